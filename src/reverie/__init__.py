@@ -1,0 +1,36 @@
+"""Reverie: examples in, a generator out, and an honest word on how good it is.
+
+    import reverie
+    reverie.train("vae", data="photos/", out="runs/a", steps=2000)
+    images = reverie.load("runs/a").generate(n=64, seed=0)
+
+Importing this package does not import torch; the first use of a name below does.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .errors import UserError
+
+__version__ = "0.1.0"
+__all__ = ["UserError", "__version__", "load", "methods", "open_data", "resume", "train"]
+
+if TYPE_CHECKING:
+    from .data import open_data
+    from .registry import methods
+    from .work import load, resume, train
+
+_HOMES = {"train": "work", "resume": "work", "load": "work", "methods": "registry", "open_data": "data"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'reverie' has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

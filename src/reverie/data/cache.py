@@ -1,0 +1,219 @@
+"""What is worked out once and kept: decoded pixels as memory-mapped arrays, and scans of folders.
+
+Everything lies in one folder, `platformdirs.user_cache_dir("reverie")` or the environment variable REVERIE_CACHE, and
+may be deleted at any time. Files are written under a temporary name, synced and renamed, so a reader sees all of a file
+or none of it; two processes that want the same array take turns by a lock file. What is damaged is built again.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn, TypeVar
+
+import numpy as np
+import platformdirs
+from filelock import FileLock
+from tqdm import tqdm
+
+from reverie.data.decode import Unfit, quiet
+from reverie.errors import UserError
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_HEADER = 128  # bytes of the .npy header; fixed, so that the number of rows can be written last
+_CHUNK = 32  # items to a task: a task a picture would cost more than small pictures do
+
+
+class Rows(NamedTuple):
+    """The decoded pixels of a set: `pixels` uint8 [N, H, W, C] on disk, of which row j is item `kept[j]`."""
+
+    pixels: np.ndarray
+    kept: list[int]
+    faults: dict[int, str]  # item -> why decoding dropped it
+
+
+def folder() -> Path:
+    """The cache folder, which need not exist yet."""
+    named = os.environ.get("REVERIE_CACHE")
+    return Path(named).expanduser() if named else Path(platformdirs.user_cache_dir("reverie", appauthor=False))
+
+
+def workers() -> int:
+    return min(8, os.cpu_count() or 1)
+
+
+def ordered(function: Callable[[T], R], items: Sequence[T], what: str) -> Iterator[R]:
+    """function(item) for each item, by threads, in order and with a bounded number in flight; with a progress bar on a
+    terminal once it takes more than a second."""
+
+    def task(part: Sequence[T]) -> list[R]:
+        return [function(item) for item in part]
+
+    parts = (items[i : i + _CHUNK] for i in range(0, len(items), _CHUNK))
+    bar = tqdm(total=len(items), desc=what, unit=" images", delay=1, disable=None, leave=False, file=sys.stderr)
+    with quiet(), bar, ThreadPoolExecutor(workers()) as pool:
+        flying: deque[Future[list[R]]] = deque(pool.submit(task, part) for part in islice(parts, 4 * workers()))
+        try:
+            while flying:
+                done = flying.popleft().result()
+                flying.extend(pool.submit(task, part) for part in islice(parts, 1))
+                yield from done
+                bar.update(len(done))
+        finally:  # reached early if the reader stops or Ctrl-C comes: what has not begun is not waited for
+            for future in flying:
+                future.cancel()
+
+
+def rows(key: str, count: int, shape: tuple[int, int, int], draw: Callable[[int], np.ndarray]) -> Rows:
+    """The array kept under `key`, built by draw(i) -> uint8 `shape` for i in range(count) if it is not there.
+
+    A draw that raises Unfit leaves its row out. Raises UserError if the cache cannot be written.
+    """
+    if (found := _load(key, shape)) is not None:
+        return found
+    try:
+        base = folder() / "images"
+        base.mkdir(parents=True, exist_ok=True)
+        with FileLock(base / f"{key}.lock"):
+            found = _load(key, shape)  # another process may have built it while this one waited
+            if found is None:
+                _build(base, key, count, shape, draw)
+                found = _load(key, shape)
+    except OSError as error:  # what reading the images raises is Unfit by now: this is the cache's own
+        _cannot_write(error, count * int(np.prod(shape)))
+    if found is None:
+        raise UserError(
+            f"the image cache in {folder()} does not keep what is written: set REVERIE_CACHE to another folder"
+        )
+    return found
+
+
+def _build(base: Path, key: str, count: int, shape: tuple[int, int, int], draw: Callable[[int], np.ndarray]) -> None:
+    for stale in base.glob(f"{key}.*.part"):  # of builders that were killed: the lock is ours, so none is at work
+        stale.unlink(missing_ok=True)
+
+    def attempt(i: int) -> np.ndarray | str:
+        try:
+            return draw(i)
+        except Unfit as unfit:
+            return str(unfit)
+
+    kept: list[int] = []
+    faults: dict[int, str] = {}
+    part = base / f"{key}.{os.getpid()}.part"
+    try:
+        with part.open("wb") as file:
+            file.write(bytes(_HEADER))
+            # closed at once on any error, so that no thread still reads when this returns
+            with contextlib.closing(ordered(attempt, range(count), "decoding")) as results:
+                for i, result in enumerate(results):
+                    if isinstance(result, str):
+                        faults[i] = result
+                    else:
+                        file.write(result.tobytes())
+                        kept.append(i)
+            file.seek(0)
+            file.write(_npy_header((len(kept), *shape)))
+            _sync(file)
+        sample = _sample(part)
+        part.replace(base / f"{key}.npy")
+    finally:
+        part.unlink(missing_ok=True)
+    # last, for an array without its list is built again
+    write_json(base / f"{key}.json", {"kept": kept, "faults": faults, "sample": sample})
+
+
+def _load(key: str, shape: tuple[int, int, int]) -> Rows | None:
+    """The array if it is there and whole."""
+    base = folder() / "images"
+    record = read_json(base / f"{key}.json")
+    try:
+        kept, faults = list(record["kept"]), {int(i): str(why) for i, why in record["faults"].items()}
+        path = base / f"{key}.npy"
+        if not kept:
+            pixels = np.empty((0, *shape), np.uint8)  # nothing to map
+        elif _sample(path) == record["sample"]:
+            pixels = np.load(path, mmap_mode="r", allow_pickle=False)
+        else:
+            return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return Rows(pixels, kept, faults) if pixels.shape == (len(kept), *shape) and pixels.dtype == np.uint8 else None
+
+
+def _npy_header(shape: tuple[int, ...]) -> bytes:
+    """The header of a version 1.0 .npy file of uint8, padded to _HEADER bytes whatever the shape."""
+    text = repr({"descr": "|u1", "fortran_order": False, "shape": shape}).encode("latin1")
+    return b"\x93NUMPY\x01\x00" + (_HEADER - 10).to_bytes(2, "little") + text.ljust(_HEADER - 11) + b"\n"
+
+
+def _sample(path: Path) -> str:
+    """A hash of a file's length, both ends and 62 blocks between: finds what crashes and full disks leave behind
+    (missing tails, blocks of zeros) at once, where hashing gigabytes would take seconds."""
+    block = 4096
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        digest = hashlib.sha256(str(size).encode())
+        for k in range(64):
+            file.seek(max(0, size - block) * k // 63)
+            digest.update(file.read(block))
+    return digest.hexdigest()
+
+
+def _sync(file: Any) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _cannot_write(error: OSError, size: int) -> NoReturn:
+    raise UserError(
+        f"cannot write the image cache in {folder()} ({error.strerror or error}; it needs {size / 1e6:.0f} MB): "
+        "make room there, or set REVERIE_CACHE to another folder"
+    ) from None
+
+
+def write_json(path: Path, record: Any) -> None:
+    """A JSON file with its own checksum as its first line, renamed into place. Raises OSError."""
+    body = json.dumps(record, separators=(",", ":")).encode()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as file:
+            file.write(hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
+            _sync(file)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def read_json(path: Path) -> Any:
+    """What write_json wrote, or {} if there is none or it is damaged."""
+    try:
+        digest, _, body = path.read_bytes().partition(b"\n")
+        return json.loads(body) if hashlib.sha256(body).hexdigest().encode() == digest else {}
+    except (OSError, ValueError):
+        return {}
+
+
+def load_memo(place: str) -> dict[str, list[Any]]:
+    """The scan remembered for a place (an absolute path): file name -> its stamp, then what the scan found."""
+    record = read_json(_memo(place))
+    return {row[0]: row[1:] for row in record} if isinstance(record, list) else {}
+
+
+def save_memo(place: str, table: Iterable[list[Any]]) -> None:
+    """Remember a scan: rows of name, stamp, findings. A cache that cannot be written only costs time later."""
+    with contextlib.suppress(OSError):
+        write_json(_memo(place), list(table))
+
+
+def _memo(place: str) -> Path:
+    return folder() / "scans" / f"{hashlib.sha256(place.encode()).hexdigest()[:16]}.json"

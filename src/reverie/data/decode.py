@@ -1,0 +1,232 @@
+"""From the bytes of one image file to a square of uint8 pixels, or to the reason why not.
+
+What becomes of each kind of file:
+
+* JPEG (MPO too), PNG, WebP, BMP, TIFF, GIF and PNM are read; of an animation or many pages, the first.
+* 1-bit, grey, palette, RGB and YCbCr are taken as they are; CMYK becomes RGB.
+* Alpha, also that of a palette or of one transparent colour, is laid on white.
+* 16-bit grey is scaled, 65535 becoming 255; 32-bit integers likewise if they lie in 0..65535.
+* Float is scaled from 0..1, or kept if it lies in 0..255; anything else is dropped.
+* EXIF orientation is applied. The centre square is cut out, then resized by Lanczos with antialiasing, up or
+  down; a square that has the size already is not resampled.
+
+Dropped, each with its reason: empty files, files that are no image whatever their name says, truncated ones, those of
+more than 100 megapixels by their header (never decoded), those with a side under 4 pixels.
+"""
+
+import contextlib
+import hashlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+VERSION = 1  # part of every cache key: raise it whenever the same bytes would give other pixels
+SUFFIXES = frozenset(".jpg .jpeg .jpe .jfif .png .webp .bmp .tif .tiff .gif .ppm .pgm .pbm .pnm".split())
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")  # Pillow opens MPO as JPEG
+MAX_PIXELS = 100_000_000
+MAX_BYTES = 512 * 1024 * 1024
+MIN_SIDE = 4
+FILTER = Image.Resampling.LANCZOS
+
+Image.init()  # Pillow loads its plugins at first need, which two threads at once would get wrong
+
+_MAGIC = (b"\xff\xd8", b"\x89PNG", b"RIFF", b"BM", b"II*\0", b"MM\0*", b"GIF8")
+_GREY = frozenset(("1", "L", "LA", "La", "I", "F"))
+_COLOUR = frozenset(("P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr"))
+_ORIENTATION = 0x0112  # the EXIF tag
+_TIFF_BITS = 258  # the TIFF tag BitsPerSample
+
+
+class Unfit(Exception):
+    """One image cannot be used. The text is the reason: a few words that group, then perhaps a colon and detail."""
+
+
+class Head(NamedTuple):
+    """What the header of one image file says, and the SHA-256 of all its bytes. Sides are in pixels, as stored."""
+
+    sha: str
+    format: str = ""
+    mode: str = ""
+    width: int = 0
+    height: int = 0
+    bits: int = 8
+    orientation: int = 1
+    animated: bool = False
+    alpha: bool = False
+    grey: bool = False
+    fault: str = ""  # why it cannot be used; empty if it can, as far as the header tells
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep Pillow's warnings and log lines off stderr. Entered once around a pool of threads, not inside them:
+    the filters of `warnings` are shared by all threads."""
+    handler, log = logging.NullHandler(), logging.getLogger("PIL")
+    log.addHandler(handler)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.removeHandler(handler)
+
+
+def read_head(data: bytes) -> Head:
+    """The header of an image file's bytes; decodes nothing and never raises for what is in them: see `fault`."""
+    sha = hashlib.sha256(data).hexdigest()
+    try:
+        with _open(data) as image:
+            return Head(
+                sha=sha,
+                format="JPEG" if image.format == "MPO" else image.format or "",
+                mode=image.mode,
+                width=image.width,
+                height=image.height,
+                bits=_bits(image, data),
+                orientation=_orientation(image),
+                # a phone's JPEG with an embedded preview is an MPO of two frames, and no animation
+                animated=image.format != "MPO" and bool(getattr(image, "is_animated", False)),
+                alpha=image.has_transparency_data,
+                grey=_is_grey(image),
+            )
+    except Unfit as unfit:
+        return Head(sha, fault=str(unfit))
+    except Exception as error:  # hostile bytes make Pillow's plugins raise almost anything
+        return Head(sha, fault=_damage(error))
+
+
+def decode(data: bytes, size: int, channels: int) -> np.ndarray:
+    """The centre square of an image file's bytes as uint8 [size, size, channels]; channels is 1 or 3.
+
+    Raises Unfit with the reason if the bytes do not hold a usable image.
+    """
+    try:
+        with _open(data) as image:
+            if image.format in ("JPEG", "MPO"):
+                # libjpeg scales by powers of two as it decodes: large photographs come ten times sooner, and twice
+                # the final side is left to Lanczos, so the result is the same to within a grey level or two
+                image.draft(image.mode, (2 * size, 2 * size))
+            image.load()
+            return fit(ImageOps.exif_transpose(image), size, channels)
+    except Unfit:
+        raise
+    except Exception as error:
+        raise Unfit(_damage(error)) from None
+
+
+def fit(image: Image.Image, size: int, channels: int) -> np.ndarray:
+    """Centre square of a decoded image, resized to uint8 [size, size, channels]. Raises Unfit (float out of range)."""
+    short = min(image.size)
+    left, top = (image.width - short) // 2, (image.height - short) // 2
+    if image.width != image.height:
+        image = image.crop((left, top, left + short, top + short))
+    image = _to_bytes(image, channels)
+    if short != size:
+        image = image.resize((size, size), FILTER)
+    return np.asarray(image, np.uint8).reshape(size, size, channels)
+
+
+def _open(data: bytes) -> Image.Image:
+    """The lazily opened image, its header checked. Raises Unfit."""
+    if not data:
+        raise Unfit("empty file")
+    try:
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+    except UnidentifiedImageError:
+        known = data.startswith(_MAGIC)
+        raise Unfit("damaged header, or a kind not supported" if known else "not an image, whatever its name") from None
+    except Image.DecompressionBombError:
+        raise Unfit("more than 100 megapixels") from None
+    if image.width * image.height > MAX_PIXELS:
+        raise Unfit(f"more than 100 megapixels: {image.width} x {image.height}")
+    if min(image.size) < MIN_SIDE:
+        raise Unfit(f"smaller than {MIN_SIDE} pixels on a side: {min(image.size)}-pixel image")
+    if image.mode not in _GREY | _COLOUR and not image.mode.startswith("I;16"):
+        raise Unfit(f"colour mode not supported: {image.mode}")
+    return image
+
+
+def _to_bytes(image: Image.Image, channels: int) -> Image.Image:
+    """Any mode to 8-bit L (channels 1) or RGB (channels 3), alpha laid on white."""
+    grey = _is_grey(image)
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        values = np.asarray(image).astype(np.int64)
+        if values.min() < 0 or values.max() > 65535:
+            raise Unfit(f"32-bit values outside 0..65535: from {values.min()} to {values.max()}")
+        image = Image.fromarray(((values + 128) // 257).astype(np.uint8))
+    elif image.mode == "F":
+        image = _from_float(np.asarray(image))
+    elif image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    if grey:  # before any change to RGB, so that grey in is grey out, to the level
+        image = image.convert("L")
+    elif image.mode != "RGB":
+        image = image.convert("RGB")
+    return image.convert("L" if channels == 1 else "RGB")
+
+
+def _from_float(values: np.ndarray) -> Image.Image:
+    low, high = values.min(), values.max()
+    if not (low >= 0 and high <= 255):  # so written, NaN is refused too
+        raise Unfit(f"float values outside 0..1 and 0..255: from {low:g} to {high:g}")
+    return Image.fromarray((values * (255 if high <= 1 else 1) + 0.5).astype(np.uint8))
+
+
+def _is_grey(image: Image.Image) -> bool:
+    """Whether the pixels can only be grey, by the header alone: for a palette, whether all its colours are."""
+    if image.mode in ("P", "PA") and image.palette is not None:
+        colours = np.frombuffer(image.palette.tobytes(), np.uint8)
+        colours = colours[: len(colours) // 3 * 3].reshape(-1, 3) if image.palette.mode == "RGB" else colours[:0]
+        return len(colours) > 0 and bool((colours == colours[:, :1]).all())
+    return image.mode in _GREY or image.mode.startswith("I;16")
+
+
+def _orientation(image: Image.Image) -> int:
+    if image.format == "PNG" and "exif" not in image.info:
+        return 1  # asking would make Pillow decode the whole file, to look behind the pixels
+    try:
+        return int(image.getexif().get(_ORIENTATION, 1))
+    except Exception:  # damaged EXIF says nothing about the pixels
+        return 1
+
+
+def _bits(image: Image.Image, data: bytes) -> int:
+    """Bits per channel as stored in the file."""
+    if image.format == "PNG":
+        return data[24]
+    if image.format == "TIFF":
+        tags: Any = getattr(image, "tag_v2", {})
+        bits = tags.get(_TIFF_BITS, 8)
+        return int(max(bits)) if isinstance(bits, tuple) else int(bits)
+    if image.mode.startswith("I;16"):
+        return 16
+    return {"1": 1, "I": 16, "F": 32}.get(image.mode, 8)
+
+
+def _damage(error: Exception) -> str:
+    """A Pillow exception as a reason; the commonest by far is a file cut short."""
+    text = " ".join(str(error).split())[:80]
+    cut = any(word in text.lower() for word in ("truncated", "not enough", "unexpected end", "eof"))
+    if cut or isinstance(error, EOFError):
+        return "truncated file"
+    return f"damaged file: {text or type(error).__name__}"
+
+
+def whole(data: bytes) -> np.ndarray:
+    """All of an image file's pixels as uint8 [H,W,C], C = 1 if it is grey, else 3. Raises Unfit with the reason."""
+    try:
+        with _open(data) as image:
+            image.load()
+            grey = _is_grey(image)
+            image = _to_bytes(ImageOps.exif_transpose(image), 1 if grey else 3)
+            return np.asarray(image, np.uint8).reshape(image.height, image.width, 1 if grey else 3)
+    except Unfit:
+        raise
+    except Exception as error:
+        raise Unfit(_damage(error)) from None

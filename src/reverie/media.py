@@ -1,0 +1,153 @@
+"""What verbs take and give: pictures (masks, texts and music will stand beside them).
+
+uint8 at the border, [B,C,H,W] in [-1,1] inside. Imports no torch until tensors are asked for.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import PIL.Image
+from PIL.PngImagePlugin import PngInfo
+
+from .errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+RECORD = "reverie"
+"""the key of the PNG text chunk"""
+
+# The IPTC's mark for pictures made by a trained model, as other programs look for it.
+XMP = (
+    '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    '<rdf:Description rdf:about="" xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" '
+    'Iptc4xmpExt:DigitalSourceType="http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"/>'
+    "</rdf:RDF></x:xmpmeta>"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Image:
+    """One picture: uint8 [H,W,C] with C = 1 (grey) or 3 (RGB)."""
+
+    pixels: np.ndarray
+    name: str = ""
+    """the file it came from"""
+    record: dict[str, Any] | None = None
+    """how it was made, if it was"""
+    inputs: tuple[dict[str, str], ...] = ()
+    """the pictures it was made from: name and digest"""
+    row: int = 0
+    """how many belong side by side on a sheet; 0: as many as fit a square"""
+
+    @classmethod
+    def load(cls, path: str | Path) -> Image:
+        """Reads a picture as training data is read (see reverie.data.decode). Raises UserError."""
+        from .data.decode import Unfit, quiet, whole
+
+        try:
+            with quiet():
+                return cls(whole(Path(path).read_bytes()), Path(path).name)
+        except OSError as error:
+            raise UserError(f"{path} cannot be read ({error.strerror}); give the path of a picture.") from None
+        except Unfit as unfit:
+            raise UserError(f"{path} is no usable picture ({unfit}); give another.") from None
+
+    def save(self, path: str | Path) -> Path:
+        """Writes a PNG that carries its record. Raises UserError on another ending, since others would lose it."""
+        path = Path(path)
+        if path.suffix.lower() != ".png":
+            raise UserError(f"cannot write {path}: generated pictures are PNG files; name it {path.stem}.png.")
+        text = PngInfo()
+        if self.record is not None:
+            text.add_itxt(RECORD, json.dumps(self.record, sort_keys=True))
+            text.add_itxt("XML:com.adobe.xmp", XMP)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.pil().save(path, format="PNG", pnginfo=text)
+        return path
+
+    def pil(self) -> PIL.Image.Image:
+        """The same as a Pillow image."""
+        return PIL.Image.fromarray(self.pixels[:, :, 0] if self.pixels.shape[2] == 1 else self.pixels)
+
+    def _repr_png_(self) -> bytes:  # notebooks show it
+        return self.pil()._repr_png_()  # type: ignore[return-value]
+
+    @property
+    def digest(self) -> str:
+        """16 hex digits of SHA-256 over shape and pixels."""
+        return hashlib.sha256(repr(self.pixels.shape).encode() + self.pixels.tobytes()).hexdigest()[:16]
+
+    def stamped(self, record: dict[str, Any]) -> Image:
+        """The same with a record of how it was made."""
+        if self.inputs:
+            record = {**record, "inputs": list(self.inputs)}
+        return dataclasses.replace(self, record=record)
+
+    def made_from(self, *sources: Image) -> Image:
+        """The same, noting which pictures it was made from."""
+        return dataclasses.replace(self, inputs=tuple({"name": s.name, "digest": s.digest} for s in sources))
+
+    def in_rows_of(self, columns: int) -> Image:
+        """The same, to stand with others in rows of so many on a sheet."""
+        return dataclasses.replace(self, row=columns)
+
+    @staticmethod
+    def to_tensor(images: Sequence[Image], size: int, channels: int) -> Tensor:
+        """[B,C,size,size] in [-1,1], cropped and scaled as training data is."""
+        import torch
+
+        from .data.decode import fit
+
+        pixels = np.stack([fit(image.pil(), size, channels) for image in images])
+        return torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+    @staticmethod
+    def from_tensor(x: Tensor) -> Iterator[Image]:
+        """One Image a row of x [B,C,H,W]; values are clamped to [-1,1] and rounded to the nearest of 256 levels."""
+        import torch
+
+        levels = ((x.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+        for pixels in levels.permute(0, 2, 3, 1).cpu().numpy():
+            yield Image(np.ascontiguousarray(pixels))
+
+
+def sheet(images: Sequence[Image], columns: int = 0, gap: int = 2) -> Image:
+    """A contact sheet: rows of pictures of one size on a grey ground, `gap` pixels apart."""
+    columns = columns or images[0].row or math.ceil(math.sqrt(len(images)))
+    height, width, channels = images[0].pixels.shape
+    rows = math.ceil(len(images) / columns)
+    ground = np.full((rows * (height + gap) + gap, columns * (width + gap) + gap, channels), 128, np.uint8)
+    for i, image in enumerate(images):
+        top, left = gap + i // columns * (height + gap), gap + i % columns * (width + gap)
+        ground[top : top + height, left : left + width] = image.pixels
+    together = {**(images[0].record or {}), "sheet": {"images": len(images), "columns": columns, "gap": gap}}
+    return Image(ground, record=together if images[0].record else None)
+
+
+def read_record(path: str | Path) -> dict[str, Any]:
+    """The record a generated file carries. Raises UserError if the file is unreadable or carries none."""
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"there is no file {path}; give the path of a generated picture.")
+    try:
+        with PIL.Image.open(path) as picture:
+            text = getattr(picture, "text", {}).get(RECORD)
+    except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError) as error:
+        raise UserError(f"{path} cannot be read as a picture ({error}); give a PNG that reverie wrote.") from None
+    try:
+        record = json.loads(text) if text else None
+    except ValueError:
+        record = None
+    if not isinstance(record, dict):
+        raise UserError(f"{path} carries no record of reverie; it was not made here, or a program removed it.")
+    return record

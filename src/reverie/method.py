@@ -1,0 +1,189 @@
+"""The contract: what a file in methods/ promises to the loop, the command line and the user.
+
+B batch, C channels, H = W pixels. Images inside are [B,C,H,W] in [-1,1].
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from . import __version__
+from .errors import UserError
+from .media import Image, sheet
+from .options import REQUIRED, convert, of_signature
+
+Batch = dict[str, Tensor]
+Losses = dict[str, Tensor]
+Items = Sequence[int] | None
+
+BLOCK = 16
+"""Items made together. Blocks are cut at fixed places, so that an item's neighbours, and with them the
+rounding of every sum, are the same whether it is made alone, in a batch, or by one shard of many."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stretch of training with one step."""
+
+    name: str
+    steps: int
+    step: Callable[[Batch, Any], Losses]
+    """step(batch, update) -> named losses, as tensors that are not read back here"""
+    rate: Callable[[float], float] = lambda done: 1.0
+    """share of the stage done, in [0,1) -> factor on every learning rate"""
+
+
+class Method(nn.Module):
+    """A generative system: networks, the step that trains them, and what a user does with them.
+
+    A subclass has a docstring (first line: what it does; a line with the paper and its arXiv number), `Config`,
+    `presets` ("smoke" trains in seconds, "laptop" is the default), `learns_from`, and the functions below.
+    """
+
+    Config: ClassVar[type]
+    presets: ClassVar[dict[str, dict[str, Any]]]
+    learns_from: ClassVar[Any] = None
+    """the kind of data, a class with open(spec); None where nothing is learnt"""
+    needs_labels: ClassVar[bool] = False
+
+    def __init__(self, config: Any) -> None:
+        super().__init__()
+        self.config = config
+        self.origin: dict[str, Any] = {"method": type(self).__module__.rpartition(".")[2]}
+
+    @classmethod
+    def suit(cls, config: Any, facts: dict[str, int]) -> Any:
+        """The config with what the data decides filled in: fields left at None that the facts name."""
+        known = {k: v for k, v in facts.items() if hasattr(config, k) and getattr(config, k) is None}
+        return dataclasses.replace(config, **known)
+
+    @classmethod
+    def wants(cls, config: Any) -> dict[str, Any]:
+        """How the data is to be prepared: arguments of its prepare()."""
+        return {name: getattr(config, name) for name in ("size", "channels") if hasattr(config, name)}
+
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        """The optimizers by name; each owns parameters of its own."""
+        raise NotImplementedError
+
+    def stages(self) -> list[Stage]:
+        """The stages in order."""
+        raise NotImplementedError
+
+    def averages(self) -> dict[str, float]:
+        """Networks whose averaged weights are kept (and delivered), with the decay of a step."""
+        return {}
+
+    def previews(self, batch: Batch) -> dict[str, Image]:
+        """Pictures of how far training is; `batch` holds the first items of the data, always the same."""
+        generate: Any = getattr(self, "generate")  # noqa: B009 - a verb that most methods, but not all, have
+        return {"": sheet(generate(n=64, seed=0))}
+
+    @property
+    def device(self) -> torch.device:
+        """Where the networks are."""
+        return next(self.parameters()).device
+
+
+def verb(body: Callable[..., Iterable[Image]]) -> Any:
+    """Marks what users do with a method. The signature becomes flags; what comes out says how it was made.
+
+    The body yields items one by one, in evaluation mode and without gradients. A parameter `items` picks which of
+    the n are made; item i must depend on the other arguments and i alone.
+    """
+
+    @torch.no_grad()  # on a generator function it is off while the caller holds the item
+    def stream(self: Method, *args: Any, **kwargs: Any) -> Iterator[Image]:
+        arguments = _check(body, self, args, kwargs)
+        record = {**self.origin, "verb": body.__name__, "arguments": _plain(arguments), "reverie": __version__}
+        items = arguments.get("items")
+        was_training = self.training
+        self.eval()
+        try:
+            for position, item in enumerate(body(self, **arguments)):
+                index = items[position] if items is not None else position
+                yield item.stamped({"synthetic": True, **record, "index": int(index)})
+        finally:
+            self.train(was_training)
+
+    @functools.wraps(body)
+    def act(self: Method, *args: Any, **kwargs: Any) -> list[Image]:
+        return list(stream(self, *args, **kwargs))
+
+    act.stream = stream  # type: ignore[attr-defined]
+    act.is_verb = True  # type: ignore[attr-defined]
+    return act
+
+
+def _check(body: Callable[..., Any], self: Method, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    options = of_signature(body)
+    for name in kwargs:
+        if name not in [o.name for o in options]:
+            raise UserError(f"{body.__name__} has no option '{name}'; it has: {', '.join(o.name for o in options)}.")
+    given = {**dict(zip([o.name for o in options], args, strict=False)), **kwargs}
+    arguments = {}
+    for option in options:
+        if option.name == "items":
+            arguments["items"] = given.get("items")
+        elif option.name not in given and option.default is REQUIRED:
+            raise UserError(f"{body.__name__} needs '{option.name}'.")
+        else:
+            arguments[option.name] = convert(given.get(option.name, option.default), option.type, option.name)
+    return arguments
+
+
+def _plain(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The arguments that a record can hold: not which items were made, nor the pictures put in."""
+    return {k: v for k, v in arguments.items() if k != "items" and isinstance(v, (int, float, str, bool, type(None)))}
+
+
+def noise(seed: int, items: Sequence[int], *shape: int, device: torch.device | str = "cpu") -> Tensor:
+    """Standard normal noise [len(items), *shape]; row i depends on (seed, items[i]) alone, on every machine."""
+    rows = [np.random.Generator(np.random.Philox(key=[seed, i])).standard_normal(shape, np.float32) for i in items]
+    return torch.from_numpy(np.stack(rows)).to(device)
+
+
+def blocks(items: Sequence[int]) -> Iterator[tuple[list[int], list[int]]]:
+    """Groups items by block: (all BLOCK indices of the block, positions in it that were asked for)."""
+    group: list[int] = []
+    for i in items:
+        if group and i // BLOCK != group[0] // BLOCK:
+            yield _block(group)
+            group = []
+        group.append(i)
+    if group:
+        yield _block(group)
+
+
+def _block(group: list[int]) -> tuple[list[int], list[int]]:
+    start = group[0] // BLOCK * BLOCK
+    return list(range(start, start + BLOCK)), [i - start for i in group]
+
+
+def draw(
+    network: Callable[[Tensor], Tensor], latents: Callable[[list[int]], Tensor], items: Sequence[int]
+) -> Iterator[Image]:
+    """Images network(latents(i)) for each item, made block by block."""
+    for block, wanted in blocks(items):
+        pixels = network(latents(block))  # [BLOCK,C,H,W] in [-1,1]
+        yield from Image.from_tensor(pixels[wanted])
+
+
+def apply(
+    act: Callable[[Tensor], Tensor], images: Sequence[Image], size: int, channels: int, device: torch.device
+) -> Iterator[Image]:
+    """Images act(x) for pictures put in, BLOCK at a time (the last block is filled up, then cut)."""
+    for start in range(0, len(images), BLOCK):
+        group = list(images[start : start + BLOCK])
+        filled = group + [group[-1]] * (BLOCK - len(group))
+        x = Image.to_tensor(filled, size, channels).to(device)  # [BLOCK,C,H,W] in [-1,1]
+        for made, source in zip(Image.from_tensor(act(x)[: len(group)]), group, strict=True):
+            yield made.made_from(source)

@@ -1,0 +1,1 @@
+"""One file a paper: the folder is the registry, a file is a method."""

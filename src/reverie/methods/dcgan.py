@@ -1,0 +1,257 @@
+"""DCGAN.   B batch, Z noise, C channels, H = W pixels; images [B,C,H,W] in [-1,1], logits [B]."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from .. import losses
+from ..data.images import Images
+from ..errors import UserError
+from ..media import Image
+from ..method import Batch, Items, Losses, Method, Stage, apply, draw, noise, verb
+from ..parts.augment import diff_augment, random_flip
+from ..train import Update
+
+LOSSES = {
+    "nonsaturating": losses.nonsaturating(),
+    "hinge": losses.hinge(),
+    "leastsquares": losses.least_squares(),
+    "wasserstein": losses.wasserstein(),
+    "relativistic": losses.relativistic(),
+}
+
+
+class DCGAN(Method):
+    """Images from noise, with a convolutional generator and discriminator.
+
+    Radford, Metz, Chintala 2015, arXiv:1511.06434
+    """
+
+    learns_from = Images
+
+    @dataclass(frozen=True)
+    class Config:
+        size: int | None = None
+        """pixels, a power of two from 16; none: the one that fits the data, at most 64"""
+        channels: int | None = None
+        """1 grey, 3 colour; none: as the data"""
+        latent: int = 100
+        """numbers in z (section 4)"""
+        width: int = 64
+        """channels of the widest maps; each halving of the side doubles them, up to 8 times"""
+        loss: Literal["nonsaturating", "hinge", "leastsquares", "wasserstein", "relativistic"] = "nonsaturating"
+        """what the two play for; the paper's is nonsaturating"""
+        norm: Literal["batch", "spectral", "none"] = "batch"
+        """normalisation in the discriminator; the paper's is batch. With a penalty: spectral or none"""
+        penalty: float = 0.0
+        """weight of the gradient penalty: |gradient|=1 for wasserstein, R1+R2 for relativistic, else R1"""
+        critic_steps: int = 1
+        """discriminator steps to one of the generator (Wasserstein: 5)"""
+        flip: bool = False
+        """mirror training images left to right at random"""
+        augment: bool = False
+        """differentiable augmentation, for some hundreds or few thousands of images"""
+        rate: float = 2e-4
+        """learning rate of Adam (section 4)"""
+        beta1: float = 0.5
+        """Adam's beta1 (section 4)"""
+        beta2: float = 0.999
+        """Adam's beta2"""
+        average: float = 0.0
+        """decay of the generator's averaged weights; 0: none, as in the paper"""
+        steps: int = 10_000
+        """training steps"""
+
+        def __post_init__(self) -> None:
+            if self.size is not None and (self.size < 16 or self.size & (self.size - 1)):
+                raise UserError(f"size is {self.size}; dcgan makes squares of 16, 32, 64, 128, 256 ... pixels.")
+            if self.penalty and self.norm == "batch":
+                raise UserError("penalty needs single images, but norm 'batch' mixes them; give --norm spectral or none.")
+            if self.loss == "wasserstein" and not self.penalty:
+                raise UserError("loss 'wasserstein' needs a Lipschitz critic; give --penalty 10 --norm none.")
+            if not 0 <= self.average < 1:
+                raise UserError(f"average is {self.average}; it is a decay from 0 to below 1, such as 0.999.")
+            if min(self.latent, self.width, self.critic_steps) < 1:
+                raise UserError("latent, width and critic_steps must be 1 or more.")
+
+    presets = {  # noqa: RUF012 - a constant of the class
+        "smoke": dict(size=16, latent=16, width=8, batch=16, steps=20, save_every=10, preview_every=10, log_every=5),
+        "laptop": dict(width=64, flip=False, average=0.999, steps=6_000),
+        "stable": dict(loss="relativistic", norm="none", penalty=1.0, average=0.999, beta1=0.0, beta2=0.99, steps=6_000),
+        "few": dict(loss="hinge", norm="spectral", augment=True, flip=True, average=0.999, steps=10_000),
+        "paper": dict(size=64, width=128, batch=128, steps=40_000),
+    }
+
+    @classmethod
+    def suit(cls, config: Config, facts: dict[str, int]) -> Config:
+        """The size becomes the power of two that is not below the data's, from 16 to 64."""
+        if config.size is None:
+            config = dataclasses.replace(config, size=min(64, max(16, 1 << (facts["native"] - 1).bit_length())))
+        return super().suit(config, facts)
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self.generator = Generator(config)
+        self.discriminator = Discriminator(config)
+
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        c = self.config
+        return {
+            "generator": torch.optim.Adam(self.generator.parameters(), c.rate, (c.beta1, c.beta2)),
+            "discriminator": torch.optim.Adam(self.discriminator.parameters(), c.rate, (c.beta1, c.beta2)),
+        }
+
+    def stages(self) -> list[Stage]:
+        return [Stage("train", self.config.steps, self.step)]
+
+    def averages(self) -> dict[str, float]:
+        return {"generator": self.config.average} if self.config.average else {}
+
+    def step(self, batch: Batch, update: Update) -> Losses:
+        c, D, play = self.config, self.discriminator, LOSSES[self.config.loss]
+        seen = diff_augment if c.augment else nn.Identity()
+        real = random_flip(batch["image"]) if c.flip else batch["image"]  # [B,C,H,W] in [-1,1]
+        fake = self.generator(torch.randn(len(real), c.latent, device=real.device))
+
+        x, y = seen(real), seen(fake.detach())
+        if c.penalty and c.loss != "wasserstein":
+            x, y = x.requires_grad_(), y.requires_grad_()
+        d_real, d_fake = D(x), D(y)
+        d = play.discriminator(d_real, d_fake)
+        if c.penalty:
+            d = d + c.penalty * self.roughness(x, y, d_real, d_fake)
+        told = {"d": update("discriminator", d)}
+
+        if update.step % c.critic_steps == c.critic_steps - 1:
+            d_real = D(seen(real)) if play.paired else None
+            told["g"] = update("generator", play.generator(D(seen(fake)), d_real))
+        return told
+
+    def roughness(self, x: Tensor, y: Tensor, d_real: Tensor, d_fake: Tensor) -> Tensor:
+        """The gradient penalty that goes with the loss."""
+        if self.config.loss == "wasserstein":
+            return losses.gradient_penalty(self.discriminator, x, y)
+        r1 = losses.zero_centred_penalty(d_real, x)
+        return r1 + losses.zero_centred_penalty(d_fake, y) if self.config.loss == "relativistic" else r1
+
+    @verb
+    def generate(self, n: int = 64, seed: int = 0, items: Items = None) -> Iterator[Image]:
+        """New images from noise.
+
+        n: how many
+        seed: image i depends on (seed, i) alone
+        """
+        yield from draw(self.generator, self.latents(seed), range(n) if items is None else items)
+
+    @verb
+    def interpolate(self, n: int = 8, steps: int = 10, seed: int = 0, items: Items = None) -> Iterator[Image]:
+        """Walks from one image to another, in rows.
+
+        n: how many rows; row r goes from image 2r to image 2r + 1 of `generate` with the same seed
+        steps: images in a row, both ends included
+        seed: as in generate
+        """
+
+        def latents(items: list[int]) -> Tensor:
+            # On the sphere: halfway along a straight line z would be shorter than any z seen in training.
+            ends = [self.latents(seed)([2 * (i // steps) + end for i in items]) for end in (0, 1)]
+            share = torch.tensor([i % steps / max(steps - 1, 1) for i in items], device=self.device)
+            return slerp(*ends, share)
+
+        for image in draw(self.generator, latents, range(n * steps) if items is None else items):
+            yield image.in_rows_of(steps)
+
+    @verb
+    def reconstruct(self, images: list[Image], search: int = 300, seed: int = 0) -> Iterator[Image]:
+        """The image nearest to each given one that the generator can make, found by gradient descent on z.
+
+        images: pictures
+        search: steps of the search
+        seed: where it starts
+        """
+
+        def invert(x: Tensor) -> Tensor:
+            z = noise(seed, range(len(x)), self.config.latent, device=self.device)
+            with torch.enable_grad():
+                z.requires_grad_()
+                adam = torch.optim.Adam([z], 0.05)
+                for _ in range(search):
+                    apart = (self.generator(z) - x).square().flatten(1).mean(1)
+                    # z is kept likely: its length near that of the z seen in training
+                    (grad,) = torch.autograd.grad((apart + 1e-4 * z.square().mean(1)).sum(), z)
+                    z.grad = grad
+                    adam.step()
+            return self.generator(z.detach())
+
+        yield from apply(invert, images, self.config.size, self.config.channels, self.device)
+
+    def latents(self, seed: int):  # type: ignore[no-untyped-def]  # -> items -> Tensor
+        """items -> z [len(items),Z]"""
+        return lambda items: noise(seed, items, self.config.latent, device=self.device)
+
+
+class Generator(nn.Module):
+    """z [B,Z] -> images [B,C,H,W]: projected to 4x4, then fractionally strided (section 3; figure 1)."""
+
+    def __init__(self, c: DCGAN.Config) -> None:
+        super().__init__()
+        widths = [c.width * k for k in multiples(c.size)][::-1]  # from 4x4 up to half the side
+        layers: list[nn.Module] = [nn.Unflatten(1, (c.latent, 1, 1)), nn.ConvTranspose2d(c.latent, widths[0], 4, bias=False)]
+        for narrow, wide in zip(widths[1:], widths, strict=False):
+            layers += [nn.BatchNorm2d(wide), nn.ReLU(True), nn.ConvTranspose2d(wide, narrow, 4, 2, 1, bias=False)]
+        layers += [nn.BatchNorm2d(widths[-1]), nn.ReLU(True), nn.ConvTranspose2d(widths[-1], c.channels or 3, 4, 2, 1), nn.Tanh()]
+        self.layers = nn.Sequential(*layers)
+        self.apply(initialise)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.layers(z)
+
+
+class Discriminator(nn.Module):
+    """Images [B,C,H,W] -> logits [B]: strided down to 4x4 (section 3)."""
+
+    def __init__(self, c: DCGAN.Config) -> None:
+        super().__init__()
+        widths = [c.width * k for k in multiples(c.size)]
+        bound = spectral_norm if c.norm == "spectral" else nn.Identity()
+        batch = c.norm == "batch"
+        layers: list[nn.Module] = [bound(nn.Conv2d(c.channels or 3, widths[0], 4, 2, 1)), nn.LeakyReLU(0.2, True)]
+        for narrow, wide in zip(widths, widths[1:], strict=False):
+            layers += [bound(nn.Conv2d(narrow, wide, 4, 2, 1, bias=not batch))]
+            layers += [nn.BatchNorm2d(wide)] if batch else []
+            layers += [nn.LeakyReLU(0.2, True)]
+        layers += [bound(nn.Conv2d(widths[-1], 1, 4)), nn.Flatten(0)]
+        self.layers = nn.Sequential(*layers)
+        self.apply(initialise)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x)
+
+
+def multiples(size: int | None) -> list[int]:
+    """Widths of the maps from half the side down to 4x4, in units: 1, 2, 4, 8, 8 ..."""
+    return [min(2**k, 8) for k in range(int(math.log2(size or 64)) - 2)]
+
+
+def initialise(layer: nn.Module) -> None:
+    """N(0, 0.02) for all weights (section 4); gains of batch norm around 1, as in the authors' code."""
+    if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
+        nn.init.normal_(layer.weight, 0, 0.02)
+    elif isinstance(layer, nn.BatchNorm2d):
+        nn.init.normal_(layer.weight, 1, 0.02)
+
+
+def slerp(a: Tensor, b: Tensor, share: Tensor) -> Tensor:
+    """From a [B,Z] to b along the great circle (White 2016, section 2.1), `share` [B] in [0,1]."""
+    share = share.unsqueeze(1)
+    angle = F.cosine_similarity(a, b, 1).clamp(-1, 1).acos().unsqueeze(1).clamp_min(1e-4)
+    return (torch.sin((1 - share) * angle) * a + torch.sin(share * angle) * b) / torch.sin(angle)

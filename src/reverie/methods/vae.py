@@ -1,0 +1,299 @@
+"""VAE.   B batch, Z latents, K importance samples, C channels, H = W pixels, D = C*H*W; logs are natural, in nats."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from ..data.images import Images
+from ..errors import UserError
+from ..losses import kl_to_standard_normal, log_bernoulli, log_discretised_logistic, log_normal
+from ..media import Image, sheet
+from ..method import Batch, Items, Losses, Method, Stage, apply, draw, noise, verb
+from ..train import Update
+
+
+class VAE(Method):
+    """Images from a latent code and codes from images, by maximising a bound on the likelihood.
+
+    Kingma & Welling 2013, arXiv:1312.6114; importance-weighted bound: Burda 2015, arXiv:1509.00519
+    """
+
+    learns_from = Images
+
+    @dataclass(frozen=True)
+    class Config:
+        size: int | None = None
+        """pixels, from 8; none: as the data, at most 64"""
+        channels: int | None = None
+        """1 grey, 3 colour; none: as the data"""
+        network: Literal["conv", "mlp"] = "conv"
+        """convolutions, or the two tanh layers of Burda 2015, section 5.1"""
+        likelihood: Literal["logistic", "bernoulli"] = "logistic"
+        """p(x|z): 256 levels as a discretised logistic; or black and white pixels, drawn anew from the grey levels
+        every time (dynamic binarisation: a grey value is not a sample of a Bernoulli)"""
+        latent: int = 64
+        """numbers in z"""
+        width: int = 64
+        """channels after the first convolution; each halving of the side doubles them"""
+        hidden: int = 200
+        """units of a layer of the mlp (Burda 2015, section 5.1)"""
+        beta: float = 1.0
+        """weight of the KL (Higgins 2017); other than 1 the loss is no bound on the likelihood"""
+        free_bits: float = 0.0
+        """nats of KL that each latent has for nothing (Kingma 2016, appendix C.8), against posterior collapse"""
+        importance: int = 1
+        """K samples of the importance-weighted bound (Burda 2015, eq. 8); 1 is the ELBO"""
+        rate: float = 1e-3
+        """learning rate of Adam"""
+        epsilon: float = 1e-8
+        """Adam's epsilon (Burda 2015: 1e-4)"""
+        schedule: Literal["constant", "burda"] = "constant"
+        """burda: 10^(-i/7) of the rate during 3^i shares of the steps, i = 0..7 (Burda 2015, section 5)"""
+        average: float = 0.0
+        """decay of averaged weights; 0: none"""
+        steps: int = 10_000
+        """training steps"""
+
+        def __post_init__(self) -> None:
+            if self.size is not None and self.size < 8:
+                raise UserError(f"size is {self.size}; vae makes squares of 8 pixels or more.")
+            if min(self.latent, self.width, self.hidden, self.importance) < 1:
+                raise UserError("latent, width, hidden and importance must be 1 or more.")
+            if self.importance > 1 and (self.beta != 1 or self.free_bits):
+                raise UserError("importance above 1 has no separate KL; leave beta at 1 and free_bits at 0.")
+            if self.beta < 0 or self.free_bits < 0:
+                raise UserError("beta and free_bits must not be negative.")
+            if not 0 <= self.average < 1:
+                raise UserError(f"average is {self.average}; it is a decay from 0 to below 1, such as 0.999.")
+
+    _burda = dict(
+        size=28, channels=1, network="mlp", likelihood="bernoulli", latent=50, epsilon=1e-4, schedule="burda",
+        save_every=10_000, preview_every=10_000, log_every=1_000,
+    )  # fmt: skip
+    presets = {  # noqa: RUF012 - a constant of the class
+        "smoke": dict(size=16, latent=8, width=8, batch=16, steps=20, save_every=10, preview_every=10, log_every=5),
+        "laptop": dict(average=0.999, steps=10_000),
+        "mlp": dict(**_burda, batch=100, steps=200_000),
+        "paper": dict(**_burda, batch=20, steps=9_840_000),  # 3,280 epochs of MNIST
+        "iwae": dict(**_burda, batch=20, steps=9_840_000, importance=50),
+    }
+
+    @classmethod
+    def suit(cls, config: Config, facts: dict[str, int]) -> Config:
+        return super().suit(config, {**facts, "size": min(64, max(8, facts["native"]))})
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        shape = (config.channels or 3, config.size or 64, config.size or 64)
+        outputs = shape[0] if config.likelihood == "bernoulli" else 2 * shape[0]  # logits, or means and log scales
+        if config.network == "mlp":
+            self.encoder: nn.Module = mlp_encoder(shape, config.hidden, config.latent)
+            self.decoder: nn.Module = mlp_decoder(config.latent, config.hidden, (outputs, *shape[1:]))
+        else:
+            self.encoder = ConvEncoder(shape, config.width, config.latent)
+            self.decoder = ConvDecoder(config.latent, config.width, (outputs, *shape[1:]))
+
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        return {"vae": torch.optim.Adam(self.parameters(), self.config.rate, eps=self.config.epsilon)}
+
+    def stages(self) -> list[Stage]:
+        rate = burda_rate if self.config.schedule == "burda" else Stage.rate
+        return [Stage("train", self.config.steps, self.step, rate)]
+
+    def averages(self) -> dict[str, float]:
+        return {"encoder": self.config.average, "decoder": self.config.average} if self.config.average else {}
+
+    def step(self, batch: Batch, update: Update) -> Losses:
+        c = self.config
+        x = self.observe(batch["image"])  # [B,C,H,W], in {0,1} or [-1,1]
+        mean, log_variance = self.encode(x)  # [B,Z]
+        if c.importance > 1:
+            log_w = self.log_weights(x, mean, log_variance, torch.randn(c.importance, *mean.shape, device=x.device))
+            bound = log_w.logsumexp(0) - math.log(c.importance)  # [B]; eq. 8
+            return {"loss": update("vae", -bound.mean())}
+
+        z = mean + (log_variance / 2).exp() * torch.randn_like(mean)  # section 2.4
+        distortion = -self.log_likelihood_of(x, z).mean()
+        kl = kl_to_standard_normal(mean, log_variance).mean(0)  # [Z]
+        loss = update("vae", distortion + c.beta * kl.clamp_min(c.free_bits).sum())
+        return {"loss": loss, "distortion": distortion, "kl": kl.sum()}
+
+    # -- the model -------------------------------------------------------------------------------------------------
+
+    def observe(self, image: Tensor) -> Tensor:
+        """What is modelled: the image in [-1,1], or for bernoulli black and white drawn from its levels."""
+        return torch.bernoulli((image + 1) / 2) if self.config.likelihood == "bernoulli" else image
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log variance [B,Z] of q(z|x) for observed x."""
+        mean, log_variance = self.encoder(x).chunk(2, 1)
+        return mean, log_variance.clamp(-20, 10)
+
+    def log_likelihood_of(self, x: Tensor, z: Tensor) -> Tensor:
+        """log p(x|z) [B] for x [B,C,H,W] and z [B,Z]."""
+        out = self.decoder(z)
+        if self.config.likelihood == "bernoulli":
+            return log_bernoulli(x, out).flatten(1).sum(1)
+        means, log_scales = out.chunk(2, 1)
+        return log_discretised_logistic(x, means, log_scales.clamp(-7, 3)).flatten(1).sum(1)
+
+    def expected(self, z: Tensor) -> Tensor:
+        """The mean image [B,C,H,W] in [-1,1] of p(x|z)."""
+        out = self.decoder(z)
+        return 2 * out.sigmoid() - 1 if self.config.likelihood == "bernoulli" else out.chunk(2, 1)[0].clamp(-1, 1)
+
+    def log_weights(self, x: Tensor, mean: Tensor, log_variance: Tensor, noise: Tensor) -> Tensor:
+        """log p(x,z) - log q(z|x) [K,B] at z = mean + deviation * noise [K,B,Z]."""
+        z = mean + (log_variance / 2).exp() * noise
+        many = x.expand(len(z), *x.shape).flatten(0, 1)
+        log_px = self.log_likelihood_of(many, z.flatten(0, 1)).view(z.shape[:2])
+        return log_px + (log_normal(z) - log_normal(z, mean, log_variance)).sum(2)
+
+    # -- what it is worth --------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def log_likelihood(self, x: Tensor, k: int = 5000, seed: int = 0, at_once: int = 5000) -> Tensor:
+        """L_k, a lower bound on log p(x) [B] in nats, float64, that tightens with k (Burda 2015, eq. 8).
+
+        x: observed images (see observe); at_once: decodings in one go.
+        """
+        draws = torch.Generator(x.device).manual_seed(seed)
+        rows, samples = max(1, at_once // k), min(k, at_once)
+        bounds = []
+        for part in x.split(rows):
+            mean, log_variance = self.encode(part)
+            log_w = [
+                self.log_weights(part, mean, log_variance, torch.randn(n, *mean.shape, generator=draws, device=x.device))
+                for n in [samples] * (k // samples) + [k % samples] * (k % samples > 0)
+            ]
+            bounds.append(torch.cat(log_w).double().logsumexp(0) - math.log(k))
+        return torch.cat(bounds)
+
+    def bits_per_dim(self, log_likelihood: Tensor) -> Tensor:
+        """Bits for each of the D numbers of an image, from nats for the whole [B]."""
+        c = self.config
+        return -log_likelihood / (math.log(2) * c.channels * c.size**2)
+
+    @torch.no_grad()
+    def active_units(self, x: Tensor, threshold: float = 0.01) -> int:
+        """How many latents answer to the data: variance of their mean over x above the threshold (Burda 2015, 5.2)."""
+        means = torch.cat([self.encode(part)[0] for part in x.split(1000)])
+        return int((means.var(0) > threshold).sum())
+
+    # -- what users do -----------------------------------------------------------------------------------------------
+
+    @verb
+    def generate(self, n: int = 64, seed: int = 0, items: Items = None) -> Iterator[Image]:
+        """New images: the mean of p(x|z) for z from the prior.
+
+        n: how many
+        seed: image i depends on (seed, i) alone
+        """
+        yield from draw(self.expected, self.latents(seed), range(n) if items is None else items)
+
+    @verb
+    def reconstruct(self, images: list[Image]) -> Iterator[Image]:
+        """Each image encoded and decoded again.
+
+        images: pictures
+        """
+        c = self.config
+        yield from apply(lambda x: self.expected(self.code(x)), images, c.size, c.channels, self.device)
+
+    @verb
+    def interpolate(
+        self, images: list[Image] = (), n: int = 8, steps: int = 10, seed: int = 0, items: Items = None  # type: ignore[assignment]
+    ) -> Iterator[Image]:
+        """Walks from one image to another, in rows.
+
+        images: pictures; row r goes from picture r to picture r + 1
+        n: without pictures, how many rows; row r goes from image 2r to image 2r + 1 of `generate`
+        steps: images in a row, both ends included
+        seed: as in generate
+        """
+        if len(images) == 1:
+            raise UserError("interpolate got one picture; give two or more, or none for walks between new images.")
+        if images:
+            codes = self.code(Image.to_tensor(images, self.config.size, self.config.channels).to(self.device))
+            n = len(images) - 1
+
+        def latents(items: list[int]) -> Tensor:
+            rows = [min(i // steps, n - 1) for i in items]  # the last block may reach past the last row
+            if images:
+                a, b = codes[rows], codes[[r + 1 for r in rows]]
+            else:
+                a, b = (self.latents(seed)([2 * r + end for r in rows]) for end in (0, 1))
+            share = torch.tensor([[i % steps / max(steps - 1, 1)] for i in items], device=self.device)
+            return a + share * (b - a)
+
+        for image in draw(self.expected, latents, range(n * steps) if items is None else items):
+            yield image.made_from(*images).in_rows_of(steps)
+
+    def previews(self, batch: Batch) -> dict[str, Image]:
+        """Samples, and rows of first images above their reconstructions."""
+        real = list(Image.from_tensor(batch["image"][:16]))
+        made = self.reconstruct(real)
+        return {**super().previews(batch), "reconstruction": sheet(real[:8] + made[:8] + real[8:] + made[8:], columns=8)}
+
+    def code(self, image: Tensor) -> Tensor:
+        """The mean of q(z|x) [B,Z]; for bernoulli x is the levels themselves, so that nothing is drawn."""
+        return self.encode((image + 1) / 2 if self.config.likelihood == "bernoulli" else image)[0]
+
+    def latents(self, seed: int):  # type: ignore[no-untyped-def]  # -> items -> Tensor
+        """items -> z [len(items),Z]"""
+        return lambda items: noise(seed, items, self.config.latent, device=self.device)
+
+
+def burda_rate(done: float) -> float:
+    """The factor on the rate at a share of the steps: 10^(-i/7) during 3^i of 3280 shares, i = 0..7."""
+    i = int(math.log(2 * 3280 * done + 1, 3) + 1e-9)
+    return 10 ** (-i / 7)
+
+
+def mlp_encoder(shape: tuple[int, int, int], hidden: int, latent: int) -> nn.Module:
+    """x [B,C,H,W] -> means and log variances [B,2Z]."""
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(math.prod(shape), hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh(),
+        nn.Linear(hidden, 2 * latent),
+    )  # fmt: skip
+
+
+def mlp_decoder(latent: int, hidden: int, shape: tuple[int, int, int]) -> nn.Module:
+    """z [B,Z] -> parameters of p(x|z) [B,*shape]."""
+    return nn.Sequential(
+        nn.Linear(latent, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh(),
+        nn.Linear(hidden, math.prod(shape)), nn.Unflatten(1, shape),
+    )  # fmt: skip
+
+
+class ConvEncoder(nn.Sequential):
+    """x [B,C,H,W] -> means and log variances [B,2Z]: three halvings of the side."""
+
+    def __init__(self, shape: tuple[int, int, int], width: int, latent: int) -> None:
+        side = -(-shape[1] // 8)
+        layers: list[nn.Module] = []
+        for narrow, wide in ((shape[0], width), (width, 2 * width), (2 * width, 4 * width)):
+            layers += [nn.Conv2d(narrow, wide, 4, 2, 1), nn.GroupNorm(1, wide), nn.SiLU()]
+        padded = nn.ReplicationPad2d((0, 8 * side - shape[1], 0, 8 * side - shape[1]))  # to a multiple of 8
+        super().__init__(padded, *layers, nn.Flatten(), nn.Linear(4 * width * side**2, 2 * latent))
+
+
+class ConvDecoder(nn.Module):
+    """z [B,Z] -> parameters of p(x|z) [B,*shape]: three doublings, cut to the side."""
+
+    def __init__(self, latent: int, width: int, shape: tuple[int, int, int]) -> None:
+        super().__init__()
+        self.side, side = shape[1], -(-shape[1] // 8)
+        layers: list[nn.Module] = [nn.Linear(latent, 4 * width * side**2), nn.Unflatten(1, (4 * width, side, side))]
+        for wide, narrow in ((4 * width, 2 * width), (2 * width, width), (width, shape[0])):
+            layers += [nn.GroupNorm(1, wide), nn.SiLU(), nn.ConvTranspose2d(wide, narrow, 4, 2, 1)]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.layers(z)[:, :, : self.side, : self.side]

@@ -1,0 +1,1 @@
+"""Blocks that two or more methods use: pure modules and functions, with no switches."""

@@ -1,0 +1,53 @@
+"""Random changes of images on their way to a network. Drawn from torch's generator, which the loop seeds every step."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def random_flip(x: Tensor) -> Tensor:
+    """Each image of [B,C,H,W] mirrored left to right with probability 1/2."""
+    chosen = torch.rand(len(x), 1, 1, 1, device=x.device) < 0.5
+    return torch.where(chosen, x.flip(3), x)
+
+
+def diff_augment(x: Tensor) -> Tensor:
+    """Differentiable augmentation: colour, translation up to 1/8, cutout of 1/2 (Zhao 2020, section 3.2).
+
+    The same kind of change for real and generated images keeps a discriminator from memorising a small set.
+    """
+    return _cutout(_translate(_colour(x)))
+
+
+def _uniform(x: Tensor) -> Tensor:
+    return torch.rand(len(x), 1, 1, 1, device=x.device)
+
+
+def _colour(x: Tensor) -> Tensor:
+    x = x + (_uniform(x) - 0.5)  # brightness
+    grey = x.mean(1, keepdim=True)
+    x = grey + (x - grey) * (2 * _uniform(x))  # saturation
+    level = x.mean((1, 2, 3), keepdim=True)
+    return level + (x - level) * (0.5 + _uniform(x))  # contrast
+
+
+def _translate(x: Tensor) -> Tensor:
+    b, _, h, w = x.shape
+    reach_y, reach_x = h // 8, w // 8
+    dy = torch.randint(-reach_y, reach_y + 1, (b, 1, 1), device=x.device)
+    dx = torch.randint(-reach_x, reach_x + 1, (b, 1, 1), device=x.device)
+    rows = (torch.arange(h, device=x.device).view(1, h, 1) + dy + 1).clamp(0, h + 1)
+    columns = (torch.arange(w, device=x.device).view(1, 1, w) + dx + 1).clamp(0, w + 1)
+    framed = F.pad(x, (1, 1, 1, 1)).permute(0, 2, 3, 1)  # what moves in is the mean grey, 0
+    return framed[torch.arange(b, device=x.device).view(b, 1, 1), rows, columns].permute(0, 3, 1, 2)
+
+
+def _cutout(x: Tensor) -> Tensor:
+    b, _, h, w = x.shape
+    cy = torch.randint(0, h + 1, (b, 1, 1), device=x.device)
+    cx = torch.randint(0, w + 1, (b, 1, 1), device=x.device)
+    rows = (torch.arange(h, device=x.device).view(1, h, 1) - cy).abs() <= h // 4
+    columns = (torch.arange(w, device=x.device).view(1, 1, w) - cx).abs() <= w // 4
+    return x * ~(rows & columns).unsqueeze(1)

@@ -1,0 +1,92 @@
+"""Many processes as one: what torch.distributed.run starts, and a single process just the same.
+
+No wrapper around networks: gradients are flattened and averaged (as stylegan3 does), because a wrapper is the
+wrong shape for players that take turns.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from .errors import UserError
+
+T = TypeVar("T")
+
+
+class Ranks:
+    """This process's place among `world` processes."""
+
+    def __init__(self, device: str = "auto") -> None:
+        self.world = int(os.environ.get("WORLD_SIZE", "1"))
+        self.rank = int(os.environ.get("RANK", "0"))
+        self.device = _device(device)
+        if self.world > 1 and not dist.is_initialized():
+            dist.init_process_group("nccl" if self.device.type == "cuda" else "gloo")
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the process that writes."""
+        return self.rank == 0
+
+    def together(self, act: Callable[[], T]) -> T | None:
+        """Rank 0 acts and the others wait; if it fails, all stop, and rank 0 alone says why."""
+        if self.world == 1:
+            return act()
+        result, failure = None, None
+        if self.first:
+            try:
+                result = act()
+            except BaseException as error:
+                failure = error
+        told: list[Any] = [failure is None]
+        dist.broadcast_object_list(told, 0)
+        if failure is not None:
+            raise failure
+        if not told[0]:
+            raise SystemExit(2)
+        return result
+
+    def mean_(self, tensors: Iterable[Tensor]) -> None:
+        """Replaces each tensor by its mean over the ranks."""
+        tensors = list(tensors)
+        if self.world == 1 or not tensors:
+            return
+        flat = torch.cat([t.reshape(-1).float() for t in tensors])
+        dist.all_reduce(flat)
+        flat /= self.world
+        for tensor, part in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
+            tensor.copy_(part.view_as(tensor))
+
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is up on any rank."""
+        if self.world == 1:
+            return flag
+        told = torch.tensor(float(flag), device=self.device)
+        dist.all_reduce(told)
+        return bool(told > 0)
+
+    def close(self) -> None:
+        """Leaves the group."""
+        if self.world > 1 and dist.is_initialized():
+            dist.destroy_process_group()
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and "LOCAL_RANK" in os.environ:
+        name = f"cuda:{os.environ['LOCAL_RANK']}"
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError):
+        raise UserError(f"the device '{name}' is not there; use --device cpu, or auto to take what there is.") from None
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    return device

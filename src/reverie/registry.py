@@ -1,0 +1,84 @@
+"""The folder methods/ is the registry: a file there is a method.
+
+The files are read as text, so that `reverie methods` answers at once: no torch is imported here.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .errors import UserError, near_miss
+
+if TYPE_CHECKING:
+    from .method import Method
+
+FOLDER = Path(__file__).parent / "methods"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What a method's file says of itself."""
+
+    name: str
+    summary: str
+    paper: str
+    learns_from: str
+    """the kind of data: the name of a class of reverie.data, or "" where nothing is learnt"""
+    needs_labels: bool
+    presets: tuple[str, ...]
+    verbs: tuple[str, ...]
+
+
+def methods() -> dict[str, Entry]:
+    """Every method there is, by name."""
+    files = sorted(path for path in FOLDER.glob("*.py") if not path.name.startswith("_"))
+    return {path.stem: _read(path) for path in files}
+
+
+def find(name: str) -> Entry:
+    """The method of this name. Raises UserError, with the nearest name, where there is none."""
+    known = methods()
+    if name not in known:
+        hint = near_miss(name, list(known)) or f" There are: {', '.join(known)}."
+        raise UserError(f"there is no method '{name}'.{hint}")
+    return known[name]
+
+
+def method_class(name: str) -> type[Method]:
+    """The class in the method's file (imports torch)."""
+    find(name)
+    from .method import Method
+
+    module = importlib.import_module(f"{__package__}.methods.{name}")
+    found = [c for c in vars(module).values() if isinstance(c, type) and c.__module__ == module.__name__]
+    return next(c for c in found if issubclass(c, Method))
+
+
+def _read(path: Path) -> Entry:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef) and any(ast.unparse(base) == "Method" for base in node.bases):
+            break
+    else:
+        raise UserError(f"{path.name} in methods/ holds no class derived from Method; a file there is a method.")
+    lines = (ast.get_docstring(node) or "").splitlines()
+    facts = {ast.unparse(s.targets[0]): s.value for s in node.body if isinstance(s, ast.Assign)}
+    presets = facts.get("presets")
+    learns_from = ast.unparse(facts["learns_from"]) if "learns_from" in facts else ""
+    return Entry(
+        name=path.stem,
+        summary=lines[0] if lines else "",
+        paper=next((line.strip() for line in lines[1:] if "arXiv" in line), ""),
+        learns_from="" if learns_from == "None" else learns_from,
+        needs_labels="needs_labels" in facts and ast.unparse(facts["needs_labels"]) == "True",
+        presets=tuple(ast.literal_eval(k) for k in presets.keys if k) if isinstance(presets, ast.Dict) else (),
+        verbs=tuple(
+            f.name
+            for f in node.body
+            if isinstance(f, ast.FunctionDef) and any(ast.unparse(d) == "verb" for d in f.decorator_list)
+        ),
+    )

@@ -1,0 +1,295 @@
+"""The run folder: what a run is, its saves, its log.
+
+    run.json              method, config, settings, data fingerprint, versions, commit, command: written first
+    weights.safetensors   the weights to use (averaged where the method averages), config in the header
+    resume.pt             everything training goes on from
+    save.json             step and SHA-256 of the two files above: a save is whole if they agree
+    previous/             the save before, the same three files
+    log.jsonl  samples/  report.html
+
+A save is written into next/ and flushed to disk, save.json last; then file by file the old one moves to previous/
+and the new one takes its place. Whenever the process dies, a whole save is there: `settle` finishes or drops what
+was under way. Nothing is unpickled: resume.pt is read with weights_only=True.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from filelock import FileLock, Timeout
+
+from .errors import UserError
+
+WEIGHTS, RESUME, MANIFEST = "weights.safetensors", "resume.pt", "save.json"
+FILES = (RESUME, WEIGHTS, MANIFEST)
+
+
+class Run:
+    """One run folder."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._lock = FileLock(str(self.path / ".lock"))
+
+    # -- making and opening ------------------------------------------------------------------------------------------
+
+    @classmethod
+    def create(cls, path: str | Path, about: dict[str, Any]) -> Run:
+        """A new run folder with its run.json. Raises UserError if the folder holds something already."""
+        run = cls(path)
+        held = sorted(p.name for p in run.path.iterdir() if p.name != ".lock") if run.path.is_dir() else []
+        if "run.json" in held:
+            raise UserError(f"{path} already holds a run; go on with `reverie resume {path}`, or give another --out.")
+        if held or run.path.is_file():
+            raise UserError(f"{path} is not an empty folder (it holds {held[0] if held else 'a file'}); give another --out.")
+        with friendly(run.path):
+            run.path.mkdir(parents=True, exist_ok=True)
+            run.lock()
+            replace_text(run.path / "run.json", json.dumps(about, indent=2, ensure_ascii=False) + "\n")
+        return run
+
+    @classmethod
+    def open(cls, path: str | Path) -> Run:
+        """The run in an existing folder. Raises UserError if it is none."""
+        run = cls(path)
+        if not run.path.is_dir():
+            raise UserError(f"there is no run folder {path}; make one with `reverie train METHOD --data DATA --out {path}`.")
+        if not (run.path / "run.json").is_file():
+            raise UserError(f"{path} is not a run folder (it has no run.json); give the folder that --out named.")
+        return run
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """run.json. Raises UserError if it is damaged."""
+        try:
+            about = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
+            about["method"], about["config"], about["train"], about["data"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{self.path / 'run.json'} cannot be read ({error!r}); restore it from a copy.") from None
+        return about
+
+    def update(self, **changes: Any) -> None:
+        """Changes entries of run.json."""
+        with friendly(self.path):
+            replace_text(self.path / "run.json", json.dumps({**self.about, **changes}, indent=2, ensure_ascii=False) + "\n")
+
+    def lock(self) -> None:
+        """Makes this process the only one that writes here, until it ends. Raises UserError if another is at work."""
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise UserError(f"{self.path} is in use by another process; wait for it, or stop it first.") from None
+        except OSError as error:
+            raise UserError(f"{self.path} cannot be written ({error.strerror}); check its permissions.") from None
+
+    def release(self) -> None:
+        """Lets others write here again."""
+        self._lock.release()
+
+    # -- saves -------------------------------------------------------------------------------------------------------
+
+    def save(self, step: int, state: dict[str, Any], weights: dict[str, torch.Tensor], header: dict[str, Any]) -> None:
+        """Replaces the save by a newer one; the old one becomes previous/. Raises UserError on a full disk."""
+        next_ = self.path / "next"
+        with friendly(self.path, undo=lambda: shutil.rmtree(next_, ignore_errors=True)):
+            shutil.rmtree(next_, ignore_errors=True)
+            next_.mkdir()
+            torch.save(state, next_ / RESUME)
+            write_weights(next_ / WEIGHTS, weights, {**header, "step": step})
+            files = {name: sha256(next_ / name) for name in (RESUME, WEIGHTS)}
+            for name in files:
+                flush(next_ / name)
+            replace_text(next_ / MANIFEST, json.dumps({"step": step, "sha256": files}, indent=2) + "\n")
+        self._promote()
+
+    def settle(self) -> int | None:
+        """Finishes or drops a save that was cut off, and puts the previous save in place of a damaged one.
+
+        Returns the step of the save in place, None if there is none yet. Only the process that holds the lock
+        calls it. Raises UserError if saves are there and none is whole.
+        """
+        next_ = self.path / "next"
+        if (next_ / MANIFEST).is_file():
+            self._promote()
+        shutil.rmtree(next_, ignore_errors=True)
+        if not any((self.path / name).exists() for name in FILES):
+            return None
+        whole = self.whole()
+        if whole != self.path:
+            next_.mkdir()
+            for name in FILES:  # save.json last, as in a save
+                shutil.copyfile(whole / name, next_ / name)
+                flush(next_ / name)
+                (self.path / name).unlink(missing_ok=True)
+            self._promote()
+        return int(manifest(self.path)["step"])
+
+    def whole(self, names: tuple[str, ...] = (RESUME, WEIGHTS)) -> Path:
+        """The folder of the newest save whose named files are whole: this one or previous/. Says if it is the latter."""
+        complaints = []
+        for folder in (self.path, self.path / "previous"):
+            damage = find_damage(folder, names)
+            if damage is None:
+                if complaints:
+                    step = manifest(folder)["step"]
+                    print(f"{complaints[0]}; using the previous save, of step {step}.", file=sys.stderr)
+                return folder
+            complaints.append(damage)
+        raise UserError(f"{complaints[0]}, and there is no whole previous save; restore the folder from a copy.")
+
+    def _promote(self) -> None:
+        next_, previous = self.path / "next", self.path / "previous"
+        previous.mkdir(exist_ok=True)
+        for name in FILES:
+            if (next_ / name).exists():
+                if (self.path / name).exists():
+                    (self.path / name).replace(previous / name)
+                (next_ / name).replace(self.path / name)
+        flush(self.path)
+        next_.rmdir()
+
+    def state(self) -> dict[str, Any]:
+        """What resume.pt holds. Raises UserError if it is not plain tensors, numbers and names."""
+        try:
+            return torch.load(self.path / RESUME, map_location="cpu", weights_only=True)
+        except Exception as error:  # whatever a strange file provokes in the reader, it is the file's fault
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise UserError(f"{self.path / RESUME} is not a state of reverie ({reason}); nothing was run from it.") from None
+
+    # -- the log -----------------------------------------------------------------------------------------------------
+
+    def log(self, line: dict[str, Any]) -> None:
+        """Adds a line to log.jsonl."""
+        with friendly(self.path), (self.path / "log.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def settle_log(self, step: int) -> float:
+        """Drops the lines after `step` (and one that was cut off), so that a resumed run does not tell it twice.
+
+        Returns the seconds of training that the remaining lines tell of.
+        """
+        path = self.path / "log.jsonl"
+        kept = [line for line in _lines(path) if _told(line).get("step", float("inf")) <= step]
+        if path.exists():
+            with friendly(self.path):
+                replace_text(path, "".join(line + "\n" for line in kept))
+        return float(_told(kept[-1]).get("seconds", 0)) if kept else 0.0
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
+
+
+def _told(line: str) -> dict[str, Any]:
+    try:
+        found = json.loads(line)
+        return found if isinstance(found, dict) else {}
+    except ValueError:
+        return {}
+
+
+def manifest(folder: Path) -> dict[str, Any]:
+    """save.json of a folder; {} if it is missing or damaged."""
+    try:
+        found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        return found if {"step", "sha256"} <= set(found) else {}
+    except (OSError, ValueError, TypeError):
+        return {}
+
+
+def find_damage(folder: Path, names: tuple[str, ...]) -> str | None:
+    """What is wrong with the named files of the save in a folder, or None."""
+    told = manifest(folder)
+    if not told:
+        return f"{folder / MANIFEST} is missing or damaged"
+    for name in names:
+        if not (folder / name).is_file():
+            return f"{folder / name} is missing"
+        if sha256(folder / name) != told["sha256"].get(name):
+            return f"{folder / name} is damaged (its checksum differs)"
+    return None
+
+
+def write_weights(path: Path, weights: dict[str, torch.Tensor], header: dict[str, Any]) -> None:
+    """A safetensors file whose one metadata entry "reverie" says in JSON what the weights belong to."""
+    # One entry only: safetensors keeps several in no fixed order, and equal runs shall give equal files.
+    text = json.dumps(header, sort_keys=True)
+    safetensors.torch.save_file({k: v.contiguous().cpu() for k, v in weights.items()}, path, {"reverie": text})
+
+
+def read_weights(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """(header, weights) of a file of write_weights. Raises UserError if it is none."""
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {})["reverie"])
+            weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
+            header["method"], header["config"]
+            return header, weights
+    except (OSError, KeyError, TypeError, ValueError, safetensors.SafetensorError) as error:
+        raise UserError(f"{path} is not a weights file of reverie ({error}); give a run folder or its weights.") from None
+
+
+def sha256(path: Path) -> str:
+    """The hex SHA-256 of a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def flush(path: Path) -> None:
+    """Forces a file or folder to the disk."""
+    if path.is_dir() and os.name == "nt":
+        return  # Windows cannot open folders, and orders renames itself
+    handle = os.open(path, os.O_RDWR if path.is_file() else os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Writes a text file so that it is either the old or the new one, never half."""
+    fresh = path.with_name(path.name + ".new")
+    fresh.write_text(text, encoding="utf-8")
+    flush(fresh)
+    fresh.replace(path)
+
+
+class friendly:
+    """Turns the disk's refusals into a line for the user; `undo` removes what was half written."""
+
+    def __init__(self, where: Path, undo: Callable[[], None] | None = None) -> None:
+        self.where, self.undo = where, undo
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
+        if error is not None and self.undo:
+            self.undo()
+        # torch and safetensors tell of a full disk in errors of their own
+        text = str(error).lower()
+        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", None))
+        if full or (isinstance(error, (RuntimeError, safetensors.SafetensorError)) and _is_write_failure(text)):
+            raise UserError(
+                f"the disk of {self.where} is full; the last save is intact: free some space, then `reverie resume {self.where}`."
+            ) from None
+        if isinstance(error, OSError):
+            raise UserError(f"{self.where} cannot be written ({error.strerror or error}); check the path and its permissions.") from None
+
+
+def _is_write_failure(text: str) -> bool:
+    return any(sign in text for sign in ("no space", "write failed", "unexpected pos", "os error 28", "pytorchstreamwriter"))

@@ -1,0 +1,41 @@
+"""What a run decides: batch size, seed, device, cadence. (What the paper decides is in a method's own Config.)"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from .errors import UserError
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """The settings of one run. No name here is also a field of a method's Config (a test sees to it)."""
+
+    batch: int = 64
+    """items a step, over all ranks together"""
+    seed: int = 0
+    """the one number that all randomness of the run follows from"""
+    device: str = "auto"
+    """"auto" (the GPU if there is one, else the CPU), "cpu", "cuda", "cuda:1", "mps" """
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """arithmetic of the step; bf16 by autocast, for GPUs (on most CPUs it is far slower)"""
+    threads: int = 0
+    """CPU threads for arithmetic; 0: all cores. Kept on resume, since another number rounds otherwise"""
+    log_every: int = 50
+    """steps between lines of log.jsonl; each line holds the mean losses of the steps since the last"""
+    save_every: int = 500
+    """steps between saves"""
+    preview_every: int = 500
+    """steps between preview pictures in samples/"""
+    tensorboard: bool = False
+    """also write TensorBoard event files (needs the extra: pip install 'reverie[tensorboard]')"""
+
+    def __post_init__(self) -> None:
+        for name in ("batch", "log_every", "save_every", "preview_every"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} is {getattr(self, name)}; it must be 1 or more.")
+        if self.threads < 0:
+            raise UserError(f"threads is {self.threads}; give 0 (all cores) or more.")
+        if not 0 <= self.seed < 2**63:
+            raise UserError(f"seed is {self.seed}; give a whole number from 0 to 2^63 - 1.")

@@ -1,0 +1,213 @@
+"""The loop: data order, precision, ranks, logs, saves. It knows no method by name.
+
+Randomness is a function of (seed, step, rank): the loop seeds every step anew and the order of batches follows
+from (seed, step), so a resumed run equals the uninterrupted one to the last bit, and no random state is ever saved.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .average import Averages
+from .errors import UserError
+from .method import Losses, Method, Stage
+from .progress import Progress
+from .ranks import Ranks
+from .run import Run
+from .settings import TrainConfig
+
+
+class Interrupted(KeyboardInterrupt):
+    """Training was asked to stop and has saved; the message says how to go on."""
+
+
+class Update:
+    """The one road from a loss to weights: `update(name, loss)`."""
+
+    def __init__(self, optimizers: dict[str, torch.optim.Optimizer], ranks: Ranks) -> None:
+        self.optimizers, self.ranks, self.step = optimizers, ranks, 0
+        self.parameters = {n: [p for g in o.param_groups for p in g["params"]] for n, o in optimizers.items()}
+        self.rates = {n: [g["lr"] for g in o.param_groups] for n, o in optimizers.items()}
+
+    def __call__(self, which: str | dict[str, Tensor], loss: Tensor | None = None, clip: float | None = None) -> Tensor:
+        """Backward into the named optimizer's parameters only, mean over ranks, clip (norm), step.
+
+        With {name: loss, ...} all gradients are taken before any step: for players that share a forward pass.
+        Returns the loss (their sum), detached.
+        """
+        losses = which if isinstance(which, dict) else {which: loss}
+        for i, (name, value) in enumerate(losses.items()):
+            value.backward(inputs=self.parameters[name], retain_graph=i < len(losses) - 1)  # type: ignore[union-attr]
+        for name in losses:
+            self.ranks.mean_(p.grad for p in self.parameters[name] if p.grad is not None)
+            if clip is not None:
+                torch.nn.utils.clip_grad_norm_(self.parameters[name], clip)
+            self.optimizers[name].step()
+            self.optimizers[name].zero_grad(set_to_none=True)
+        return sum(value.detach() for value in losses.values())  # type: ignore[union-attr, return-value]
+
+    def set_rates(self, factor: float) -> None:
+        """Learning rates: what the optimizers were made with, times a factor."""
+        for name, optimizer in self.optimizers.items():
+            for group, rate in zip(optimizer.param_groups, self.rates[name], strict=True):
+                group["lr"] = rate * factor
+
+
+class Order:
+    """The order of batches, a pure function of (seed, step): epoch after epoch, each shuffled by (seed, epoch)."""
+
+    def __init__(self, items: int, batch: int, seed: int) -> None:
+        self.items, self.batch, self.seed = items, batch, seed
+        self._epoch, self._shuffled = -1, np.empty(0, np.int64)
+
+    def __call__(self, step: int) -> np.ndarray:
+        """The indices [batch] of a step."""
+        places = np.arange(step * self.batch, (step + 1) * self.batch)
+        index = np.empty(self.batch, np.int64)
+        for epoch in range(places[0] // self.items, places[-1] // self.items + 1):
+            here = places // self.items == epoch
+            index[here] = self._shuffle(epoch)[places[here] % self.items]
+        return index
+
+    def _shuffle(self, epoch: int) -> np.ndarray:
+        if epoch != self._epoch:
+            self._shuffled = np.random.Generator(np.random.Philox(key=[self.seed, epoch])).permutation(self.items)
+            self._epoch = epoch
+        return self._shuffled
+
+
+class Stop:
+    """Ctrl-C and SIGTERM ask for a stop after the step under way; a second Ctrl-C stops at once."""
+
+    asked = False
+
+    def __enter__(self) -> Stop:
+        self._before: dict[int, Any] = {}
+        if threading.current_thread() is threading.main_thread():
+            self._before = {s: signal.signal(s, self._ask) for s in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        if self.asked and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.asked = True
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+
+def seed_of(*numbers: int) -> int:
+    """One 63-bit seed from several numbers (SplitMix64, folded)."""
+    x = 0
+    for number in numbers:
+        x = (x ^ number) + 0x9E3779B97F4A7C15 & (1 << 64) - 1
+        x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9 & (1 << 64) - 1
+        x = (x ^ x >> 27) * 0x94D049BB133111EB & (1 << 64) - 1
+        x ^= x >> 31
+    return x >> 1
+
+
+def stage_at(stages: list[Stage], step: int) -> tuple[Stage, float]:
+    """The stage that a step belongs to, and the share of it that is done."""
+    for stage in stages:
+        if step < stage.steps:
+            return stage, step / stage.steps
+        step -= stage.steps
+    raise UserError("there is no step left to train.")
+
+
+def fit(method: Method, data: Any, run: Run, settings: TrainConfig, ranks: Ranks, header: dict[str, Any]) -> None:
+    """Trains until the stages end. Raises Interrupted when asked to stop, after saving."""
+    method.to(ranks.device).train()
+    update = Update(method.optimizers(), ranks)
+    averages = Averages(method, method.averages())
+    stages, order = method.stages(), Order(len(data), settings.batch, settings.seed)
+    total, meter = sum(stage.steps for stage in stages), Meter()
+    start = ranks.together(run.settle) if ranks.world == 1 else _agree(ranks, run)
+    if start:
+        _restore(run.state(), method, update, averages, meter)
+    step = start or 0
+    watched = data.batch(np.arange(min(32, len(data))), ranks.device)
+    with Stop() as stop, Progress(run, step, total, settings, ranks.first) as progress:
+        while step < total:
+            stage, done = stage_at(stages, step)
+            torch.manual_seed(seed_of(settings.seed, step, ranks.rank))
+            update.step = step
+            update.set_rates(stage.rate(done))
+            batch = data.batch(order(step)[ranks.rank :: ranks.world], ranks.device)
+            with torch.autocast(ranks.device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
+                losses = stage.step(batch, update)
+            ranks.mean_(b for b in method.buffers() if b.is_floating_point())
+            averages.follow()
+            step += 1
+            meter.add(losses)
+            if step % settings.log_every == 0:
+                progress.log(step, stage.name, meter.read(ranks))
+            progress.tick(step)
+            asked = ranks.any(stop.asked)
+            if ranks.first and (step % settings.preview_every == 0 or step == total):
+                with averages.in_place():
+                    progress.show(step, method.previews(watched))
+            if ranks.first and (step % settings.save_every == 0 or step == total or asked):
+                with averages.in_place():
+                    weights = {k: v.detach().clone() for k, v in method.state_dict().items()}
+                run.save(step, _state(step, method, update, averages, meter), weights, header)
+            if asked and step < total:
+                raise Interrupted(f"stopped and saved at step {step} of {total}; go on with: reverie resume {run.path}")
+
+
+class Meter:
+    """Sums of losses since the last line of the log; tensors until they are printed, and part of a save."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, Tensor] = {}
+        self.steps: dict[str, int] = {}
+
+    def add(self, losses: Losses) -> None:
+        """Adds the losses of a step."""
+        for name, loss in losses.items():
+            value = loss.detach().double()
+            self.sums[name] = self.sums[name] + value if name in self.sums else value
+            self.steps[name] = self.steps.get(name, 0) + 1
+
+    def read(self, ranks: Ranks) -> dict[str, float]:
+        """The mean losses since the last reading, over all ranks."""
+        means = torch.stack([self.sums[n] / self.steps[n] for n in self.sums])
+        ranks.mean_([means])
+        values = dict(zip(self.sums, means.tolist(), strict=True))
+        self.sums, self.steps = {}, {}
+        return values
+
+
+def _agree(ranks: Ranks, run: Run) -> int | None:
+    """Rank 0 settles the saves; all learn the step."""
+    told: list[Any] = [ranks.together(run.settle)]
+    torch.distributed.broadcast_object_list(told, 0)
+    return told[0]
+
+
+def _state(step: int, method: Method, update: Update, averages: Averages, meter: Meter) -> dict[str, Any]:
+    return {
+        "step": step,
+        "method": method.state_dict(),
+        "optimizers": {name: optimizer.state_dict() for name, optimizer in update.optimizers.items()},
+        "averages": averages.state(),
+        "meter": {"sums": meter.sums, "steps": meter.steps},
+    }
+
+
+def _restore(state: dict[str, Any], method: Method, update: Update, averages: Averages, meter: Meter) -> None:
+    method.load_state_dict(state["method"])
+    for name, optimizer in update.optimizers.items():
+        optimizer.load_state_dict(state["optimizers"][name])
+    averages.load(state["averages"])
+    meter.sums = {name: value.to(method.device) for name, value in state["meter"]["sums"].items()}
+    meter.steps = state["meter"]["steps"]

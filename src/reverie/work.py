@@ -1,0 +1,247 @@
+"""Train, resume, load: from names and paths to a method at work. The command line and Python both come here."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import platform
+import time
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from . import __version__
+from .errors import UserError, near_miss
+from .method import Method
+from .options import build, check_names, of_fields
+from .ranks import Ranks
+from .registry import method_class
+from .report.page import write_report
+from .run import WEIGHTS, Run, read_weights, sha256
+from .settings import TrainConfig
+from .train import Interrupted, fit
+
+
+def train(method: str, *, data: str | Path, out: str | Path, command: str = "", **options: Any) -> Method:
+    """Trains a method on data into a new run folder, and returns it ready for its verbs.
+
+    method: "dcgan" or with a preset, "dcgan:paper"; data: a path or the name of a set; out: the new folder;
+    options: fields of the method's Config and of TrainConfig. Raises UserError, and Interrupted after Ctrl-C.
+    """
+    cls, preset, config, settings = plan(method, options)
+    ranks = Ranks(settings.device)
+    settings = _settle_machine(settings, ranks)
+    try:
+        learnt = _open(ranks, lambda: cls.learns_from.open(data))
+        config = cls.suit(config, learnt.facts)
+        _ready(ranks, cls, config, learnt)
+        method_ = _make(cls, config, settings)
+        about = {
+            "method": method.partition(":")[0],
+            "preset": preset,
+            "title": (cls.__doc__ or "").strip().splitlines()[0],
+            "config": dataclasses.asdict(config),
+            "train": dataclasses.asdict(settings),
+            "data": {**describe_data(learnt), "path": _relative(data, Path(out))},
+            "versions": versions(),
+            "commit": commit(),
+            "command": command or f"reverie.train({method!r}, data={str(data)!r}, out={str(out)!r}, ...)",
+            "machine": {"system": platform.platform(), "cpu": platform.processor() or platform.machine(),
+                        "threads": settings.threads, "ranks": ranks.world},
+            "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        }  # fmt: skip
+        run = ranks.together(lambda: Run.create(out, about)) or Run(out)
+        return _go(run, method_, learnt, settings, ranks, about)
+    finally:
+        ranks.close()
+
+
+def resume(
+    run: str | Path, *, steps: int | None = None, data: str | Path | None = None, device: str | None = None
+) -> Method:
+    """Goes on with a run as if it had never stopped; `steps` sets a new total.
+
+    data: where the data is now, if it was moved. Raises UserError if it is not the data the run began with.
+    """
+    found = Run.open(run)
+    about = found.about
+    cls = method_class(about["method"])
+    config = build(cls.Config, about["config"])
+    settings = build(TrainConfig, about["train"])
+    if steps is not None:
+        config = build(cls.Config, {**about["config"], "steps": steps})
+    if device is not None:
+        settings = dataclasses.replace(settings, device=device)
+    ranks = Ranks(settings.device)
+    settings = _settle_machine(settings, ranks)
+    try:
+        ranks.together(found.lock)
+        spec = data if data is not None else _whereabouts(about["data"], found.path)
+        learnt = _open(ranks, lambda: cls.learns_from.open(spec))
+        if learnt.fingerprint != about["data"]["fingerprint"]:
+            raise UserError(
+                f"the data at {spec} is not what {run} began with (fingerprint {learnt.fingerprint}, was "
+                f"{about['data']['fingerprint']}); restore it, give its place with --data, or train a new run."
+            )
+        _ready(ranks, cls, config, learnt)
+        method = _make(cls, config, settings)
+        if steps is not None and ranks.first:
+            found.update(config=dataclasses.asdict(config))
+        return _go(found, method, learnt, settings, ranks, found.about)
+    finally:
+        ranks.close()
+        found.release()
+
+
+def load(path: str | Path) -> Method:
+    """A trained method, ready for its verbs, from a run folder or a weights file. Raises UserError."""
+    file = Path(path)
+    if not file.is_file():
+        run = Run.open(path)
+        if not (run.path / WEIGHTS).exists() and not (run.path / "previous").exists():
+            raise UserError(f"{path} has no save yet; wait for the first one, or go on with `reverie resume {path}`.")
+        file = _whole(run) / WEIGHTS
+    header, weights = read_weights(file)
+    cls = method_class(header["method"])
+    method = cls(build(cls.Config, header["config"]))
+    try:
+        method.load_state_dict(weights)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise UserError(f"{file} does not fit its own config ({reason}); the file was changed: restore it.") from None
+    method.origin = {"method": header["method"], "run": sha256(file)[:16], "step": header["step"]}
+    return method.eval()
+
+
+def plan(method: str, options: dict[str, Any]) -> tuple[type[Method], str, Any, TrainConfig]:
+    """(class, preset, config, settings) from "name:preset" and options. Raises UserError on anything unknown."""
+    name, _, preset = method.partition(":")
+    cls, preset = method_class(name), preset or "laptop"
+    if preset not in cls.presets:
+        hint = near_miss(preset, list(cls.presets)) or f" It has: {', '.join(cls.presets)}."
+        raise UserError(f"{name} has no preset '{preset}'.{hint}")
+    ours, theirs = ({option.name for option in of_fields(fields)} for fields in (cls.Config, TrainConfig))
+    values = {**cls.presets[preset], **options}
+    check_names(values, ours | theirs, name)
+    config = build(cls.Config, {k: v for k, v in values.items() if k in ours})
+    settings = build(TrainConfig, {k: v for k, v in values.items() if k in theirs})
+    return cls, preset, config, settings
+
+
+def describe_data(learnt: Any) -> dict[str, Any]:
+    """What run.json says of the data."""
+    return {
+        "spec": Path(learnt.spec).name if Path(learnt.spec).is_absolute() else str(learnt.spec),
+        "name": learnt.name, "kind": learnt.kind, "split": learnt.split, "n": len(learnt),
+        "fingerprint": learnt.fingerprint, "facts": learnt.facts, "classes": learnt.classes,
+        "dropped": len(learnt.dropped), "notes": learnt.notes,
+    }  # fmt: skip
+
+
+def versions() -> dict[str, str]:
+    """Versions of what the numbers depend on."""
+    return {
+        "reverie": __version__, "torch": torch.__version__, "numpy": np.__version__,
+        "python": platform.python_version(),
+    }  # fmt: skip
+
+
+def commit() -> str | None:
+    """The git commit of this package's source, if it is a checkout."""
+    git = Path(__file__).parents[2] / ".git"
+    try:
+        head = (git / "HEAD").read_text(encoding="utf-8").strip()
+        if not head.startswith("ref: "):
+            return head
+        loose = git / head[5:]
+        if loose.is_file():
+            return loose.read_text(encoding="utf-8").strip()
+        packed = (git / "packed-refs").read_text(encoding="utf-8").splitlines()
+        return next((line.split()[0] for line in packed if line.endswith(" " + head[5:])), None)
+    except OSError:
+        return None
+
+
+def _settle_machine(settings: TrainConfig, ranks: Ranks) -> TrainConfig:
+    """The settings with what the machine decided, to be kept with the run."""
+    if settings.batch % ranks.world:
+        raise UserError(f"batch is {settings.batch}; with {ranks.world} ranks it must be a multiple of {ranks.world}.")
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    if ranks.device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True, warn_only=True)
+    return dataclasses.replace(settings, threads=torch.get_num_threads())
+
+
+def _open(ranks: Ranks, opening: Any) -> Any:
+    """Opens data on every rank, on the first one first: it fills the cache, the others find it."""
+    opened = ranks.together(opening)
+    return opened if ranks.first else opening()
+
+
+def _ready(ranks: Ranks, cls: type[Method], config: Any, learnt: Any) -> None:
+    """Decodes the data and refuses what cannot be learnt from."""
+    if cls.needs_labels and not learnt.classes:
+        raise UserError(f"{learnt.spec} has no labels; put each class into a folder of its own, named after it.")
+    _open(ranks, lambda: learnt.prepare(**cls.wants(config)))
+    if len(learnt) < 2:
+        dropped = f" ({len(learnt.dropped)} files were dropped: reverie data inspect says why)" if learnt.dropped else ""
+        raise UserError(f"{learnt.spec} holds one usable item{dropped}; learning what items have in common takes 2 or more.")
+
+
+def _make(cls: type[Method], config: Any, settings: TrainConfig) -> Method:
+    torch.manual_seed(settings.seed)  # the first weights follow from the seed
+    method = cls(config)
+    steps = [stage.steps for stage in method.stages()]
+    if min(steps) < 0 or sum(steps) < 1:
+        raise UserError(f"steps is {min(steps)}; it must be 1 or more.")
+    return method
+
+
+def _go(run: Run, method: Method, learnt: Any, settings: TrainConfig, ranks: Ranks, about: dict[str, Any]) -> Method:
+    header = {
+        "method": about["method"],
+        "config": dataclasses.asdict(method.config),
+        "data": {k: about["data"][k] for k in ("name", "kind", "fingerprint", "classes")},
+        "reverie": __version__,
+    }
+    try:
+        fit(method, learnt, run, settings, ranks, header)
+    except Interrupted:
+        ranks.together(lambda: write_report(run.path))
+        raise
+    ranks.together(lambda: write_report(run.path))
+    return load(run.path)
+
+
+def _whole(run: Run) -> Path:
+    """The newest whole save; while another process is just swapping saves in, waits for it."""
+    for _ in range(20):
+        if not (run.path / "next").exists():
+            break
+        time.sleep(0.05)
+    return run.whole((WEIGHTS,))
+
+
+def _relative(data: str | Path, out: Path) -> str | None:
+    """Where the data is, seen from the run folder, so that both can be moved together."""
+    if not Path(data).exists():
+        return None
+    try:
+        return Path(os.path.relpath(data, out)).as_posix()
+    except ValueError:  # another drive on Windows
+        return None
+
+
+def _whereabouts(data: dict[str, Any], run: Path) -> str:
+    path = data.get("path")
+    if path is None:
+        return str(data["spec"])
+    for place in (run / path, Path(data["spec"])):
+        if place.exists():
+            return os.path.normpath(place)
+    raise UserError(f"the data of {run} is not at {run / path} any more; say where it is with --data.")
