@@ -72,7 +72,7 @@ def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Ten
 
 
 def zero_centred_penalty(logits: Tensor, x: Tensor) -> Tensor:
-    """Half the mean squared norm of the gradient of D at x: R1 on real, R2 on generated x (Mescheder 2018, eqs. 9-10)."""
+    """Half the mean squared norm of D's gradient at x: R1 on real, R2 on generated x (Mescheder 2018, eqs. 9-10)."""
     (slope,) = torch.autograd.grad(logits.sum(), x, create_graph=True)
     return 0.5 * slope.flatten(1).square().sum(1).mean()
 

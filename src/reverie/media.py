@@ -46,6 +46,8 @@ class Image:
     """how it was made, if it was"""
     inputs: tuple[dict[str, str], ...] = ()
     """the pictures it was made from: name and digest"""
+    index: int | None = None
+    """its place in the job it was made in"""
     row: int = 0
     """how many belong side by side on a sheet; 0: as many as fit a square"""
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -22,7 +23,18 @@ from .options import REQUIRED, convert, of_signature
 
 Batch = dict[str, Tensor]
 Losses = dict[str, Tensor]
-Items = Sequence[int] | None
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One part, counted from 1, `of` so many parts of a job."""
+
+    part: int
+    of: int
+
+
+Items = Sequence[int] | Shard | None
+"""which items of a job: some, a shard, or (None) all"""
 
 BLOCK = 16
 """Items made together. Blocks are cut at fixed places, so that an item's neighbours, and with them the
@@ -84,8 +96,15 @@ class Method(nn.Module):
 
     def previews(self, batch: Batch) -> dict[str, Image]:
         """Pictures of how far training is; `batch` holds the first items of the data, always the same."""
-        generate: Any = getattr(self, "generate")  # noqa: B009 - a verb that most methods, but not all, have
-        return {"": sheet(generate(n=64, seed=0))}
+        return {"": sheet(self.verb("generate")(n=64, seed=0))}
+
+    def verb(self, name: str) -> Any:
+        """What this method does under that name; a function with .stream, which yields items as they are made."""
+        act = getattr(self, name, None)
+        if not getattr(act, "is_verb", False):
+            able = [v for v in vars(type(self)) if getattr(vars(type(self))[v], "is_verb", False)]
+            raise UserError(f"{self.origin['method']} cannot {name}; it can {', '.join(able)}.")
+        return act
 
     @property
     def device(self) -> torch.device:
@@ -104,13 +123,12 @@ def verb(body: Callable[..., Iterable[Image]]) -> Any:
     def stream(self: Method, *args: Any, **kwargs: Any) -> Iterator[Image]:
         arguments = _check(body, self, args, kwargs)
         record = {**self.origin, "verb": body.__name__, "arguments": _plain(arguments), "reverie": __version__}
-        items = arguments.get("items")
         was_training = self.training
         self.eval()
         try:
             for position, item in enumerate(body(self, **arguments)):
-                index = items[position] if items is not None else position
-                yield item.stamped({"synthetic": True, **record, "index": int(index)})
+                index = position if item.index is None else item.index
+                yield item.stamped({"synthetic": True, **record, "index": index})
         finally:
             self.train(was_training)
 
@@ -142,7 +160,7 @@ def _check(body: Callable[..., Any], self: Method, args: tuple[Any, ...], kwargs
 
 def _plain(arguments: dict[str, Any]) -> dict[str, Any]:
     """The arguments that a record can hold: not which items were made, nor the pictures put in."""
-    return {k: v for k, v in arguments.items() if k != "items" and isinstance(v, (int, float, str, bool, type(None)))}
+    return {k: v for k, v in arguments.items() if k != "items" and isinstance(v, (int, float, str))}
 
 
 def noise(seed: int, items: Sequence[int], *shape: int, device: torch.device | str = "cpu") -> Tensor:
@@ -151,21 +169,23 @@ def noise(seed: int, items: Sequence[int], *shape: int, device: torch.device | s
     return torch.from_numpy(np.stack(rows)).to(device)
 
 
-def blocks(items: Sequence[int]) -> Iterator[tuple[list[int], list[int]]]:
-    """Groups items by block: (all BLOCK indices of the block, positions in it that were asked for)."""
-    group: list[int] = []
+def chosen(items: Items, total: int) -> Sequence[int]:
+    """The items meant, of `total`. Shards are cut between blocks. Raises UserError for an item that is not there."""
+    if items is None:
+        return range(total)
+    if isinstance(items, Shard):
+        edges = [min(total, -(-total // BLOCK) * k // items.of * BLOCK) for k in (items.part - 1, items.part)]
+        return range(*edges)
     for i in items:
-        if group and i // BLOCK != group[0] // BLOCK:
-            yield _block(group)
-            group = []
-        group.append(i)
-    if group:
-        yield _block(group)
+        if not 0 <= i < total:
+            raise UserError(f"there is no item {i} among {total}; they are counted from 0.")
+    return items
 
 
-def _block(group: list[int]) -> tuple[list[int], list[int]]:
-    start = group[0] // BLOCK * BLOCK
-    return list(range(start, start + BLOCK)), [i - start for i in group]
+def blocks(items: Sequence[int]) -> Iterator[tuple[list[int], list[int]]]:
+    """Groups items by block: (all BLOCK indices of the block, the items of it that are wanted)."""
+    for block, wanted in itertools.groupby(items, lambda i: i // BLOCK):
+        yield list(range(block * BLOCK, (block + 1) * BLOCK)), list(wanted)
 
 
 def draw(
@@ -174,7 +194,8 @@ def draw(
     """Images network(latents(i)) for each item, made block by block."""
     for block, wanted in blocks(items):
         pixels = network(latents(block))  # [BLOCK,C,H,W] in [-1,1]
-        yield from Image.from_tensor(pixels[wanted])
+        for i, image in zip(wanted, Image.from_tensor(pixels[[i - block[0] for i in wanted]]), strict=True):
+            yield dataclasses.replace(image, index=i)
 
 
 def apply(

@@ -71,7 +71,7 @@ def check_names(given: Iterable[str], known: Collection[str], whose: str) -> Non
 
 def convert(value: Any, wanted: Any, name: str) -> Any:
     """`value` - text from the command line or a Python object - as the annotated type. Raises UserError."""
-    for kind in _alternatives(wanted):
+    for kind in alternatives(wanted):
         try:
             return _as(value, kind)
         except (ValueError, TypeError):
@@ -79,7 +79,8 @@ def convert(value: Any, wanted: Any, name: str) -> Any:
     raise UserError(f"{name} is {_quoted(value)}; it must be {describe(wanted)}.")
 
 
-def _alternatives(wanted: Any) -> tuple[Any, ...]:
+def alternatives(wanted: Any) -> tuple[Any, ...]:
+    """The types of a union; a plain type alone."""
     return get_args(wanted) if get_origin(wanted) in (Union, types.UnionType) else (wanted,)
 
 
@@ -123,7 +124,7 @@ def describe(wanted: Any) -> str:
     """The type in a user's words: "a whole number", "one of 'a', 'b'"."""
     words = {int: "a whole number", float: "a finite number", bool: "true or false", str: "text", Path: "a path"}
     described = []
-    for kind in _alternatives(wanted):
+    for kind in alternatives(wanted):
         if get_origin(kind) is Literal:
             described.append("one of " + ", ".join(f"'{choice}'" for choice in get_args(kind)))
         elif get_origin(kind) in (tuple, list):

@@ -59,7 +59,9 @@ class Progress:
             self.bar.set_postfix_str(shown, refresh=False)
         else:
             left = (self.total - step) / max(speed, 1e-9)
-            print(f"step {step}/{self.total}  {stage}  {shown}  {speed:.2f} steps/s  {clock(left)} left", file=sys.stderr)
+            print(
+                f"step {step}/{self.total}  {stage}  {shown}  {speed:.2f} steps/s  {clock(left)} left", file=sys.stderr
+            )
             sys.stderr.flush()
         if self.board:
             for name, value in losses.items():

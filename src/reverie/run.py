@@ -52,7 +52,9 @@ class Run:
         if "run.json" in held:
             raise UserError(f"{path} already holds a run; go on with `reverie resume {path}`, or give another --out.")
         if held or run.path.is_file():
-            raise UserError(f"{path} is not an empty folder (it holds {held[0] if held else 'a file'}); give another --out.")
+            raise UserError(
+                f"{path} is not an empty folder (it holds {held[0] if held else 'a file'}); give another --out."
+            )
         with friendly(run.path):
             run.path.mkdir(parents=True, exist_ok=True)
             run.lock()
@@ -64,7 +66,9 @@ class Run:
         """The run in an existing folder. Raises UserError if it is none."""
         run = cls(path)
         if not run.path.is_dir():
-            raise UserError(f"there is no run folder {path}; make one with `reverie train METHOD --data DATA --out {path}`.")
+            raise UserError(
+                f"there is no run folder {path}; make one with `reverie train METHOD --data DATA --out {path}`."
+            )
         if not (run.path / "run.json").is_file():
             raise UserError(f"{path} is not a run folder (it has no run.json); give the folder that --out named.")
         return run
@@ -82,7 +86,9 @@ class Run:
     def update(self, **changes: Any) -> None:
         """Changes entries of run.json."""
         with friendly(self.path):
-            replace_text(self.path / "run.json", json.dumps({**self.about, **changes}, indent=2, ensure_ascii=False) + "\n")
+            replace_text(
+                self.path / "run.json", json.dumps({**self.about, **changes}, indent=2, ensure_ascii=False) + "\n"
+            )
 
     def lock(self) -> None:
         """Makes this process the only one that writes here, until it ends. Raises UserError if another is at work."""
@@ -136,8 +142,8 @@ class Run:
         return int(manifest(self.path)["step"])
 
     def whole(self, names: tuple[str, ...] = (RESUME, WEIGHTS)) -> Path:
-        """The folder of the newest save whose named files are whole: this one or previous/. Says if it is the latter."""
-        complaints = []
+        """The folder of the newest save with these files whole: this one or previous/, which it says."""
+        complaints: list[str] = []
         for folder in (self.path, self.path / "previous"):
             damage = find_damage(folder, names)
             if damage is None:
@@ -165,7 +171,9 @@ class Run:
             return torch.load(self.path / RESUME, map_location="cpu", weights_only=True)
         except Exception as error:  # whatever a strange file provokes in the reader, it is the file's fault
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise UserError(f"{self.path / RESUME} is not a state of reverie ({reason}); nothing was run from it.") from None
+            raise UserError(
+                f"{self.path / RESUME} is not a state of reverie ({reason}); nothing was run from it."
+            ) from None
 
     # -- the log -----------------------------------------------------------------------------------------------------
 
@@ -237,7 +245,9 @@ def read_weights(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
             header["method"], header["config"]
             return header, weights
     except (OSError, KeyError, TypeError, ValueError, safetensors.SafetensorError) as error:
-        raise UserError(f"{path} is not a weights file of reverie ({error}); give a run folder or its weights.") from None
+        raise UserError(
+            f"{path} is not a weights file of reverie ({error}); give a run folder or its weights."
+        ) from None
 
 
 def sha256(path: Path) -> str:
@@ -285,11 +295,16 @@ class friendly:
         full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", None))
         if full or (isinstance(error, (RuntimeError, safetensors.SafetensorError)) and _is_write_failure(text)):
             raise UserError(
-                f"the disk of {self.where} is full; the last save is intact: free some space, then `reverie resume {self.where}`."
+                f"the disk of {self.where} is full; what was saved is intact: free some space, then do the same again, "
+                "or `reverie resume` a run."
             ) from None
         if isinstance(error, OSError):
-            raise UserError(f"{self.where} cannot be written ({error.strerror or error}); check the path and its permissions.") from None
+            raise UserError(
+                f"{self.where} cannot be written ({error.strerror or error}); check the path and its permissions."
+            ) from None
 
 
 def _is_write_failure(text: str) -> bool:
-    return any(sign in text for sign in ("no space", "write failed", "unexpected pos", "os error 28", "pytorchstreamwriter"))
+    return any(
+        sign in text for sign in ("no space", "write failed", "unexpected pos", "os error 28", "pytorchstreamwriter")
+    )

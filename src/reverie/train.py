@@ -51,7 +51,7 @@ class Update:
                 torch.nn.utils.clip_grad_norm_(self.parameters[name], clip)
             self.optimizers[name].step()
             self.optimizers[name].zero_grad(set_to_none=True)
-        return sum(value.detach() for value in losses.values())  # type: ignore[union-attr, return-value]
+        return torch.stack([value.detach() for value in losses.values()]).sum()  # type: ignore[union-attr]
 
     def set_rates(self, factor: float) -> None:
         """Learning rates: what the optimizers were made with, times a factor."""

@@ -189,8 +189,12 @@ def _ready(ranks: Ranks, cls: type[Method], config: Any, learnt: Any) -> None:
         raise UserError(f"{learnt.spec} has no labels; put each class into a folder of its own, named after it.")
     _open(ranks, lambda: learnt.prepare(**cls.wants(config)))
     if len(learnt) < 2:
-        dropped = f" ({len(learnt.dropped)} files were dropped: reverie data inspect says why)" if learnt.dropped else ""
-        raise UserError(f"{learnt.spec} holds one usable item{dropped}; learning what items have in common takes 2 or more.")
+        dropped = (
+            f" ({len(learnt.dropped)} files were dropped: reverie data inspect says why)" if learnt.dropped else ""
+        )
+        raise UserError(
+            f"{learnt.spec} holds one usable item{dropped}; learning what items have in common takes 2 or more."
+        )
 
 
 def _make(cls: type[Method], config: Any, settings: TrainConfig) -> Method:

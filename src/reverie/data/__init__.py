@@ -1,4 +1,4 @@
-"""Data: images from folders, zips, idx files, built-in and public sets. Importing this loads neither torch nor Pillow."""
+"""Images from folders, zips, idx files, built-in and public sets. Importing this loads neither torch nor Pillow."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any

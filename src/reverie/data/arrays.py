@@ -49,12 +49,11 @@ class ArraySource:
     def __init__(self, box: Box, tables: list[Table], title: str) -> None:
         self.box, self.title = box, title
         self._held: tuple[str, np.ndarray] = ("", np.empty(0))
-        memo = cache.load_memo(f"{decode.VERSION}:arrays:{title}:{box.place}")
+        memo_of = f"{box.place}:{title}"
+        memo = cache.load_memo(memo_of)
         facts = {t.images: self._facts(t, memo.get(t.images)) for t in tables}
-        if any(list(memo.get(name, [])) != found for name, found in facts.items()):
-            cache.save_memo(
-                f"{decode.VERSION}:arrays:{title}:{box.place}", ([name, *found] for name, found in facts.items())
-            )
+        if facts != memo:
+            cache.save_memo(memo_of, facts)
         self.close()
         self.classes, names = self._classes(tables, facts)
         self.parts: dict[str, Part] = {}

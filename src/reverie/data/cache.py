@@ -11,7 +11,7 @@ import json
 import os
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -50,7 +50,7 @@ def workers() -> int:
     return min(8, os.cpu_count() or 1)
 
 
-def ordered(function: Callable[[T], R], items: Sequence[T], what: str) -> Iterator[R]:
+def ordered(function: Callable[[T], R], items: Sequence[T], what: str) -> Generator[R, None, None]:
     """function(item) for each item, by threads, in order and with a bounded number in flight; with a progress bar on a
     terminal once it takes more than a second."""
 
@@ -203,16 +203,16 @@ def read_json(path: Path) -> Any:
         return {}
 
 
-def load_memo(place: str) -> dict[str, list[Any]]:
-    """The scan remembered for a place (an absolute path): file name -> its stamp, then what the scan found."""
+def load_memo(place: str) -> dict[str, Any]:
+    """What was remembered of a place, {} if nothing."""
     record = read_json(_memo(place))
-    return {row[0]: row[1:] for row in record} if isinstance(record, list) else {}
+    return record if isinstance(record, dict) else {}
 
 
-def save_memo(place: str, table: Iterable[list[Any]]) -> None:
-    """Remember a scan: rows of name, stamp, findings. A cache that cannot be written only costs time later."""
+def save_memo(place: str, record: dict[str, Any]) -> None:
+    """Remember what was found at a place. A cache that cannot be written only costs time later."""
     with contextlib.suppress(OSError):
-        write_json(_memo(place), list(table))
+        write_json(_memo(place), record)
 
 
 def _memo(place: str) -> Path:

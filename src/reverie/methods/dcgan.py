@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -17,7 +18,7 @@ from .. import losses
 from ..data.images import Images
 from ..errors import UserError
 from ..media import Image
-from ..method import Batch, Items, Losses, Method, Stage, apply, draw, noise, verb
+from ..method import Batch, Items, Losses, Method, Stage, apply, chosen, draw, noise, verb
 from ..parts.augment import diff_augment, random_flip
 from ..train import Update
 
@@ -75,7 +76,9 @@ class DCGAN(Method):
             if self.size is not None and (self.size < 16 or self.size & (self.size - 1)):
                 raise UserError(f"size is {self.size}; dcgan makes squares of 16, 32, 64, 128, 256 ... pixels.")
             if self.penalty and self.norm == "batch":
-                raise UserError("penalty needs single images, but norm 'batch' mixes them; give --norm spectral or none.")
+                raise UserError(
+                    "penalty needs single images, but norm 'batch' mixes them; give --norm spectral or none."
+                )
             if self.loss == "wasserstein" and not self.penalty:
                 raise UserError("loss 'wasserstein' needs a Lipschitz critic; give --penalty 10 --norm none.")
             if not 0 <= self.average < 1:
@@ -83,10 +86,12 @@ class DCGAN(Method):
             if min(self.latent, self.width, self.critic_steps) < 1:
                 raise UserError("latent, width and critic_steps must be 1 or more.")
 
-    presets = {  # noqa: RUF012 - a constant of the class
+    presets = {
         "smoke": dict(size=16, latent=16, width=8, batch=16, steps=20, save_every=10, preview_every=10, log_every=5),
         "laptop": dict(width=64, flip=False, average=0.999, steps=6_000),
-        "stable": dict(loss="relativistic", norm="none", penalty=1.0, average=0.999, beta1=0.0, beta2=0.99, steps=6_000),
+        "stable": dict(
+            loss="relativistic", norm="none", penalty=1.0, average=0.999, beta1=0.0, beta2=0.99, steps=6_000
+        ),
         "few": dict(loss="hinge", norm="spectral", augment=True, flip=True, average=0.999, steps=10_000),
         "paper": dict(size=64, width=128, batch=128, steps=40_000),
     }
@@ -150,7 +155,7 @@ class DCGAN(Method):
         n: how many
         seed: image i depends on (seed, i) alone
         """
-        yield from draw(self.generator, self.latents(seed), range(n) if items is None else items)
+        yield from draw(self.generator, self.latents(seed), chosen(items, n))
 
     @verb
     def interpolate(self, n: int = 8, steps: int = 10, seed: int = 0, items: Items = None) -> Iterator[Image]:
@@ -163,11 +168,11 @@ class DCGAN(Method):
 
         def latents(items: list[int]) -> Tensor:
             # On the sphere: halfway along a straight line z would be shorter than any z seen in training.
-            ends = [self.latents(seed)([2 * (i // steps) + end for i in items]) for end in (0, 1)]
+            a, b = (self.latents(seed)([2 * (i // steps) + end for i in items]) for end in (0, 1))
             share = torch.tensor([i % steps / max(steps - 1, 1) for i in items], device=self.device)
-            return slerp(*ends, share)
+            return slerp(a, b, share)
 
-        for image in draw(self.generator, latents, range(n * steps) if items is None else items):
+        for image in draw(self.generator, latents, chosen(items, n * steps)):
             yield image.in_rows_of(steps)
 
     @verb
@@ -205,10 +210,18 @@ class Generator(nn.Module):
     def __init__(self, c: DCGAN.Config) -> None:
         super().__init__()
         widths = [c.width * k for k in multiples(c.size)][::-1]  # from 4x4 up to half the side
-        layers: list[nn.Module] = [nn.Unflatten(1, (c.latent, 1, 1)), nn.ConvTranspose2d(c.latent, widths[0], 4, bias=False)]
-        for narrow, wide in zip(widths[1:], widths, strict=False):
+        layers: list[nn.Module] = [
+            nn.Unflatten(1, (c.latent, 1, 1)),
+            nn.ConvTranspose2d(c.latent, widths[0], 4, bias=False),
+        ]
+        for wide, narrow in pairwise(widths):
             layers += [nn.BatchNorm2d(wide), nn.ReLU(True), nn.ConvTranspose2d(wide, narrow, 4, 2, 1, bias=False)]
-        layers += [nn.BatchNorm2d(widths[-1]), nn.ReLU(True), nn.ConvTranspose2d(widths[-1], c.channels or 3, 4, 2, 1), nn.Tanh()]
+        layers += [
+            nn.BatchNorm2d(widths[-1]),
+            nn.ReLU(True),
+            nn.ConvTranspose2d(widths[-1], c.channels or 3, 4, 2, 1),
+            nn.Tanh(),
+        ]
         self.layers = nn.Sequential(*layers)
         self.apply(initialise)
 
@@ -225,7 +238,7 @@ class Discriminator(nn.Module):
         bound = spectral_norm if c.norm == "spectral" else nn.Identity()
         batch = c.norm == "batch"
         layers: list[nn.Module] = [bound(nn.Conv2d(c.channels or 3, widths[0], 4, 2, 1)), nn.LeakyReLU(0.2, True)]
-        for narrow, wide in zip(widths, widths[1:], strict=False):
+        for narrow, wide in pairwise(widths):
             layers += [bound(nn.Conv2d(narrow, wide, 4, 2, 1, bias=not batch))]
             layers += [nn.BatchNorm2d(wide)] if batch else []
             layers += [nn.LeakyReLU(0.2, True)]

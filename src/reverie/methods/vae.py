@@ -14,7 +14,7 @@ from ..data.images import Images
 from ..errors import UserError
 from ..losses import kl_to_standard_normal, log_bernoulli, log_discretised_logistic, log_normal
 from ..media import Image, sheet
-from ..method import Batch, Items, Losses, Method, Stage, apply, draw, noise, verb
+from ..method import Batch, Items, Losses, Method, Stage, apply, chosen, draw, noise, verb
 from ..train import Update
 
 
@@ -76,7 +76,7 @@ class VAE(Method):
         size=28, channels=1, network="mlp", likelihood="bernoulli", latent=50, epsilon=1e-4, schedule="burda",
         save_every=10_000, preview_every=10_000, log_every=1_000,
     )  # fmt: skip
-    presets = {  # noqa: RUF012 - a constant of the class
+    presets = {
         "smoke": dict(size=16, latent=8, width=8, batch=16, steps=20, save_every=10, preview_every=10, log_every=5),
         "laptop": dict(average=0.999, steps=10_000),
         "mlp": dict(**_burda, batch=100, steps=200_000),
@@ -169,7 +169,9 @@ class VAE(Method):
         for part in x.split(rows):
             mean, log_variance = self.encode(part)
             log_w = [
-                self.log_weights(part, mean, log_variance, torch.randn(n, *mean.shape, generator=draws, device=x.device))
+                self.log_weights(
+                    part, mean, log_variance, torch.randn(n, *mean.shape, generator=draws, device=x.device)
+                )
                 for n in [samples] * (k // samples) + [k % samples] * (k % samples > 0)
             ]
             bounds.append(torch.cat(log_w).double().logsumexp(0) - math.log(k))
@@ -195,7 +197,7 @@ class VAE(Method):
         n: how many
         seed: image i depends on (seed, i) alone
         """
-        yield from draw(self.expected, self.latents(seed), range(n) if items is None else items)
+        yield from draw(self.expected, self.latents(seed), chosen(items, n))
 
     @verb
     def reconstruct(self, images: list[Image]) -> Iterator[Image]:
@@ -208,7 +210,12 @@ class VAE(Method):
 
     @verb
     def interpolate(
-        self, images: list[Image] = (), n: int = 8, steps: int = 10, seed: int = 0, items: Items = None  # type: ignore[assignment]
+        self,
+        images: list[Image] | None = None,
+        n: int = 8,
+        steps: int = 10,
+        seed: int = 0,
+        items: Items = None,
     ) -> Iterator[Image]:
         """Walks from one image to another, in rows.
 
@@ -217,7 +224,7 @@ class VAE(Method):
         steps: images in a row, both ends included
         seed: as in generate
         """
-        if len(images) == 1:
+        if images is not None and len(images) == 1:
             raise UserError("interpolate got one picture; give two or more, or none for walks between new images.")
         if images:
             codes = self.code(Image.to_tensor(images, self.config.size, self.config.channels).to(self.device))
@@ -232,14 +239,17 @@ class VAE(Method):
             share = torch.tensor([[i % steps / max(steps - 1, 1)] for i in items], device=self.device)
             return a + share * (b - a)
 
-        for image in draw(self.expected, latents, range(n * steps) if items is None else items):
-            yield image.made_from(*images).in_rows_of(steps)
+        for image in draw(self.expected, latents, chosen(items, n * steps)):
+            yield image.made_from(*(images or ())).in_rows_of(steps)
 
     def previews(self, batch: Batch) -> dict[str, Image]:
         """Samples, and rows of first images above their reconstructions."""
         real = list(Image.from_tensor(batch["image"][:16]))
         made = self.reconstruct(real)
-        return {**super().previews(batch), "reconstruction": sheet(real[:8] + made[:8] + real[8:] + made[8:], columns=8)}
+        return {
+            **super().previews(batch),
+            "reconstruction": sheet(real[:8] + made[:8] + real[8:] + made[8:], columns=8),
+        }
 
     def code(self, image: Tensor) -> Tensor:
         """The mean of q(z|x) [B,Z]; for bernoulli x is the levels themselves, so that nothing is drawn."""

@@ -1,0 +1,345 @@
+"""The command line. Light until work begins: torch is imported by the commands that need it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn, get_args, get_origin
+
+from . import __version__, registry
+from .errors import UserError, near_miss
+from .options import REQUIRED, Option, alternatives, convert, of_fields, of_signature
+
+OVERVIEW = """reverie {version}: examples in, a generator out.
+
+  reverie methods                                   what there is
+  reverie data inspect PATH                         what a folder holds, what is dropped and why
+  reverie train METHOD[:PRESET] --data DATA --out RUN
+  reverie resume RUN [--steps N]                    go on with a run
+  reverie VERB RUN [pictures] [--out OUT]           {verbs}
+  reverie whence FILE [--verify RUN]                how a generated file was made
+  reverie export RUN --format safetensors --out FILE
+  reverie demo                                      the main job on a built-in set
+
+DATA is a folder, a zip, an idx file, or the name of a set. `reverie COMMAND --help` says more.
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs one command. Exit status: 0 done, 1 a check said no, 2 wrong input, 130 interrupted (state saved)."""
+    words = sys.argv[1:] if argv is None else argv
+    try:
+        return run(words)
+    except UserError as error:
+        if os.environ.get("RANK", "0") == "0":
+            print(f"reverie: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt as interrupt:
+        print(f"reverie: {interrupt}" if str(interrupt) else "reverie: stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def run(words: list[str]) -> int:
+    """Finds the command and calls it."""
+    verbs = sorted({verb for entry in registry.methods().values() for verb in entry.verbs})
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(OVERVIEW.format(version=__version__, verbs=", ".join(verbs)), end="")
+        return 0
+    command, rest = words[0], words[1:]
+    if command in ("-V", "--version"):
+        print(f"reverie {__version__}")
+        return 0
+    if command in COMMANDS:
+        return COMMANDS[command](rest)
+    if command in verbs:
+        return do_verb(command, rest)
+    known = [*COMMANDS, *verbs]
+    raise UserError(f"there is no command '{command}'.{near_miss(command, known) or ' See reverie --help.'}")
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse whose complaints are one line, with the nearest flag."""
+
+    def __init__(self, name: str, about: str) -> None:
+        super().__init__(
+            prog=f"reverie {name}", description=about, allow_abbrev=False,
+            formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=32, width=112),
+        )  # fmt: skip
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message} (see {self.prog} --help).")
+
+    def read(self, words: list[str]) -> argparse.Namespace:
+        """Parses all words. Raises UserError."""
+        known, extra = self.parse_known_args(words)
+        for word in extra:
+            if word.startswith("-"):
+                flag = word.split("=")[0]
+                hint = near_miss(flag.replace("_", "-"), list(self._option_string_actions))
+                raise UserError(f"{self.prog} has no flag '{flag}'.{hint or f' See {self.prog} --help.'}")
+        if extra:
+            raise UserError(f"{self.prog} does not know what to do with '{extra[0]}' (see {self.prog} --help).")
+        return known
+
+    def add_options(self, found: list[Option], title: str) -> None:
+        """A flag for each option; only flags that are given appear in what is read."""
+        group = self.add_argument_group(title)
+        for option in found:
+            flags = ["--" + option.name.replace("_", "-")]
+            flags += ["-" + option.name] if len(option.name) == 1 else []
+            default = "" if option.default in (REQUIRED, None, "", ()) else f" [{option.default}]"
+            kind: dict[str, Any] = {"action": argparse.BooleanOptionalAction}
+            if option.type is not bool:
+                kind = {"type": _converter(option), "metavar": _metavar(option.type)}
+            text = (option.help + default).replace("%", "%%")
+            group.add_argument(*flags, dest=option.name, default=argparse.SUPPRESS, help=text, **kind)
+
+
+def _converter(option: Option) -> Callable[[str], Any]:
+    return lambda text: convert(text, option.type, "--" + option.name.replace("_", "-"))
+
+
+def _metavar(kind: Any) -> str:
+    choices = [str(c) for a in alternatives(kind) for c in get_args(a) if isinstance(c, str)]
+    if choices:
+        return "{" + ",".join(choices) + "}"
+    return {int: "N", float: "X", str: "TEXT"}.get(alternatives(kind)[0], "VALUE")
+
+
+# -- commands ----------------------------------------------------------------------------------------------------------
+
+
+def do_methods(words: list[str]) -> int:
+    """What there is."""
+    parser = Parser("methods", "What there is, one line each.")
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+    asked, entries = parser.read(words), registry.methods()
+    if asked.json:
+        print(json.dumps({name: vars(entry) for name, entry in entries.items()}))
+        return 0
+    for name, entry in entries.items():
+        print(f"{name:12} {entry.summary}")
+        print(f"{'':12} learns from {entry.learns_from.lower() or 'nothing'}; presets {', '.join(entry.presets)};"
+              f" verbs {', '.join(entry.verbs)}")  # fmt: skip
+    return 0
+
+
+def do_data(words: list[str]) -> int:
+    """The data doctor."""
+    if words[:1] != ["inspect"]:
+        if words and words[0] not in ("-h", "--help"):
+            raise UserError(f"data has no command '{words[0]}'.{near_miss(words[0], ['inspect'])} It has: inspect.")
+        print(
+            "reverie data inspect PATH    what a folder holds, what is dropped and why, which methods can learn from it"
+        )
+        return 0
+    parser = Parser("data inspect", "What a folder, zip, idx file or named set holds, and what becomes of it.")
+    parser.add_argument("data", metavar="PATH")
+    parser.add_argument("--json", action="store_true", help="one JSON object, with every dropped file")
+    asked = parser.read(words[1:])
+    from .data.inspect import describe, inspect
+
+    findings = inspect(asked.data)
+    labelled = bool(findings["facts"]["classes"])
+    findings["methods"] = [
+        entry.name for entry in registry.methods().values()
+        if entry.learns_from.lower() == findings["kind"] and (labelled or not entry.needs_labels)
+    ]  # fmt: skip
+    if asked.json:
+        print(json.dumps(findings))
+    else:
+        print(describe(findings))
+        print(f"methods that can learn from it: {', '.join(findings['methods']) or 'none'}")
+    return 0
+
+
+def do_train(words: list[str]) -> int:
+    """Trains a method."""
+    from .settings import TrainConfig
+
+    parser = Parser("train", "Trains a method on data, into a new run folder.")
+    parser.add_argument("method", metavar="METHOD[:PRESET]", help=f"one of {', '.join(registry.methods())}")
+    parser.add_argument("--data", metavar="DATA", help="a folder, a zip, an idx file, or the name of a set")
+    parser.add_argument("--out", metavar="RUN", help="the run folder to make")
+    settings = of_fields(TrainConfig)
+    named = next((word for word in words if not word.startswith("-")), None)
+    if named is None or (named.partition(":")[0] not in registry.methods() and {"-h", "--help"} & set(words)):
+        parser.add_options(settings, "the run's settings")
+        parser.epilog = "`reverie train METHOD --help` shows the options of a method too."
+        parser.read(words)
+    assert named is not None
+    registry.find(named.partition(":")[0])
+    from .work import plan, train
+
+    cls, preset, _, _ = plan(named, {})
+    told = cls.presets[preset]
+    shown = [
+        [option._replace(default=told.get(option.name, option.default)) for option in of_fields(fields)]
+        for fields in (cls.Config, TrainConfig)
+    ]
+    parser.add_options(shown[0], f"{named.partition(':')[0]}, preset {preset} (others: {', '.join(cls.presets)})")
+    parser.add_options(shown[1], "the run's settings")
+    asked = vars(parser.read(words))
+    for flag in ("data", "out"):
+        if asked[flag] is None:
+            raise UserError(f"train needs --{flag}: reverie train {named} --data FOLDER --out runs/NAME.")
+    command = shlex.join(["reverie", "train", *words])
+    train(asked.pop("method"), command=command, **asked)
+    _farewell(Path(asked["out"]))
+    return 0
+
+
+def do_resume(words: list[str]) -> int:
+    """Goes on with a run."""
+    parser = Parser("resume", "Goes on with a run as if it had never stopped.")
+    parser.add_argument("run", metavar="RUN")
+    parser.add_options(
+        [
+            Option("steps", int, None, "a new total of steps"),
+            Option("data", str, None, "where the data is now, if it was moved"),
+            Option("device", str, None, "go on with another device (the result is then not bit for bit the same)"),
+        ],
+        "options",
+    )
+    asked = vars(parser.read(words))
+    from .work import resume
+
+    resume(**asked)
+    _farewell(Path(asked["run"]))
+    return 0
+
+
+def _farewell(folder: Path) -> None:
+    if os.environ.get("RANK", "0") == "0":
+        step = json.loads((folder / "save.json").read_text(encoding="utf-8"))["step"]
+        about = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        verb = registry.find(about["method"]).verbs[0]
+        print(f"{folder}: {about['method']} at step {step}; look at {folder / 'report.html'}")
+        print(f"next: reverie {verb} {folder} --out {folder / verb}")
+
+
+def do_verb(verb: str, words: list[str]) -> int:
+    """Does with a run what its method can do."""
+    parser = Parser(verb, f"{verb}: what is made goes to --out.")
+    parser.add_argument("run", metavar="RUN", help="a run folder, or a weights file")
+    parser.add_argument("--out", metavar="OUT", help="a folder for one PNG an item, or NAME.png for one sheet of all")
+    parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+    named = next((word for word in words if not word.startswith("-")), None)
+    if named is None:
+        parser.epilog = f"`reverie {verb} RUN --help` shows the options that the run's method has."
+        parser.read(words)
+    from .work import load
+
+    method = load(str(named))
+    act = method.verb(verb)
+    found = of_signature(act)
+    media = next((o for o in found if any(get_origin(kind) is list for kind in alternatives(o.type))), None)
+    parser.description = (act.__doc__ or "").splitlines()[0]
+    if media:
+        parser.add_argument("inputs", nargs="*", metavar="PICTURE", help="files or folders")
+    sharded = any(option.name == "items" for option in found)
+    if sharded:
+        parser.add_argument("--shard", metavar="I/N", help="make only part I of N: all parts together are the whole")
+    parser.add_options([o for o in found if o.name != "items" and o is not media], "options")
+    asked = vars(parser.read(words))
+    out, overwrite, as_json, _ = (asked.pop(k) for k in ("out", "overwrite", "json", "run"))
+    if out is None:
+        raise UserError(f"{verb} needs --out: a folder, or a name ending in .png for one sheet.")
+    if media:
+        from .output import gather
+
+        pictures = gather(asked.pop("inputs"))
+        if not pictures and media.default is REQUIRED:
+            raise UserError(f"{verb} needs pictures: reverie {verb} {named} photo.jpg --out {out}.")
+        asked[media.name] = pictures
+    if sharded and (shard := asked.pop("shard")) is not None:
+        from .output import read_shard
+
+        asked["items"] = read_shard(shard)
+    from .output import write
+
+    began = time.monotonic()
+    files = write(act.stream(method, **asked), Path(out), overwrite)
+    if as_json:
+        print(json.dumps({"files": [str(f) for f in files], "seconds": round(time.monotonic() - began, 3)}))
+    else:
+        where = files[0] if len(files) == 1 else f"{len(files)} files in {out}"
+        print(f"{where}  ({time.monotonic() - began:.1f} s)" if files else "nothing to do in this shard")
+    return 0
+
+
+def do_whence(words: list[str]) -> int:
+    """How a file was made, and whether the run makes it again."""
+    parser = Parser("whence", "How a generated file was made; with --verify, whether the run makes it again.")
+    parser.add_argument("file", metavar="FILE")
+    parser.add_argument("--verify", metavar="RUN", help="make it again with this run, and compare")
+    parser.add_argument("--given", metavar="PICTURE", nargs="+", default=[], help="the pictures it was made from")
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+    asked = parser.read(words)
+    from .media import read_record
+    from .whence import describe, verify
+
+    record = read_record(asked.file)
+    verdict = None
+    if asked.verify:
+        from .output import gather
+
+        verdict = verify(Path(asked.file), Path(asked.verify), gather(asked.given))
+    if asked.json:
+        print(json.dumps({"record": record, "verdict": verdict}))
+    else:
+        print(describe(record))
+        if verdict:
+            print(f"verified   {'yes' if verdict['same'] else 'NO'}: {verdict['why']}")
+    return 1 if verdict and not verdict["same"] else 0
+
+
+def do_export(words: list[str]) -> int:
+    """One file with the weights and what they belong to."""
+    parser = Parser("export", "Writes what others need to use the generator, as one file.")
+    parser.add_argument("run", metavar="RUN")
+    parser.add_argument("--format", default="safetensors", metavar="{safetensors}", help="the format [safetensors]")
+    parser.add_argument("--out", metavar="FILE", help="the file to write; `reverie VERB FILE` can use it like a run")
+    asked = parser.read(words)
+    if asked.format != "safetensors":
+        raise UserError(
+            f"there is no export format '{asked.format}'.{near_miss(asked.format, ['safetensors'])} Give safetensors."
+        )
+    if asked.out is None:
+        raise UserError(f"export needs --out: reverie export {asked.run} --out model.safetensors.")
+    from .output import export
+
+    print(export(asked.run, Path(asked.out)))
+    return 0
+
+
+def do_demo(words: list[str]) -> int:
+    """The main job on a built-in set."""
+    parser = Parser("demo", "Learns letters drawn from fonts, in about two minutes, and ends with reports to open.")
+    parser.add_argument("--out", metavar="FOLDER", default="runs/demo", help="where it goes [runs/demo]")
+    asked = parser.read(words)
+    from .demo import demo
+
+    demo(Path(asked.out))
+    return 0
+
+
+COMMANDS: dict[str, Callable[[list[str]], int]] = {
+    "methods": do_methods,
+    "data": do_data,
+    "train": do_train,
+    "resume": do_resume,
+    "whence": do_whence,
+    "export": do_export,
+    "demo": do_demo,
+}

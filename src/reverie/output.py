@@ -1,0 +1,82 @@
+"""Where verbs' pictures come from and go to: files and folders in, PNG files or one sheet out."""
+
+from __future__ import annotations
+
+import glob
+import re
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from .data.decode import SUFFIXES
+from .errors import UserError
+from .media import Image, sheet
+from .method import Shard
+from .run import WEIGHTS, Run, friendly, read_weights
+
+
+def gather(places: list[str]) -> list[Image]:
+    """Pictures of files, folders (sorted by name) and patterns. Raises UserError for a place that holds none."""
+    images = []
+    for place in places:
+        path = Path(place)
+        if path.is_dir():
+            found = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+        else:  # a pattern reaches us where no shell has expanded it
+            found = [path] if path.exists() else sorted(Path(p) for p in glob.glob(place))  # noqa: PTH207 - absolute patterns too
+        if not found:
+            raise UserError(f"there is no picture at {place}; give picture files or a folder of them.")
+        images += [Image.load(p) for p in found]
+    return images
+
+
+def read_shard(text: str) -> Shard:
+    """ "2/5" as a Shard. Raises UserError."""
+    match = re.fullmatch(r"(\d+)/(\d+)", text)
+    if not match or not 1 <= int(match[1]) <= int(match[2]):
+        raise UserError(f"--shard is '{text}'; it must be I/N with I from 1 to N, such as 2/5.")
+    return Shard(int(match[1]), int(match[2]))
+
+
+def write(images: Iterable[Image], out: Path, overwrite: bool) -> list[Path]:
+    """Writes each picture as it comes into a folder, or all on one sheet if `out` ends in .png.
+
+    Named after the picture it was made from, else by index. Raises UserError instead of replacing a file.
+    """
+    if out.suffix.lower() == ".png":
+        _free(out, overwrite)
+        together = list(images)
+        with friendly(out):
+            return [sheet(together).save(out)] if together else []
+    if out.suffix or out.is_file():
+        raise UserError(f"cannot write to {out}; give a folder, or a name ending in .png for one sheet.")
+    files: list[Path] = []
+    taken: set[str] = set()
+    for image in images:
+        stem = Path(image.inputs[0]["name"]).stem if len(image.inputs) == 1 else ""
+        index = image.record["index"] if image.record else len(files)
+        name = stem if stem and stem not in taken else f"{index:06d}"
+        taken.add(name)
+        path = out / f"{name}.png"
+        _free(path, overwrite)
+        with friendly(out):
+            files.append(image.save(path))
+    return files
+
+
+def export(run: str, out: Path) -> Path:
+    """Copies the weights of a run, with their config in the header, to one file. Raises UserError."""
+    if out.suffix != ".safetensors":
+        raise UserError(f"cannot write {out}; name it {out.stem or 'model'}.safetensors.")
+    _free(out, overwrite=False)
+    source = Path(run) if Path(run).is_file() else Run.open(run).whole((WEIGHTS,)) / WEIGHTS
+    read_weights(source)
+    with friendly(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, out)
+    return out
+
+
+def _free(path: Path, overwrite: bool) -> None:
+    if path.exists() and not overwrite:
+        raise UserError(f"{path} is there already; give another --out, or --overwrite to replace it.")

@@ -1,0 +1,540 @@
+"""Decoding, built-in sets, batches and the cache: what becomes of each kind of file."""
+
+import io
+import struct
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from reverie.data import cache, decode, open_data
+from reverie.data.images import Images
+from reverie.errors import UserError
+
+
+@pytest.fixture(autouse=True)
+def cache_dir(tmp_path, monkeypatch):
+    monkeypatch.setenv("REVERIE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def encode(image, form="PNG", **options):
+    file = io.BytesIO()
+    image.save(file, form, **options)
+    return file.getvalue()
+
+
+def noise(seed, side=8, channels=3):
+    shape = (side, side, 3) if channels == 3 else (side, side)
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, shape, np.uint8))
+
+
+def folder(path, files):
+    for name, data in files.items():
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_bytes(data)
+    return path
+
+
+def some(path, count=3):
+    return folder(path, {f"{i}.png": encode(noise(i)) for i in range(count)})
+
+
+RGB = Image.new("RGB", (8, 8), (200, 100, 50))
+GREY = round(0.299 * 200 + 0.587 * 100 + 0.114 * 50)
+CLEAR = Image.new("RGBA", (8, 8), (200, 100, 50, 0))
+HALF = Image.new("LA", (8, 8), (0, 51))  # black at a fifth: four fifths of white shine through
+PALETTE = RGB.quantize(4)
+
+
+def flat(mode, value):
+    """A picture of one value in modes that Image.new does not fill alike."""
+    kind = {"I;16": np.uint16, "I": np.int32, "F": np.float32}[mode]
+    return Image.fromarray(np.full((8, 8), value, kind))
+
+
+@pytest.mark.parametrize(
+    ("image", "form", "options", "expected"),
+    [
+        (RGB, "PNG", {}, (200, 100, 50)),
+        (RGB, "BMP", {}, (200, 100, 50)),
+        (RGB, "TIFF", {}, (200, 100, 50)),
+        (RGB, "TIFF", {"compression": "tiff_lzw"}, (200, 100, 50)),
+        (RGB, "GIF", {}, (200, 100, 50)),
+        (RGB, "PPM", {}, (200, 100, 50)),
+        (RGB, "WEBP", {"lossless": True}, (200, 100, 50)),
+        (RGB, "JPEG", {"quality": 95}, (200, 100, 50)),
+        (RGB.convert("YCbCr"), "TIFF", {}, (200, 100, 50)),
+        (Image.new("1", (8, 8), 1), "PNG", {}, 255),
+        (Image.new("1", (8, 8), 1), "TIFF", {}, 255),
+        (Image.new("L", (8, 8), 77), "PNG", {}, 77),
+        (Image.new("L", (8, 8), 77), "JPEG", {}, 77),
+        (Image.new("L", (8, 8), 77), "GIF", {}, 77),
+        (Image.new("L", (8, 8), 77), "BMP", {}, 77),
+        (Image.new("L", (8, 8), 77).convert("P"), "PNG", {}, 77),  # a palette of greys
+        (Image.new("L", (8, 8), 77), "PNG", {"transparency": 77}, 255),
+        (HALF, "PNG", {}, 204),
+        (PALETTE, "PNG", {}, (200, 100, 50)),
+        (PALETTE, "PNG", {"transparency": 0}, (255, 255, 255)),
+        (PALETTE, "GIF", {"transparency": 0}, (255, 255, 255)),
+        (RGB, "PNG", {"transparency": (200, 100, 50)}, (255, 255, 255)),
+        (CLEAR, "PNG", {}, (255, 255, 255)),
+        (CLEAR, "WEBP", {"lossless": True, "exact": True}, (255, 255, 255)),
+        (CLEAR, "TIFF", {}, (255, 255, 255)),
+        (Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "TIFF", {}, (255, 0, 0)),
+        (Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "JPEG", {"quality": 100}, (255, 0, 0)),
+        (flat("I;16", 65535), "PNG", {}, 255),
+        (flat("I;16", 257 * 40), "PNG", {}, 40),
+        (flat("I;16", 257 * 40), "TIFF", {}, 40),
+        (flat("I", 257 * 40), "TIFF", {}, 40),
+        (flat("F", 0.5), "TIFF", {}, 128),
+        (flat("F", 200.2), "TIFF", {}, 200),
+    ],
+    ids=lambda value: getattr(value, "mode", value if isinstance(value, str) else ""),
+)
+def test_every_format_and_mode_keeps_its_colour(image, form, options, expected):
+    data = encode(image, form, **options)
+    head = decode.read_head(data)
+    assert head.fault == ""
+    assert (head.width, head.height) == (8, 8)
+    assert head.grey == isinstance(expected, int)
+    wide = decode.decode(data, 8, 3)
+    assert wide.shape == (8, 8, 3)
+    assert wide.dtype == np.uint8
+    np.testing.assert_allclose(wide.reshape(-1, 3).astype(int) - np.array(expected), 0, atol=4 if form == "JPEG" else 1)
+    luma = expected if isinstance(expected, int) else round(np.dot(expected, (0.299, 0.587, 0.114)))
+    np.testing.assert_allclose(decode.decode(data, 8, 1).astype(int), luma, atol=4 if form == "JPEG" else 1)
+
+
+def test_big_endian_16_bit():
+    tiff = encode(Image.frombytes("I;16B", (8, 8), b"\x28\x28" * 64), "TIFF")
+    assert (decode.decode(tiff, 8, 1) == 40).all()
+
+
+def test_the_bits_of_the_file_are_told():
+    assert decode.read_head(encode(flat("I;16", 9))).bits == 16
+    assert decode.read_head(encode(flat("F", 9.0), "TIFF")).bits == 32
+    assert decode.read_head(encode(Image.new("1", (8, 8)))).bits == 1
+    assert decode.read_head(encode(RGB, "JPEG")).bits == 8
+
+
+def test_lossless_pixels_come_through_untouched_at_their_own_size():
+    picture = noise(5, 16)
+    np.testing.assert_array_equal(decode.decode(encode(picture), 16, 3), np.asarray(picture))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_exif_orientation_is_applied(orientation, form):
+    upright = np.zeros((16, 16), np.uint8)
+    upright[:8, :8], upright[:8, 8:] = 240, 120  # bright at the top left, dimmer at the top right
+    undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # the transpose that makes such a file from an upright picture
+    stored = Image.fromarray(upright)
+    stored = stored if orientation == 1 else stored.transpose(Image.Transpose(undo[orientation]))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encode(stored, form, exif=exif, **({"lossless": True} if form == "WEBP" else {}))
+    out = decode.decode(data, 16, 1)[..., 0].astype(int)
+    assert [out[4, 4] // 100, out[4, 12] // 100, out[12, 4] // 100, out[12, 12] // 100] == [2, 1, 0, 0]
+    assert decode.read_head(data).orientation == orientation
+
+
+def test_of_an_animation_the_first_frame_is_taken():
+    frames = [Image.new("L", (8, 8), 30), Image.new("L", (8, 8), 220)]
+    for form in ("GIF", "WEBP", "PNG", "TIFF"):
+        data = encode(frames[0], form, save_all=True, append_images=frames[1:])
+        assert decode.read_head(data).animated
+        assert abs(int(decode.decode(data, 8, 1).mean()) - 30) <= 3
+
+
+def test_the_centre_square_is_kept():
+    wide = np.zeros((10, 30), np.uint8)
+    wide[:, 10:20] = 255
+    assert (decode.decode(encode(Image.fromarray(wide)), 10, 1) == 255).all()
+    assert (decode.decode(encode(Image.fromarray(wide.T.copy())), 10, 1) == 255).all()
+
+
+def test_shrinking_is_antialiased():
+    stripes = np.tile(np.array([0, 255], np.uint8), (64, 32))
+    out = decode.decode(encode(Image.fromarray(stripes)), 8, 1)
+    assert np.abs(out[:, 1:-1].astype(int) - 127).max() < 12  # without antialiasing: all black or all white
+
+
+def test_a_large_jpeg_is_the_same_by_the_short_way():
+    ramp = Image.fromarray((np.add.outer(np.arange(512), np.arange(512)) // 4).astype(np.uint8))
+    data = encode(ramp, "JPEG", quality=95)
+    full = decode.fit(Image.open(io.BytesIO(data)), 32, 1)
+    assert np.abs(decode.decode(data, 32, 1).astype(int) - full).max() <= 2
+
+
+def chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png_header(width, height):
+    """A PNG that claims a size and holds next to nothing."""
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(64)))
+
+
+PNG = encode(noise(1, 64))
+UNFIT = {
+    "empty.png": (b"", "empty file"),
+    "text.png": (b"not an image at all", "not an image, whatever its name"),
+    "cut.png": (PNG[: len(PNG) // 2], "truncated file"),
+    "cut.jpg": (encode(noise(1, 64), "JPEG")[:1500], "truncated file"),
+    "cut.bmp": (encode(noise(1, 64), "BMP")[:5000], "truncated file"),
+    "header.png": (PNG[:20], "truncated file"),
+    "odd.bmp": (b"BM" + bytes(100), "damaged file: Unsupported BMP header type (0)"),
+    "bomb.png": (png_header(20_000, 20_000), "more than 100 megapixels"),
+    "large.png": (png_header(10_001, 10_000), "more than 100 megapixels: 10001 x 10000"),
+    "tiny.png": (encode(Image.new("L", (40, 3))), "smaller than 4 pixels on a side: 3-pixel image"),
+    "float.tif": (encode(flat("F", 300.0), "TIFF"), "float values outside 0..1 and 0..255: from 300 to 300"),
+    "minus.tif": (encode(flat("F", -0.5), "TIFF"), "float values outside 0..1 and 0..255: from -0.5 to -0.5"),
+    "nan.tif": (encode(flat("F", np.nan), "TIFF"), "float values outside 0..1 and 0..255: from nan to nan"),
+    "deep.tif": (encode(flat("I", 70_000), "TIFF"), "32-bit values outside 0..65535: from 70000 to 70000"),
+    "lab.tif": (encode(Image.new("LAB", (8, 8)), "TIFF"), "colour mode not supported: LAB"),
+    "notes.txt": (b"hello", "not an image file"),
+}
+
+
+@pytest.mark.parametrize("name", UNFIT)
+def test_what_cannot_be_used_is_dropped_with_its_reason(name, tmp_path, capfd, recwarn):
+    data, reason = UNFIT[name]
+    images = Images.open(folder(some(tmp_path / "d"), {name: data})).prepare(8)
+    assert len(images) == 3
+    assert [tuple(drop) for drop in images.dropped] == [(name, reason)]
+    np.testing.assert_array_equal(images.pixels(2), np.asarray(noise(2)))
+    assert capfd.readouterr().err == ""
+    assert not recwarn.list
+
+
+def test_a_file_without_permission_is_dropped_and_tried_again(tmp_path, monkeypatch):
+    path = some(tmp_path / "d")
+    real = Path.read_bytes
+
+    def refuse(self):
+        if self.name == "1.png":
+            raise PermissionError(13, "Permission denied")
+        return real(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", refuse)
+        images = Images.open(path)
+        assert [tuple(drop) for drop in images.dropped] == [("1.png", "unreadable: Permission denied")]
+        assert len(images) == 2
+    assert len(Images.open(path)) == 3
+
+
+def test_duplicates_are_dropped_and_name_their_twin(tmp_path):
+    same = encode(noise(1))
+    path = folder(tmp_path / "d", {"a/1.png": same, "a/2.png": same, "b/3.png": same, "b/4.png": encode(noise(2))})
+    assert [tuple(drop) for drop in Images.open(path).dropped] == [
+        ("a/2.png", "duplicate: same as a/1.png"),
+        ("b/3.png", "duplicate: same as a/1.png, which is labelled 'a'"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "files", [{"a.png": b""}, {"a.png": PNG[:-60], "b.png": b"x"}, {"cut.png": PNG[: len(PNG) // 2]}]
+)
+def test_nothing_usable_is_one_line_with_the_commonest_reason(files, tmp_path):
+    with pytest.raises(
+        UserError, match=r"none of the \d images in .* can be used: .*(empty|truncated|not an image|damaged)"
+    ):
+        Images.open(folder(tmp_path / "d", files)).prepare(8)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP"]), st.data())
+def test_damage_never_crashes(form, data):
+    whole = bytearray(encode(noise(3, 24), form))
+    for _ in range(data.draw(st.integers(1, 6))):
+        whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
+    broken = bytes(whole[: data.draw(st.integers(0, len(whole)))])
+    with decode.quiet():
+        head = decode.read_head(broken)
+        try:
+            reason, shape = "", decode.decode(broken, 8, 3).shape
+        except decode.Unfit as unfit:
+            reason, shape = str(unfit), None
+    assert (shape == (8, 8, 3)) == (reason == "")
+    assert "\n" not in reason + head.fault
+    assert not (head.fault and shape)  # what the header rules out is not decoded after all
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(4, 40), st.integers(4, 40), st.integers(4, 40), st.sampled_from(["1", "L", "LA", "P", "RGB", "RGBA"])
+)
+def test_any_size_of_any_mode_becomes_a_square(width, height, size, mode):
+    data = encode(Image.new(mode, (width, height)))
+    for channels in (1, 3):
+        assert decode.decode(data, size, channels).shape == (size, size, channels)
+
+
+def test_facts_and_notes(tmp_path):
+    path = folder(
+        tmp_path / "d",
+        {
+            "a.png": encode(noise(1, 12)),
+            "b.png": encode(Image.new("L", (8, 20), 3)),
+            "c.png": encode(Image.new("RGBA", (6, 6), (1, 2, 3, 4))),
+        },
+    )
+    images = Images.open(path)
+    assert images.facts == {"channels": 3, "classes": 0, "native": 8}
+    assert images.classes == []
+    assert images.prepare(8).notes == [
+        "1 of 3 images have alpha: laid on white",
+        "1 of 3 images are not square: the centre square was kept",
+        "1 of 3 images are grey: repeated to RGB",
+        "1 of 3 images have a side under 8 pixels: enlarged",
+    ]
+    assert "2 of 3 images are in colour: turned to grey" in images.prepare(8, channels=1).notes
+    assert images.pixels(0).shape == (8, 8, 1)
+
+
+def test_all_grey_files_make_one_channel(tmp_path):
+    path = folder(tmp_path / "d", {"a.png": encode(Image.new("L", (8, 8), 3)), "b.png": encode(Image.new("1", (8, 8)))})
+    images = Images.open(path).prepare(8)
+    assert images.facts["channels"] == 1
+    assert images.pixels(0).shape == (8, 8, 1)
+    assert images.prepare(8, 3).pixels(0).shape == (8, 8, 3)
+
+
+def test_batch_is_in_range_and_in_order(tmp_path):
+    path = folder(tmp_path / "d", {f"{c}/{i}.png": encode(noise(10 * c + i)) for c in range(2) for i in range(3)})
+    images = Images.open(path).prepare(8)
+    batch = images.batch([4, 0, 4])
+    assert batch["image"].dtype == torch.float32
+    assert batch["image"].shape == (3, 3, 8, 8)
+    assert batch["image"].is_contiguous()
+    assert batch["label"].tolist() == [1, 0, 1]
+    assert batch["label"].dtype == torch.int64
+    expected = np.asarray(noise(11)).transpose(2, 0, 1).astype(np.float32) / 127.5 - 1
+    np.testing.assert_allclose(batch["image"][0].numpy(), expected, atol=1e-6)
+    assert images.batch(np.array([], np.int64))["image"].shape == (0, 3, 8, 8)
+    with pytest.raises(IndexError):
+        images.batch([6])
+
+
+def test_unlabelled_batches_have_no_label_and_extremes_are_exact(tmp_path):
+    path = folder(
+        tmp_path / "d", {"a.png": encode(Image.new("L", (8, 8), 0)), "b.png": encode(Image.new("L", (8, 8), 255))}
+    )
+    batch = Images.open(path).prepare(8).batch([0, 1])
+    assert set(batch) == {"image"}
+    assert batch["image"][0].unique().tolist() == [-1.0]
+    assert batch["image"][1].unique().tolist() == [1.0]
+
+
+@pytest.mark.parametrize(("size", "channels"), [(3, None), (4096, None), (32, 2)])
+def test_impossible_sizes_are_refused(size, channels, tmp_path):
+    with pytest.raises(UserError, match="must be"):
+        Images.open(some(tmp_path / "d")).prepare(size, channels)
+
+
+def test_asking_for_pixels_before_prepare_is_a_mistake(tmp_path):
+    with pytest.raises(RuntimeError, match="prepare"):
+        Images.open(some(tmp_path / "d")).batch([0])
+
+
+# the cache
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """How often headers are read and images decoded."""
+    calls = {"decode": 0, "read_head": 0}
+    for name in calls:
+        real = getattr(decode, name)
+
+        def count(*args, name=name, real=real):
+            calls[name] += 1
+            return real(*args)
+
+        monkeypatch.setattr(decode, name, count)
+    return calls
+
+
+def test_the_second_run_reads_and_decodes_nothing(tmp_path, counted):
+    path = some(tmp_path / "d")
+    first = Images.open(path).prepare(8)
+    assert counted == {"decode": 3, "read_head": 3}
+    second = Images.open(path).prepare(8)
+    assert counted == {"decode": 3, "read_head": 3}
+    np.testing.assert_array_equal(first.array, second.array)
+    second.prepare(16)
+    second.prepare(8, 1)
+    assert counted == {"decode": 9, "read_head": 3}
+
+
+def test_only_what_changed_is_read_again(tmp_path, counted):
+    path = some(tmp_path / "d")
+    before = Images.open(path).fingerprint
+    folder(path, {"new.png": encode(noise(9)), "0.png": encode(noise(7, 20))})
+    after = Images.open(path)
+    assert counted["read_head"] == 5
+    assert len(after) == 4
+    assert after.fingerprint != before
+    (path / "new.png").unlink()
+    assert len(Images.open(path)) == 3
+    assert counted["read_head"] == 5
+
+
+def test_a_copy_elsewhere_uses_the_same_pixels(tmp_path, counted):
+    Images.open(some(tmp_path / "a")).prepare(8)
+    Images.open(some(tmp_path / "b")).prepare(8)
+    assert counted == {"decode": 3, "read_head": 6}
+
+
+def test_what_decoding_dropped_is_remembered(tmp_path, counted):
+    path = folder(some(tmp_path / "d"), {"1a.png": PNG[: len(PNG) // 2]})
+    assert len(Images.open(path)) == 4
+    for _ in range(2):
+        images = Images.open(path).prepare(8)
+        assert [tuple(drop) for drop in images.dropped] == [("1a.png", "truncated file")]
+        assert [item.name for item in images.items] == ["0.png", "1.png", "2.png"]
+        np.testing.assert_array_equal(images.pixels(2), np.asarray(noise(2)))
+    assert counted["decode"] == 4
+
+
+def cut(data):
+    return data[: len(data) // 2]
+
+
+def blank(data):
+    return data[:150] + bytes(len(data) - 150)
+
+
+def flip(data):
+    return data[:-5] + bytes([data[-5] ^ 1]) + data[-4:]
+
+
+@pytest.mark.parametrize("damage", [cut, blank, flip, lambda data: b""])
+@pytest.mark.parametrize("pattern", ["images/*.npy", "images/*.json", "scans/*.json"])
+def test_a_damaged_cache_is_built_again_silently(tmp_path, cache_dir, damage, pattern, capfd):
+    path = some(tmp_path / "d", 5)
+    want = np.array(Images.open(path).prepare(8).array)
+    (file,) = cache_dir.glob(pattern)
+    good = file.read_bytes()
+    file.write_bytes(damage(good))
+    assert file.read_bytes() != good
+    images = Images.open(path).prepare(8)
+    np.testing.assert_array_equal(images.array, want)
+    assert file.read_bytes() == good
+    assert capfd.readouterr().err == ""
+
+
+def test_the_cache_is_a_plain_npy_file(tmp_path, cache_dir):
+    images = Images.open(some(tmp_path / "d")).prepare(8)
+    (file,) = cache_dir.glob("images/*.npy")
+    np.testing.assert_array_equal(np.load(file, allow_pickle=False), images.array)
+    assert isinstance(images.array, np.memmap)
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, cache_dir, monkeypatch):
+    def full(file):
+        raise OSError(28, "No space left on device")
+
+    images = Images.open(some(tmp_path / "d"))
+    monkeypatch.setattr(cache, "_sync", full)
+    with pytest.raises(UserError, match=r"No space left on device.*REVERIE_CACHE") as caught:
+        images.prepare(8)
+    assert str(cache_dir) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert [file.suffix for file in (cache_dir / "images").iterdir() if file.suffix != ".lock"] == []
+
+
+def test_a_cache_that_is_a_file_is_one_line(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("REVERIE_CACHE", str(tmp_path / "file"))
+    with pytest.raises(UserError, match="REVERIE_CACHE"):
+        Images.open(some(tmp_path / "d")).prepare(8)
+
+
+def test_remains_of_a_killed_run_are_cleared(tmp_path, cache_dir):
+    images = Images.open(some(tmp_path / "d"))
+    images.prepare(8)
+    (npy,) = cache_dir.glob("images/*.npy")
+    npy.unlink()
+    stale = npy.with_name(f"{npy.stem}.999999.part")
+    stale.write_bytes(b"half")
+    images.prepare(8)
+    assert npy.exists()
+    assert not stale.exists()
+
+
+def test_two_processes_may_build_at_once(tmp_path, cache_dir):
+    path = some(tmp_path / "d", 40)
+    code = "import sys; from reverie.data import open_data; print(open_data(sys.argv[1]).prepare(16).array.sum())"
+    command = [sys.executable, "-c", code, str(path)]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    outs = [process.communicate(timeout=120) for process in both]
+    assert [process.returncode for process in both] == [0, 0], outs
+    want = str(Images.open(path).prepare(16).array.sum())
+    assert [out.strip() for out, _ in outs] == [want, want]
+    assert not list(cache_dir.glob("**/*.part"))
+
+
+def test_order_is_kept_over_many_threads_and_chunks(tmp_path):
+    path = folder(tmp_path / "d", {f"{i:03}.png": encode(Image.new("L", (4 + i % 3, 5), i)) for i in range(200)})
+    images = Images.open(path).prepare(4)
+    assert images.array.mean(axis=(1, 2, 3)).tolist() == list(range(200))
+
+
+def test_importing_the_package_is_cheap():
+    code = (
+        "import sys, reverie.data, reverie.data.sources, reverie.data.builtin, reverie.data.cache, reverie.data.decode;"
+        "print([m for m in ('torch', 'matplotlib') if m in sys.modules])"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
+
+
+# built-in sets
+
+
+@pytest.mark.parametrize(("name", "channels", "classes"), [("letters", 1, 26), ("shapes", 3, 5)])
+def test_a_built_in_set_is_balanced_and_begins_the_longer_one(name, channels, classes):
+    short, long = open_data(f"{name}:{2 * classes}").prepare(32), open_data(f"{name}:{3 * classes}").prepare(32)
+    assert short.facts == {"channels": channels, "classes": classes, "native": 32}
+    assert len(short) == 2 * classes
+    np.testing.assert_array_equal(short.array, long.array[: 2 * classes])
+    assert np.bincount(long.batch(range(len(long)))["label"]).tolist() == [3] * classes
+    assert len(np.unique(long.array.reshape(len(long), -1), axis=0)) == len(long)
+    assert open_data(name).splits == ["train", "test"]
+    assert (len(open_data(name)), len(open_data(name, "test"))) == (10_000, 2_000)
+    assert open_data(f"{name}:5", "test").fingerprint == open_data(name, "test").fingerprint
+
+
+@pytest.mark.parametrize("name", ["letters", "shapes"])
+def test_the_splits_of_a_built_in_set_differ_and_it_draws_at_any_size(name):
+    source = open_data(f"{name}:5")._source
+    train, test = (source.draw(source.parts[split].items[0], 32, 3) for split in ("train", "test"))
+    assert np.abs(train.astype(int) - test).max() > 30
+    large = source.draw(source.parts["train"].items[0], 64, 3)
+    small = np.asarray(Image.fromarray(large).reduce(2))
+    assert np.abs(small.astype(int) - train).mean() < 5  # the same picture, drawn finer
+
+
+def test_letters_are_white_ink_inside_the_frame():
+    images = open_data("letters:260").prepare(32)
+    assert images.array[:, 0, 0].max() == 0
+    assert images.array.max(axis=(1, 2, 3)).min() > 120  # all legible
+    assert images.array[:, [0, -1]].mean() < 3
+    assert images.array[:, :, [0, -1]].mean() < 3
+
+
+@pytest.mark.parametrize("spec", ["letters:0", "letters:x", "letters:", "shapes:-3", "shapes:1.5"])
+def test_a_number_that_is_none_is_refused(spec):
+    with pytest.raises(UserError, match="number of images"):
+        open_data(spec)
