@@ -18,17 +18,19 @@ __all__ = ["UserError", "__version__", "load", "methods", "open_data", "resume",
 
 if TYPE_CHECKING:
     from .data import open_data
-    from .registry import methods
+    from . import methods
     from .work import load, resume, train
 
-_HOMES = {"train": "work", "resume": "work", "load": "work", "methods": "registry", "open_data": "data"}
+_HOMES = {"train": "work", "resume": "work", "load": "work", "open_data": "data"}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'reverie' has no attribute {name!r}")
     import importlib
 
+    if name == "methods":  # a package that answers to being called
+        return importlib.import_module(".methods", __name__)
+    if name not in _HOMES:
+        raise AttributeError(f"module 'reverie' has no attribute {name!r}")
     return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
 
 

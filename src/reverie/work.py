@@ -22,7 +22,7 @@ from .registry import method_class
 from .report.page import write_report
 from .run import WEIGHTS, Run, read_weights, sha256
 from .settings import TrainConfig
-from .train import Interrupted, fit
+from .loop import Interrupted, fit
 
 
 def train(method: str, *, data: str | Path, out: str | Path, command: str = "", **options: Any) -> Method:

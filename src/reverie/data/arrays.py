@@ -24,8 +24,9 @@ import numpy as np
 from PIL import Image
 
 from reverie.data import cache, decode
+from reverie.data.boxes import Box, Dropped
 from reverie.data.decode import Head, Unfit
-from reverie.data.sources import Box, Dropped, Item, Part, natural
+from reverie.data.sources import Item, Part, natural
 from reverie.errors import UserError
 
 _IDX = re.compile(r"idx\d-ubyte(\.gz)?$", re.IGNORECASE)

@@ -142,9 +142,9 @@ def shape(split: str, i: int, size: int) -> Image.Image:
     mask = Image.new("L", (side, side))
     pen = ImageDraw.Draw(mask)
     if kind in ("disc", "ring"):
-        pen.circle(centre, 0.94 * radius, fill=255)
+        pen.ellipse(_round(centre, 0.94 * radius), fill=255)
         if kind == "ring":
-            pen.circle(centre, 0.94 * radius * uniform(0.48, 0.66), fill=0)
+            pen.ellipse(_round(centre, 0.94 * radius * uniform(0.48, 0.66)), fill=0)
     else:
         corners = {"square": 4, "triangle": 3, "star": 10}[kind]
         reach = [0.46 if kind == "star" and k % 2 else 1.0 for k in range(corners)]
@@ -158,6 +158,11 @@ def shape(split: str, i: int, size: int) -> Image.Image:
         )
     image.paste(tuple(round(255 * v) for v in colorsys.hsv_to_rgb(*ink)), (0, 0), mask)
     return image.reduce(OVER)
+
+
+def _round(centre: tuple[float, float], radius: float) -> tuple[float, float, float, float]:
+    """The box around a circle."""
+    return centre[0] - radius, centre[1] - radius, centre[0] + radius, centre[1] + radius
 
 
 def _gradient(hsv: tuple[float, float, float], uniform: Uniform, side: int) -> Image.Image:

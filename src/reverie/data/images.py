@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from reverie.data import builtin, cache, decode
-from reverie.data.sources import Dropped, Item, Source, nothing_usable, open_path
+from reverie.data.boxes import Dropped
+from reverie.data.sources import Item, Source, nothing_usable, open_path
 from reverie.errors import UserError, near_miss
 
 __all__ = ["Dropped", "Images"]

@@ -194,7 +194,8 @@ def _warnings(findings: dict[str, Any], parts: dict[str, Images]) -> list[str]:
     for pairs, what in (("exact_duplicates", "are also in train"), ("near_duplicates", "look like one in train")):
         for entry in findings[pairs]:
             if entry["count"]:
-                found.append(f"{entry['count']} images of {entry['splits'][1]} {what}: scores on it flatter copying")
+                other = entry["splits"][1]
+                found.append(f"images of {other} that {what}: {entry['count']}; scores on {other} flatter copying")
     return found
 
 

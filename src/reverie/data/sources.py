@@ -1,4 +1,4 @@
-"""Where images lie, and what the places say of them: folders, zips, and (see arrays.py) idx and CIFAR files.
+"""What the place where images lie says of them: splits, classes, order; for idx and CIFAR files see arrays.py.
 
 The rules by which a folder, or a zip of one, is read:
 
@@ -17,7 +17,6 @@ The rules by which a folder, or a zip of one, is read:
 
 import contextlib
 import gc
-import os
 import re
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
@@ -27,18 +26,11 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from reverie.data import cache, decode
+from reverie.data.boxes import Box, Dropped, FolderBox, ZipBox
 from reverie.data.decode import Head, Unfit
 from reverie.errors import UserError
 
 _SPLITS = {"train": "train", "test": "test", "val": "val", "valid": "val", "validation": "val"}
-_IGNORED = frozenset(("__macosx", "thumbs.db", "desktop.ini"))
-
-
-class Dropped(NamedTuple):
-    """A file that is not used, and why: a few words that group, then perhaps a colon and detail."""
-
-    name: str
-    reason: str
 
 
 class Item(NamedTuple):
@@ -70,110 +62,6 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Let go of files and of arrays read into memory; draw may still be called."""
-
-
-class Box(Protocol):
-    """A place that files are read from: a folder or a zip."""
-
-    place: str  # absolute, to remember scans by
-    stamps: dict[str, str]  # name (with forward slashes) -> what changes when the file does; in no order
-    unread: list[Dropped]  # what cannot even be looked at
-
-    def read(self, name: str) -> bytes:
-        """The bytes of a file. Raises Unfit."""
-
-    def close(self) -> None: ...
-
-
-class FolderBox:
-    """The files below a folder, or only those named."""
-
-    def __init__(self, root: Path, only: Iterable[str] = ()) -> None:
-        self.root = root
-        self.place = str(root.resolve())
-        self.stamps: dict[str, str] = {}
-        self.unread: list[Dropped] = []
-        for name in only:
-            self.stamps[name] = _stamp((root / name).stat())
-        if not self.stamps:
-            self._walk(str(root), "", (os.path.realpath(root),))
-
-    def _walk(self, folder: str, prefix: str, above: tuple[str, ...]) -> None:
-        """Collect the files of a folder; `above` are the real paths of the folders that led here, itself included."""
-        try:
-            with os.scandir(folder) as entries:
-                found = [entry for entry in entries if not _ignored(entry.name)]
-        except OSError as error:
-            if not prefix:
-                raise UserError(f"cannot read folder {folder}: {error.strerror}") from None
-            self.unread.append(Dropped(prefix, f"unreadable folder: {error.strerror}"))
-            return
-        for entry in found:
-            name = prefix + entry.name
-            try:
-                if entry.is_dir():
-                    self._enter(entry, name, above)
-                elif entry.is_file():
-                    self.stamps[name] = _stamp(entry.stat())
-                elif entry.is_symlink():
-                    self.unread.append(Dropped(name, "broken link"))
-            except OSError as error:
-                self.unread.append(Dropped(name, f"unreadable: {error.strerror}"))
-
-    def _enter(self, entry: "os.DirEntry[str]", name: str, above: tuple[str, ...]) -> None:
-        real = os.path.realpath(entry.path) if entry.is_symlink() else f"{above[-1]}{os.sep}{entry.name}"
-        if any(up == real or up.startswith(real.rstrip(os.sep) + os.sep) for up in above):
-            self.unread.append(Dropped(name, "link to a folder above it"))
-        else:
-            self._walk(entry.path, f"{name}/", (*above, real))
-
-    def read(self, name: str) -> bytes:
-        path = self.root / name
-        try:
-            if path.stat().st_size > decode.MAX_BYTES:
-                raise Unfit("larger than 512 MB")
-            return path.read_bytes()
-        except OSError as error:
-            raise Unfit(f"unreadable: {error.strerror or error}") from None
-
-    def close(self) -> None:
-        pass
-
-
-class ZipBox:
-    """The members of a zip, read in memory."""
-
-    def __init__(self, path: Path) -> None:
-        self.place = str(path.resolve())
-        self.stamps: dict[str, str] = {}
-        self.unread: list[Dropped] = []
-        try:
-            stamp = _stamp(path.stat())
-            self._zip = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-            why = getattr(error, "strerror", None) or "it is damaged or cut short"
-            raise UserError(f"cannot open {path} as a zip: {why}; copy or download it again") from None
-        self._members: dict[str, zipfile.ZipInfo] = {}
-        for member in self._zip.infolist():
-            parts = [part for part in member.filename.replace("\\", "/").split("/") if part not in ("", ".", "..")]
-            if not member.is_dir() and parts and not any(map(_ignored, parts)):
-                self._members["/".join(parts)] = member
-        # the zip's own stamp: a zip that changed is scanned anew as a whole
-        self.stamps = dict.fromkeys(self._members, stamp)
-
-    def read(self, name: str) -> bytes:
-        member = self._members[name]
-        if member.file_size > decode.MAX_BYTES:
-            raise Unfit("larger than 512 MB")
-        if member.flag_bits & 1:
-            raise Unfit("encrypted in the zip")
-        try:
-            return self._zip.read(member)
-        except Exception as error:  # zlib, lzma, bz2 and zipfile each raise their own for damaged members
-            raise Unfit(f"damaged in the zip: {' '.join(str(error).split())[:80]}") from None
-
-    def close(self) -> None:
-        pass  # kept open for the next draw; closed with the object
 
 
 class FileSource:
@@ -371,26 +259,6 @@ def is_image(name: str) -> bool:
     return name[name.rfind(".") :].lower() in decode.SUFFIXES  # not by Path, which takes a second for 100,000
 
 
-@contextlib.contextmanager
-def _no_collection() -> Iterator[None]:
-    """Python's garbage collector walks all objects over and over while many are made: seconds, for 100,000 images."""
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()
-
-
-def _stamp(stat: os.stat_result) -> str:
-    return f"{stat.st_size}:{stat.st_mtime_ns}"
-
-
-def _ignored(name: str) -> bool:
-    return name.startswith(".") or name.lower() in _IGNORED
-
-
 def _wrapper(names: list[str]) -> str:
     """The folders that enclose all images and are not named as a split, with a slash at the end; perhaps none."""
     first, last = min(names), max(names)  # what these two share, all share
@@ -412,30 +280,3 @@ def _no_collection() -> Iterator[None]:
     finally:
         if was:
             gc.enable()
-
-
-def _stamp(stat: os.stat_result) -> str:
-    return f"{stat.st_size}:{stat.st_mtime_ns}"
-
-
-def _ignored(name: str) -> bool:
-    return name.startswith(".") or name.lower() in _IGNORED
-
-
-def _wrappers(paths: list[list[str]]) -> int:
-    """How many folders enclose all images and are not named as a split."""
-    first, last = min(paths), max(paths)  # what these two share, all share
-    shared = 0
-    while shared < min(len(first), len(last)) - 1 and first[shared] == last[shared]:
-        if first[shared].lower() in _SPLITS:
-            break
-        shared += 1
-    return shared
-
-
-def _splits(paths: list[list[str]]) -> Callable[[str], str | None]:
-    """Top-level folder -> split; None for what lies outside the splits. Without a train folder all is train."""
-    tops = {path[0].lower() for path in paths if len(path) > 1}
-    if "train" not in tops:
-        return lambda top: "train"
-    return lambda top: _SPLITS.get(top.lower())

@@ -20,7 +20,7 @@ from ..errors import UserError
 from ..media import Image
 from ..method import Batch, Items, Losses, Method, Stage, apply, chosen, draw, noise, verb
 from ..parts.augment import diff_augment, random_flip
-from ..train import Update
+from ..loop import Update
 
 LOSSES = {
     "nonsaturating": losses.nonsaturating(),

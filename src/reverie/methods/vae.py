@@ -15,7 +15,7 @@ from ..errors import UserError
 from ..losses import kl_to_standard_normal, log_bernoulli, log_discretised_logistic, log_normal
 from ..media import Image, sheet
 from ..method import Batch, Items, Losses, Method, Stage, apply, chosen, draw, noise, verb
-from ..train import Update
+from ..loop import Update
 
 
 class VAE(Method):

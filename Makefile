@@ -1,0 +1,45 @@
+# make demo   sets up .venv and runs the main job on a built-in set; ends with reports to open
+# make test   sets up .venv and passes the tests
+PYTHON ?= python3
+BIN := .venv/bin
+# Where wheels lie on disk they are used as they are; elsewhere uv picks the torch build that fits the machine
+# (without a GPU: the CPU build, not gigabytes of CUDA).
+WHERE := $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS),--torch-backend=auto)
+INSTALL := $(BIN)/uv pip install -q --compile-bytecode --python $(BIN)/python $(WHERE) -c constraints.txt
+
+.PHONY: demo test test-slow lint format clean
+
+demo: .venv/.ready
+	$(BIN)/reverie demo
+
+test: .venv/.ready-test
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+test-slow: .venv/.ready-test
+	$(BIN)/python -m pytest -m slow --timeout 3000
+
+lint: .venv/.ready-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: .venv/.ready-test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache
+
+.venv/.uv:
+	@$(PYTHON) -c "import sys; sys.exit('Reverie needs Python 3.10 or later; name one: make PYTHON=python3.12 ...' if sys.version_info < (3, 10) else 0)"
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -q uv
+	@touch $@
+
+.venv/.ready: .venv/.uv pyproject.toml constraints.txt
+	$(INSTALL) -e .
+	@touch $@
+
+.venv/.ready-test: .venv/.uv pyproject.toml constraints.txt
+	$(INSTALL) -e '.[test]'
+	@touch $@ .venv/.ready

@@ -1,0 +1,132 @@
+"""Places that files are read from: a folder, or a zip, of which nothing touches the disk."""
+
+import os
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from reverie.data import decode
+from reverie.data.decode import Unfit
+from reverie.errors import UserError
+
+_IGNORED = frozenset(("__macosx", "thumbs.db", "desktop.ini"))
+
+
+class Dropped(NamedTuple):
+    """A file that is not used, and why: a few words that group, then perhaps a colon and detail."""
+
+    name: str
+    reason: str
+
+
+class Box(Protocol):
+    """A place that files are read from: a folder or a zip."""
+
+    place: str  # absolute, to remember scans by
+    stamps: dict[str, str]  # name (with forward slashes) -> what changes when the file does; in no order
+    unread: list[Dropped]  # what cannot even be looked at
+
+    def read(self, name: str) -> bytes:
+        """The bytes of a file. Raises Unfit."""
+
+    def close(self) -> None: ...
+
+
+class FolderBox:
+    """The files below a folder, or only those named."""
+
+    def __init__(self, root: Path, only: Iterable[str] = ()) -> None:
+        self.root = root
+        self.place = str(root.resolve())
+        self.stamps: dict[str, str] = {}
+        self.unread: list[Dropped] = []
+        for name in only:
+            self.stamps[name] = _stamp((root / name).stat())
+        if not self.stamps:
+            self._walk(str(root), "", (os.path.realpath(root),))
+
+    def _walk(self, folder: str, prefix: str, above: tuple[str, ...]) -> None:
+        """Collect the files of a folder; `above` are the real paths of the folders that led here, itself included."""
+        try:
+            with os.scandir(folder) as entries:
+                found = [entry for entry in entries if not _ignored(entry.name)]
+        except OSError as error:
+            if not prefix:
+                raise UserError(f"cannot read folder {folder}: {error.strerror}") from None
+            self.unread.append(Dropped(prefix, f"unreadable folder: {error.strerror}"))
+            return
+        for entry in found:
+            name = prefix + entry.name
+            try:
+                if entry.is_dir():
+                    self._enter(entry, name, above)
+                elif entry.is_file():
+                    self.stamps[name] = _stamp(entry.stat())
+                elif entry.is_symlink():
+                    self.unread.append(Dropped(name, "broken link"))
+            except OSError as error:
+                self.unread.append(Dropped(name, f"unreadable: {error.strerror}"))
+
+    def _enter(self, entry: "os.DirEntry[str]", name: str, above: tuple[str, ...]) -> None:
+        real = os.path.realpath(entry.path) if entry.is_symlink() else f"{above[-1]}{os.sep}{entry.name}"
+        if any(up == real or up.startswith(real.rstrip(os.sep) + os.sep) for up in above):
+            self.unread.append(Dropped(name, "link to a folder above it"))
+        else:
+            self._walk(entry.path, f"{name}/", (*above, real))
+
+    def read(self, name: str) -> bytes:
+        path = self.root / name
+        try:
+            if path.stat().st_size > decode.MAX_BYTES:
+                raise Unfit("larger than 512 MB")
+            return path.read_bytes()
+        except OSError as error:
+            raise Unfit(f"unreadable: {error.strerror or error}") from None
+
+    def close(self) -> None:
+        pass
+
+
+class ZipBox:
+    """The members of a zip, read in memory."""
+
+    def __init__(self, path: Path) -> None:
+        self.place = str(path.resolve())
+        self.stamps: dict[str, str] = {}
+        self.unread: list[Dropped] = []
+        try:
+            stamp = _stamp(path.stat())
+            self._zip = zipfile.ZipFile(path)
+        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+            why = getattr(error, "strerror", None) or "it is damaged or cut short"
+            raise UserError(f"cannot open {path} as a zip: {why}; copy or download it again") from None
+        self._members: dict[str, zipfile.ZipInfo] = {}
+        for member in self._zip.infolist():
+            parts = [part for part in member.filename.replace("\\", "/").split("/") if part not in ("", ".", "..")]
+            if not member.is_dir() and parts and not any(map(_ignored, parts)):
+                self._members["/".join(parts)] = member
+        # the zip's own stamp: a zip that changed is scanned anew as a whole
+        self.stamps = dict.fromkeys(self._members, stamp)
+
+    def read(self, name: str) -> bytes:
+        member = self._members[name]
+        if member.file_size > decode.MAX_BYTES:
+            raise Unfit("larger than 512 MB")
+        if member.flag_bits & 1:
+            raise Unfit("encrypted in the zip")
+        try:
+            return self._zip.read(member)
+        except Exception as error:  # zlib, lzma, bz2 and zipfile each raise their own for damaged members
+            raise Unfit(f"damaged in the zip: {' '.join(str(error).split())[:80]}") from None
+
+    def close(self) -> None:
+        pass  # kept open for the next draw; closed with the object
+
+
+def _stamp(stat: os.stat_result) -> str:
+    return f"{stat.st_size}:{stat.st_mtime_ns}"
+
+
+def _ignored(name: str) -> bool:
+    return name.startswith(".") or name.lower() in _IGNORED
