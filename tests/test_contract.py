@@ -23,13 +23,13 @@ import torch
 
 import reverie
 from reverie import registry
+from reverie.loop import Interrupted, Update
 from reverie.media import Image
 from reverie.method import BLOCK, Method, Shard
 from reverie.options import alternatives, build, of_fields, of_signature
 from reverie.ranks import Ranks
 from reverie.run import read_weights
 from reverie.settings import TrainConfig
-from reverie.loop import Interrupted, Update
 from reverie.work import plan
 
 METHODS = sorted(registry.methods())
@@ -230,7 +230,7 @@ def test_an_item_is_the_same_alone_and_among_others(name: str, folder: Path) -> 
         if not {"n", "items"} <= options:
             continue
         act = method.verb(verb)
-        whole = {i: image for i, image in enumerate(act(n=64))}
+        whole = dict(enumerate(act(n=64)))
         for n in (1, 7):
             for i, image in enumerate(act(n=n)):
                 if image.row == whole[i].row and i < len(whole):
@@ -404,7 +404,7 @@ def test_a_file_dropped_into_the_folder_is_covered(tmp_path: Path) -> None:
     shutil.copytree(SOURCE, tmp_path / "reverie", ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "reverie" / "methods" / "zz_toy.py").write_text(TOY)
     ran = subprocess.run(
-        [sys.executable, "-m", "pytest", str(Path(__file__)), "-q", "-k", "zz_toy", "-p", "no:cacheprovider", "-p", "no:xdist"],
+        [sys.executable, "-m", "pytest", __file__, "-k", "zz_toy", "-p", "no:cacheprovider", "-p", "no:xdist"],
         env={**os.environ, "PYTHONPATH": str(tmp_path)}, cwd=Path(__file__).parent, capture_output=True, text=True,
     )  # fmt: skip
     assert ran.returncode == 0, ran.stdout[-3000:]

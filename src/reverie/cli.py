@@ -35,7 +35,9 @@ def main(argv: list[str] | None = None) -> int:
     """Runs one command. Exit status: 0 done, 1 a check said no, 2 wrong input, 130 interrupted (state saved)."""
     words = sys.argv[1:] if argv is None else argv
     try:
-        return run(words)
+        status = run(words)
+        sys.stdout.flush()  # a pipe that nobody reads any more shows here, not after the end
+        return status
     except UserError as error:
         if os.environ.get("RANK", "0") == "0":
             print(f"reverie: {' '.join(str(error).split())}", file=sys.stderr)
@@ -80,7 +82,7 @@ class Parser(argparse.ArgumentParser):
 
     def read(self, words: list[str]) -> argparse.Namespace:
         """Parses all words. Raises UserError."""
-        known, extra = self.parse_known_args(words)
+        known, extra = self.parse_known_intermixed_args(words)  # pictures may stand behind flags
         for word in extra:
             if word.startswith("-"):
                 flag = word.split("=")[0]
@@ -190,7 +192,7 @@ def do_train(words: list[str]) -> int:
     parser.add_options(shown[1], "the run's settings")
     asked = vars(parser.read(words))
     for flag in ("data", "out"):
-        if asked[flag] is None:
+        if not asked[flag]:
             raise UserError(f"train needs --{flag}: reverie train {named} --data FOLDER --out runs/NAME.")
     command = shlex.join(["reverie", "train", *words])
     train(asked.pop("method"), command=command, **asked)
@@ -253,7 +255,7 @@ def do_verb(verb: str, words: list[str]) -> int:
     parser.add_options([o for o in found if o.name != "items" and o is not media], "options")
     asked = vars(parser.read(words))
     out, overwrite, as_json, _ = (asked.pop(k) for k in ("out", "overwrite", "json", "run"))
-    if out is None:
+    if not out:
         raise UserError(f"{verb} needs --out: a folder, or a name ending in .png for one sheet.")
     if media:
         from .output import gather
@@ -315,7 +317,7 @@ def do_export(words: list[str]) -> int:
         raise UserError(
             f"there is no export format '{asked.format}'.{near_miss(asked.format, ['safetensors'])} Give safetensors."
         )
-    if asked.out is None:
+    if not asked.out:
         raise UserError(f"export needs --out: reverie export {asked.run} --out model.safetensors.")
     from .output import export
 

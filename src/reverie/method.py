@@ -165,12 +165,18 @@ def _plain(arguments: dict[str, Any]) -> dict[str, Any]:
 
 def noise(seed: int, items: Sequence[int], *shape: int, device: torch.device | str = "cpu") -> Tensor:
     """Standard normal noise [len(items), *shape]; row i depends on (seed, items[i]) alone, on every machine."""
+    if not 0 <= seed < 2**63:
+        raise UserError(f"seed is {seed}; give a whole number from 0 to 2^63 - 1.")
     rows = [np.random.Generator(np.random.Philox(key=[seed, i])).standard_normal(shape, np.float32) for i in items]
     return torch.from_numpy(np.stack(rows)).to(device)
 
 
-def chosen(items: Items, total: int) -> Sequence[int]:
-    """The items meant, of `total`. Shards are cut between blocks. Raises UserError for an item that is not there."""
+def chosen(items: Items, n: int, steps: int = 1) -> Sequence[int]:
+    """The items meant, of `n` rows of `steps`. Shards are cut between blocks. Raises UserError if there are none."""
+    for name, count in (("n", n), ("steps", steps)):
+        if count < 1:
+            raise UserError(f"{name} is {count}; it must be 1 or more.")
+    total = n * steps
     if items is None:
         return range(total)
     if isinstance(items, Shard):

@@ -68,7 +68,8 @@ def export(run: str, out: Path) -> Path:
     """Copies the weights of a run, with their config in the header, to one file. Raises UserError."""
     if out.suffix != ".safetensors":
         raise UserError(f"cannot write {out}; name it {out.stem or 'model'}.safetensors.")
-    _free(out, overwrite=False)
+    if out.exists():
+        raise UserError(f"{out} is there already; give another --out.")
     source = Path(run) if Path(run).is_file() else Run.open(run).whole((WEIGHTS,)) / WEIGHTS
     read_weights(source)
     with friendly(out):

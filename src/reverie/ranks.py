@@ -84,8 +84,8 @@ def _device(name: str) -> torch.device:
         name = f"cuda:{os.environ['LOCAL_RANK']}"
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError):
+        torch.zeros(1, device=device).item()  # "meta" has no numbers
+    except (RuntimeError, AssertionError, NotImplementedError, ImportError):
         raise UserError(f"the device '{name}' is not there; use --device cpu, or auto to take what there is.") from None
     if device.type == "cuda":
         torch.cuda.set_device(device)

@@ -7,9 +7,10 @@
     previous/             the save before, the same three files
     log.jsonl  samples/  report.html
 
-A save is written into next/ and flushed to disk, save.json last; then file by file the old one moves to previous/
-and the new one takes its place. Whenever the process dies, a whole save is there: `settle` finishes or drops what
-was under way. Nothing is unpickled: resume.pt is read with weights_only=True.
+A save is written into next/ and flushed to disk, save.json last; then previous/ takes the old one too, and file by
+file the new one takes its place. At every moment the save in place or the one in previous/ is whole, for readers and
+for a process that dies: `settle` finishes or drops what was under way. Nothing is unpickled: resume.pt is read with
+weights_only=True.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from .errors import UserError
 
 WEIGHTS, RESUME, MANIFEST = "weights.safetensors", "resume.pt", "save.json"
 FILES = (RESUME, WEIGHTS, MANIFEST)
+UNDER_WAY = (".lock", "run.json.new")  # what a process leaves that dies before there is a run
 
 
 class Run:
@@ -48,7 +50,7 @@ class Run:
     def create(cls, path: str | Path, about: dict[str, Any]) -> Run:
         """A new run folder with its run.json. Raises UserError if the folder holds something already."""
         run = cls(path)
-        held = sorted(p.name for p in run.path.iterdir() if p.name != ".lock") if run.path.is_dir() else []
+        held = sorted(p.name for p in run.path.iterdir() if p.name not in UNDER_WAY) if run.path.is_dir() else []
         if "run.json" in held:
             raise UserError(f"{path} already holds a run; go on with `reverie resume {path}`, or give another --out.")
         if held or run.path.is_file():
@@ -117,7 +119,9 @@ class Run:
             for name in files:
                 flush(next_ / name)
             replace_text(next_ / MANIFEST, json.dumps({"step": step, "sha256": files}, indent=2) + "\n")
-        self._promote()
+            flush(next_)
+        with friendly(self.path):
+            self._promote()
 
     def settle(self) -> int | None:
         """Finishes or drops a save that was cut off, and puts the previous save in place of a damaged one.
@@ -125,20 +129,16 @@ class Run:
         Returns the step of the save in place, None if there is none yet. Only the process that holds the lock
         calls it. Raises UserError if saves are there and none is whole.
         """
-        next_ = self.path / "next"
-        if (next_ / MANIFEST).is_file():
-            self._promote()
-        shutil.rmtree(next_, ignore_errors=True)
-        if not any((self.path / name).exists() for name in FILES):
-            return None
-        whole = self.whole()
-        if whole != self.path:
-            next_.mkdir()
-            for name in FILES:  # save.json last, as in a save
-                shutil.copyfile(whole / name, next_ / name)
-                flush(next_ / name)
-                (self.path / name).unlink(missing_ok=True)
-            self._promote()
+        next_, previous = self.path / "next", self.path / "previous"
+        with friendly(self.path):
+            if (next_ / MANIFEST).is_file():
+                self._promote()
+            shutil.rmtree(next_, ignore_errors=True)
+            if not any((folder / name).exists() for folder in (self.path, previous) for name in FILES):
+                return None
+            if self.whole() == previous:
+                for name in FILES:
+                    link(previous / name, self.path / name)
         return int(manifest(self.path)["step"])
 
     def whole(self, names: tuple[str, ...] = (RESUME, WEIGHTS)) -> Path:
@@ -152,15 +152,20 @@ class Run:
                     print(f"{complaints[0]}; using the previous save, of step {step}.", file=sys.stderr)
                 return folder
             complaints.append(damage)
+        if (self.path / "next" / MANIFEST).is_file():
+            raise UserError(f"the first save of {self.path} was cut off; `reverie resume {self.path}` finishes it.")
         raise UserError(f"{complaints[0]}, and there is no whole previous save; restore the folder from a copy.")
 
     def _promote(self) -> None:
         next_, previous = self.path / "next", self.path / "previous"
         previous.mkdir(exist_ok=True)
+        if (next_ / FILES[0]).exists():  # else the old save is no longer whole: this goes on where it was cut off
+            for name in FILES:
+                if (self.path / name).exists():
+                    link(self.path / name, previous / name)
+            flush(previous)
         for name in FILES:
             if (next_ / name).exists():
-                if (self.path / name).exists():
-                    (self.path / name).replace(previous / name)
                 (next_ / name).replace(self.path / name)
         flush(self.path)
         next_.rmdir()
@@ -276,6 +281,20 @@ def replace_text(path: Path, text: str) -> None:
     fresh.write_text(text, encoding="utf-8")
     flush(fresh)
     fresh.replace(path)
+
+
+def link(file: Path, place: Path) -> None:
+    """Puts a file into a second place too, from one moment to the next; without a copy where the disk can."""
+    if place.exists() and place.samefile(file):
+        return
+    fresh = place.with_name(place.name + ".new")
+    fresh.unlink(missing_ok=True)
+    try:
+        fresh.hardlink_to(file)
+    except OSError:  # not every file system has links
+        shutil.copyfile(file, fresh)
+        flush(fresh)
+    fresh.replace(place)
 
 
 class friendly:

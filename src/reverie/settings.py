@@ -35,7 +35,7 @@ class TrainConfig:
         for name in ("batch", "log_every", "save_every", "preview_every"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} is {getattr(self, name)}; it must be 1 or more.")
-        if self.threads < 0:
-            raise UserError(f"threads is {self.threads}; give 0 (all cores) or more.")
+        if not 0 <= self.threads <= 1024:
+            raise UserError(f"threads is {self.threads}; give 0 (all cores), or a number up to 1024.")
         if not 0 <= self.seed < 2**63:
             raise UserError(f"seed is {self.seed}; give a whole number from 0 to 2^63 - 1.")

@@ -20,7 +20,7 @@ from .options import build, check_names, of_fields
 from .ranks import Ranks
 from .registry import method_class
 from .report.page import write_report
-from .run import WEIGHTS, Run, read_weights, sha256
+from .run import WEIGHTS, Run, manifest, read_weights, sha256
 from .settings import TrainConfig
 from .loop import Interrupted, fit
 
@@ -88,6 +88,9 @@ def resume(
             )
         _ready(ranks, cls, config, learnt)
         method = _make(cls, config, settings)
+        total, done = sum(stage.steps for stage in method.stages()), manifest(found.path).get("step", 0)
+        if steps is not None and total < done:
+            raise UserError(f"{run} is at step {done} already; give --steps {done} or more, or train a new run.")
         if steps is not None and ranks.first:
             found.update(config=dataclasses.asdict(config))
         return _go(found, method, learnt, settings, ranks, found.about)

@@ -83,6 +83,10 @@ class DCGAN(Method):
                 raise UserError("loss 'wasserstein' needs a Lipschitz critic; give --penalty 10 --norm none.")
             if not 0 <= self.average < 1:
                 raise UserError(f"average is {self.average}; it is a decay from 0 to below 1, such as 0.999.")
+            if self.rate <= 0 or self.penalty < 0:
+                raise UserError("rate must be above 0, and penalty must not be negative.")
+            if not (0 <= self.beta1 < 1 and 0 <= self.beta2 < 1):
+                raise UserError(f"beta1 and beta2 are {self.beta1} and {self.beta2}; they lie from 0 to below 1.")
             if min(self.latent, self.width, self.critic_steps) < 1:
                 raise UserError("latent, width and critic_steps must be 1 or more.")
 
@@ -172,7 +176,7 @@ class DCGAN(Method):
             share = torch.tensor([i % steps / max(steps - 1, 1) for i in items], device=self.device)
             return slerp(a, b, share)
 
-        for image in draw(self.generator, latents, chosen(items, n * steps)):
+        for image in draw(self.generator, latents, chosen(items, n, steps)):
             yield image.in_rows_of(steps)
 
     @verb
@@ -183,6 +187,8 @@ class DCGAN(Method):
         search: steps of the search
         seed: where it starts
         """
+        if search < 0:
+            raise UserError(f"search is {search}; give 0 (no search) or more steps.")
 
         def invert(x: Tensor) -> Tensor:
             z = noise(seed, range(len(x)), self.config.latent, device=self.device)

@@ -67,6 +67,8 @@ class VAE(Method):
                 raise UserError("latent, width, hidden and importance must be 1 or more.")
             if self.importance > 1 and (self.beta != 1 or self.free_bits):
                 raise UserError("importance above 1 has no separate KL; leave beta at 1 and free_bits at 0.")
+            if min(self.rate, self.epsilon) <= 0:
+                raise UserError("rate and epsilon must be above 0.")
             if self.beta < 0 or self.free_bits < 0:
                 raise UserError("beta and free_bits must not be negative.")
             if not 0 <= self.average < 1:
@@ -239,7 +241,7 @@ class VAE(Method):
             share = torch.tensor([[i % steps / max(steps - 1, 1)] for i in items], device=self.device)
             return a + share * (b - a)
 
-        for image in draw(self.expected, latents, chosen(items, n * steps)):
+        for image in draw(self.expected, latents, chosen(items, n, steps)):
             yield image.made_from(*(images or ())).in_rows_of(steps)
 
     def previews(self, batch: Batch) -> dict[str, Image]:
