@@ -106,6 +106,18 @@ class Parser(argparse.ArgumentParser):
             group.add_argument(*flags, dest=option.name, default=argparse.SUPPRESS, help=text, **kind)
 
 
+SWITCHES = ("--json", "--overwrite", "--tensorboard")
+
+
+def _first(words: list[str]) -> str | None:
+    """The first word that is neither a flag nor the value of one, as far as can be told before the flags are known."""
+    plain = [
+        word for before, word in zip(["", *words], words, strict=False)
+        if not word.startswith("-") and (not before.startswith("-") or "=" in before or before in SWITCHES)
+    ]  # fmt: skip
+    return next(iter(plain or [word for word in words if not word.startswith("-")]), None)
+
+
 def _converter(option: Option) -> Callable[[str], Any]:
     return lambda text: convert(text, option.type, "--" + option.name.replace("_", "-"))
 
@@ -173,7 +185,7 @@ def do_train(words: list[str]) -> int:
     parser.add_argument("--data", metavar="DATA", help="a folder, a zip, an idx file, or the name of a set")
     parser.add_argument("--out", metavar="RUN", help="the run folder to make")
     settings = of_fields(TrainConfig)
-    named = next((word for word in words if not word.startswith("-")), None)
+    named = _first(words)
     if named is None or (named.partition(":")[0] not in registry.methods() and {"-h", "--help"} & set(words)):
         parser.add_options(settings, "the run's settings")
         parser.epilog = "`reverie train METHOD --help` shows the options of a method too."
@@ -236,7 +248,7 @@ def do_verb(verb: str, words: list[str]) -> int:
     parser.add_argument("--out", metavar="OUT", help="a folder for one PNG an item, or NAME.png for one sheet of all")
     parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
     parser.add_argument("--json", action="store_true", help="one JSON object")
-    named = next((word for word in words if not word.startswith("-")), None)
+    named = _first(words)
     if named is None:
         parser.epilog = f"`reverie {verb} RUN --help` shows the options that the run's method has."
         parser.read(words)

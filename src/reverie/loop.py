@@ -205,9 +205,12 @@ def _state(step: int, method: Method, update: Update, averages: Averages, meter:
 
 
 def _restore(state: dict[str, Any], method: Method, update: Update, averages: Averages, meter: Meter) -> None:
-    method.load_state_dict(state["method"])
-    for name, optimizer in update.optimizers.items():
-        optimizer.load_state_dict(state["optimizers"][name])
-    averages.load(state["averages"])
-    meter.sums = {name: value.to(method.device) for name, value in state["meter"]["sums"].items()}
-    meter.steps = state["meter"]["steps"]
+    try:
+        method.load_state_dict(state["method"])
+        for name, optimizer in update.optimizers.items():
+            optimizer.load_state_dict(state["optimizers"][name])
+        averages.load(state["averages"])
+        meter.sums = {name: value.to(method.device) for name, value in state["meter"]["sums"].items()}
+        meter.steps = state["meter"]["steps"]
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        raise UserError(f"resume.pt does not fit run.json ({str(error).splitlines()[0]}); restore both.") from None

@@ -150,6 +150,25 @@ def read_record(path: str | Path) -> dict[str, Any]:
         record = json.loads(text) if text else None
     except ValueError:
         record = None
-    if not isinstance(record, dict):
+    if not _is_record(record):
         raise UserError(f"{path} carries no record of reverie; it was not made here, or a program removed it.")
     return record
+
+
+def _is_record(found: Any) -> bool:
+    """Whether JSON from a file, which anybody may have written, has the shape of a record."""
+    if not isinstance(found, dict):
+        return False
+    inputs, layout = found.get("inputs", []), found.get("sheet", {"images": 1, "columns": 1, "gap": 0})
+    return (
+        isinstance(found.get("arguments"), dict)
+        and isinstance(found.get("index"), int)
+        and isinstance(inputs, list)
+        and all(isinstance(source, dict) and {"name", "digest"} <= source.keys() for source in inputs)
+        and isinstance(layout, dict)
+        and all(isinstance(layout.get(k), int) and low <= layout[k] <= 1_000_000 for k, low in _LAYOUT.items())
+    )
+
+
+_LAYOUT = {"images": 1, "columns": 1, "gap": 0}
+"""what a sheet's record says of it, with the least of each"""

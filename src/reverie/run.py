@@ -21,6 +21,7 @@ import json
 import os
 import shutil
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -80,7 +81,10 @@ class Run:
         """run.json. Raises UserError if it is damaged."""
         try:
             about = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
-            about["method"], about["config"], about["train"], about["data"]
+            parts = {"method": str, "config": dict, "train": dict, "data": dict}
+            if strange := [name for name, kind in parts.items() if not isinstance(about[name], kind)]:
+                raise ValueError(f"{strange[0]} is not what it was")
+            about["data"]["fingerprint"], about["data"]["spec"]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(f"{self.path / 'run.json'} cannot be read ({error!r}); restore it from a copy.") from None
         return about
@@ -139,22 +143,23 @@ class Run:
             if self.whole() == previous:
                 for name in FILES:
                     link(previous / name, self.path / name)
-        return int(manifest(self.path)["step"])
+        return manifest(self.path)["step"]
 
     def whole(self, names: tuple[str, ...] = (RESUME, WEIGHTS)) -> Path:
         """The folder of the newest save with these files whole: this one or previous/, which it says."""
-        complaints: list[str] = []
-        for folder in (self.path, self.path / "previous"):
-            damage = find_damage(folder, names)
+        for _ in range(4):  # what looks damaged may be a save that another process is just putting in place
+            damage = find_damage(self.path, names)
             if damage is None:
-                if complaints:
-                    step = manifest(folder)["step"]
-                    print(f"{complaints[0]}; using the previous save, of step {step}.", file=sys.stderr)
-                return folder
-            complaints.append(damage)
+                return self.path
+            time.sleep(0.05)
+        previous = self.path / "previous"
+        if find_damage(previous, names) is None:
+            step = manifest(previous)["step"]
+            print(f"{damage}; using the previous save, of step {step}.", file=sys.stderr)
+            return previous
         if (self.path / "next" / MANIFEST).is_file():
             raise UserError(f"the first save of {self.path} was cut off; `reverie resume {self.path}` finishes it.")
-        raise UserError(f"{complaints[0]}, and there is no whole previous save; restore the folder from a copy.")
+        raise UserError(f"{damage}, and there is no whole previous save; restore the folder from a copy.")
 
     def _promote(self) -> None:
         next_, previous = self.path / "next", self.path / "previous"
@@ -216,8 +221,8 @@ def manifest(folder: Path) -> dict[str, Any]:
     """save.json of a folder; {} if it is missing or damaged."""
     try:
         found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        return found if {"step", "sha256"} <= set(found) else {}
-    except (OSError, ValueError, TypeError):
+        return found if isinstance(found["step"], int) and isinstance(found["sha256"], dict) else {}
+    except (OSError, ValueError, KeyError, TypeError):
         return {}
 
 
@@ -227,18 +232,31 @@ def find_damage(folder: Path, names: tuple[str, ...]) -> str | None:
     if not told:
         return f"{folder / MANIFEST} is missing or damaged"
     for name in names:
-        if not (folder / name).is_file():
-            return f"{folder / name} is missing"
-        if sha256(folder / name) != told["sha256"].get(name):
+        try:
+            same = sha256(folder / name) == told["sha256"].get(name)
+        except OSError as error:
+            return f"{folder / name} cannot be read ({error.strerror})"
+        if not same:
             return f"{folder / name} is damaged (its checksum differs)"
+    if _step_of(folder / WEIGHTS) != told["step"]:
+        return f"{folder / MANIFEST} is damaged (its step is not that of the weights)"
     return None
+
+
+def _step_of(weights: Path) -> int | None:
+    try:
+        with safetensors.safe_open(weights, framework="pt") as file:
+            return json.loads(file.metadata()["reverie"])["step"]
+    except (OSError, KeyError, TypeError, ValueError, safetensors.SafetensorError):
+        return None
 
 
 def write_weights(path: Path, weights: dict[str, torch.Tensor], header: dict[str, Any]) -> None:
     """A safetensors file whose one metadata entry "reverie" says in JSON what the weights belong to."""
     # One entry only: safetensors keeps several in no fixed order, and equal runs shall give equal files.
     text = json.dumps(header, sort_keys=True)
-    safetensors.torch.save_file({k: v.contiguous().cpu() for k, v in weights.items()}, path, {"reverie": text})
+    # Written here, since save_file makes a file that only its owner may read.
+    path.write_bytes(safetensors.torch.save({k: v.contiguous().cpu() for k, v in weights.items()}, {"reverie": text}))
 
 
 def read_weights(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
@@ -247,7 +265,8 @@ def read_weights(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
         with safetensors.safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {})["reverie"])
             weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
-            header["method"], header["config"]
+            if not (isinstance(header["method"], str) and isinstance(header["config"], dict)):
+                raise ValueError("its header names no method and config")
             return header, weights
     except (OSError, KeyError, TypeError, ValueError, safetensors.SafetensorError) as error:
         raise UserError(

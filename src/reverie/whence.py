@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -52,12 +53,14 @@ def verify(file: Path, run: Path, given: list[Image]) -> dict[str, Any]:
 
 def _again(method: Any, record: dict[str, Any], given: list[Image]) -> Image:
     act = method.verb(str(record.get("verb")))
-    arguments, parameters = dict(record.get("arguments", {})), inspect.signature(act).parameters
+    parameters = inspect.signature(act).parameters
+    arguments = {k: v for k, v in record["arguments"].items() if k not in ("self", "items", "images")}
     if record.get("inputs"):
         arguments["images"] = [_matching(source, given) for source in record["inputs"]]
     if "sheet" in record:
         layout = record["sheet"]
-        return sheet(act(**arguments)[: layout["images"]], layout["columns"], layout["gap"])
+        made = list(itertools.islice(act.stream(method, **arguments), layout["images"]))
+        return sheet(made, layout["columns"], layout["gap"])
     if "items" in parameters:
         return act(**arguments, items=[record["index"]])[0]
     return act(**arguments)[0]

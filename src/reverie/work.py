@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import platform
-import time
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -54,7 +53,10 @@ def train(method: str, *, data: str | Path, out: str | Path, command: str = "", 
             "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         }  # fmt: skip
         run = ranks.together(lambda: Run.create(out, about)) or Run(out)
-        return _go(run, method_, learnt, settings, ranks, about)
+        try:
+            return _go(run, method_, learnt, settings, ranks, about)
+        finally:
+            run.release()  # a notebook keeps what was raised, and with it the run
     finally:
         ranks.close()
 
@@ -68,9 +70,12 @@ def resume(
     """
     found = Run.open(run)
     about = found.about
-    cls = method_class(about["method"])
-    config = build(cls.Config, about["config"])
-    settings = build(TrainConfig, about["train"])
+    try:
+        cls = method_class(about["method"])
+        config = build(cls.Config, about["config"])
+        settings = build(TrainConfig, about["train"])
+    except UserError as error:
+        raise UserError(f"{found.path / 'run.json'} cannot be used: {error}") from None
     if steps is not None:
         config = build(cls.Config, {**about["config"], "steps": steps})
     if device is not None:
@@ -104,18 +109,23 @@ def load(path: str | Path) -> Method:
     file = Path(path)
     if not file.is_file():
         run = Run.open(path)
-        if not (run.path / WEIGHTS).exists() and not (run.path / "previous").exists():
+        if not any((run.path / place / WEIGHTS).exists() for place in (".", "next", "previous")):
             raise UserError(f"{path} has no save yet; wait for the first one, or go on with `reverie resume {path}`.")
-        file = _whole(run) / WEIGHTS
+        file = run.whole((WEIGHTS,)) / WEIGHTS
     header, weights = read_weights(file)
-    cls = method_class(header["method"])
-    method = cls(build(cls.Config, header["config"]))
+    mark = sha256(file)
+    if read_weights(file)[0] != header:  # a newer save took its place meanwhile
+        return load(path)
     try:
+        cls = method_class(header["method"])
+        method = cls(build(cls.Config, header["config"]))
         method.load_state_dict(weights)
+    except UserError as error:
+        raise UserError(f"{file} cannot be used: {error}") from None
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
         raise UserError(f"{file} does not fit its own config ({reason}); the file was changed: restore it.") from None
-    method.origin = {"method": header["method"], "run": sha256(file)[:16], "step": header["step"]}
+    method.origin = {"method": header["method"], "run": mark[:16], "step": header.get("step")}
     return method.eval()
 
 
@@ -223,15 +233,6 @@ def _go(run: Run, method: Method, learnt: Any, settings: TrainConfig, ranks: Ran
         raise
     ranks.together(lambda: write_report(run.path))
     return load(run.path)
-
-
-def _whole(run: Run) -> Path:
-    """The newest whole save; while another process is just swapping saves in, waits for it."""
-    for _ in range(20):
-        if not (run.path / "next").exists():
-            break
-        time.sleep(0.05)
-    return run.whole((WEIGHTS,))
 
 
 def _relative(data: str | Path, out: Path) -> str | None:

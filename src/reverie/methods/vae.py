@@ -264,7 +264,7 @@ class VAE(Method):
 
 def burda_rate(done: float) -> float:
     """The factor on the rate at a share of the steps: 10^(-i/7) during 3^i of 3280 shares, i = 0..7."""
-    i = int(math.log(2 * 3280 * done + 1, 3) + 1e-9)
+    i = min(7, int(math.log(2 * 3280 * done + 1, 3) + 1e-9))
     return 10 ** (-i / 7)
 
 

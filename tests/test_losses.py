@@ -1,0 +1,121 @@
+"""Losses against closed forms."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from reverie import losses
+from reverie.parts.augment import diff_augment, random_flip
+
+PAIRS = {
+    "nonsaturating": (losses.nonsaturating(), 2 * math.log(2), math.log(2)),
+    "hinge": (losses.hinge(), 2.0, 0.0),
+    "least_squares": (losses.least_squares(), 0.5, 0.5),
+    "wasserstein": (losses.wasserstein(), 0.0, 0.0),
+    "relativistic": (losses.relativistic(), math.log(2), math.log(2)),
+}
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_adversarial_losses_of_an_undecided_discriminator(name: str) -> None:
+    pair, d, g = PAIRS[name]
+    zero = torch.zeros(5)
+    assert float(pair.discriminator(zero, zero)) == pytest.approx(d, abs=1e-6)
+    assert float(pair.generator(zero, zero if pair.paired else None)) == pytest.approx(g, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_players_pull_in_opposite_directions(name: str) -> None:
+    pair = PAIRS[name][0]
+    real, fake = torch.zeros(4, requires_grad=True), torch.zeros(4, requires_grad=True)
+    d_real, d_fake = torch.autograd.grad(pair.discriminator(real, fake), (real, fake))
+    (g_fake,) = torch.autograd.grad(pair.generator(fake, real if pair.paired else None), fake)
+    assert (d_real < 0).all() or name == "least_squares"
+    assert (d_fake >= 0).all()
+    assert (g_fake < 0).all()
+
+
+def test_nonsaturating_is_cross_entropy() -> None:
+    real, fake = torch.randn(50), torch.randn(50)
+    bce = torch.nn.functional.binary_cross_entropy_with_logits
+    expected = bce(real, torch.ones(50)) + bce(fake, torch.zeros(50))
+    assert torch.allclose(losses.nonsaturating().discriminator(real, fake), expected)
+
+
+def test_penalties_of_a_linear_critic() -> None:
+    w = torch.randn(3, 4, 4)
+
+    def critic(x: Tensor) -> Tensor:
+        return (x * w).flatten(1).sum(1)
+
+    x = torch.randn(6, 3, 4, 4, requires_grad=True)
+    norm = float(w.norm())
+    assert float(losses.zero_centred_penalty(critic(x), x)) == pytest.approx(0.5 * norm**2, rel=1e-5)
+    assert float(losses.gradient_penalty(critic, x, torch.randn_like(x))) == pytest.approx((norm - 1) ** 2, rel=1e-4)
+
+
+def test_kl_equals_its_monte_carlo_estimate() -> None:
+    mean, log_variance = torch.tensor([0.7]).double(), torch.tensor([-1.2]).double()
+    torch.manual_seed(0)
+    z = mean + (log_variance / 2).exp() * torch.randn(400_000).double()
+    sampled = (losses.log_normal(z, mean, log_variance) - losses.log_normal(z)).mean()
+    assert float(losses.kl_to_standard_normal(mean, log_variance)) == pytest.approx(float(sampled), abs=5e-3)
+    assert float(losses.kl_to_standard_normal(torch.zeros(1), torch.zeros(1))) == 0
+
+
+def test_log_normal_is_torch_s() -> None:
+    x, mean, log_variance = torch.randn(3, 7).double()
+    expected = torch.distributions.Normal(mean, (log_variance / 2).exp()).log_prob(x)
+    assert torch.allclose(losses.log_normal(x, mean, log_variance), expected, atol=1e-12)
+
+
+@given(st.floats(-1.2, 1.2), st.floats(-6.5, 1.0))
+def test_discretised_logistic_is_a_distribution_over_256_levels(mean: float, log_scale: float) -> None:
+    levels = torch.arange(256).double() / 127.5 - 1
+    log_mass = losses.log_discretised_logistic(levels, torch.tensor(mean).double(), torch.tensor(log_scale).double())
+    assert float(log_mass.exp().sum()) == pytest.approx(1, abs=1e-6)
+    # against the plain difference of the distribution function, where that is exact enough
+    edges = np.concatenate([[-np.inf], (np.arange(255) + 0.5) / 127.5 - 1, [np.inf]])
+    cdf = 1 / (1 + np.exp(-np.clip((edges - mean) / math.exp(log_scale), -700, 700)))
+    plain = np.diff(cdf)
+    solid = plain > 1e-9
+    assert np.allclose(log_mass.exp().numpy()[solid], plain[solid], rtol=1e-4)
+
+
+def test_discretised_logistic_stays_finite_far_away() -> None:
+    x, mean = torch.tensor([-1.0, 0.0, 1.0], requires_grad=False), torch.tensor([1.0, -1.0, -1.0], requires_grad=True)
+    log_mass = losses.log_discretised_logistic(x, mean, torch.tensor(-7.0))
+    log_mass.sum().backward()
+    assert torch.isfinite(log_mass).all()
+    assert mean.grad is not None
+    assert torch.isfinite(mean.grad).all()
+
+
+def test_flips_mirror_some_and_change_no_other() -> None:
+    torch.manual_seed(0)
+    x = torch.rand(64, 3, 5, 5)
+    y = random_flip(x)
+    flipped = [torch.equal(b, a.flip(2)) for a, b in zip(x, y, strict=True)]
+    kept = [torch.equal(b, a) for a, b in zip(x, y, strict=True)]
+    assert all(f or k for f, k in zip(flipped, kept, strict=True))
+    assert 16 < sum(flipped) < 48
+
+
+def test_differentiable_augmentation_lets_gradients_through_and_differs_by_image() -> None:
+    torch.manual_seed(0)
+    x = torch.ones(32, 3, 16, 16, requires_grad=True)
+    y = diff_augment(x)
+    assert y.shape == x.shape
+    (slope,) = torch.autograd.grad(y.sum(), x)
+    assert torch.isfinite(slope).all()
+    assert (slope.abs().sum((1, 2, 3)) > 0).all()
+    hidden = (y == 0).all(1).float().mean()  # a square of half the side, often partly outside, and what moved in
+    assert 0.1 < float(hidden) < 0.45
+    assert len({round(float(v), 4) for v in y.detach().mean((1, 2, 3))}) > 25
