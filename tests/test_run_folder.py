@@ -14,6 +14,7 @@ import shutil
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,8 @@ def step_in(folder: Path) -> int:
     state = torch.load(folder / RESUME, weights_only=True)
     step = manifest(folder)["step"]
     assert find_damage(folder, (RESUME, WEIGHTS)) is None
-    assert step == header["step"] == state["step"] == weights["w"][0] == state["x"][0]
+    assert step == header["step"] == state["step"]
+    assert "x" not in state or step == weights["w"][0] == state["x"][0]
     return step
 
 
@@ -64,9 +66,9 @@ def strike_at(k: int, strike: Callable[[], None]) -> None:
     def watch(event: str, args: tuple[Any, ...]) -> None:
         if event in CHANGES:
             point()
-        elif event == "open" and isinstance(args[0], str) and "w" in (args[1] or ""):
+        elif event == "open" and isinstance(args[0], str) and (mode := set(args[1] or "") & {"a", "w"}):
             point()
-            point(lambda: Path(args[0]).write_bytes(b'{"ste'))
+            point(lambda: Path(args[0]).open(mode.pop() + "b").write(b'{"ste'))
 
     def save(state: object, path: Path) -> None:  # in C++, where audit hooks do not see it
         point()
@@ -114,13 +116,19 @@ def every_kill(base: Path, work: Path, act: Callable[[Path], object]) -> Iterato
         died = killed(k, lambda: act(work))
         yield work
         if not died:
-            assert k > 3, "hardly any file operation was seen"
+            assert k > 2, "hardly any file operation was seen"
             return
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For tests without a second process: what is damaged now will be so in 0.2 s."""
+def unflushed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For speed: a kill, unlike a power cut, does not lose what is not yet on the disk."""
+    monkeypatch.setattr(os, "fsync", lambda handle: None)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch, unflushed: None) -> None:
+    """For speed, where no second process is at work: what is damaged now will be so in 0.2 s."""
     monkeypatch.setattr(module.time, "sleep", lambda seconds: None)
 
 
@@ -168,10 +176,10 @@ def test_a_kill_anywhere_in_settling_what_another_kill_left(run: Run, tmp_path: 
         if not (left / "next").exists():
             continue
         steps = set()
-        for again in every_kill(left, tmp_path / "again", lambda at: [Run(at).settle(), put(Run(at), 4)]):
+        for again in every_kill(left, tmp_path / "again", lambda at: Run(at).settle()):
             steps.add(Run(again).settle())
-            assert step_in(again) in (2, 3, 4)
-        assert steps in ({2, 4}, {3, 4})
+            assert step_in(again) in steps
+        assert steps in ({2}, {3})
 
 
 @forks
@@ -364,6 +372,7 @@ def test_a_strange_manifest_is_damage(run: Run, content: str) -> None:
 # -- readers and locks -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("unflushed")
 def test_a_reader_always_finds_a_whole_save(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     """While another saves without pause."""
     put(run, 1)
@@ -381,8 +390,8 @@ def test_a_reader_always_finds_a_whole_save(run: Run, capsys: pytest.CaptureFixt
     writer = threading.Thread(target=write)
     writer.start()
     try:
-        steps = []
-        for _ in range(300):
+        steps, end = [0], time.monotonic() + 20
+        while len(set(steps)) < 200 and time.monotonic() < end:
             header, weights = read_weights(Run.open(run.path).whole((WEIGHTS,)) / WEIGHTS)
             assert set(weights["w"].tolist()) == {header["step"]}
             steps.append(header["step"])
@@ -390,7 +399,7 @@ def test_a_reader_always_finds_a_whole_save(run: Run, capsys: pytest.CaptureFixt
         done.set()
         writer.join()
     assert not failed
-    assert len(set(steps)) > 20
+    assert len(set(steps)) > 50
     assert steps == sorted(steps)
     assert capsys.readouterr().err == "", "nothing was damaged"
 

@@ -17,8 +17,8 @@ __version__ = "0.1.0"
 __all__ = ["UserError", "__version__", "load", "methods", "open_data", "resume", "train"]
 
 if TYPE_CHECKING:
-    from .data import open_data
     from . import methods
+    from .data import open_data
     from .work import load, resume, train
 
 _HOMES = {"train": "work", "resume": "work", "load": "work", "open_data": "data"}

@@ -64,7 +64,7 @@ def run(words: list[str]) -> int:
         return COMMANDS[command](rest)
     if command in verbs:
         return do_verb(command, rest)
-    known = [*COMMANDS, *verbs]
+    known = [*COMMANDS, *verbs, "--help", "--version"]
     raise UserError(f"there is no command '{command}'.{near_miss(command, known) or ' See reverie --help.'}")
 
 

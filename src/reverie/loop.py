@@ -133,7 +133,7 @@ def fit(method: Method, data: Any, run: Run, settings: TrainConfig, ranks: Ranks
     total, meter = sum(stage.steps for stage in stages), Meter()
     start = ranks.together(run.settle) if ranks.world == 1 else _agree(ranks, run)
     if start:
-        _restore(run.state(), method, update, averages, meter)
+        _restore(run, method, update, averages, meter)
     step = start or 0
     watched = data.batch(np.arange(min(32, len(data))), ranks.device)
     with Stop() as stop, Progress(run, step, total, settings, ranks.first) as progress:
@@ -204,7 +204,8 @@ def _state(step: int, method: Method, update: Update, averages: Averages, meter:
     }
 
 
-def _restore(state: dict[str, Any], method: Method, update: Update, averages: Averages, meter: Meter) -> None:
+def _restore(run: Run, method: Method, update: Update, averages: Averages, meter: Meter) -> None:
+    state = run.state()
     try:
         method.load_state_dict(state["method"])
         for name, optimizer in update.optimizers.items():
@@ -213,4 +214,5 @@ def _restore(state: dict[str, Any], method: Method, update: Update, averages: Av
         meter.sums = {name: value.to(method.device) for name, value in state["meter"]["sums"].items()}
         meter.steps = state["meter"]["steps"]
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
-        raise UserError(f"resume.pt does not fit run.json ({str(error).splitlines()[0]}); restore both.") from None
+        reason = str(error).splitlines()[-1].strip()
+        raise UserError(f"{run.path}: resume.pt does not fit run.json ({reason}); restore both from a copy.") from None

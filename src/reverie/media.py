@@ -132,8 +132,13 @@ def sheet(images: Sequence[Image], columns: int = 0, gap: int = 2) -> Image:
     for i, image in enumerate(images):
         top, left = gap + i // columns * (height + gap), gap + i % columns * (width + gap)
         ground[top : top + height, left : left + width] = image.pixels
-    together = {**(images[0].record or {}), "sheet": {"images": len(images), "columns": columns, "gap": gap}}
-    return Image(ground, record=together if images[0].record else None)
+    record = images[0].record
+    if record is None:
+        return Image(ground)
+    layout = {"images": len(images), "columns": columns, "gap": gap, "first": record.get("index", 0)}
+    if len(images[0].inputs) == 1:  # each was made from a picture of its own
+        record = {**record, "inputs": [source for image in images for source in image.inputs]}
+    return Image(ground, record={**record, "sheet": layout})
 
 
 def read_record(path: str | Path) -> dict[str, Any]:
@@ -159,7 +164,7 @@ def _is_record(found: Any) -> bool:
     """Whether JSON from a file, which anybody may have written, has the shape of a record."""
     if not isinstance(found, dict):
         return False
-    inputs, layout = found.get("inputs", []), found.get("sheet", {"images": 1, "columns": 1, "gap": 0})
+    inputs, layout = found.get("inputs", []), found.get("sheet", _LAYOUT)
     return (
         isinstance(found.get("arguments"), dict)
         and isinstance(found.get("index"), int)
@@ -170,5 +175,5 @@ def _is_record(found: Any) -> bool:
     )
 
 
-_LAYOUT = {"images": 1, "columns": 1, "gap": 0}
+_LAYOUT = {"images": 1, "columns": 1, "gap": 0, "first": 0}
 """what a sheet's record says of it, with the least of each"""

@@ -86,7 +86,8 @@ class Run:
                 raise ValueError(f"{strange[0]} is not what it was")
             about["data"]["fingerprint"], about["data"]["spec"]
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{self.path / 'run.json'} cannot be read ({error!r}); restore it from a copy.") from None
+            reason = f"it lacks {error}" if isinstance(error, KeyError) else error
+            raise UserError(f"{self.path / 'run.json'} cannot be read ({reason}); restore it from a copy.") from None
         return about
 
     def update(self, **changes: Any) -> None:
@@ -266,12 +267,15 @@ def read_weights(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
             header = json.loads((file.metadata() or {})["reverie"])
             weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
             if not (isinstance(header["method"], str) and isinstance(header["config"], dict)):
-                raise ValueError("its header names no method and config")
+                raise ValueError
             return header, weights
-    except (OSError, KeyError, TypeError, ValueError, safetensors.SafetensorError) as error:
-        raise UserError(
-            f"{path} is not a weights file of reverie ({error}); give a run folder or its weights."
-        ) from None
+    except safetensors.SafetensorError:
+        reason = "it is no safetensors file, or cut short"
+    except OSError as error:
+        reason = error.strerror or str(error)
+    except (KeyError, TypeError, ValueError):
+        reason = "its header names no method and config"
+    raise UserError(f"{path} is not a weights file of reverie ({reason}); give a run folder or its weights.")
 
 
 def sha256(path: Path) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import itertools
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +58,9 @@ def _again(method: Any, record: dict[str, Any], given: list[Image]) -> Image:
         arguments["images"] = [_matching(source, given) for source in record["inputs"]]
     if "sheet" in record:
         layout = record["sheet"]
-        made = list(itertools.islice(act.stream(method, **arguments), layout["images"]))
-        return sheet(made, layout["columns"], layout["gap"])
+        if "items" in parameters:
+            arguments["items"] = range(layout["first"], layout["first"] + layout["images"])
+        return sheet(act(**arguments), layout["columns"], layout["gap"])
     if "items" in parameters:
         return act(**arguments, items=[record["index"]])[0]
     return act(**arguments)[0]

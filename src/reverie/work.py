@@ -14,6 +14,7 @@ import torch
 
 from . import __version__
 from .errors import UserError, near_miss
+from .loop import Interrupted, fit
 from .method import Method
 from .options import build, check_names, of_fields
 from .ranks import Ranks
@@ -21,7 +22,6 @@ from .registry import method_class
 from .report.page import write_report
 from .run import WEIGHTS, Run, manifest, read_weights, sha256
 from .settings import TrainConfig
-from .loop import Interrupted, fit
 
 
 def train(method: str, *, data: str | Path, out: str | Path, command: str = "", **options: Any) -> Method:

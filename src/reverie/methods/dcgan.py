@@ -17,10 +17,10 @@ from torch.nn.utils.parametrizations import spectral_norm
 from .. import losses
 from ..data.images import Images
 from ..errors import UserError
+from ..loop import Update
 from ..media import Image
 from ..method import Batch, Items, Losses, Method, Stage, apply, chosen, draw, noise, verb
 from ..parts.augment import diff_augment, random_flip
-from ..loop import Update
 
 LOSSES = {
     "nonsaturating": losses.nonsaturating(),
@@ -191,7 +191,7 @@ class DCGAN(Method):
             raise UserError(f"search is {search}; give 0 (no search) or more steps.")
 
         def invert(x: Tensor) -> Tensor:
-            z = noise(seed, range(len(x)), self.config.latent, device=self.device)
+            z = noise(seed, [0] * len(x), self.config.latent, device=self.device)  # whatever stands beside it
             with torch.enable_grad():
                 z.requires_grad_()
                 adam = torch.optim.Adam([z], 0.05)

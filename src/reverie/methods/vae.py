@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from ..data.images import Images
 from ..errors import UserError
+from ..loop import Update
 from ..losses import kl_to_standard_normal, log_bernoulli, log_discretised_logistic, log_normal
 from ..media import Image, sheet
 from ..method import Batch, Items, Losses, Method, Stage, apply, chosen, draw, noise, verb
-from ..loop import Update
 
 
 class VAE(Method):
