@@ -563,7 +563,6 @@ def test_a_damaged_save_falls_back_to_the_previous_one(shop: Path, tmp_path: Pat
     [
         "train vae:smoke --data leters --out new",
         "resume runs/pickled",
-        "generate runs/vae -n 0 --out new",
         "whence plain.png",
         "trian",
     ],

@@ -42,7 +42,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, own_cache: Path) -> Path:
 
 @pytest.fixture
 def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """Runs a command in an empty folder, checks its status and that stderr holds progress at most, and returns its stdout."""
+    """Runs a command in an empty folder; checks its status, and that stderr tells of progress only; returns stdout."""
     monkeypatch.chdir(tmp_path)
 
     def act(words: str, status: int = 0) -> str:

@@ -68,7 +68,11 @@ def strike_at(k: int, strike: Callable[[], None]) -> None:
             point()
         elif event == "open" and isinstance(args[0], str) and (mode := set(args[1] or "") & {"a", "w"}):
             point()
-            point(lambda: Path(args[0]).open(mode.pop() + "b").write(b'{"ste'))
+            point(lambda: begin_to_write(args[0], mode.pop() + "b"))
+
+    def begin_to_write(path: str, mode: str) -> None:
+        with Path(path).open(mode) as file:
+            file.write(b'{"ste')
 
     def save(state: object, path: Path) -> None:  # in C++, where audit hooks do not see it
         point()

@@ -155,15 +155,13 @@ def read_record(path: str | Path) -> dict[str, Any]:
         record = json.loads(text) if text else None
     except ValueError:
         record = None
-    if not _is_record(record):
+    if not isinstance(record, dict) or not _is_record(record):
         raise UserError(f"{path} carries no record of reverie; it was not made here, or a program removed it.")
     return record
 
 
-def _is_record(found: Any) -> bool:
+def _is_record(found: dict[str, Any]) -> bool:
     """Whether JSON from a file, which anybody may have written, has the shape of a record."""
-    if not isinstance(found, dict):
-        return False
     inputs, layout = found.get("inputs", []), found.get("sheet", _LAYOUT)
     return (
         isinstance(found.get("arguments"), dict)

@@ -187,7 +187,7 @@ def _settle_machine(settings: TrainConfig, ranks: Ranks) -> TrainConfig:
     if ranks.device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)
-    return dataclasses.replace(settings, threads=torch.get_num_threads())
+    return dataclasses.replace(settings, device=ranks.device.type, threads=torch.get_num_threads())
 
 
 def _open(ranks: Ranks, opening: Any) -> Any:
