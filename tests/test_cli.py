@@ -185,12 +185,15 @@ def test_module_and_script_are_the_same_command() -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="pipes break otherwise there")
 def test_a_pipe_that_nobody_reads_is_no_error() -> None:
-    for words in ("methods", "methods --json", "--help"):
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    cases = [(words, env) for words in ("methods", "methods --json", "train --help") for env in (buffered, None)]
+    for words, env in cases:
         read, write = os.pipe()
         os.close(read)
         done = subprocess.run(
-            [sys.executable, "-m", "reverie", *words.split()], stdout=write, stderr=subprocess.PIPE, check=False
-        )
+            [sys.executable, "-m", "reverie", *words.split()],
+            stdout=write, stderr=subprocess.PIPE, check=False, env=env,
+        )  # fmt: skip
         os.close(write)
         assert (done.returncode, done.stderr) == (0, b"")
 

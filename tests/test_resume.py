@@ -158,8 +158,8 @@ def test_killed_within_a_step(step: int, tmp_path: Path, straight: Callable[...,
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("method", METHODS)
 def test_twenty_kills_of_the_command(method: str, tmp_path: Path, straight: Callable[..., Path]) -> None:
-    """SIGKILL from outside, at random moments of the loop and as soon as a save is seen under way."""
-    options = dict(steps=600, save_every=4, log_every=7, preview_every=150)
+    """SIGKILL from outside, after a random delay: every other time between saves, or as soon as one is under way."""
+    options = dict(steps=600, save_every=10, log_every=7, preview_every=150)
     expected, out, draws = straight(method, **options), tmp_path / "run", random.Random(1)
     kills = in_saves = 0
     while True:
@@ -174,7 +174,7 @@ def test_twenty_kills_of_the_command(method: str, tmp_path: Path, straight: Call
                     now = (out / "save.json").stat().st_mtime_ns if (out / "save.json").exists() else before
                     began = time.monotonic() if seen or now != before else None
                 due = began is not None and time.monotonic() - began > delay
-                if due and (seen or kills % 2 == 0):
+                if due and seen == bool(kills % 2):
                     process.kill()
                     kills, in_saves = kills + 1, in_saves + (out / "next").exists()
                     break
@@ -379,7 +379,7 @@ def test_damage_is_found_and_the_previous_save_used(
 @forks
 def test_a_kill_after_falling_back(tmp_path: Path, straight: Callable[..., Path]) -> None:
     expected, out = straight("vae"), tmp_path / "run"
-    for k in (2, 15, 30, 40, 50):
+    for k in (2, 20, 40):
         shutil.rmtree(out, ignore_errors=True)
         shutil.copytree(expected, out)
         (out / RESUME).write_bytes(b"")
@@ -507,11 +507,11 @@ def rss():
 real, seen = Progress.tick, {}
 def tick(self, step):
     real(self, step)
-    if step % 2000 == 0:
+    if step % 1000 == 0:
         seen[step] = rss()
 Progress.tick = tick
-train("vae:smoke", data="letters:200", out=sys.argv[1], size=8, width=4, latent=4, batch=8, steps=12_000,
-      average=0.99, threads=1, device="cpu", save_every=500, log_every=100, preview_every=1000)
+train("vae:smoke", data="letters:200", out=sys.argv[1], size=8, width=4, latent=4, batch=8, steps=11_000,
+      average=0.99, threads=1, device="cpu", save_every=500, log_every=500, preview_every=1000)
 print(*seen.values())
 """
 
@@ -520,12 +520,12 @@ print(*seen.values())
 @pytest.mark.timeout(1200)
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from /proc")
 def test_memory_stays_flat(tmp_path: Path) -> None:
-    """Over 10,000 steps, after 2,000 to warm up."""
+    """Over 10,000 steps, after 1,000 to warm up."""
     done = subprocess.run(
         [sys.executable, "-c", MEMORY, str(tmp_path / "run")], stdout=subprocess.PIPE, text=True, check=True
     )
     seen = [float(word) for word in done.stdout.split()]
-    print("RSS in MB every 2,000 steps:", *(f"{mb:.1f}" for mb in seen))
+    print("RSS in MB every 1,000 steps:", *(f"{mb:.1f}" for mb in seen))
     assert seen[-1] - seen[0] < 8
 
 

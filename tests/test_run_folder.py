@@ -181,6 +181,8 @@ def test_a_kill_anywhere_in_settling_what_another_kill_left(run: Run, tmp_path: 
             continue
         steps = set()
         for again in every_kill(left, tmp_path / "again", lambda at: Run(at).settle()):
+            reader = again if find_damage(again, FILES[:2]) is None else again / "previous"
+            assert step_in(reader) in (2, 3)
             steps.add(Run(again).settle())
             assert step_in(again) in steps
         assert steps in ({2}, {3})

@@ -35,9 +35,10 @@ def main(argv: list[str] | None = None) -> int:
     """Runs one command. Exit status: 0 done, 1 a check said no, 2 wrong input, 130 interrupted (state saved)."""
     words = sys.argv[1:] if argv is None else argv
     try:
-        status = run(words)
-        sys.stdout.flush()  # a pipe that nobody reads any more shows here, not after the end
-        return status
+        try:
+            return run(words)
+        finally:
+            sys.stdout.flush()  # a pipe that nobody reads any more shows here, not after the end
     except UserError as error:
         if os.environ.get("RANK", "0") == "0":
             print(f"reverie: {' '.join(str(error).split())}", file=sys.stderr)

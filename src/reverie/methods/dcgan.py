@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from ..loop import Update
 from ..media import Image
 from ..method import Batch, Items, Losses, Method, Stage, apply, chosen, draw, noise, verb
 from ..parts.augment import diff_augment, random_flip
+from ..parts.conv import power_of_two_from, width_for
 
 LOSSES = {
     "nonsaturating": losses.nonsaturating(),
@@ -47,8 +47,9 @@ class DCGAN(Method):
         """1 grey, 3 colour; none: as the data"""
         latent: int = 100
         """numbers in z (section 4)"""
-        width: int = 64
-        """channels of the widest maps; each halving of the side doubles them, up to 8 times"""
+        width: int | None = None
+        """channels of the widest maps; each halving of the side doubles them, up to 8 times. None: 64 at 32 pixels,
+        32 at 64 pixels and so on, so that a step costs about the same"""
         loss: Literal["nonsaturating", "hinge", "leastsquares", "wasserstein", "relativistic"] = "nonsaturating"
         """what the two play for; the paper's is nonsaturating"""
         norm: Literal["batch", "spectral", "none"] = "batch"
@@ -87,12 +88,12 @@ class DCGAN(Method):
                 raise UserError("rate must be above 0, and penalty must not be negative.")
             if not (0 <= self.beta1 < 1 and 0 <= self.beta2 < 1):
                 raise UserError(f"beta1 and beta2 are {self.beta1} and {self.beta2}; they lie from 0 to below 1.")
-            if min(self.latent, self.width, self.critic_steps) < 1:
+            if min(self.latent, self.width or 1, self.critic_steps) < 1:
                 raise UserError("latent, width and critic_steps must be 1 or more.")
 
     presets = {
         "smoke": dict(size=16, latent=16, width=8, batch=16, steps=20, save_every=10, preview_every=10, log_every=5),
-        "laptop": dict(width=64, flip=False, average=0.999, steps=6_000),
+        "laptop": dict(average=0.999, steps=6_000),
         "stable": dict(
             loss="relativistic", norm="none", penalty=1.0, average=0.999, beta1=0.0, beta2=0.99, steps=6_000
         ),
@@ -103,14 +104,14 @@ class DCGAN(Method):
     @classmethod
     def suit(cls, config: Config, facts: dict[str, int]) -> Config:
         """The size becomes the power of two that is not below the data's, from 16 to 64."""
-        if config.size is None:
-            config = dataclasses.replace(config, size=min(64, max(16, 1 << (facts["native"] - 1).bit_length())))
-        return super().suit(config, facts)
+        size = config.size or min(64, max(16, power_of_two_from(facts["native"])))
+        return super().suit(config, {**facts, "size": size, "width": width_for(size)})
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
-        self.generator = Generator(config)
-        self.discriminator = Discriminator(config)
+        c = self.config  # with what the data decides filled in
+        self.generator = Generator(c.size, c.channels, c.width, c.latent)
+        self.discriminator = Discriminator(c.size, c.channels, c.width, c.norm)
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         c = self.config
@@ -213,19 +214,19 @@ class DCGAN(Method):
 class Generator(nn.Module):
     """z [B,Z] -> images [B,C,H,W]: projected to 4x4, then fractionally strided (section 3; figure 1)."""
 
-    def __init__(self, c: DCGAN.Config) -> None:
+    def __init__(self, size: int, channels: int, width: int, latent: int) -> None:
         super().__init__()
-        widths = [c.width * k for k in multiples(c.size)][::-1]  # from 4x4 up to half the side
+        widths = [width * k for k in multiples(size)][::-1]  # from 4x4 up to half the side
         layers: list[nn.Module] = [
-            nn.Unflatten(1, (c.latent, 1, 1)),
-            nn.ConvTranspose2d(c.latent, widths[0], 4, bias=False),
+            nn.Unflatten(1, (latent, 1, 1)),
+            nn.ConvTranspose2d(latent, widths[0], 4, bias=False),
         ]
         for wide, narrow in pairwise(widths):
             layers += [nn.BatchNorm2d(wide), nn.ReLU(True), nn.ConvTranspose2d(wide, narrow, 4, 2, 1, bias=False)]
         layers += [
             nn.BatchNorm2d(widths[-1]),
             nn.ReLU(True),
-            nn.ConvTranspose2d(widths[-1], c.channels or 3, 4, 2, 1),
+            nn.ConvTranspose2d(widths[-1], channels, 4, 2, 1),
             nn.Tanh(),
         ]
         self.layers = nn.Sequential(*layers)
@@ -238,12 +239,12 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     """Images [B,C,H,W] -> logits [B]: strided down to 4x4 (section 3)."""
 
-    def __init__(self, c: DCGAN.Config) -> None:
+    def __init__(self, size: int, channels: int, width: int, norm: str) -> None:
         super().__init__()
-        widths = [c.width * k for k in multiples(c.size)]
-        bound = spectral_norm if c.norm == "spectral" else nn.Identity()
-        batch = c.norm == "batch"
-        layers: list[nn.Module] = [bound(nn.Conv2d(c.channels or 3, widths[0], 4, 2, 1)), nn.LeakyReLU(0.2, True)]
+        widths = [width * k for k in multiples(size)]
+        bound = spectral_norm if norm == "spectral" else nn.Identity()
+        batch = norm == "batch"
+        layers: list[nn.Module] = [bound(nn.Conv2d(channels, widths[0], 4, 2, 1)), nn.LeakyReLU(0.2, True)]
         for narrow, wide in pairwise(widths):
             layers += [bound(nn.Conv2d(narrow, wide, 4, 2, 1, bias=not batch))]
             layers += [nn.BatchNorm2d(wide)] if batch else []
@@ -256,9 +257,9 @@ class Discriminator(nn.Module):
         return self.layers(x)
 
 
-def multiples(size: int | None) -> list[int]:
+def multiples(size: int) -> list[int]:
     """Widths of the maps from half the side down to 4x4, in units: 1, 2, 4, 8, 8 ..."""
-    return [min(2**k, 8) for k in range(int(math.log2(size or 64)) - 2)]
+    return [min(2**k, 8) for k in range(int(math.log2(size)) - 2)]
 
 
 def initialise(layer: nn.Module) -> None:

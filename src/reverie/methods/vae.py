@@ -16,6 +16,7 @@ from ..loop import Update
 from ..losses import kl_to_standard_normal, log_bernoulli, log_discretised_logistic, log_normal
 from ..media import Image, sheet
 from ..method import Batch, Items, Losses, Method, Stage, apply, chosen, draw, noise, verb
+from ..parts.conv import width_for
 
 
 class VAE(Method):
@@ -39,8 +40,9 @@ class VAE(Method):
         every time (dynamic binarisation: a grey value is not a sample of a Bernoulli)"""
         latent: int = 64
         """numbers in z"""
-        width: int = 64
-        """channels after the first convolution; each halving of the side doubles them"""
+        width: int | None = None
+        """channels after the first convolution; each halving of the side doubles them. None: 64 at 32 pixels, 32 at 64
+        pixels and so on, so that a step costs about the same"""
         hidden: int = 200
         """units of a layer of the mlp (Burda 2015, section 5.1)"""
         beta: float = 1.0
@@ -63,7 +65,7 @@ class VAE(Method):
         def __post_init__(self) -> None:
             if self.size is not None and self.size < 8:
                 raise UserError(f"size is {self.size}; vae makes squares of 8 pixels or more.")
-            if min(self.latent, self.width, self.hidden, self.importance) < 1:
+            if min(self.latent, self.width or 1, self.hidden, self.importance) < 1:
                 raise UserError("latent, width, hidden and importance must be 1 or more.")
             if self.importance > 1 and (self.beta != 1 or self.free_bits):
                 raise UserError("importance above 1 has no separate KL; leave beta at 1 and free_bits at 0.")
@@ -88,18 +90,20 @@ class VAE(Method):
 
     @classmethod
     def suit(cls, config: Config, facts: dict[str, int]) -> Config:
-        return super().suit(config, {**facts, "size": min(64, max(8, facts["native"]))})
+        size = config.size or min(64, max(8, facts["native"]))
+        return super().suit(config, {**facts, "size": size, "width": width_for(size)})
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
-        shape = (config.channels or 3, config.size or 64, config.size or 64)
-        outputs = shape[0] if config.likelihood == "bernoulli" else 2 * shape[0]  # logits, or means and log scales
-        if config.network == "mlp":
-            self.encoder: nn.Module = mlp_encoder(shape, config.hidden, config.latent)
-            self.decoder: nn.Module = mlp_decoder(config.latent, config.hidden, (outputs, *shape[1:]))
+        c = self.config  # with what the data decides filled in
+        shape = (c.channels, c.size, c.size)
+        outputs = shape[0] if c.likelihood == "bernoulli" else 2 * shape[0]  # logits, or means and log scales
+        if c.network == "mlp":
+            self.encoder: nn.Module = mlp_encoder(shape, c.hidden, c.latent)
+            self.decoder: nn.Module = mlp_decoder(c.latent, c.hidden, (outputs, *shape[1:]))
         else:
-            self.encoder = ConvEncoder(shape, config.width, config.latent)
-            self.decoder = ConvDecoder(config.latent, config.width, (outputs, *shape[1:]))
+            self.encoder = ConvEncoder(shape, c.width, c.latent)
+            self.decoder = ConvDecoder(c.latent, c.width, (outputs, *shape[1:]))
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         return {"vae": torch.optim.Adam(self.parameters(), self.config.rate, eps=self.config.epsilon)}
