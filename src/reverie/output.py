@@ -31,7 +31,7 @@ def gather(places: list[str]) -> list[Image]:
 
 
 def read_shard(text: str) -> Shard:
-    """ "2/5" as a Shard. Raises UserError."""
+    """The text 2/5 as a Shard. Raises UserError."""
     match = re.fullmatch(r"(\d+)/(\d+)", text)
     if not match or not 1 <= int(match[1]) <= int(match[2]):
         raise UserError(f"--shard is '{text}'; it must be I/N with I from 1 to N, such as 2/5.")
@@ -48,14 +48,15 @@ def write(images: Iterable[Image], out: Path, overwrite: bool) -> list[Path]:
         together = list(images)
         with friendly(out):
             return [sheet(together).save(out)] if together else []
-    if out.suffix or out.is_file():
+    if out.suffix.lower() in SUFFIXES or out.is_file():
         raise UserError(f"cannot write to {out}; give a folder, or a name ending in .png for one sheet.")
     files: list[Path] = []
     taken: set[str] = set()
     for image in images:
-        stem = Path(image.inputs[0]["name"]).stem if len(image.inputs) == 1 else ""
         index = image.record["index"] if image.record else len(files)
-        name = stem if stem and stem not in taken else f"{index:06d}"
+        name = Path(image.inputs[0]["name"]).stem if len(image.inputs) == 1 else f"{index:06d}"
+        while name in taken:  # pictures of one name from two folders
+            name += f"-{index:06d}"
         taken.add(name)
         path = out / f"{name}.png"
         _free(path, overwrite)
