@@ -23,6 +23,7 @@ import reverie
 from reverie import loop
 from reverie.data.images import Images
 from reverie.method import Stage
+from reverie.order import Order
 
 
 def main() -> None:
@@ -90,7 +91,7 @@ def data_path(room: Path) -> None:
     print(f"{'opened again, from the cache':28} {1e3 * warm:8.0f} ms")
     for size in (32, 64):
         again.prepare(size, 3)
-        order = loop.Order(len(again), 64, 0)
+        order = Order(len(again), 64, 0)
         began = time.perf_counter()
         for step in range(500):
             again.batch(order(step))

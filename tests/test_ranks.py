@@ -80,7 +80,7 @@ def test_parameters_and_buffers_are_identical_on_both(whole: tuple[Path, list[di
 
 
 def test_together_they_see_what_one_process_sees(whole: tuple[Path, list[dict[str, object]]]) -> None:
-    from reverie.loop import Order
+    from reverie.order import Order
 
     _, (first, second) = whole
     order = Order(96, 16, 0)

@@ -22,10 +22,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reverie import UserError, cli, load, resume, train
-from reverie.loop import Interrupted, Order, seed_of, stage_at
+from reverie.disk import sha256
 from reverie.method import Stage
+from reverie.order import Order, seed_of, stage_at
 from reverie.progress import Progress
-from reverie.run import RESUME, WEIGHTS, Run, read_weights, sha256
+from reverie.run import RESUME, WEIGHTS, Run, read_weights
+from reverie.stop import Interrupted
 from test_run_folder import forks, in_child, step_in, strike_at
 
 METHODS = ["dcgan", "vae"]

@@ -24,8 +24,9 @@ import safetensors
 import torch
 
 from reverie import run as module
+from reverie.disk import sha256
 from reverie.errors import UserError
-from reverie.run import FILES, MANIFEST, RESUME, WEIGHTS, Run, find_damage, manifest, read_weights, sha256
+from reverie.run import FILES, MANIFEST, RESUME, WEIGHTS, Run, find_damage, manifest, read_weights
 
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork, which Windows has not")
 ABOUT = {"method": "m", "config": {}, "train": {}, "data": {"fingerprint": "0", "spec": "x"}}

@@ -6,9 +6,6 @@ from (seed, step), so a resumed run equals the uninterrupted one to the last bit
 
 from __future__ import annotations
 
-import signal
-import threading
-from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -17,15 +14,13 @@ from torch import Tensor
 
 from .average import Averages
 from .errors import UserError
-from .method import Losses, Method, Stage
-from .progress import Progress
+from .method import Method
+from .order import Order, seed_of, stage_at
+from .progress import Meter, Progress
 from .ranks import Ranks
 from .run import Run
 from .settings import TrainConfig
-
-
-class Interrupted(KeyboardInterrupt):
-    """Training was asked to stop and has saved; the message says how to go on."""
+from .stop import Interrupted, Stop
 
 
 class Update:
@@ -58,70 +53,6 @@ class Update:
         for name, optimizer in self.optimizers.items():
             for group, rate in zip(optimizer.param_groups, self.rates[name], strict=True):
                 group["lr"] = rate * factor
-
-
-class Order:
-    """The order of batches, a pure function of (seed, step): epoch after epoch, each shuffled by (seed, epoch)."""
-
-    def __init__(self, items: int, batch: int, seed: int) -> None:
-        self.items, self.batch, self.seed = items, batch, seed
-        self._epoch, self._shuffled = -1, np.empty(0, np.int64)
-
-    def __call__(self, step: int) -> np.ndarray:
-        """The indices [batch] of a step."""
-        places = np.arange(step * self.batch, (step + 1) * self.batch)
-        index = np.empty(self.batch, np.int64)
-        for epoch in range(places[0] // self.items, places[-1] // self.items + 1):
-            here = places // self.items == epoch
-            index[here] = self._shuffle(epoch)[places[here] % self.items]
-        return index
-
-    def _shuffle(self, epoch: int) -> np.ndarray:
-        if epoch != self._epoch:
-            self._shuffled = np.random.Generator(np.random.Philox(key=[self.seed, epoch])).permutation(self.items)
-            self._epoch = epoch
-        return self._shuffled
-
-
-class Stop:
-    """Ctrl-C and SIGTERM ask for a stop after the step under way; a second Ctrl-C stops at once."""
-
-    asked = False
-
-    def __enter__(self) -> Stop:
-        self._before: dict[int, Any] = {}
-        if threading.current_thread() is threading.main_thread():
-            self._before = {s: signal.signal(s, self._ask) for s in (signal.SIGINT, signal.SIGTERM)}
-        return self
-
-    def _ask(self, number: int, frame: FrameType | None) -> None:
-        if self.asked and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        self.asked = True
-
-    def __exit__(self, *error: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-
-def seed_of(*numbers: int) -> int:
-    """One 63-bit seed from several numbers (SplitMix64, folded)."""
-    x = 0
-    for number in numbers:
-        x = (x ^ number) + 0x9E3779B97F4A7C15 & (1 << 64) - 1
-        x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9 & (1 << 64) - 1
-        x = (x ^ x >> 27) * 0x94D049BB133111EB & (1 << 64) - 1
-        x ^= x >> 31
-    return x >> 1
-
-
-def stage_at(stages: list[Stage], step: int) -> tuple[Stage, float]:
-    """The stage that a step belongs to, and the share of it that is done."""
-    for stage in stages:
-        if step < stage.steps:
-            return stage, step / stage.steps
-        step -= stage.steps
-    raise UserError("there is no step left to train.")
 
 
 def fit(method: Method, data: Any, run: Run, settings: TrainConfig, ranks: Ranks, header: dict[str, Any]) -> None:
@@ -162,29 +93,6 @@ def fit(method: Method, data: Any, run: Run, settings: TrainConfig, ranks: Ranks
                 run.save(step, _state(step, method, update, averages, meter), weights, header)
             if asked and step < total:
                 raise Interrupted(f"stopped and saved at step {step} of {total}; go on with: reverie resume {run.path}")
-
-
-class Meter:
-    """Sums of losses since the last line of the log; tensors until they are printed, and part of a save."""
-
-    def __init__(self) -> None:
-        self.sums: dict[str, Tensor] = {}
-        self.steps: dict[str, int] = {}
-
-    def add(self, losses: Losses) -> None:
-        """Adds the losses of a step."""
-        for name, loss in losses.items():
-            value = loss.detach().double()
-            self.sums[name] = self.sums[name] + value if name in self.sums else value
-            self.steps[name] = self.steps.get(name, 0) + 1
-
-    def read(self, ranks: Ranks) -> dict[str, float]:
-        """The mean losses since the last reading, over all ranks."""
-        means = torch.stack([self.sums[n] / self.steps[n] for n in self.sums])
-        ranks.mean_([means])
-        values = dict(zip(self.sums, means.tolist(), strict=True))
-        self.sums, self.steps = {}, {}
-        return values
 
 
 def _agree(ranks: Ranks, run: Run) -> int | None:

@@ -9,10 +9,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from .data.decode import SUFFIXES
+from .disk import friendly
 from .errors import UserError
 from .media import Image, sheet
 from .method import Shard
-from .run import WEIGHTS, Run, friendly, read_weights
+from .run import WEIGHTS, Run, read_weights
 
 
 def gather(places: list[str]) -> list[Image]:

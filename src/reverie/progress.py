@@ -6,11 +6,16 @@ import sys
 import time
 from typing import Any
 
+import torch
+from torch import Tensor
 from tqdm import tqdm
 
+from .disk import friendly
 from .errors import UserError
 from .media import Image
-from .run import Run, friendly
+from .method import Losses
+from .ranks import Ranks
+from .run import Run
 from .settings import TrainConfig
 
 
@@ -75,6 +80,29 @@ class Progress:
                 picture.save(path)
             if self.board:
                 self.board.add_image(name or "samples", picture.pixels, step, dataformats="HWC")
+
+
+class Meter:
+    """Sums of losses since the last line of the log; tensors until they are printed, and part of a save."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, Tensor] = {}
+        self.steps: dict[str, int] = {}
+
+    def add(self, losses: Losses) -> None:
+        """Adds the losses of a step."""
+        for name, loss in losses.items():
+            value = loss.detach().double()
+            self.sums[name] = self.sums[name] + value if name in self.sums else value
+            self.steps[name] = self.steps.get(name, 0) + 1
+
+    def read(self, ranks: Ranks) -> dict[str, float]:
+        """The mean losses since the last reading, over all ranks."""
+        means = torch.stack([self.sums[n] / self.steps[n] for n in self.sums])
+        ranks.mean_([means])
+        values = dict(zip(self.sums, means.tolist(), strict=True))
+        self.sums, self.steps = {}, {}
+        return values
 
 
 def clock(seconds: float) -> str:

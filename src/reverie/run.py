@@ -15,14 +15,10 @@ weights_only=True.
 
 from __future__ import annotations
 
-import errno
-import hashlib
 import json
-import os
 import shutil
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +27,7 @@ import safetensors.torch
 import torch
 from filelock import FileLock, Timeout
 
+from .disk import flush, friendly, link, replace_text, sha256
 from .errors import UserError
 
 WEIGHTS, RESUME, MANIFEST = "weights.safetensors", "resume.pt", "save.json"
@@ -276,77 +273,3 @@ def read_weights(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     except (KeyError, TypeError, ValueError):
         reason = "its header names no method and config"
     raise UserError(f"{path} is not a weights file of reverie ({reason}); give a run folder or its weights.")
-
-
-def sha256(path: Path) -> str:
-    """The hex SHA-256 of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
-def flush(path: Path) -> None:
-    """Forces a file or folder to the disk."""
-    if path.is_dir() and os.name == "nt":
-        return  # Windows cannot open folders, and orders renames itself
-    handle = os.open(path, os.O_RDWR if path.is_file() else os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def replace_text(path: Path, text: str) -> None:
-    """Writes a text file so that it is either the old or the new one, never half."""
-    fresh = path.with_name(path.name + ".new")
-    fresh.write_text(text, encoding="utf-8")
-    flush(fresh)
-    fresh.replace(path)
-
-
-def link(file: Path, place: Path) -> None:
-    """Puts a file into a second place too, from one moment to the next; without a copy where the disk can."""
-    if place.exists() and place.samefile(file):
-        return
-    fresh = place.with_name(place.name + ".new")
-    fresh.unlink(missing_ok=True)
-    try:
-        fresh.hardlink_to(file)
-    except OSError:  # not every file system has links
-        shutil.copyfile(file, fresh)
-        flush(fresh)
-    fresh.replace(place)
-
-
-class friendly:
-    """Turns the disk's refusals into a line for the user; `undo` removes what was half written."""
-
-    def __init__(self, where: Path, undo: Callable[[], None] | None = None) -> None:
-        self.where, self.undo = where, undo
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
-        if error is not None and self.undo:
-            self.undo()
-        # torch and safetensors tell of a full disk in errors of their own
-        text = str(error).lower()
-        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", None))
-        if full or (isinstance(error, (RuntimeError, safetensors.SafetensorError)) and _is_write_failure(text)):
-            raise UserError(
-                f"the disk of {self.where} is full; what was saved is intact: free some space, then do the same again, "
-                "or `reverie resume` a run."
-            ) from None
-        if isinstance(error, OSError):
-            raise UserError(
-                f"{self.where} cannot be written ({error.strerror or error}); check the path and its permissions."
-            ) from None
-
-
-def _is_write_failure(text: str) -> bool:
-    return any(
-        sign in text for sign in ("no space", "write failed", "unexpected pos", "os error 28", "pytorchstreamwriter")
-    )

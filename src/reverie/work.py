@@ -13,15 +13,17 @@ import numpy as np
 import torch
 
 from . import __version__
+from .disk import sha256
 from .errors import UserError, near_miss
-from .loop import Interrupted, fit
+from .loop import fit
 from .method import Method
 from .options import build, check_names, of_fields
 from .ranks import Ranks
 from .registry import method_class
 from .report.page import write_report
-from .run import WEIGHTS, Run, manifest, read_weights, sha256
+from .run import WEIGHTS, Run, manifest, read_weights
 from .settings import TrainConfig
+from .stop import Interrupted
 
 
 def train(method: str, *, data: str | Path, out: str | Path, command: str = "", **options: Any) -> Method:

@@ -1,0 +1,51 @@
+"""What follows from (seed, step) alone: the order of batches, the seed of a step, the stage it belongs to."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .errors import UserError
+from .method import Stage
+
+
+class Order:
+    """The order of batches, a pure function of (seed, step): epoch after epoch, each shuffled by (seed, epoch)."""
+
+    def __init__(self, items: int, batch: int, seed: int) -> None:
+        self.items, self.batch, self.seed = items, batch, seed
+        self._epoch, self._shuffled = -1, np.empty(0, np.int64)
+
+    def __call__(self, step: int) -> np.ndarray:
+        """The indices [batch] of a step."""
+        places = np.arange(step * self.batch, (step + 1) * self.batch)
+        index = np.empty(self.batch, np.int64)
+        for epoch in range(places[0] // self.items, places[-1] // self.items + 1):
+            here = places // self.items == epoch
+            index[here] = self._shuffle(epoch)[places[here] % self.items]
+        return index
+
+    def _shuffle(self, epoch: int) -> np.ndarray:
+        if epoch != self._epoch:
+            self._shuffled = np.random.Generator(np.random.Philox(key=[self.seed, epoch])).permutation(self.items)
+            self._epoch = epoch
+        return self._shuffled
+
+
+def seed_of(*numbers: int) -> int:
+    """One 63-bit seed from several numbers (SplitMix64, folded)."""
+    x = 0
+    for number in numbers:
+        x = (x ^ number) + 0x9E3779B97F4A7C15 & (1 << 64) - 1
+        x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9 & (1 << 64) - 1
+        x = (x ^ x >> 27) * 0x94D049BB133111EB & (1 << 64) - 1
+        x ^= x >> 31
+    return x >> 1
+
+
+def stage_at(stages: list[Stage], step: int) -> tuple[Stage, float]:
+    """The stage that a step belongs to, and the share of it that is done."""
+    for stage in stages:
+        if step < stage.steps:
+            return stage, step / stage.steps
+        step -= stage.steps
+    raise UserError("there is no step left to train.")
