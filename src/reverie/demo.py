@@ -20,7 +20,7 @@ def demo(out: Path) -> None:
         folder = out.with_name(f"{out.name}-{number}")
     print("1/3  a VAE learns 4,000 letters drawn from fonts: codes from images and images from codes")
     cadence: dict[str, Any] = {"save_every": 250, "preview_every": 100, "log_every": 25}
-    vae = train("vae", data="letters:4000", out=folder / "vae", width=24, latent=16, steps=800, **cadence)
+    vae = train("vae", data="letters:4000", out=folder / "vae", width=24, steps=800, **cadence)
     write(vae.verb("interpolate").stream(vae, n=8, steps=10), folder / "vae" / "walk.png", False)
     print("2/3  a DCGAN learns them too: sharper, with no codes")
     gan = train("dcgan", data="letters:4000", out=folder / "dcgan", width=24, average=0.995, steps=1500, **cadence)

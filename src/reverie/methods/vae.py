@@ -38,8 +38,9 @@ class VAE(Method):
         likelihood: Literal["logistic", "bernoulli"] = "logistic"
         """p(x|z): 256 levels as a discretised logistic; or black and white pixels, drawn anew from the grey levels
         every time (dynamic binarisation: a grey value is not a sample of a Bernoulli)"""
-        latent: int = 64
-        """numbers in z"""
+        latent: int | None = None
+        """numbers in z. None: 16 for grey, 64 for colour; more give better reconstructions, and worse new images, since
+        the codes then fill less of the prior"""
         width: int | None = None
         """channels after the first convolution; each halving of the side doubles them. None: 64 at 32 pixels, 32 at 64
         pixels and so on, so that a step costs about the same"""
@@ -65,7 +66,7 @@ class VAE(Method):
         def __post_init__(self) -> None:
             if self.size is not None and self.size < 8:
                 raise UserError(f"size is {self.size}; vae makes squares of 8 pixels or more.")
-            if min(self.latent, self.width or 1, self.hidden, self.importance) < 1:
+            if min(self.latent or 1, self.width or 1, self.hidden, self.importance) < 1:
                 raise UserError("latent, width, hidden and importance must be 1 or more.")
             if self.importance > 1 and (self.beta != 1 or self.free_bits):
                 raise UserError("importance above 1 has no separate KL; leave beta at 1 and free_bits at 0.")
@@ -82,7 +83,7 @@ class VAE(Method):
     )  # fmt: skip
     presets = {
         "smoke": dict(size=16, latent=8, width=8, batch=16, steps=20, save_every=10, preview_every=10, log_every=5),
-        "laptop": dict(average=0.999, steps=10_000),
+        "laptop": dict(average=0.999, steps=6_000),
         "mlp": dict(**_burda, batch=100, steps=200_000),
         "paper": dict(**_burda, batch=20, steps=9_840_000),  # 3,280 epochs of MNIST
         "iwae": dict(**_burda, batch=20, steps=9_840_000, importance=50),
@@ -91,7 +92,8 @@ class VAE(Method):
     @classmethod
     def suit(cls, config: Config, facts: dict[str, int]) -> Config:
         size = config.size or min(64, max(8, facts["native"]))
-        return super().suit(config, {**facts, "size": size, "width": width_for(size)})
+        latent = 16 if (config.channels or facts["channels"]) == 1 else 64
+        return super().suit(config, {**facts, "size": size, "width": width_for(size), "latent": latent})
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
