@@ -376,7 +376,7 @@ RESUME = [
     ("resume runs/listsave", "runs/listsave/save.json", "damaged", "restore"),
     ("resume runs/pickled", "runs/pickled/resume.pt", "not a state of reverie", "nothing was run"),
     ("resume runs/emptystate", "runs/emptystate", "resume.pt", "does not fit", "restore"),
-    ("resume runs/pickledweights", "runs/pickledweights", "damaged", "restore"),
+    ("resume runs/pickledweights", "runs/pickledweights", "not a weights file", "restore"),
 ]
 VERBS = [
     ("generate", "RUN", "generate --help"),
@@ -385,7 +385,7 @@ VERBS = [
     ("generate runs/nosave --out new", "runs/nosave has no save yet", "reverie resume runs/nosave"),
     ("generate runs/torn-weights --out new", "runs/torn-weights/weights.safetensors", "damaged", "restore"),
     ("generate runs/listsave --out new", "runs/listsave/save.json", "damaged", "restore"),
-    ("generate runs/pickledweights --out new", "runs/pickledweights", "damaged", "restore"),
+    ("generate runs/pickledweights --out new", "runs/pickledweights", "not a weights file", "restore"),
     ("generate text.txt --out new", "text.txt is not a weights file", "give a run folder"),
     ("generate pickle.safetensors --out new", "pickle.safetensors is not a weights file", "give a run folder"),
     ("generate others.safetensors --out new", "others.safetensors is not a weights file", "give a run folder"),

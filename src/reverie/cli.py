@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import os
 import shlex
@@ -47,8 +48,19 @@ def main(argv: list[str] | None = None) -> int:
         print(f"reverie: {interrupt}" if str(interrupt) else "reverie: stopped", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 0
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        _drop_output()
+        print("reverie: the disk that the output goes to is full; free some space.", file=sys.stderr)
+        return 2
+
+
+def _drop_output() -> None:
+    """What is still unwritten goes nowhere, so that the interpreter does not try again as it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def run(words: list[str]) -> int:

@@ -236,7 +236,10 @@ def find_damage(folder: Path, names: tuple[str, ...]) -> str | None:
             return f"{folder / name} cannot be read ({error.strerror})"
         if not same:
             return f"{folder / name} is damaged (its checksum differs)"
-    if _step_of(folder / WEIGHTS) != told["step"]:
+    step = _step_of(folder / WEIGHTS)
+    if step is None:
+        return f"{folder / WEIGHTS} is not a weights file of reverie"
+    if step != told["step"]:
         return f"{folder / MANIFEST} is damaged (its step is not that of the weights)"
     return None
 

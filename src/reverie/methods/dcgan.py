@@ -88,7 +88,7 @@ class DCGAN(Method):
                 raise UserError("rate must be above 0, and penalty must not be negative.")
             if not (0 <= self.beta1 < 1 and 0 <= self.beta2 < 1):
                 raise UserError(f"beta1 and beta2 are {self.beta1} and {self.beta2}; they lie from 0 to below 1.")
-            if min(self.latent, self.width or 1, self.critic_steps) < 1:
+            if any(count is not None and count < 1 for count in (self.latent, self.width, self.critic_steps)):
                 raise UserError("latent, width and critic_steps must be 1 or more.")
 
     presets = {

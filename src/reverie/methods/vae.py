@@ -66,7 +66,8 @@ class VAE(Method):
         def __post_init__(self) -> None:
             if self.size is not None and self.size < 8:
                 raise UserError(f"size is {self.size}; vae makes squares of 8 pixels or more.")
-            if min(self.latent or 1, self.width or 1, self.hidden, self.importance) < 1:
+            counts = (self.latent, self.width, self.hidden, self.importance)
+            if any(count is not None and count < 1 for count in counts):
                 raise UserError("latent, width, hidden and importance must be 1 or more.")
             if self.importance > 1 and (self.beta != 1 or self.free_bits):
                 raise UserError("importance above 1 has no separate KL; leave beta at 1 and free_bits at 0.")
