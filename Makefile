@@ -2,9 +2,10 @@
 # make test   sets up .venv and passes the tests
 PYTHON ?= python3
 BIN := .venv/bin
-# Where wheels lie on disk they are used as they are; elsewhere uv picks the torch build that fits the machine
-# (without a GPU: the CPU build, not gigabytes of CUDA).
-WHERE := $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS),--torch-backend=auto)
+# Where pip is told of wheels on disk, they are used as they are; elsewhere uv picks the torch build that fits the
+# machine (without a GPU: the CPU build, not gigabytes of CUDA).
+LINKS := $(or $(PIP_FIND_LINKS),$(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null))
+WHERE := $(if $(LINKS),--find-links $(LINKS),--torch-backend=auto)
 INSTALL := $(BIN)/uv pip install -q --compile-bytecode --python $(BIN)/python $(WHERE) -c constraints.txt
 
 .PHONY: demo test test-slow lint format clean

@@ -39,7 +39,7 @@ def train(method: str, *, data: str | Path, out: str | Path, command: str = "", 
         learnt = _open(ranks, lambda: cls.learns_from.open(data))
         config = cls.suit(config, learnt.facts)
         _ready(ranks, cls, config, learnt)
-        method_ = _make(cls, config, settings)
+        model = _make(cls, config, settings)
         about = {
             "method": method.partition(":")[0],
             "preset": preset,
@@ -56,7 +56,7 @@ def train(method: str, *, data: str | Path, out: str | Path, command: str = "", 
         }  # fmt: skip
         run = ranks.together(lambda: Run.create(out, about)) or Run(out)
         try:
-            return _go(run, method_, learnt, settings, ranks, about)
+            return _go(run, model, learnt, settings, ranks, about)
         finally:
             run.release()  # a notebook keeps what was raised, and with it the run
     finally:

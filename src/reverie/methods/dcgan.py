@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -206,7 +206,7 @@ class DCGAN(Method):
 
         yield from apply(invert, images, self.config.size, self.config.channels, self.device)
 
-    def latents(self, seed: int):  # type: ignore[no-untyped-def]  # -> items -> Tensor
+    def latents(self, seed: int) -> Callable[[Sequence[int]], Tensor]:
         """items -> z [len(items),Z]"""
         return lambda items: noise(seed, items, self.config.latent, device=self.device)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -264,7 +264,7 @@ class VAE(Method):
         """The mean of q(z|x) [B,Z]; for bernoulli x is the levels themselves, so that nothing is drawn."""
         return self.encode((image + 1) / 2 if self.config.likelihood == "bernoulli" else image)[0]
 
-    def latents(self, seed: int):  # type: ignore[no-untyped-def]  # -> items -> Tensor
+    def latents(self, seed: int) -> Callable[[Sequence[int]], Tensor]:
         """items -> z [len(items),Z]"""
         return lambda items: noise(seed, items, self.config.latent, device=self.device)
 
