@@ -1,7 +1,7 @@
 """`python -m benchmarks`: the loop's own share of a step, and the data path. Figures are medians; quiet machines only.
 
-The loop's own share is the time of a step of `reverie train` that is not the method's step (which includes backward and
-the optimizers): seeding, order, batch, averages, meter, bar.
+The loop itself is the time of a step of `reverie train` that is neither the method's step (which includes backward and
+the optimizers) nor fetching the batch: seeding, order, averages, meter, bar.
 """
 
 from __future__ import annotations
@@ -34,15 +34,21 @@ def main() -> None:
     print(f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}")
     with tempfile.TemporaryDirectory() as room:
         loop_share("dcgan 32x32, batch 64", "dcgan", "shapes:2000", Path(room) / "a", asked.steps)
-        mlp = dict(network="mlp", likelihood="bernoulli", latent=50, size=28, batch=100)
-        loop_share("vae mlp 28x28, batch 100", "vae", "letters:2000", Path(room) / "b", 50 * asked.steps, **mlp)
+        loop_share("vae:mlp 28x28, batch 100", "vae:mlp", "letters:2000", Path(room) / "b", 50 * asked.steps)
         data_path(Path(room))
 
 
 def loop_share(title: str, method: str, data: str, out: Path, steps: int, **options: Any) -> None:
     """A row: the loop's time a step beside the method's."""
     inside: list[float] = []
-    stages = loop.stage_at
+    fetching: list[float] = []
+    stages, batch = loop.stage_at, Images.batch
+
+    def fetched(self: Images, *args: Any) -> Any:
+        began = time.perf_counter()
+        found = batch(self, *args)
+        fetching.append(time.perf_counter() - began)
+        return found
 
     def timed(found: list[Stage], step: int) -> tuple[Stage, float]:
         stage, done = stages(found, step)
@@ -57,18 +63,21 @@ def loop_share(title: str, method: str, data: str, out: Path, steps: int, **opti
         return Stage(stage.name, stage.steps, act, stage.rate), done
 
     marks: list[float] = []
-    loop.stage_at = timed
+    loop.stage_at, Images.batch = timed, fetched  # type: ignore[method-assign]
     try:
         quiet = dict(save_every=10**9, preview_every=10**9, log_every=50)
         reverie.train(method, data=data, out=out, steps=steps, **quiet, **options)
     finally:
-        loop.stage_at = stages
+        loop.stage_at, Images.batch = stages, batch  # type: ignore[method-assign]
     # from the start of one step to the start of the next, less the step itself; the first tenth warms up
-    own = [after - mark - spent for mark, after, spent in zip(marks, marks[1:], inside, strict=False)][steps // 10 :]
-    step, extra = statistics.median(inside[steps // 10 :]), statistics.mean(own)
+    own = [after - mark - spent for mark, after, spent in zip(marks, marks[1:], inside, strict=False)]
+    step, data_share, extra = (statistics.median(times[steps // 10 :]) for times in (inside, fetching, own))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"{title:28} {1 / (step + extra):8.1f} steps/s   the loop's own {1e3 * extra:6.3f} ms a step, "
-          f"{100 * extra / (step + extra):4.1f} %   peak {peak:.0f} MB")  # fmt: skip
+    own_ms, share = 1e3 * (extra - data_share), 100 * (extra - data_share) / (step + extra)
+    print(
+        f"{title:28} {1 / (step + extra):8.1f} steps/s   a step {1e3 * step:.2f} ms, the batch {1e3 * data_share:.3f} ms, "
+        f"the loop itself {own_ms:.3f} ms = {share:.1f} %   peak {peak:.0f} MB"
+    )
 
 
 def data_path(room: Path) -> None:

@@ -27,7 +27,7 @@ class Averages:
         self.steps += 1
         for name, decay in self.decays.items():
             share = 1 - min(decay, (1 + self.steps) / (10 + self.steps))
-            torch._foreach_lerp_(self.mean[name], [t.detach() for t in self.live[name]], share)
+            torch._foreach_lerp_(self.mean[name], self.live[name], share)
 
     @contextmanager
     def in_place(self) -> Iterator[None]:

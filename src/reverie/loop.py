@@ -70,7 +70,7 @@ def fit(method: Method, data: Any, run: Run, settings: TrainConfig, ranks: Ranks
     with Stop() as stop, Progress(run, step, total, settings, ranks.first) as progress:
         while step < total:
             stage, done = stage_at(stages, step)
-            torch.manual_seed(seed_of(settings.seed, step, ranks.rank))
+            ranks.seed(seed_of(settings.seed, step, ranks.rank))
             update.step = step
             update.set_rates(stage.rate(done))
             batch = data.batch(order(step)[ranks.rank :: ranks.world], ranks.device)

@@ -17,12 +17,12 @@ class Order:
 
     def __call__(self, step: int) -> np.ndarray:
         """The indices [batch] of a step."""
-        places = np.arange(step * self.batch, (step + 1) * self.batch)
-        index = np.empty(self.batch, np.int64)
-        for epoch in range(places[0] // self.items, places[-1] // self.items + 1):
-            here = places // self.items == epoch
-            index[here] = self._shuffle(epoch)[places[here] % self.items]
-        return index
+        at, parts, left = step * self.batch, [], self.batch
+        while left:
+            epoch, place = divmod(at, self.items)
+            parts.append(self._shuffle(epoch)[place : place + left])
+            at, left = at + len(parts[-1]), left - len(parts[-1])
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def _shuffle(self, epoch: int) -> np.ndarray:
         if epoch != self._epoch:

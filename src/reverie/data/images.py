@@ -130,7 +130,7 @@ class Images:
         rows = np.asarray(index, np.int64)
         # sent and put in order as bytes, then widened: a quarter of the traffic
         image = torch.from_numpy(self._ready()[rows]).to(device).permute(0, 3, 1, 2).contiguous()
-        batch = {"image": image.to(torch.float32).div_(127.5).sub_(1.0)}
+        batch = {"image": torch.sub(image, 127.5).div_(127.5)}
         if self.classes:
             batch["label"] = torch.from_numpy(self._labels[rows]).to(device)
         return batch
