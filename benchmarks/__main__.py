@@ -75,7 +75,7 @@ def loop_share(title: str, method: str, data: str, out: Path, steps: int, **opti
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     own_ms, share = 1e3 * (extra - data_share), 100 * (extra - data_share) / (step + extra)
     print(
-        f"{title:28} {1 / (step + extra):8.1f} steps/s   a step {1e3 * step:.2f} ms, the batch {1e3 * data_share:.3f} ms, "
+        f"{title:28} {1 / (step + extra):8.1f} steps/s  a step {1e3 * step:.2f} ms, batch {1e3 * data_share:.3f} ms, "
         f"the loop itself {own_ms:.3f} ms = {share:.1f} %   peak {peak:.0f} MB"
     )
 
