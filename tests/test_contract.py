@@ -48,7 +48,7 @@ def name(request: pytest.FixtureRequest) -> str:
 def folder(name: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A smoke run of the method."""
     out = tmp_path_factory.mktemp(name) / "run"
-    reverie.train(f"{name}:smoke", data=data_of(name), out=out)
+    reverie.train(f"{name}:smoke", data=data_of(name), out=str(out))
     return out
 
 
@@ -118,6 +118,7 @@ def test_the_run_folder_explains_itself(name: str, folder: Path) -> None:
     assert about["preset"] == "smoke"
     assert {"reverie", "torch", "numpy", "python"} <= set(about["versions"])
     assert len(about["data"]["fingerprint"]) == 16
+    assert about["command"] == f"reverie.train('{name}:smoke', data='{data_of(name)}', out={str(folder)!r})"
     assert about["data"]["n"] == 96
     header, weights = read_weights(folder / "weights.safetensors")
     assert header["method"] == name

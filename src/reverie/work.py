@@ -49,7 +49,7 @@ def train(method: str, *, data: str | Path, out: str | Path, command: str = "", 
             "data": {**describe_data(learnt), "path": _relative(data, Path(out))},
             "versions": versions(),
             "commit": commit(),
-            "command": command or f"reverie.train({method!r}, data={str(data)!r}, out={str(out)!r}, ...)",
+            "command": command or _call(method, data=str(data), out=str(out), **options),
             "machine": {"system": platform.platform(), "cpu": platform.processor() or platform.machine(),
                         "threads": settings.threads, "ranks": ranks.world},
             "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -129,6 +129,11 @@ def load(path: str | Path) -> Method:
         raise UserError(f"{file} does not fit its own config ({reason}); the file was changed: restore it.") from None
     method.origin = {"method": header["method"], "run": mark[:16], "step": header.get("step")}
     return method.eval()
+
+
+def _call(method: str, **arguments: Any) -> str:
+    """The Python that repeats a run."""
+    return f"reverie.train({', '.join([repr(method), *(f'{k}={v!r}' for k, v in arguments.items())])})"
 
 
 def plan(method: str, options: dict[str, Any]) -> tuple[type[Method], str, Any, TrainConfig]:

@@ -115,7 +115,9 @@ def _learnt(record: Record) -> Section | None:
         "Notes": "; ".join(map(_value, data["notes"])) if isinstance(data.get("notes"), list) else None,
         "Versions": ", ".join(f"{key} {value}" for key, value in versions.items()),
         "Commit": record.about.get("commit"),
-        "Machine": ", ".join(_value(value) + " threads" * (key == "threads") for key, value in machine.items()),
+        "Machine": ", ".join(
+            f"{_value(value)} {key}" if key in ("threads", "ranks") else _value(value) for key, value in machine.items()
+        ),
         "Begun": str(record.about.get("created") or "").replace("T", " ")[:19],
     }
     body = _table(facts)
