@@ -95,7 +95,7 @@ def _bad_data(data: Path) -> None:
     (data / "cut.zip").write_bytes((data / "whole.zip").read_bytes()[:-100])
     with zipfile.ZipFile(data / "climbs.zip", "w") as file:
         file.writestr("../evil.png", b"no picture")
-        file.writestr("/tmp/reverie-evil.png", b"no picture")
+        file.writestr(f"{data.resolve().as_posix()}/absolute-evil.png", b"no picture")
     images = np.random.default_rng(0).integers(0, 256, (8, 12, 12), np.uint8)
     idx = b"\0\0\x08\x03" + struct.pack(">III", *images.shape) + images.tobytes()
     for name, pixels, labels in (("cutidx", idx[:-50], 8), ("miscounted", idx, 5), ("nolabels", idx, 0)):
@@ -510,7 +510,6 @@ def test_the_good_that_the_bad_was_made_from_is_taken(shop: Path, monkeypatch: p
 def test_names_in_a_zip_never_touch_the_disk(refuse: Refuse, shop: Path) -> None:
     refuse("data inspect data/climbs.zip", "data/climbs.zip", "not an image")
     assert not list(shop.parent.rglob("*evil*"))
-    assert not Path("/tmp/reverie-evil.png").exists()
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")

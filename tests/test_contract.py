@@ -254,7 +254,7 @@ def test_networks_do_not_mix_items(name: str, folder: Path) -> None:
     decode = getattr(method, "expected", None) or getattr(method, "generator", None)
     if decode is None:
         pytest.skip("no network from noise to images")
-    z = method.latents(0)(range(64))  # type: ignore[operator]
+    z = method.latents(0)(range(64))
     with torch.no_grad():
         whole = decode(z)
         for n in (1, 7):

@@ -19,7 +19,7 @@ SMOKE = dict(data="letters:64", save_every=10, preview_every=8, log_every=4)
 
 
 def test_plain_lines_when_it_is_no_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    reverie.train("vae:smoke", out=tmp_path / "run", **SMOKE)  # type: ignore[arg-type]
+    reverie.train("vae:smoke", out=tmp_path / "run", **SMOKE)
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 5
     assert re.fullmatch(r"step 4/20  train  loss \S+  distortion \S+  kl \S+  \S+ steps/s  \d+ s left", lines[0])
@@ -32,7 +32,7 @@ def test_plain_lines_when_it_is_no_terminal(tmp_path: Path, capsys: pytest.Captu
 
 def test_a_log_line_is_the_mean_since_the_last(tmp_path: Path) -> None:
     for every in (1, 5):
-        reverie.train("dcgan:smoke", out=tmp_path / str(every), **{**SMOKE, "log_every": every})  # type: ignore[arg-type]
+        reverie.train("dcgan:smoke", out=tmp_path / str(every), **{**SMOKE, "log_every": every})
     single, grouped = ([json.loads(x)["losses"] for x in (tmp_path / e / "log.jsonl").open()] for e in ("1", "5"))
     for group, losses in enumerate(grouped):
         for name, value in losses.items():
@@ -71,9 +71,9 @@ def test_a_bar_in_a_terminal(tmp_path: Path) -> None:
 
 def test_tensorboard_files_behind_a_flag(tmp_path: Path) -> None:
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    reverie.train("dcgan:smoke", out=tmp_path / "plain", **SMOKE)  # type: ignore[arg-type]
+    reverie.train("dcgan:smoke", out=tmp_path / "plain", **SMOKE)
     assert not (tmp_path / "plain" / "tensorboard").exists()
-    reverie.train("dcgan:smoke", out=tmp_path / "run", tensorboard=True, **SMOKE)  # type: ignore[arg-type]
+    reverie.train("dcgan:smoke", out=tmp_path / "run", tensorboard=True, **SMOKE)
     reverie.resume(tmp_path / "run", steps=28)
     events = accumulator.EventAccumulator(str(tmp_path / "run" / "tensorboard"))
     events.Reload()

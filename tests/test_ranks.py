@@ -84,10 +84,10 @@ def test_together_they_see_what_one_process_sees(whole: tuple[Path, list[dict[st
 
     _, (first, second) = whole
     order = Order(96, 16, 0)
-    for step, (a, b) in enumerate(zip(first["seen"], second["seen"], strict=True)):  # type: ignore[call-overload]
+    for step, (a, b) in enumerate(zip(first["seen"], second["seen"], strict=True)):
         assert sorted(a + b) == sorted(order(step).tolist())
         assert a == order(step)[0::2].tolist()
-    assert len(first["seen"]) == 20  # type: ignore[arg-type]
+    assert len(first["seen"]) == 20
 
 
 def test_the_run_says_so_and_one_process_can_use_it(whole: tuple[Path, list[dict[str, object]]]) -> None:
@@ -95,7 +95,7 @@ def test_the_run_says_so_and_one_process_can_use_it(whole: tuple[Path, list[dict
 
     folder, _ = whole
     assert json.loads((folder / "run" / "run.json").read_text())["machine"]["ranks"] == 2
-    assert len(reverie.load(folder / "run").generate(n=3)) == 3  # type: ignore[operator]
+    assert len(reverie.load(folder / "run").generate(n=3)) == 3
 
 
 def test_a_signal_to_one_stops_both_and_resuming_is_exact(

@@ -85,7 +85,7 @@ def strike_at(k: int, strike: Callable[[], None]) -> None:
         real_fsync(handle)
 
     real_save, real_fsync = torch.save, os.fsync
-    torch.save, os.fsync = save, fsync  # type: ignore[assignment]
+    torch.save, os.fsync = save, fsync
     sys.addaudithook(watch)
 
 
@@ -258,7 +258,7 @@ def test_a_disk_full_at_any_point_is_one_line_and_costs_nothing(run: Run, tmp_pa
     for k in itertools.count(1):
         left = tmp_path / f"left{k}"
         shutil.copytree(run.path, left, copy_function=os.link)
-        statuses.append(in_child(lambda k=k, left=left: save(k, left)))  # type: ignore[misc]
+        statuses.append(in_child(lambda k=k, left=left: save(k, left)))
         assert statuses[-1] in (0, 2)
         step = Run(left).settle()
         assert step in (saves or None, saves + 1)

@@ -15,7 +15,7 @@ from reverie.ranks import Ranks
 
 def model(**options: object) -> DCGAN:
     torch.manual_seed(0)
-    return DCGAN(DCGAN.Config(**{**dict(size=16, channels=3, width=8, latent=10), **options}))  # type: ignore[arg-type]
+    return DCGAN(DCGAN.Config(**{**dict(size=16, channels=3, width=8, latent=10), **options}))
 
 
 @pytest.mark.parametrize("size", [16, 32, 64, 128])
@@ -66,7 +66,7 @@ def test_every_option_trains_both_players(options: dict[str, object]) -> None:
         told.append(set(gan.step({"image": torch.rand(6, 3, 16, 16) * 2 - 1}, update)))
     changed = {k.split(".")[0] for k, v in gan.state_dict().items() if not torch.equal(v, before[k])}
     assert changed == {"generator", "discriminator"}
-    every = int(options.get("critic_steps", 1))  # type: ignore[call-overload]
+    every = int(options.get("critic_steps", 1))
     assert told == [{"d", "g"} if step % every == every - 1 else {"d"} for step in range(3)]
 
 

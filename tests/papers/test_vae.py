@@ -15,7 +15,7 @@ from reverie.methods.vae import VAE, burda_rate
 def model(**options: object) -> VAE:
     torch.manual_seed(0)
     config = dict(size=8, channels=1, network="mlp", likelihood="bernoulli", latent=1, hidden=16)
-    return VAE(VAE.Config(**{**config, **options})).eval()  # type: ignore[arg-type]
+    return VAE(VAE.Config(**{**config, **options})).eval()
 
 
 @pytest.mark.parametrize("likelihood", ["bernoulli", "logistic"])
