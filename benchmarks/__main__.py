@@ -63,12 +63,12 @@ def loop_share(title: str, method: str, data: str, out: Path, steps: int, **opti
         return Stage(stage.name, stage.steps, act, stage.rate), done
 
     marks: list[float] = []
-    loop.stage_at, Images.batch = timed, fetched  # type: ignore[method-assign]
+    loop.stage_at, Images.batch = timed, fetched
     try:
         quiet = dict(save_every=10**9, preview_every=10**9, log_every=50)
         reverie.train(method, data=data, out=out, steps=steps, **quiet, **options)
     finally:
-        loop.stage_at, Images.batch = stages, batch  # type: ignore[method-assign]
+        loop.stage_at, Images.batch = stages, batch
     # from the start of one step to the start of the next, less the step itself; the first tenth warms up
     own = [after - mark - spent for mark, after, spent in zip(marks, marks[1:], inside, strict=False)]
     step, data_share, extra = (statistics.median(times[steps // 10 :]) for times in (inside, fetching, own))

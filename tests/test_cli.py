@@ -288,7 +288,7 @@ def test_python_names() -> None:
     assert reverie.methods()["vae"].verbs == ("generate", "reconstruct", "interpolate")
     assert len(reverie.open_data("letters:9")) == 9
     with pytest.raises(AttributeError, match="no attribute 'paint'"):
-        reverie.paint  # noqa: B018
+        reverie.paint  # noqa: B018 - asking for it is the test
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -120,7 +120,7 @@ def test_the_run_folder_explains_itself(name: str, folder: Path) -> None:
     assert len(about["data"]["fingerprint"]) == 16
     assert about["command"] == f"reverie.train('{name}:smoke', data='{data_of(name)}', out={str(folder)!r})"
     assert about["data"]["n"] == 96
-    header, weights = read_weights(folder / "weights.safetensors")
+    header, weights, _ = read_weights(folder / "weights.safetensors")
     assert header["method"] == name
     cls = registry.method_class(name)
     assert dataclasses.asdict(build(cls.Config, header["config"])) == about["config"]
@@ -252,7 +252,7 @@ def test_networks_do_not_mix_items(name: str, folder: Path) -> None:
     """Before rounding too: item i to 1e-5 in batches of 1, 7 and 64, whatever the block size."""
     method = reverie.load(folder)
     decode = getattr(method, "expected", None) or getattr(method, "generator", None)
-    if decode is None:
+    if decode is None or not hasattr(method, "latents"):
         pytest.skip("no network from noise to images")
     z = method.latents(0)(range(64))
     with torch.no_grad():

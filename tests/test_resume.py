@@ -471,7 +471,7 @@ def test_loading_while_saves_are_put_in_place(tmp_path: Path, monkeypatch: pytes
     """Every load gives one whole save, and for its records the checksum of that one."""
     begin("dcgan", tmp_path / "run", steps=1)
     run, done, sums = Run.open(tmp_path / "run"), threading.Event(), {}
-    state, (header, weights) = run.state(), read_weights(run.path / WEIGHTS)
+    state, (header, weights, _) = run.state(), read_weights(run.path / WEIGHTS)
     monkeypatch.setattr(os, "fsync", lambda handle: None)
 
     def write() -> None:

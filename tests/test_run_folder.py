@@ -40,7 +40,7 @@ def put(run: Run, step: int) -> None:
 
 def step_in(folder: Path) -> int:
     """The step of a whole save; fails unless all three files are of that one step."""
-    header, weights = read_weights(folder / WEIGHTS)
+    header, weights, _ = read_weights(folder / WEIGHTS)
     state = torch.load(folder / RESUME, weights_only=True)
     step = manifest(folder)["step"]
     assert find_damage(folder, (RESUME, WEIGHTS)) is None
@@ -399,7 +399,7 @@ def test_a_reader_always_finds_a_whole_save(run: Run, capsys: pytest.CaptureFixt
     try:
         steps, end = [0], time.monotonic() + 20
         while len(set(steps)) < 200 and time.monotonic() < end:
-            header, weights = read_weights(Run.open(run.path).whole((WEIGHTS,)) / WEIGHTS)
+            header, weights, _ = read_weights(Run.open(run.path).whole((WEIGHTS,)) / WEIGHTS)
             assert set(weights["w"].tolist()) == {header["step"]}
             steps.append(header["step"])
     finally:

@@ -37,9 +37,12 @@ def flush(path: Path) -> None:
 def replace_text(path: Path, text: str) -> None:
     """Writes a text file so that it is either the old or the new one, never half."""
     fresh = path.with_name(path.name + ".new")
-    fresh.write_text(text, encoding="utf-8")
-    flush(fresh)
-    fresh.replace(path)
+    try:
+        fresh.write_bytes(text.encode("utf-8", "replace"))
+        flush(fresh)
+        fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)
 
 
 def link(file: Path, place: Path) -> None:

@@ -37,16 +37,19 @@ class Update:
         With {name: loss, ...} all gradients are taken before any step: for players that share a forward pass.
         Returns the loss (their sum), detached.
         """
-        losses = which if isinstance(which, dict) else {which: loss}
+        if isinstance(which, str):
+            assert loss is not None
+            which = {which: loss}
+        losses = which
         for i, (name, value) in enumerate(losses.items()):
-            value.backward(inputs=self.parameters[name], retain_graph=i < len(losses) - 1)  # type: ignore[union-attr]
+            value.backward(inputs=self.parameters[name], retain_graph=i < len(losses) - 1)
         for name in losses:
             self.ranks.mean_(p.grad for p in self.parameters[name] if p.grad is not None)
             if clip is not None:
                 torch.nn.utils.clip_grad_norm_(self.parameters[name], clip)
             self.optimizers[name].step()
             self.optimizers[name].zero_grad(set_to_none=True)
-        return torch.stack([value.detach() for value in losses.values()]).sum()  # type: ignore[union-attr]
+        return torch.stack([value.detach() for value in losses.values()]).sum()
 
     def set_rates(self, factor: float) -> None:
         """Learning rates: what the optimizers were made with, times a factor."""

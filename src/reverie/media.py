@@ -81,8 +81,8 @@ class Image:
         """The same as a Pillow image."""
         return PIL.Image.fromarray(self.pixels[:, :, 0] if self.pixels.shape[2] == 1 else self.pixels)
 
-    def _repr_png_(self) -> bytes:  # notebooks show it
-        return self.pil()._repr_png_()  # type: ignore[return-value]
+    def _repr_png_(self) -> bytes | None:  # notebooks show it
+        return self.pil()._repr_png_()
 
     @property
     def digest(self) -> str:

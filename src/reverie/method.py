@@ -136,9 +136,9 @@ def verb(body: Callable[..., Iterable[Image]]) -> Any:
     def act(self: Method, *args: Any, **kwargs: Any) -> list[Image]:
         return list(stream(self, *args, **kwargs))
 
-    act.stream = stream  # type: ignore[attr-defined]
-    act.is_verb = True  # type: ignore[attr-defined]
-    return act
+    marked: Any = act  # functions may carry attributes; their type does not say so
+    marked.stream, marked.is_verb = stream, True
+    return marked
 
 
 def _check(body: Callable[..., Any], self: Method, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ weights_only=True.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import sys
@@ -246,9 +247,10 @@ def find_damage(folder: Path, names: tuple[str, ...]) -> str | None:
 
 def _step_of(weights: Path) -> int | None:
     try:
-        with safetensors.safe_open(weights, framework="pt") as file:
-            return json.loads(file.metadata()["reverie"])["step"]
-    except (OSError, KeyError, TypeError, ValueError, safetensors.SafetensorError):
+        with weights.open("rb") as file:
+            length = file.read(8)  # of the header, if this is what it seems to be
+            return _header(length + file.read(min(int.from_bytes(length, "little"), weights.stat().st_size)))["step"]
+    except (OSError, KeyError, TypeError, ValueError, RecursionError):
         return None
 
 
@@ -260,19 +262,24 @@ def write_weights(path: Path, weights: dict[str, torch.Tensor], header: dict[str
     path.write_bytes(safetensors.torch.save({k: v.contiguous().cpu() for k, v in weights.items()}, {"reverie": text}))
 
 
-def read_weights(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    """(header, weights) of a file of write_weights. Raises UserError if it is none."""
+def read_weights(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor], str]:
+    """(header, weights, SHA-256) of a file of write_weights. Raises UserError if it is none."""
     try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {})["reverie"])
-            weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
-            if not (isinstance(header["method"], str) and isinstance(header["config"], dict)):
-                raise ValueError
-            return header, weights
-    except safetensors.SafetensorError:
+        # Read once: safe_open opens a file twice, and a newer save may take its place in between.
+        data = path.read_bytes()
+        header = _header(data)
+        if not (isinstance(header["method"], str) and isinstance(header["config"], dict)):
+            raise ValueError
+        return header, safetensors.torch.load(data), hashlib.sha256(data).hexdigest()
+    except (safetensors.SafetensorError, UnicodeDecodeError, json.JSONDecodeError):
         reason = "it is no safetensors file, or cut short"
     except OSError as error:
         reason = error.strerror or str(error)
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RecursionError):
         reason = "its header names no method and config"
     raise UserError(f"{path} is not a weights file of reverie ({reason}); give a run folder or its weights.")
+
+
+def _header(data: bytes) -> dict[str, Any]:
+    """What write_weights noted: the file begins with the length of a JSON header, 8 bytes, and the header."""
+    return json.loads(json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]["reverie"])

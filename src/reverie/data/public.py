@@ -6,7 +6,6 @@ file is handed on before its hash is right.
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import json
 import os
@@ -19,7 +18,6 @@ import urllib.request
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from email.message import Message
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
@@ -28,6 +26,7 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from reverie.data.cache import folder as cache_folder
+from reverie.disk import flush, replace_text, sha256
 from reverie.errors import UserError, near_miss
 
 TIMEOUT = 30.0  # seconds that a connection may stay silent
@@ -206,7 +205,7 @@ class _Failed(Exception):
 def _get(file: PublicFile, folder: Path, title: str, show: bool, wait: Callable[[float], Any]) -> None:
     """Bring one verified file into the folder, from the first mirror that serves it right."""
     target, part = folder / file.name, folder / f"{file.name}.part"
-    if target.exists() and _sha256(target) == file.sha256:
+    if target.exists() and sha256(target) == file.sha256:
         return
     failures = []
     for url in file.urls:
@@ -268,10 +267,16 @@ class _HttpOnly(urllib.request.HTTPRedirectHandler):
     """Follows a redirect to http and https alone."""
 
     def redirect_request(
-        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Message, newurl: str
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: http.client.HTTPMessage,
+        newurl: str,
     ) -> urllib.request.Request | None:
         _http_only(newurl)
-        return super().redirect_request(req, fp, code, msg, headers, newurl)  # type: ignore[arg-type]
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 def _http_only(url: str) -> None:
@@ -307,17 +312,9 @@ def _read(reply: http.client.HTTPResponse) -> bytes:
 
 def _verify(part: Path, file: PublicFile, *, fresh: bool) -> None:
     """Check the SHA-256. A file put together from several goes gets another chance, one wrong in one go does not."""
-    got = _sha256(part)
+    got = sha256(part)
     if got != file.sha256:
         raise _Failed(f"SHA-256 expected {file.sha256}, got {got}", final=fresh, drop=True)
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as source:
-        while chunk := source.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 # --- archives and the finished folder -------------------------------------------------------------------------------
@@ -356,13 +353,9 @@ def _mark(folder: Path, entry: PublicSet) -> None:
     """Bring all files to the disk, and note their sizes and the registered hashes in the marker."""
     sizes = {}
     for path in sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MARKER):
-        with path.open("rb+") as file:
-            os.fsync(file.fileno())
+        flush(path)
         sizes[path.relative_to(folder).as_posix()] = path.stat().st_size
-    with (folder / MARKER).open("w", encoding="utf-8") as file:
-        json.dump({"sha256": [file.sha256 for file in entry.files], "files": sizes}, file)
-        file.flush()
-        os.fsync(file.fileno())
+    replace_text(folder / MARKER, json.dumps({"sha256": [file.sha256 for file in entry.files], "files": sizes}))
 
 
 def _is_complete(folder: Path, entry: PublicSet) -> bool:

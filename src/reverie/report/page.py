@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import io
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
@@ -19,7 +18,7 @@ from typing import Any
 
 import PIL.Image
 
-from reverie.errors import UserError
+from reverie.disk import friendly, replace_text
 from reverie.report.curves import Points, by_scale, chart, number
 from reverie.report.record import Record, is_number, read_record
 from reverie.report.style import STYLE
@@ -59,19 +58,9 @@ def write_report(run: Path) -> Path:
     run = Path(run)
     record = read_record(run)
     sections = [section for make in SECTIONS if (section := make(record))]
-    target, beside = run / "report.html", run / f".report.html.{os.getpid()}"
-    try:
-        with beside.open("w", encoding="utf-8", errors="replace", newline="\n") as file:
-            file.write(_page(record, sections))
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(target)
-    except OSError as error:
-        raise UserError(
-            f"{target} cannot be written ({error.strerror}); free space, or check its permissions."
-        ) from error
-    finally:
-        beside.unlink(missing_ok=True)
+    target = run / "report.html"
+    with friendly(target):
+        replace_text(target, _page(record, sections))
     return target
 
 
