@@ -146,11 +146,15 @@ class Run:
 
     def whole(self, names: tuple[str, ...] = (RESUME, WEIGHTS)) -> Path:
         """The folder of the newest save with these files whole: this one or previous/, which it says."""
-        for _ in range(4):  # what looks damaged may be a save that another process is just putting in place
-            damage = find_damage(self.path, names)
-            if damage is None:
-                return self.path
+        # What looks damaged may be a save that another process is just putting in place: it is damaged if it stays so
+        # while save.json stays the same.
+        told, tries, end = manifest(self.path), 0, time.monotonic() + 5
+        while (damage := find_damage(self.path, names)) and tries < 3 and time.monotonic() < end:
             time.sleep(0.05)
+            before, told = told, manifest(self.path)
+            tries = tries + 1 if told == before else 0
+        if damage is None:
+            return self.path
         previous = self.path / "previous"
         if find_damage(previous, names) is None:
             step = manifest(previous)["step"]
