@@ -20,6 +20,7 @@ from . import __version__
 from .errors import UserError
 from .media import Image, sheet
 from .options import REQUIRED, convert, of_signature
+from .scores.score import Score
 
 Batch = dict[str, Tensor]
 Losses = dict[str, Tensor]
@@ -97,6 +98,13 @@ class Method(nn.Module):
     def previews(self, batch: Batch) -> dict[str, Image]:
         """Pictures of how far training is; `batch` holds the first items of the data, always the same."""
         return {"": sheet(self.verb("generate")(n=64, seed=0))}
+
+    def own_scores(self, data: Any, n: int, seed: int) -> Iterator[Score]:
+        """Scores that only this kind of method has, such as a likelihood, on the first n items of prepared data.
+
+        Further parameters become flags of `reverie evaluate`.
+        """
+        yield from ()
 
     def verb(self, name: str) -> Any:
         """What this method does under that name; a function with .stream, which yields items as they are made."""
