@@ -1,4 +1,4 @@
-"""A score is an object: a number with its definition, what it was measured against, on how much, and its noise floor."""
+"""A score is an object: a number with its definition, its reference, how much was measured, and its noise floor."""
 
 from __future__ import annotations
 
