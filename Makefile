@@ -1,5 +1,6 @@
 # make demo   sets up .venv and runs the main job on a built-in set; ends with reports to open
 # make test   sets up .venv and passes the tests
+# make ledger renders LEDGER.md from ledger/*.json
 PYTHON ?= python3
 BIN := .venv/bin
 # Where pip is told of wheels on disk, they are used as they are; elsewhere uv picks the torch build that fits the
@@ -8,7 +9,7 @@ LINKS := $(or $(PIP_FIND_LINKS),$(shell $(PYTHON) -m pip config get global.find-
 WHERE := $(if $(LINKS),--find-links $(LINKS),--torch-backend=auto)
 INSTALL := $(BIN)/uv pip install -q --compile-bytecode --python $(BIN)/python $(WHERE) -c constraints.txt
 
-.PHONY: demo test test-slow lint format clean
+.PHONY: demo test test-slow lint format ledger clean
 
 demo: .venv/.ready
 	$(BIN)/reverie demo
@@ -27,6 +28,9 @@ lint: .venv/.ready-test
 format: .venv/.ready-test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+ledger: .venv/.ready-test
+	$(BIN)/python -m benchmarks ledger
 
 clean:
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache

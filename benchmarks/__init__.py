@@ -1,1 +1,1 @@
-"""Speed, measured: `python -m benchmarks` prints a row a figure, with what it was measured on."""
+"""What is measured: speed beside the ceiling of the machine, and tasks with known answers. `python -m benchmarks`."""

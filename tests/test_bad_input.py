@@ -50,7 +50,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory, own_cache: Path) -> Path:
     os.chdir(place)  # the payloads name no path, and data is given by relative paths
     try:
         _bad_data(Path("data"))
-        for method in ("vae", "dcgan"):
+        for method in ("vae", "dcgan", "classifier"):
             assert main(f"train {method}:smoke --data letters:64 --out runs/{method} --threads 1".split()) == 0
         assert main(shlex.split("train vae:smoke --data data/photos --out runs/own --batch 4 --steps 2")) == 0
         assert main(shlex.split("generate runs/vae -n 2 --out made")) == 0
@@ -98,7 +98,9 @@ def _bad_data(data: Path) -> None:
         file.writestr(f"{data.resolve().as_posix()}/absolute-evil.png", b"no picture")
     images = np.random.default_rng(0).integers(0, 256, (8, 12, 12), np.uint8)
     idx = b"\0\0\x08\x03" + struct.pack(">III", *images.shape) + images.tobytes()
-    for name, pixels, labels in (("cutidx", idx[:-50], 8), ("miscounted", idx, 5), ("nolabels", idx, 0)):
+    counts = {"cutidx": 8, "miscounted": 5, "nolabels": 0, "oneclass": 8}
+    for name, labels in counts.items():
+        pixels = idx[:-50] if name == "cutidx" else idx
         (data / name).mkdir()
         (data / name / "train-images-idx3-ubyte").write_bytes(pixels)
         if labels:
@@ -291,6 +293,7 @@ DATA = [
     (f"{LEARN} data/miscounted/train-labels-idx1-ubyte", "labels", "images-idx3-ubyte"),
 ]
 VAE, DCGAN = "train vae:smoke --data letters:64 --out new", "train dcgan:smoke --data letters:64 --out new"
+CLASSIFIER = "train classifier:smoke --data letters:64 --out new"
 TRAIN = [
     ("train", "METHOD", "train --help"),
     ("train dcgna --data letters:64 --out new", "no method 'dcgna'", "Did you mean 'dcgan'"),
@@ -340,6 +343,16 @@ TRAIN = [
     (f"{VAE} --importance 5 --beta 2", "importance", "beta at 1"),
     (f"{VAE} --importance 5 --free-bits 1", "importance", "free_bits at 0"),
     (f"{VAE} --beta -1", "beta", "not be negative"),
+    ("train classifier:smoke --data data/photos --out new", "data/photos has no labels", "a folder of its own"),
+    ("train classifier:smoke --data data/oneclass --out new", "one class", "2 or more"),
+    (f"{CLASSIFIER} --names A,B", "names are A, B, C", "leave the option away"),
+    (f"{CLASSIFIER} --size 7", "size is 7", "8 pixels or more"),
+    (f"{CLASSIFIER} --blocks 0", "blocks", "1 or more"),
+    (f"{CLASSIFIER} --stride 3", "stride is 3", "1 or 2"),
+    (f"{CLASSIFIER} --rate 0", "rate", "above 0"),
+    (f"{CLASSIFIER} --smoothing 1", "smoothing is 1.0", "0.1"),
+    (f"{CLASSIFIER} --shift -0.1", "shift is -0.1", "0 to 0.5"),
+    (f"{CLASSIFIER} --average 1", "average is 1.0", "0.999"),
     ("train vae:smoke --out new", "--data", "FOLDER"),
     ("train vae:smoke --data letters:64", "--out", "runs/NAME"),
     ("train vae:smoke --data letters:64 --out ''", "--out", "runs/NAME"),
@@ -430,6 +443,11 @@ VERBS = [
     ("reconstruct runs/vae data/bomb/b.png --out new", "b.png", "100 megapixels"),
     ("reconstruct runs/vae data/cut/0.jpg --out new", "0.jpg", "truncated"),
     ("reconstruct runs/dcgan photo.jpg --search -1 --out new", "search is -1", "0"),
+    ("classify runs/vae photo.jpg", "vae cannot classify", "generate"),
+    ("classify runs/classifier", "needs pictures", "photo.jpg"),
+    ("classify runs/classifier nowhere.jpg", "no picture at nowhere.jpg", "give picture files"),
+    ("classify runs/classifier photo.jpg -n 3", "no flag '-n'", "classify --help"),
+    ("generate runs/classifier --out new", "classifier cannot generate", "classify"),
 ]
 WHENCE = [
     ("whence", "FILE", "whence --help"),
@@ -470,7 +488,38 @@ EXPORT = [
     ("export pickle.safetensors --out new.safetensors", "pickle.safetensors is not a weights file"),
     ("export text.txt --out new.safetensors", "text.txt is not a weights file"),
 ]
-CASES = [*COMMANDS, *DATA, *TRAIN, *RESUME, *VERBS, *WHENCE, *EXPORT]
+SCORE = "evaluate runs/vae --data letters:64"
+EVALUATE = [
+    ("evaluate", "RUN", "evaluate --help"),
+    ("evaluate runs/vae", "--data", "FOLDER"),
+    ("evaluate runs/nowhere --data letters:64", "no run folder runs/nowhere", "reverie train"),
+    ("evaluate runs/nosave --data letters:64", "runs/nosave has no save yet", "reverie resume runs/nosave"),
+    ("evaluate runs/torn-weights --data letters:64", "weights.safetensors", "damaged", "restore"),
+    ("evaluate runs/pickledweights --data letters:64", "not a weights file", "restore"),
+    ("evaluate data/empty --data letters:64", "data/empty is not a run folder", "--out"),
+    ("evaluate text.txt --data letters:64", "text.txt is not a weights file", "give a run folder"),
+    ("evaluate data/photos --data letters:64", "scores on 4 images say nothing", "64 or more"),
+    ("evaluate data/lies --data letters:64", "a.png", "no usable picture"),
+    (f"{SCORE} -n 10", "scores on 10 images say nothing", "64 or more"),
+    (f"{SCORE} -n 0", "scores on 0 images", "64 or more"),
+    (f"{SCORE} -n many", "n is 'many'", "a whole number"),
+    (f"{SCORE} --seed -1", "seed is -1", "from 0"),
+    (f"{SCORE} --split val", "no split 'val'", "train and test"),
+    (f"{SCORE} --split tset", "no split 'tset'", "Did you mean 'test'"),
+    (f"{SCORE} --k 0", "k is 0", "1 or more"),
+    (f"{SCORE} --kk 3", "no flag '--kk'", "Did you mean '--k'"),
+    (f"{SCORE} --features nowhere.safetensors", "nowhere.safetensors"),
+    (f"{SCORE} --features text.txt", "text.txt"),
+    (f"{SCORE} --features pickle.safetensors", "pickle.safetensors"),
+    (f"{SCORE} --features runs/dcgan", "runs/dcgan", "does not judge"),
+    ("evaluate runs/dcgan --data letters:64 --k 3", "no flag '--k'"),
+    ("evaluate runs/vae --data letters:nine", "'nine'", "number of images"),
+    ("evaluate runs/vae --data data/nowhere", "data/nowhere", "no such path"),
+    ("evaluate runs/vae --data data/one", "holds 1 usable images", "4 or more"),
+    ("evaluate runs/vae --data data/nolabels", "reference set is of another size", "12 pixels", "has 16"),
+    ("evaluate runs/classifier --data data/photos", "data/photos has no labels", "a folder of its own"),
+]
+CASES = [*COMMANDS, *DATA, *TRAIN, *RESUME, *VERBS, *WHENCE, *EXPORT, *EVALUATE]
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case[0] for case in CASES])

@@ -97,7 +97,9 @@ def test_version(command: Command) -> None:
 HELPED = [name for name in COMMANDS if name != "data"]
 
 
-@pytest.mark.parametrize("name", [*HELPED, "data inspect", "generate", "reconstruct", "interpolate", "train vae:smoke"])
+@pytest.mark.parametrize(
+    "name", [*HELPED, "data inspect", "generate", "reconstruct", "interpolate", "classify", "train vae:smoke"]
+)
 def test_every_command_has_help(capsys: pytest.CaptureFixture[str], name: str) -> None:
     with pytest.raises(SystemExit) as ended:
         main([*name.split(), "--help"])

@@ -60,7 +60,7 @@ def ready(name: str, **options: Any) -> tuple[Method, Any, TrainConfig]:
     """A method that is about to train, its data, and its settings."""
     cls, _, config, settings = plan(f"{name}:smoke", options)
     data = cls.learns_from.open(data_of(name))
-    config = cls.suit(config, data.facts)
+    config = cls.suit(config, {**data.facts, "names": tuple(data.classes)})
     data.prepare(**cls.wants(config))
     torch.manual_seed(settings.seed)
     return cls(config), data, settings
@@ -81,7 +81,7 @@ def arguments(method: Method, verb: str, data: Any) -> dict[str, Any]:
 
 def log_of(folder: Path) -> list[tuple[Any, ...]]:
     lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-    return [(line["step"], line["stage"], line["losses"]) for line in lines]
+    return [(line["step"], line["stage"], line["losses"]) for line in lines if "losses" in line]
 
 
 def test_a_file_says_what_it_is(name: str) -> None:
@@ -123,7 +123,8 @@ def test_the_run_folder_explains_itself(name: str, folder: Path) -> None:
     header, weights, _ = read_weights(folder / "weights.safetensors")
     assert header["method"] == name
     cls = registry.method_class(name)
-    assert dataclasses.asdict(build(cls.Config, header["config"])) == about["config"]
+    again = json.dumps(dataclasses.asdict(build(cls.Config, header["config"])))
+    assert json.loads(again) == about["config"]
     assert weights
     assert list((folder / "samples").glob("step-*.png"))
     assert "<html" in (folder / "report.html").read_text()
@@ -216,7 +217,7 @@ def test_every_verb_runs_and_says_how(name: str, folder: Path) -> None:
         for image in made:
             assert image.pixels.dtype == np.uint8
             assert image.record is not None
-            assert image.record["synthetic"] is True
+            assert image.record["synthetic"] is not registry.find(name).judges
             assert (image.record["verb"], image.record["method"]) == (verb, name)
             assert image.record["run"] == method.origin["run"]
         again = method.verb(verb)(**arguments(method, verb, data))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import json
+import math
 import os
 import re
 import subprocess
@@ -15,9 +18,12 @@ import PIL.Image
 import pytest
 
 from reverie.errors import UserError
+from reverie.monitor import FAULTS
 from reverie.report import page
 from reverie.report.curves import by_scale, chart, number, ticks
-from reverie.report.page import Section, write_report
+from reverie.report.page import write_report
+from reverie.report.pieces import LARGE, Section
+from reverie.scores.score import Reference, Score
 
 EVIL = "<script>alert('x')</script>"
 ABOUT: dict[str, Any] = {
@@ -44,6 +50,14 @@ ABOUT: dict[str, Any] = {
     "machine": {"system": "Linux", "cpu": "a cpu", "threads": 2},
     "created": "2025-01-02T03:04:05",
 }
+WEIGHTS = hashlib.sha256(b"weights").hexdigest()
+TEST = Reference("photos", "test", "fedcba9876543210", 10_000, 32, 3)
+SCORES = [
+    Score("fid", 61.2, "", "lower", "Frechet distance of features", TEST, 5000, 7, 4.25, "10000 training images"),
+    Score("sharpness", 0.71, "", "near floor", "variance of the Laplacian", TEST, 5000, 7, 1.0, "real", 0.02),
+    Score("nll", 87.9, "nats", "lower", "-L_5000", TEST, 300, 7, 206.0, "mean pixel", versions={"torch": "2.13.0"},
+          group="likelihood"),
+]  # fmt: skip
 VOID = {"meta", "img", "path", "br"}
 
 
@@ -78,12 +92,47 @@ def run(tmp_path: Path) -> Path:
     run = tmp_path / "my & run"
     (run / "samples").mkdir(parents=True)
     (run / "run.json").write_text(json.dumps(ABOUT))
-    (run / "save.json").write_text('{"step": 2000}')
+    save(run, 2000)
     for step in range(100, 2001, 100):
         PIL.Image.new("RGB", (16, 16), (step % 256, 9, 9)).save(run / "samples" / f"step-{step:06d}.png")
     PIL.Image.new("L", (2000, 8)).save(run / "samples" / "step-002000-reconstruction.png")
     log(run, [line(step, d=1 / step, g=step / 1000) for step in range(50, 2001, 50)])
     return run
+
+
+def save(run: Path, step: int) -> None:
+    (run / "save.json").write_text(json.dumps({"step": step, "sha256": {"weights.safetensors": WEIGHTS}}))
+
+
+def evaluated(folder: Path, scores: list[Any] | None = None, **changes: Any) -> dict[str, Any]:
+    """Writes scores.json and the figures, and returns what scores.json says."""
+    told: dict[str, Any] = {
+        "run": {"method": "dcgan", "step": 2000, "weights": WEIGHTS[:16]},
+        "scores": [score.to_json() for score in SCORES] if scores is None else scores,
+        "left_out": [{"score": "precision", "why": "too few images"}, {"score": "recall", "why": "too few images"}],
+        "notes": ["the reference is what was learnt from."],
+        "figures": {name: f"caption of {name}" for name in ("neighbours", "interpolation", "reconstruction")},
+        "command": "reverie evaluate runs/a --data photos",
+        "created": "2025-01-03T04:05:06+00:00",
+        "machine": {"system": "Linux", "threads": 1},
+        "seconds": 240.0,
+        **changes,
+    }
+    (folder / "scores.json").write_text(json.dumps(told))
+    (folder / "figures").mkdir(exist_ok=True)
+    for name in ("neighbours", "interpolation", "reconstruction"):
+        PIL.Image.new("RGB", (16, 8)).save(folder / "figures" / f"{name}.png")
+    return told
+
+
+def finding(step: int, name: str = "lost diversity", **changes: Any) -> dict[str, Any]:
+    told = {"name": name, "what": "images lie 0.08 times as far apart", "advice": "Use a penalty.", "value": 0.08}
+    return {"step": step, "stage": "train", "finding": {**told, "since": step - 500, **changes}, "seconds": step / 4}
+
+
+def rollback(start: int, to: int) -> dict[str, Any]:
+    told = {"from": start, "to": to, "why": "lost diversity", "what": "images lie near", "attempt": 1}
+    return {"step": to, "stage": "train", "rollback": told, "seconds": start / 4}
 
 
 def line(step: int, stage: str = "train", **losses: float) -> dict[str, Any]:
@@ -106,12 +155,24 @@ def headings(text: str) -> list[str]:
     return re.findall("<h2>(.*?)</h2>", text)
 
 
+def section(text: str, anchor: str) -> str:
+    """The words of a section, "" if it is not there."""
+    found = re.search(f'<section id="{anchor}">(.*?)</section>', text, re.DOTALL)
+    return " ".join(re.sub(r"<[^>]*>", " ", found[1]).split()) if found else ""
+
+
 def test_all_parts_are_there(run: Path) -> None:
+    evaluated(run)
     text = report(run)
     assert headings(text) == [
         "What it draws",
-        "What was learnt from what",
+        "Scores",
+        "Nearest training neighbours",
+        "Interpolation",
+        "Reconstructions",
+        "What the monitor found",
         "Losses",
+        "What was learnt from what",
         "Speed and time",
         "To repeat it",
         "The files of this run",
@@ -122,7 +183,8 @@ def test_all_parts_are_there(run: Path) -> None:
     assert "reverie train dcgan --data photos --out runs/a" in text
     assert "2,000 steps took 8 min on cpu in batches of 64, 256 examples a second" in text
     assert "synthetic" in text
-    assert "reverie whence FILE --verify my &amp; run" in text
+    assert "reverie whence FILE --verify &#x27;my &amp; run&#x27;" in text  # as a shell takes it
+    assert "not written by reverie" not in text
 
 
 def test_every_link_leads_somewhere(run: Path) -> None:
@@ -138,8 +200,37 @@ def test_previews_are_spread_evenly_and_the_last_is_large(run: Path) -> None:
     steps = [int(str(image["alt"]).split()[-1]) for image in images if str(image["alt"]).startswith("samples")]
     assert steps == [2000, 100, 400, 600, 900, 1200, 1500, 1700, 2000]
     reconstruction = next(image for image in images if str(image["alt"]).startswith("reconstruction"))
-    assert reconstruction["width"] == str(page.LARGE)  # made smaller
+    assert reconstruction["width"] == str(LARGE)  # made smaller
     assert "max-width:848px" in str(images[0]["style"])  # 53 times 16: enlarged by a whole number
+
+
+def hostile(value: Any) -> Any:
+    """The same with every text, keys too, turned into markup."""
+    if isinstance(value, dict):
+        return {f"{key}{EVIL}": hostile(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [hostile(item) for item in value]
+    return f'"><u>{EVIL}' if isinstance(value, str) else value
+
+
+def test_what_comes_from_an_evaluation_is_escaped(run: Path) -> None:
+    evil = hostile("")
+    ref = dataclasses.replace(TEST, name=evil, split=evil, fingerprint=evil)
+    texts: dict[str, Any] = dict.fromkeys(("name", "unit", "definition", "floor_of", "group"), evil)
+    bad = dataclasses.replace(SCORES[0], reference=ref, versions={evil: evil}, **texts)
+    told = evaluated(run, [bad.to_json(), {**SCORES[1].to_json(), "name": evil}])
+    told = {**told, **{key: hostile(told[key]) for key in ("left_out", "notes", "command", "created", "machine")}}
+    told["figures"] = dict.fromkeys(told["figures"], evil)
+    for held in (told, {key: hostile(value) for key, value in told.items()}):
+        (run / "scores.json").write_text(json.dumps(held))
+        found = {**finding(1), "finding": {**dict.fromkeys(finding(1)["finding"], evil), "since": 0}}
+        log(run, [line(1, g=1.0), found, {**rollback(2, 1), "rollback": {"from": 2, "why": evil, "what": evil}}])
+        text = report(run)
+        assert "&lt;script&gt;" in section(text, "scores")
+        assert "&lt;script&gt;" in section(text, "monitor").lower()
+        assert not {tag for tag, _ in Tags(text).tags} & {"script", "link", "iframe"}
+        assert "<u>" not in text
+        assert not [key for _, attributes in Tags(text).tags for key in attributes if key.startswith("on")]
 
 
 def test_what_comes_from_files_is_escaped(run: Path) -> None:
@@ -159,6 +250,7 @@ def test_what_comes_from_files_is_escaped(run: Path) -> None:
 
 
 def test_page_needs_nothing_but_itself(run: Path) -> None:
+    evaluated(run)
     text = report(run)
     for _, attributes in Tags(text).tags:
         for key in ("src", "href", "srcset", "data", "action", "poster"):
@@ -193,6 +285,7 @@ def test_nothing_but_an_almost_empty_run_json(tmp_path: Path) -> None:
 
 
 def test_strange_values_do_not_break_it(run: Path) -> None:
+    (run / "samples").rename(run.parent / "away")  # for speed
     strange: list[Any] = [None, [], {}, "x", 1e308, -1e308, float("nan"), float("inf"), True, 10**400, ""]
     for value in strange:
         about = dict.fromkeys(ABOUT, value) | {"method": "vae"}
@@ -203,7 +296,26 @@ def test_strange_values_do_not_break_it(run: Path) -> None:
             log(run, [line(1, g=value), {**line(2, g=1.0), "seconds": value}, {**line(3), "losses": value}])
             report(run)
         log(run, [{**line(1), "step": value}, {**line(2, g=1.0), "stage": value}])
-        (run / "save.json").write_text(json.dumps({"step": value}))
+        (run / "save.json").write_text(json.dumps({"step": value, "sha256": value}))
+        report(run)
+    save(run, 2000)
+    (run / "run.json").write_text(json.dumps(ABOUT))
+    for value in strange:
+        told = evaluated(run)
+        score = told["scores"][0]
+        for key in told:
+            (run / "scores.json").write_text(json.dumps({**told, key: value}))
+            report(run)
+        scores = [{**score, key: value} for key in score]
+        scores += [{**score, "reference": {**score["reference"], key: value}} for key in score["reference"]]
+        texts = dict.fromkeys(("score", "why"), value)
+        evaluated(run, [value, *scores], left_out=[value, texts], notes=[value], run=dict.fromkeys(told["run"], value))
+        assert "changed by hand" in section(report(run), "scores")
+        evaluated(run, figures=dict.fromkeys(told["figures"], value))
+        found, back = finding(600), rollback(700, 100)
+        lines = [{**found, "finding": {**found["finding"], key: value}} for key in found["finding"]]
+        lines += [{**back, "rollback": {**back["rollback"], key: value}} for key in back["rollback"]]
+        log(run, [*lines, {**found, "finding": value}, {**back, "rollback": value}, {**found, "seconds": value}])
         report(run)
 
 
@@ -251,6 +363,158 @@ def test_a_section_is_a_function(run: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert headings(report(run)) == ["A"]
 
 
+def test_scores_tell_all_that_belongs_to_them(run: Path) -> None:
+    evaluated(run)
+    text = report(run)
+    told = section(text, "scores")
+    for part in (
+        "Samples 5,000 items, against 10,000 of photos (test) at 32x32x3.",
+        "lie from the real ones, as a network sees them 61.2 lower is better 4.25 10000 training images",
+        "Sharpness contrast of neighbouring pixels, beside that of real images 0.71 &plusmn; 0.02 best near the floor",
+        "Likelihood 300 items",
+        "on average 87.9 nats lower is better 206 nats mean pixel",
+        f"FID {SCORES[0].hash} Frechet distance of features",
+        "seed 7; fingerprint fedcba9876543210",
+        "torch 2.13.0",
+        "Left out Precision, Recall: too few images To know the reference is what was learnt from.",
+        "Measured 2025-01-03 04:05, on Linux, 1 thread, in 4 min by reverie evaluate runs/a --data photos .",
+    ):
+        assert part in told
+    assert "stale" not in text[text.index("<body>") :].lower()
+
+
+def test_a_score_that_was_measured_on_something_else_says_so(run: Path) -> None:
+    other = dataclasses.replace(SCORES[1], n=300, reference=None)
+    evaluated(run, [score.to_json() for score in (SCORES[0], SCORES[0], other)])
+    told = section(report(run), "scores")
+    assert "of real images 300 items. 0.71" in told
+    assert "network sees them 61.2" in told
+
+
+def test_value_and_floor_lie_on_a_line_from_zero(run: Path) -> None:
+    def places(**changes: Any) -> list[str]:
+        evaluated(run, [dataclasses.replace(SCORES[0], **changes).to_json()])
+        return re.findall(r'class="(?:stroke|dot)" style="left:(.*?)%"', report(run))
+
+    assert places(value=50.0, floor=100.0) == ["95.2", "47.6"]
+    assert places(value=100.0, floor=25.0) == ["23.8", "95.2"]
+    assert places(value=0.03, floor=-0.00001) == ["0.0", "95.2"]  # of an unbiased score
+    nothing: list[dict[str, Any]] = [
+        {"value": -1.0}, {"floor": -1.0}, {"floor": None}, {"unit": "dB"}, {"value": 0.0, "floor": 0.0},
+    ]  # fmt: skip
+    for changes in nothing:
+        assert places(**changes) == []
+    assert places(value=math.nan) == []
+    assert "not a number lower is better" in section(report(run), "scores")
+
+
+def test_before_an_evaluation_it_says_how_to_get_scores(run: Path) -> None:
+    text = report(run)
+    assert section(text, "scores") == (
+        "Scores Not measured yet: reverie evaluate &#x27;my &amp; run&#x27; --data DATA scores this run."
+    )
+    assert "Interpolation" not in headings(text)
+    (run / "save.json").unlink()
+    assert "Scores" not in headings(report(run))  # there is nothing yet to evaluate
+
+
+@pytest.mark.parametrize(
+    ("scored", "why"),
+    [
+        ({"step": 1000, "weights": WEIGHTS[:16]}, "these are of step 1,000, the run is at step 2,000"),
+        ({"step": 2000, "weights": "0" * 16}, "these are of other weights than the run has now"),
+        ({"step": 2000, "weights": ""}, "these are of other weights than the run has now"),
+        ({}, "it is not known which save these are of"),
+    ],
+)
+def test_scores_and_figures_of_another_save_are_stale(run: Path, scored: dict[str, Any], why: str) -> None:
+    evaluated(run, run=scored)
+    text = report(run)
+    assert section(text, "scores").startswith(
+        f"Scores Stale: {why}. To measure again: reverie evaluate &#x27;my &amp; run&#x27; --data DATA Samples stale"
+    )
+    assert "Likelihood stale" in section(text, "scores")
+    for name in ("neighbours", "interpolation", "reconstruction"):
+        assert f"Stale: {why}." in section(text, name)
+
+
+def test_damaged_scores_are_left_out_and_said_so(run: Path) -> None:
+    good, *bad = (score.to_json() for score in SCORES)
+    bad[0]["definition"] = "a kinder one"
+    bad[1]["n"] = "many"
+    evaluated(run, [good, *bad, 5, {"name": "x"}])
+    told = section(report(run), "scores")
+    assert "61.2" in told
+    assert "0.71" not in told
+    assert "87.9" not in told
+    assert "the definition of score &#x27;sharpness&#x27; was changed by hand; evaluate the run again." in told
+    assert "score &#x27;nll&#x27; was changed by hand" in told
+    assert "an entry of scores.json is no score" in told
+    assert told.count("evaluate the run again.") == 4
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"scores": 5}', '{"scores": []}', "\0"])
+def test_damaged_scores_json(run: Path, text: str) -> None:
+    evaluated(run)
+    (run / "scores.json").write_text(text)
+    told = report(run)
+    assert "scores.json is damaged or empty; reverie evaluate" in section(told, "scores")
+    assert "Interpolation" not in headings(told)  # nothing says of what the figures are
+
+
+def test_figures(run: Path) -> None:
+    evaluated(run, figures={"neighbours": "told", "interpolation": "told", "../../secret": "told"})
+    (run / "figures" / "neighbours.png").write_bytes(b"PNG")
+    text = report(run)
+    assert "Nearest training neighbours told figures/neighbours.png is missing or damaged" in section(
+        text, "neighbours"
+    )
+    assert section(text, "interpolation") == "Interpolation told"
+    assert [image for image in Tags(text).of("img") if image["alt"] == "told"]
+    assert "reconstruction" not in re.findall('<section id="(.*?)">', text)  # an old picture, of some other save
+
+
+def test_findings_and_rollbacks(run: Path) -> None:
+    steps = range(50, 2001, 50)
+    lines = [line(step, g=step / 1000, variety=0.9 if step < 1000 else 0.1) for step in steps]
+    log(run, [*lines[:10], rollback(900, 500), *lines[10:35], finding(1750), *lines[35:]])
+    text = report(run)
+    told = section(text, "monitor")
+    assert "1 Lost diversity at step 900 Images lie near. Training went back to step 500" in told
+    assert "(attempt 1)" in told
+    assert "2 Lost diversity at step 1,750; all was well at step 1,250 Images lie 0.08 times as far apart." in told
+    assert "What to try: Use a penalty." in told
+    assert '<p class="alarm"><a href="#monitor">The monitor found: lost diversity.</a></p>' in text
+    assert "2,000 steps, and 400 that were rolled back, took 8 min" in text
+    losses = re.search('<section id="losses">(.*?)</section>', text, re.DOTALL)
+    assert losses is not None
+    assert re.findall(r'class="mark" style="left:(.*?)%">(.*?)<', losses[1]) == [("23.08", "1"), ("87.18", "2")]
+    assert "variety" not in losses[1]  # the monitor's signs are no losses
+    assert "how unlike one another generated images are" in told
+    assert "<details open><summary>What it looked at" in text
+
+
+def test_a_quiet_monitor_says_what_it_watched(run: Path) -> None:
+    log(run, [line(step, g=1.0, right=0.7, variety=0.9) for step in range(100, 2001, 100)])
+    text = report(run)
+    assert section(text, "monitor").startswith(
+        "What the monitor found The monitor found nothing: it watches this run for: not a number, "
+        "discriminator has won, lost diversity. What it looked at"
+    )
+    assert "<details><summary>What it looked at" in text
+    assert 'class="alarm"' not in text
+    assert {fault.name for fault in FAULTS} - {"discriminator has won", "lost diversity"}
+    log(run, [line(step, g=1.0, right=0.7) for step in range(100, 401, 100)])
+    assert "What the monitor found" not in headings(report(run))  # too short to tell
+
+
+def test_many_findings_do_not_flood_the_page(run: Path) -> None:
+    log(run, [finding(step) for step in range(1, 500)])
+    text = report(run)
+    assert "479 more are in log.jsonl." in section(text, "monitor")
+    assert len(text) < 60_000
+
+
 def test_report_needs_no_torch() -> None:
     code = "import sys, reverie.report.page; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -272,6 +536,16 @@ def test_outliers_are_cut_off_and_said_so() -> None:
     assert "1,000,000" not in chart({"g": points}, label="loss")
 
 
+def test_marks_and_level_are_dashed_and_in_sight() -> None:
+    lines = {"g": [(0.0, 1.0), (100.0, 1.2)]}
+    text = chart(lines, label="loss", level=0.25, marks={50: "1<", 500: "2"})
+    assert 'style="left:50.00%">1&lt;<' in text
+    assert text.count('class="level"') == 2  # what lies beyond the steps is left out
+    level = re.search(r'class="level" d="M0 ([0-9.]+)H1000"', text)
+    assert level is not None
+    assert 0 < float(level[1]) < 1000
+
+
 def test_losses_of_one_scale_share_a_chart() -> None:
     lines = {name: [(1.0, value)] for name, value in {"a": 100.0, "b": 60.0, "c": 0.5, "d": 0.4}.items()}
     assert [list(group) for group in by_scale(lines)] == [["a", "b"], ["c", "d"]]
@@ -280,4 +554,6 @@ def test_losses_of_one_scale_share_a_chart() -> None:
 def test_ticks_and_numbers() -> None:
     assert ticks(0, 2000, 4) == [0, 500, 1000, 1500, 2000]
     assert ticks(1, 3, 4, whole=True) == [1, 2, 3]
-    assert [number(value) for value in (12500, 3.14159, 0.00211, 0, -1e-17)] == ["12,500", "3.142", "0.00211", "0", "0"]
+    assert [number(value) for value in (12500, 3.14159, 0.00211, -0.00002, 0, -1e-17)] == [
+        "12,500", "3.142", "0.00211", "-0.00002", "0", "0",
+    ]  # fmt: skip

@@ -9,12 +9,13 @@ import os
 import shlex
 import sys
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn, get_args, get_origin
 
 from . import __version__, registry
-from .errors import UserError, near_miss
+from .errors import Trouble, UserError, near_miss
 from .options import REQUIRED, Option, alternatives, convert, of_fields, of_signature
 
 OVERVIEW = """reverie {version}: examples in, a generator out.
@@ -24,6 +25,7 @@ OVERVIEW = """reverie {version}: examples in, a generator out.
   reverie train METHOD[:PRESET] --data DATA --out RUN
   reverie resume RUN [--steps N]                    go on with a run
   reverie VERB RUN [pictures] [--out OUT]           {verbs}
+  reverie evaluate RUN --data DATA [--json]         the scores of a run, with the scores of real data beside them
   reverie whence FILE [--verify RUN]                how a generated file was made
   reverie export RUN --format safetensors --out FILE
   reverie demo                                      the main job on a built-in set
@@ -33,7 +35,7 @@ DATA is a folder, a zip, an idx file, or the name of a set. `reverie COMMAND --h
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs one command. Exit status: 0 done, 1 a check said no, 2 wrong input, 130 interrupted (state saved)."""
+    """Runs one command. Exit status: 0 done, 1 a check or the monitor said no, 2 wrong input, 130 stopped and saved."""
     words = sys.argv[1:] if argv is None else argv
     try:
         try:
@@ -43,7 +45,7 @@ def main(argv: list[str] | None = None) -> int:
     except UserError as error:
         if os.environ.get("RANK", "0") == "0":
             print(f"reverie: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+        return 1 if isinstance(error, Trouble) else 2
     except KeyboardInterrupt as interrupt:
         print(f"reverie: {interrupt}" if str(interrupt) else "reverie: stopped", file=sys.stderr)
         return 130
@@ -155,8 +157,9 @@ def do_methods(words: list[str]) -> int:
         return 0
     for name, entry in entries.items():
         print(f"{name:12} {entry.summary}")
-        print(f"{'':12} learns from {entry.learns_from.lower() or 'nothing'}; presets {', '.join(entry.presets)};"
-              f" verbs {', '.join(entry.verbs)}")  # fmt: skip
+        labelled = "labelled " if entry.needs_labels else ""
+        source = f"{labelled}{entry.learns_from.lower() or 'nothing'}"
+        print(f"{'':12} learns from {source}; presets {', '.join(entry.presets)}; verbs {', '.join(entry.verbs)}")
     return 0
 
 
@@ -234,6 +237,7 @@ def do_resume(words: list[str]) -> int:
             Option("steps", int, None, "a new total of steps"),
             Option("data", str, None, "where the data is now, if it was moved"),
             Option("device", str, None, "go on with another device (the result is then not bit for bit the same)"),
+            Option("on_trouble", str, None, "warn, stop or rollback: what the monitor's findings lead to from now on"),
         ],
         "options",
     )
@@ -249,9 +253,14 @@ def _farewell(folder: Path) -> None:
     if os.environ.get("RANK", "0") == "0":
         step = json.loads((folder / "save.json").read_text(encoding="utf-8"))["step"]
         about = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        verb = registry.find(about["method"]).verbs[0]
+        entry = registry.find(about["method"])
+        verb, given = entry.verbs[0], " photo.jpg" if entry.judges else ""
+        from .run import Run
+
+        for finding in [line["finding"] for line in Run(folder).lines() if "finding" in line]:
+            print(f"the monitor found: {finding['name']}: {finding['what']}")
         print(f"{folder}: {about['method']} at step {step}; look at {folder / 'report.html'}")
-        print(f"next: reverie {verb} {folder} --out {folder / verb}")
+        print(f"next: reverie {verb} {folder}{given} --out {folder / verb}")
 
 
 def do_verb(verb: str, words: list[str]) -> int:
@@ -280,28 +289,74 @@ def do_verb(verb: str, words: list[str]) -> int:
     parser.add_options([o for o in found if o.name != "items" and o is not media], "options")
     asked = vars(parser.read(words))
     out, overwrite, as_json, _ = (asked.pop(k) for k in ("out", "overwrite", "json", "run"))
-    if not out:
+    if not out and not method.judges:
         raise UserError(f"{verb} needs --out: a folder, or a name ending in .png for one sheet.")
     if media:
         from .output import gather
 
         pictures = gather(asked.pop("inputs"))
         if not pictures and media.default is REQUIRED:
-            raise UserError(f"{verb} needs pictures: reverie {verb} {named} photo.jpg --out {out}.")
+            raise UserError(f"{verb} needs pictures: reverie {verb} {named} photo.jpg{f' --out {out}' if out else ''}.")
         asked[media.name] = pictures
     if sharded and (shard := asked.pop("shard")) is not None:
         from .output import read_shard
 
         asked["items"] = read_shard(shard)
-    from .output import write
+    from .output import heard, write
 
-    began = time.monotonic()
-    files = write(act.stream(method, **asked), Path(out), overwrite)
-    if as_json:
-        print(json.dumps({"files": [str(f) for f in files], "seconds": round(time.monotonic() - began, 3)}))
+    began, told = time.monotonic(), list[dict[str, Any]]()
+    made = heard(act.stream(method, **asked), told, aloud=not as_json)
+    files: list[Path] = []
+    if out:
+        files = write(made, Path(out), overwrite)
     else:
+        deque(made, 0)
+    if as_json:
+        heard_of = {"told": told} if told else {}
+        print(json.dumps({"files": [str(f) for f in files], **heard_of, "seconds": round(time.monotonic() - began, 3)}))
+    elif out:
         where = files[0] if len(files) == 1 else f"{len(files)} files in {out}"
         print(f"{where}  ({time.monotonic() - began:.1f} s)" if files else "nothing to do in this shard")
+    return 0
+
+
+def do_evaluate(words: list[str]) -> int:
+    """The scores of a run."""
+    parser = Parser("evaluate", "Scores what a run makes against real data, and writes the scores into its folder.")
+    parser.add_argument("run", metavar="RUN", help="a run folder, a weights file, or a folder of pictures")
+    parser.add_argument("--data", metavar="DATA", help="the data to compare with, as in train")
+    parser.add_argument("--json", action="store_true", help="one JSON object, as in scores.json")
+    parser.add_options(
+        [
+            Option("features", str, None, "the network that images are compared by: a file of weights, or the run of a "
+                   "classifier; none: a classifier of the data's labels"),
+            Option("n", int, None, "images to generate; none: 5,000, or as many as the reference if it has fewer"),
+            Option("seed", int, 0, "of the generated images"),
+            Option("split", str, None, "the split to compare with; none: test, or half of data that has no splits"),
+        ],
+        "options",
+    )  # fmt: skip
+    named = _first(words)
+    if named is None:
+        parser.epilog = "`reverie evaluate RUN --help` shows the options of the scores that its method alone has."
+        parser.read(words)
+    from .scores.evaluate import own_options, score
+    from .scores.subject import open_subject
+
+    subject = open_subject(str(named))
+    if subject.method is not None and (own := own_options(subject.method)):
+        parser.add_options(own, f"scores of {subject.about['method']} alone")
+    asked = vars(parser.read(words))
+    if not asked["data"]:
+        raise UserError(f"evaluate needs --data: reverie evaluate {named} --data FOLDER.")
+    as_json, _ = asked.pop("json"), asked.pop("run")
+    found = score(subject, command=shlex.join(["reverie", "evaluate", *words]), **asked)
+    if as_json:
+        print(json.dumps(found.to_json()))
+        return 0
+    print(found.table())
+    if subject.folder is not None:
+        print(f"{subject.folder / 'scores.json'}  ({found.seconds:.0f} s); look at {subject.folder / 'report.html'}")
     return 0
 
 
@@ -366,6 +421,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "data": do_data,
     "train": do_train,
     "resume": do_resume,
+    "evaluate": do_evaluate,
     "whence": do_whence,
     "export": do_export,
     "demo": do_demo,

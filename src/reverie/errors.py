@@ -8,6 +8,10 @@ class UserError(Exception):
     """
 
 
+class Trouble(UserError):
+    """Training went wrong and was stopped; the message says what was found, what is kept, and what to try. Status 1."""
+
+
 def near_miss(word: str, known: list[str] | tuple[str, ...]) -> str:
     """` Did you mean 'x'?` for the closest of the known words, or an empty string."""
     import difflib

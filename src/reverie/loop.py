@@ -13,14 +13,18 @@ import torch
 from torch import Tensor
 
 from .average import Averages
-from .errors import UserError
+from .errors import Trouble, UserError
 from .method import Method
+from .monitor import Finding, Monitor
 from .order import Order, seed_of, stage_at
 from .progress import Meter, Progress
 from .ranks import Ranks
 from .run import Run
 from .settings import TrainConfig
 from .stop import Interrupted, Stop
+
+ROLLBACKS = 3
+"""how often a run may go back before it stops for good"""
 
 
 class Update:
@@ -59,23 +63,37 @@ class Update:
 
 
 def fit(method: Method, data: Any, run: Run, settings: TrainConfig, ranks: Ranks, header: dict[str, Any]) -> None:
-    """Trains until the stages end. Raises Interrupted when asked to stop, after saving."""
+    """Trains until the stages end. Raises Interrupted when asked to stop, after saving, and Trouble when the monitor
+    finds what there is no going on from."""
     method.to(ranks.device).train()
+    if settings.layout == "channels_last":
+        for part in method.parameters():
+            if part.ndim == 4:
+                part.data = part.data.contiguous(memory_format=torch.channels_last)
     update = Update(method.optimizers(), ranks)
     averages = Averages(method, method.averages())
-    stages, order = method.stages(), Order(len(data), settings.batch, settings.seed)
-    total, meter = sum(stage.steps for stage in stages), Meter()
-    start = ranks.together(run.settle) if ranks.world == 1 else _agree(ranks, run)
-    if start:
+    stages, meter = method.stages(), Meter()
+    total = sum(stage.steps for stage in stages)
+
+    def save() -> None:
+        with averages.in_place():
+            weights = {k: v.detach().clone() for k, v in method.state_dict().items()}
+        run.save(step, _state(step, method, update, averages, meter), weights, header)
+
+    step = ranks.tell(run.settle) or 0
+    if step:
         _restore(run, method, update, averages, meter)
-    step = start or 0
+    elif settings.on_trouble == "rollback":
+        ranks.together(save)  # so that there is always something to go back to
+    monitor, seed, ease = _outlook(run, settings)
+    order = Order(len(data), settings.batch, seed)
     watched = data.batch(np.arange(min(32, len(data))), ranks.device)
     with Stop() as stop, Progress(run, step, total, settings, ranks.first) as progress:
         while step < total:
             stage, done = stage_at(stages, step)
-            ranks.seed(seed_of(settings.seed, step, ranks.rank))
+            ranks.seed(seed_of(seed, step, ranks.rank))
             update.step = step
-            update.set_rates(stage.rate(done))
+            update.set_rates(stage.rate(done) * ease)
             batch = data.batch(order(step)[ranks.rank :: ranks.world], ranks.device)
             with torch.autocast(ranks.device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
                 losses = stage.step(batch, update)
@@ -83,26 +101,53 @@ def fit(method: Method, data: Any, run: Run, settings: TrainConfig, ranks: Ranks
             averages.follow()
             step += 1
             meter.add(losses)
+            found = None
             if step % settings.log_every == 0:
-                progress.log(step, stage.name, meter.read(ranks))
+                values = meter.read(ranks)
+                progress.log(step, stage.name, values)
+                found = monitor.look(step, values)
             progress.tick(step)
             asked = ranks.any(stop.asked)
+            saving = step % settings.save_every == 0 or step == total or asked
+            if saving and not found:
+                found = monitor.weigh(step, all(bool(p.isfinite().all()) for p in method.parameters()))
+            if found:
+                progress.warn(step, stage.name, found)
+                if found.fatal or settings.on_trouble != "warn":
+                    step = _go_back(run, settings, ranks, step, found)
+                    _restore(run, method, update, averages, meter)
+                    monitor, seed, ease = _outlook(run, settings)
+                    order = Order(len(data), settings.batch, seed)
+                    continue
             if ranks.first and (step % settings.preview_every == 0 or step == total):
                 with averages.in_place():
                     progress.show(step, method.previews(watched))
-            if ranks.first and (step % settings.save_every == 0 or step == total or asked):
-                with averages.in_place():
-                    weights = {k: v.detach().clone() for k, v in method.state_dict().items()}
-                run.save(step, _state(step, method, update, averages, meter), weights, header)
+            if ranks.first and saving:
+                save()
             if asked and step < total:
                 raise Interrupted(f"stopped and saved at step {step} of {total}; go on with: reverie resume {run.path}")
 
 
-def _agree(ranks: Ranks, run: Run) -> int | None:
-    """Rank 0 settles the saves; all learn the step."""
-    told: list[Any] = [ranks.together(run.settle)]
-    torch.distributed.broadcast_object_list(told, 0)
-    return told[0]
+def _outlook(run: Run, settings: TrainConfig) -> tuple[Monitor, int, float]:
+    """What follows from the log: the monitor as it was, and after rollbacks another seed and lower rates."""
+    lines = run.lines()
+    monitor, rollbacks = Monitor(), sum("rollback" in line for line in lines)
+    for line in lines:
+        if "losses" in line:
+            monitor.look(line["step"], line["losses"])
+    return monitor, seed_of(settings.seed, rollbacks) if rollbacks else settings.seed, 0.5**rollbacks
+
+
+def _go_back(run: Run, settings: TrainConfig, ranks: Ranks, step: int, found: Finding) -> int:
+    """Puts a save from before the trouble in place and notes it in the log. Returns its step; raises Trouble."""
+    rollbacks = sum("rollback" in line for line in run.lines())
+    kept = f"the last save of {run.path} is kept. {found.advice}"
+    if settings.on_trouble != "rollback":
+        more = f" To go back and try again with other random numbers: reverie resume {run.path} --on-trouble rollback"
+        raise Trouble(f"{found.name} at step {step}: {found.what}; {kept}{more}")
+    if rollbacks >= ROLLBACKS:
+        raise Trouble(f"{found.name} at step {step}, after {rollbacks} rollbacks: {found.what}; {kept}")
+    return ranks.tell(lambda: run.go_back(step, found.since, {"why": found.name, "what": found.what}))
 
 
 def _state(step: int, method: Method, update: Update, averages: Averages, meter: Meter) -> dict[str, Any]:

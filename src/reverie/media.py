@@ -48,6 +48,8 @@ class Image:
     """the pictures it was made from: name and digest"""
     index: int | None = None
     """its place in the job it was made in"""
+    told: dict[str, Any] | None = None
+    """what a method says of it, such as {"class": "cat", "probability": 0.93}"""
     row: int = 0
     """how many belong side by side on a sheet; 0: as many as fit a square"""
 
@@ -72,7 +74,8 @@ class Image:
         text = PngInfo()
         if self.record is not None:
             text.add_itxt(RECORD, json.dumps(self.record, sort_keys=True))
-            text.add_itxt("XML:com.adobe.xmp", XMP)
+            if self.record.get("synthetic", True):
+                text.add_itxt("XML:com.adobe.xmp", XMP)
         path.parent.mkdir(parents=True, exist_ok=True)
         self.pil().save(path, format="PNG", pnginfo=text)
         return path
@@ -93,6 +96,8 @@ class Image:
         """The same with a record of how it was made."""
         if self.inputs:
             record = {**record, "inputs": list(self.inputs)}
+        if self.told:
+            record = {**record, "told": self.told}
         return dataclasses.replace(self, record=record)
 
     def made_from(self, *sources: Image) -> Image:
@@ -138,6 +143,8 @@ def sheet(images: Sequence[Image], columns: int = 0, gap: int = 2) -> Image:
     layout = {"images": len(images), "columns": columns, "gap": gap, "first": record.get("index", 0)}
     if len(images[0].inputs) == 1:  # each was made from a picture of its own
         record = {**record, "inputs": [source for image in images for source in image.inputs]}
+    if images[0].told:
+        record = {**record, "told": [image.told for image in images]}
     return Image(ground, record={**record, "sheet": layout})
 
 

@@ -66,6 +66,8 @@ class Method(nn.Module):
     learns_from: ClassVar[Any] = None
     """the kind of data, a class with open(spec); None where nothing is learnt"""
     needs_labels: ClassVar[bool] = False
+    judges: ClassVar[bool] = False
+    """whether it tells something of pictures that are given, rather than making new ones"""
 
     def __init__(self, config: Any) -> None:
         super().__init__()
@@ -73,8 +75,11 @@ class Method(nn.Module):
         self.origin: dict[str, Any] = {"method": type(self).__module__.rpartition(".")[2]}
 
     @classmethod
-    def suit(cls, config: Any, facts: dict[str, int]) -> Any:
-        """The config with what the data decides filled in: fields left at None that the facts name."""
+    def suit(cls, config: Any, facts: dict[str, Any]) -> Any:
+        """The config with what the data decides filled in: fields left at None that the facts name.
+
+        facts: those of the data, and "names", the names of its classes
+        """
         known = {k: v for k, v in facts.items() if hasattr(config, k) and getattr(config, k) is None}
         return dataclasses.replace(config, **known)
 
@@ -136,7 +141,7 @@ def verb(body: Callable[..., Iterable[Image]]) -> Any:
         try:
             for position, item in enumerate(body(self, **arguments)):
                 index = position if item.index is None else item.index
-                yield item.stamped({"synthetic": True, **record, "index": index})
+                yield item.stamped({"synthetic": not self.judges, **record, "index": index})
         finally:
             self.train(was_training)
 

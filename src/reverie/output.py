@@ -5,8 +5,9 @@ from __future__ import annotations
 import glob
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from .data.decode import SUFFIXES
 from .disk import friendly
@@ -64,6 +65,16 @@ def write(images: Iterable[Image], out: Path, overwrite: bool) -> list[Path]:
         with friendly(out):
             files.append(image.save(path))
     return files
+
+
+def heard(images: Iterable[Image], told: list[dict[str, Any]], aloud: bool) -> Iterator[Image]:
+    """The images as they come; what is told of each is added to `told`, and said aloud as a line."""
+    for image in images:
+        if image.told:
+            told.append({"of": ", ".join(source["name"] for source in image.inputs), **image.told})
+            if aloud:
+                print(*told[-1].values(), sep="  ", flush=True)
+        yield image
 
 
 def export(run: str, out: Path) -> Path:

@@ -14,6 +14,7 @@ from .disk import friendly
 from .errors import UserError
 from .media import Image
 from .method import Losses
+from .monitor import Finding
 from .ranks import Ranks
 from .run import Run
 from .settings import TrainConfig
@@ -26,10 +27,8 @@ class Progress:
         self.run, self.active, self.total, self.settings = run, active, total, settings
         self.terminal = sys.stderr.isatty()
         self.began, self.at, self.first = time.monotonic(), start, start
-        self.earlier = 0.0
         self.board: Any = _tensorboard(run, start) if settings.tensorboard and active else None
-        if active:
-            self.earlier = run.settle_log(start)
+        self.earlier = next((float(line["seconds"]) for line in reversed(run.lines()) if "seconds" in line), 0.0)
 
     def __enter__(self) -> Progress:
         self.bar = tqdm(
@@ -71,6 +70,13 @@ class Progress:
         if self.board:
             for name, value in losses.items():
                 self.board.add_scalar(f"{stage}/{name}", value, step)
+
+    def warn(self, step: int, stage: str, found: Finding) -> None:
+        """Says what the monitor found, in the terminal and in the log."""
+        if self.active:
+            seconds = round(self.earlier + time.monotonic() - self.began, 3)
+            self.run.log({"step": step, "stage": stage, "finding": found.to_json(), "seconds": seconds})
+            tqdm.write(f"step {step}: {found.name}: {found.what}. {found.advice}", file=sys.stderr)
 
     def show(self, step: int, pictures: dict[str, Image]) -> None:
         """Writes preview pictures: samples/step-000500.png, samples/step-000500-NAME.png."""

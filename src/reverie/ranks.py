@@ -61,6 +61,13 @@ class Ranks:
             raise SystemExit(2)
         return result
 
+    def tell(self, act: Callable[[], T]) -> T:
+        """Rank 0 acts, and all get what it returns."""
+        told: list[Any] = [self.together(act)]
+        if self.world > 1:
+            dist.broadcast_object_list(told, 0)
+        return told[0]
+
     def mean_(self, tensors: Iterable[Tensor]) -> None:
         """Replaces each tensor by its mean over the ranks."""
         if self.world == 1 or not (tensors := list(tensors)):

@@ -29,6 +29,8 @@ class Entry:
     learns_from: str
     """the kind of data: the name of a class of reverie.data, or "" where nothing is learnt"""
     needs_labels: bool
+    judges: bool
+    """whether it tells something of given pictures, rather than making new ones"""
     presets: tuple[str, ...]
     verbs: tuple[str, ...]
 
@@ -75,6 +77,7 @@ def _read(path: Path) -> Entry:
         paper=next((line.strip() for line in lines[1:] if "arXiv" in line), ""),
         learns_from="" if learns_from == "None" else learns_from,
         needs_labels="needs_labels" in facts and ast.unparse(facts["needs_labels"]) == "True",
+        judges="judges" in facts and ast.unparse(facts["judges"]) == "True",
         presets=tuple(ast.literal_eval(k) for k in presets.keys if k) if isinstance(presets, ast.Dict) else (),
         verbs=tuple(
             f.name

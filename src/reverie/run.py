@@ -138,11 +138,32 @@ class Run:
                 self._promote()
             shutil.rmtree(next_, ignore_errors=True)
             if not any((folder / name).exists() for folder in (self.path, previous) for name in FILES):
+                self.settle_log(0)
                 return None
             if self.whole() == previous:
-                for name in FILES:
-                    link(previous / name, self.path / name)
-        return manifest(self.path)["step"]
+                self._retreat()
+        step = manifest(self.path)["step"]
+        self.settle_log(step)
+        return step
+
+    def go_back(self, step: int, since: int, why: dict[str, Any]) -> int:
+        """Puts the newest save that is not after step `since`, or the oldest there is, in place; returns its step.
+
+        The log loses what came after it and gets a line on the rollback.
+        """
+        previous = self.path / "previous"
+        if manifest(self.path)["step"] > since and find_damage(previous, (RESUME, WEIGHTS)) is None:
+            with friendly(self.path):
+                self._retreat()
+        to, lines = manifest(self.path)["step"], self.lines()
+        self.settle_log(to)
+        told = {"from": step, "to": to, **why, "attempt": 1 + sum("rollback" in line for line in self.lines())}
+        self.log({"step": to, "stage": lines[-1]["stage"], "rollback": told, "seconds": lines[-1]["seconds"]})
+        return to
+
+    def _retreat(self) -> None:
+        for name in FILES:
+            link(self.path / "previous" / name, self.path / name)
 
     def whole(self, names: tuple[str, ...] = (RESUME, WEIGHTS)) -> Path:
         """The folder of the newest save with these files whole: this one or previous/, which it says."""
@@ -195,17 +216,17 @@ class Run:
         with friendly(self.path), (self.path / "log.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
-    def settle_log(self, step: int) -> float:
-        """Drops the lines after `step` (and one that was cut off), so that a resumed run does not tell it twice.
+    def lines(self) -> list[dict[str, Any]]:
+        """What log.jsonl tells; a line that was cut off is left out."""
+        return [told for line in _lines(self.path / "log.jsonl") if (told := _told(line))]
 
-        Returns the seconds of training that the remaining lines tell of.
-        """
+    def settle_log(self, step: int) -> None:
+        """Drops the lines after `step` (and one that was cut off), so that a resumed run does not tell it twice."""
         path = self.path / "log.jsonl"
-        kept = [line for line in _lines(path) if _told(line).get("step", float("inf")) <= step]
         if path.exists():
+            kept = [line for line in _lines(path) if _told(line).get("step", float("inf")) <= step]
             with friendly(self.path):
                 replace_text(path, "".join(line + "\n" for line in kept))
-        return float(_told(kept[-1]).get("seconds", 0)) if kept else 0.0
 
 
 def _lines(path: Path) -> list[str]:

@@ -20,6 +20,9 @@ class TrainConfig:
     """"auto" (the GPU if there is one, else the CPU), "cpu", "cuda", "cuda:1", "mps" """
     precision: Literal["fp32", "bf16"] = "fp32"
     """arithmetic of the step; bf16 by autocast, for GPUs (on most CPUs it is far slower)"""
+    layout: Literal["auto", "contiguous", "channels_last"] = "auto"
+    """order of numbers in the memory of convolutional networks; auto: what was measured to be faster, see layout.py.
+    Kept on resume, since another order rounds otherwise"""
     threads: int = 0
     """CPU threads for arithmetic; 0: all cores. Kept on resume, since another number rounds otherwise"""
     log_every: int = 50
@@ -28,6 +31,9 @@ class TrainConfig:
     """steps between saves"""
     preview_every: int = 500
     """steps between preview pictures in samples/"""
+    on_trouble: Literal["warn", "stop", "rollback"] = "warn"
+    """what the monitor's findings lead to: a warning; a stop; or the last save from before the trouble, with other
+    random numbers and half the rates, up to 3 times. What is not a number stops a run in any case but the last"""
     tensorboard: bool = False
     """also write TensorBoard event files (needs the extra: pip install 'reverie[tensorboard]')"""
 

@@ -15,8 +15,9 @@ from .media import Image, read_record, sheet
 def describe(record: dict[str, Any]) -> str:
     """The record in a sentence or two."""
     arguments = "  ".join(f"{k}={v}" for k, v in record.get("arguments", {}).items())
+    synthetic = "synthetic: made by a trained model, not photographed or drawn"
     lines = [
-        "synthetic: made by a trained model, not photographed or drawn",
+        synthetic if record.get("synthetic", True) else "not synthetic: a given picture, and what a model says of it",
         f"method     {record.get('method')}  (reverie {record.get('reverie')})",
         f"run        {record.get('run', 'unsaved')}  step {record.get('step', '-')}",
         f"verb       {record.get('verb')}  {arguments}".rstrip(),

@@ -13,7 +13,8 @@ import numpy as np
 import torch
 
 from . import __version__
-from .errors import UserError, near_miss
+from .errors import Trouble, UserError, near_miss
+from .layout import layout_for
 from .loop import fit
 from .method import Method
 from .options import build, check_names, of_fields
@@ -36,9 +37,12 @@ def train(method: str, *, data: str | Path, out: str | Path, command: str = "", 
     settings = _settle_machine(settings, ranks)
     try:
         learnt = _open(ranks, lambda: cls.learns_from.open(data))
-        config = cls.suit(config, learnt.facts)
+        config = cls.suit(config, {**learnt.facts, "names": tuple(learnt.classes)})
         _ready(ranks, cls, config, learnt)
         model = _make(cls, config, settings)
+        if settings.layout == "auto":
+            layout = layout_for(model, settings.batch // ranks.world, settings.device)
+            settings = dataclasses.replace(settings, layout=layout)
         about = {
             "method": method.partition(":")[0],
             "preset": preset,
@@ -63,11 +67,17 @@ def train(method: str, *, data: str | Path, out: str | Path, command: str = "", 
 
 
 def resume(
-    run: str | Path, *, steps: int | None = None, data: str | Path | None = None, device: str | None = None
+    run: str | Path,
+    *,
+    steps: int | None = None,
+    data: str | Path | None = None,
+    device: str | None = None,
+    on_trouble: str | None = None,
 ) -> Method:
     """Goes on with a run as if it had never stopped; `steps` sets a new total.
 
     data: where the data is now, if it was moved. Raises UserError if it is not the data the run began with.
+    on_trouble: what findings lead to from now on, as in TrainConfig.
     """
     found = Run.open(run)
     about = found.about
@@ -79,6 +89,8 @@ def resume(
         raise UserError(f"{found.path / 'run.json'} cannot be used: {error}") from None
     if steps is not None:
         config = build(cls.Config, {**about["config"], "steps": steps})
+    if on_trouble is not None:
+        settings = build(TrainConfig, {**about["train"], "on_trouble": on_trouble})
     if device is not None:
         settings = dataclasses.replace(settings, device=device)
     ranks = Ranks(settings.device)
@@ -99,6 +111,8 @@ def resume(
             raise UserError(f"{run} is at step {done} already; give --steps {done} or more, or train a new run.")
         if steps is not None and ranks.first:
             found.update(config=dataclasses.asdict(config))
+        if on_trouble is not None and ranks.first:
+            found.update(train={**about["train"], "on_trouble": settings.on_trouble})
         return _go(found, method, learnt, settings, ranks, found.about)
     finally:
         ranks.close()
@@ -231,7 +245,7 @@ def _go(run: Run, method: Method, learnt: Any, settings: TrainConfig, ranks: Ran
     }
     try:
         fit(method, learnt, run, settings, ranks, header)
-    except Interrupted:
+    except (Interrupted, Trouble):
         ranks.together(lambda: write_report(run.path))
         raise
     ranks.together(lambda: write_report(run.path))

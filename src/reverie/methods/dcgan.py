@@ -21,6 +21,7 @@ from ..media import Image
 from ..method import Batch, Items, Losses, Method, Stage, apply, chosen, draw, noise, verb
 from ..parts.augment import diff_augment, random_flip
 from ..parts.conv import power_of_two_from, width_for
+from ..parts.watch import watch
 
 LOSSES = {
     "nonsaturating": losses.nonsaturating(),
@@ -139,7 +140,7 @@ class DCGAN(Method):
         d = play.discriminator(d_real, d_fake)
         if c.penalty:
             d = d + c.penalty * self.roughness(x, y, d_real, d_fake)
-        told = {"d": update("discriminator", d)}
+        told = {"d": update("discriminator", d), **watch(d_real, d_fake, real, fake)}
 
         if update.step % c.critic_steps == c.critic_steps - 1:
             d_real = D(seen(real)) if play.paired else None

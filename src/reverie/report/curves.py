@@ -15,18 +15,26 @@ COLOURS = 6  # --c0 to --c5 in the style sheet
 RAW_POINTS = 400  # a line of more points is drawn as the lowest and the highest of each of that many stretches
 
 
-def chart(lines: dict[str, Points], *, label: str, floor: float | None = None) -> str:
+def chart(
+    lines: dict[str, Points],
+    *,
+    label: str,
+    floor: float | None = None,
+    level: float | None = None,
+    marks: dict[float, str] | None = None,
+) -> str:
     """A figure of lines over steps: each raw in a light tone, its running mean over it, with axes and a legend.
 
     `lines` maps a name to (step, value) points with finite values, in the order of the steps, at least one point
-    each. `label` says what the y axis counts; `floor` is a value that the y axis has to reach down to.
+    each. `label` says what the y axis counts; `floor` is a value that the y axis has to reach down to; `level` a value
+    that is drawn across, and `marks` are steps that are drawn upright, each with a short text; both are dashed.
     """
     smooth = {name: _smooth(points) for name, points in lines.items()}
     steps = [step for points in lines.values() for step, _ in points]
     left, right = min(steps), max(steps)
     if left == right:
         left, right = left - 1, right + 1
-    low, high, cut = _range(lines, smooth, floor)
+    low, high, cut = _range(lines, smooth, floor, level)
 
     def across(step: float) -> float:
         return (step - left) / (right - left) * 1000
@@ -40,6 +48,12 @@ def chart(lines: dict[str, Points], *, label: str, floor: float | None = None) -
         labels.append(f'<span class="y" style="top:{down(value) / 10:.2f}%">{number(value)}</span>')
     for step in ticks(left, right, 4, whole=True):
         labels.append(f'<span class="x" style="left:{across(step) / 10:.2f}%">{number(step)}</span>')
+    if level is not None:
+        rules.append(f'<path class="level" d="M0 {down(level):.1f}H1000"/>')
+    for step, text in (marks or {}).items():
+        if left <= step <= right:
+            rules.append(f'<path class="level" d="M{across(step):.1f} 0V1000"/>')
+            labels.append(f'<span class="mark" style="left:{across(step) / 10:.2f}%">{escape(text)}</span>')
     paths, legend = [], []
     for index, (name, points) in enumerate(lines.items()):
         for kind, drawn in (("raw", _thin(points)), ("mean", smooth[name])):
@@ -85,9 +99,11 @@ def ticks(low: float, high: float, wanted: int, *, whole: bool = False) -> list[
 
 
 def number(value: float) -> str:
-    """A number as people read it: 12,500, 3.142, 0.0021."""
+    """A number as people read it: 12,500, 3.142, 0.0021, 0.00002."""
     if abs(value) >= 1000:
         return f"{value:,.0f}"
+    if 1e-7 < abs(value) < 1e-4:
+        return f"{value:.9f}".rstrip("0")
     return f"{value:.4g}" if abs(value) > 1e-12 else "0"
 
 
@@ -118,9 +134,11 @@ def _thin(points: Points) -> Points:
     return [point for pair in kept for point in sorted(set(pair))]
 
 
-def _range(lines: dict[str, Points], smooth: dict[str, Points], floor: float | None) -> tuple[float, float, bool]:
-    """(low, high, whether raw values lie outside): all smooth lines and the middle 98 % of the raw values."""
-    held = [value for points in smooth.values() for _, value in points]
+def _range(
+    lines: dict[str, Points], smooth: dict[str, Points], floor: float | None, level: float | None
+) -> tuple[float, float, bool]:
+    """(low, high, whether raw values lie outside): all smooth lines, the level, the middle 98 % of the raw values."""
+    held = [value for points in smooth.values() for _, value in points] + ([] if level is None else [level])
     raw = sorted(value for points in lines.values() for _, value in points)
     edge = len(raw) // 100
     low, high = min(*held, raw[edge]), max(*held, raw[-1 - edge])

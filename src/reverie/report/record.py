@@ -6,7 +6,7 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from reverie.errors import UserError
 
@@ -15,13 +15,17 @@ PICTURE = re.compile(r"step-(\d+)(?:-(.+))?\.png")
 
 @dataclass(frozen=True)
 class Record:
-    """What the files of a run tell, read once: run.json, the step reached, the log, previews by kind and step."""
+    """What the files of a run tell, read once: run.json, the save, the log, previews by kind and step, scores.json."""
 
     folder: Path
     about: dict[str, Any]
     step: int
     log: list[dict[str, Any]]
     previews: dict[str, list[tuple[int, Path]]]
+    weights: str | None
+    """SHA-256 of the saved weights as save.json has it; None without a save"""
+    scores: dict[str, Any] | None
+    """scores.json: None if there is none, {} if it is damaged"""
 
     def part(self, key: str) -> dict[str, Any]:
         """An object of run.json, {} if it is missing."""
@@ -44,9 +48,14 @@ def read_record(run: Path) -> Record:
             previews.setdefault(named[2] or "", []).append((int(named[1]), path))
     for pictures in previews.values():
         pictures.sort()
-    saved: Any = _object(_text(run / "save.json")).get("step")
-    step = saved if is_number(saved) else max((line["step"] for line in log), default=0)
-    return Record(run, about, int(step), log, dict(sorted(previews.items())))
+    saved = _object(_text(run / "save.json"))
+    at, sums = saved.get("step"), saved.get("sha256")
+    step = at if is_number(at) else max((line["step"] for line in log), default=0)
+    mark = sums.get("weights.safetensors") if isinstance(sums, dict) else None
+    scores = _object(_text(run / "scores.json")) if (run / "scores.json").exists() else None
+    return Record(
+        run, about, int(step), log, dict(sorted(previews.items())), mark if isinstance(mark, str) else None, scores
+    )
 
 
 def _text(path: Path) -> str:
@@ -65,6 +74,6 @@ def _object(text: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: Any) -> TypeGuard[float]:
     """Whether a value of a JSON file is a number, neither infinite nor so large that reckoning with it would be."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e100

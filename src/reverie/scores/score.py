@@ -26,6 +26,11 @@ class Reference:
     """pixels a side that it was prepared to"""
     channels: int
 
+    @classmethod
+    def of(cls, data: Any, n: int) -> Reference:
+        """n of the images of prepared data."""
+        return cls(data.name, data.split, data.fingerprint, n, *data.array.shape[2:])
+
 
 @dataclass(frozen=True)
 class Score:

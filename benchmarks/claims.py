@@ -1,0 +1,144 @@
+"""What the ledger claims: experiments, and the figures that others published for the like of them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One way to train and to judge, run once a seed."""
+
+    name: str
+    title: str
+    protocol: str
+    """what a reader must know to check the figures: data, schedule, split, what is ours and not the paper's"""
+    method: str
+    """METHOD:PRESET"""
+    task: Literal["train", "grid", "stacked"] = "train"
+    """train: `reverie train` and `reverie evaluate`; else a task of this package"""
+    data: str = ""
+    """file in the data folder"""
+    options: dict[str, Any] = field(default_factory=dict)
+    """of the training, beside the preset's"""
+    judged: dict[str, Any] = field(default_factory=dict)
+    """of the judging"""
+    features: str = ""
+    """the feature network that images are compared by"""
+    seeds: tuple[int, ...] = (0,)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A row: one score of an experiment beside what was published."""
+
+    experiment: str
+    score: str
+    published: str = ""
+    source: str = ""
+    target: str = ""
+    at_most: float | None = None
+    at_least: float | None = None
+    """what every seed has to keep to for the row to count as reached"""
+
+    def to_json(self) -> dict[str, Any]:
+        """As in a file of the ledger."""
+        return asdict(self)
+
+
+BURDA = "Burda 2015, table 1"
+MNIST = (
+    "mnist.zip, 28x28, binarised anew at every step; the MLP of Burda 2015, section 5.1 (784-200-200-50, tanh). "
+    "L_5000 in float64 over all 10,000 test images, binarised once."
+)
+MOBILENET = "MobileNetV2 trained on ImageNet"
+CIFAR = (
+    "cifar10.zip, 32x32, batch 64. 5,000 generated images against the 10,000 test images by the pooled features of "
+    "MobileNetV2 (the file and the resize are in each score's definition); the floor is 5,000 training images. "
+    "Figures of other feature networks, such as Inception, are on another scale."
+)
+GRID = (
+    "The grid of PacGAN, section 4.1: 100,000 points, 2,500 samples, good within 3 sd of the nearest mean. MLPs of "
+    "128 units, batch 128, 8,000 steps; rate and, for the stable preset, penalty were tuned on seeds 100-104."
+)
+STACKED = (
+    "Stacked-MNIST as in PacGAN, section 4.3: 128,000 triples, 26,000 samples, judged by a digit classifier trained "
+    "here; digits are padded to 32x32."
+)
+
+EXPERIMENTS = {
+    e.name: e
+    for e in (
+        Experiment(
+            "vae-mnist", "VAE on MNIST, in less than an hour", f"{MNIST} 200,000 steps of 100 (333 epochs).",
+            "vae:mlp", data="mnist.zip", options={"threads": 1}, judged={"n": 10_000, "k": 5_000},
+        ),
+        Experiment(
+            "vae-mnist-paper", "VAE on MNIST, the paper's schedule", f"{MNIST} 9,840,000 steps of 20 (3,280 epochs).",
+            "vae:paper", data="mnist.zip", options={"threads": 1}, judged={"n": 10_000, "k": 5_000},
+        ),
+        Experiment(
+            "iwae-mnist-paper", "IWAE (k = 50) on MNIST, the paper's schedule",
+            f"{MNIST} 9,840,000 steps of 20 (3,280 epochs).",
+            "vae:iwae", data="mnist.zip", options={"threads": 1}, judged={"n": 10_000, "k": 5_000},
+        ),
+        Experiment(
+            "grid-stable", "25 Gaussians, stabilised", GRID, "dcgan:stable", "grid",
+            options={"threads": 1}, seeds=tuple(range(10)),
+        ),
+        Experiment(
+            "grid-plain", "25 Gaussians, plain loss", GRID, "dcgan", "grid",
+            options={"average": 0.0, "threads": 1}, seeds=tuple(range(10)),
+        ),
+        Experiment(
+            "cifar-plain-5000", "DCGAN on CIFAR-10, the paper's recipe, 5,000 steps", CIFAR, "dcgan:laptop",
+            data="cifar10.zip", options={"average": 0.0, "steps": 5_000}, judged={"n": 5_000}, features=MOBILENET,
+            seeds=tuple(range(5)),
+        ),
+        Experiment(
+            "cifar-stable-5000", "DCGAN on CIFAR-10, stabilised, 5,000 steps", CIFAR, "dcgan:stable",
+            data="cifar10.zip", options={"steps": 5_000}, judged={"n": 5_000}, features=MOBILENET,
+            seeds=tuple(range(5)),
+        ),
+        Experiment(
+            "cifar-plain-20000", "DCGAN on CIFAR-10, the paper's recipe, 20,000 steps", CIFAR, "dcgan:laptop",
+            data="cifar10.zip", options={"average": 0.0, "steps": 20_000}, judged={"n": 5_000}, features=MOBILENET,
+        ),
+        Experiment(
+            "cifar-stable-20000", "DCGAN on CIFAR-10, stabilised, 20,000 steps", CIFAR, "dcgan:stable",
+            data="cifar10.zip", options={"steps": 20_000}, judged={"n": 5_000}, features=MOBILENET,
+        ),
+        Experiment(
+            "stacked-plain", "Stacked-MNIST, the paper's recipe", f"{STACKED} 20,000 steps of 64.", "dcgan:laptop",
+            "stacked", "mnist.zip", options={"average": 0.0, "steps": 20_000},
+        ),
+        Experiment(
+            "stacked-stable", "Stacked-MNIST, stabilised", f"{STACKED} 20,000 steps of 64.", "dcgan:stable",
+            "stacked", "mnist.zip", options={"steps": 20_000},
+        ),
+    )
+}  # fmt: skip
+
+CLAIMS = [
+    Claim("vae-mnist", "nll", "86.76", BURDA, "<= 88.0 nats", at_most=88.0),
+    Claim("vae-mnist", "active units", "19 of 50", BURDA),
+    Claim("vae-mnist-paper", "nll", "86.76", BURDA, "<= 86.76 nats", at_most=86.76),
+    Claim("iwae-mnist-paper", "nll", "84.78", BURDA, "<= 84.78 nats", at_most=84.78),
+    Claim("grid-stable", "modes", "", "PacGAN's table 1 has ALI 13.4 ± 5.8", "25 in every seed", at_least=25),
+    Claim("grid-stable", "high quality"),
+    Claim("grid-stable", "reverse kl"),
+    Claim("grid-plain", "modes", "10.4 ± 9.2", "GAN in PacGAN's table 1, with other networks"),
+    Claim("grid-plain", "high quality"),
+    Claim("grid-plain", "reverse kl"),
+    *(
+        Claim(f"cifar-{recipe}-{steps}", score, source="none with these features")
+        for steps in (5_000, 20_000)
+        for recipe in ("plain", "stable")
+        for score in ("fid", "kid")
+    ),
+    Claim("stacked-plain", "modes", "78.9 ± 6.5", "DCGAN as run by PacGAN's authors"),
+    Claim("stacked-plain", "reverse kl", "4.50", "DCGAN as run by PacGAN's authors"),
+    Claim("stacked-stable", "modes", "1000", "R3GAN's loss, Huang 2024", "1,000", at_least=1000),
+    Claim("stacked-stable", "reverse kl", "0.078", "R3GAN's loss, Huang 2024", "<= 0.078 nats", at_most=0.078),
+]

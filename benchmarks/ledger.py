@@ -1,0 +1,247 @@
+"""The ledger: what is claimed, what others published, what was obtained, and the command that shows it again.
+
+`python -m benchmarks claim NAME` runs an experiment of claims.py, seed by seed, and writes ledger/NAME.json after each;
+what was trained before is gone on with, and what was measured before is kept. `python -m benchmarks ledger` renders
+LEDGER.md from those files and puts in a row for every claim that has none yet. No figure in either is typed by hand
+but the published ones, which claims.py holds with their source.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+import time
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+import reverie
+from reverie.cli import Parser
+from reverie.disk import replace_text
+from reverie.errors import UserError, near_miss
+from reverie.options import Option
+from reverie.run import Run, manifest
+from reverie.scores.evaluate import evaluate
+from reverie.scores.score import Score
+from reverie.work import commit
+
+from . import grid, stacked, task
+from .claims import CLAIMS, EXPERIMENTS, Experiment
+
+HERE = Path(__file__).parents[1]
+FOLDER, PAGE = HERE / "ledger", HERE / "LEDGER.md"
+
+OPTIONS = [
+    Option("seeds", str, "", "the seeds to run, such as 0,1,2; without it all that the experiment has"),
+    Option("data", Path, Path("data"), "the folder that the data files lie in"),
+    Option("features", str, "", "the feature network, for experiments that need one"),
+    Option("runs", Path, Path("runs/ledger"), "where the run folders are kept"),
+]
+
+
+def main(words: list[str]) -> None:
+    """Runs an experiment, or with --check runs a seed of it again and compares."""
+    parser = Parser("claim", "Runs an experiment of the ledger and writes ledger/NAME.json.")
+    parser.prog = "python -m benchmarks claim"
+    parser.add_argument("name", metavar="NAME", help=f"one of {', '.join(EXPERIMENTS)}")
+    parser.add_argument("--check", action="store_true", help="measure anew and compare with the ledger; change nothing")
+    parser.add_options(OPTIONS, "options")
+    asked = vars(parser.read(words))
+    name, check = asked["name"], asked["check"]
+    if name not in EXPERIMENTS:
+        raise UserError(f"there is no experiment '{name}'.{near_miss(name, list(EXPERIMENTS))} See --help.")
+    given = {o.name: asked.get(o.name, o.default) for o in OPTIONS}
+    experiment, seeds = EXPERIMENTS[name], _seeds(given["seeds"], EXPERIMENTS[name])
+    if experiment.features and not given["features"]:
+        raise UserError(f"{name} compares images by {experiment.features}; give its file with --features.")
+    written = read(name)
+    for seed in seeds:
+        known = [run for run in written if run["seed"] == seed]
+        if known and not check:
+            print(f"{name}: seed {seed} is in the ledger already", file=sys.stderr)
+            continue
+        run = measure(experiment, seed, given)
+        if check:
+            _compare(experiment, run, written)
+        else:
+            written = sorted([*written, run], key=lambda r: r["seed"])
+            write(experiment, written)
+        print(f"{name} seed {seed}: " + ", ".join(f"{s['name']} {s['value']:.5g}" for s in run["scores"]))
+
+
+def _seeds(text: str, experiment: Experiment) -> list[int]:
+    try:
+        return [int(word) for word in text.split(",")] if text else list(experiment.seeds)
+    except ValueError:
+        raise UserError(f"--seeds is '{text}'; give whole numbers with commas between them, such as 0,1,2.") from None
+
+
+# -- running -----------------------------------------------------------------------------------------------------------
+
+
+def measure(experiment: Experiment, seed: int, given: dict[str, Any]) -> dict[str, Any]:
+    """One seed of an experiment: its scores, and what they cost."""
+    out = given["runs"] / f"{experiment.name}-{seed}"
+    began = time.monotonic()
+    if experiment.task == "train":
+        scores, seconds = _train(experiment, seed, given, out)
+    else:
+        scores, seconds = _task(experiment, seed, given, out)
+    wanted = {claim.score for claim in CLAIMS if claim.experiment == experiment.name}
+    if missing := wanted - {score.name for score in scores}:
+        raise UserError(f"{experiment.name} gave no {', '.join(sorted(missing))}; see its scores in {out}.")
+    return {
+        "seed": seed,
+        "scores": [score.to_json() for score in scores if score.name in wanted],
+        "train_seconds": round(seconds, 1),
+        "judge_seconds": round(max(0.0, time.monotonic() - began - seconds), 1),
+        "machine": task.machine(),
+        "commit": commit(),
+        "created": task.now(),
+    }
+
+
+def _train(experiment: Experiment, seed: int, given: dict[str, Any], out: Path) -> tuple[list[Score], float]:
+    data = given["data"] / experiment.data if experiment.data else experiment.data
+    if (out / "run.json").is_file():
+        total = Run.open(out).about["config"]["steps"]
+        if manifest(out).get("step") != total:
+            reverie.resume(out, data=data)
+    else:
+        reverie.train(experiment.method, data=data, out=out, seed=seed, **experiment.options)
+    features = {"features": given["features"]} if experiment.features else {}
+    found = evaluate(out, data, **features, **experiment.judged)
+    seconds = next((line["seconds"] for line in reversed(Run.open(out).lines()) if "seconds" in line), 0.0)
+    return list(found), float(seconds)
+
+
+def _task(experiment: Experiment, seed: int, given: dict[str, Any], out: Path) -> tuple[list[Score], float]:
+    if experiment.task == "grid":
+        result, _ = grid.grid(experiment.method, dict(experiment.options), [seed], out)
+    else:
+        asked = {o.name: o.default for o in stacked.OPTIONS}
+        asked |= {"data": str(given["data"] / experiment.data), **experiment.judged}
+        result, _ = stacked.stacked(experiment.method, {**experiment.options, "seed": seed}, asked, out)
+    run = result["runs"][0] if "runs" in result else result
+    return [Score.from_json(told) for told in run["scores"]], run["seconds"]
+
+
+def _compare(experiment: Experiment, run: dict[str, Any], written: list[dict[str, Any]]) -> None:
+    """Says whether a run lands within the spread that the ledger states. Raises UserError if not."""
+    for told in run["scores"]:
+        score = Score.from_json(told)
+        before = [_score_of(r, score.name) for r in written]
+        if not before:
+            raise UserError(f"{experiment.name} has nothing in the ledger to compare with; run it without --check.")
+        values = [s.value for s in before]
+        same = [_score_of(r, score.name).value for r in written if r["seed"] == run["seed"]]
+        # of one run the spread is not known: then it has to come out the same, but for rounding on another machine
+        reach = 3 * stdev(values) if len(values) > 1 else 0.02 * abs(values[0])
+        near = abs(score.value - mean(values)) <= max(reach, 1e-9)
+        print(f"{score.name}: {score.value:.6g}; ledger {mean(values):.6g}, reach {reach:.3g}"
+              f"{f', same seed {same[0]:.6g}' if same else ''}: {'within' if near else 'NOT within'}")  # fmt: skip
+        if not near:
+            raise UserError(f"{score.name} of {experiment.name} does not land where the ledger says.")
+
+
+# -- the files ---------------------------------------------------------------------------------------------------------
+
+
+def read(name: str) -> list[dict[str, Any]]:
+    """The runs of an experiment that are in the ledger."""
+    file = FOLDER / f"{name}.json"
+    return json.loads(file.read_text(encoding="utf-8"))["runs"] if file.is_file() else []
+
+
+def write(experiment: Experiment, runs: list[dict[str, Any]]) -> None:
+    """ledger/NAME.json: what is claimed and what was obtained."""
+    told = {
+        "experiment": experiment.name,
+        "title": experiment.title,
+        "protocol": experiment.protocol,
+        "command": command_of(experiment),
+        "claims": [claim.to_json() for claim in CLAIMS if claim.experiment == experiment.name],
+        "runs": runs,
+    }
+    FOLDER.mkdir(exist_ok=True)
+    replace_text(FOLDER / f"{experiment.name}.json", json.dumps(told, indent=2, ensure_ascii=False) + "\n")
+
+
+def command_of(experiment: Experiment) -> str:
+    """The line that runs an experiment."""
+    words = ["python", "-m", "benchmarks", "claim", experiment.name]
+    words += ["--data", "FOLDER"] if experiment.data else []
+    return shlex.join(words) + (" --features FILE" if experiment.features else "")
+
+
+def _score_of(run: dict[str, Any], name: str) -> Score:
+    return next(Score.from_json(told) for told in run["scores"] if told["name"] == name)
+
+
+# -- the page ----------------------------------------------------------------------------------------------------------
+
+
+def render(words: list[str]) -> None:
+    """Writes the ledger's files for experiments not yet run, and LEDGER.md."""
+    Parser("ledger", "Renders LEDGER.md from ledger/*.json.").read(words)
+    for experiment in EXPERIMENTS.values():
+        write(experiment, read(experiment.name))  # the claims may have changed; runs stay as they are
+    files = [json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8")) for name in EXPERIMENTS]
+    replace_text(PAGE, page(files))
+    print(PAGE)
+
+
+def page(files: list[dict[str, Any]]) -> str:
+    """LEDGER.md."""
+    lines = [
+        "# Ledger",
+        "",
+        "What Reverie claims, beside what others published. Rendered by `make ledger` from `ledger/*.json`, which the "
+        "runs write; there every score stands with its definition, reference fingerprint, versions, machine and time. "
+        "Rows not reached stay. *Obtained* is the mean over seeds, with their standard deviation; *floor* is the same "
+        "score of real data, or of what the definition names. `FOLDER` holds the data files, `FILE` is the feature "
+        "network that the protocol names.",
+        "",
+    ]  # fmt: skip
+    for told in files:
+        lines += [f"## {told['title']}", "", told["protocol"], "", f"`{told['command']}`", ""]
+        lines += ["| score | published | obtained | floor | target | |", "|---|---|---|---|---|---|"]
+        lines += [_row(claim, told["runs"]) for claim in told["claims"]]
+        lines += ["", _cost(told["runs"]), ""]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _row(claim: dict[str, Any], runs: list[dict[str, Any]]) -> str:
+    published = f"{claim['published']} ({claim['source']})" if claim["published"] else claim["source"] or "-"
+    if not runs:
+        return f"| {claim['score']} | {published} | - | - | {claim['target'] or '-'} | open |"
+    scores = [_score_of(run, claim["score"]) for run in runs]
+    values, first = [s.value for s in scores], scores[0]
+    spread = f" ± {stdev(values):.3g}" if len(values) > 1 else f" ± {first.spread:.2g} (s.e.)" if first.spread else ""
+    obtained = f"**{mean(values):.4g}**{spread}{' ' + first.unit if first.unit else ''}, {_count(len(runs), 'seed')}"
+    floors = [s.floor for s in scores if s.floor is not None]
+    floor = f"{mean(floors):.4g}" if floors else "-"
+    state = "measured"
+    if claim["at_most"] is not None or claim["at_least"] is not None:
+        low = claim["at_least"] is None or min(values) >= claim["at_least"]
+        high = claim["at_most"] is None or max(values) <= claim["at_most"]
+        state = "reached" if low and high else "not reached"
+    return f"| {claim['score']} | {published} | {obtained} | {floor} | {claim['target'] or '-'} | {state} |"
+
+
+def _cost(runs: list[dict[str, Any]]) -> str:
+    if not runs:
+        return "Not run yet."
+    minutes = mean(run["train_seconds"] for run in runs) / 60
+    judged = mean(run["judge_seconds"] for run in runs) / 60
+    machine, seeds = runs[-1]["machine"], ", ".join(str(run["seed"]) for run in runs)
+    where = machine["gpu"] or machine["cpu"]
+    return (
+        f"Seeds {seeds}; {minutes:.3g} min of training and {judged:.2g} min of judging each on {where}, "
+        f"{_count(machine['threads'], 'thread')}, torch {machine['torch']}."
+    )
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}{'' if n == 1 else 's'}"

@@ -1,0 +1,202 @@
+"""What the tasks share: a method's own step under the project's own loop, with other data, or other networks, put in.
+
+A task hands over data that has what the loop asks of Images (len, batch, and what run.json tells of it) and, where its
+items are no pictures, a function that replaces the networks. The step, the losses, the optimizers' settings and the
+averages stay the method's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import platform
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+
+from reverie import __version__
+from reverie.cli import Parser
+from reverie.disk import friendly, replace_text
+from reverie.errors import UserError
+from reverie.layout import layout_for
+from reverie.loop import fit
+from reverie.method import Method
+from reverie.options import Option, of_fields
+from reverie.ranks import Ranks
+from reverie.run import WEIGHTS, Run, read_weights
+from reverie.scores.score import Score
+from reverie.settings import TrainConfig
+from reverie.work import commit, describe_data, plan, versions
+
+QUIET = dict(save_every=10**9, preview_every=10**9, log_every=1000)
+"""a task's run is saved once, at its end"""
+
+
+def train(
+    spec: str,
+    data: Any,
+    out: Path,
+    options: dict[str, Any],
+    rebuild: Callable[[Method], None] = lambda method: None,
+) -> Method:
+    """Trains "name:preset" with these options on the data given, into a run folder; the method with the weights that
+    a user would get, averaged where it averages, in evaluation mode."""
+    cls, preset, config, settings = plan(spec, options)
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    ranks = Ranks(settings.device)
+    settings = dataclasses.replace(settings, device=ranks.device.type, threads=torch.get_num_threads())
+    torch.manual_seed(settings.seed)
+    method = cls(cls.suit(config, {**data.facts, "names": tuple(data.classes)}))
+    rebuild(method)
+    if settings.layout == "auto":
+        settings = dataclasses.replace(settings, layout=layout_for(method, settings.batch, ranks.device.type))
+    header = {"method": spec.partition(":")[0], "config": dataclasses.asdict(method.config)}
+    about = {
+        **header, "preset": preset, "train": dataclasses.asdict(settings), "data": describe_data(data),
+        "title": f"{spec} on {data.name}", "versions": versions(), "commit": commit(), "command": command(),
+        "machine": machine(), "created": now(),
+    }  # fmt: skip
+    run = Run.create(out, about)
+    try:
+        fit(method, data, run, settings, ranks, {**header, "data": about["data"], "reverie": __version__})
+    finally:
+        run.release()
+    method.load_state_dict(read_weights(run.path / WEIGHTS)[1])
+    return method.eval()
+
+
+def about(spec: str, method: Method, options: dict[str, Any]) -> dict[str, Any]:
+    """What a result says of how it came about."""
+    name, _, preset = spec.partition(":")
+    return {
+        "method": name, "preset": preset or "laptop", "config": dataclasses.asdict(method.config),
+        "options": {k: v for k, v in options.items() if k != "seed"}, "command": command(), "machine": machine(),
+        "versions": versions(), "commit": commit(), "created": now(),
+    }  # fmt: skip
+
+
+def now() -> str:
+    """The time, in UTC."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def command() -> str:
+    """The line that repeats this."""
+    return shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]])
+
+
+def machine() -> dict[str, Any]:
+    """What figures of time depend on."""
+    cpu = platform.processor() or platform.machine()
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return {"cpu": cpu, "gpu": gpu, "threads": torch.get_num_threads(), "torch": torch.__version__}
+
+
+def add_common(parser: argparse.ArgumentParser, rounds: int = 0) -> None:
+    """The flags of whatever measures time."""
+    if rounds:
+        parser.add_argument("--rounds", type=int, default=rounds, help=f"medians are over so many rounds [{rounds}]")
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: as torch chooses [0]")
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+
+
+def settle(asked: argparse.Namespace) -> None:
+    """Sets the threads asked for. Raises UserError for numbers that cannot be."""
+    for name, least in (("rounds", 1), ("steps", 1), ("threads", 0)):
+        if getattr(asked, name, least) < least:
+            raise UserError(f"{name} is {getattr(asked, name)}; it must be {least} or more.")
+    if asked.threads:
+        torch.set_num_threads(asked.threads)
+
+
+# -- the command line of a task ----------------------------------------------------------------------------------------
+
+
+def ask(
+    name: str, about: str, own: list[Option], defaults: dict[str, Any], words: list[str], without: str = ""
+) -> tuple[str, dict[str, Any], dict[str, Any]]:
+    """(METHOD[:PRESET], what the task was asked, the method's options that were given) from the words behind `name`.
+
+    Flags are those of the task, of the method's Config and of a run's settings, but for one that the task sets itself.
+    Raises UserError.
+    """
+    parser = Parser(name, about)
+    parser.prog = f"python -m benchmarks {name}"
+    parser.add_argument("method", metavar="METHOD[:PRESET]", help="comes first; its own options are flags here too")
+    parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    parser.add_options(own, "the task")
+    if not words or words[0].startswith("-"):
+        parser.read(words)
+    cls, preset, _, _ = plan(words[0], {})
+    told = {**cls.presets[preset], **defaults}
+    names = {option.name for option in own} | {without}
+    theirs = [o for fields in (cls.Config, TrainConfig) for o in of_fields(fields) if o.name not in names]
+    parser.add_options([o._replace(default=told.get(o.name, o.default)) for o in theirs], words[0])
+    asked = vars(parser.read(words))
+    task = {o.name: asked.get(o.name, o.default) for o in own} | {"json": asked["json"]}
+    return asked["method"], task, {k: v for k, v in asked.items() if k not in names | {"method", "json"}}
+
+
+@contextmanager
+def room(keep: Path | None) -> Iterator[Path]:
+    """The folder for run folders: the one to keep, or a temporary one."""
+    if keep is None:
+        with TemporaryDirectory() as folder:
+            yield Path(folder)
+    else:
+        yield keep
+
+
+# -- what comes out ----------------------------------------------------------------------------------------------------
+
+
+def together(runs: list[list[Score]]) -> dict[str, dict[str, Any]]:
+    """Of each score: mean, standard deviation, least and most over the runs, and the floor.
+
+    None is no figure: of one run's deviation, and where a value is infinite.
+    """
+    told = {}
+    for column in zip(*runs, strict=True):
+        values = np.array([score.value for score in column])
+        figures = {"mean": values.mean(), "min": values.min(), "max": values.max(), "floor": column[0].floor}
+        figures["sd"] = values.std(ddof=1) if len(values) > 1 and np.isfinite(values).all() else None
+        told[column[0].name] = {k: None if v is None or not np.isfinite(v) else float(v) for k, v in figures.items()}
+    return told
+
+
+def deliver(result: dict[str, Any], out: Path | None, as_json: bool) -> None:
+    """Writes the result to a file, if there is one to write, and as JSON to stdout, if asked."""
+    text = json.dumps(result, indent=2, ensure_ascii=False)
+    if out is not None:
+        with friendly(out):
+            out.parent.mkdir(parents=True, exist_ok=True)
+            replace_text(out, text + "\n")
+    if as_json:
+        print(text)
+
+
+def number(value: float | None) -> str:
+    """A figure of a table."""
+    return "-" if value is None else f"{value:.4g}"
+
+
+def reverse_kl(found: np.ndarray) -> float:
+    """KL in nats of the shares of the modes, from how many samples fell into each, to the uniform distribution.
+
+    This is the "reverse KL" of Metz 2016, VEEGAN and PacGAN: D(generated || real). Infinity stands for
+    no sample at all.
+    """
+    if not found.sum():
+        return float("inf")
+    shares = found[found > 0] / found.sum()
+    return float((shares * np.log(shares * len(found))).sum())

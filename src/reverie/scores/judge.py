@@ -1,0 +1,92 @@
+"""A classifier of one's own, as a network for scores: read from a run, or trained on the data and kept in the cache."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import sys
+import time
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from .. import __version__, registry
+from ..data.cache import folder
+from ..data.images import Images
+from ..disk import friendly
+from ..errors import UserError
+from ..method import Method
+from ..progress import clock
+from ..work import load, resume, train
+
+PRESET = "judge"
+SEED = 0
+
+
+def read_judge(place: str | Path) -> Method:
+    """The classifier of a run folder or a weights file. Raises UserError if a method of another kind is there."""
+    method = load(place)
+    if not method.judges:
+        able = " or ".join(name for name, entry in registry.methods().items() if entry.judges)
+        raise UserError(
+            f"{place} holds a {method.origin['method']}, which makes images and does not judge them; "
+            f"give a run of {able}, or a file of MobileNetV2 or Inception weights."
+        )
+    return method
+
+
+def trained_judge(data: Images, device: str) -> Method:
+    """The classifier trained on the training split of the data, with labels; from the cache if it was done before.
+
+    Raises UserError, and Interrupted after Ctrl-C: what was done is saved, and the next call goes on with it.
+    """
+    learnt = data if data.split == "train" else Images.open(data.spec)
+    if not learnt.classes:
+        raise UserError(
+            f"{data.spec} has no labels to train a network for scores on; name one: a file of MobileNetV2 or Inception "
+            "weights, or the run of a classifier trained on like images."
+        )
+    name = next(name for name, entry in registry.methods().items() if entry.judges)
+    recipe = [name, registry.method_class(name).presets[PRESET], SEED, __version__]
+    digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
+    place = folder() / "judges" / f"{learnt.fingerprint}-{digest[:12]}"
+    if (found := _finished(place)) is not None:
+        return found
+    lock = FileLock(f"{place}.lock")
+    with friendly(folder()):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            print(f"another process trains the {name} that scores need; waiting for it.", file=sys.stderr)
+            lock.acquire()
+    try:
+        return _finished(place) or _train(name, learnt, place, device)
+    finally:
+        lock.release()
+
+
+def _train(name: str, learnt: Images, place: Path, device: str) -> Method:
+    print(
+        f"training a {name} on {learnt.name}, whose features scores compare by (once: it is kept in {place}; "
+        "another network is taken where one is named)",
+        file=sys.stderr,
+    )
+    began = time.monotonic()
+    try:
+        resume(place, data=learnt.spec)
+    except UserError:  # there is none yet, or it is damaged
+        shutil.rmtree(place, ignore_errors=True)
+        train(f"{name}:{PRESET}", data=learnt.spec, out=place, seed=SEED, device=device)
+    print(f"the {name} is trained ({clock(time.monotonic() - began)})", file=sys.stderr)
+    return read_judge(place)
+
+
+def _finished(place: Path) -> Method | None:
+    """The judge of a run that came to its end."""
+    try:
+        method = read_judge(place)
+    except UserError:
+        return None
+    return method if method.origin["step"] == sum(stage.steps for stage in method.stages()) else None

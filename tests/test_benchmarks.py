@@ -1,0 +1,237 @@
+"""The benchmarks: FLOP by hand, modes of known samples, floors, and each command small, end to end."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from benchmarks import grid, layout, speed, stacked, task
+from benchmarks.__main__ import main
+from benchmarks.ceiling import Ceiling, calls, count
+from torch import nn
+
+SMALL = ["--seeds", "1", "--steps", "3"]
+
+
+# -- the work of a step ------------------------------------------------------------------------------------------------
+
+
+def test_flop_of_a_convolution_and_its_backward() -> None:
+    layer, x = nn.Conv2d(3, 8, 4, 2, 1), torch.randn(2, 3, 16, 16, requires_grad=True)
+    by_hand = 2 * 2 * 8 * (8 * 8) * (3 * 4 * 4)  # multiply-adds twice, images, maps, places, weights
+    assert count(lambda: layer(x)) == by_hand
+    assert count(lambda: layer(x).sum().backward()) == 3 * by_hand  # forwards, to the input, to the weights
+
+
+def test_flop_of_a_transposed_convolution_are_those_of_the_convolution_it_transposes() -> None:
+    layer, x = nn.ConvTranspose2d(8, 3, 4, 2, 1), torch.randn(2, 8, 8, 8, requires_grad=True)
+    by_hand = 2 * 2 * 8 * (8 * 8) * (3 * 4 * 4)
+    assert count(lambda: layer(x)) == by_hand
+    assert count(lambda: layer(x).sum().backward()) == 3 * by_hand
+
+
+def test_flop_of_a_linear_layer() -> None:
+    layer, x = nn.Linear(10, 20), torch.randn(4, 10, requires_grad=True)
+    assert count(lambda: layer(x)) == 2 * 4 * 10 * 20
+    assert count(lambda: layer(x).sum().backward()) == 3 * 2 * 4 * 10 * 20
+
+
+def test_flop_of_a_gradient_penalty_are_counted() -> None:
+    layer, x = nn.Linear(10, 20), torch.randn(4, 10, requires_grad=True)
+
+    def penalty() -> None:
+        (slope,) = torch.autograd.grad(layer(x).square().sum(), x, create_graph=True)
+        slope.square().sum().backward()
+
+    assert count(penalty) > 3 * 2 * 4 * 10 * 20
+    assert {call.operation for call in calls(penalty)} <= {"addmm", "mm"}
+
+
+def test_gradients_that_nobody_wants_are_not_computed() -> None:
+    """The step of a DCGAN does less than the plain loop over the same networks: no gradients of D for G's loss."""
+    row = speed.Row("dcgan:smoke", "shapes:40", dict(size=16, batch=4), speed.plain.gan)
+    act, _ = speed.one_step(row)
+    method, data, batch = speed.prepare(row)
+    beside = speed.plain.gan(method, data.batch(range(40))["image"], batch)
+    assert count(act) < count(lambda: next(beside))
+
+
+def test_the_ceiling_is_the_fastest_of_the_layers() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 36, 4))
+    ceiling = Ceiling([network], lambda: network(torch.randn(2, 3, 8, 8)))
+    ceiling.measure(0.001)
+    name, rate = ceiling.best()
+    assert rate == max(rates[0] for rates in ceiling.rates.values()) > 0
+    assert sum("channels_last" in case for case in ceiling.cases) == 2  # the network's convolution and the large one
+    assert name in ceiling.cases
+
+
+# -- speed ---------------------------------------------------------------------------------------------------------
+
+
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = speed.Row("dcgan:smoke", "shapes:40", dict(size=16, batch=4), speed.plain.gan, steps=2)
+    monkeypatch.setattr(speed, "ROWS", {"tiny": row})
+    monkeypatch.setattr(layout, "ROWS", [row])
+
+
+def test_speed_says_the_parts_of_a_step(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    small(monkeypatch)
+    assert main(["--only", "tiny", "--rounds", "2", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["rows"]["tiny"]
+    assert found["ms_step"] + found["ms_batch"] < found["ms"]
+    assert found["steps_per_s"] == pytest.approx(1e3 / found["ms"])
+    assert found["of_ceiling"] == pytest.approx(found["gflop"] * found["steps_per_s"] / found["ceiling_gflops"])
+    assert found["times_plain"] > 0
+
+
+def test_profile_accounts_for_the_step(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    small(monkeypatch)
+    assert main(["profile", "tiny", "--steps", "4"]) == 0
+    parts, convolutions = capsys.readouterr().out.split("each convolution")
+    shares = {
+        line[2:26].strip(): float(line.split("%")[0].split()[-1]) for line in parts.splitlines()[2:] if "%" in line
+    }
+    assert {"convolutions, backward", "convolutions, forward", "norms, forward", "Adam", "activations"} <= shares.keys()
+    assert 50 < sum(shares.values()) < 150  # of a step of some milliseconds, on a machine that may be busy
+    assert "(16, 8, 4, 4)" in convolutions  # weights
+
+
+def test_layout_races_the_variants(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    small(monkeypatch)
+    assert main(["layout", "--rounds", "1", "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["rows"]
+    assert len(row["ms"]) == 4
+    assert min(row["ms"].values()) > 0
+
+
+# -- the grid ------------------------------------------------------------------------------------------------------
+
+
+def test_modes_of_known_samples() -> None:
+    assert (grid.modes(grid.MEANS) == 1).all()
+    assert grid.modes(np.repeat(grid.MEANS[:1], 50, 0)).tolist() == [50] + 24 * [0]
+    assert grid.modes(grid.MEANS + 1).sum() == 0  # half way between
+    edge = grid.MEANS[:2] + np.array([[0.149, 0], [0.151, 0]], np.float32)
+    assert grid.modes(edge).tolist() == [1] + 24 * [0]  # 3 standard deviations are 0.15
+
+
+def test_real_points_have_every_mode_and_98_9_percent_within_three_deviations() -> None:
+    found = grid.modes(grid.draw(100_000, 1))
+    assert (found > 0).all()
+    assert found.sum() / 100_000 == pytest.approx(1 - np.exp(-4.5), abs=2e-3)
+
+
+def test_reverse_kl() -> None:
+    assert task.reverse_kl(np.full(25, 7)) == pytest.approx(0)
+    assert task.reverse_kl(np.eye(25)[3]) == pytest.approx(np.log(25))
+    assert task.reverse_kl(np.zeros(25)) == float("inf")
+
+
+def test_reverse_kl_of_real_triples_is_k_minus_one_over_2n() -> None:
+    digits = np.random.default_rng(0).integers(0, 10, (26_000, 3))
+    assert task.reverse_kl(stacked.modes(digits)) == pytest.approx(999 / 52_000, rel=0.15)
+
+
+def test_grid_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = ["--out", str(tmp_path / "grid.json"), "--picture", str(tmp_path / "points.png")]
+    assert main(["grid", "dcgan:stable", "--seeds", "2", "--first", "5", "--steps", "3", "--batch", "8", *files]) == 0
+    result = json.loads((tmp_path / "grid.json").read_text())
+    assert [run["seed"] for run in result["runs"]] == [5, 6]
+    assert [score["name"] for score in result["runs"][0]["scores"]] == ["modes", "high quality", "reverse kl"]
+    assert (result["config"]["loss"], result["config"]["penalty"]) == ("relativistic", grid.PENALTY)
+    assert result["summary"]["modes"]["floor"] == 25
+    assert (tmp_path / "points.png").is_file()
+    assert "real data" in capsys.readouterr().out
+
+
+def test_grid_makes_the_same_points_again(tmp_path: Path) -> None:
+    given = dict(steps=3, batch=8)
+    (a, other), (b,) = (grid.grid("dcgan", given, seeds, tmp_path / str(seeds))[1] for seeds in (range(2), range(1)))
+    assert np.array_equal(a, b)
+    assert not np.array_equal(a, other)
+
+
+def test_a_run_of_the_grid_is_a_run_folder(tmp_path: Path) -> None:
+    assert main(["grid", "dcgan", *SMALL, "--runs", str(tmp_path)]) == 0
+    about = json.loads((tmp_path / "seed-0" / "run.json").read_text())
+    assert (about["data"]["name"], about["config"]["steps"]) == ("25 Gaussians", 3)
+    assert (tmp_path / "seed-0" / "samples" / "step-000003.png").is_file()
+
+
+def test_networks_of_pairs_judge_pairs() -> None:
+    class Pairs(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.generator, self.encoder, self.discriminator = nn.Identity(), nn.Identity(), nn.Identity()
+            self.config, self.origin = type("Config", (), {"latent": 3}), {"method": "pairs"}
+
+    method: Any = Pairs()
+    grid.swap(method)
+    x = method.generator(torch.randn(5, 3))
+    assert x.shape == (5, 2, 1, 1)
+    assert method.discriminator(x, method.encoder(x)).shape == (5,)
+
+
+# -- stacked digits ------------------------------------------------------------------------------------------------
+
+
+def test_triples_follow_from_seed_and_index(own_cache: Path) -> None:
+    digits = stacked.Digits("letters:100", "train")
+    assert digits.array.shape[1:] == (32, 32, 1)
+    assert set(digits.labels) == set(range(10))
+    data = stacked.Stacked(digits, 50)
+    assert (data.triples([7, 3])[::-1] == data.triples([3, 7])).all()
+    assert (stacked.Stacked(digits, 50, seed=1).triples([3]) != data.triples([3])).any()
+    image = data.batch([3])["image"]
+    rows = data.triples([3])[0]
+    assert torch.equal(image[0, 1], digits.batch([rows[1]])["image"][0, 0])
+
+
+def test_stacked_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["stacked", "dcgan:smoke", "--data", "letters:100", "-n", "40", "--triples", "100", "--steps", "2"]
+    assert main([*words, "--judge", "smoke", "--runs", str(tmp_path), "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    told = {score["name"]: score for score in result["scores"]}
+    assert 1 <= told["modes"]["value"] <= 40
+    assert told["reverse kl"]["value"] >= 0
+    assert told["modes"]["n"] == 40
+    assert 0 <= result["judge"]["value"] <= 1
+    again = [*words, "--judge", str(tmp_path / "judge"), "--runs", str(tmp_path / "again"), "--json"]
+    assert main(again) == 0
+    assert json.loads(capsys.readouterr().out)["scores"] == result["scores"]
+
+
+# -- wrong input ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["gird"], "Did you mean 'grid'"),
+        (["--only", "dcgan46"], "dcgan64"),
+        (["profile", "dcgan46"], "dcgan64"),
+        (["profile", "dcgan64", "--steps", "0"], "1 or more"),
+        (["layout", "--rounds", "0"], "1 or more"),
+        (["grid", "dgcan"], "Did you mean 'dcgan'"),
+        (["grid", "dcgan:stabel"], "Did you mean 'stable'"),
+        (["grid", "vae", *SMALL], "needs a generator and a discriminator"),
+        (["grid", "dcgan:few", *SMALL], "--no-augment --no-flip"),
+        (["grid", "dcgan:few", "--no-augment", "--no-flip", *SMALL], "--norm none"),
+        (["grid", "dcgan", "--sedes", "3"], "Did you mean '--seeds'"),
+        (["grid", "dcgan", "--seeds", "0"], "1 or more"),
+        (["stacked", "dcgan"], "needs --data"),
+        (["stacked", "classifier", "--data", "letters"], "does not generate"),
+        (["stacked", "dcgan", "--data", "shapes:20"], "needs ten"),
+        (["stacked", "dcgan", "--data", "letters:20", "-n", "1"], "2 or more"),
+    ],
+)
+def test_wrong_input_is_one_line(words: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 2
+    line = capsys.readouterr().err
+    assert told in line
+    assert line.count("\n") == 1
