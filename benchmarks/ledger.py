@@ -17,12 +17,12 @@ from statistics import mean, stdev
 from typing import Any
 
 import reverie
-from reverie.cli import Parser
 from reverie.disk import replace_text
 from reverie.errors import UserError, near_miss
+from reverie.evaluation.evaluate import evaluate
+from reverie.flags import Parser
 from reverie.options import Option
 from reverie.run import Run, manifest
-from reverie.scores.evaluate import evaluate
 from reverie.scores.score import Score
 from reverie.work import commit
 

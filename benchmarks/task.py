@@ -24,9 +24,9 @@ import numpy as np
 import torch
 
 from reverie import __version__
-from reverie.cli import Parser
 from reverie.disk import friendly, replace_text
 from reverie.errors import UserError
+from reverie.flags import Parser
 from reverie.layout import layout_for
 from reverie.loop import fit
 from reverie.method import Method

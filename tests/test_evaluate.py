@@ -16,11 +16,11 @@ from torch import Tensor
 import reverie
 from reverie import UserError, open_data
 from reverie.cli import main
+from reverie.evaluation import evaluate as module
+from reverie.evaluation.samples import BY_FEATURES
+from reverie.evaluation.sets import features_of, open_sets
 from reverie.run import Run
-from reverie.scores import evaluate as module
-from reverie.scores.samples import BY_FEATURES
 from reverie.scores.score import Score, check_alike
-from reverie.scores.sets import features_of, open_sets
 from reverie.work import load
 
 DATA = "letters:300"

@@ -21,9 +21,9 @@ import reverie
 from reverie import registry
 from reverie.data.images import Images
 from reverie.errors import UserError
+from reverie.evaluation import judge as judge_module
+from reverie.evaluation.features import Features, open_features, quickened, resized
 from reverie.registry import method_class
-from reverie.scores import judge as judge_module
-from reverie.scores.features import Features, open_features, quickened, resized
 from reverie.scores.inception import Average, BlockA, BlockB, BlockC, BlockD, BlockE, Conv, Inception
 from reverie.scores.mobilenet import MobileNetV2, SameConv2d
 from reverie.stop import Interrupted

@@ -22,7 +22,9 @@ def test_plain_lines_when_it_is_no_terminal(tmp_path: Path, capsys: pytest.Captu
     reverie.train("vae:smoke", out=tmp_path / "run", **SMOKE)
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 5
-    assert re.fullmatch(r"step 4/20  train  loss \S+  distortion \S+  kl \S+  \S+ steps/s  \d+ s left", lines[0])
+    assert re.fullmatch(
+        r"step 4/20  train  loss \S+  distortion \S+  kl \S+  active \S+  \S+ steps/s  \d+ s left", lines[0]
+    )
     log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in log] == [4, 8, 12, 16, 20]
     assert set(log[0]) == {"step", "stage", "losses", "steps_per_s", "seconds"}

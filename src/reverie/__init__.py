@@ -25,10 +25,10 @@ __all__ = ["UserError", "__version__", "evaluate", "load", "methods", "open_data
 if TYPE_CHECKING:
     from . import methods
     from .data import open_data
-    from .scores.evaluate import evaluate
+    from .evaluation.evaluate import evaluate
     from .work import load, resume, train
 
-_HOMES = {"train": "work", "resume": "work", "load": "work", "open_data": "data", "evaluate": "scores.evaluate"}
+_HOMES = {"train": "work", "resume": "work", "load": "work", "open_data": "data", "evaluate": "evaluation.evaluate"}
 
 
 def __getattr__(name: str) -> Any:

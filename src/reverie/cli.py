@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import errno
 import json
 import os
@@ -12,11 +11,12 @@ import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn, get_args, get_origin
+from typing import Any, get_origin
 
 from . import __version__, registry
 from .errors import Trouble, UserError, near_miss
-from .options import REQUIRED, Option, alternatives, convert, of_fields, of_signature
+from .flags import Parser, first_word
+from .options import REQUIRED, Option, alternatives, of_fields, of_signature
 
 OVERVIEW = """reverie {version}: examples in, a generator out.
 
@@ -83,67 +83,6 @@ def run(words: list[str]) -> int:
     raise UserError(f"there is no command '{command}'.{near_miss(command, known) or ' See reverie --help.'}")
 
 
-class Parser(argparse.ArgumentParser):
-    """argparse whose complaints are one line, with the nearest flag."""
-
-    def __init__(self, name: str, about: str) -> None:
-        super().__init__(
-            prog=f"reverie {name}", description=about, allow_abbrev=False,
-            formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=32, width=112),
-        )  # fmt: skip
-
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message} (see {self.prog} --help).")
-
-    def read(self, words: list[str]) -> argparse.Namespace:
-        """Parses all words. Raises UserError."""
-        known, extra = self.parse_known_intermixed_args(words)  # pictures may stand behind flags
-        for word in extra:
-            if word.startswith("-"):
-                flag = word.split("=")[0]
-                hint = near_miss(flag.replace("_", "-"), list(self._option_string_actions))
-                raise UserError(f"{self.prog} has no flag '{flag}'.{hint or f' See {self.prog} --help.'}")
-        if extra:
-            raise UserError(f"{self.prog} does not know what to do with '{extra[0]}' (see {self.prog} --help).")
-        return known
-
-    def add_options(self, found: list[Option], title: str) -> None:
-        """A flag for each option; only flags that are given appear in what is read."""
-        group = self.add_argument_group(title)
-        for option in found:
-            flags = ["--" + option.name.replace("_", "-")]
-            flags += ["-" + option.name] if len(option.name) == 1 else []
-            default = "" if option.default in (REQUIRED, None, "", ()) else f" [{option.default}]"
-            kind: dict[str, Any] = {"action": argparse.BooleanOptionalAction}
-            if option.type is not bool:
-                kind = {"type": _converter(option), "metavar": _metavar(option.type)}
-            text = (option.help + default).replace("%", "%%")
-            group.add_argument(*flags, dest=option.name, default=argparse.SUPPRESS, help=text, **kind)
-
-
-SWITCHES = ("--json", "--overwrite", "--tensorboard")
-
-
-def _first(words: list[str]) -> str | None:
-    """The first word that is neither a flag nor the value of one, as far as can be told before the flags are known."""
-    plain = [
-        word for before, word in zip(["", *words], words, strict=False)
-        if not word.startswith("-") and (not before.startswith("-") or "=" in before or before in SWITCHES)
-    ]  # fmt: skip
-    return next(iter(plain or [word for word in words if not word.startswith("-")]), None)
-
-
-def _converter(option: Option) -> Callable[[str], Any]:
-    return lambda text: convert(text, option.type, "--" + option.name.replace("_", "-"))
-
-
-def _metavar(kind: Any) -> str:
-    choices = [str(c) for a in alternatives(kind) for c in get_args(a) if isinstance(c, str)]
-    if choices:
-        return "{" + ",".join(choices) + "}"
-    return {int: "N", float: "X", str: "TEXT"}.get(alternatives(kind)[0], "VALUE")
-
-
 # -- commands ----------------------------------------------------------------------------------------------------------
 
 
@@ -201,7 +140,7 @@ def do_train(words: list[str]) -> int:
     parser.add_argument("--data", metavar="DATA", help="a folder, a zip, an idx file, or the name of a set")
     parser.add_argument("--out", metavar="RUN", help="the run folder to make")
     settings = of_fields(TrainConfig)
-    named = _first(words)
+    named = first_word(words)
     if named is None or (named.partition(":")[0] not in registry.methods() and {"-h", "--help"} & set(words)):
         parser.add_options(settings, "the run's settings")
         parser.epilog = "`reverie train METHOD --help` shows the options of a method too."
@@ -270,7 +209,7 @@ def do_verb(verb: str, words: list[str]) -> int:
     parser.add_argument("--out", metavar="OUT", help="a folder for one PNG an item, or NAME.png for one sheet of all")
     parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
     parser.add_argument("--json", action="store_true", help="one JSON object")
-    named = _first(words)
+    named = first_word(words)
     if named is None:
         parser.epilog = f"`reverie {verb} RUN --help` shows the options that the run's method has."
         parser.read(words)
@@ -336,12 +275,12 @@ def do_evaluate(words: list[str]) -> int:
         ],
         "options",
     )  # fmt: skip
-    named = _first(words)
+    named = first_word(words)
     if named is None:
         parser.epilog = "`reverie evaluate RUN --help` shows the options of the scores that its method alone has."
         parser.read(words)
-    from .scores.evaluate import own_options, score
-    from .scores.subject import open_subject
+    from .evaluation.evaluate import own_options, score
+    from .evaluation.subject import open_subject
 
     subject = open_subject(str(named))
     if subject.method is not None and (own := own_options(subject.method)):

@@ -99,9 +99,9 @@ class Monitor:
             finding = self._judge(fault)
             if finding is None:
                 self.open.discard(fault.name)
-            elif fault.name not in self.open:
+            elif fault.name not in self.open and found is None:  # of two, the other is told with the next line
                 self.open.add(fault.name)
-                found = found or finding
+                found = finding
         # what lies before the longest window is not looked at again
         self.lines = [line for i, line in enumerate(self.lines) if i >= len(self.lines) - 1000]
         return found

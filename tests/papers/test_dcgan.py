@@ -67,7 +67,8 @@ def test_every_option_trains_both_players(options: dict[str, object]) -> None:
     changed = {k.split(".")[0] for k, v in gan.state_dict().items() if not torch.equal(v, before[k])}
     assert changed == {"generator", "discriminator"}
     every = int(options.get("critic_steps", 1))
-    assert told == [{"d", "g"} if step % every == every - 1 else {"d"} for step in range(3)]
+    seen = {"d", "right", "variety"}
+    assert told == [seen | {"g"} if step % every == every - 1 else seen for step in range(3)]
 
 
 def test_the_generator_s_loss_leaves_the_discriminator_alone_and_the_other_way_round() -> None:

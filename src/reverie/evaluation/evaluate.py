@@ -24,6 +24,7 @@ from ..media import Image
 from ..options import Option, check_names, convert, of_signature
 from ..report.page import write_report
 from ..run import Run
+from ..scores.score import Score
 from ..work import versions
 from . import figures
 from .features import open_features
@@ -37,7 +38,6 @@ from .samples import (
     reconstruction_scores,
     sharpness_score,
 )
-from .score import Score
 from .sets import Sets, check_fit, open_sets
 from .subject import Subject, gathered, open_subject
 

@@ -23,7 +23,7 @@ from ..data.decode import VERSION
 from ..data.images import Images
 from ..disk import flush
 from ..errors import UserError
-from .score import Reference
+from ..scores.score import Reference
 
 MOST = 10_000
 """images of a reference, at most"""

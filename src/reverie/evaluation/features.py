@@ -27,10 +27,10 @@ from tqdm import tqdm
 from ..data.images import Images
 from ..errors import UserError
 from ..ranks import Ranks
-from . import inception, mobilenet
+from ..scores import inception, mobilenet
+from ..scores.mobilenet import SameConv2d
+from ..scores.pixels import LUMA
 from .judge import read_judge, trained_judge
-from .mobilenet import SameConv2d
-from .pixels import LUMA
 
 KNOWN = (
     "torchvision's mobilenet_v2, torchvision's inception_v3, the Inception of pytorch-fid, and classifiers of reverie"

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .distribution import PRDC, Mean, frechet_distance, kernel_distance, nearest, prdc
-from .pixels import LOOKED_AT, mean_image, nearest_images, nearness, psnr, ratio_of_means, sharpness
-from .pixels import squared_errors as errors_of
-from .score import Better, Reference, Score
+from ..scores.distribution import PRDC, Mean, frechet_distance, kernel_distance, nearest, prdc
+from ..scores.pixels import LOOKED_AT, mean_image, nearest_images, nearness, psnr, ratio_of_means, sharpness
+from ..scores.pixels import squared_errors as errors_of
+from ..scores.score import Better, Reference, Score
 from .sets import COMPARED, MOST, STAND_IN, Sets, features_of, shuffled
 
 LEAST = 64
