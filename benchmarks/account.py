@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, profile
 
+from reverie.provenance import machine
+
 from . import task
 from .ceiling import Ceiling, calls
 from .speed import BATCH, ROWS, STEP, Row, Watch, one_step, row_of
@@ -40,7 +42,7 @@ def main(words: list[str]) -> None:
     asked.steps = 3 * row.steps if asked.steps is None else asked.steps
     task.settle(asked)
     with tempfile.TemporaryDirectory() as folder:
-        told = {"row": asked.row, "machine": task.machine()} | account(row, Path(folder), asked.steps)
+        told = {"row": asked.row, "machine": machine()} | account(row, Path(folder), asked.steps)
     print(json.dumps(told, indent=2) if asked.json else describe(told))
 
 

@@ -71,7 +71,9 @@ EXPERIMENTS = {
     e.name: e
     for e in (
         Experiment(
-            "vae-mnist", "VAE on MNIST, in less than an hour", f"{MNIST} 200,000 steps of 100 (333 epochs).",
+            "vae-mnist", "VAE on MNIST, in less than an hour",
+            f"{MNIST} Ours: 300,000 steps of 100 (500 epochs), Adam's epsilon 1e-8, a rate of 2e-3 that falls as a "
+            "cosine, and a KL whose weight rises from 0 to 1 in the first 30,000 steps; chosen on training images.",
             "vae:mlp", data="mnist.zip", options={"threads": 1}, judged={"n": 10_000, "k": 5_000},
         ),
         Experiment(

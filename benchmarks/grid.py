@@ -25,8 +25,9 @@ from reverie.errors import UserError
 from reverie.media import Image, sheet
 from reverie.method import Method
 from reverie.options import Option
+from reverie.provenance import versions
 from reverie.scores.score import Reference, Score
-from reverie.work import plan, versions
+from reverie.work import plan
 
 from . import task
 

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from reverie.loop import Update
+from reverie.provenance import machine
 from reverie.ranks import Ranks
 
 from . import task
@@ -39,7 +40,7 @@ def main(words: list[str]) -> None:
     task.add_common(parser, rounds=5)
     asked = parser.parse_args(words)
     task.settle(asked)
-    told: dict[str, Any] = {"machine": task.machine(), "rounds": asked.rounds, "rows": []}
+    told: dict[str, Any] = {"machine": machine(), "rounds": asked.rounds, "rows": []}
     names = [layout + (", fused" if fused else "") for layout, fused in VARIANTS]
     if not asked.json:
         print(f"{told['machine']['cpu']}, {torch.get_num_threads()} threads, torch {torch.__version__}, medians of "

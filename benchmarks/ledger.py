@@ -22,11 +22,11 @@ from reverie.errors import UserError, near_miss
 from reverie.evaluation.evaluate import evaluate
 from reverie.flags import Parser
 from reverie.options import Option
+from reverie.provenance import commit, machine, now
 from reverie.run import Run, manifest
 from reverie.scores.score import Score
-from reverie.work import commit
 
-from . import grid, stacked, task
+from . import grid, stacked
 from .claims import CLAIMS, EXPERIMENTS, Experiment
 
 HERE = Path(__file__).parents[1]
@@ -83,26 +83,23 @@ def _seeds(text: str, experiment: Experiment) -> list[int]:
 def measure(experiment: Experiment, seed: int, given: dict[str, Any]) -> dict[str, Any]:
     """One seed of an experiment: its scores, and what they cost."""
     out = given["runs"] / f"{experiment.name}-{seed}"
-    began = time.monotonic()
-    if experiment.task == "train":
-        scores, seconds = _train(experiment, seed, given, out)
-    else:
-        scores, seconds = _task(experiment, seed, given, out)
+    scores, trained, judged = (_train if experiment.task == "train" else _task)(experiment, seed, given, out)
     wanted = {claim.score for claim in CLAIMS if claim.experiment == experiment.name}
     if missing := wanted - {score.name for score in scores}:
         raise UserError(f"{experiment.name} gave no {', '.join(sorted(missing))}; see its scores in {out}.")
     return {
         "seed": seed,
         "scores": [score.to_json() for score in scores if score.name in wanted],
-        "train_seconds": round(seconds, 1),
-        "judge_seconds": round(max(0.0, time.monotonic() - began - seconds), 1),
-        "machine": task.machine(),
+        "train_seconds": round(trained, 1),
+        "judge_seconds": round(judged, 1),
+        "machine": machine(),
         "commit": commit(),
-        "created": task.now(),
+        "created": now(),
     }
 
 
-def _train(experiment: Experiment, seed: int, given: dict[str, Any], out: Path) -> tuple[list[Score], float]:
+def _train(experiment: Experiment, seed: int, given: dict[str, Any], out: Path) -> tuple[list[Score], float, float]:
+    """Scores, and the seconds of training and of judging."""
     data = given["data"] / experiment.data if experiment.data else experiment.data
     if (out / "run.json").is_file():
         total = Run.open(out).about["config"]["steps"]
@@ -111,12 +108,15 @@ def _train(experiment: Experiment, seed: int, given: dict[str, Any], out: Path) 
     else:
         reverie.train(experiment.method, data=data, out=out, seed=seed, **experiment.options)
     features = {"features": given["features"]} if experiment.features else {}
+    began = time.monotonic()
     found = evaluate(out, data, **features, **experiment.judged)
+    judged = time.monotonic() - began
     seconds = next((line["seconds"] for line in reversed(Run.open(out).lines()) if "seconds" in line), 0.0)
-    return list(found), float(seconds)
+    return list(found), float(seconds), judged
 
 
-def _task(experiment: Experiment, seed: int, given: dict[str, Any], out: Path) -> tuple[list[Score], float]:
+def _task(experiment: Experiment, seed: int, given: dict[str, Any], out: Path) -> tuple[list[Score], float, float]:
+    began = time.monotonic()
     if experiment.task == "grid":
         result, _ = grid.grid(experiment.method, dict(experiment.options), [seed], out)
     else:
@@ -124,7 +124,8 @@ def _task(experiment: Experiment, seed: int, given: dict[str, Any], out: Path) -
         asked |= {"data": str(given["data"] / experiment.data), **experiment.judged}
         result, _ = stacked.stacked(experiment.method, {**experiment.options, "seed": seed}, asked, out)
     run = result["runs"][0] if "runs" in result else result
-    return [Score.from_json(told) for told in run["scores"]], run["seconds"]
+    judged = max(0.0, time.monotonic() - began - run["seconds"])
+    return [Score.from_json(told) for told in run["scores"]], run["seconds"], judged
 
 
 def _compare(experiment: Experiment, run: dict[str, Any], written: list[dict[str, Any]]) -> None:

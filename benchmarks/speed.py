@@ -37,6 +37,7 @@ from reverie.data.images import Images
 from reverie.errors import UserError, near_miss
 from reverie.method import Method, Stage
 from reverie.order import Order
+from reverie.provenance import machine
 from reverie.ranks import Ranks
 from reverie.work import plan
 
@@ -87,7 +88,7 @@ def main(words: list[str]) -> None:
     task.settle(asked)
     wanted = asked.only.split(",") if asked.only else [*ROWS, DATA]
     rows = {name: row_of(name) for name in wanted if name != DATA}
-    told: dict[str, Any] = {"machine": task.machine(), "rounds": asked.rounds, "rows": {}}
+    told: dict[str, Any] = {"machine": machine(), "rounds": asked.rounds, "rows": {}}
     if not asked.json:
         print(f"{told['machine']['cpu']}, {torch.get_num_threads()} threads, torch {torch.__version__}, medians of "
               f"{asked.rounds} rounds")  # fmt: skip

@@ -24,9 +24,10 @@ from reverie.errors import UserError
 from reverie.media import Image, sheet
 from reverie.method import Method
 from reverie.options import Option
+from reverie.provenance import versions
 from reverie.registry import find
 from reverie.scores.score import Reference, Score
-from reverie.work import load, versions
+from reverie.work import load
 
 from . import task
 

@@ -10,12 +10,10 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import platform
 import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime, timezone
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -31,11 +29,12 @@ from reverie.layout import layout_for
 from reverie.loop import fit
 from reverie.method import Method
 from reverie.options import Option, of_fields
+from reverie.provenance import commit, machine, now, versions
 from reverie.ranks import Ranks
 from reverie.run import WEIGHTS, Run, read_weights
 from reverie.scores.score import Score
 from reverie.settings import TrainConfig
-from reverie.work import commit, describe_data, plan, versions
+from reverie.work import describe_data, plan
 
 QUIET = dict(save_every=10**9, preview_every=10**9, log_every=1000)
 """a task's run is saved once, at its end"""
@@ -85,21 +84,9 @@ def about(spec: str, method: Method, options: dict[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def now() -> str:
-    """The time, in UTC."""
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")
-
-
 def command() -> str:
     """The line that repeats this."""
     return shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]])
-
-
-def machine() -> dict[str, Any]:
-    """What figures of time depend on."""
-    cpu = platform.processor() or platform.machine()
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    return {"cpu": cpu, "gpu": gpu, "threads": torch.get_num_threads(), "torch": torch.__version__}
 
 
 def add_common(parser: argparse.ArgumentParser, rounds: int = 0) -> None:

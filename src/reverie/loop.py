@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -87,7 +86,7 @@ def fit(method: Method, data: Any, run: Run, settings: TrainConfig, ranks: Ranks
         ranks.together(save)  # so that there is always something to go back to
     monitor, seed, ease = _outlook(run, settings)
     order = Order(len(data), settings.batch, seed)
-    watched = data.batch(np.arange(min(32, len(data))), ranks.device)
+    watched = data.batch(Order(len(data), min(32, len(data)), settings.seed)(0), ranks.device)
     with Stop() as stop, Progress(run, step, total, settings, ranks.first) as progress:
         while step < total:
             stage, done = stage_at(stages, step)

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import platform
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from . import __version__
@@ -18,6 +15,7 @@ from .layout import layout_for
 from .loop import fit
 from .method import Method
 from .options import build, check_names, of_fields
+from .provenance import commit, machine, now, versions
 from .ranks import Ranks
 from .registry import method_class
 from .report.page import write_report
@@ -53,10 +51,9 @@ def train(method: str, *, data: str | Path, out: str | Path, command: str = "", 
             "versions": versions(),
             "commit": commit(),
             "command": command or _call(method, data=str(data), out=str(out), **options),
-            "machine": {"system": platform.platform(), "cpu": platform.processor() or platform.machine(),
-                        "threads": settings.threads, "ranks": ranks.world},
-            "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        }  # fmt: skip
+            "machine": {**machine(), "threads": settings.threads, "ranks": ranks.world},
+            "created": now(),
+        }
         run = ranks.together(lambda: Run.create(out, about)) or Run(out)
         try:
             return _go(run, model, learnt, settings, ranks, about)
@@ -169,30 +166,6 @@ def describe_data(learnt: Any) -> dict[str, Any]:
         "fingerprint": learnt.fingerprint, "facts": learnt.facts, "classes": learnt.classes,
         "dropped": len(learnt.dropped), "notes": learnt.notes,
     }  # fmt: skip
-
-
-def versions() -> dict[str, str]:
-    """Versions of what the numbers depend on."""
-    return {
-        "reverie": __version__, "torch": torch.__version__, "numpy": np.__version__,
-        "python": platform.python_version(),
-    }  # fmt: skip
-
-
-def commit() -> str | None:
-    """The git commit of this package's source, if it is a checkout."""
-    git = Path(__file__).parents[2] / ".git"
-    try:
-        head = (git / "HEAD").read_text(encoding="utf-8").strip()
-        if not head.startswith("ref: "):
-            return head
-        loose = git / head[5:]
-        if loose.is_file():
-            return loose.read_text(encoding="utf-8").strip()
-        packed = (git / "packed-refs").read_text(encoding="utf-8").splitlines()
-        return next((line.split()[0] for line in packed if line.endswith(" " + head[5:])), None)
-    except OSError:
-        return None
 
 
 def _settle_machine(settings: TrainConfig, ranks: Ranks) -> TrainConfig:

@@ -8,8 +8,11 @@ import pytest
 import torch
 
 from reverie.errors import UserError
+from reverie.loop import Update
 from reverie.losses import kl_to_standard_normal, log_normal
-from reverie.methods.vae import VAE, burda_rate
+from reverie.methods.vae import VAE
+from reverie.parts.rates import burda, cosine
+from reverie.ranks import Ranks
 
 
 def model(**options: object) -> VAE:
@@ -101,13 +104,37 @@ def test_free_bits_leave_small_kls_alone() -> None:
     assert gradient(0.0) > 100 * gradient(5.0)
 
 
+def test_cosine_schedule() -> None:
+    assert cosine(0) == 1
+    assert cosine(0.5) == pytest.approx(0.5)
+    assert cosine(1 - 1e-9) == pytest.approx(0, abs=1e-6)
+
+
+def test_the_kl_is_priced_bit_by_bit() -> None:
+    """With a warm-up the first step ignores the KL; after it, as without."""
+    losses = {}
+    for warmup in (0, 4):
+        vae = model(latent=4, warmup=warmup)
+        update = Update(vae.optimizers(), Ranks("cpu"))
+        for step in (0, 2, 4):
+            update.step = step
+            update.set_rates(0.0)  # so that all steps see the same weights
+            torch.manual_seed(1)
+            told = {
+                k: float(v.detach()) for k, v in vae.step({"image": torch.rand(6, 1, 8, 8) * 2 - 1}, update).items()
+            }
+            losses[warmup, step] = (told["loss"] - told["distortion"]) / told["kl"]
+    assert [losses[0, step] for step in (0, 2, 4)] == pytest.approx([1, 1, 1], abs=1e-4)
+    assert [losses[4, step] for step in (0, 2, 4)] == pytest.approx([0, 0.5, 1], abs=1e-4)
+
+
 def test_burda_schedule() -> None:
     """3^i of 3280 shares at 10^(-i/7), i = 0..7."""
     begins = [(3**i - 1) / 2 / 3280 for i in range(8)]
     for i, begin in enumerate(begins):
-        assert burda_rate(begin + 1e-6) == pytest.approx(10 ** (-i / 7))
-    assert burda_rate(0) == 1
-    assert burda_rate(1 - 1e-9) == pytest.approx(10**-1)
+        assert burda(begin + 1e-6) == pytest.approx(10 ** (-i / 7))
+    assert burda(0) == 1
+    assert burda(1 - 1e-9) == pytest.approx(10**-1)
 
 
 def test_odd_sizes_and_colour_are_modelled_whole() -> None:

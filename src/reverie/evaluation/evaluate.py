@@ -5,16 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import platform
 import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-import torch
 from filelock import FileLock
 
 from ..data.images import Images
@@ -22,10 +19,10 @@ from ..disk import flush, friendly, replace_text
 from ..errors import UserError
 from ..media import Image
 from ..options import Option, check_names, convert, of_signature
+from ..provenance import machine, now, versions
 from ..report.page import write_report
 from ..run import Run
 from ..scores.score import Score
-from ..work import versions
 from . import figures
 from .features import open_features
 from .samples import (
@@ -88,11 +85,10 @@ class Evaluation:
             "notes": self.notes,
             "figures": {name: caption for name, (_, caption) in self.pictures.items()},
             "command": self.command,
-            "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            "machine": {"system": platform.platform(), "cpu": platform.processor() or platform.machine(),
-                        "threads": torch.get_num_threads()},
+            "created": now(),
+            "machine": machine(),
             "seconds": round(self.seconds, 1),
-        }  # fmt: skip
+        }
 
     def table(self) -> str:
         """The scores in columns, then what was left out and what to know."""

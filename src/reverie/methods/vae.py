@@ -21,10 +21,12 @@ from ..losses import kl_to_standard_normal, log_bernoulli, log_discretised_logis
 from ..media import Image, sheet
 from ..method import Batch, Items, Losses, Method, Stage, apply, chosen, draw, noise, verb
 from ..parts.conv import width_for
+from ..parts.rates import burda, cosine
 from ..parts.watch import active
 from ..scores.likelihood import independent_bernoulli, independent_levels, likelihood_scores
 from ..scores.score import Reference, Score
 
+SCHEDULES = {"constant": Stage.rate, "cosine": cosine, "burda": burda}
 CACHED = 2**18
 """numbers of a decoding that stay in a CPU's cache"""
 
@@ -58,6 +60,9 @@ class VAE(Method):
         """units of a layer of the mlp (Burda 2015, section 5.1)"""
         beta: float = 1.0
         """weight of the KL (Higgins 2017); other than 1 the loss is no bound on the likelihood"""
+        warmup: int = 0
+        """steps in which beta rises from 0 to its value, so that latents are used before they are priced (Bowman 2015;
+        Sønderby 2016, section 2.2)"""
         free_bits: float = 0.0
         """nats of KL that each latent has for nothing (Kingma 2016, appendix C.8), against posterior collapse"""
         importance: int = 1
@@ -66,8 +71,9 @@ class VAE(Method):
         """learning rate of Adam"""
         epsilon: float = 1e-8
         """Adam's epsilon (Burda 2015: 1e-4)"""
-        schedule: Literal["constant", "burda"] = "constant"
-        """burda: 10^(-i/7) of the rate during 3^i shares of the steps, i = 0..7 (Burda 2015, section 5)"""
+        schedule: Literal["constant", "cosine", "burda"] = "constant"
+        """of the rate. cosine: falls to 0 along half a wave (Loshchilov & Hutter 2016, eq. 5); burda: 10^(-i/7) of it
+        during 3^i shares of the steps, i = 0..7 (Burda 2015, section 5)"""
         average: float = 0.0
         """decay of averaged weights; 0: none"""
         steps: int = 10_000
@@ -79,25 +85,26 @@ class VAE(Method):
             counts = (self.latent, self.width, self.hidden, self.importance)
             if any(count is not None and count < 1 for count in counts):
                 raise UserError("latent, width, hidden and importance must be 1 or more.")
-            if self.importance > 1 and (self.beta != 1 or self.free_bits):
-                raise UserError("importance above 1 has no separate KL; leave beta at 1 and free_bits at 0.")
+            if self.importance > 1 and (self.beta != 1 or self.free_bits or self.warmup):
+                raise UserError("importance above 1 has no separate KL; leave beta at 1, free_bits and warmup at 0.")
             if min(self.rate, self.epsilon) <= 0:
                 raise UserError("rate and epsilon must be above 0.")
-            if self.beta < 0 or self.free_bits < 0:
-                raise UserError("beta and free_bits must not be negative.")
+            if min(self.beta, self.free_bits, self.warmup) < 0:
+                raise UserError("beta, free_bits and warmup must not be negative.")
             if not 0 <= self.average < 1:
                 raise UserError(f"average is {self.average}; it is a decay from 0 to below 1, such as 0.999.")
 
-    _burda = dict(
-        size=28, channels=1, network="mlp", likelihood="bernoulli", latent=50, epsilon=1e-4, schedule="burda",
+    _mnist = dict(
+        size=28, channels=1, network="mlp", likelihood="bernoulli", latent=50,
         save_every=10_000, preview_every=10_000, log_every=1_000,
     )  # fmt: skip
+    _burda = dict(**_mnist, batch=20, epsilon=1e-4, schedule="burda", steps=9_840_000)  # 3,280 epochs of MNIST
     presets = {
         "smoke": dict(size=16, latent=8, width=8, batch=16, steps=20, save_every=10, preview_every=10, log_every=5),
         "laptop": dict(average=0.999, steps=6_000),
-        "mlp": dict(**_burda, batch=100, steps=200_000),
-        "paper": dict(**_burda, batch=20, steps=9_840_000),  # 3,280 epochs of MNIST
-        "iwae": dict(**_burda, batch=20, steps=9_840_000, importance=50),
+        "mlp": dict(**_mnist, batch=100, rate=2e-3, schedule="cosine", warmup=30_000, steps=300_000),
+        "paper": _burda,
+        "iwae": dict(**_burda, importance=50),
     }
 
     @classmethod
@@ -119,11 +126,10 @@ class VAE(Method):
             self.decoder = ConvDecoder(c.latent, c.width, (outputs, *shape[1:]))
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        return {"vae": torch.optim.Adam(self.parameters(), self.config.rate, eps=self.config.epsilon)}
+        return {"vae": torch.optim.Adam(self.parameters(), self.config.rate, eps=self.config.epsilon, fused=True)}
 
     def stages(self) -> list[Stage]:
-        rate = burda_rate if self.config.schedule == "burda" else Stage.rate
-        return [Stage("train", self.config.steps, self.step, rate)]
+        return [Stage("train", self.config.steps, self.step, SCHEDULES[self.config.schedule])]
 
     def averages(self) -> dict[str, float]:
         return {"encoder": self.config.average, "decoder": self.config.average} if self.config.average else {}
@@ -140,7 +146,8 @@ class VAE(Method):
         z = mean + (log_variance / 2).exp() * torch.randn_like(mean)  # section 2.4
         distortion = -self.log_likelihood_of(x, z).mean()
         kl = kl_to_standard_normal(mean, log_variance).mean(0)  # [Z]
-        loss = update("vae", distortion + c.beta * kl.clamp_min(c.free_bits).sum())
+        beta = c.beta * min(1.0, update.step / c.warmup) if c.warmup else c.beta
+        loss = update("vae", distortion + beta * kl.clamp_min(c.free_bits).sum())
         return {"loss": loss, "distortion": distortion, "kl": kl.sum(), "active": active(mean)}
 
     # -- the model -------------------------------------------------------------------------------------------------
@@ -334,18 +341,12 @@ class VAE(Method):
         return lambda items: noise(seed, items, self.config.latent, device=self.device)
 
 
-def burda_rate(done: float) -> float:
-    """The factor on the rate at a share of the steps: 10^(-i/7) during 3^i of 3280 shares, i = 0..7."""
-    i = min(7, int(math.log(2 * 3280 * done + 1, 3) + 1e-9))
-    return 10 ** (-i / 7)
-
-
 def mlp_encoder(shape: tuple[int, int, int], hidden: int, latent: int) -> nn.Module:
     """x [B,C,H,W] -> means and log variances [B,2Z]."""
     return nn.Sequential(
         nn.Flatten(), nn.Linear(math.prod(shape), hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh(),
         nn.Linear(hidden, 2 * latent),
-    )  # fmt: skip
+    ).apply(glorot)  # fmt: skip
 
 
 def mlp_decoder(latent: int, hidden: int, shape: tuple[int, int, int]) -> nn.Module:
@@ -353,7 +354,14 @@ def mlp_decoder(latent: int, hidden: int, shape: tuple[int, int, int]) -> nn.Mod
     return nn.Sequential(
         nn.Linear(latent, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh(),
         nn.Linear(hidden, math.prod(shape)), nn.Unflatten(1, shape),
-    )  # fmt: skip
+    ).apply(glorot)  # fmt: skip
+
+
+def glorot(layer: nn.Module) -> None:
+    """Glorot & Bengio 2010, eq. 16, and no bias, as Burda's authors begin."""
+    if isinstance(layer, nn.Linear):
+        nn.init.xavier_uniform_(layer.weight)
+        nn.init.zeros_(layer.bias)
 
 
 class ConvEncoder(nn.Sequential):
