@@ -6,25 +6,33 @@ import time
 from pathlib import Path
 from typing import Any
 
+from .evaluation.evaluate import evaluate
 from .output import write
 from .whence import verify
 from .work import train
 
 
 def demo(out: Path) -> None:
-    """Trains a VAE and a DCGAN on letters, makes pictures with both, and checks one's record. About two minutes."""
+    """Trains a VAE and a DCGAN on letters, scores both, makes pictures, and checks one's record. About two minutes."""
     began, folder = time.monotonic(), out
     number = 1
     while folder.exists():  # an earlier demo is left alone
         number += 1
         folder = out.with_name(f"{out.name}-{number}")
-    print("1/3  a VAE learns 4,000 letters drawn from fonts: codes from images and images from codes")
+    data = "letters:4000"
+    print("1/4  a VAE learns 4,000 letters drawn from fonts: codes from images and images from codes")
     cadence: dict[str, Any] = {"save_every": 250, "preview_every": 100, "log_every": 25}
-    vae = train("vae", data="letters:4000", out=folder / "vae", width=24, steps=800, **cadence)
+    vae = train("vae", data=data, out=folder / "vae", width=24, steps=700, **cadence)
     write(vae.verb("interpolate").stream(vae, n=8, steps=10), folder / "vae" / "walk.png", False)
-    print("2/3  a DCGAN learns them too: sharper, with no codes")
-    gan = train("dcgan", data="letters:4000", out=folder / "dcgan", width=24, average=0.995, steps=1500, **cadence)
-    print("3/3  new letters, each with a record of how it was made")
+    print("2/4  a DCGAN learns them too: sharper, with no codes")
+    gan = train("dcgan", data=data, out=folder / "dcgan", width=24, average=0.995, steps=1300, **cadence)
+    print("3/4  a small classifier learns which letter is which; by its eyes both are held against letters not learnt from")
+    train("classifier", data=data, out=folder / "judge", width=16, steps=200, **cadence)
+    for name in ("vae", "dcgan"):
+        found = evaluate(folder / name, data, features=folder / "judge", n=400)
+        fid = next(score for score in found if score.name == "fid")
+        print(f"     {name}: FID {fid.value:.3g}; real letters among themselves {fid.floor:.3g}")
+    print("4/4  new letters, each with a record of how it was made")
     files = write(gan.verb("generate").stream(gan, n=64, seed=0), folder / "dcgan" / "letters", False)
     verdict = verify(files[5], folder / "dcgan", [])
     print(f"     {files[5]}: {verdict['why']}")
