@@ -26,7 +26,7 @@ from reverie.provenance import commit, machine, now
 from reverie.run import Run, manifest
 from reverie.scores.score import Score
 
-from . import grid, stacked
+from . import grid, monitor, stacked
 from .claims import CLAIMS, EXPERIMENTS, Experiment
 
 HERE = Path(__file__).parents[1]
@@ -119,6 +119,8 @@ def _task(experiment: Experiment, seed: int, given: dict[str, Any], out: Path) -
     began = time.monotonic()
     if experiment.task == "grid":
         result, _ = grid.grid(experiment.method, dict(experiment.options), [seed], out)
+    elif experiment.task == "monitor":
+        result = monitor.monitor(range(seed, seed + 3), 1, out)
     else:
         asked = {o.name: o.default for o in stacked.OPTIONS}
         asked |= {"data": str(given["data"] / experiment.data), **experiment.judged}

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import reverie
-from reverie.errors import Trouble
+from reverie.errors import Trouble, UserError
 from reverie.flags import Parser
 from reverie.monitor import FAULTS, NOT_A_NUMBER, WINDOW
 from reverie.options import Option
@@ -75,8 +75,10 @@ def main(words: list[str]) -> None:
     parser.add_options(OPTIONS, "options")
     given = vars(parser.read(words))
     asked = {o.name: given.get(o.name, o.default) for o in OPTIONS}
+    if asked["seeds"] < 1 or asked["threads"] < 0:
+        raise UserError("seeds must be 1 or more, and threads not negative.")
     with task.room(asked["runs"]) as room:
-        result = monitor(range(max(1, asked["seeds"])), asked["threads"], room)
+        result = monitor(range(asked["seeds"]), asked["threads"], room)
     task.deliver(result, asked["out"], given["json"])
     if not given["json"]:
         print(describe(result))

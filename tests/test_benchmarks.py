@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from benchmarks import grid, layout, speed, stacked, task
+from benchmarks import grid, layout, monitor, speed, stacked, task
 from benchmarks.__main__ import main
 from benchmarks.ceiling import Ceiling, calls, count
 from torch import nn
@@ -161,6 +161,23 @@ def test_a_run_of_the_grid_is_a_run_folder(tmp_path: Path) -> None:
     about = json.loads((tmp_path / "seed-0" / "run.json").read_text())
     assert (about["data"]["name"], about["config"]["steps"]) == ("25 Gaussians", 3)
     assert (tmp_path / "seed-0" / "samples" / "step-000003.png").is_file()
+
+
+def test_the_monitor_is_judged_by_runs_that_fail_and_runs_that_are_well(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(monitor, "SMALL", {**monitor.SMALL, "width": 4, "steps": 600, "batch": 8})
+    monkeypatch.setattr(monitor, "WELL", [monitor.Case("convolutions", "vae", "letters:96")])
+    ill = [case for case in monitor.ILL if case.method == "vae"]
+    unfounded = monitor.Case("well, though it is said not to be", "vae", "letters:96", {}, "posterior collapse")
+    monkeypatch.setattr(monitor, "ILL", [*ill[:2], unfounded])
+    assert main(["monitor", "--seeds", "1", "--out", str(tmp_path / "told.json")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-2:] == ["faults found: 2 of 3", "false alarms: 0 of 1"]
+    assert [line.endswith("<- WRONG") for line in lines[2:-2]] == [False, False, True, False]
+    runs = json.loads((tmp_path / "told.json").read_text())["runs"]
+    assert [run["found"][0]["name"] for run in runs[:2]] == ["not a number", "posterior collapse"]
+    assert runs[1]["nearest"]["active"] < 0.5 < runs[3]["nearest"]["active"]
 
 
 def test_networks_of_pairs_judge_pairs() -> None:

@@ -26,7 +26,7 @@ def demo(out: Path) -> None:
     write(vae.verb("interpolate").stream(vae, n=8, steps=10), folder / "vae" / "walk.png", False)
     print("2/4  a DCGAN learns them too: sharper, with no codes")
     gan = train("dcgan", data=data, out=folder / "dcgan", width=24, average=0.995, steps=1300, **cadence)
-    print("3/4  a small classifier learns which letter is which; by its eyes both are held against letters not learnt from")
+    print("3/4  a small classifier learns which letter is which; by its eyes both are scored")
     train("classifier", data=data, out=folder / "judge", width=16, steps=200, **cadence)
     for name in ("vae", "dcgan"):
         found = evaluate(folder / name, data, features=folder / "judge", n=400)

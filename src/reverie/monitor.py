@@ -41,13 +41,14 @@ FAULTS = (
     Fault(
         "discriminator has won", "right", 0.998, True,
         "it tells real from generated in {value:.2%} of pairs, so the generator learns nothing from it any more",
-        "Give the discriminator a penalty or spectral norm (dcgan: preset stable), a lower rate, or, for few "
-        "images, --augment.",
+        "Give the discriminator a gradient penalty or spectral norm (a preset called stable has them), a lower rate, "
+        "or, for few images, --augment.",
     ),
     Fault(
         "lost diversity", "variety", 0.25, False,
         "generated images lie {value:.2f} times as far from one another as real ones (mode collapse)",
-        "Use a loss that compares pairs, or a gradient penalty (dcgan: preset stable), a lower rate or a larger batch.",
+        "Use a loss that compares pairs, or a gradient penalty (a preset called stable has them), a lower rate, a "
+        "larger batch, or more numbers in z.",
     ),
     Fault(
         "posterior collapse", "active", 0.5, False,
