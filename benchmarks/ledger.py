@@ -239,10 +239,10 @@ def _cost(runs: list[dict[str, Any]]) -> str:
     minutes = mean(run["train_seconds"] for run in runs) / 60
     judged = mean(run["judge_seconds"] for run in runs) / 60
     machine, seeds = runs[-1]["machine"], ", ".join(str(run["seed"]) for run in runs)
-    where = machine["gpu"] or machine["cpu"]
+    where, torch = machine.get("gpu") or machine["cpu"], runs[-1]["scores"][0]["versions"]["torch"]
     return (
         f"Seeds {seeds}; {minutes:.3g} min of training and {judged:.2g} min of judging each on {where}, "
-        f"{_count(machine['threads'], 'thread')}, torch {machine['torch']}."
+        f"{_count(machine['threads'], 'thread')}, torch {torch}."
     )
 
 

@@ -96,7 +96,14 @@ class DCGAN(Method):
         "smoke": dict(size=16, latent=16, width=8, batch=16, steps=20, save_every=10, preview_every=10, log_every=5),
         "laptop": dict(average=0.999, steps=6_000),
         "stable": dict(
-            loss="relativistic", norm="none", penalty=1.0, average=0.999, beta1=0.0, beta2=0.99, steps=6_000
+            loss="relativistic",
+            norm="none",
+            penalty=0.01,
+            rate=1e-3,
+            average=0.999,
+            beta1=0.0,
+            beta2=0.99,
+            steps=6_000,
         ),
         "few": dict(loss="hinge", norm="spectral", augment=True, flip=True, average=0.999, steps=10_000),
         "paper": dict(size=64, width=128, batch=128, steps=40_000),
