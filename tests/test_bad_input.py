@@ -341,7 +341,7 @@ TRAIN = [
     (f"{DCGAN} --penalty 1", "penalty", "norm 'batch'", "--norm spectral or none"),
     (f"{DCGAN} --loss wasserstein --norm none", "wasserstein", "--penalty 10"),
     (f"{VAE} --importance 5 --beta 2", "importance", "beta at 1"),
-    (f"{VAE} --importance 5 --free-bits 1", "importance", "free_bits at 0"),
+    (f"{VAE} --importance 5 --free-bits 1", "importance", "free_bits and warmup at 0"),
     (f"{VAE} --beta -1", "beta", "not be negative"),
     ("train classifier:smoke --data data/photos --out new", "data/photos has no labels", "a folder of its own"),
     ("train classifier:smoke --data data/oneclass --out new", "one class", "2 or more"),
