@@ -243,6 +243,12 @@ def test_few_reference_images_leave_distributions_out(shop: Path, net: Pooled, t
     assert found["sharpness"].reference.n == 20
 
 
+def test_few_training_images_teach_no_judge(shop: Path) -> None:
+    found = reverie.evaluate(shop / "vae", "letters:10", n=64, k=2)
+    assert {line["score"] for line in found.left_out} >= set(BY_FEATURES)
+    assert "10 training images" in found.left_out[0]["why"]
+
+
 # -- refusals, and interruptions ---------------------------------------------------------------------------------------
 
 

@@ -249,6 +249,10 @@ def _network(found: Evaluation, sets: Sets, spec: str | Path | None) -> Any:
         why = "the data has no labels of two or more classes to train a feature network on; name one with --features"
         found.leave_out(BY_FEATURES, why)
         return None
+    if spec is None and len(sets.train) < LEAST:
+        why = f"{len(sets.train)} training images teach a feature network nothing; name one with --features"
+        found.leave_out(BY_FEATURES, why)
+        return None
     return open_features(spec, Images.open(sets.train.spec, "train"))
 
 
