@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -61,7 +62,8 @@ def main(words: list[str]) -> None:
         if known and not check:
             print(f"{name}: seed {seed} is in the ledger already", file=sys.stderr)
             continue
-        run = measure(experiment, seed, given)
+        out = given["runs"] / f"{experiment.name}-{seed}"
+        run = measure(experiment, seed, given, _anew(out) if check else out)
         if check:
             _compare(experiment, run, written)
         else:
@@ -80,9 +82,8 @@ def _seeds(text: str, experiment: Experiment) -> list[int]:
 # -- running -----------------------------------------------------------------------------------------------------------
 
 
-def measure(experiment: Experiment, seed: int, given: dict[str, Any]) -> dict[str, Any]:
-    """One seed of an experiment: its scores, and what they cost."""
-    out = given["runs"] / f"{experiment.name}-{seed}"
+def measure(experiment: Experiment, seed: int, given: dict[str, Any], out: Path) -> dict[str, Any]:
+    """One seed of an experiment, its run folder at `out`: its scores, and what they cost."""
     scores, trained, judged = (_train if experiment.task == "train" else _task)(experiment, seed, given, out)
     wanted = {claim.score for claim in CLAIMS if claim.experiment == experiment.name}
     if missing := wanted - {score.name for score in scores}:
@@ -102,8 +103,7 @@ def _train(experiment: Experiment, seed: int, given: dict[str, Any], out: Path) 
     """Scores, and the seconds of training and of judging."""
     data = given["data"] / experiment.data if experiment.data else experiment.data
     if (out / "run.json").is_file():
-        total = Run.open(out).about["config"]["steps"]
-        if manifest(out).get("step") != total:
+        if not _whole(out):
             reverie.resume(out, data=data)
     else:
         reverie.train(experiment.method, data=data, out=out, seed=seed, **experiment.options)
@@ -113,6 +113,18 @@ def _train(experiment: Experiment, seed: int, given: dict[str, Any], out: Path) 
     judged = time.monotonic() - began
     seconds = next((line["seconds"] for line in reversed(Run.open(out).lines()) if "seconds" in line), 0.0)
     return list(found), float(seconds), judged
+
+
+def _anew(out: Path) -> Path:
+    """The folder for a check of the run in `out`: one that was broken off is gone on with, else it begins anew."""
+    place = out.with_name(f"check-{out.name}")
+    if not (place / "run.json").is_file() or _whole(place):
+        shutil.rmtree(place, ignore_errors=True)
+    return place
+
+
+def _whole(run: Path) -> bool:
+    return manifest(run).get("step") == Run.open(run).about["config"]["steps"]
 
 
 def _task(experiment: Experiment, seed: int, given: dict[str, Any], out: Path) -> tuple[list[Score], float, float]:

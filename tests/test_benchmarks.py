@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from benchmarks import grid, layout, monitor, speed, stacked, task
+from benchmarks import grid, layout, ledger, monitor, speed, stacked, task
 from benchmarks.__main__ import main
 from benchmarks.ceiling import Ceiling, calls, count
+from benchmarks.claims import Claim, Experiment
 from torch import nn
 
 SMALL = ["--seeds", "1", "--steps", "3"]
@@ -224,6 +225,65 @@ def test_stacked_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 
 
 # -- wrong input ---------------------------------------------------------------------------------------------------
+
+
+# -- the ledger --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def book(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A ledger of two small experiments, in a folder of its own."""
+    tiny = Experiment(
+        "tiny", "A small grid", "As it comes.", "dcgan", "grid", options={"steps": 4, "batch": 8}, seeds=(0, 1)
+    )
+    later = Experiment("later", "A long run", "Not today.", "vae:mlp", data="mnist.zip")
+    monkeypatch.setattr(ledger, "EXPERIMENTS", {"tiny": tiny, "later": later})
+    monkeypatch.setattr(
+        ledger, "CLAIMS",
+        [
+            Claim("tiny", "modes", "25", "a paper", "25", at_least=25),
+            Claim("tiny", "high quality"),
+            Claim("later", "nll", "80"),
+        ],
+    )  # fmt: skip
+    monkeypatch.setattr(ledger, "FOLDER", tmp_path / "ledger")
+    monkeypatch.setattr(ledger, "PAGE", tmp_path / "LEDGER.md")
+    return tmp_path
+
+
+def test_an_experiment_goes_into_the_ledger_once_and_comes_out_again(
+    book: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    claim = ["claim", "tiny", "--runs", str(book / "runs")]
+    assert main(claim) == 0
+    written = (book / "ledger" / "tiny.json").read_text()
+    assert [run["seed"] for run in json.loads(written)["runs"]] == [0, 1]
+    assert main(claim) == 0
+    assert "seed 1 is in the ledger already" in capsys.readouterr().err
+    for _ in range(2):  # a check trains anew, each time
+        assert main([*claim, "--check", "--seeds", "1"]) == 0
+        assert "NOT" not in capsys.readouterr().out
+    assert (book / "ledger" / "tiny.json").read_text() == written
+
+
+def test_a_check_says_what_does_not_come_out_again(book: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    claim = ["claim", "tiny", "--runs", str(book / "runs"), "--seeds", "0"]
+    assert main(claim) == 0
+    file = book / "ledger" / "tiny.json"
+    told = json.loads(file.read_text())
+    for score in told["runs"][0]["scores"]:
+        score["value"] += 0.5
+    file.write_text(json.dumps(told))
+    assert main([*claim, "--check"]) == 2
+    assert "does not land where the ledger says" in capsys.readouterr().err
+
+
+def test_the_page_has_a_row_for_every_claim(book: Path) -> None:
+    assert main(["claim", "tiny", "--runs", str(book / "runs"), "--seeds", "0"]) == 0
+    assert main(["ledger"]) == 0
+    rows = [line for line in (book / "LEDGER.md").read_text().splitlines() if line.startswith("| ")]
+    assert [row.split(" | ")[0] for row in rows] == ["| score", "| modes", "| high quality", "| score", "| nll"]
+    assert [row.rsplit("| ", 1)[1] for row in rows] == ["|", "not reached |", "measured |", "|", "open |"]
 
 
 @pytest.mark.parametrize(

@@ -103,8 +103,7 @@ class Monitor:
             elif fault.name not in self.open and found is None:  # of two, the other is told with the next line
                 self.open.add(fault.name)
                 found = finding
-        # what lies before the longest window is not looked at again
-        self.lines = [line for i, line in enumerate(self.lines) if i >= len(self.lines) - 1000]
+        del self.lines[:-1000]  # no window reaches back further
         return found
 
     def weigh(self, step: int, finite: bool) -> Finding | None:
