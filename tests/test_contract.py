@@ -23,9 +23,10 @@ import torch
 
 import reverie
 from reverie import registry
+from reverie.items import BLOCK, Shard
 from reverie.loop import Update
 from reverie.media import Image
-from reverie.method import BLOCK, Method, Shard
+from reverie.method import Method
 from reverie.options import alternatives, build, of_fields, of_signature
 from reverie.ranks import Ranks
 from reverie.run import read_weights
@@ -350,7 +351,8 @@ import torch
 from torch import nn
 
 from ..data.images import Images
-from ..method import Items, Method, Stage, chosen, draw, noise, verb
+from ..items import Items, chosen, draw, noise
+from ..method import Method, Stage, verb
 
 
 class Toy(Method):

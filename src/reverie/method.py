@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -24,22 +22,6 @@ from .scores.score import Score
 
 Batch = dict[str, Tensor]
 Losses = dict[str, Tensor]
-
-
-@dataclass(frozen=True)
-class Shard:
-    """One part, counted from 1, `of` so many parts of a job."""
-
-    part: int
-    of: int
-
-
-Items = Sequence[int] | Shard | None
-"""which items of a job: some, a shard, or (None) all"""
-
-BLOCK = 16
-"""Items made together. Blocks are cut at fixed places, so that an item's neighbours, and with them the
-rounding of every sum, are the same whether it is made alone, in a batch, or by one shard of many."""
 
 
 @dataclass(frozen=True)
@@ -174,56 +156,3 @@ def _check(body: Callable[..., Any], self: Method, args: tuple[Any, ...], kwargs
 def _plain(arguments: dict[str, Any]) -> dict[str, Any]:
     """The arguments that a record can hold: not which items were made, nor the pictures put in."""
     return {k: v for k, v in arguments.items() if k != "items" and isinstance(v, (int, float, str))}
-
-
-def noise(seed: int, items: Sequence[int], *shape: int, device: torch.device | str = "cpu") -> Tensor:
-    """Standard normal noise [len(items), *shape]; row i depends on (seed, items[i]) alone, on every machine."""
-    if not 0 <= seed < 2**63:
-        raise UserError(f"seed is {seed}; give a whole number from 0 to 2^63 - 1.")
-    rows = [np.random.Generator(np.random.Philox(key=[seed, i])).standard_normal(shape, np.float32) for i in items]
-    return torch.from_numpy(np.stack(rows)).to(device)
-
-
-def chosen(items: Items, n: int, steps: int = 1) -> Sequence[int]:
-    """The items meant, of `n` rows of `steps`. Shards are cut between blocks. Raises UserError if there are none."""
-    for name, count in (("n", n), ("steps", steps)):
-        if count < 1:
-            raise UserError(f"{name} is {count}; it must be 1 or more.")
-    total = n * steps
-    if items is None:
-        return range(total)
-    if isinstance(items, Shard):
-        edges = [min(total, -(-total // BLOCK) * k // items.of * BLOCK) for k in (items.part - 1, items.part)]
-        return range(*edges)
-    for i in items:
-        if not 0 <= i < total:
-            raise UserError(f"there is no item {i} among {total}; they are counted from 0.")
-    return items
-
-
-def blocks(items: Sequence[int]) -> Iterator[tuple[list[int], list[int]]]:
-    """Groups items by block: (all BLOCK indices of the block, the items of it that are wanted)."""
-    for block, wanted in itertools.groupby(items, lambda i: i // BLOCK):
-        yield list(range(block * BLOCK, (block + 1) * BLOCK)), list(wanted)
-
-
-def draw(
-    network: Callable[[Tensor], Tensor], latents: Callable[[list[int]], Tensor], items: Sequence[int]
-) -> Iterator[Image]:
-    """Images network(latents(i)) for each item, made block by block."""
-    for block, wanted in blocks(items):
-        pixels = network(latents(block))  # [BLOCK,C,H,W] in [-1,1]
-        for i, image in zip(wanted, Image.from_tensor(pixels[[i - block[0] for i in wanted]]), strict=True):
-            yield dataclasses.replace(image, index=i)
-
-
-def apply(
-    act: Callable[[Tensor], Tensor], images: Sequence[Image], size: int, channels: int, device: torch.device
-) -> Iterator[Image]:
-    """Images act(x) for pictures put in, BLOCK at a time (the last block is filled up, then cut)."""
-    for start in range(0, len(images), BLOCK):
-        group = list(images[start : start + BLOCK])
-        filled = group + [group[-1]] * (BLOCK - len(group))
-        x = Image.to_tensor(filled, size, channels).to(device)  # [BLOCK,C,H,W] in [-1,1]
-        for made, source in zip(Image.from_tensor(act(x)[: len(group)]), group, strict=True):
-            yield made.made_from(source)

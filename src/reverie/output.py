@@ -12,8 +12,8 @@ from typing import Any
 from .data.decode import SUFFIXES
 from .disk import friendly
 from .errors import UserError
+from .items import Shard
 from .media import Image, sheet
-from .method import Shard
 from .run import WEIGHTS, Run, read_weights
 
 

@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch import nn
 
+from reverie.items import slerp
 from reverie.loop import Update
 from reverie.media import Image
-from reverie.methods.dcgan import DCGAN, slerp
+from reverie.methods.dcgan import DCGAN
 from reverie.ranks import Ranks
 
 
@@ -85,10 +86,10 @@ def test_slerp_keeps_to_the_sphere_and_its_ends() -> None:
     a, b = torch.randn(2, 8, 50).double()
     a, b = a / a.norm(dim=1, keepdim=True), b / b.norm(dim=1, keepdim=True)
     for share in (0.0, 0.3, 1.0):
-        z = slerp(a, b, torch.full((8,), share).double())
+        z = slerp(a, b, torch.full((8, 1), share).double())
         assert torch.allclose(z.norm(dim=1), torch.ones(8).double(), atol=1e-6)
-    assert torch.allclose(slerp(a, b, torch.zeros(8).double()), a)
-    assert torch.allclose(slerp(a, b, torch.ones(8).double()), b, atol=1e-6)
+    assert torch.allclose(slerp(a, b, torch.zeros(8, 1).double()), a)
+    assert torch.allclose(slerp(a, b, torch.ones(8, 1).double()), b, atol=1e-6)
 
 
 def test_walks_go_between_images_of_generate() -> None:

@@ -17,9 +17,10 @@ from torch import Tensor, nn
 
 from ..data.images import Images
 from ..errors import UserError
+from ..items import BLOCK
 from ..loop import Update
 from ..media import Image, sheet
-from ..method import BLOCK, Batch, Losses, Method, Stage, verb
+from ..method import Batch, Losses, Method, Stage, verb
 from ..parts.augment import random_flip
 from ..scores.score import Better, Reference, Score
 

@@ -9,16 +9,16 @@ from itertools import pairwise
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from .. import losses
 from ..data.images import Images
 from ..errors import UserError
+from ..items import Items, apply, chosen, draw, noise, slerp, walk
 from ..loop import Update
 from ..media import Image
-from ..method import Batch, Items, Losses, Method, Stage, apply, chosen, draw, noise, verb
+from ..method import Batch, Losses, Method, Stage, verb
 from ..parts.augment import diff_augment, random_flip
 from ..parts.conv import power_of_two_from, width_for
 from ..parts.watch import watch
@@ -179,14 +179,10 @@ class DCGAN(Method):
         seed: as in generate
         """
 
-        def latents(items: list[int]) -> Tensor:
-            # On the sphere: halfway along a straight line z would be shorter than any z seen in training.
-            a, b = (self.latents(seed)([2 * (i // steps) + end for i in items]) for end in (0, 1))
-            share = torch.tensor([i % steps / max(steps - 1, 1) for i in items], device=self.device)
-            return slerp(a, b, share)
+        def ends(rows: list[int]) -> tuple[Tensor, Tensor]:
+            return self.latents(seed)([2 * r for r in rows]), self.latents(seed)([2 * r + 1 for r in rows])
 
-        for image in draw(self.generator, latents, chosen(items, n, steps)):
-            yield image.in_rows_of(steps)
+        yield from walk(self.generator, ends, slerp, chosen(items, n, steps), steps)
 
     @verb
     def reconstruct(self, images: list[Image], search: int = 300, seed: int = 0) -> Iterator[Image]:
@@ -276,10 +272,3 @@ def initialise(layer: nn.Module) -> None:
         nn.init.normal_(layer.weight, 0, 0.02)
     elif isinstance(layer, nn.BatchNorm2d):
         nn.init.normal_(layer.weight, 1, 0.02)
-
-
-def slerp(a: Tensor, b: Tensor, share: Tensor) -> Tensor:
-    """From a [B,Z] to b along the great circle (White 2016, section 2.1), `share` [B] in [0,1]."""
-    share = share.unsqueeze(1)
-    angle = F.cosine_similarity(a, b, 1).clamp(-1, 1).acos().unsqueeze(1).clamp_min(1e-4)
-    return (torch.sin((1 - share) * angle) * a + torch.sin(share * angle) * b) / torch.sin(angle)

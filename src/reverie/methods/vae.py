@@ -16,10 +16,11 @@ from tqdm import tqdm
 
 from ..data.images import Images
 from ..errors import UserError
+from ..items import Items, apply, chosen, draw, lerp, noise, walk
 from ..loop import Update
 from ..losses import kl_to_standard_normal, log_bernoulli, log_discretised_logistic, log_normal
 from ..media import Image, sheet
-from ..method import Batch, Items, Losses, Method, Stage, apply, chosen, draw, noise, verb
+from ..method import Batch, Losses, Method, Stage, verb
 from ..parts.conv import width_for
 from ..parts.rates import burda, cosine
 from ..parts.watch import active
@@ -311,17 +312,13 @@ class VAE(Method):
             codes = self.code(Image.to_tensor(images, self.config.size, self.config.channels).to(self.device))
             n = len(images) - 1
 
-        def latents(items: list[int]) -> Tensor:
-            rows = [min(i // steps, n - 1) for i in items]  # the last block may reach past the last row
+        def ends(rows: list[int]) -> tuple[Tensor, Tensor]:
             if images:
-                a, b = codes[rows], codes[[r + 1 for r in rows]]
-            else:
-                a, b = (self.latents(seed)([2 * r + end for r in rows]) for end in (0, 1))
-            share = torch.tensor([[i % steps / max(steps - 1, 1)] for i in items], device=self.device)
-            return a + share * (b - a)
+                return codes[[min(r, n - 1) for r in rows]], codes[[min(r, n - 1) + 1 for r in rows]]
+            return self.latents(seed)([2 * r for r in rows]), self.latents(seed)([2 * r + 1 for r in rows])
 
-        for image in draw(self.expected, latents, chosen(items, n, steps)):
-            yield image.made_from(*(images or ())).in_rows_of(steps)
+        for image in walk(self.expected, ends, lerp, chosen(items, n, steps), steps):
+            yield image.made_from(*(images or ()))
 
     def previews(self, batch: Batch) -> dict[str, Image]:
         """Samples, and rows of first images above their reconstructions."""
