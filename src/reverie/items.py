@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .errors import UserError
-from .media import Image
+from .media import Code, Image
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,38 @@ def walk(
         yield image.in_rows_of(steps)
 
 
+def neighbours(
+    latents: Callable[[Sequence[int]], Tensor], codes: Tensor | None = None
+) -> Callable[[list[int]], tuple[Tensor, Tensor]]:
+    """Where rows of a walk begin and end: at codes [N,Z] r and r + 1, or without codes at items 2r and 2r + 1.
+
+    Raises UserError if there is one code only.
+    """
+    if codes is not None and len(codes) == 1:
+        raise UserError("interpolate got one picture; give two or more, or none for walks between new images.")
+
+    def ends(rows: list[int]) -> tuple[Tensor, Tensor]:
+        if codes is None:
+            return latents([2 * r for r in rows]), latents([2 * r + 1 for r in rows])
+        rows = [min(r, len(codes) - 2) for r in rows]
+        return codes[rows], codes[[r + 1 for r in rows]]
+
+    return ends
+
+
+def sideways(
+    direction: Tensor, steps: int, latents: Callable[[Sequence[int]], Tensor], codes: Tensor | None = None
+) -> Callable[[list[int]], tuple[Tensor, Tensor]]:
+    """Where rows of a walk begin and end that goes along a direction [Z], from one length of it before codes [N,Z], or
+    items, to one after; a row of one step is what lies after."""
+
+    def ends(rows: list[int]) -> tuple[Tensor, Tensor]:
+        z = latents(rows) if codes is None else codes[[min(r, len(codes) - 1) for r in rows]]
+        return (z - direction if steps > 1 else z + direction), z + direction
+
+    return ends
+
+
 def lerp(a: Tensor, b: Tensor, share: Tensor) -> Tensor:
     """From a [B,Z] to b straight, `share` [B,1] of the way."""
     return a + share * (b - a)
@@ -109,6 +141,17 @@ def slerp(a: Tensor, b: Tensor, share: Tensor) -> Tensor:
     """
     angle = F.cosine_similarity(a, b, 1).clamp(-1, 1).acos().unsqueeze(1).clamp_min(1e-4)
     return (torch.sin((1 - share) * angle) * a + torch.sin(share * angle) * b) / torch.sin(angle)
+
+
+def encoded(
+    encode: Callable[[Tensor], Tensor], images: Sequence[Image], size: int, channels: int, device: torch.device
+) -> Iterator[Code]:
+    """The code of each picture, BLOCK at a time (the last block is filled up, then cut)."""
+    for start in range(0, len(images), BLOCK):
+        group = list(images[start : start + BLOCK])
+        filled = group + [group[-1]] * (BLOCK - len(group))
+        codes = encode(Image.to_tensor(filled, size, channels).to(device))
+        yield from map(Code.of, group, codes)  # as many as there are pictures
 
 
 def apply(

@@ -5,6 +5,7 @@ uint8 at the border, [B,C,H,W] in [-1,1] inside. Imports no torch until tensors 
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import hashlib
 import json
@@ -128,6 +129,42 @@ class Image:
             yield Image(np.ascontiguousarray(pixels))
 
 
+@dataclass(frozen=True, eq=False)
+class Code:
+    """What a picture is encoded as: float32 [Z]."""
+
+    values: np.ndarray
+    record: dict[str, Any] | None = None
+    """how it was made"""
+    inputs: tuple[dict[str, str], ...] = ()
+    """the picture it stands for: name and digest"""
+    index: int | None = None
+    told: None = None
+
+    def stamped(self, record: dict[str, Any]) -> Code:
+        """The same with a record of how it was made."""
+        return dataclasses.replace(self, record={**record, "inputs": list(self.inputs)})
+
+    @classmethod
+    def of(cls, source: Image, z: Tensor) -> Code:
+        """z [Z], which stands for a picture."""
+        return cls(z.float().cpu().numpy(), inputs=({"name": source.name, "digest": source.digest},))
+
+
+def save_codes(codes: Sequence[Code], path: str | Path) -> Path:
+    """Writes a table, CSV: picture, its digest, the run that encoded it, z1, z2 ... to nine digits, which is all."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["picture", "digest", "run", *(f"z{i}" for i in range(1, len(codes[0].values) + 1))])
+        for code in codes:
+            source, record = (code.inputs or ({"name": "", "digest": ""},))[0], code.record or {}
+            numbers = [f"{value:.9g}" for value in code.values]
+            table.writerow([source["name"], source["digest"], record.get("run", ""), *numbers])
+    return path
+
+
 def sheet(images: Sequence[Image], columns: int = 0, gap: int = 2) -> Image:
     """A contact sheet: rows of pictures of one size on a grey ground, `gap` pixels apart."""
     columns = columns or images[0].row or math.ceil(math.sqrt(len(images)))
@@ -146,6 +183,14 @@ def sheet(images: Sequence[Image], columns: int = 0, gap: int = 2) -> Image:
     if images[0].told:
         record = {**record, "told": [image.told for image in images]}
     return Image(ground, record={**record, "sheet": layout})
+
+
+def above(upper: Sequence[Image], lower: Sequence[Image], columns: int = 8) -> Image:
+    """A sheet of rows of pictures, each with its counterpart under it."""
+    rows: list[Image] = []
+    for start in range(0, len(upper), columns):
+        rows += [*upper[start : start + columns], *lower[start : start + columns]]
+    return sheet(rows, min(columns, len(upper)))
 
 
 def read_record(path: str | Path) -> dict[str, Any]:

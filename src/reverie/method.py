@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from . import __version__
 from .errors import UserError
-from .media import Image, sheet
+from .media import Code, Image, sheet
 from .options import REQUIRED, convert, of_signature
 from .scores.score import Score
 
@@ -62,6 +62,8 @@ class Method(nn.Module):
 
         facts: those of the data, and "names", the names of its classes
         """
+        if getattr(config, "names", None) not in (None, facts.get("names")):
+            raise UserError(f"names are {', '.join(facts['names'])} in the data; leave the option away.")
         known = {k: v for k, v in facts.items() if hasattr(config, k) and getattr(config, k) is None}
         return dataclasses.replace(config, **known)
 
@@ -107,7 +109,7 @@ class Method(nn.Module):
         return next(self.parameters()).device
 
 
-def verb(body: Callable[..., Iterable[Image]]) -> Any:
+def verb(body: Callable[..., Iterable[Image | Code]]) -> Any:
     """Marks what users do with a method. The signature becomes flags; what comes out says how it was made.
 
     The body yields items one by one, in evaluation mode and without gradients. A parameter `items` picks which of
@@ -115,7 +117,7 @@ def verb(body: Callable[..., Iterable[Image]]) -> Any:
     """
 
     @torch.no_grad()  # on a generator function it is off while the caller holds the item
-    def stream(self: Method, *args: Any, **kwargs: Any) -> Iterator[Image]:
+    def stream(self: Method, *args: Any, **kwargs: Any) -> Iterator[Image | Code]:
         arguments = _check(body, self, args, kwargs)
         record = {**self.origin, "verb": body.__name__, "arguments": _plain(arguments), "reverie": __version__}
         was_training = self.training
@@ -128,7 +130,7 @@ def verb(body: Callable[..., Iterable[Image]]) -> Any:
             self.train(was_training)
 
     @functools.wraps(body)
-    def act(self: Method, *args: Any, **kwargs: Any) -> list[Image]:
+    def act(self: Method, *args: Any, **kwargs: Any) -> list[Image | Code]:
         return list(stream(self, *args, **kwargs))
 
     marked: Any = act  # functions may carry attributes; their type does not say so

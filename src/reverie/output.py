@@ -7,13 +7,13 @@ import re
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from .data.decode import SUFFIXES
 from .disk import friendly
 from .errors import UserError
 from .items import Shard
-from .media import Image, sheet
+from .media import Code, Image, save_codes, sheet
 from .run import WEIGHTS, Run, read_weights
 
 
@@ -40,21 +40,28 @@ def read_shard(text: str) -> Shard:
     return Shard(int(match[1]), int(match[2]))
 
 
-def write(images: Iterable[Image], out: Path, overwrite: bool) -> list[Path]:
+def write(images: Iterable[Image | Code], out: Path, overwrite: bool) -> list[Path]:
     """Writes each picture as it comes into a folder, or all on one sheet if `out` ends in .png.
 
-    Named after the picture it was made from, else by index. Raises UserError instead of replacing a file.
+    Codes become one table, if `out` ends in .csv. Named after the picture it was made from, else by index. Raises
+    UserError instead of replacing a file.
     """
+    if out.suffix.lower() == ".csv":
+        _free(out, overwrite)
+        codes = [item for item in images if isinstance(item, Code) or _refuse(out, "pictures go into a folder")]
+        with friendly(out):
+            return [save_codes(codes, out)] if codes else []
+    pictures = (item for item in images if isinstance(item, Image) or _refuse(out, f"codes go into {out.stem}.csv"))
     if out.suffix.lower() == ".png":
         _free(out, overwrite)
-        together = list(images)
+        together = list(pictures)
         with friendly(out):
             return [sheet(together).save(out)] if together else []
     if out.suffix.lower() in SUFFIXES or out.is_file():
         raise UserError(f"cannot write to {out}; give a folder, or a name ending in .png for one sheet.")
     files: list[Path] = []
     taken: set[str] = set()
-    for image in images:
+    for image in pictures:
         index = image.record["index"] if image.record else len(files)
         name = Path(image.inputs[0]["name"]).stem if len(image.inputs) == 1 else f"{index:06d}"
         while name in taken:  # pictures of one name from two folders
@@ -67,7 +74,7 @@ def write(images: Iterable[Image], out: Path, overwrite: bool) -> list[Path]:
     return files
 
 
-def heard(images: Iterable[Image], told: list[dict[str, Any]], aloud: bool) -> Iterator[Image]:
+def heard(images: Iterable[Any], told: list[dict[str, Any]], aloud: bool) -> Iterator[Any]:
     """The images as they come; what is told of each is added to `told`, and said aloud as a line."""
     for image in images:
         if image.told:
@@ -89,6 +96,10 @@ def export(run: str, out: Path) -> Path:
         out.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, out)
     return out
+
+
+def _refuse(out: Path, instead: str) -> NoReturn:
+    raise UserError(f"cannot write to {out}: {instead}.")
 
 
 def _free(path: Path, overwrite: bool) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..media import Image, sheet
+from ..media import Image, above, sheet
 from .samples import Neighbours
 from .sets import Sets
 
@@ -35,12 +35,8 @@ def neighbours(made: np.ndarray, found: Neighbours, sets: Sets) -> tuple[Image, 
 
 def reconstructions(originals: Sequence[Image], made: Sequence[Image], n: int) -> tuple[Image, str]:
     """Rows of the first originals above their reconstructions, and a caption."""
-    rows: list[Image] = []
-    for start in range(0, min(32, len(originals)), 8):
-        rows += [*originals[start : start + 8], *made[start : start + 8]]
-    columns = min(8, len(originals))
     caption = f"Images of the reference, and under each its reconstruction; the first of {n} that were scored."
-    return sheet(rows, columns), caption
+    return above(originals[:32], made[:32]), caption
 
 
 def interpolation(frames: Sequence[Image]) -> tuple[Image, str]:

@@ -94,8 +94,6 @@ class Classifier(Method):
 
     @classmethod
     def suit(cls, config: Config, facts: dict[str, Any]) -> Config:
-        if config.names not in (None, facts["names"]):
-            raise UserError(f"names are {', '.join(facts['names'])} in the data; leave the option away.")
         return super().suit(config, {**facts, "size": min(64, max(8, facts["native"]))})
 
     def __init__(self, config: Config) -> None:

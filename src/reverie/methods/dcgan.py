@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -15,12 +14,12 @@ from torch.nn.utils.parametrizations import spectral_norm
 from .. import losses
 from ..data.images import Images
 from ..errors import UserError
-from ..items import Items, apply, chosen, draw, noise, slerp, walk
+from ..items import Items, apply, chosen, draw, neighbours, noise, slerp, walk
 from ..loop import Update
 from ..media import Image
 from ..method import Batch, Losses, Method, Stage, verb
 from ..parts.augment import diff_augment, random_flip
-from ..parts.conv import power_of_two_from, width_for
+from ..parts.conv import Generator, initialise, maps, size_for, width_for
 from ..parts.watch import watch
 
 LOSSES = {
@@ -111,8 +110,7 @@ class DCGAN(Method):
 
     @classmethod
     def suit(cls, config: Config, facts: dict[str, int]) -> Config:
-        """The size becomes the power of two that is not below the data's, from 16 to 64."""
-        size = config.size or min(64, max(16, power_of_two_from(facts["native"])))
+        size = config.size or size_for(facts["native"])
         return super().suit(config, {**facts, "size": size, "width": width_for(size)})
 
     def __init__(self, config: Config) -> None:
@@ -178,10 +176,7 @@ class DCGAN(Method):
         steps: images in a row, both ends included
         seed: as in generate
         """
-
-        def ends(rows: list[int]) -> tuple[Tensor, Tensor]:
-            return self.latents(seed)([2 * r for r in rows]), self.latents(seed)([2 * r + 1 for r in rows])
-
+        ends = neighbours(self.latents(seed))
         yield from walk(self.generator, ends, slerp, chosen(items, n, steps), steps)
 
     @verb
@@ -215,37 +210,12 @@ class DCGAN(Method):
         return lambda items: noise(seed, items, self.config.latent, device=self.device)
 
 
-class Generator(nn.Module):
-    """z [B,Z] -> images [B,C,H,W]: projected to 4x4, then fractionally strided (section 3; figure 1)."""
-
-    def __init__(self, size: int, channels: int, width: int, latent: int) -> None:
-        super().__init__()
-        widths = [width * k for k in multiples(size)][::-1]  # from 4x4 up to half the side
-        layers: list[nn.Module] = [
-            nn.Unflatten(1, (latent, 1, 1)),
-            nn.ConvTranspose2d(latent, widths[0], 4, bias=False),
-        ]
-        for wide, narrow in pairwise(widths):
-            layers += [nn.BatchNorm2d(wide), nn.ReLU(True), nn.ConvTranspose2d(wide, narrow, 4, 2, 1, bias=False)]
-        layers += [
-            nn.BatchNorm2d(widths[-1]),
-            nn.ReLU(True),
-            nn.ConvTranspose2d(widths[-1], channels, 4, 2, 1),
-            nn.Tanh(),
-        ]
-        self.layers = nn.Sequential(*layers)
-        self.apply(initialise)
-
-    def forward(self, z: Tensor) -> Tensor:
-        return self.layers(z)
-
-
 class Discriminator(nn.Module):
     """Images [B,C,H,W] -> logits [B]: strided down to 4x4 (section 3)."""
 
     def __init__(self, size: int, channels: int, width: int, norm: str) -> None:
         super().__init__()
-        widths = [width * k for k in multiples(size)]
+        widths = maps(size, width)
         bound = spectral_norm if norm == "spectral" else nn.Identity()
         batch = norm == "batch"
         layers: list[nn.Module] = [bound(nn.Conv2d(channels, widths[0], 4, 2, 1)), nn.LeakyReLU(0.2, True)]
@@ -259,16 +229,3 @@ class Discriminator(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(x)
-
-
-def multiples(size: int) -> list[int]:
-    """Widths of the maps from half the side down to 4x4, in units: 1, 2, 4, 8, 8 ..."""
-    return [min(2**k, 8) for k in range(int(math.log2(size)) - 2)]
-
-
-def initialise(layer: nn.Module) -> None:
-    """N(0, 0.02) for all weights (section 4); gains of batch norm around 1, as in the authors' code."""
-    if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
-        nn.init.normal_(layer.weight, 0, 0.02)
-    elif isinstance(layer, nn.BatchNorm2d):
-        nn.init.normal_(layer.weight, 1, 0.02)

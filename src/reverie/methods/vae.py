@@ -16,10 +16,10 @@ from tqdm import tqdm
 
 from ..data.images import Images
 from ..errors import UserError
-from ..items import Items, apply, chosen, draw, lerp, noise, walk
+from ..items import Items, apply, chosen, draw, lerp, neighbours, noise, walk
 from ..loop import Update
 from ..losses import kl_to_standard_normal, log_bernoulli, log_discretised_logistic, log_normal
-from ..media import Image, sheet
+from ..media import Image, above
 from ..method import Batch, Losses, Method, Stage, verb
 from ..parts.conv import width_for
 from ..parts.rates import burda, cosine
@@ -306,17 +306,11 @@ class VAE(Method):
         steps: images in a row, both ends included
         seed: as in generate
         """
-        if images is not None and len(images) == 1:
-            raise UserError("interpolate got one picture; give two or more, or none for walks between new images.")
+        c, codes = self.config, None
         if images:
-            codes = self.code(Image.to_tensor(images, self.config.size, self.config.channels).to(self.device))
+            codes = self.code(Image.to_tensor(images, c.size, c.channels).to(self.device))
             n = len(images) - 1
-
-        def ends(rows: list[int]) -> tuple[Tensor, Tensor]:
-            if images:
-                return codes[[min(r, n - 1) for r in rows]], codes[[min(r, n - 1) + 1 for r in rows]]
-            return self.latents(seed)([2 * r for r in rows]), self.latents(seed)([2 * r + 1 for r in rows])
-
+        ends = neighbours(self.latents(seed), codes)
         for image in walk(self.expected, ends, lerp, chosen(items, n, steps), steps):
             yield image.made_from(*(images or ()))
 
@@ -326,7 +320,7 @@ class VAE(Method):
         made = self.reconstruct(real)
         return {
             **super().previews(batch),
-            "reconstruction": sheet(real[:8] + made[:8] + real[8:] + made[8:], columns=8),
+            "reconstruction": above(real, made),
         }
 
     def code(self, image: Tensor) -> Tensor:

@@ -1,6 +1,17 @@
-"""What convolutional networks share."""
+"""What convolutional networks share.   B batch, Z latents, C channels, H = W pixels; images [B,C,H,W] in [-1,1].
+
+The shape is DCGAN's (Radford 2015, arXiv:1511.06434, section 3): strides in place of pooling, between the image and
+maps of 4x4.
+"""
 
 from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
 
 
 def power_of_two_from(side: int) -> int:
@@ -8,6 +19,72 @@ def power_of_two_from(side: int) -> int:
     return 1 << (side - 1).bit_length()
 
 
+def size_for(native: int) -> int:
+    """Pixels a side for images of `native` pixels: the power of two that is not below, from 16 to 64."""
+    return min(64, max(16, power_of_two_from(native)))
+
+
 def width_for(size: int) -> int:
     """A width at which a step costs about the same at every size: 64 channels at 32 pixels, 32 at 64 ..."""
     return max(8, 2048 // power_of_two_from(size))
+
+
+def maps(size: int, width: int) -> list[int]:
+    """Channels of the maps from half the side down to 4x4: 1, 2, 4, 8, 8 ... times the width."""
+    return [width * min(2**k, 8) for k in range(int(math.log2(size)) - 2)]
+
+
+class Generator(nn.Module):
+    """z [B,Z] -> images [B,C,H,W]: projected to 4x4, then fractionally strided (section 3; figure 1)."""
+
+    def __init__(self, size: int, channels: int, width: int, latent: int) -> None:
+        super().__init__()
+        widths = maps(size, width)[::-1]  # from 4x4 up to half the side
+        layers: list[nn.Module] = [
+            nn.Unflatten(1, (latent, 1, 1)),
+            nn.ConvTranspose2d(latent, widths[0], 4, bias=False),
+        ]
+        for wide, narrow in pairwise(widths):
+            layers += [nn.BatchNorm2d(wide), nn.ReLU(True), nn.ConvTranspose2d(wide, narrow, 4, 2, 1, bias=False)]
+        layers += [
+            nn.BatchNorm2d(widths[-1]),
+            nn.ReLU(True),
+            nn.ConvTranspose2d(widths[-1], channels, 4, 2, 1),
+            nn.Tanh(),
+        ]
+        self.layers = nn.Sequential(*layers)
+        self.apply(initialise)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.layers(z)
+
+    @torch.no_grad()
+    def first(self) -> Tensor:
+        """How z enters [Z,D]: what the first layer makes of each number of it, in the units of its norm."""
+        enter, norm = self.layers[1], self.layers[2]
+        assert isinstance(enter, nn.ConvTranspose2d)
+        assert isinstance(norm, nn.BatchNorm2d)
+        assert norm.running_var is not None
+        scale = norm.weight / (norm.running_var + norm.eps).sqrt()
+        return (enter.weight * scale[:, None, None]).flatten(1)  # of [Z,N,4,4]
+
+
+class Trunk(nn.Sequential):
+    """Images [B,C,H,W] -> maps [B,N,4,4] with N = `channels`, a step for each halving of the side."""
+
+    def __init__(self, size: int, channels: int, width: int, norm: Callable[[int], nn.Module]) -> None:
+        widths = maps(size, width)
+        layers: list[nn.Module] = [nn.Sequential(nn.Conv2d(channels, widths[0], 4, 2, 1), nn.LeakyReLU(0.2, True))]
+        for narrow, wide in pairwise(widths):
+            layers.append(nn.Sequential(nn.Conv2d(narrow, wide, 4, 2, 1), norm(wide), nn.LeakyReLU(0.2, True)))
+        super().__init__(*layers)
+        self.channels = widths[-1]
+        self.apply(initialise)
+
+
+def initialise(layer: nn.Module) -> None:
+    """N(0, 0.02) for all weights (section 4); gains of batch norm around 1, as in the authors' code."""
+    if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
+        nn.init.normal_(layer.weight, 0, 0.02)
+    elif isinstance(layer, nn.BatchNorm2d):
+        nn.init.normal_(layer.weight, 1, 0.02)

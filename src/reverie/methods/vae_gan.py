@@ -1,0 +1,259 @@
+"""VAE/GAN.   B batch, Z latents, K classes, C channels, H = W pixels; images [B,C,H,W] in [-1,1], logits [B]."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from .. import losses
+from ..data.images import Images
+from ..errors import UserError
+from ..items import Items, apply, chosen, draw, encoded, lerp, neighbours, noise, sideways, walk
+from ..loop import Update
+from ..media import Code, Image, above
+from ..method import Batch, Losses, Method, Stage, verb
+from ..parts.conv import Generator, Trunk, size_for, width_for
+from ..parts.directions import ClassMeans, direction
+from ..parts.watch import active, watch
+
+LOSSES = {"nonsaturating": losses.nonsaturating(), "relativistic": losses.relativistic()}
+
+
+class VAEGAN(Method):
+    """A VAE whose error is what a discriminator sees: codes that mean something, and sharp images.
+
+    Larsen, Sønderby, Larochelle, Winther 2015, arXiv:1512.09300
+    """
+
+    learns_from = Images
+
+    @dataclass(frozen=True)
+    class Config:
+        size: int | None = None
+        """pixels, a power of two from 16; none: the one that fits the data, at most 64"""
+        channels: int | None = None
+        """1 grey, 3 colour; none: as the data"""
+        names: tuple[str, ...] | None = None
+        """of the classes, whose directions `edit` knows; none: as the data, if it has any"""
+        latent: int | None = None
+        """numbers in z. None: 16 for grey, 64 for colour (the paper: 128)"""
+        width: int | None = None
+        """channels of the widest maps; each halving of the side doubles them, up to 8 times. None: 64 at 32 pixels,
+        32 at 64 pixels and so on, so that a step costs about the same"""
+        loss: Literal["nonsaturating", "relativistic"] = "nonsaturating"
+        """what decoder and discriminator play for; the paper's is nonsaturating"""
+        norm: Literal["batch", "none"] = "batch"
+        """normalisation in the discriminator; the paper's is batch. With a penalty: none"""
+        penalty: float = 0.0
+        """weight of the discriminator's gradient penalty, R1+R2; the paper has none"""
+        level: int = 2
+        """the discriminator's layer that images are compared at, from 1 (section 3.1: the l-th)"""
+        gamma: float = 1e-3
+        """weight of that error for the decoder, beside the game (section 3.2; the paper's is 1e-6)"""
+        beta: float = 1.0
+        """weight of the KL for the encoder; the paper's is 1"""
+        rate: float = 2e-4
+        """learning rate of Adam (the paper: RMSprop, 3e-4)"""
+        beta1: float = 0.5
+        """Adam's beta1"""
+        beta2: float = 0.999
+        """Adam's beta2"""
+        average: float = 0.0
+        """decay of averaged weights of encoder and decoder; 0: none, as in the paper"""
+        steps: int = 10_000
+        """training steps"""
+
+        def __post_init__(self) -> None:
+            if self.size is not None and (self.size < 16 or self.size & (self.size - 1)):
+                raise UserError(f"size is {self.size}; vae_gan makes squares of 16, 32, 64, 128, 256 ... pixels.")
+            if self.penalty and self.norm == "batch":
+                raise UserError("penalty needs single images, but norm 'batch' mixes them; give --norm none.")
+            if min(self.gamma, self.beta, self.penalty) < 0 or self.rate <= 0:
+                raise UserError("rate must be above 0; gamma, beta and penalty must not be negative.")
+            if not (0 <= self.beta1 < 1 and 0 <= self.beta2 < 1 and 0 <= self.average < 1):
+                raise UserError("beta1, beta2 and average must lie from 0 to below 1.")
+            if any(count is not None and count < 1 for count in (self.latent, self.width, self.level)):
+                raise UserError("latent, width and level must be 1 or more.")
+
+    presets = {
+        "smoke": dict(
+            size=16, latent=8, width=8, level=1, batch=16, steps=20, save_every=10, preview_every=10, log_every=5
+        ),
+        "laptop": dict(average=0.999, steps=6_000),
+        "paper": dict(size=64, latent=128, width=64, gamma=1e-6, rate=3e-4, steps=60_000),
+    }
+
+    @classmethod
+    def suit(cls, config: Config, facts: dict[str, Any]) -> Config:
+        size = config.size or size_for(facts["native"])
+        latent = 16 if (config.channels or facts["channels"]) == 1 else 64
+        return super().suit(config, {**facts, "size": size, "width": width_for(size), "latent": latent})
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        c = self.config  # with what the data decides filled in
+        self.encoder = Encoder(c.size, c.channels, c.width, c.latent)
+        self.decoder = Generator(c.size, c.channels, c.width, c.latent)
+        self.discriminator = Discriminator(c.size, c.channels, c.width, c.norm, c.level)
+        self.classes = ClassMeans(len(c.names), c.latent) if c.names else None
+
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        c = self.config
+        players = {"encoder": self.encoder, "decoder": self.decoder, "discriminator": self.discriminator}
+        return {name: torch.optim.Adam(p.parameters(), c.rate, (c.beta1, c.beta2)) for name, p in players.items()}
+
+    def stages(self) -> list[Stage]:
+        return [Stage("train", self.config.steps, self.step)]
+
+    def averages(self) -> dict[str, float]:
+        return {"encoder": self.config.average, "decoder": self.config.average} if self.config.average else {}
+
+    def step(self, batch: Batch, update: Update) -> Losses:  # algorithm 1
+        c, D, play = self.config, self.discriminator, LOSSES[self.config.loss]
+        x = batch["image"]  # [B,C,H,W] in [-1,1]
+        mean, log_variance = self.posterior(x)  # [B,Z]
+        z = mean + (log_variance / 2).exp() * torch.randn_like(mean)
+        told = self.decoder(z)  # what is told again of x
+        fake = self.decoder(torch.randn_like(mean))
+
+        x = x.requires_grad_() if c.penalty else x
+        (d_x, seen), (d_told, seen_told), (d_fake, _) = D(x), D(told), D(fake)
+        prior = losses.kl_to_standard_normal(mean, log_variance).sum(1).mean()
+        # -log N(D_l(x); D_l(told), I), but for a constant (eq. 7), summed over the features of an image
+        like = 0.5 * (seen.detach() - seen_told).square().flatten(1).sum(1).mean()
+        d = (play.discriminator(d_x, d_told) + play.discriminator(d_x, d_fake)) / 2
+        if c.penalty:
+            rough = losses.zero_centred_penalty(d_told, told) + losses.zero_centred_penalty(d_fake, fake)
+            d = d + c.penalty * (losses.zero_centred_penalty(d_x, x) + rough / 2)
+        g = (play.generator(d_told, d_x) + play.generator(d_fake, d_x)) / 2
+        # Section 3.2: like never reaches D, and the game never reaches the encoder.
+        update({"encoder": c.beta * prior + like, "decoder": c.gamma * like + g, "discriminator": d})
+
+        if self.classes is not None:
+            self.classes.follow(mean, batch["label"])
+        found = {"d": d, "g": g, "like": like, "kl": prior, "active": active(mean)}
+        return {**{name: value.detach() for name, value in found.items()}, **watch(d_x, d_fake, x, fake)}
+
+    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log variance [B,Z] of q(z|x)."""
+        mean, log_variance = self.encoder(x).chunk(2, 1)
+        return mean, log_variance.clamp(-20, 10)
+
+    # -- what users do -----------------------------------------------------------------------------------------------
+
+    @verb
+    def generate(self, n: int = 64, seed: int = 0, items: Items = None) -> Iterator[Image]:
+        """New images from codes drawn from the prior.
+
+        n: how many
+        seed: image i depends on (seed, i) alone
+        """
+        yield from draw(self.decoder, self.latents(seed), chosen(items, n))
+
+    @verb
+    def reconstruct(self, images: list[Image]) -> Iterator[Image]:
+        """Each image encoded and decoded again.
+
+        images: pictures
+        """
+        c = self.config
+        c = self.config
+        yield from apply(lambda x: self.decoder(self.code(x)), images, c.size, c.channels, self.device)
+
+    @verb
+    def encode(self, images: list[Image]) -> Iterator[Code]:
+        """The code of each picture, the mean of q(z|x), as a table.
+
+        images: pictures
+        """
+        c = self.config
+        yield from encoded(self.code, images, c.size, c.channels, self.device)
+
+    @verb
+    def interpolate(
+        self, images: list[Image] | None = None, n: int = 8, steps: int = 10, seed: int = 0, items: Items = None
+    ) -> Iterator[Image]:
+        """Walks from one image to another, in rows.
+
+        images: pictures; row r goes from picture r to picture r + 1
+        n: without pictures, how many rows; row r goes from image 2r to image 2r + 1 of `generate`
+        steps: images in a row, both ends included
+        seed: as in generate
+        """
+        codes, n = self.codes(images), len(images) - 1 if images else n
+        for image in walk(self.decoder, neighbours(self.latents(seed), codes), lerp, chosen(items, n, steps), steps):
+            yield image.made_from(*(images or ()))
+
+    @verb
+    def edit(
+        self,
+        images: list[Image] | None = None,
+        along: str = "1",
+        amount: float = 3.0,
+        n: int = 8,
+        steps: int = 7,
+        seed: int = 0,
+        items: Items = None,
+    ) -> Iterator[Image]:
+        """Images changed step by step along a direction of the code, a row for each.
+
+        images: pictures; none: new images
+        along: the name of a class, or the number of a direction that was found without labels, the strongest first
+        amount: how far the ends of a row are away, in standard deviations of z
+        n: without pictures, how many rows; row r is about image r of `generate`
+        steps: images in a row, from -amount to amount; 1: the one at amount
+        seed: as in generate
+        """
+        heading = amount * direction(along, self.config.names or (), self.classes, self.decoder.first())
+        codes, n = self.codes(images), len(images) if images else n
+        ends = sideways(heading, steps, self.latents(seed), codes)
+        for image in walk(self.decoder, ends, lerp, chosen(items, n, steps), steps):
+            yield image.made_from(*(images or ()))
+
+    def previews(self, batch: Batch) -> dict[str, Image]:
+        """Samples, and rows of training images above their reconstructions."""
+        real = list(Image.from_tensor(batch["image"][:16]))
+        return {**super().previews(batch), "reconstruction": above(real, self.reconstruct(real))}
+
+    def code(self, x: Tensor) -> Tensor:
+        """The mean of q(z|x) [B,Z]."""
+        return self.posterior(x)[0]
+
+    def codes(self, images: Sequence[Image] | None) -> Tensor | None:
+        """The codes [N,Z] of pictures; None for none."""
+        c = self.config
+        return self.code(Image.to_tensor(images, c.size, c.channels).to(self.device)) if images else None
+
+    def latents(self, seed: int) -> Callable[[Sequence[int]], Tensor]:
+        """items -> z [len(items),Z]"""
+        return lambda items: noise(seed, items, self.config.latent, device=self.device)
+
+
+class Encoder(nn.Sequential):
+    """x [B,C,H,W] -> means and log variances [B,2Z] (table 1)."""
+
+    def __init__(self, size: int, channels: int, width: int, latent: int) -> None:
+        trunk = Trunk(size, channels, width, nn.BatchNorm2d)
+        super().__init__(trunk, nn.Flatten(), nn.Linear(16 * trunk.channels, 2 * latent))
+
+
+class Discriminator(nn.Module):
+    """x [B,C,H,W] -> logits [B], and what the l-th layer makes of x."""
+
+    def __init__(self, size: int, channels: int, width: int, norm: str, level: int) -> None:
+        super().__init__()
+        trunk = Trunk(size, channels, width, {"batch": nn.BatchNorm2d, "none": nn.Identity}[norm])
+        if level > len(trunk):
+            raise UserError(f"level is {level}; a discriminator of {size} pixels has {len(trunk)} layers.")
+        self.lower = nn.Sequential(*list(trunk)[:level])
+        self.upper = nn.Sequential(
+            *list(trunk)[level:], nn.Flatten(), nn.Linear(16 * trunk.channels, 1), nn.Flatten(0)
+        )  # fmt: skip
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        seen = self.lower(x)
+        return self.upper(seen), seen
