@@ -116,15 +116,15 @@ def neighbours(
     return ends
 
 
-def sideways(
-    direction: Tensor, steps: int, latents: Callable[[Sequence[int]], Tensor], codes: Tensor | None = None
+def about(
+    change: Callable[[Tensor], tuple[Tensor, Tensor]],
+    latents: Callable[[Sequence[int]], Tensor],
+    codes: Tensor | None = None,
 ) -> Callable[[list[int]], tuple[Tensor, Tensor]]:
-    """Where rows of a walk begin and end that goes along a direction [Z], from one length of it before codes [N,Z], or
-    items, to one after; a row of one step is what lies after."""
+    """Where rows of a walk begin and end: what change makes of codes [N,Z], or without codes of items, one a row."""
 
     def ends(rows: list[int]) -> tuple[Tensor, Tensor]:
-        z = latents(rows) if codes is None else codes[[min(r, len(codes) - 1) for r in rows]]
-        return (z - direction if steps > 1 else z + direction), z + direction
+        return change(latents(rows) if codes is None else codes[[min(r, len(codes) - 1) for r in rows]])
 
     return ends
 

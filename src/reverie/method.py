@@ -157,4 +157,4 @@ def _check(body: Callable[..., Any], self: Method, args: tuple[Any, ...], kwargs
 
 def _plain(arguments: dict[str, Any]) -> dict[str, Any]:
     """The arguments that a record can hold: not which items were made, nor the pictures put in."""
-    return {k: v for k, v in arguments.items() if k != "items" and isinstance(v, (int, float, str))}
+    return {k: v for k, v in arguments.items() if k != "items" and isinstance(v, (int, float, str, tuple))}

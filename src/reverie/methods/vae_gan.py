@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from .. import losses
 from ..data.images import Images
 from ..errors import UserError
-from ..items import Items, apply, chosen, draw, encoded, lerp, neighbours, noise, sideways, walk
+from ..items import Items, about, apply, chosen, draw, encoded, lerp, neighbours, noise, walk
 from ..loop import Update
 from ..media import Code, Image, above
 from ..method import Batch, Losses, Method, Stage, verb
@@ -210,7 +210,7 @@ class VAEGAN(Method):
         """
         heading = amount * direction(along, self.config.names or (), self.classes, self.decoder.first())
         codes, n = self.codes(images), len(images) if images else n
-        ends = sideways(heading, steps, self.latents(seed), codes)
+        ends = about(lambda z: (z - heading if steps > 1 else z + heading, z + heading), self.latents(seed), codes)
         for image in walk(self.decoder, ends, lerp, chosen(items, n, steps), steps):
             yield image.made_from(*(images or ()))
 

@@ -1,0 +1,393 @@
+"""CVAE-GAN.   B batch, Z latents, K classes, C channels, H = W pixels; images [B,C,H,W] in [-1,1], logits [B] or [B,K],
+classes as shares [B,K] that sum to 1, features [B,F]."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .. import losses
+from ..data.images import Images
+from ..errors import UserError, near_miss
+from ..items import Items, about, apply, chosen, draw, encoded, lerp, neighbours, noise, walk
+from ..loop import Update
+from ..media import Code, Image, above, sheet
+from ..method import Batch, Losses, Method, Stage, verb
+from ..parts.conv import Generator, Trunk, size_for, width_for
+from ..parts.directions import ClassMeans, direction
+from ..parts.watch import active, watch
+
+PLAY = losses.nonsaturating()
+
+
+class CVAEGAN(Method):
+    """New images of a class, and variations of a given one: encoder, generator, classifier and discriminator together.
+
+    Bao, Chen, Wen, Li, Hua 2017, arXiv:1703.10155
+    """
+
+    learns_from = Images
+    needs_labels = True
+
+    @dataclass(frozen=True)
+    class Config:
+        size: int | None = None
+        """pixels, a power of two from 16; none: the one that fits the data, at most 64"""
+        channels: int | None = None
+        """1 grey, 3 colour; none: as the data"""
+        names: tuple[str, ...] | None = None
+        """of the classes, in the order of their labels; none: as the data"""
+        latent: int | None = None
+        """numbers in z. None: 16 for grey, 64 for colour (the paper: 256)"""
+        width: int | None = None
+        """channels of the widest maps; each halving of the side doubles them, up to 8 times. None: 64 at 32 pixels,
+        32 at 64 pixels and so on, so that a step costs about the same"""
+        kl: float = 3.0
+        """weight of the KL, lambda 1 (section 4: 3)"""
+        pairs: float = 1.0
+        """weight of the error between an image and its reconstruction, lambda 2: of pixels, and of what discriminator
+        and classifier see (eq. 8)"""
+        match: float = 1e-3
+        """weight of the distance between mean features of real and generated images, as the discriminator sees them:
+        lambda 3 (eq. 4)"""
+        match_class: float = 1e-3
+        """the same for each class, as the classifier sees them: lambda 4 (eq. 6)"""
+        game: float = 0.0
+        """weight of the plain game against the discriminator; the paper has none"""
+        rate: float = 2e-4
+        """learning rate of Adam"""
+        beta1: float = 0.5
+        """Adam's beta1"""
+        beta2: float = 0.999
+        """Adam's beta2"""
+        average: float = 0.0
+        """decay of averaged weights of encoder and generator; 0: none, as in the paper"""
+        steps: int = 10_000
+        """training steps"""
+
+        def __post_init__(self) -> None:
+            if self.size is not None and (self.size < 16 or self.size & (self.size - 1)):
+                raise UserError(f"size is {self.size}; cvae_gan makes squares of 16, 32, 64, 128, 256 ... pixels.")
+            if min(self.kl, self.pairs, self.match, self.match_class, self.game) < 0 or self.rate <= 0:
+                raise UserError("rate must be above 0; kl, pairs, match, match_class and game must not be negative.")
+            if not (0 <= self.beta1 < 1 and 0 <= self.beta2 < 1 and 0 <= self.average < 1):
+                raise UserError("beta1, beta2 and average must lie from 0 to below 1.")
+            if any(count is not None and count < 1 for count in (self.latent, self.width)):
+                raise UserError("latent and width must be 1 or more.")
+
+    presets = {
+        "smoke": dict(size=16, latent=8, width=8, batch=16, steps=20, save_every=10, preview_every=10, log_every=5),
+        "laptop": dict(average=0.999, steps=6_000),
+        "paper": dict(size=128, latent=256, width=64, steps=100_000),
+    }
+
+    @classmethod
+    def suit(cls, config: Config, facts: dict[str, Any]) -> Config:
+        size = config.size or size_for(facts["native"])
+        latent = 16 if (config.channels or facts["channels"]) == 1 else 64
+        return super().suit(config, {**facts, "size": size, "width": width_for(size), "latent": latent})
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        c = self.config  # with what the data decides filled in
+        if len(c.names) < 2:
+            raise UserError(f"there is one class, {c.names[0]}; cvae_gan tells 2 or more apart: a folder for each.")
+        self.encoder = Encoder(c.size, c.channels, c.width, c.latent, len(c.names))
+        self.generator = Generator(c.size, c.channels, c.width, c.latent + len(c.names))
+        self.discriminator = Judge(c.size, c.channels, c.width, 1)
+        self.classifier = Judge(c.size, c.channels, c.width, len(c.names))
+        features = self.classifier.features
+        self.real_means, self.made_means = ClassMeans(len(c.names), features), ClassMeans(len(c.names), features)
+
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        c, names = self.config, ("encoder", "generator", "discriminator", "classifier")
+        return {
+            name: torch.optim.Adam(self.get_submodule(name).parameters(), c.rate, (c.beta1, c.beta2)) for name in names
+        }
+
+    def stages(self) -> list[Stage]:
+        return [Stage("train", self.config.steps, self.step)]
+
+    def averages(self) -> dict[str, float]:
+        return {"encoder": self.config.average, "generator": self.config.average} if self.config.average else {}
+
+    def step(self, batch: Batch, update: Update) -> Losses:  # algorithm 1
+        c, label = self.config, batch["label"]  # [B]
+        x, share = batch["image"], self.one_hot(label)  # [B,C,H,W] in [-1,1], [B,K]
+        mean, log_variance = self.posterior(x, share)  # [B,Z]
+        told = self.decode(mean + (log_variance / 2).exp() * torch.randn_like(mean), share)
+        fake = self.decode(torch.randn_like(mean), share)
+
+        (d_x, d_seen), (_, d_seen_told), (d_fake, d_seen_fake) = (self.discriminator(i) for i in (x, told, fake))
+        (c_x, c_seen), (_, c_seen_told), (_, c_seen_fake) = (self.classifier(i) for i in (x, told, fake))
+        d = PLAY.discriminator(d_x, d_fake)  # eq. 3
+        right = F.cross_entropy(c_x, label)  # eq. 5
+        kl = losses.kl_to_standard_normal(mean, log_variance).sum(1).mean()  # eq. 7
+        pairs = half_square(x - told) + half_square(d_seen.detach() - d_seen_told)  # eq. 8
+        pairs = pairs + half_square(c_seen.detach() - c_seen_told)
+        match = 0.5 * (d_seen.detach().mean(0) - d_seen_fake.mean(0)).square().sum()  # eq. 4
+        of_class = self.apart(c_seen.detach(), c_seen_fake, label)  # eq. 6
+        g = PLAY.generator(d_fake, None)
+        made = c.pairs * pairs + c.match * match + c.match_class * of_class + c.game * g
+        update(
+            {"classifier": right, "discriminator": d, "encoder": c.kl * kl + c.pairs * pairs, "generator": made}
+        )  # fmt: skip
+        told_of = {"d": d, "g": g, "pairs": pairs, "kl": kl, "match": match, "match class": of_class, "c": right}
+        found = {name: value.detach() for name, value in told_of.items()}
+        accuracy = (c_x.argmax(1) == label).float().mean()
+        return {**found, "accuracy": accuracy, "active": active(mean), **watch(d_x, d_fake, x, fake)}
+
+    def apart(self, real: Tensor, made: Tensor, label: Tensor) -> Tensor:
+        """Half the squared distance of the mean features [B,F] of each class, real and made, summed over the classes.
+
+        Of few images in a batch a mean is mostly noise, which would pull all images of a class together. The means are
+        moving averages, as in the paper, and the gradient is that of the batch's part in them.
+        """
+        self.real_means.follow(real, label)
+        self.made_means.follow(made.detach(), label)
+        belongs = self.one_hot(label)  # [B,K]
+        here = belongs.T @ made / belongs.sum(0).clamp_min(1).unsqueeze(1)  # [K,F]
+        means = self.made_means.means() + here - here.detach()
+        return 0.5 * (self.real_means.means() - means)[belongs.sum(0) > 0].square().sum()
+
+    # -- the model -------------------------------------------------------------------------------------------------
+
+    def one_hot(self, label: Tensor) -> Tensor:
+        """Labels [B] as shares [B,K]."""
+        return F.one_hot(label, len(self.config.names)).float()
+
+    def posterior(self, x: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log variance [B,Z] of q(z|x,c)."""
+        mean, log_variance = self.encoder(x, share).chunk(2, 1)
+        return mean, log_variance.clamp(-20, 10)
+
+    def decode(self, z: Tensor, share: Tensor) -> Tensor:
+        """Images [B,C,H,W] of codes [B,Z] and classes [B,K]."""
+        return self.generator(torch.cat([z, share], 1))
+
+    def shares(self, label: str) -> Tensor:
+        """The classes [K] that a label names: "cat", or "cat+dog" for half of each. Raises UserError."""
+        found = torch.zeros(len(self.config.names), device=self.device)
+        for name in label.split("+"):
+            if name not in self.config.names:
+                hint = near_miss(name, list(self.config.names)) or f" There are: {', '.join(self.config.names)}."
+                raise UserError(f"there is no class '{name}'.{hint}")
+            found[self.config.names.index(name)] += 1
+        return found / found.sum()
+
+    def code(self, x: Tensor, label: str = "") -> Tensor:
+        """The mean of q(z|x,c), and c: [B,Z+K]. c is what the label names, or what the classifier takes x for."""
+        share = self.shares(label).expand(len(x), -1) if label else self.seen_as(x)
+        return torch.cat([self.posterior(x, share)[0], share], 1)
+
+    def seen_as(self, x: Tensor) -> Tensor:
+        """The class that the classifier sees in each image, as shares [B,K]."""
+        return self.one_hot(self.classifier(x)[0].argmax(1))
+
+    def codes(self, images: Sequence[Image] | None, label: str) -> Tensor | None:
+        """The codes [N,Z+K] of pictures; None for none."""
+        c = self.config
+        return self.code(Image.to_tensor(images, c.size, c.channels).to(self.device), label) if images else None
+
+    def latents(self, seed: int, label: str = "") -> Callable[[Sequence[int]], Tensor]:
+        """items -> z and c [len(items),Z+K]; without a label the classes take turns."""
+        share = self.shares(label) if label else None
+
+        def of(items: Sequence[int]) -> Tensor:
+            z = noise(seed, items, self.config.latent, device=self.device)
+            turn = torch.tensor([i % len(self.config.names) for i in items], device=self.device)
+            return torch.cat([z, self.one_hot(turn) if share is None else share.expand(len(z), -1)], 1)
+
+        return of
+
+    # -- what users do -----------------------------------------------------------------------------------------------
+
+    @verb
+    def generate(self, n: int = 64, label: str = "", seed: int = 0, items: Items = None) -> Iterator[Image]:
+        """New images of a class, or of all classes in turn.
+
+        n: how many
+        label: a class, or several with + between them for a mixture of them; none: each class in turn
+        seed: image i depends on (seed, i) and the label alone
+        """
+        row = 0 if label or len(self.config.names) > 20 else len(self.config.names)
+        for image in draw(self.generator, self.latents(seed, label), chosen(items, n)):
+            yield image.in_rows_of(row)
+
+    @verb
+    def reconstruct(self, images: list[Image], label: str = "") -> Iterator[Image]:
+        """Each image encoded and decoded again.
+
+        images: pictures
+        label: their class; none: the one that the classifier sees
+        """
+        c = self.config
+        yield from apply(lambda x: self.generator(self.code(x, label)), images, c.size, c.channels, self.device)
+
+    @verb
+    def encode(self, images: list[Image], label: str = "") -> Iterator[Code]:
+        """The code of each picture, the mean of q(z|x,c) and the shares of the classes after it, as a table.
+
+        images: pictures
+        label: their class; none: the one that the classifier sees
+        """
+        c = self.config
+        yield from encoded(lambda x: self.code(x, label), images, c.size, c.channels, self.device)
+
+    @verb
+    def vary(
+        self, images: list[Image], n: int = 8, spread: float = 0.7, label: str = "", seed: int = 0
+    ) -> Iterator[Image]:
+        """Many images of the class of each picture, more or less like it, in a row.
+
+        images: pictures
+        n: how many of each
+        spread: from 0, the reconstruction, to 1, any image of the class
+        label: the class; none: the one that the classifier sees
+        seed: of what varies
+        """
+        if not 0 <= spread <= 1:
+            raise UserError(f"spread is {spread}; it goes from 0 to 1.")
+        codes, c = self.codes(images, label), self.config
+        assert codes is not None
+
+        def varied(items: list[int]) -> Tensor:
+            own = codes[[min(i // n, len(codes) - 1) for i in items]]
+            z = (1 - spread**2) ** 0.5 * own[:, : c.latent] + spread * noise(seed, items, c.latent, device=self.device)
+            return torch.cat([z, own[:, c.latent :]], 1)
+
+        for image in draw(self.generator, varied, chosen(None, len(images), n)):
+            yield image.made_from(*images).in_rows_of(n)
+
+    @verb
+    def complete(
+        self,
+        images: list[Image],
+        box: tuple[float, ...] = (0.25, 0.25, 0.75, 0.75),
+        rounds: int = 10,
+        label: str = "",
+    ) -> Iterator[Image]:
+        """Each image with a hole in it filled; outside the hole it stays as it is (section 5.3).
+
+        images: pictures
+        box: the hole: left, top, right, bottom, as shares of the side
+        rounds: how often what fills the hole is encoded and decoded again with the rest
+        label: the class; none: the one that the classifier sees
+        """
+        c = self.config
+        if len(box) != 4 or not (0 <= box[0] < box[2] <= 1 and 0 <= box[1] < box[3] <= 1):
+            raise UserError(f"box is {','.join(map(str, box))}; give left,top,right,bottom from 0 to 1.")
+        if rounds < 1:
+            raise UserError(f"rounds is {rounds}; give 1 or more.")
+        left, top, right, bottom = (round(edge * c.size) for edge in box)
+        hole = torch.zeros(1, 1, c.size, c.size, device=self.device)
+        hole[:, :, top:bottom, left:right] = 1
+
+        def fill(x: Tensor) -> Tensor:
+            filled = x * (1 - hole)  # the mean grey, 0, at first
+            for _ in range(rounds):
+                filled = torch.where(hole > 0, self.generator(self.code(filled, label)), x)
+            return filled
+
+        yield from apply(fill, images, c.size, c.channels, self.device)
+
+    @verb
+    def interpolate(
+        self,
+        images: list[Image] | None = None,
+        n: int = 8,
+        steps: int = 10,
+        label: str = "",
+        seed: int = 0,
+        items: Items = None,
+    ) -> Iterator[Image]:
+        """Walks from one image to another, in rows, through codes and classes.
+
+        images: pictures; row r goes from picture r to picture r + 1
+        n: without pictures, how many rows; row r goes from image 2r to image 2r + 1 of `generate`
+        steps: images in a row, both ends included
+        label: the class of all; none: that of each picture, or the classes in turn
+        seed: as in generate
+        """
+        ends = neighbours(self.latents(seed, label), self.codes(images, label))
+        rows = len(images) - 1 if images else n
+        for image in walk(self.generator, ends, lerp, chosen(items, rows, steps), steps):
+            yield image.made_from(*(images or ()))
+
+    @verb
+    def edit(
+        self,
+        images: list[Image] | None = None,
+        along: str = "1",
+        amount: float = 3.0,
+        n: int = 8,
+        steps: int = 7,
+        seed: int = 0,
+        items: Items = None,
+    ) -> Iterator[Image]:
+        """Images changed step by step, a row for each: into another class, or along a direction of the code.
+
+        images: pictures; none: new images
+        along: a class, which a row ends with; or the number of a direction found without labels, the strongest first
+        amount: for a direction, how far the ends of a row are away, in standard deviations of z
+        n: without pictures, how many rows; row r is about image r of `generate`
+        steps: images in a row; of a direction from -amount to amount; 1: the last of them
+        seed: as in generate
+        """
+        c, rows = self.config, len(images) if images else n
+        heading = torch.zeros(c.latent + len(c.names), device=self.device)
+        if along not in c.names:
+            heading[: c.latent] = amount * direction(along, c.names, None, self.generator.first()[: c.latent])
+
+        def change(z: Tensor) -> tuple[Tensor, Tensor]:
+            a, b = z - heading, z + heading
+            if along in c.names:
+                b = torch.cat([z[:, : c.latent], self.shares(along).expand(len(z), -1)], 1)
+            return (a if steps > 1 else b), b
+
+        ends = about(change, self.latents(seed), self.codes(images, ""))
+        for image in walk(self.generator, ends, lerp, chosen(items, rows, steps), steps):
+            yield image.made_from(*(images or ()))
+
+    def previews(self, batch: Batch) -> dict[str, Image]:
+        """Samples by class, and rows of training images above their reconstructions."""
+        k = min(20, len(self.config.names))
+        real = list(Image.from_tensor(batch["image"][:16]))
+        samples = self.verb("generate")(n=min(8 * len(self.config.names), 200), seed=0)
+        return {"": sheet(samples, k), "reconstruction": above(real, self.reconstruct(real))}
+
+
+class Encoder(nn.Module):
+    """x [B,C,H,W] and its class [B,K] -> means and log variances [B,2Z]."""
+
+    def __init__(self, size: int, channels: int, width: int, latent: int, classes: int) -> None:
+        super().__init__()
+        self.trunk = Trunk(size, channels, width, nn.BatchNorm2d)
+        self.head = nn.Linear(16 * self.trunk.channels + classes, 2 * latent)
+
+    def forward(self, x: Tensor, share: Tensor) -> Tensor:
+        return self.head(torch.cat([self.trunk(x).flatten(1), share], 1))
+
+
+class Judge(nn.Module):
+    """x [B,C,H,W] -> logits [B,K], or [B] of one output, and what the last layer looks at [B,F]."""
+
+    def __init__(self, size: int, channels: int, width: int, outputs: int) -> None:
+        super().__init__()
+        self.trunk = Trunk(size, channels, width, nn.BatchNorm2d)
+        self.features = 16 * self.trunk.channels
+        self.head = nn.Linear(self.features, outputs)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        seen = self.trunk(x).flatten(1)
+        return self.head(seen).squeeze(1), seen
+
+
+def half_square(x: Tensor) -> Tensor:
+    """Half the squared length of an item of [B,...], mean over the batch."""
+    return 0.5 * x.square().flatten(1).sum(1).mean()
