@@ -119,8 +119,8 @@ def swap(method: Method) -> None:
     latent = method.config.latent
     method.generator = MLP(latent, (2, 1, 1))
     method.discriminator = MLP(2 + latent * ("encoder" in have), ())
-    if "encoder" in have:
-        method.encoder = MLP(2, (latent,))
+    if "encoder" in have:  # of a Gaussian it tells mean and log variance
+        method.encoder = MLP(2, (latent * (1 + (getattr(method.config, "encoder", "") == "stochastic")),))
     method.previews = lambda batch: {"": picture(sample(method))}
 
 

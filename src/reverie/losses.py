@@ -71,10 +71,13 @@ def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Ten
     return ((slope.flatten(1).norm(dim=1) - 1) ** 2).mean()
 
 
-def zero_centred_penalty(logits: Tensor, x: Tensor) -> Tensor:
-    """Half the mean squared norm of D's gradient at x: R1 on real, R2 on generated x (Mescheder 2018, eqs. 9-10)."""
-    (slope,) = torch.autograd.grad(logits.sum(), x, create_graph=True)
-    return 0.5 * slope.flatten(1).square().sum(1).mean()
+def zero_centred_penalty(logits: Tensor, *x: Tensor) -> Tensor:
+    """Half the mean squared norm of D's gradient at x: R1 on real, R2 on generated x (Mescheder 2018, eqs. 9-10).
+
+    x: what D looks at, [B,...]; several where it judges pairs.
+    """
+    slopes = torch.autograd.grad(logits.sum(), x, create_graph=True)
+    return 0.5 * torch.cat([slope.flatten(1) for slope in slopes], 1).square().sum(1).mean()
 
 
 def kl_to_standard_normal(mean: Tensor, log_variance: Tensor) -> Tensor:

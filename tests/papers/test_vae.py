@@ -56,7 +56,7 @@ def test_the_elbo_is_what_the_step_minimises() -> None:
     torch.manual_seed(0)
     x = torch.bernoulli(torch.rand(20, 1, 8, 8))
     with torch.no_grad():
-        mean, log_variance = vae.encode(x)
+        mean, log_variance = vae.posterior(x)
         draws = torch.randn(4000, *mean.shape)
         z = mean + (log_variance / 2).exp() * draws
         log_px = torch.stack([vae.log_likelihood_of(x, row) for row in z]).mean(0)

@@ -16,10 +16,10 @@ from tqdm import tqdm
 
 from ..data.images import Images
 from ..errors import UserError
-from ..items import Items, apply, chosen, draw, lerp, neighbours, noise, walk
+from ..items import Items, apply, chosen, draw, encoded, lerp, neighbours, noise, walk
 from ..loop import Update
 from ..losses import kl_to_standard_normal, log_bernoulli, log_discretised_logistic, log_normal
-from ..media import Image, above
+from ..media import Code, Image, above
 from ..method import Batch, Losses, Method, Stage, verb
 from ..parts.conv import width_for
 from ..parts.rates import burda, cosine
@@ -138,7 +138,7 @@ class VAE(Method):
     def step(self, batch: Batch, update: Update) -> Losses:
         c = self.config
         x = self.observe(batch["image"])  # [B,C,H,W], in {0,1} or [-1,1]
-        mean, log_variance = self.encode(x)  # [B,Z]
+        mean, log_variance = self.posterior(x)  # [B,Z]
         if c.importance > 1:
             log_w = self.log_weights(x, mean, log_variance, torch.randn(c.importance, *mean.shape, device=x.device))
             bound = log_w.logsumexp(0) - math.log(c.importance)  # [B]; eq. 8
@@ -157,7 +157,7 @@ class VAE(Method):
         """What is modelled: the image in [-1,1], or for bernoulli black and white drawn from its levels."""
         return torch.bernoulli((image + 1) / 2) if self.config.likelihood == "bernoulli" else image
 
-    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log variance [B,Z] of q(z|x) for observed x."""
         mean, log_variance = self.encoder(x).chunk(2, 1)
         return mean, log_variance.clamp(-20, 10)
@@ -197,7 +197,7 @@ class VAE(Method):
         bar = tqdm(total=len(x), desc=f"L_{k}", unit=" images", delay=1, disable=None, leave=False, file=sys.stderr)
         with bar:
             for part in x.split(rows):
-                mean, log_variance = self.encode(part)
+                mean, log_variance = self.posterior(part)
                 shapes = [(n, *mean.shape) for n in counts]
                 noises = (torch.randn(shape, generator=draws, device=x.device) for shape in shapes)
                 log_w = [self.weigh(part, mean, log_variance, noise) for noise in noises]
@@ -231,7 +231,7 @@ class VAE(Method):
         draws = torch.Generator(x.device).manual_seed(seed)
         found = []
         for part in x.split(250):
-            mean, log_variance = self.encode(part)
+            mean, log_variance = self.posterior(part)
             noise = torch.randn(mean.shape, generator=draws, device=x.device)
             log_px = self.log_likelihood_of(part, mean + (log_variance / 2).exp() * noise)
             found.append(log_px.double() - kl_to_standard_normal(mean, log_variance).sum(1).double())
@@ -240,7 +240,7 @@ class VAE(Method):
     @torch.no_grad()
     def active_units(self, x: Tensor, threshold: float = 0.01) -> int:
         """How many latents answer to the data: variance of their mean over x above the threshold (Burda 2015, 5.2)."""
-        means = torch.cat([self.encode(part)[0] for part in x.split(1000)])
+        means = torch.cat([self.posterior(part)[0] for part in x.split(1000)])
         return int((means.var(0) > threshold).sum())
 
     @torch.no_grad()
@@ -291,6 +291,15 @@ class VAE(Method):
         yield from apply(lambda x: self.expected(self.code(x)), images, c.size, c.channels, self.device)
 
     @verb
+    def encode(self, images: list[Image]) -> Iterator[Code]:
+        """The code of each picture, the mean of q(z|x), as a table.
+
+        images: pictures
+        """
+        c = self.config
+        yield from encoded(self.code, images, c.size, c.channels, self.device)
+
+    @verb
     def interpolate(
         self,
         images: list[Image] | None = None,
@@ -325,7 +334,7 @@ class VAE(Method):
 
     def code(self, image: Tensor) -> Tensor:
         """The mean of q(z|x) [B,Z]; for bernoulli x is the levels themselves, so that nothing is drawn."""
-        return self.encode((image + 1) / 2 if self.config.likelihood == "bernoulli" else image)[0]
+        return self.posterior((image + 1) / 2 if self.config.likelihood == "bernoulli" else image)[0]
 
     def latents(self, seed: int) -> Callable[[Sequence[int]], Tensor]:
         """items -> z [len(items),Z]"""

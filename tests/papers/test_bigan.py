@@ -1,0 +1,127 @@
+"""What is particular to BiGAN and ALI: pairs, both encoders, both priors, and the grid."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from benchmarks import grid
+
+from reverie import losses
+from reverie.errors import UserError
+from reverie.loop import Update
+from reverie.media import Image
+from reverie.methods.bigan import BiGAN
+from reverie.parts.rates import late
+from reverie.ranks import Ranks
+
+KINDS = [
+    dict(),
+    dict(encoder="stochastic"),
+    dict(network="mlp", size=10, prior="uniform"),
+    dict(network="mlp", size=10, encoder="stochastic", loss="relativistic", norm="none", penalty=0.1),
+    dict(loss="relativistic", norm="none", penalty=0.1),
+]
+
+
+def model(**options: Any) -> BiGAN:
+    torch.manual_seed(0)
+    config = dict(size=16, channels=1, width=8, latent=6, hidden=16)
+    return BiGAN(BiGAN.Config(**{**config, **options}))
+
+
+@pytest.mark.parametrize("options", KINDS, ids=lambda o: "-".join(map(str, o.values())))
+def test_every_kind_trains_all_its_players_and_does_all_verbs(options: dict[str, Any]) -> None:
+    gan = model(**options)
+    side, update = gan.config.size, Update(gan.optimizers(), Ranks("cpu"))
+    before = {k: v.clone() for k, v in gan.state_dict().items()}
+    for update.step in range(2):
+        told = gan.step({"image": torch.rand(8, 1, side, side) * 2 - 1}, update)
+    assert all(torch.isfinite(value) for value in told.values())
+    changed = {k.split(".")[0] for k, v in gan.state_dict().items() if not torch.equal(v, before[k])}
+    assert changed == {"generator", "encoder", "discriminator"}
+    gan.eval()
+    given = [Image(np.full((side, side, 1), 50 * i, np.uint8)) for i in (1, 2, 3)]
+    assert gan.generate(n=3)[2].pixels.shape == (side, side, 1)
+    assert len(gan.reconstruct(given)) == 3
+    assert gan.encode(given)[0].values.shape == (6,)
+    assert np.array_equal(gan.interpolate(given, steps=3)[2].pixels, gan.reconstruct(given)[1].pixels)
+    assert len(gan.edit(given, steps=5)) == 15
+
+
+def test_a_stochastic_encoder_draws_in_training_and_tells_the_mean_to_users() -> None:
+    gan, x = model(encoder="stochastic").eval(), torch.rand(4, 1, 16, 16) * 2 - 1
+    drawn = torch.stack([gan.encode_for_training(x) for _ in range(2000)])
+    mean, log_variance = gan.encoder(x).chunk(2, 1)
+    assert torch.equal(gan.code(x), mean)
+    assert torch.allclose(drawn.mean(0), mean, atol=0.15)
+    assert torch.allclose(drawn.var(0), log_variance.exp(), rtol=0.2)
+    plain = model().eval()
+    assert torch.equal(plain.encode_for_training(x), plain.code(x))
+
+
+@pytest.mark.parametrize("prior", ["normal", "uniform"])
+def test_generate_draws_from_the_prior_that_was_trained_with(prior: str) -> None:
+    gan = model(prior=prior)
+    torch.manual_seed(0)
+    for z in (gan.prior(5000), gan.latents(0)(range(5000))):
+        inside = (z.abs() < 0.5).double().mean()
+        assert float(inside) == pytest.approx(0.5 if prior == "uniform" else math.erf(0.5 / 2**0.5), abs=0.02)
+        assert float(z.abs().max()) > 0.99
+        assert prior == "normal" or float(z.abs().max()) <= 1
+
+
+def test_generator_and_encoder_both_want_pairs_to_be_mistaken() -> None:
+    """Donahue 2016, section 3: the makers' gradient is that of the swapped labels."""
+    gan, x = model().eval(), torch.rand(4, 1, 16, 16) * 2 - 1
+
+    class Gradients(Update):
+        def __call__(self, which: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
+            self.found = torch.autograd.grad(which["makers"], self.parameters["makers"], retain_graph=True)
+            return torch.zeros(())
+
+    update = Gradients(gan.optimizers(), Ranks("cpu"))
+    torch.manual_seed(3)
+    gan.step({"image": x}, update)
+    torch.manual_seed(3)
+    z = gan.prior(4)
+    real, fake = gan.discriminator(x, gan.code(x)), gan.discriminator(gan.generator(z), z)
+    swapped = losses.nonsaturating().discriminator(fake, real)
+    wanted = torch.autograd.grad(swapped, update.parameters["makers"])
+    assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(update.found, wanted, strict=True))
+
+
+def test_the_penalty_is_of_the_whole_pair() -> None:
+    x, z = torch.randn(4, 3, requires_grad=True), torch.randn(4, 2, requires_grad=True)
+    logits = (x * torch.tensor([1.0, 2.0, 0.0])).sum(1) + (z * 3).sum(1)
+    assert float(losses.zero_centred_penalty(logits, x, z)) == pytest.approx(0.5 * (1 + 4 + 9 + 9))
+    assert float(losses.zero_centred_penalty(logits, x)) == pytest.approx(0.5 * 5)
+
+
+def test_the_paper_s_schedule() -> None:
+    assert [late(done) for done in (0, 0.25, 0.5)] == [1, 1, 1]
+    assert late(0.75) == pytest.approx(0.1)
+    assert late(1.0) == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize("preset", ["laptop", "ali"])
+def test_the_grid_takes_pairs(preset: str, tmp_path: Path) -> None:
+    result, points = grid.grid(f"bigan:{preset}", dict(steps=3, batch=8), [0], tmp_path)
+    assert points[0].shape == (grid.SAMPLES, 2)
+    assert result["summary"]["modes"]["floor"] == 25
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (dict(size=20), "16, 32, 64"), (dict(penalty=1.0), "norm none"), (dict(rate=0.0), "above 0"),
+        (dict(decay=-1.0), "not be negative"), (dict(beta1=1.0), "below 1"), (dict(hidden=0), "1 or more"),
+    ],
+)  # fmt: skip
+def test_wrong_options_are_one_line(options: dict[str, Any], told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        model(**options)

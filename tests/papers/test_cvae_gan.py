@@ -1,0 +1,168 @@
+"""What is particular to CVAE-GAN: labels, variations of one input, holes that are filled, means that are matched."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import reverie
+from reverie.errors import UserError
+from reverie.loop import Update
+from reverie.media import Image
+from reverie.methods.cvae_gan import CVAEGAN, half_square
+from reverie.ranks import Ranks
+
+NAMES = ("cat", "dog", "owl")
+
+
+def model(**options: Any) -> CVAEGAN:
+    torch.manual_seed(0)
+    config = dict(size=16, channels=3, width=8, latent=5, names=NAMES)
+    return CVAEGAN(CVAEGAN.Config(**{**config, **options}))
+
+
+def batch(n: int = 9) -> dict[str, torch.Tensor]:
+    return {"image": torch.rand(n, 3, 16, 16) * 2 - 1, "label": torch.arange(n) % 3}
+
+
+@pytest.fixture(scope="module")
+def trained() -> CVAEGAN:
+    gan = model()
+    update = Update(gan.optimizers(), Ranks("cpu"))
+    for update.step in range(10):
+        torch.manual_seed(update.step)
+        gan.step(batch(), update)
+    return gan.eval()
+
+
+def pictures(n: int = 2) -> list[Image]:
+    draws = np.random.default_rng(0)
+    return [Image(draws.integers(0, 256, (16, 16, 3), np.uint8), f"{i}.png") for i in range(n)]
+
+
+# -- labels ------------------------------------------------------------------------------------------------------------
+
+
+def test_classes_take_turns_and_labels_are_obeyed(trained: CVAEGAN) -> None:
+    z = trained.latents(0)(range(7))
+    assert z[:, 5:].argmax(1).tolist() == [0, 1, 2, 0, 1, 2, 0]
+    assert trained.latents(0, "owl")(range(4))[:, 5:].tolist() == [[0, 0, 1]] * 4
+    assert trained.latents(0, "cat+owl")([3])[0, 5:].tolist() == [0.5, 0, 0.5]
+    same = trained.generate(n=3, label="dog")
+    assert np.array_equal(same[1].pixels, trained.generate(n=2)[1].pixels)  # item 1 is a dog's turn
+    assert not np.array_equal(same[0].pixels, trained.generate(n=1)[0].pixels)
+
+
+@pytest.mark.parametrize("label", ["bird", "cat+", "dgo", "cat,dog"])
+def test_a_class_that_does_not_exist_is_one_line(trained: CVAEGAN, label: str) -> None:
+    with pytest.raises(UserError, match="there is no class"):
+        trained.generate(n=1, label=label)
+    with pytest.raises(UserError, match="there is no class"):
+        trained.reconstruct(pictures(), label=label)
+
+
+def test_one_class_and_no_labels_are_refused(tmp_path: Any) -> None:
+    with pytest.raises(UserError, match="there is one class, cat"):
+        model(names=("cat",))
+    for i, picture in enumerate(pictures(4)):
+        picture.save(tmp_path / "flat" / f"{i}.png")
+        picture.save(tmp_path / "one" / "cat" / f"{i}.png")
+    with pytest.raises(UserError, match="has no labels"):
+        reverie.train("cvae_gan:smoke", data=tmp_path / "flat", out=tmp_path / "run")
+    with pytest.raises(UserError, match="put each class into a folder"):
+        reverie.train("cvae_gan:smoke", data=tmp_path / "one", out=tmp_path / "run")
+    with pytest.raises(UserError, match="leave the option away"):
+        reverie.train("cvae_gan:smoke", data="letters:96", out=tmp_path / "run", names="x,y")
+    assert not (tmp_path / "run").exists()
+
+
+def test_without_a_label_pictures_are_of_the_class_that_the_classifier_sees(trained: CVAEGAN) -> None:
+    x = Image.to_tensor(pictures(), 16, 3)
+    seen = trained.classifier(x)[0].argmax(1)
+    for i, name in enumerate(NAMES):
+        named = trained.code(x, name)
+        assert (named[:, 5:].argmax(1) == i).all()
+    assert torch.equal(trained.code(x)[:, 5:].argmax(1), seen)
+
+
+# -- one to many -------------------------------------------------------------------------------------------------------
+
+
+def test_variations_go_from_the_reconstruction_to_anything_of_the_class(trained: CVAEGAN) -> None:
+    given = pictures()
+    still = trained.vary(given, n=3, spread=0.0, label="dog")
+    rebuilt = trained.reconstruct(given, label="dog")
+    assert len(still) == 6
+    assert all(np.array_equal(image.pixels, rebuilt[i // 3].pixels) for i, image in enumerate(still))
+    free = trained.vary(given, n=3, spread=1.0, label="dog", seed=4)
+    new = trained.generate(n=6, label="dog", seed=4)
+    assert all(np.array_equal(a.pixels, b.pixels) for a, b in zip(free, new, strict=True))
+    some = trained.vary(given, n=3)
+    assert len({image.digest for image in some}) == 6
+    assert some[0].row == 3
+    with pytest.raises(UserError, match="spread is 2"):
+        trained.vary(given, spread=2.0)
+
+
+def test_outside_the_hole_a_picture_stays_as_it_is(trained: CVAEGAN) -> None:
+    for given, made in zip(pictures(), trained.complete(pictures(), box=(0.25, 0.5, 0.75, 1.0)), strict=True):
+        inside = np.zeros((16, 16), bool)
+        inside[8:16, 4:12] = True
+        assert np.array_equal(made.pixels[~inside], given.pixels[~inside])
+        assert not np.array_equal(made.pixels[inside], given.pixels[inside])
+        assert made.record is not None
+        assert made.record["arguments"]["box"] == (0.25, 0.5, 0.75, 1.0)
+    other = [Image(np.where(inside[:, :, None], 0, p.pixels).astype(np.uint8)) for p in pictures()]
+    for a, b in zip(trained.complete(pictures(), box=(0.25, 0.5, 0.75, 1.0)),
+                    trained.complete(other, box=(0.25, 0.5, 0.75, 1.0)), strict=True):  # fmt: skip
+        assert np.array_equal(a.pixels, b.pixels)  # what is in the hole is not looked at
+
+
+@pytest.mark.parametrize("box", [(0.5, 0.5, 0.5, 1.0), (0.0, 0.0, 1.5, 1.0), (0.1, 0.2, 0.3), (0.5, 0.5, 0.2, 0.9)])
+def test_a_hole_that_cannot_be_is_one_line(trained: CVAEGAN, box: tuple[float, ...]) -> None:
+    with pytest.raises(UserError, match="left,top,right,bottom"):
+        trained.complete(pictures(), box=box)
+
+
+def test_an_edit_into_a_class_ends_in_it(trained: CVAEGAN) -> None:
+    row = trained.edit(pictures(1), along="owl", steps=4)
+    code = trained.code(Image.to_tensor(pictures(1), 16, 3))
+    assert np.array_equal(row[0].pixels, trained.reconstruct(pictures(1))[0].pixels)
+    code[:, 5:] = torch.tensor([0.0, 0.0, 1.0])
+    with torch.no_grad():
+        end = next(Image.from_tensor(trained.generator(code)))
+    assert np.abs(row[3].pixels.astype(int) - end.pixels.astype(int)).max() <= 1
+    assert len(trained.edit(along="2", n=2, steps=3)) == 6
+
+
+# -- what it learns from -----------------------------------------------------------------------------------------------
+
+
+def test_means_of_classes_are_matched_by_moving_averages() -> None:
+    """Eq. 6: the value is that of the averages, the gradient that of the batch's part."""
+    gan, label = model(), torch.tensor([0, 0, 1, 1])
+    features = gan.classifier.features
+    for seed in range(300):
+        torch.manual_seed(seed)
+        real = torch.randn(4, features) + label.unsqueeze(1)
+        made = (torch.randn(4, features) + 2 * label.unsqueeze(1)).requires_grad_()
+        loss = gan.apart(real, made, label)
+    (slope,) = torch.autograd.grad(loss, made)
+    apart = gan.made_means.means() - gan.real_means.means()
+    assert float(loss.detach()) == pytest.approx(0.5 * float(apart[:2].square().sum()), rel=1e-4)
+    assert torch.allclose(slope, apart[label] / 2, atol=1e-5)
+    # Class 1 is off by one in each feature; of four images alone the noise would be as large as that.
+    assert float(loss.detach()) / features == pytest.approx(0.5, abs=0.1)
+
+
+def test_half_square_is_summed_over_an_image_and_averaged_over_the_batch() -> None:
+    assert float(half_square(torch.full((4, 3, 2, 2), 2.0))) == 24
+
+
+@pytest.mark.parametrize("options", [dict(rate=0.0), dict(kl=-1.0), dict(average=1.0), dict(latent=0), dict(size=17)])
+def test_wrong_options_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(UserError):
+        model(**options)

@@ -1,0 +1,178 @@
+"""What is particular to VAE/GAN: whose gradient goes where, directions of classes, codes as tables."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import reverie
+from reverie import losses
+from reverie.cli import main
+from reverie.errors import UserError
+from reverie.loop import Update
+from reverie.media import Code, Image, save_codes
+from reverie.methods.vae_gan import VAEGAN
+from reverie.parts.directions import ClassMeans, principal
+from reverie.ranks import Ranks
+
+LATENT = 6
+
+
+def model(**options: Any) -> VAEGAN:
+    torch.manual_seed(0)
+    config = dict(size=16, channels=3, width=8, latent=LATENT, level=1, names=("a", "b"))
+    return VAEGAN(VAEGAN.Config(**{**config, **options}))
+
+
+def batch(n: int = 8) -> dict[str, torch.Tensor]:
+    return {"image": torch.rand(n, 3, 16, 16) * 2 - 1, "label": torch.arange(n) % 2}
+
+
+class Gradients(Update):
+    """Takes the gradients of each loss on its player, and moves nothing."""
+
+    def __call__(self, which: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
+        self.found = {
+            name: torch.autograd.grad(loss, self.parameters[name], retain_graph=True) for name, loss in which.items()
+        }
+        return torch.zeros(())
+
+
+def gradients(gan: VAEGAN, x: dict[str, torch.Tensor]) -> dict[str, tuple[torch.Tensor, ...]]:
+    update = Gradients(gan.optimizers(), Ranks("cpu"))
+    torch.manual_seed(1)
+    gan.step(x, update)
+    return update.found
+
+
+def test_the_game_reaches_no_encoder_and_the_error_no_discriminator() -> None:
+    """Section 3.2: each player's gradient is that of its own loss in algorithm 1."""
+    x, gan = batch(), model(beta=2.0, gamma=0.5)
+    found = gradients(gan, {**x})
+
+    torch.manual_seed(1)
+    mean, log_variance = gan.posterior(x["image"])
+    told = gan.decoder(mean + (log_variance / 2).exp() * torch.randn_like(mean))
+    fake = gan.decoder(torch.randn_like(mean))
+    (d_x, seen), (d_told, seen_told), (d_fake, _) = (gan.discriminator(i) for i in (x["image"], told, fake))
+    kl = 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance).sum(1).mean()
+    like = 0.5 * ((seen.detach() - seen_told) ** 2).sum((1, 2, 3)).mean()
+    play = losses.nonsaturating()
+    g = (play.generator(d_told, None) + play.generator(d_fake, None)) / 2
+    d = (play.discriminator(d_x, d_told) + play.discriminator(d_x, d_fake)) / 2
+    for name, loss in {"encoder": 2 * kl + like, "decoder": 0.5 * like + g, "discriminator": d}.items():
+        wanted = torch.autograd.grad(loss, list(gan.get_submodule(name).parameters()), retain_graph=True)
+        for a, b in zip(found[name], wanted, strict=True):
+            assert torch.allclose(a, b, rtol=1e-4, atol=1e-6), name
+
+
+@pytest.mark.parametrize("level", [1, 2])
+def test_images_are_compared_at_the_layer_that_is_asked_for(level: int) -> None:
+    logits, seen = model(level=level).discriminator(torch.zeros(2, 3, 16, 16))
+    assert seen.shape == (2, 8 * 2 ** (level - 1), 16 // 2**level, 16 // 2**level)
+    assert logits.shape == (2,)
+
+
+def test_wrong_options_are_one_line() -> None:
+    for options, told in (
+        (dict(level=9), "has 2 layers"),
+        (dict(penalty=1.0), "norm none"),
+        (dict(size=20), "16, 32, 64"),
+        (dict(gamma=-1.0), "not be negative"),
+        (dict(latent=0), "1 or more"),
+        (dict(average=1.0), "below 1"),
+    ):
+        with pytest.raises(UserError, match=told):
+            model(**options)
+
+
+def test_a_penalty_trains_too() -> None:
+    gan = model(loss="relativistic", norm="none", penalty=0.1)
+    told = gan.step(batch(), Update(gan.optimizers(), Ranks("cpu")))
+    assert all(torch.isfinite(value) for value in told.values())
+
+
+# -- what z stands for -------------------------------------------------------------------------------------------------
+
+
+def test_class_means_follow_and_do_not_forget_rare_classes() -> None:
+    means = ClassMeans(3, 2, decay=0.9)
+    centres = torch.tensor([[0.0, 1.0], [5.0, 5.0], [-3.0, 0.0]])
+    for step in range(200):
+        labels = torch.tensor([0, 1, 0, 1] if step % 10 else [0, 1, 2, 2])
+        means.follow(centres[labels], labels)
+    assert torch.allclose(means.means(), centres, atol=1e-4)
+    assert torch.allclose(means.direction(1), centres[1] - means.sums.sum(0) / means.counts.sum(), atol=1e-5)
+
+
+def test_principal_directions_are_those_that_move_the_layer_most() -> None:
+    first = torch.diag(torch.tensor([1.0, 3.0, 2.0])) @ torch.linalg.qr(torch.randn(5, 3)).Q.T  # [3,5]
+    found = principal(first)
+    assert torch.allclose(found.abs(), torch.eye(3)[[1, 2, 0]], atol=1e-5)
+    assert (found.sum(1) > 0).all()
+
+
+def test_edits_begin_and_end_on_either_side_of_the_reconstruction() -> None:
+    gan = model().eval()
+    gan.step(batch(), Update(gan.optimizers(), Ranks("cpu")))
+    pictures = [Image(np.full((16, 16, 3), 40 * i, np.uint8), f"{i}.png") for i in (1, 2)]
+    row = gan.edit(pictures, along="b", steps=3, amount=2.0)
+    assert len(row) == 6
+    middle = gan.reconstruct(pictures)
+    assert np.array_equal(row[1].pixels, middle[0].pixels)
+    assert np.array_equal(row[4].pixels, middle[1].pixels)
+    assert not np.array_equal(row[0].pixels, row[2].pixels)
+    assert np.array_equal(gan.edit(pictures, along="b", steps=1, amount=2.0)[1].pixels, row[5].pixels)
+    assert len(gan.edit(along="6", n=2, steps=3)) == 6
+
+
+@pytest.mark.parametrize("along", ["c", "0", "7", "-1", ""])
+def test_a_direction_that_does_not_exist_is_one_line(along: str) -> None:
+    with pytest.raises(UserError, match=f"no direction '{along}'; give a number from 1 to 6; or one of"):
+        model().eval().edit(along=along)
+
+
+def test_unlabelled_data_knows_no_classes() -> None:
+    gan = model(names=())
+    assert gan.classes is None
+    gan.step({"image": batch()["image"]}, Update(gan.optimizers(), Ranks("cpu")))
+    with pytest.raises(UserError, match="no classes to learn others from"):
+        gan.eval().edit(along="b")
+
+
+# -- codes as a table --------------------------------------------------------------------------------------------------
+
+
+def test_a_table_of_codes_holds_them_exactly(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).standard_normal((2, 3)).astype(np.float32)
+    codes = [Code(v, {"run": "abc"}, ({"name": f"{i},x.png", "digest": "d"},)) for i, v in enumerate(values)]
+    rows = list(csv.reader(save_codes(codes, tmp_path / "new" / "c.csv").open(encoding="utf-8")))
+    assert rows[0] == ["picture", "digest", "run", "z1", "z2", "z3"]
+    assert rows[2][:3] == ["1,x.png", "d", "abc"]
+    assert np.array_equal(np.array([row[3:] for row in rows[1:]], np.float32), values)
+
+
+def test_codes_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run, picture = str(tmp_path / "run"), tmp_path / "a.png"
+    reverie.train("vae_gan:smoke", data="letters:96", out=run)
+    Image(np.full((20, 16, 1), 90, np.uint8)).save(picture)
+    assert main(["encode", run, str(picture), "--out", str(tmp_path / "codes.csv")]) == 0
+    assert len((tmp_path / "codes.csv").read_text().splitlines()) == 2
+    capsys.readouterr()
+    for words, told in (
+        (["encode", run, str(picture), "--out", str(tmp_path / "folder")], "codes go into folder.csv"),
+        (["encode", run, str(picture), "--out", str(tmp_path / "codes.csv")], "is there already"),
+        (["encode", run, "--out", str(tmp_path / "x.csv")], "encode needs pictures"),
+        (["generate", run, "-n", "2", "--out", str(tmp_path / "x.csv")], "pictures go into a folder"),
+        (["edit", run, "--along", "Q9", "--out", str(tmp_path / "x")], "no direction 'Q9'"),
+    ):
+        assert main(words) == 2
+        error = capsys.readouterr().err
+        assert told in error
+        assert error.count("\n") == 1
+    assert not (tmp_path / "x.csv").exists()
