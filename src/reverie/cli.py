@@ -272,6 +272,8 @@ def do_evaluate(words: list[str]) -> int:
             Option("n", int, None, "images to generate; none: 5,000, or as many as the reference if it has fewer"),
             Option("seed", int, 0, "of the generated images"),
             Option("split", str, None, "the split to compare with; none: test, or half of data that has no splits"),
+            Option("taught", bool, False, "of a generator that is told the class, also what a classifier learns from "
+                   "its images (GAN-train); takes minutes"),
         ],
         "options",
     )  # fmt: skip

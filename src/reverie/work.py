@@ -24,17 +24,19 @@ from .settings import TrainConfig
 from .stop import Interrupted
 
 
-def train(method: str, *, data: str | Path, out: str | Path, command: str = "", **options: Any) -> Method:
+def train(method: str, *, data: Any, out: str | Path, command: str = "", **options: Any) -> Method:
     """Trains a method on data into a new run folder, and returns it ready for its verbs.
 
-    method: "dcgan" or with a preset, "dcgan:paper"; data: a path or the name of a set; out: the new folder;
+    method: "dcgan" or with a preset, "dcgan:paper"; data: a path or the name of a set, or data that is open, such as
+    reverie.open_data gives; out: the new folder;
     options: fields of the method's Config and of TrainConfig. Raises UserError, and Interrupted after Ctrl-C.
     """
     cls, preset, config, settings = plan(method, options)
     ranks = Ranks(settings.device)
     settings = _settle_machine(settings, ranks)
     try:
-        learnt = _open(ranks, lambda: cls.learns_from.open(data))
+        place = data if isinstance(data, str | Path) else data.spec
+        learnt = data if place is not data else _open(ranks, lambda: cls.learns_from.open(data))
         config = cls.suit(config, {**learnt.facts, "names": tuple(learnt.classes)})
         _ready(ranks, cls, config, learnt)
         model = _make(cls, config, settings)
@@ -47,10 +49,10 @@ def train(method: str, *, data: str | Path, out: str | Path, command: str = "", 
             "title": (cls.__doc__ or "").strip().splitlines()[0],
             "config": dataclasses.asdict(config),
             "train": dataclasses.asdict(settings),
-            "data": {**describe_data(learnt), "path": _relative(data, Path(out))},
+            "data": {**describe_data(learnt), "path": _relative(place, Path(out))},
             "versions": versions(),
             "commit": commit(),
-            "command": command or _call(method, data=str(data), out=str(out), **options),
+            "command": command or _call(method, data=str(place), out=str(out), **options),
             "machine": {**machine(), "threads": settings.threads, "ranks": ranks.world},
             "created": now(),
         }

@@ -140,6 +140,12 @@ class Images:
         return np.array(self._ready()[i])
 
     @property
+    def labels(self) -> np.ndarray:
+        """The label of each image in the order of the rows, int64 [N]; zeros if unlabelled."""
+        self._ready()
+        return self._labels
+
+    @property
     def array(self) -> np.ndarray:
         """All images, uint8 [N, H, W, C], read-only and mapped from disk: take slices of it."""
         return self._ready()

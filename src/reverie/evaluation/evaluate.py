@@ -24,6 +24,8 @@ from ..report.page import write_report
 from ..run import Run
 from ..scores.score import Score
 from . import figures
+from .classes import CLASS_SCORES, class_scores, gan_train, takes_labels
+from .codes import neighbour_score
 from .features import open_features
 from .samples import (
     BY_FEATURES,
@@ -112,6 +114,7 @@ def evaluate(
     n: int | None = None,
     seed: int = 0,
     split: str | None = None,
+    taught: bool = False,
     **own: Any,
 ) -> Evaluation:
     """Scores a run against data; scores.json, figures/ and report.html of its folder tell them.
@@ -120,11 +123,13 @@ def evaluate(
     data: the data set: its test split is the reference, or half of its only split; split: another reference;
     features: the network that images are compared by, a file of weights or a classifier's run folder; None: a
     classifier of the data's own labels; n: generated images (None: 5,000, or as many as the reference if it has fewer);
+    taught: of a generator that is told the class, also what a classifier learns from its images (GAN-train; minutes);
     own: options of the method's own scores, such as k of the VAE. Raises UserError.
     """
     call = f"reverie.evaluate({str(run)!r}, {str(data)!r}, features={features and str(features)!r}, n={n}, seed={seed}"
-    call += "".join(f", {name}={value!r}" for name, value in {**({"split": split} if split else {}), **own}.items())
-    return score(open_subject(run), data, features, n, seed, split, call + ")", **own)
+    more = {**({"split": split} if split else {}), **({"taught": True} if taught else {}), **own}
+    call += "".join(f", {name}={value!r}" for name, value in more.items())
+    return score(open_subject(run), data, features, n, seed, split, taught, call + ")", **own)
 
 
 def score(
@@ -134,6 +139,7 @@ def score(
     n: int | None = None,
     seed: int = 0,
     split: str | None = None,
+    taught: bool = False,
     command: str = "",
     **own: Any,
 ) -> Evaluation:
@@ -156,8 +162,12 @@ def score(
     if makes:
         net = _network(found, sets, None) if features is None else net
         _sample_scores(found, subject, sets, net, n, seed)
+        if taught:
+            _teach(found, subject, sets, seed)
     if subject.can("reconstruct"):
         _reconstruct(found, subject, sets, seed)
+    if method is not None and subject.can("encode") and sets.train.classes:
+        found.scores.append(neighbour_score(method, sets, seed))
     found.scores += peculiar
     if not found.scores:
         why = found.left_out[0]["why"] if found.left_out else "it makes no images and has no scores of its own"
@@ -230,6 +240,11 @@ def _sample_scores(found: Evaluation, subject: Subject, sets: Sets, net: Any, n:
                 f"the floor is of {len(looked.floor)} images, there are no more; fid of fewer is higher."
             )
     found.scores.append(sharpness_score(made, sets, seed))
+    if takes_labels(subject):
+        if why := _unlike(subject, sets):
+            found.leave_out(CLASS_SCORES, why)
+        else:
+            found.scores += list(class_scores(subject, made, looked, sets, seed))
     near = Neighbours(made, sets, looked)
     found.scores += list(near.scores(sets, seed))
     if len(sets.unseen) < SHARE:
@@ -237,6 +252,23 @@ def _sample_scores(found: Evaluation, subject: Subject, sets: Sets, net: Any, n:
     found.pictures["neighbours"] = figures.neighbours(made, near, sets)
     if subject.method is not None and subject.can("interpolate"):
         found.pictures["interpolation"] = figures.interpolation(subject.method.verb("interpolate")(n=8, seed=seed))
+
+
+def _teach(found: Evaluation, subject: Subject, sets: Sets, seed: int) -> None:
+    """What a classifier learns from generated images, where they have classes."""
+    why = _unlike(subject, sets) if takes_labels(subject) else "it is not told the class of an image"
+    if why:
+        found.leave_out(["gan-train"], why)
+    else:
+        found.scores.append(gan_train(subject, sets, seed))
+
+
+def _unlike(subject: Subject, sets: Sets) -> str:
+    """Why the classes of the data are not those that the subject makes; "" if they are."""
+    made = list(getattr(getattr(subject.method, "config", None), "names", None) or ())
+    if made == sets.train.classes:
+        return ""
+    return f"the data has other classes ({', '.join(sets.train.classes) or 'none'}) than it makes ({', '.join(made)})"
 
 
 def _network(found: Evaluation, sets: Sets, spec: str | Path | None) -> Any:

@@ -165,5 +165,9 @@ def reconstruction_scores(originals: np.ndarray, made: np.ndarray, sets: Sets, s
         )  # fmt: skip
 
     yield score("reconstruction error", error, "", "lower", "mean squared error of pixels in [0,1]", trivial)
+    if len(originals) > 1:
+        apart = errors_of(originals, np.roll(originals, 1, 0)).mean()  # each beside another: they come in no order
+        told = "mean squared error of pixels, divided by that between an image and another one of the reference"
+        yield score("reconstruction share", error / apart, "", "lower", told, trivial / apart)
     told = "10 log10(1 / mean squared error of pixels in [0,1]), the error at least 1/12 of a squared grey level of 255"
     yield score("reconstruction psnr", psnr(error), "dB", "higher", told, psnr(trivial))

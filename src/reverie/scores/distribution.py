@@ -88,6 +88,12 @@ def prdc(real: Tensor, made: Tensor, k: int = 5) -> PRDC:
     return PRDC(_mean(balls > 0), _mean(torch.cat(recalled)), _mean(balls / k), _mean(torch.cat(covered)))
 
 
+def spread(x: Tensor) -> float:
+    """The mean distance of two different rows of x [N,D]."""
+    x = _checked(x, x, 2)[0]
+    return sum(float(apart.clamp_min(0).sqrt().sum()) for _, apart in _distances(x, x)) / (len(x) * (len(x) - 1))
+
+
 def neighbour_distances(x: Tensor, k: int) -> Tensor:
     """The squared distance of each row of x [N,D] to its k-th neighbour among the others: [N]."""
     return torch.cat([apart.kthvalue(k + 1, 1).values for _, apart in _distances(x, x)])

@@ -1,0 +1,145 @@
+"""Scores of a generator that is told the class: is it obeyed, does a class vary, can a classifier learn from it?
+
+N images, K classes, D features. Which class item i has follows from the contract: without a label they take turns.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .. import registry
+from ..data.held import HeldImages
+from ..data.images import Images
+from ..options import of_signature
+from ..progress import clock
+from ..scores.distribution import prdc, spread
+from ..scores.score import Better, Score
+from ..work import train
+from .features import resized
+from .judge import PRESET, SEED, trained_judge
+from .samples import K, Looked
+from .sets import Sets
+from .subject import Subject
+
+TAUGHT = 20_000
+"""generated images that a classifier learns from, at most"""
+CLASS_SCORES = ("discriminability", "class spread", "class coverage")
+
+
+def takes_labels(subject: Subject) -> bool:
+    """Whether images of a class can be asked of it."""
+    method = subject.method
+    return (
+        method is not None
+        and subject.can("generate")
+        and "label" in {o.name for o in of_signature(method.verb("generate"))}
+    )
+
+
+def class_scores(subject: Subject, made: np.ndarray, looked: Looked | None, sets: Sets, seed: int) -> Iterator[Score]:
+    """Whether classes are obeyed, and how much images of a class differ from one another."""
+    judge, count = trained_judge(Images.open(sets.train.spec, "train"), "auto"), len(sets.train.classes)
+    wanted, real = np.arange(len(made)) % count, sets.data.labels[sets.reference]
+    right = read(judge, made) == wanted
+    known = read(judge, sets.data.array[sets.reference]) == real
+    yield Score(
+        "discriminability", float(right.mean()), "", "higher",
+        f"share of generated images that are taken for the class they were asked to be (GAN-test, Shmelkov 2018), by "
+        f"{told_of(judge)}, which training never saw; classes in turn",
+        sets.reference_of(), len(made), seed, float(known.mean()),
+        f"{len(known)} real images ({sets.data.split} split)", error_of(right), group="classes",
+    )  # fmt: skip
+    if looked is None:
+        return
+    stand_in = sets.floor_data.labels[sets.floor[: len(looked.floor)]]
+    groups = [(real == k, wanted == k, stand_in == k) for k in range(count)]
+    if min(int(rows.sum()) for group in groups for rows in group) < K + 2:
+        return
+    tables = (looked.reference, looked.made, looked.floor)
+    parts = [[x[torch.from_numpy(rows)] for x, rows in zip(tables, group, strict=True)] for group in groups]
+
+    def score(name: str, value: float, better: Better, told: str, floor: float) -> Score:
+        return Score(
+            name, value, "", better, f"{told}; mean over {count} classes; features: {looked.net.definition}",
+            sets.reference_of(), len(made), seed, floor, f"{len(stand_in)} {sets.floor_name}", group="classes",
+        )  # fmt: skip
+
+    ratios = [(spread(made) / spread(real), spread(floor) / spread(real)) for real, made, floor in parts]
+    means = [sum(column) / count for column in zip(*ratios, strict=True)]
+    yield score(
+        "class spread", means[0], "near floor",
+        "mean distance of two generated images of a class, divided by that of two real ones", means[1],
+    )  # fmt: skip
+    told = f"share of real images of a class nearer to a generated one of it than to their {K}th real neighbour"
+    values = [sum(covered(group[0], group[i]) for group in parts) / count for i in (1, 2)]
+    yield score("class coverage", values[0], "higher", f"{told}, as many of the ones as of the others", values[1])
+
+
+def covered(real: Tensor, made: Tensor) -> float:
+    """The coverage of as many real as generated ones: with unlike numbers it tells of the numbers more."""
+    n = min(len(real), len(made))
+    return prdc(real[:n], made[:n], K).coverage.value
+
+
+def gan_train(subject: Subject, sets: Sets, seed: int) -> Score:
+    """What a classifier knows of real images that has seen generated ones only, beside one that has seen real ones."""
+    count, n = len(sets.train.classes), min(TAUGHT, len(sets.train))
+    made = subject.images(n, seed + 1)  # other ones than are scored
+    judge = taught(HeldImages(made, np.arange(n) % count, sets.train.classes, "generated images"))
+    known = trained_judge(Images.open(sets.train.spec, "train"), "auto")
+    pixels, real = sets.data.array[sets.reference], sets.data.labels[sets.reference]
+    right, floor = read(judge, pixels) == real, read(known, pixels) == real
+    return Score(
+        "gan-train", float(right.mean()), "", "higher",
+        f"share of real images that a classifier gets right which learnt from generated images alone (Shmelkov 2018; "
+        f"classification accuracy score, Ravuri 2019): {n} of them, classes in turn; {recipe()}",
+        sets.reference_of(), n, seed, float(floor.mean()), f"the same, trained on {len(sets.train)} real images",
+        error_of(right), group="classes",
+    )  # fmt: skip
+
+
+def taught(data: HeldImages) -> Any:
+    """A classifier that learnt from these images."""
+    name = next(name for name, entry in registry.methods().items() if entry.judges)
+    began = time.monotonic()
+    print(f"training a {name} on {len(data)} {data.name}", file=sys.stderr)
+    with TemporaryDirectory() as place:
+        method = train(f"{name}:{PRESET}", data=data, out=Path(place) / "run", seed=SEED, save_every=10**9)
+    print(f"the {name} is trained ({clock(time.monotonic() - began)})", file=sys.stderr)
+    return method
+
+
+def recipe() -> str:
+    """What a classifier of this kind is, in words."""
+    name = next(name for name, entry in registry.methods().items() if entry.judges)
+    options = registry.method_class(name).presets[PRESET]
+    return f"{name}:{PRESET} ({', '.join(f'{k} {v}' for k, v in options.items())}), seed {SEED}"
+
+
+def told_of(judge: Any) -> str:
+    """A trained classifier, in words."""
+    return f"{judge.origin['method']} {judge.origin['run']} trained on real images ({recipe()})"
+
+
+def read(judge: Any, images: np.ndarray) -> np.ndarray:
+    """The class [N] that a classifier sees in each of uint8 [N,H,W,C]."""
+    c, found = judge.config, []
+    for start in range(0, len(images), 256):
+        x = torch.from_numpy(np.array(images[start : start + 256])).to(judge.device).permute(0, 3, 1, 2).float()
+        x = resized(x, c.size) / 127.5 - 1
+        found.append(judge.log_probabilities(x.contiguous()).argmax(1).cpu().numpy())
+    return np.concatenate(found)
+
+
+def error_of(right: np.ndarray) -> float:
+    """The standard error of a share."""
+    return float(right.std(ddof=1) / len(right) ** 0.5)
