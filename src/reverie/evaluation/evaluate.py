@@ -14,6 +14,7 @@ from typing import Any
 
 from filelock import FileLock
 
+from .. import __version__
 from ..data.images import Images
 from ..disk import flush, friendly, replace_text
 from ..errors import UserError
@@ -26,7 +27,7 @@ from ..scores.score import Score
 from . import figures
 from .classes import CLASS_SCORES, class_scores, gan_train, takes_labels
 from .codes import neighbour_score
-from .features import open_features
+from .features import mark_of, open_features
 from .samples import (
     BY_FEATURES,
     LEAST,
@@ -60,6 +61,18 @@ class Evaluation:
     """name -> picture and caption"""
     command: str = ""
     seconds: float = 0.0
+    asked: dict[str, Any] = field(default_factory=dict)
+    """what was measured on, and how: scores of one run that share it are the same"""
+
+    @classmethod
+    def read(cls, folder: Path) -> Evaluation | None:
+        """The evaluation in a run folder, without its pictures; None if there is none, or it is damaged."""
+        try:
+            told = json.loads((folder / "scores.json").read_text(encoding="utf-8"))
+            scores = [Score.from_json(score) for score in told["scores"]]
+            return cls(told["run"], scores, told["left_out"], told["notes"], asked=told["asked"])
+        except (OSError, ValueError, KeyError, TypeError, UserError):
+            return None
 
     def __iter__(self) -> Iterator[Score]:
         return iter(self.scores)
@@ -86,6 +99,7 @@ class Evaluation:
             "left_out": self.left_out,
             "notes": self.notes,
             "figures": {name: caption for name, (_, caption) in self.pictures.items()},
+            "asked": self.asked,
             "command": self.command,
             "created": now(),
             "machine": machine(),
@@ -151,8 +165,9 @@ def score(
         raise UserError(f"{subject.folder} cannot be written, and scores go into it; copy it, or give its weights.")
     sets = open_sets(data, split, subject.wants)
     check_fit(sets, subject.learnt, subject.wants)
-    n = n or min(USUAL, len(sets.reference) if subject.pictures is None else len(subject.pictures))
-    found = Evaluation(subject.about, notes=_notes(subject, sets), command=command)
+    how = asked(subject, sets, features, n, seed, taught)
+    n = how["n"]
+    found = Evaluation(subject.about, notes=_notes(subject, sets), command=command, asked=how)
 
     makes = subject.pictures is not None or subject.can("generate")
     # What may be wrong is looked at before anything takes long: a network that is named, then the method's own options.
@@ -177,6 +192,18 @@ def score(
     if subject.folder is not None:
         _write(subject.folder, found)
     return found
+
+
+def asked(
+    subject: Subject, sets: Sets, features: str | Path | None, n: int | None, seed: int, taught: bool
+) -> dict[str, Any]:
+    """What is measured on, and how, but for the options of a method's own scores."""
+    return {
+        "reference": sets.data.fingerprint, "train": sets.train.fingerprint,
+        "n": n or min(USUAL, len(sets.reference) if subject.pictures is None else len(subject.pictures)),
+        "seed": seed, "features": None if features is None else mark_of(features), "taught": taught,
+        "reverie": __version__,
+    }  # fmt: skip
 
 
 def own_options(method: Any) -> list[Option]:

@@ -27,6 +27,7 @@ from tqdm import tqdm
 from ..data.images import Images
 from ..errors import UserError
 from ..ranks import Ranks
+from ..run import WEIGHTS
 from ..scores import inception, mobilenet
 from ..scores.mobilenet import SameConv2d
 from ..scores.pixels import LUMA
@@ -205,6 +206,15 @@ def read_file(path: Path) -> tuple[dict[str, Tensor], dict[str, str], str]:
     if not isinstance(weights, dict) or not all(isinstance(v, Tensor) for v in weights.values()):
         raise UserError(f"{path} holds more than weights; save the state_dict of the network alone.")
     return weights, metadata, hashlib.sha256(raw).hexdigest()[:16]
+
+
+def mark_of(spec: str | Path) -> str:
+    """16 hex digits of the SHA-256 of a file, or of a run's weights. Raises UserError if there is neither."""
+    path = Path(spec).expanduser()
+    try:
+        return hashlib.sha256((path / WEIGHTS if path.is_dir() else path).read_bytes()).hexdigest()[:16]
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}); give a file of weights or a run folder.") from None
 
 
 def _filled(net: nn.Module, weights: dict[str, Tensor], name: str, path: Path) -> Any:

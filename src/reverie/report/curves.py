@@ -22,12 +22,14 @@ def chart(
     floor: float | None = None,
     level: float | None = None,
     marks: dict[float, str] | None = None,
+    unit: str = "step",
 ) -> str:
     """A figure of lines over steps: each raw in a light tone, its running mean over it, with axes and a legend.
 
     `lines` maps a name to (step, value) points with finite values, in the order of the steps, at least one point
     each. `label` says what the y axis counts; `floor` is a value that the y axis has to reach down to; `level` a value
-    that is drawn across, and `marks` are steps that are drawn upright, each with a short text; both are dashed.
+    that is drawn across, and `marks` are steps that are drawn upright, each with a short text; both are dashed; `unit`
+    is what the x axis counts, where it is not steps.
     """
     smooth = {name: _smooth(points) for name, points in lines.items()}
     steps = [step for points in lines.values() for step, _ in points]
@@ -62,13 +64,13 @@ def chart(
         last = number(smooth[name][-1][1])
         legend.append(f'<span><i class="c{index % COLOURS}"></i>{escape(name)} <b>{last}</b></span>')
     note = '<span class="cut">Outliers beyond the axis are cut off.</span>' if cut else ""
-    words = escape(f"{label} over steps {number(min(steps))} to {number(max(steps))}: {', '.join(lines)}", quote=True)
+    words = escape(f"{label} over {unit}s {number(min(steps))} to {number(max(steps))}: {', '.join(lines)}", quote=True)
     return (
         f'<figure class="chart" role="img" aria-label="{words}">'
         f'<div class="key"><em>{escape(label)}</em>{"".join(legend)}</div>'
         f'<div class="plot"><svg viewBox="0 0 1000 1000" preserveAspectRatio="none" aria-hidden="true">'
         f"{''.join(rules)}{''.join(paths)}</svg>{''.join(labels)}</div>"
-        f'<figcaption><span class="axis">step</span>{note}</figcaption></figure>'
+        f'<figcaption><span class="axis">{escape(unit)}</span>{note}</figcaption></figure>'
     )
 
 

@@ -13,9 +13,8 @@ from pathlib import Path
 from reverie.disk import friendly, replace_text
 from reverie.report import findings, scores, sections
 from reverie.report.curves import number
-from reverie.report.pieces import Make, Section, clock, plain
+from reverie.report.pieces import Make, Section, clock, document, plain
 from reverie.report.record import Record, is_number, read_record
-from reverie.report.style import STYLE
 
 SECTIONS: list[Make] = [
     sections.previews,
@@ -52,25 +51,11 @@ def _page(record: Record, parts: list[Section]) -> str:
     """The whole page."""
     title = str(record.about.get("title") or record.about.get("method") or "A run")
     source = record.part("data").get("name") or record.part("data").get("spec")
-    links = "".join(f'<a href="#{part.anchor}">{escape(part.title)}</a>' for part in parts)
-    body = "".join(
-        f'<section id="{part.anchor}"><h2>{escape(part.title)}</h2>{part.body}</section>\n' for part in parts
-    )
     learnt = f" <span>learnt from {escape(str(source))}</span>" if source else ""
     version = escape(str(record.part("versions").get("reverie", "")))
     name = escape(record.folder.resolve().name)
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<meta name="color-scheme" content="light dark">\n'
-        # Whatever a file of the run holds, the page loads nothing and runs nothing.
-        '<meta http-equiv="Content-Security-Policy" '
-        "content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">\n"
-        f"<title>{escape(title)} - {name}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
-        f'<header><p class="run">{name}</p><h1>{escape(title)}{learnt}</h1>{_tiles(record)}'
-        f"{findings.alarm(record)}<nav>{links}</nav></header>\n<main>\n{body}</main>\n"
-        f"<footer>Written by Reverie {version} from the files of the run folder.</footer>\n</body>\n</html>\n"
-    )
+    head = f'<p class="run">{name}</p><h1>{escape(title)}{learnt}</h1>{_tiles(record)}{findings.alarm(record)}'
+    return document(f"{title} - {name}", head, parts, f"Written by Reverie {version} from the files of the run folder.")
 
 
 def _tiles(record: Record) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 import PIL.Image
 
 from reverie.report.record import Record
+from reverie.report.style import STYLE
 
 LARGE = 1536  # pixels that a picture on the page has at most
 ROOM = 860  # pixels that the column offers a picture
@@ -28,6 +29,25 @@ class Section:
 
 
 Make = Callable[[Record], Section | None]
+
+
+def document(title: str, head: str, parts: list[Section], foot: str) -> str:
+    """A whole page: the title as text, the head in HTML, links to the sections, the sections, a line at the foot."""
+    links = "".join(f'<a href="#{part.anchor}">{escape(part.title)}</a>' for part in parts)
+    body = "".join(
+        f'<section id="{part.anchor}"><h2>{escape(part.title)}</h2>{part.body}</section>\n' for part in parts
+    )
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta name="color-scheme" content="light dark">\n'
+        # Whatever a file holds that is shown, the page loads nothing and runs nothing.
+        '<meta http-equiv="Content-Security-Policy" '
+        "content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">\n"
+        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
+        f"<header>{head}<nav>{links}</nav></header>\n<main>\n{body}</main>\n"
+        f"<footer>{foot}</footer>\n</body>\n</html>\n"
+    )
 
 
 def picture(path: Path, widest: int = LARGE) -> tuple[str, int, int] | None:

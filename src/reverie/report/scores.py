@@ -15,7 +15,10 @@ from reverie.report.record import Record, is_number
 from reverie.scores.score import Better, Reference, Score
 
 READING = {"lower": "lower is better", "higher": "higher is better", "near floor": "best near the floor"}
-SHORT = {"fid": "FID", "kid": "KID", "nll": "NLL", "elbo": "ELBO", "reconstruction psnr": "Reconstruction PSNR"}
+SHORT = {
+    "fid": "FID", "kid": "KID", "nll": "NLL", "elbo": "ELBO", "reconstruction psnr": "Reconstruction PSNR",
+    "gan-train": "GAN-train", "1-nn accuracy": "1-NN accuracy",
+}  # fmt: skip
 MEANING = {
     "fid": "how far the generated images as a whole lie from the real ones, as a network sees them",
     "kid": "the same by another measure, which few images do not bias",
@@ -23,6 +26,12 @@ MEANING = {
     "recall": "share of the real images that lie among the generated ones",
     "density": "how many real images lie around a generated one",
     "coverage": "share of the real images that have a generated one near",
+    "discriminability": "share of generated images that a classifier takes for the class asked for",
+    "class spread": "how unlike one another images of a class are (the floor: as real ones)",
+    "class coverage": "share of the real images of a class that have a generated one near",
+    "gan-train": "share of real images that a classifier gets right which has seen generated ones only",
+    "1-nn accuracy": "how often the image with the nearest code is of the same class",
+    "reconstruction share": "error of reconstructions, beside that between two different images",
     "sharpness": "contrast of neighbouring pixels, beside that of real images",
     "nearest training image": "distance to the nearest training image; well below the floor: learnt by heart",
     "data copying": "how often a generated image is farther from the training images than an unseen real one",
@@ -40,7 +49,7 @@ def scores(record: Record) -> Section | None:
     if record.scores is None:
         hint = f"<p>Not measured yet: {command} scores this run.</p>"
         return Section("scores", "Scores", hint) if record.weights else None
-    whole, broken = _read(record.scores)
+    whole, broken = read(record.scores)
     left_out = [told for told in items(record.scores.get("left_out")) if isinstance(told, dict)]
     if not (whole or broken or left_out):
         return Section("scores", "Scores", f"<p>scores.json is damaged or empty; {command} writes it anew.</p>")
@@ -59,12 +68,12 @@ def scores(record: Record) -> Section | None:
         )
     reasons: dict[str, list[str]] = {}
     for told in left_out:
-        reasons.setdefault(plain(told.get("why")), []).append(_title(plain(told.get("score"))))
+        reasons.setdefault(plain(told.get("why")), []).append(title(plain(told.get("score"))))
     lines = [f"{', '.join(names)}: {why}" for why, names in reasons.items()] + broken
-    for title, texts in (("Left out", lines), ("To know", list(map(plain, items(record.scores.get("notes")))))):
+    for heading, texts in (("Left out", lines), ("To know", list(map(plain, items(record.scores.get("notes")))))):
         if texts:
             rows = "".join(f"<li>{escape(text)}</li>" for text in texts)
-            parts.append(f'<h3>{title}</h3><ul class="out">{rows}</ul>')
+            parts.append(f'<h3>{heading}</h3><ul class="out">{rows}</ul>')
     return Section("scores", "Scores", "".join(parts) + _origin(record.scores))
 
 
@@ -116,7 +125,7 @@ def _row(score: Score, usual: str) -> str:
     value = f"{_figures(score.value, score.unit)}{spread}<small>{READING[score.better]}</small>"
     floor = _figures(score.floor, score.unit) if score.floor is not None else "none"
     return (
-        f"<tr><th>{escape(_title(score.name))}{told}</th>"
+        f"<tr><th>{escape(title(score.name))}{told}</th>"
         f'<td class="value">{value}</td><td class="line">{_line(score)}</td>'
         f'<td class="floor">{floor}<small>{escape(score.floor_of)}</small></td></tr>'
     )
@@ -148,7 +157,7 @@ def _checks(group: list[Score]) -> str:
         facts += [f"fingerprint {score.reference.fingerprint}"] if score.reference else []
         facts += [f"{name} {plain(version)}" for name, version in score.versions.items()]
         parts.append(
-            f"<h4>{escape(_title(score.name))} <code>{score.hash}</code></h4><p>{escape(score.definition)}</p>"
+            f"<h4>{escape(title(score.name))} <code>{score.hash}</code></h4><p>{escape(score.definition)}</p>"
             f'<p class="aside">{escape("; ".join(facts))}</p>'
         )
     note = '<p class="aside">The code beside a name stands for the definition: compare only scores that share it.</p>'
@@ -164,7 +173,7 @@ def _origin(told: dict[str, Any]) -> str:
     return f'<p class="aside">Measured {escape(", ".join(facts))}{command}.</p>' if facts or command else ""
 
 
-def _title(name: str) -> str:
+def title(name: str) -> str:
     return SHORT.get(name) or words(name).capitalize()
 
 
@@ -182,7 +191,7 @@ def _measured_on(score: Score) -> str:
 # --- reading --------------------------------------------------------------------------------------------------------
 
 
-def _read(told: dict[str, Any]) -> tuple[list[Score], list[str]]:
+def read(told: dict[str, Any]) -> tuple[list[Score], list[str]]:
     """The sound scores of scores.json, and what is wrong with the others, in words."""
     whole, broken = [], []
     for entry in items(told.get("scores")):

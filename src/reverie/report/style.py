@@ -99,6 +99,12 @@ pre {
 }
 .findings h3 { margin: 0 0 .3rem; } .findings p { margin: .3rem 0; } .back { color: var(--soft); }
 
+.wide { overflow-x: auto; }
+.compared th, .compared td { padding-right: 1.2rem; width: auto; font-variant-numeric: tabular-nums; }
+.compared td { min-width: 5.5rem; } .compared th:first-child { min-width: 13rem; }
+.side { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(24rem, 100%), 1fr)); gap: 1.4rem; }
+.side figure { margin: 0; } .side figcaption { margin-bottom: .4rem; }
+
 .chart { margin: 1.2rem 0 1.8rem; }
 .key { display: flex; flex-wrap: wrap; gap: .1rem 1.2rem; margin-bottom: .5rem; font-size: .88rem; }
 .key em { font-style: normal; color: var(--soft); }
