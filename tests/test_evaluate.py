@@ -25,7 +25,8 @@ from reverie.work import load
 
 DATA = "letters:300"
 SAMPLES = {*BY_FEATURES, "sharpness", "nearest training image", "data copying", "near copies"}
-RECONSTRUCTION = {"reconstruction error", "reconstruction psnr"}
+RECONSTRUCTION = {"reconstruction error", "reconstruction share", "reconstruction psnr"}
+CODES = {"1-nn accuracy"}
 LIKELIHOOD = {"nll", "bits per dim", "elbo", "active units"}
 
 
@@ -85,7 +86,7 @@ def test_a_run_is_scored_and_its_folder_tells(shop: Path, capsys: pytest.Capture
     assert table.splitlines()[0].split() == ["score", "value", "floor", "n", "better"]
     told = json.loads((run / "scores.json").read_text())
     scores = [Score.from_json(one) for one in told["scores"]]
-    assert {score.name for score in scores} == SAMPLES | RECONSTRUCTION | LIKELIHOOD
+    assert {score.name for score in scores} == SAMPLES | RECONSTRUCTION | CODES | LIKELIHOOD
     assert all(f"\n{score.name}" in table for score in scores)
     weights = load(run).origin
     assert told["run"] == {"method": "vae", "step": 20, "weights": weights["run"]}
@@ -100,7 +101,7 @@ def test_a_run_is_scored_and_its_folder_tells(shop: Path, capsys: pytest.Capture
         assert score.reference.split == ("train" if near else "test")
         assert score.reference.fingerprint == (open_data(DATA) if near else test).fingerprint
         assert (score.reference.size, score.reference.channels) == (16, 1)
-        assert score.n == (64 if score.name in RECONSTRUCTION else 80)
+        assert score.n == (64 if score.name in RECONSTRUCTION else 2000 if score.name in CODES else 80)
     by_name = {score.name: score for score in scores}
     assert by_name["fid"].reference.n == 2000
     assert by_name["recall"].reference.n == 80  # as many as were generated

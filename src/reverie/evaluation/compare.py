@@ -15,7 +15,7 @@ from ..media import Image, above, sheet
 from ..report.compare import Column, Line, page
 from ..report.record import read_record
 from ..scores.score import Score, check_alike
-from .evaluate import Evaluation, asked, score
+from .evaluate import Evaluation, asked, check_count, score
 from .sets import check_fit, open_sets
 from .subject import Subject, open_subject
 
@@ -107,7 +107,8 @@ def compare(
     for run, subject in zip(runs, subjects, strict=True):
         if subject.folder is None:
             raise UserError(f"{run} is no run folder, and costs and curves are compared too; give the folder of a run.")
-        check_fit(open_sets(data, split, subject.wants), subject.learnt, subject.wants)  # before any takes minutes
+        check_count(subject, n, seed)  # of all, before any takes minutes
+        check_fit(open_sets(data, split, subject.wants), subject.learnt, subject.wants)
     found = Comparison(_names([Path(run) for run in runs]))
     for name, subject in zip(found.names, subjects, strict=True):
         found.evaluations.append(_evaluation(name, subject, data, features, n, seed, split, taught))

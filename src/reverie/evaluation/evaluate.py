@@ -160,7 +160,7 @@ def score(
     """As evaluate, of a subject that is open; command: what repeats it."""
     began = time.monotonic()
     own = _own_options(subject, own)
-    _check_count(subject, n, seed)
+    check_count(subject, n, seed)
     if subject.folder is not None and not os.access(subject.folder, os.W_OK):
         raise UserError(f"{subject.folder} cannot be written, and scores go into it; copy it, or give its weights.")
     sets = open_sets(data, split, subject.wants)
@@ -217,7 +217,8 @@ def _own_options(subject: Subject, own: dict[str, Any]) -> dict[str, Any]:
     return {name: convert(value, known[name], name) for name, value in own.items()}
 
 
-def _check_count(subject: Subject, n: int | None, seed: int) -> None:
+def check_count(subject: Subject, n: int | None, seed: int) -> None:
+    """Raises UserError if so many images cannot be scored, or nothing be drawn from the seed."""
     if not 0 <= seed < 2**63:
         raise UserError(f"seed is {seed}; give a whole number from 0 to 2^63 - 1.")
     made = subject.pictures is not None or subject.can("generate")

@@ -1,0 +1,178 @@
+"""Scores of what is told the class, and of codes: against cases whose answer is known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import reverie
+from reverie import UserError, open_data
+from reverie.data.held import HeldImages
+from reverie.evaluation import classes, codes
+from reverie.evaluation.evaluate import evaluate
+from reverie.evaluation.sets import open_sets
+from reverie.media import Code, Image
+from reverie.scores.distribution import spread
+
+DATA = "letters:400"
+
+
+class Shelf:
+    """In place of a generator: hands out real images of the class whose turn it is."""
+
+    def __init__(self, rows: np.ndarray, wrong: bool = False) -> None:
+        self.data, self.rows, self.wrong = open_data(DATA).prepare(16, 1), rows, wrong
+
+    def images(self, n: int, seed: int) -> np.ndarray:
+        count = len(self.data.classes)
+        turns = [(i + self.wrong) % count for i in range(n)]
+        places = [self.rows[self.data.labels[self.rows] == k] for k in range(count)]
+        return np.stack([self.data.array[places[k][i // count % len(places[k])]] for i, k in enumerate(turns)])
+
+
+class Looker:
+    """In place of a classifier: knows the images of the data by heart."""
+
+    origin = {"method": "looker", "run": "0" * 16}
+    device = torch.device("cpu")
+
+    def __init__(self, *known: Any) -> None:
+        self.config = SimpleNamespace(size=16, channels=1)
+        self.labels = {data.array[i].tobytes(): data.labels[i] for data in known for i in range(len(data))}
+
+    def log_probabilities(self, x: torch.Tensor) -> torch.Tensor:
+        pixels = ((x + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+        found = torch.tensor([self.labels[np.ascontiguousarray(p).tobytes()] for p in pixels])
+        return torch.nn.functional.one_hot(found, 62).float()
+
+
+@pytest.fixture
+def looker(monkeypatch: pytest.MonkeyPatch) -> Looker:
+    known = Looker(*(open_data(DATA, split).prepare(16, 1) for split in ("train", "test")))
+    monkeypatch.setattr(classes, "trained_judge", lambda data, device: known)
+    return known
+
+
+@pytest.mark.parametrize("wrong", [False, True])
+def test_obedience_is_seen_by_a_judge(looker: Looker, wrong: bool) -> None:
+    sets = open_sets(DATA, None, {"size": 16, "channels": 1})
+    shelf: Any = Shelf(np.arange(400), wrong)
+    (score,) = classes.class_scores(shelf, shelf.images(124, 0), None, sets, 0)
+    assert (score.name, score.value, score.floor) == ("discriminability", 0.0 if wrong else 1.0, 1.0)
+    assert score.better == "higher"
+
+
+def test_a_class_of_one_image_has_no_spread(looker: Looker) -> None:
+    sets = open_sets("shapes:400", None, {"size": 16, "channels": 3})
+    count = len(sets.train.classes)
+    real = torch.randn(len(sets.reference), 4)
+    real[:, 0] += torch.from_numpy(sets.data.labels[sets.reference]) * 10
+    labels = np.arange(40 * count) % count
+
+    def looked(made: torch.Tensor) -> Any:
+        floor = torch.randn(len(sets.floor[: 40 * count]), 4)
+        floor[:, 0] += torch.from_numpy(sets.train.labels[sets.floor[: 40 * count]]) * 10
+        return SimpleNamespace(reference=real, made=made, floor=floor, net=SimpleNamespace(definition="four numbers"))
+
+    classes_of = torch.from_numpy(labels).float()
+    alike = torch.zeros(len(labels), 4)
+    alike[:, 0] = classes_of * 10
+    varied = alike + torch.randn(len(labels), 4)
+    looker.labels = dict.fromkeys([np.zeros((16, 16, 3), np.uint8).tobytes()], 0)
+    for pixels in sets.data.array:
+        looker.labels[np.ascontiguousarray(pixels).tobytes()] = 0
+    blank = np.zeros((len(labels), 16, 16, 3), np.uint8)
+    nobody: Any = None
+    scores = [list(classes.class_scores(nobody, blank, looked(made), sets, 0)) for made in (alike, varied)]
+    (_, none, few), (_, some, many) = scores
+    assert (none.name, few.name) == ("class spread", "class coverage")
+    assert none.value == 0
+    assert some.value == pytest.approx(1, abs=0.1)
+    assert some.floor == pytest.approx(1, abs=0.1)
+    assert many.value > 0.8 > few.value
+    assert many.value == pytest.approx(many.floor, abs=0.1)
+
+
+def test_spread_is_the_mean_distance_of_pairs() -> None:
+    x = torch.tensor([[0.0, 0.0], [3.0, 4.0], [0.0, 0.0]])
+    assert spread(x) == pytest.approx(10 / 3)
+
+
+# -- GAN-train ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_classifier_learns_from_images_in_memory_as_from_a_folder(tmp_path: Path) -> None:
+    data = open_data(DATA).prepare(16, 1)
+    held = HeldImages(np.array(data.array), data.labels, data.classes, "copies")
+    options = dict(seed=3, threads=1)
+    a = reverie.train("classifier:smoke", data=held, out=tmp_path / "a", **options)
+    b = reverie.train("classifier:smoke", data=DATA, out=tmp_path / "b", **options)
+    for (key, x), (_, y) in zip(a.state_dict().items(), b.state_dict().items(), strict=True):
+        assert torch.equal(x, y), key
+    with pytest.raises(UserError, match="do not fit"):
+        held.prepare(20, 1)
+
+
+def test_teaching_is_asked_of_what_takes_labels_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(classes, "PRESET", "smoke")
+    monkeypatch.setattr("reverie.evaluation.judge.PRESET", "smoke")
+    for method in ("cvae_gan", "dcgan"):
+        reverie.train(f"{method}:smoke", data=DATA, out=tmp_path / method, threads=1)
+    found = evaluate(tmp_path / "cvae_gan", DATA, n=64, taught=True)
+    assert found["gan-train"].n == 400
+    assert "learnt from generated images alone" in found["gan-train"].definition
+    assert found["discriminability"].n == 64
+    assert "taught=True" in found.command
+    left_out = evaluate(tmp_path / "dcgan", DATA, n=64, taught=True).left_out
+    assert [line["why"] for line in left_out if line["score"] == "gan-train"] == [
+        "it is not told the class of an image"
+    ]
+
+
+# -- codes -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_codes_that_tell_the_class_are_right_and_those_that_do_not_are_chance(told: bool) -> None:
+    sets = open_sets(DATA, None, {"size": 16, "channels": 1})
+    known = {p.tobytes(): k for d in (sets.train, sets.data) for p, k in zip(d.array, d.labels, strict=True)}
+    draws = np.random.default_rng(0)
+
+    class Coder:
+        def verb(self, name: str) -> Any:
+            def stream(method: Any, pictures: list[Any]) -> Any:
+                for picture in pictures:
+                    label = known[picture.pixels.tobytes()] if told else 0
+                    yield Code(np.array([label, 0.1 * draws.random()], np.float32))
+
+            return SimpleNamespace(stream=stream)
+
+    coder: Any = Coder()
+    score = codes.neighbour_score(coder, sets, 0)
+    assert score.value == 1 if told else score.value < 0.1
+    assert 0.1 < score.floor < 1
+    assert score.n == len(sets.reference)
+
+
+def test_without_splits_no_image_is_its_own_neighbour(tmp_path: Path) -> None:
+    letters = open_data(DATA).prepare(16, 1)
+    for i in range(120):
+        Image(letters.pixels(i)).save(tmp_path / letters.classes[letters.labels[i] % 2] / f"{i}.png")
+    sets = open_sets(tmp_path, None, {"size": 16, "channels": 1})
+    assert sets.data is sets.train
+
+    class Itself:
+        def verb(self, name: str) -> Any:
+            def stream(method: Any, pictures: list[Any]) -> Any:
+                for picture in pictures:
+                    yield Code(np.frombuffer(picture.pixels.tobytes(), np.uint8).astype(np.float32))
+
+            return SimpleNamespace(stream=stream)
+
+    coder: Any = Itself()
+    assert 0.2 < codes.neighbour_score(coder, sets, 0).value < 0.9
