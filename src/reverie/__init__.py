@@ -20,18 +20,30 @@ from .errors import UserError
 os.environ.setdefault("GOMP_SPINCOUNT", "3000")
 
 __version__ = "0.1.0"
-__all__ = ["UserError", "__version__", "compare", "evaluate", "load", "methods", "open_data", "resume", "train"]
+__all__ = [
+    "UserError",
+    "__version__",
+    "augment",
+    "compare",
+    "evaluate",
+    "load",
+    "methods",
+    "open_data",
+    "resume",
+    "train",
+]
 
 if TYPE_CHECKING:
     from . import methods
     from .data import open_data
+    from .evaluation.augment import augment
     from .evaluation.compare import compare
     from .evaluation.evaluate import evaluate
     from .work import load, resume, train
 
 _HOMES = {
     "train": "work", "resume": "work", "load": "work", "open_data": "data", "evaluate": "evaluation.evaluate",
-    "compare": "evaluation.compare",
+    "compare": "evaluation.compare", "augment": "evaluation.augment",
 }  # fmt: skip
 
 

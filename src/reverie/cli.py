@@ -17,6 +17,7 @@ from . import __version__, registry
 from .errors import Trouble, UserError, near_miss
 from .flags import Parser, first_word
 from .options import REQUIRED, Option, alternatives, of_fields, of_signature
+from .scoring import do_augment, do_compare, do_evaluate
 
 OVERVIEW = """reverie {version}: examples in, a generator out.
 
@@ -27,6 +28,7 @@ OVERVIEW = """reverie {version}: examples in, a generator out.
   reverie VERB RUN [pictures] [--out OUT]           {verbs}
   reverie evaluate RUN --data DATA [--json]         the scores of a run, with the scores of real data beside them
   reverie compare RUN RUN ... --data DATA           several runs side by side, as a table and a page
+  reverie augment DATA --out FOLDER                 a labelled set in, labelled synthetic images out
   reverie whence FILE [--verify RUN]                how a generated file was made
   reverie export RUN --format safetensors --out FILE
   reverie demo                                      the main job on a built-in set
@@ -260,68 +262,6 @@ def do_verb(verb: str, words: list[str]) -> int:
     return 0
 
 
-SCORED = [
-    Option("features", str, None, "the network that images are compared by: a file of weights, or the run of a "
-           "classifier; none: a classifier of the data's labels"),
-    Option("n", int, None, "images to generate; none: 5,000, or as many as the reference if it has fewer"),
-    Option("seed", int, 0, "of the generated images"),
-    Option("split", str, None, "the split to compare with; none: test, or half of data that has no splits"),
-    Option("taught", bool, False, "of a generator that is told the class, also what a classifier learns from "
-           "its images (GAN-train); takes minutes"),
-]  # fmt: skip
-"""flags of whatever is scored"""
-
-
-def do_evaluate(words: list[str]) -> int:
-    """The scores of a run."""
-    parser = Parser("evaluate", "Scores what a run makes against real data, and writes the scores into its folder.")
-    parser.add_argument("run", metavar="RUN", help="a run folder, a weights file, or a folder of pictures")
-    parser.add_argument("--data", metavar="DATA", help="the data to compare with, as in train")
-    parser.add_argument("--json", action="store_true", help="one JSON object, as in scores.json")
-    parser.add_options(SCORED, "options")
-    named = first_word(words)
-    if named is None:
-        parser.epilog = "`reverie evaluate RUN --help` shows the options of the scores that its method alone has."
-        parser.read(words)
-    from .evaluation.evaluate import own_options, score
-    from .evaluation.subject import open_subject
-
-    subject = open_subject(str(named))
-    if subject.method is not None and (own := own_options(subject.method)):
-        parser.add_options(own, f"scores of {subject.about['method']} alone")
-    asked = vars(parser.read(words))
-    if not asked["data"]:
-        raise UserError(f"evaluate needs --data: reverie evaluate {named} --data FOLDER.")
-    as_json, _ = asked.pop("json"), asked.pop("run")
-    found = score(subject, command=shlex.join(["reverie", "evaluate", *words]), **asked)
-    if as_json:
-        print(json.dumps(found.to_json()))
-        return 0
-    print(found.table())
-    if subject.folder is not None:
-        print(f"{subject.folder / 'scores.json'}  ({found.seconds:.0f} s); look at {subject.folder / 'report.html'}")
-    return 0
-
-
-def do_compare(words: list[str]) -> int:
-    """Several runs side by side."""
-    parser = Parser("compare", "Scores runs against one data set, and shows them side by side on one page.")
-    parser.add_argument("runs", metavar="RUN", nargs="+", help="run folders, two or more")
-    parser.add_argument("--data", metavar="DATA", help="the data to compare with, as in train")
-    parser.add_argument("--out", metavar="PAGE", default="compare.html", help="the page to write [compare.html]")
-    parser.add_argument("--json", action="store_true", help="one JSON object")
-    parser.add_options(SCORED, "options")
-    asked = vars(parser.read(words))
-    if not asked["data"]:
-        raise UserError(f"compare needs --data: reverie compare {' '.join(asked['runs'])} --data FOLDER.")
-    as_json = asked.pop("json")
-    from .evaluation.compare import compare
-
-    found = compare(asked.pop("runs"), asked.pop("data"), command=shlex.join(["reverie", "compare", *words]), **asked)
-    print(json.dumps(found.to_json()) if as_json else f"{found.table()}\n{found.path}")
-    return 0
-
-
 def do_whence(words: list[str]) -> int:
     """How a file was made, and whether the run makes it again."""
     parser = Parser("whence", "How a generated file was made; with --verify, whether the run makes it again.")
@@ -385,6 +325,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "resume": do_resume,
     "evaluate": do_evaluate,
     "compare": do_compare,
+    "augment": do_augment,
     "whence": do_whence,
     "export": do_export,
     "demo": do_demo,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import hashlib
+import io
 import json
 import math
 from collections.abc import Iterator, Sequence
@@ -57,29 +58,40 @@ class Image:
     @classmethod
     def load(cls, path: str | Path) -> Image:
         """Reads a picture as training data is read (see reverie.data.decode). Raises UserError."""
+        try:
+            return cls.read(Path(path).read_bytes(), str(path))
+        except OSError as error:
+            raise UserError(f"{path} cannot be read ({error.strerror}); give the path of a picture.") from None
+
+    @classmethod
+    def read(cls, data: bytes, place: str = "it") -> Image:
+        """Reads the bytes of a picture file; place: where they come from. Raises UserError."""
         from .data.decode import Unfit, quiet, whole
 
         try:
             with quiet():
-                return cls(whole(Path(path).read_bytes()), Path(path).name)
-        except OSError as error:
-            raise UserError(f"{path} cannot be read ({error.strerror}); give the path of a picture.") from None
+                return cls(whole(data), Path(place).name)
         except Unfit as unfit:
-            raise UserError(f"{path} is no usable picture ({unfit}); give another.") from None
+            raise UserError(f"{place} is no usable picture ({unfit}); give another.") from None
 
     def save(self, path: str | Path) -> Path:
         """Writes a PNG that carries its record. Raises UserError on another ending, since others would lose it."""
         path = Path(path)
         if path.suffix.lower() != ".png":
             raise UserError(f"cannot write {path}: generated pictures are PNG files; name it {path.stem}.png.")
-        text = PngInfo()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(self.png())
+        return path
+
+    def png(self) -> bytes:
+        """The bytes of a PNG that carries its record."""
+        text, held = PngInfo(), io.BytesIO()
         if self.record is not None:
             text.add_itxt(RECORD, json.dumps(self.record, sort_keys=True))
             if self.record.get("synthetic", True):
                 text.add_itxt("XML:com.adobe.xmp", XMP)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.pil().save(path, format="PNG", pnginfo=text)
-        return path
+        self.pil().save(held, format="PNG", pnginfo=text)
+        return held.getvalue()
 
     def pil(self) -> PIL.Image.Image:
         """The same as a Pillow image."""

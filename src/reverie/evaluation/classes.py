@@ -19,6 +19,7 @@ from torch import Tensor
 from .. import registry
 from ..data.held import HeldImages
 from ..data.images import Images
+from ..method import Method
 from ..options import of_signature
 from ..progress import clock
 from ..scores.distribution import prdc, spread
@@ -28,33 +29,28 @@ from .features import resized
 from .judge import PRESET, SEED, trained_judge
 from .samples import K, Looked
 from .sets import Sets
-from .subject import Subject
 
 TAUGHT = 20_000
 """generated images that a classifier learns from, at most"""
 CLASS_SCORES = ("discriminability", "class spread", "class coverage")
 
 
-def takes_labels(subject: Subject) -> bool:
+def takes_labels(method: Method | None) -> bool:
     """Whether images of a class can be asked of it."""
-    method = subject.method
-    return (
-        method is not None
-        and subject.can("generate")
-        and "label" in {o.name for o in of_signature(method.verb("generate"))}
-    )
+    act: Any = getattr(method, "generate", None)
+    return getattr(act, "is_verb", False) and "label" in {option.name for option in of_signature(act)}
 
 
-def class_scores(subject: Subject, made: np.ndarray, looked: Looked | None, sets: Sets, seed: int) -> Iterator[Score]:
-    """Whether classes are obeyed, and how much images of a class differ from one another."""
+def class_scores(made: np.ndarray, wanted: np.ndarray, looked: Looked | None, sets: Sets, seed: int) -> Iterator[Score]:
+    """Whether images [N,H,W,C] are of the classes wanted [N], and how much those of a class differ."""
     judge, count = trained_judge(Images.open(sets.train.spec, "train"), "auto"), len(sets.train.classes)
-    wanted, real = np.arange(len(made)) % count, sets.data.labels[sets.reference]
+    real = sets.data.labels[sets.reference]
     right = read(judge, made) == wanted
     known = read(judge, sets.data.array[sets.reference]) == real
     yield Score(
         "discriminability", float(right.mean()), "", "higher",
         f"share of generated images that are taken for the class they were asked to be (GAN-test, Shmelkov 2018), by "
-        f"{told_of(judge)}, which training never saw; classes in turn",
+        f"{told_of(judge)}, which training never saw",
         sets.reference_of(), len(made), seed, float(known.mean()),
         f"{len(known)} real images ({sets.data.split} split)", error_of(right), group="classes",
     )  # fmt: skip
@@ -90,20 +86,19 @@ def covered(real: Tensor, made: Tensor) -> float:
     return prdc(real[:n], made[:n], K).coverage.value
 
 
-def gan_train(subject: Subject, sets: Sets, seed: int) -> Score:
-    """What a classifier knows of real images that has seen generated ones only, beside one that has seen real ones."""
-    count, n = len(sets.train.classes), min(TAUGHT, len(sets.train))
-    made = subject.images(n, seed + 1)  # other ones than are scored
-    judge = taught(HeldImages(made, np.arange(n) % count, sets.train.classes, "generated images"))
+def gan_train(made: np.ndarray, labels: np.ndarray, sets: Sets, seed: int) -> Score:
+    """What a classifier knows of real images that has seen only these, of these classes, beside one that has seen real
+    ones."""
+    judge = taught(HeldImages(made, labels, sets.train.classes, "generated images"))
     known = trained_judge(Images.open(sets.train.spec, "train"), "auto")
     pixels, real = sets.data.array[sets.reference], sets.data.labels[sets.reference]
     right, floor = read(judge, pixels) == real, read(known, pixels) == real
     return Score(
         "gan-train", float(right.mean()), "", "higher",
         f"share of real images that a classifier gets right which learnt from generated images alone (Shmelkov 2018; "
-        f"classification accuracy score, Ravuri 2019): {n} of them, classes in turn; {recipe()}",
-        sets.reference_of(), n, seed, float(floor.mean()), f"the same, trained on {len(sets.train)} real images",
-        error_of(right), group="classes",
+        f"classification accuracy score, Ravuri 2019): {len(made)} of them; {recipe()}",
+        sets.reference_of(), len(made), seed, float(floor.mean()),
+        f"the same, trained on {len(sets.train)} real images", error_of(right), group="classes",
     )  # fmt: skip
 
 

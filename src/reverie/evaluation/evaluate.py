@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from filelock import FileLock
 
 from .. import __version__
@@ -25,7 +26,7 @@ from ..report.page import write_report
 from ..run import Run
 from ..scores.score import Score
 from . import figures
-from .classes import CLASS_SCORES, class_scores, gan_train, takes_labels
+from .classes import CLASS_SCORES, TAUGHT, class_scores, gan_train, takes_labels
 from .codes import neighbour_score
 from .features import mark_of, open_features
 from .samples import (
@@ -268,11 +269,11 @@ def _sample_scores(found: Evaluation, subject: Subject, sets: Sets, net: Any, n:
                 f"the floor is of {len(looked.floor)} images, there are no more; fid of fewer is higher."
             )
     found.scores.append(sharpness_score(made, sets, seed))
-    if takes_labels(subject):
+    if takes_labels(subject.method):
         if why := _unlike(subject, sets):
             found.leave_out(CLASS_SCORES, why)
         else:
-            found.scores += list(class_scores(subject, made, looked, sets, seed))
+            found.scores += list(class_scores(made, _turns(subject, sets, n), looked, sets, seed))
     near = Neighbours(made, sets, looked)
     found.scores += list(near.scores(sets, seed))
     if len(sets.unseen) < SHARE:
@@ -284,19 +285,28 @@ def _sample_scores(found: Evaluation, subject: Subject, sets: Sets, net: Any, n:
 
 def _teach(found: Evaluation, subject: Subject, sets: Sets, seed: int) -> None:
     """What a classifier learns from generated images, where they have classes."""
-    why = _unlike(subject, sets) if takes_labels(subject) else "it is not told the class of an image"
+    why = _unlike(subject, sets) if takes_labels(subject.method) else "it is not told the class of an image"
     if why:
         found.leave_out(["gan-train"], why)
     else:
-        found.scores.append(gan_train(subject, sets, seed))
+        n = min(TAUGHT, len(sets.train))
+        made = subject.images(n, seed + 1)  # other ones than are scored
+        found.scores.append(gan_train(made, _turns(subject, sets, n), sets, seed))
 
 
 def _unlike(subject: Subject, sets: Sets) -> str:
     """Why the classes of the data are not those that the subject makes; "" if they are."""
     made = list(getattr(getattr(subject.method, "config", None), "names", None) or ())
-    if made == sets.train.classes:
+    if sorted(made) == sorted(sets.train.classes):
         return ""
     return f"the data has other classes ({', '.join(sets.train.classes) or 'none'}) than it makes ({', '.join(made)})"
+
+
+def _turns(subject: Subject, sets: Sets, n: int) -> np.ndarray:
+    """The labels [n], as the data counts them, of the first images that the subject makes: its classes in turn."""
+    assert subject.method is not None
+    of = np.array([sets.train.classes.index(name) for name in subject.method.config.names])
+    return of[np.arange(n) % len(of)]
 
 
 def _network(found: Evaluation, sets: Sets, spec: str | Path | None) -> Any:

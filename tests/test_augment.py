@@ -1,0 +1,192 @@
+"""`reverie augment`, as users call it: any division of the work gives the same files, and nothing is made twice."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import reverie
+from reverie import open_data
+from reverie.cli import main
+from reverie.evaluation import augment as module
+from reverie.evaluation.augment import augment
+from reverie.items import Shard
+from reverie.media import Image, read_record
+from reverie.run import Run
+from reverie.whence import verify
+
+DATA = "shapes:120"
+NAMES = ("disc", "ring", "square", "star", "triangle")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, own_cache: Path) -> Path:
+    place = tmp_path_factory.mktemp("shop") / "gan"
+    reverie.train("cvae_gan:smoke", data=DATA, out=place, threads=1)
+    return place
+
+
+@pytest.fixture
+def cards(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """The card is only noted: training its classifier takes a while."""
+    noted: list[dict[str, Any]] = []
+
+    def note(out: Path, plan: Any, pictures: Any, data: Any, run: str) -> None:
+        noted.append({"labels": [label for _, label in pictures]})
+        (out / "CARD.md").write_text("card")
+
+    monkeypatch.setattr(module, "write_card", note)
+    return noted
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """What is in a folder, but for the plan and the card."""
+    files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name not in ("augment.json", "CARD.md"))
+    return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+def test_a_labelled_folder_comes_out_in_the_layout_of_the_data(run: Path, tmp_path: Path, cards: list[Any]) -> None:
+    out = augment(DATA, tmp_path / "out", run=run, each=20)
+    made = open_data(out)
+    assert made.splits == ["train"]
+    assert tuple(made.classes) == NAMES
+    assert np.bincount([item.label for item in made.items]).tolist() == [20] * 5
+    assert sorted(cards[0]["labels"]) == sorted(list(range(5)) * 20)
+    assert cards[0]["labels"][:6] == [0, 1, 2, 3, 4, 0]
+    file = next((out / "train" / "star").iterdir())
+    record = read_record(file)
+    assert record["arguments"]["label"] == "star"
+    assert verify(file, run, [])["same"]
+
+
+def test_any_division_of_the_work_gives_the_same_files(run: Path, tmp_path: Path, cards: list[Any]) -> None:
+    whole = digests(augment(DATA, tmp_path / "whole", run=run, each=37))
+    for parts in (2, 3, 7):
+        out = tmp_path / f"in {parts}"
+        for part in reversed(range(1, parts + 1)):
+            augment(DATA, out, run=run, each=37, shard=Shard(part, parts))
+        assert digests(out) == whole
+        assert not list(out.rglob(".*"))
+        assert (out / "CARD.md").exists()
+    tars = digests(augment(DATA, tmp_path / "tars", run=run, each=37, tar=40))
+    for part in (2, 1):
+        augment(DATA, tmp_path / "tars in 2", run=run, each=37, tar=40, shard=Shard(part, 2))
+    assert digests(tmp_path / "tars in 2") == tars
+    assert len(tars) == 5
+    with tarfile.open(tmp_path / "tars" / "synthetic-000004.tar") as tar:
+        names = tar.getnames()
+        assert names[:3] == ["00000160.png", "00000160.cls", "00000160.json"]
+        assert len(names) == 3 * (5 * 37 - 160)
+        held = {name: file.read() for name in names if (file := tar.extractfile(name))}
+    told = json.loads(held["00000161.json"])
+    assert (told["class"], told["synthetic"]) == (open_data(DATA).classes[int(held["00000161.cls"])], True)
+    file = next((tmp_path / "whole" / "train" / told["class"]).glob("*32.png"))
+    assert np.array_equal(Image.read(held["00000161.png"]).pixels, Image.load(file).pixels)
+
+
+def test_what_is_there_is_not_made_again(
+    run: Path, tmp_path: Path, cards: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = augment(DATA, tmp_path / "out", run=run, each=20)
+    before = digests(out)
+    lost = sorted(out.rglob("*.png"))[3::7]
+    kept = sorted(set(out.rglob("*.png")) - set(lost))[0]
+    kept.write_bytes(b"changed")
+    for path in lost:
+        path.unlink()
+    before[str(kept.relative_to(out))] = hashlib.sha256(b"changed").hexdigest()
+    cards.clear()
+    monkeypatch.setattr(module, "_pictures", lambda plan, out: iter(()))  # one of them is no picture any more
+    augment(DATA, out, run=run, each=20)
+    assert digests(out) == before
+    assert len(cards) == 1
+    augment(DATA, out, run=run, each=20)
+    assert len(cards) == 1  # nothing was made: the card stands
+
+
+def test_classes_are_filled_up(run: Path, tmp_path: Path, cards: list[Any]) -> None:
+    data = open_data(DATA).prepare(16, 3)
+    for i in range(40):
+        label = data.labels[i]
+        if i < 30 or label == 2:
+            Image(data.pixels(i)).save(tmp_path / "few" / NAMES[label] / f"{i}.png")
+    out = augment(tmp_path / "few", tmp_path / "filled", run=run)
+    assert {p.name: len(list(p.iterdir())) for p in out.iterdir() if p.is_dir()} == {
+        "disc": 2, "ring": 2, "star": 2, "triangle": 2
+    }  # fmt: skip
+    more = augment(tmp_path / "few", tmp_path / "more", run=run, fill=10)
+    assert {p.name: len(list(p.iterdir())) for p in more.iterdir() if p.is_dir()} == {
+        "disc": 4, "ring": 4, "square": 2, "star": 4, "triangle": 4
+    }  # fmt: skip
+
+
+def test_without_a_run_one_is_trained_and_gone_on_with(
+    tmp_path: Path, cards: list[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["augment", DATA, "--out", str(tmp_path / "out"), "--each", "4", "--method", "cvae_gan:smoke"]
+    assert main(words) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'out'}; look at {tmp_path / 'out' / 'CARD.md'}\n"
+    first = (tmp_path / "out.run" / "weights.safetensors").read_bytes()
+    assert main(words[:-2]) == 0  # the run that is there
+    assert (tmp_path / "out.run" / "weights.safetensors").read_bytes() == first
+    assert main(words) == 2
+    assert "is there already" in capsys.readouterr().err
+    other = tmp_path / "other.run"
+    reverie.train("cvae_gan:smoke", data=DATA, out=other, steps=30, save_every=10)
+    Run.open(other).update(config={**Run.open(other).about["config"], "steps": 40})  # as if it had been broken off
+    augment(DATA, tmp_path / "other", each=2)
+    assert json.loads((other / "save.json").read_text())["step"] == 40
+
+
+def test_the_card_says_what_they_are_worth(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for place in ("reverie.evaluation.classes", "reverie.evaluation.judge"):
+        monkeypatch.setattr(f"{place}.PRESET", "smoke")
+    out = augment(DATA, tmp_path / "out", run=run, each=20)
+    told = json.loads((out / "card.json").read_text())
+    names = {score["name"] for score in told["scores"]}
+    assert {"gan-train", "discriminability", "class spread", "class coverage", "near copies"} <= names
+    assert all(score["floor"] is not None for score in told["scores"])
+    text = (out / "CARD.md").read_text()
+    assert "100 images in 5 classes, 16x16 pixels, colour" in text
+    assert "| star | 20 |" in text
+    assert str(tmp_path) not in text
+
+
+def test_wrong_input_is_one_line(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    reverie.train("dcgan:smoke", data=DATA, out=tmp_path / "dcgan")
+    letters = open_data("letters:40").prepare(16, 1)
+    for i in range(40):
+        Image(letters.pixels(i)).save(tmp_path / "flat" / f"{i}.png")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    augment(DATA, tmp_path / "begun", run=run, each=16, shard=Shard(1, 2))
+    capsys.readouterr()
+    given, out = ["--run", str(run)], ["--out", str(tmp_path / "out")]
+    for words, told in (
+        ([DATA], "needs --out"),
+        ([str(tmp_path / "flat"), *out, *given], "has no labels"),
+        ([DATA, *out, *given], "nothing to fill up; give --each"),
+        ([DATA, *out, *given, "--fill", "5"], "5 images or more"),
+        ([DATA, *out, *given, "--each", "5", "--fill", "9"], "not both"),
+        ([DATA, *out, *given, "--each", "0"], "must be 1 or more"),
+        ([DATA, *out, *given, "--each", "5", "--tar", "-1"], "tar is -1"),
+        ([DATA, *out, *given, "--each", "5", "--shard", "3/2"], "I/N"),
+        ([DATA, *out, "--run", str(tmp_path / "dcgan"), "--each", "5"], "not told classes; give a run of cvae_gan"),
+        (["letters:60", *out, *given, "--each", "5"], "knows the classes disc"),
+        ([DATA, *out, "--run", str(tmp_path / "none"), "--each", "5"], "none"),
+        ([DATA, "--out", str(tmp_path / "mine"), *given, "--each", "5"], "holds other files"),
+        ([DATA, "--out", str(tmp_path / "begun"), *given, "--each", "17"], "begun otherwise (counts differ)"),
+        ([DATA, "--out", str(tmp_path / "begun"), *given, "--each", "16", "--seed", "1"], "(seed differ)"),
+    ):
+        assert main(["augment", *words]) == 2, words
+        error = capsys.readouterr().err
+        assert told in error, error
+        assert error.count("\n") == 1, error
+    assert not (tmp_path / "out").exists()
+    assert (tmp_path / "mine" / "thesis.txt").read_text() == "years of work"
