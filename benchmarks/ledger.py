@@ -137,7 +137,7 @@ def _task(experiment: Experiment, seed: int, given: dict[str, Any], out: Path) -
         asked = {o.name: o.default for o in stacked.OPTIONS}
         asked |= {"data": str(given["data"] / experiment.data), **experiment.judged}
         result, _ = stacked.stacked(experiment.method, {**experiment.options, "seed": seed}, asked, out)
-    run = result["runs"][0] if "runs" in result else result
+    run = result["runs"][0] if experiment.task == "grid" else result
     judged = max(0.0, time.monotonic() - began - run["seconds"])
     return [Score.from_json(told) for told in run["scores"]], run["seconds"], judged
 

@@ -16,7 +16,7 @@ from typing import Any
 import reverie
 from reverie.errors import Trouble, UserError
 from reverie.flags import Parser
-from reverie.monitor import FAULTS, NOT_A_NUMBER, WINDOW
+from reverie.monitor import FAULTS, NOT_A_NUMBER
 from reverie.options import Option
 from reverie.provenance import commit, machine, now, versions
 from reverie.run import Run
@@ -114,13 +114,15 @@ def watch(case: Case, seed: int, threads: int, room: Path) -> dict[str, Any]:
 
 
 def nearest(told: list[tuple[int, dict[str, float]]]) -> dict[str, float]:
-    """Of each sign that a run reports: the worst that lasted for a window of steps, to hold against the threshold."""
+    """Of each sign that a run reports: the worst that lasted as long as a fault must, to hold against the threshold."""
     worst = {}
     for fault in FAULTS:
         series = [(step, losses[fault.sign]) for step, losses in told if fault.sign in losses]
         # what lasts is the best of a window: a fault has to be there all the time
         best, far = (min, max) if fault.above else (max, min)
-        windows = [[v for s, v in series if step - WINDOW < s <= step] for step, _ in series if step >= WINDOW]
+        windows = [
+            [v for s, v in series if step - fault.window < s <= step] for step, _ in series if step >= fault.window
+        ]
         if windows:
             worst[fault.sign] = round(far(best(window) for window in windows), 4)
     return worst
@@ -147,7 +149,7 @@ def describe(result: dict[str, Any]) -> str:
     limits = "".join(f"{('> ' if f.above else '< ') + f'{f.threshold:g}':>10}" for f in FAULTS)
     lines = [
         f"{'':58}" + "".join(f"{sign:>10}" for sign in signs),
-        f"{'a fault, if for ' + str(WINDOW) + ' steps':58}{limits}",
+        f"{'a fault, if for ' + ', '.join(str(f.window) for f in FAULTS) + ' steps':58}{limits}",
     ]
     for run in result["runs"]:
         name = f"{run['method']} {run['data']}, {run['title']}, seed {run['seed']}"

@@ -13,7 +13,7 @@ import torch
 import reverie
 from reverie import cli, loop, monitor
 from reverie.errors import Trouble, UserError
-from reverie.monitor import FAULTS, LINES, WINDOW, Fault, Finding, Monitor
+from reverie.monitor import FAULTS, LINES, Fault, Finding, Monitor
 from reverie.parts.watch import active, apart, watch
 from reverie.run import read_weights
 from reverie.stop import Interrupted, Stop
@@ -44,7 +44,7 @@ def ends(folder: Path) -> tuple[list[Any], dict[str, torch.Tensor]]:
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.sign)
 def test_a_fault_is_found_when_it_has_lasted(fault: Fault) -> None:
     bad, good = (fault.threshold + s * (1 if fault.above else -1) * 1e-3 for s in (1, -1))
-    watching, lasting = Monitor(), WINDOW // 100
+    watching, lasting = Monitor(), fault.window // 100
     assert not tell(watching, fault.sign, [good] * 3)
     assert not tell(watching, fault.sign, [bad] * (lasting - 1), start=300)
     (finding,) = tell(watching, fault.sign, [bad] * 20, start=300 + 100 * (lasting - 1))

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 WINDOW = 500
-"""steps that a fault must last, so that no bad moment is taken for one"""
+"""steps that a fault must last at least, so that no bad moment is taken for one"""
 LINES = 3
 """lines of the log that it must last, where lines are rare"""
 
@@ -35,6 +35,8 @@ class Fault:
     what: str
     """what has happened, in words, with {value} and {threshold}"""
     advice: str
+    window: int = WINDOW
+    """steps that it must last"""
 
 
 FAULTS = (
@@ -43,6 +45,7 @@ FAULTS = (
         "it tells real from generated in {value:.2%} of pairs, so the generator learns nothing from it any more",
         "Give the discriminator a gradient penalty or spectral norm (a preset called stable has them), a lower rate, "
         "or, for few images, --augment.",
+        window=2 * WINDOW,  # at first many a generator learns for hundreds of steps from one that is never wrong
     ),
     Fault(
         "lost diversity", "variety", 0.25, False,
@@ -125,7 +128,7 @@ class Monitor:
                 since = step
                 break
             bad.append(value)
-        if len(bad) < LINES or told[-1][0] - since < WINDOW:
+        if len(bad) < LINES or told[-1][0] - since < fault.window:
             return None
         mean = sum(bad) / len(bad)
         return Finding(fault.name, fault.what.format(value=mean), fault.advice, round(mean, 6), fault.threshold, since)
