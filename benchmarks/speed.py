@@ -61,6 +61,9 @@ class Row:
 ROWS = {
     "dcgan32": Row("dcgan", "shapes:2000", dict(size=32, batch=64), plain.gan),
     "dcgan64": Row("dcgan", "shapes:2000", dict(size=64, batch=64), plain.gan),
+    "vae-gan32": Row("vae_gan", "shapes:2000", dict(size=32, batch=64)),
+    "cvae-gan32": Row("cvae_gan", "shapes:2000", dict(size=32, batch=64)),
+    "bigan32": Row("bigan", "shapes:2000", dict(size=32, batch=64)),
     "vae-mlp": Row("vae:mlp", "letters:2000", dict(size=28, batch=100), plain.vae, steps=200),
 }
 DATA = "data"
