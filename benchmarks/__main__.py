@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from reverie.errors import UserError, near_miss
 
-from . import account, grid, layout, ledger, monitor, speed, stacked
+from . import account, enlarge, grid, layout, ledger, monitor, speed, stacked
 
 COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "speed": speed.main,
@@ -15,6 +15,7 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "layout": layout.main,
     "grid": grid.main,
     "stacked": stacked.main,
+    "enlarge": enlarge.main,
     "monitor": monitor.main,
     "claim": ledger.main,
     "ledger": ledger.render,
@@ -24,6 +25,7 @@ python -m benchmarks profile dcgan64             where the time of a step goes
 python -m benchmarks layout                      layouts in memory and kinds of Adam, side by side
 python -m benchmarks grid METHOD[:PRESET]        the 2-D grid of 25 Gaussians: modes found
 python -m benchmarks stacked METHOD[:PRESET] --data MNIST    Stacked-MNIST: 1,000 modes
+python -m benchmarks enlarge --data MNIST        do generated images help a classifier, beside few real ones?
 python -m benchmarks monitor                     does the monitor speak when it should, and only then?
 python -m benchmarks claim NAME                  an experiment of the ledger; --check: does it come out again?
 python -m benchmarks ledger                      LEDGER.md, from ledger/*.json

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from benchmarks import grid, layout, ledger, monitor, speed, stacked, task
+from benchmarks import enlarge, grid, layout, ledger, monitor, speed, stacked, task
 from benchmarks.__main__ import main
 from benchmarks.ceiling import Ceiling, calls, count
 from benchmarks.claims import Claim, Experiment
@@ -227,6 +227,23 @@ def test_stacked_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 # -- wrong input ---------------------------------------------------------------------------------------------------
 
 
+def test_enlarge_end_to_end(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(enlarge, "PRESET", "smoke")
+    small = ["--counts", "4,9", "--new", "6", "--steps", "3", "--width", "4", "--size", "16", "--seeds", "2"]
+    assert main(["enlarge", "--data", "shapes:100", *small, "--out", str(tmp_path / "told.json")]) == 0
+    told = json.loads((tmp_path / "told.json").read_text())
+    assert [(run["seed"], run["count"]) for run in told["runs"]] == [(0, 4), (0, 9), (1, 4), (1, 9)]
+    scores = {score["name"]: score for score in told["runs"][1]["scores"]}
+    assert list(scores) == ["real, 9", "real and new, 9", "new, 9"]
+    assert "learnt from 75 images (real and new): 9 real ones" in scores["real and new, 9"]["definition"]
+    assert scores["new, 9"]["floor"] == scores["real, 9"]["value"]
+    table = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in table[2:]] == ["4", "9"]
+    assert table[2].count("±") == 3
+
+
 # -- the ledger --------------------------------------------------------------------------------------------------------
 
 
@@ -301,6 +318,10 @@ def test_the_page_has_a_row_for_every_claim(book: Path) -> None:
         (["grid", "dcgan:few", "--no-augment", "--no-flip", *SMALL], "--norm none"),
         (["grid", "dcgan", "--sedes", "3"], "Did you mean '--seeds'"),
         (["grid", "dcgan", "--seeds", "0"], "1 or more"),
+        (["enlarge"], "needs --data"),
+        (["enlarge", "--data", "shapes:40", "--counts", "4,x"], "whole numbers"),
+        (["enlarge", "--data", "shapes:40", "--counts", "400"], "from 1 to 8"),
+        (["enlarge", "--data", "shapes:40", "--seeds", "0"], "1 or more"),
         (["stacked", "dcgan"], "needs --data"),
         (["stacked", "classifier", "--data", "letters"], "does not generate"),
         (["stacked", "dcgan", "--data", "shapes:20"], "needs ten"),
