@@ -144,8 +144,8 @@ EXPERIMENTS = {
         Experiment(
             "monitor", "The monitor",
             "Six runs made to fail, each in its own way, and 24 that are well: dcgan in three presets, vae in two, "
-            "classifier, on built-in sets, three seeds each. What counts as a fault was chosen on other seeds, 0 to 2.",
-            "all", "monitor", seeds=(10,),
+            "classifier, on built-in sets, three seeds each. What counts as a fault was chosen on other seeds.",
+            "all", "monitor", seeds=(20,),
         ),
     )
 }  # fmt: skip
