@@ -23,6 +23,7 @@ import torch
 
 import reverie
 from reverie import registry
+from reverie.evaluation.classes import takes_labels
 from reverie.items import BLOCK, Shard
 from reverie.loop import Update
 from reverie.media import Code, Image
@@ -252,6 +253,16 @@ def test_an_item_is_the_same_alone_and_among_others(name: str, folder: Path) -> 
             together = [image for part in range(1, parts + 1) for image in act(n=64, items=Shard(part, parts))]
             assert len(together) == len(whole)
             assert all(np.array_equal(image.pixels, whole[i].pixels) for i, image in enumerate(together))
+
+
+def test_classes_take_turns_where_there_are_any(name: str, folder: Path) -> None:
+    method = reverie.load(folder)
+    if not takes_labels(method):
+        return
+    names = method.config.names
+    for i, image in enumerate(method.verb("generate")(n=len(names) + 2)):
+        (same,) = method.verb("generate")(n=len(names) + 2, label=names[i % len(names)], items=[i])
+        assert np.array_equal(image.pixels, same.pixels)
 
 
 def test_networks_do_not_mix_items(name: str, folder: Path) -> None:

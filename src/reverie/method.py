@@ -40,7 +40,8 @@ class Method(nn.Module):
     """A generative system: networks, the step that trains them, and what a user does with them.
 
     A subclass has a docstring (first line: what it does; a line with the paper and its arXiv number), `Config`,
-    `presets` ("smoke" trains in seconds, "laptop" is the default), `learns_from`, and the functions below.
+    `presets` ("smoke" trains in seconds, "laptop" is the default), `learns_from`, and the functions below. Where
+    `generate` has a parameter `label`, item i without one is of class i mod K, in the order of the config's `names`.
     """
 
     Config: ClassVar[type]
