@@ -121,11 +121,12 @@ class BiGAN(Method):
             self.discriminator = FlatJudge(inputs + c.latent, c.hidden, norm)
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        c, makers = self.config, [*self.generator.parameters(), *self.encoder.parameters()]
+        c, judges = self.config, list(self.discriminator.parameters())
+        makers = [*self.generator.parameters(), *self.encoder.parameters()]
         betas = (c.beta1, c.beta2)
         return {
-            "makers": torch.optim.Adam(makers, c.rate, betas, weight_decay=c.decay),
-            "discriminator": torch.optim.Adam(self.discriminator.parameters(), c.rate, betas, weight_decay=c.decay),
+            "makers": torch.optim.Adam(makers, c.rate, betas, weight_decay=c.decay, fused=True),
+            "discriminator": torch.optim.Adam(judges, c.rate, betas, weight_decay=c.decay, fused=True),
         }
 
     def stages(self) -> list[Stage]:

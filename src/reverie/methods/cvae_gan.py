@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -105,10 +106,9 @@ class CVAEGAN(Method):
         self.real_means, self.made_means = ClassMeans(len(c.names), features), ClassMeans(len(c.names), features)
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        c, names = self.config, ("encoder", "generator", "discriminator", "classifier")
-        return {
-            name: torch.optim.Adam(self.get_submodule(name).parameters(), c.rate, (c.beta1, c.beta2)) for name in names
-        }
+        c, players = self.config, ("encoder", "generator", "discriminator", "classifier")
+        adam = partial(torch.optim.Adam, lr=c.rate, betas=(c.beta1, c.beta2), fused=True)
+        return {name: adam(self.get_submodule(name).parameters()) for name in players}
 
     def stages(self) -> list[Stage]:
         return [Stage("train", self.config.steps, self.step)]

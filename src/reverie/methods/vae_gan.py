@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -104,7 +105,8 @@ class VAEGAN(Method):
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         c = self.config
         players = {"encoder": self.encoder, "decoder": self.decoder, "discriminator": self.discriminator}
-        return {name: torch.optim.Adam(p.parameters(), c.rate, (c.beta1, c.beta2)) for name, p in players.items()}
+        adam = partial(torch.optim.Adam, lr=c.rate, betas=(c.beta1, c.beta2), fused=True)
+        return {name: adam(player.parameters()) for name, player in players.items()}
 
     def stages(self) -> list[Stage]:
         return [Stage("train", self.config.steps, self.step)]
