@@ -151,8 +151,9 @@ EXPERIMENTS = {
         ),
         Experiment(
             "bigan-mnist", "BiGAN on MNIST, pixels in no order",
-            "mnist.zip, 28x28, as grey levels; the MLPs of Donahue 2016, section 4.2, z uniform in [-1,1]^50. 1-NN "
-            "over the codes of all 60,000 training images, for all 10,000 test images. 187,500 steps of 128 (400 epochs).",
+            "mnist.zip, 28x28, as grey levels; the MLPs of Donahue 2016, section 4.2, z uniform in [-1,1]^50. "
+            "1-NN over the codes of all 60,000 training images, for all 10,000 test images. 187,500 steps of 128: 400 "
+            "epochs.",
             "bigan:paper", data="mnist.zip", options={"threads": 1}, judged={"n": 10_000},
         ),
         Experiment(
