@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, get_origin
 
@@ -28,7 +29,7 @@ from reverie.items import BLOCK, Shard
 from reverie.loop import Update
 from reverie.media import Code, Image
 from reverie.method import Method
-from reverie.options import alternatives, build, of_fields, of_signature
+from reverie.options import REQUIRED, alternatives, build, of_fields, of_signature
 from reverie.ranks import Ranks
 from reverie.run import read_weights
 from reverie.settings import TrainConfig
@@ -238,7 +239,9 @@ def test_an_item_is_the_same_alone_and_among_others(name: str, folder: Path) -> 
         options = {option.name for option in of_signature(method.verb(verb))}
         if not {"n", "items"} <= options:
             continue
-        act = method.verb(verb)
+        needed = {k: v for k, v in arguments(method, verb, ready(name)[1]).items() if k == "images"}
+        required = any(o.name == "images" and o.default is REQUIRED for o in of_signature(method.verb(verb)))
+        act = partial(method.verb(verb), **(needed if required else {}))
         whole = dict(enumerate(act(n=64)))
         for n in (1, 7):
             for i, image in enumerate(act(n=n)):

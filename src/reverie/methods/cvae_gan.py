@@ -241,7 +241,13 @@ class CVAEGAN(Method):
 
     @verb
     def vary(
-        self, images: list[Image], n: int = 8, spread: float = 0.7, label: str = "", seed: int = 0
+        self,
+        images: list[Image],
+        n: int = 8,
+        spread: float = 0.7,
+        label: str = "",
+        seed: int = 0,
+        items: Items = None,
     ) -> Iterator[Image]:
         """Many images of the class of each picture, more or less like it, in a row.
 
@@ -261,7 +267,7 @@ class CVAEGAN(Method):
             z = (1 - spread**2) ** 0.5 * own[:, : c.latent] + spread * noise(seed, items, c.latent, device=self.device)
             return torch.cat([z, own[:, c.latent :]], 1)
 
-        for image in draw(self.generator, varied, chosen(None, len(images), n)):
+        for image in draw(self.generator, varied, chosen(items, len(images), n)):
             yield image.made_from(*images).in_rows_of(n)
 
     @verb
