@@ -134,13 +134,14 @@ class CVAEGAN(Method):
         of_class = self.apart(c_seen.detach(), c_seen_fake, label)  # eq. 6
         g = PLAY.generator(d_fake, None)
         made = c.pairs * pairs + c.match * match + c.match_class * of_class + c.game * g
-        update(
-            {"classifier": right, "discriminator": d, "encoder": c.kl * kl + c.pairs * pairs, "generator": made}
-        )  # fmt: skip
-        told_of = {"d": d, "g": g, "pairs": pairs, "kl": kl, "match": match, "match class": of_class, "c": right}
-        found = {name: value.detach() for name, value in told_of.items()}
+        update({"classifier": right, "discriminator": d, "encoder": c.kl * kl + c.pairs * pairs, "generator": made})
+        seen = {"d": d, "g": g, "pairs": pairs, "kl": kl, "match": match, "match class": of_class, "c": right}
+        found = {name: value.detach() for name, value in seen.items()}
         accuracy = (c_x.argmax(1) == label).float().mean()
-        return {**found, "accuracy": accuracy, "active": active(mean), **watch(d_x, d_fake, x, fake)}
+        signs = watch(d_x, d_fake, x, fake)
+        if not c.game:  # nobody plays against D then, and that it is right is no fault
+            del signs["right"]
+        return {**found, "accuracy": accuracy, "active": active(mean), **signs}
 
     def apart(self, real: Tensor, made: Tensor, label: Tensor) -> Tensor:
         """Half the squared distance of the mean features [B,F] of each class, real and made, summed over the classes.
