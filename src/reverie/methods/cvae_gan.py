@@ -27,7 +27,7 @@ PLAY = losses.nonsaturating()
 
 
 class CVAEGAN(Method):
-    """New images of a class, and variations of a given one: encoder, generator, classifier and discriminator together.
+    """New images of a class, variations of a given one, holes filled: encoder, generator, classifier, discriminator.
 
     Bao, Chen, Wen, Li, Hua 2017, arXiv:1703.10155
     """
