@@ -20,7 +20,6 @@ from reverie.data.held import HeldImages
 from reverie.data.images import Images
 from reverie.errors import UserError
 from reverie.evaluation.classes import PRESET, error_of, read
-from reverie.flags import Parser
 from reverie.options import Option
 from reverie.provenance import commit, machine, now, versions
 from reverie.scores.score import Reference, Score
@@ -45,20 +44,15 @@ KINDS = ("real", "real and new", "new")
 
 def main(words: list[str]) -> None:
     """Trains and prints the table."""
-    parser = Parser("enlarge", (__doc__ or "").splitlines()[0])
-    parser.prog = "python -m benchmarks enlarge"
-    parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
-    parser.add_options(OPTIONS, "options")
-    given = vars(parser.read(words))
-    asked = {o.name: given.get(o.name, o.default) for o in OPTIONS}
+    asked, as_json = task.options("enlarge", (__doc__ or "").splitlines()[0], OPTIONS, words)
     if not asked["data"]:
         raise UserError("enlarge needs --data: a path to labelled images, or the name of a set.")
     if min(asked["seeds"], asked["new"], asked["steps"]) < 1:
         raise UserError("seeds, new and steps must be 1 or more.")
     with task.room(asked["runs"]) as room:
         result = enlarge(asked, range(asked["seeds"]), room)
-    task.deliver(result, asked["out"], given["json"])
-    if not given["json"]:
+    task.deliver(result, asked["out"], as_json)
+    if not as_json:
         print(describe(result))
 
 

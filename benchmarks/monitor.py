@@ -15,7 +15,6 @@ from typing import Any
 
 import reverie
 from reverie.errors import Trouble, UserError
-from reverie.flags import Parser
 from reverie.monitor import FAULTS, NOT_A_NUMBER
 from reverie.options import Option
 from reverie.provenance import commit, machine, now, versions
@@ -69,18 +68,13 @@ ILL = (
 
 def main(words: list[str]) -> None:
     """Trains all cases and prints what was found in each."""
-    parser = Parser("monitor", (__doc__ or "").splitlines()[0])
-    parser.prog = "python -m benchmarks monitor"
-    parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
-    parser.add_options(OPTIONS, "options")
-    given = vars(parser.read(words))
-    asked = {o.name: given.get(o.name, o.default) for o in OPTIONS}
+    asked, as_json = task.options("monitor", (__doc__ or "").splitlines()[0], OPTIONS, words)
     if asked["seeds"] < 1 or asked["threads"] < 0:
         raise UserError("seeds must be 1 or more, and threads not negative.")
     with task.room(asked["runs"]) as room:
         result = monitor(range(asked["seeds"]), asked["threads"], room)
-    task.deliver(result, asked["out"], given["json"])
-    if not given["json"]:
+    task.deliver(result, asked["out"], as_json)
+    if not as_json:
         print(describe(result))
 
 

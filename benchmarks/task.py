@@ -134,6 +134,16 @@ def ask(
     return asked["method"], task, {k: v for k, v in asked.items() if k not in names | {"method", "json"}}
 
 
+def options(name: str, about: str, own: list[Option], words: list[str]) -> tuple[dict[str, Any], bool]:
+    """(what a task without a method was asked, whether JSON is wanted) from the words behind `name`. Raises UserError."""
+    parser = Parser(name, about)
+    parser.prog = f"python -m benchmarks {name}"
+    parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    parser.add_options(own, "options")
+    given = vars(parser.read(words))
+    return {o.name: given.get(o.name, o.default) for o in own}, given["json"]
+
+
 @contextmanager
 def room(keep: Path | None) -> Iterator[Path]:
     """The folder for run folders: the one to keep, or a temporary one."""
