@@ -135,7 +135,7 @@ def ask(
 
 
 def options(name: str, about: str, own: list[Option], words: list[str]) -> tuple[dict[str, Any], bool]:
-    """(what a task without a method was asked, whether JSON is wanted) from the words behind `name`. Raises UserError."""
+    """(what a task that names no method was asked, whether JSON is wanted) from the words behind `name`."""
     parser = Parser(name, about)
     parser.prog = f"python -m benchmarks {name}"
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
