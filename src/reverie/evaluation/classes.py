@@ -26,7 +26,7 @@ from ..scores.distribution import prdc, spread
 from ..scores.score import Better, Score
 from ..work import train
 from .features import resized
-from .judge import PRESET, SEED, trained_judge
+from .judge import PRESET, SEED, judge_name, trained_judge
 from .samples import K, Looked
 from .sets import Sets
 
@@ -104,7 +104,7 @@ def gan_train(made: np.ndarray, labels: np.ndarray, sets: Sets, seed: int) -> Sc
 
 def taught(data: HeldImages) -> Any:
     """A classifier that learnt from these images."""
-    name = next(name for name, entry in registry.methods().items() if entry.judges)
+    name = judge_name()
     began = time.monotonic()
     print(f"training a {name} on {len(data)} {data.name}", file=sys.stderr)
     with TemporaryDirectory() as place:
@@ -115,7 +115,7 @@ def taught(data: HeldImages) -> Any:
 
 def recipe() -> str:
     """What a classifier of this kind is, in words."""
-    name = next(name for name, entry in registry.methods().items() if entry.judges)
+    name = judge_name()
     options = registry.method_class(name).presets[PRESET]
     return f"{name}:{PRESET} ({', '.join(f'{k} {v}' for k, v in options.items())}), seed {SEED}"
 

@@ -16,7 +16,7 @@ from ..report.compare import Column, Line, page
 from ..report.record import read_record
 from ..scores.score import Score, check_alike
 from .evaluate import Evaluation, asked, check_count, score
-from .sets import check_fit, open_sets
+from .sets import Sets, check_fit, open_sets
 from .subject import Subject, open_subject
 
 GRID, PAIRS, ROWS, STEPS = 36, 8, 2, 8
@@ -103,20 +103,19 @@ def compare(
     place = None if out is None else Path(out)
     if place is not None and place.suffix.lower() not in (".html", ".htm"):
         raise UserError(f"cannot write {place}: the comparison is a page; name it {place.stem or 'compare'}.html.")
-    subjects = [open_subject(run) for run in runs]
+    subjects, sets = [open_subject(run) for run in runs], list[Sets]()
     for run, subject in zip(runs, subjects, strict=True):
         if subject.folder is None:
             raise UserError(f"{run} is no run folder, and costs and curves are compared too; give the folder of a run.")
         check_count(subject, n, seed)  # of all, before any takes minutes
-        check_fit(open_sets(data, split, subject.wants), subject.learnt, subject.wants)
+        sets.append(open_sets(data, split, subject.wants))
+        check_fit(sets[-1], subject.learnt, subject.wants)
     found = Comparison(_names([Path(run) for run in runs]))
-    for name, subject in zip(found.names, subjects, strict=True):
-        found.evaluations.append(_evaluation(name, subject, data, features, n, seed, split, taught))
+    for name, subject, held in zip(found.names, subjects, sets, strict=True):
+        found.evaluations.append(_evaluation(name, subject, held, data, features, n, seed, split, taught))
     found.rows = _rows(found.evaluations)
     if place is not None:
-        columns = [
-            _column(name, subject, data, split, seed) for name, subject in zip(found.names, subjects, strict=True)
-        ]
+        columns = [_column(*one, seed) for one in zip(found.names, subjects, sets, strict=True)]
         with friendly(place):
             place.parent.mkdir(parents=True, exist_ok=True)
             replace_text(place, page(columns, _lines(found), str(data), command))
@@ -141,12 +140,12 @@ def _names(runs: list[Path]) -> list[str]:
 
 
 def _evaluation(
-    name: str, subject: Subject, data: str | Path, features: str | Path | None, n: int | None, seed: int,
-    split: str | None, taught: bool,
+    name: str, subject: Subject, sets: Sets, data: str | Path, features: str | Path | None, n: int | None,
+    seed: int, split: str | None, taught: bool,
 ) -> Evaluation:  # fmt: skip
     """The scores of a run: those that it has, if they were measured in this way, else new ones."""
     assert subject.folder is not None
-    wanted = asked(subject, open_sets(data, split, subject.wants), features, n, seed, taught)
+    wanted = asked(subject, sets, features, n, seed, taught)
     held = Evaluation.read(subject.folder)
     if held is not None and held.run == subject.about and held.asked == wanted:
         return held
@@ -186,11 +185,11 @@ def _lines(found: Comparison) -> list[Line]:
     ]
 
 
-def _column(name: str, subject: Subject, data: str | Path, split: str | None, seed: int) -> Column:
+def _column(name: str, subject: Subject, sets: Sets, seed: int) -> Column:
     """What the page shows of a run beside its scores."""
     assert subject.method is not None
     assert subject.folder is not None
-    method, sets = subject.method, open_sets(data, split, subject.wants)
+    method = subject.method
     pictures: dict[str, Image | str] = {}
     lack = f"{subject.about['method']} cannot {{}}"
     pictures["samples"] = lack.format("generate")

@@ -24,6 +24,11 @@ PRESET = "judge"
 SEED = 0
 
 
+def judge_name() -> str:
+    """The method that judges, where none is named."""
+    return next(name for name, entry in registry.methods().items() if entry.judges)
+
+
 def read_judge(place: str | Path) -> Method:
     """The classifier of a run folder or a weights file. Raises UserError if a method of another kind is there."""
     method = load(place)
@@ -47,7 +52,7 @@ def trained_judge(data: Images, device: str) -> Method:
             f"{data.spec} has no labels to train a network for scores on; name one: a file of MobileNetV2 or Inception "
             "weights, or the run of a classifier trained on like images."
         )
-    name = next(name for name, entry in registry.methods().items() if entry.judges)
+    name = judge_name()
     recipe = [name, registry.method_class(name).presets[PRESET], SEED, __version__]
     digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
     place = folder() / "judges" / f"{learnt.fingerprint}-{digest[:12]}"
