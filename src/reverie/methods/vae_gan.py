@@ -53,6 +53,9 @@ class VAEGAN(Method):
         """weight of the discriminator's gradient penalty, R1+R2; the paper has none"""
         level: int = 2
         """the discriminator's layer that images are compared at, from 1 (section 3.1: the l-th)"""
+        variance: Literal["unit", "optimal"] = "unit"
+        """of that error's Gaussian. The paper's is unit, which leaves it to the scale of the discriminator how much
+        an image weighs beside the KL; optimal: the one that fits the batch best (Rybkin 2020, arXiv:2006.13202, section 3)"""
         gamma: float = 1e-3
         """weight of that error for the decoder, beside the game (section 3.2; the paper's is 1e-6)"""
         beta: float = 1.0
@@ -125,8 +128,9 @@ class VAEGAN(Method):
         x = x.requires_grad_() if c.penalty else x
         (d_x, seen), (d_told, seen_told), (d_fake, _) = D(x), D(told), D(fake)
         prior = losses.kl_to_standard_normal(mean, log_variance).sum(1).mean()
-        # -log N(D_l(x); D_l(told), I), but for a constant (eq. 7), summed over the features of an image
-        like = 0.5 * (seen.detach() - seen_told).square().flatten(1).sum(1).mean()
+        # -log N(D_l(x); D_l(told), variance), but for a constant (eq. 7), summed over the F features of an image
+        error = (seen.detach() - seen_told).square().mean()
+        like = seen[0].numel() / 2 * (error if c.variance == "unit" else error.log())
         d = (play.discriminator(d_x, d_told) + play.discriminator(d_x, d_fake)) / 2
         if c.penalty:
             rough = losses.zero_centred_penalty(d_told, told) + losses.zero_centred_penalty(d_fake, fake)
@@ -162,7 +166,6 @@ class VAEGAN(Method):
 
         images: pictures
         """
-        c = self.config
         c = self.config
         yield from apply(lambda x: self.decoder(self.code(x)), images, c.size, c.channels, self.device)
 
