@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-import reverie
 from reverie.data.held import HeldImages
 from reverie.data.images import Images
 from reverie.errors import UserError
@@ -56,7 +56,7 @@ def main(words: list[str]) -> None:
         print(describe(result))
 
 
-def enlarge(asked: dict[str, Any], seeds: range, room: Path) -> dict[str, Any]:
+def enlarge(asked: dict[str, Any], seeds: Sequence[int], room: Path) -> dict[str, Any]:
     """All counts with all seeds; asked: OPTIONS by name."""
     torch.set_num_threads(asked["threads"] or torch.get_num_threads())
     sets = [Images.open(asked["data"], split).prepare(asked["size"]) for split in ("train", "test")]
@@ -84,7 +84,7 @@ def one(asked: dict[str, Any], train: Images, test: Images, count: int, seed: in
     real = HeldImages(np.array(train.array[few]), train.labels[few], train.classes, f"{count} of each of {train.name}")
     options = {k: asked[k] for k in ("steps", "width", "size", "threads")}
     quiet = dict(save_every=10**9, preview_every=asked["steps"], seed=seed)
-    model = reverie.train(asked["method"], data=real, out=room / "generator", **options, **quiet)
+    model = task.trained(asked["method"], real, room / "generator", **options, **quiet)
     made = [model.verb("generate")(n=asked["new"], label=name, seed=seed) for name in train.classes]
     pixels = np.stack([image.pixels for images in made for image in images])
     labels = np.repeat(np.arange(len(train.classes)), asked["new"])
@@ -96,8 +96,8 @@ def one(asked: dict[str, Any], train: Images, test: Images, count: int, seed: in
     reference, scores = Reference.of(test, len(test)), []
     for kind in KINDS:
         place = room / kind.replace(" ", "-")
-        judge = reverie.train(
-            f"classifier:{PRESET}", data=sets[kind], out=place, seed=seed, threads=asked["threads"],
+        judge = task.trained(
+            f"classifier:{PRESET}", sets[kind], place, seed=seed, threads=asked["threads"],
             save_every=10**9, preview_every=10**9,
         )  # fmt: skip
         right = read(judge, np.array(test.array)) == test.labels

@@ -17,17 +17,15 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-import reverie
 from reverie.disk import replace_text
 from reverie.errors import UserError, near_miss
 from reverie.evaluation.evaluate import evaluate
 from reverie.flags import Parser
 from reverie.options import Option
 from reverie.provenance import commit, machine, now
-from reverie.run import Run, manifest
 from reverie.scores.score import Score
 
-from . import grid, monitor, stacked
+from . import enlarge, grid, lecture, monitor, stacked, task
 from .claims import CLAIMS, EXPERIMENTS, Experiment
 
 HERE = Path(__file__).parents[1]
@@ -102,44 +100,39 @@ def measure(experiment: Experiment, seed: int, given: dict[str, Any], out: Path)
 def _train(experiment: Experiment, seed: int, given: dict[str, Any], out: Path) -> tuple[list[Score], float, float]:
     """Scores, and the seconds of training and of judging."""
     data = given["data"] / experiment.data if experiment.data else experiment.data
-    if (out / "run.json").is_file():
-        if not _whole(out):
-            reverie.resume(out, data=data)
-    else:
-        reverie.train(experiment.method, data=data, out=out, seed=seed, **experiment.options)
+    task.trained(experiment.method, data, out, seed=seed, **experiment.options)
     features = {"features": given["features"]} if experiment.features else {}
     began = time.monotonic()
     found = evaluate(out, data, **features, **experiment.judged)
     judged = time.monotonic() - began
-    seconds = next((line["seconds"] for line in reversed(Run.open(out).lines()) if "seconds" in line), 0.0)
-    return list(found), float(seconds), judged
+    return list(found), task.seconds_of(out), judged
 
 
 def _anew(out: Path) -> Path:
     """The folder for a check of the run in `out`: one that was broken off is gone on with, else it begins anew."""
     place = out.with_name(f"check-{out.name}")
-    if not (place / "run.json").is_file() or _whole(place):
+    if not (place / "run.json").is_file() or task.whole(place):
         shutil.rmtree(place, ignore_errors=True)
     return place
 
 
-def _whole(run: Path) -> bool:
-    return manifest(run).get("step") == Run.open(run).about["config"]["steps"]
-
-
 def _task(experiment: Experiment, seed: int, given: dict[str, Any], out: Path) -> tuple[list[Score], float, float]:
-    began = time.monotonic()
+    began, data = time.monotonic(), str(given["data"] / experiment.data)
     if experiment.task == "grid":
-        result, _ = grid.grid(experiment.method, dict(experiment.options), [seed], out)
+        result = grid.grid(experiment.method, dict(experiment.options), [seed], out)[0]["runs"][0]
     elif experiment.task == "monitor":
         result = monitor.monitor(range(seed, seed + 3), 1, out)
+    elif experiment.task == "enlarge":
+        asked = {o.name: o.default for o in enlarge.OPTIONS} | {"data": data, "method": experiment.method}
+        result = enlarge.enlarge(asked | experiment.options, [seed], out)
+    elif experiment.task == "lecture":
+        asked = {o.name: o.default for o in lecture.OPTIONS} | {"data": data, "features": given["features"]}
+        result = lecture.lecture(asked | experiment.options | {"seed": seed}, out)[0]
     else:
-        asked = {o.name: o.default for o in stacked.OPTIONS}
-        asked |= {"data": str(given["data"] / experiment.data), **experiment.judged}
+        asked = {o.name: o.default for o in stacked.OPTIONS} | {"data": data, **experiment.judged}
         result, _ = stacked.stacked(experiment.method, {**experiment.options, "seed": seed}, asked, out)
-    run = result["runs"][0] if experiment.task == "grid" else result
-    judged = max(0.0, time.monotonic() - began - run["seconds"])
-    return [Score.from_json(told) for told in run["scores"]], run["seconds"], judged
+    judged = max(0.0, time.monotonic() - began - result["seconds"])
+    return [Score.from_json(told) for told in result["scores"]], result["seconds"], judged
 
 
 def _compare(experiment: Experiment, run: dict[str, Any], written: list[dict[str, Any]]) -> None:
@@ -238,10 +231,11 @@ def _row(claim: dict[str, Any], runs: list[dict[str, Any]]) -> str:
     floors = [s.floor for s in scores if s.floor is not None]
     floor = f"{mean(floors):.4g}" if floors else "-"
     state = "measured"
-    if claim["at_most"] is not None or claim["at_least"] is not None:
+    if any(claim[limit] is not None for limit in ("at_most", "at_least", "within")):
         low = claim["at_least"] is None or min(values) >= claim["at_least"]
         high = claim["at_most"] is None or max(values) <= claim["at_most"]
-        state = "reached" if low and high else "not reached"
+        near = claim["within"] is None or all(s.value >= (s.floor or 0) - claim["within"] for s in scores)
+        state = "reached" if low and high and near else "not reached"
     return f"| {claim['score']} | {published} | {obtained} | {floor} | {claim['target'] or '-'} | {state} |"
 
 

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 
+import reverie
 from reverie import __version__
 from reverie.disk import friendly, replace_text
 from reverie.errors import UserError
@@ -31,7 +32,7 @@ from reverie.method import Method
 from reverie.options import Option, of_fields
 from reverie.provenance import commit, machine, now, versions
 from reverie.ranks import Ranks
-from reverie.run import WEIGHTS, Run, read_weights
+from reverie.run import WEIGHTS, Run, manifest, read_weights
 from reverie.scores.score import Score
 from reverie.settings import TrainConfig
 from reverie.work import describe_data, plan
@@ -72,6 +73,28 @@ def train(
         run.release()
     method.load_state_dict(read_weights(run.path / WEIGHTS)[1])
     return method.eval()
+
+
+def trained(spec: str, data: Any, out: Path, **options: Any) -> Method:
+    """`reverie.train` into a run folder; a run that is there already is gone on with, or loaded if it is whole."""
+    if not (out / "run.json").is_file():
+        return reverie.train(spec, data=data, out=out, **options)
+    held = Run.open(out).about
+    held = {"method": held["method"], **held["config"], **held["train"]}
+    asked = {"method": spec.partition(":")[0], **options}
+    if unlike := [name for name, value in asked.items() if held.get(name) != value]:
+        raise UserError(f"{out} holds a run with another {', '.join(unlike)}; remove it, or give another folder.")
+    return reverie.load(out) if whole(out) else reverie.resume(out, data=data)
+
+
+def whole(out: Path) -> bool:
+    """Whether all steps of a run are done."""
+    return manifest(out).get("step") == Run.open(out).about["config"]["steps"]
+
+
+def seconds_of(out: Path) -> float:
+    """How long a run was trained."""
+    return float(next((line["seconds"] for line in reversed(Run.open(out).lines()) if "seconds" in line), 0.0))
 
 
 def about(spec: str, method: Method, options: dict[str, Any]) -> dict[str, Any]:

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from benchmarks import enlarge, grid, layout, ledger, monitor, speed, stacked, task
+from benchmarks import enlarge, grid, layout, lecture, ledger, monitor, speed, stacked, task
 from benchmarks.__main__ import main
 from benchmarks.ceiling import Ceiling, calls, count
 from benchmarks.claims import Claim, Experiment
 from torch import nn
+
+import reverie
+from reverie.errors import UserError
+from reverie.evaluation.compare import Cell, Comparison
+from reverie.run import Run
+from reverie.scores.score import Score
 
 SMALL = ["--seeds", "1", "--steps", "3"]
 
@@ -244,6 +252,52 @@ def test_enlarge_end_to_end(
     assert table[2].count("±") == 3
 
 
+def test_a_run_that_is_there_is_gone_on_with(tmp_path: Path) -> None:
+    data = reverie.open_data("letters:40")
+    options = dict(steps=4, log_every=1, seed=3)
+    whole = task.trained("vae:smoke", data, tmp_path / "a", **options)
+    half = reverie.train("vae:smoke", data=data, out=tmp_path / "b", **{**options, "steps": 2})
+    Run.open(tmp_path / "b").update(config={**dataclasses.asdict(half.config), "steps": 4})
+    on = task.trained("vae:smoke", data, tmp_path / "b", **options)
+    again = task.trained("vae:smoke", data, tmp_path / "a", **options)
+    for name, value in whole.state_dict().items():
+        assert torch.equal(on.state_dict()[name], value)
+        assert torch.equal(again.state_dict()[name], value)
+    with pytest.raises(UserError, match="another steps, seed"):
+        task.trained("vae:smoke", data, tmp_path / "a", **{**options, "steps": 5, "seed": 4})
+
+
+def test_lecture_end_to_end(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("reverie.evaluation.judge.PRESET", "smoke")
+    reverie.train("classifier:smoke", data="shapes:600", out=tmp_path / "judge")
+    small = ["--minutes", "0.4", "--width", "4", "--size", "16", "-n", "64", "--features", str(tmp_path / "judge")]
+    monkeypatch.setattr(
+        lecture, "PLAYERS", [dataclasses.replace(p, pace=25, options={"log_every": 5}) for p in lecture.PLAYERS]
+    )
+    assert main(["lecture", "--data", "shapes:600", *small, "--out", str(tmp_path / "told.json")]) == 0
+    told = json.loads((tmp_path / "told.json").read_text())
+    scores = {score["name"]: score["value"] for score in told["scores"]}
+    assert "vae_gan" in (tmp_path / "told.html").read_text()
+    for player in lecture.PLAYERS:
+        assert {f"sharpness, {player.name}", f"reconstruction error, {player.name}"} <= set(scores)
+        assert scores[f"minutes, {player.name}"] > 0
+    ours, theirs = scores["reconstruction error, vae_gan"], scores["reconstruction error, dcgan"]
+    assert scores["reconstruction error, vae_gan over dcgan"] == pytest.approx(ours / theirs)
+    assert scores["discriminability, cvae_gan"] >= 0
+    assert "discriminability, vae" not in scores
+    assert "fid, vae_gan over vae: " in capsys.readouterr().out
+
+
+def test_sharpness_is_held_to_the_floor(tmp_path: Path) -> None:
+    """VAE/GAN at 0.9 of real images' sharpness and a VAE at 0.5: a fifth of the fault is left."""
+    cell = partial(Score, "sharpness", unit="", better="near floor", definition="", reference=None, n=2, seed=0)
+    row = [Cell(cell(value=value, floor=1.0)) for value in (0.5, 0.9)]
+    found = Comparison(["vae", "vae_gan"], {"sharpness": row})
+    assert lecture.rivalry(found, ["vae", "vae_gan"], "sharpness", "vae").value == pytest.approx(0.2)
+
+
 # -- the ledger --------------------------------------------------------------------------------------------------------
 
 
@@ -322,6 +376,8 @@ def test_the_page_has_a_row_for_every_claim(book: Path) -> None:
         (["enlarge", "--data", "shapes:40", "--counts", "4,x"], "whole numbers"),
         (["enlarge", "--data", "shapes:40", "--counts", "400"], "from 1 to 8"),
         (["enlarge", "--data", "shapes:40", "--seeds", "0"], "1 or more"),
+        (["lecture"], "needs --data"),
+        (["lecture", "--data", "shapes:40", "--minutes", "0"], "above 0"),
         (["stacked", "dcgan"], "needs --data"),
         (["stacked", "classifier", "--data", "letters"], "does not generate"),
         (["stacked", "dcgan", "--data", "shapes:20"], "needs ten"),

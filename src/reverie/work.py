@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ def train(method: str, *, data: Any, out: str | Path, command: str = "", **optio
     settings = _settle_machine(settings, ranks)
     try:
         place = data if isinstance(data, str | Path) else data.spec
-        learnt = data if place is not data else _open(ranks, lambda: cls.learns_from.open(data))
+        learnt = _open(ranks, cls, data)
         config = cls.suit(config, {**learnt.facts, "names": tuple(learnt.classes)})
         _ready(ranks, cls, config, learnt)
         model = _make(cls, config, settings)
@@ -69,13 +70,13 @@ def resume(
     run: str | Path,
     *,
     steps: int | None = None,
-    data: str | Path | None = None,
+    data: Any = None,
     device: str | None = None,
     on_trouble: str | None = None,
 ) -> Method:
     """Goes on with a run as if it had never stopped; `steps` sets a new total.
 
-    data: where the data is now, if it was moved. Raises UserError if it is not the data the run began with.
+    data: where the data is now, if it was moved, or open data. Raises UserError if it is not what the run began with.
     on_trouble: what findings lead to from now on, as in TrainConfig.
     """
     found = Run.open(run)
@@ -97,10 +98,10 @@ def resume(
     try:
         ranks.together(found.lock)
         spec = data if data is not None else _whereabouts(about["data"], found.path)
-        learnt = _open(ranks, lambda: cls.learns_from.open(spec))
+        learnt = _open(ranks, cls, spec)
         if learnt.fingerprint != about["data"]["fingerprint"]:
             raise UserError(
-                f"the data at {spec} is not what {run} began with (fingerprint {learnt.fingerprint}, was "
+                f"the data at {learnt.spec} is not what {run} began with (fingerprint {learnt.fingerprint}, was "
                 f"{about['data']['fingerprint']}); restore it, give its place with --data, or train a new run."
             )
         _ready(ranks, cls, config, learnt)
@@ -182,17 +183,22 @@ def _settle_machine(settings: TrainConfig, ranks: Ranks) -> TrainConfig:
     return dataclasses.replace(settings, device=ranks.device.type, threads=torch.get_num_threads())
 
 
-def _open(ranks: Ranks, opening: Any) -> Any:
-    """Opens data on every rank, on the first one first: it fills the cache, the others find it."""
-    opened = ranks.together(opening)
-    return opened if ranks.first else opening()
+def _open(ranks: Ranks, cls: type[Method], data: Any) -> Any:
+    """The data at a path or of a name, opened on every rank; data that is open already is taken as it is."""
+    return _by_all(ranks, lambda: cls.learns_from.open(data)) if isinstance(data, str | Path) else data
+
+
+def _by_all(ranks: Ranks, work: Callable[[], Any]) -> Any:
+    """What every rank does with data, the first one first: it fills the cache, the others find it."""
+    done = ranks.together(work)
+    return done if ranks.first else work()
 
 
 def _ready(ranks: Ranks, cls: type[Method], config: Any, learnt: Any) -> None:
     """Decodes the data and refuses what cannot be learnt from."""
     if cls.needs_labels and not learnt.classes:
         raise UserError(f"{learnt.spec} has no labels; put each class into a folder of its own, named after it.")
-    _open(ranks, lambda: learnt.prepare(**cls.wants(config)))
+    _by_all(ranks, lambda: learnt.prepare(**cls.wants(config)))
     if len(learnt) < 2:
         dropped = (
             f" ({len(learnt.dropped)} files were dropped: reverie data inspect says why)" if learnt.dropped else ""

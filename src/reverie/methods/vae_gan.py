@@ -55,7 +55,7 @@ class VAEGAN(Method):
         """the discriminator's layer that images are compared at, from 1 (section 3.1: the l-th)"""
         variance: Literal["unit", "optimal"] = "unit"
         """of that error's Gaussian. The paper's is unit, which leaves it to the scale of the discriminator how much
-        an image weighs beside the KL; optimal: the one that fits the batch best (Rybkin 2020, arXiv:2006.13202, section 3)"""
+        an image weighs beside the KL; optimal: the one that fits the batch best (Rybkin 2020, arXiv:2006.13202)"""
         gamma: float = 1e-3
         """weight of that error for the decoder, beside the game (section 3.2; the paper's is 1e-6)"""
         beta: float = 1.0

@@ -1,0 +1,135 @@
+"""Does joining pay?  `python -m benchmarks lecture --data cifar10.zip --features FILE`
+
+The lecture's claim in one table: a GAN, a VAE and the three ways to join them learn from the same images, each for the
+same time. What a method's step costs decides how many steps that is, so the steps of a minute are fixed below, as they
+were measured; the table says how long each one really took.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from reverie.data.images import Images
+from reverie.errors import UserError
+from reverie.evaluation.compare import Comparison, compare
+from reverie.options import Option
+from reverie.provenance import commit, machine, now, versions
+from reverie.registry import find
+from reverie.scores.score import Score
+
+from . import task
+
+
+@dataclass(frozen=True)
+class Player:
+    """One of the methods of the table."""
+
+    name: str
+    method: str
+    """METHOD:PRESET"""
+    pace: float
+    """steps in a minute, of 64 images of 32 pixels by networks of width 32, on one thread of a two-core EPYC"""
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+PLAYERS = (
+    Player("dcgan", "dcgan:stable", 280),
+    Player("vae", "vae:laptop", 280),
+    Player("vae_gan", "vae_gan:laptop", 230),
+    Player("cvae_gan", "cvae_gan:laptop", 190),
+    Player("bigan", "bigan:laptop", 280),
+)
+RIVALS = (("fid", "vae"), ("sharpness", "vae"), ("reconstruction error", "dcgan"))
+"""what VAE/GAN has to be better in, and than whom"""
+
+GROUP = "the lecture"
+
+OPTIONS = [
+    Option("data", str, "", "images: a path, or the name of a set (needed)"),
+    Option("features", str, "", "the feature network; none: a classifier of the data's own labels"),
+    Option("minutes", float, 12.0, "of training for each, at the pace that was measured"),
+    Option("width", int, 32, "width of all networks"),
+    Option("size", int, 32, "pixels a side"),
+    Option("n", int, 5_000, "generated images that are scored"),
+    Option("seed", int, 0, "of all runs"),
+    Option("threads", int, 1, "CPU threads"),
+    Option("out", Path, None, "write the result to this JSON file, and beside it the page, NAME.html"),
+    Option("runs", Path, None, "keep the run folders here; those that are whole are not trained again"),
+]
+
+
+def main(words: list[str]) -> None:
+    """Trains, compares and prints the table."""
+    asked, as_json = task.options("lecture", (__doc__ or "").splitlines()[0], OPTIONS, words)
+    if not asked["data"]:
+        raise UserError("lecture needs --data: a path to images, or the name of a set.")
+    if asked["minutes"] <= 0:
+        raise UserError(f"minutes is {asked['minutes']:g}; it must be above 0.")
+    with task.room(asked["runs"]) as room:
+        result, found = lecture(asked, room)
+    task.deliver(result, asked["out"], as_json)
+    if not as_json:
+        print(found.table())
+        print("\n".join(f"{s['name']}: {s['value']:.4g}" for s in result["scores"] if s["group"] == GROUP))
+
+
+def lecture(asked: dict[str, Any], room: Path) -> tuple[dict[str, Any], Comparison]:
+    """The result and the comparison; asked: OPTIONS by name."""
+    seconds = {player.name: train(player, asked, room / player.name) for player in _able(asked["data"])}
+    page = asked["out"].with_suffix(".html") if asked["out"] else room / "lecture.html"
+    found = compare(
+        [room / name for name in seconds], asked["data"], out=page, features=asked["features"] or None, n=asked["n"],
+        taught=True,
+    )  # fmt: skip
+    scores = [
+        dataclasses.replace(cell.score, name=f"{name}, {player}")
+        for name, cells in found.rows.items() for player, cell in zip(seconds, cells, strict=True) if cell.score
+    ]  # fmt: skip
+    scores += [_time(name, spent, scores[0]) for name, spent in seconds.items()]
+    scores += [rivalry(found, list(seconds), name, rival) for name, rival in RIVALS]
+    result = {
+        "task": "lecture", "data": str(asked["data"]), "minutes": asked["minutes"], "seconds": sum(seconds.values()),
+        "scores": [score.to_json() for score in scores], "command": task.command(), "machine": machine(),
+        "versions": versions(), "commit": commit(), "created": now(),
+    }  # fmt: skip
+    return result, found
+
+
+def _able(data: str) -> list[Player]:
+    """Those that can learn from the data: without labels, not what is told the class."""
+    labelled = bool(Images.open(data).classes)
+    return [p for p in PLAYERS if labelled or not find(p.name).needs_labels]
+
+
+def train(player: Player, asked: dict[str, Any], out: Path) -> float:
+    """The seconds that the training took; a run that is there is gone on with."""
+    steps = max(1, round(asked["minutes"] * player.pace))
+    given = {k: asked[k] for k in ("size", "width", "seed", "threads")}
+    rarely = dict(save_every=1_000, preview_every=max(1, steps // 4))
+    task.trained(player.method, asked["data"], out, steps=steps, **given, **rarely, **player.options)
+    return task.seconds_of(out)
+
+
+def _time(name: str, seconds: float, like: Score) -> Score:
+    told = "minutes of training, previews and saves included"
+    return Score(
+        f"minutes, {name}", seconds / 60, "min", "lower", told, like.reference, 1, like.seed, versions=versions(),
+        group=GROUP,
+    )  # fmt: skip
+
+
+def rivalry(found: Comparison, names: list[str], name: str, rival: str) -> Score:
+    """How much of the rival's fault is left in VAE/GAN: below 1 it is the better of the two."""
+    ours, theirs = (found[name][names.index(who)].score for who in ("vae_gan", rival))
+    assert ours is not None
+    assert theirs is not None
+    fault = {True: "distance from the floor", False: "value"}[ours.better == "near floor"]
+    values = [abs(s.value - (s.floor or 0)) if s.better == "near floor" else s.value for s in (ours, theirs)]
+    told = f"{fault} of {name}, vae_gan's divided by that of {rival}; {ours.definition}"
+    return Score(
+        f"{name}, vae_gan over {rival}", values[0] / values[1], "", "lower", told, ours.reference, ours.n, ours.seed,
+        1.0, f"as good as {rival}", versions=versions(), group=GROUP,
+    )  # fmt: skip
