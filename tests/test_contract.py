@@ -316,7 +316,7 @@ def test_imports_go_one_way() -> None:
                 assert module.split(".")[1:2] not in (["cli"], ["work"], ["run"], ["demo"]), f"{path.name}: {module}"
             else:
                 assert not module.startswith("reverie.methods."), f"{path.name} names a method: {module}"
-            if path.parent.name in ("parts", "data", "scores") or path.name in ("losses.py", "media.py", "options.py"):
+            if path.parent.name in ("parts", "data", "media", "scores") or path.name in ("losses.py", "options.py"):
                 assert not module.startswith(("reverie.loop", "reverie.work", "reverie.cli", "reverie.method")), (
                     f"{path.name} imports upwards: {module}"
                 )

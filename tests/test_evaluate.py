@@ -17,6 +17,7 @@ import reverie
 from reverie import UserError, open_data
 from reverie.cli import main
 from reverie.evaluation import evaluate as module
+from reverie.evaluation import images
 from reverie.evaluation.samples import BY_FEATURES
 from reverie.evaluation.sets import features_of, open_sets
 from reverie.run import Run
@@ -66,7 +67,7 @@ class Pooled:
 @pytest.fixture
 def net(monkeypatch: pytest.MonkeyPatch) -> Pooled:
     pooled = Pooled()
-    monkeypatch.setattr(module, "open_features", lambda spec, data: pooled)
+    monkeypatch.setattr(images, "open_features", lambda spec, data: pooled)
     return pooled
 
 
@@ -291,9 +292,9 @@ def test_interrupted_it_leaves_the_old_scores(shop: Path, net: Pooled, monkeypat
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    for name in ("flush", "replace_text", "by_features"):
+    for place, name in ((module, "flush"), (module, "replace_text"), (images, "by_features")):
         with monkeypatch.context() as patch:
-            patch.setattr(module, name, interrupted)
+            patch.setattr(place, name, interrupted)
             with pytest.raises(KeyboardInterrupt):
                 reverie.evaluate(run, DATA, n=64, k=2)
         assert [path.read_bytes() for path in files] == before

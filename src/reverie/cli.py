@@ -11,12 +11,12 @@ import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_origin
+from typing import Any
 
 from . import __version__, registry
 from .errors import Trouble, UserError, near_miss
 from .flags import Parser, first_word
-from .options import REQUIRED, Option, alternatives, of_fields, of_signature
+from .options import REQUIRED, Option, made_by, of_fields, of_signature, taken_by
 from .scoring import do_augment, do_compare, do_evaluate
 
 OVERVIEW = """reverie {version}: examples in, a generator out.
@@ -209,7 +209,9 @@ def do_verb(verb: str, words: list[str]) -> int:
     """Does with a run what its method can do."""
     parser = Parser(verb, f"{verb}: what is made goes to --out.")
     parser.add_argument("run", metavar="RUN", help="a run folder, or a weights file")
-    parser.add_argument("--out", metavar="OUT", help="a folder for one PNG an item, or NAME.png for one sheet of all")
+    parser.add_argument(
+        "--out", metavar="OUT", help="a folder for a file an item, or a name such as all.png for one file"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
     parser.add_argument("--json", action="store_true", help="one JSON object")
     named = first_word(words)
@@ -221,25 +223,29 @@ def do_verb(verb: str, words: list[str]) -> int:
     method = load(str(named))
     act = method.verb(verb)
     found = of_signature(act)
-    media = next((o for o in found if any(get_origin(kind) is list for kind in alternatives(o.type))), None)
+    given, medium = next(iter(taken_by(act)), (None, None))
+    made_of = made_by(act)
     parser.description = (act.__doc__ or "").splitlines()[0]
-    if media:
-        parser.add_argument("inputs", nargs="*", metavar="PICTURE", help="files or folders")
+    if medium:
+        parser.add_argument("inputs", nargs="*", metavar=medium.NOUN.upper(), help="files or folders")
     sharded = any(option.name == "items" for option in found)
     if sharded:
         parser.add_argument("--shard", metavar="I/N", help="make only part I of N: all parts together are the whole")
-    parser.add_options([o for o in found if o.name != "items" and o is not media], "options")
+    parser.add_options([o for o in found if o.name != "items" and o != given], "options")
     asked = vars(parser.read(words))
     out, overwrite, as_json, _ = (asked.pop(k) for k in ("out", "overwrite", "json", "run"))
     if not out and not method.judges:
-        raise UserError(f"{verb} needs --out: a folder, or a name ending in .png for one sheet.")
-    if media:
+        one = " or ".join(made_of.TOGETHER)
+        raise UserError(f"{verb} needs --out: a folder, or a name ending in {one} for one file of all.")
+    if given and medium:
         from .output import gather
 
-        pictures = gather(asked.pop("inputs"))
-        if not pictures and media.default is REQUIRED:
-            raise UserError(f"{verb} needs pictures: reverie {verb} {named} photo.jpg{f' --out {out}' if out else ''}.")
-        asked[media.name] = pictures
+        items = gather(asked.pop("inputs"), medium)
+        if not items and given.default is REQUIRED:
+            raise UserError(
+                f"{verb} needs {medium.NOUN}s: reverie {verb} {named} FILE{f' --out {out}' if out else ''}."
+            )
+        asked[given.name] = items
     if sharded and (shard := asked.pop("shard")) is not None:
         from .output import read_shard
 
@@ -250,7 +256,7 @@ def do_verb(verb: str, words: list[str]) -> int:
     made = heard(act.stream(method, **asked), told, aloud=not as_json)
     files: list[Path] = []
     if out:
-        files = write(made, Path(out), overwrite)
+        files = write(made, Path(out), overwrite, made_of)
     else:
         deque(made, 0)
     if as_json:
@@ -278,7 +284,7 @@ def do_whence(words: list[str]) -> int:
     if asked.verify:
         from .output import gather
 
-        verdict = verify(Path(asked.file), Path(asked.verify), gather(asked.given))
+        verdict = verify(Path(asked.file), Path(asked.verify), list(gather(asked.given)))
     if asked.json:
         print(json.dumps({"record": record, "verdict": verdict}))
     else:

@@ -51,6 +51,17 @@ def of_signature(function: Callable[..., Any]) -> list[Option]:
     return [Option(p.name, hints[p.name], p.default, docs.get(p.name, "")) for p in parameters]
 
 
+def taken_by(function: Callable[..., Any]) -> list[tuple[Option, Any]]:
+    """The parameters of a verb that take a list of a medium, such as list[Image], and the medium of each."""
+    lists = ((o, kind) for o in of_signature(function) for kind in alternatives(o.type) if get_origin(kind) is list)
+    return [(option, get_args(kind)[0]) for option, kind in lists]
+
+
+def made_by(function: Callable[..., Any]) -> Any:
+    """The medium that a verb makes: X of its Iterator[X]."""
+    return get_args(get_type_hints(function)["return"])[0]
+
+
 def _strings_under_fields(config: type) -> dict[str, str]:
     body = ast.parse(textwrap.dedent(inspect.getsource(config))).body[0]
     assert isinstance(body, ast.ClassDef)
@@ -95,6 +106,8 @@ def _as(value: Any, kind: Any) -> Any:
                 return choice
     elif get_origin(kind) in (tuple, list) or kind in (tuple, list):
         inner = (get_args(kind) or (str,))[0]
+        if getattr(value, "lazy", False):  # a list of files, which are loaded when their turn comes
+            return value
         parts = [p for p in value.split(",") if p.strip()] if text else list(value)
         return (get_origin(kind) or kind)(_as(p.strip() if isinstance(p, str) else p, inner) for p in parts)
     elif kind is bool:

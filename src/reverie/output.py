@@ -1,35 +1,47 @@
-"""Where verbs' pictures come from and go to: files and folders in, PNG files or one sheet out."""
+"""Where what verbs take comes from, and where what they make goes: files and folders in, files or one sheet out."""
 
 from __future__ import annotations
 
 import glob
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from .data.decode import SUFFIXES
 from .disk import friendly
 from .errors import UserError
 from .items import Shard
-from .media import Code, Image, save_codes, sheet
+from .media import Files, Image
 from .run import WEIGHTS, Run, read_weights
 
+ENDINGS = SUFFIXES | {".csv", ".txt", ".mid", ".wav"}
+"""of names that are meant as one file, not as a folder"""
 
-def gather(places: list[str]) -> list[Image]:
-    """Pictures of files, folders (sorted by name) and patterns. Raises UserError for a place that holds none."""
-    images = []
+
+def gather(places: list[str], medium: Any = Image) -> Sequence[Any]:
+    """What files, folders (sorted by name) and patterns hold of a medium, in that order.
+
+    Raises UserError for a place with none, and for a file that cannot be used.
+    """
+    found: list[Path] = []
     for place in places:
         path = Path(place)
         if path.is_dir():
-            found = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+            files = sorted(
+                p for p in path.rglob("*") if p.suffix.lower() in medium.READS and not p.name.startswith(".")
+            )
         else:  # a pattern reaches us where no shell has expanded it
-            found = [path] if path.exists() else sorted(Path(p) for p in glob.glob(place))  # noqa: PTH207 - absolute patterns too
-        if not found:
-            raise UserError(f"there is no picture at {place}; give picture files or a folder of them.")
-        images += [Image.load(p) for p in found]
-    return images
+            files = [path] if path.exists() else sorted(Path(p) for p in glob.glob(place))  # noqa: PTH207 - absolute patterns too
+        if not files:
+            raise UserError(f"there is no {medium.NOUN} at {place}; give {medium.NOUN} files or a folder of them.")
+        found += files
+    if not medium.LARGE:
+        return [medium.load(path) for path in found]
+    for path in found:
+        medium.check(path)
+    return Files(found, medium)
 
 
 def read_shard(text: str) -> Shard:
@@ -40,37 +52,34 @@ def read_shard(text: str) -> Shard:
     return Shard(int(match[1]), int(match[2]))
 
 
-def write(images: Iterable[Image | Code], out: Path, overwrite: bool) -> list[Path]:
-    """Writes each picture as it comes into a folder, or all on one sheet if `out` ends in .png.
+def write(items: Iterable[Any], out: Path, overwrite: bool, medium: Any = Image) -> list[Path]:
+    """Writes each item of a medium as it comes into a folder, or all into one file if `out` has the ending of one.
 
-    Codes become one table, if `out` ends in .csv. Named after the picture it was made from, else by index. Raises
-    UserError instead of replacing a file.
+    Named after the item it was made from, else by index. Raises UserError instead of replacing a file, and before
+    anything is made if `out` cannot be what is written to.
     """
-    if out.suffix.lower() == ".csv":
+    ending = out.suffix.lower()
+    if ending in medium.TOGETHER:
         _free(out, overwrite)
-        codes = [item for item in images if isinstance(item, Code) or _refuse(out, "pictures go into a folder")]
+        together = list(items)
         with friendly(out):
-            return [save_codes(codes, out)] if codes else []
-    pictures = (item for item in images if isinstance(item, Image) or _refuse(out, f"codes go into {out.stem}.csv"))
-    if out.suffix.lower() == ".png":
-        _free(out, overwrite)
-        together = list(pictures)
-        with friendly(out):
-            return [sheet(together).save(out)] if together else []
-    if out.suffix.lower() in SUFFIXES or out.is_file():
-        raise UserError(f"cannot write to {out}; give a folder, or a name ending in .png for one sheet.")
+            return [medium.TOGETHER[ending](together, out)] if together else []
+    if out.is_file() or ending in ENDINGS or not medium.ENDING:
+        one = " or ".join(medium.TOGETHER)
+        places = ["a folder"] * bool(medium.ENDING) + [f"a name ending in {one} for one file of all"] * bool(one)
+        raise UserError(f"cannot write {medium.NOUN}s to {out}; give {', or '.join(places)}.")
     files: list[Path] = []
     taken: set[str] = set()
-    for image in pictures:
-        index = image.record["index"] if image.record else len(files)
-        name = Path(image.inputs[0]["name"]).stem if len(image.inputs) == 1 else f"{index:06d}"
-        while name in taken:  # pictures of one name from two folders
+    for item in items:
+        index = item.record["index"] if item.record else len(files)
+        name = Path(item.inputs[0]["name"]).stem if len(item.inputs) == 1 else f"{index:06d}"
+        while name in taken:  # items of one name from two folders
             name += f"-{index:06d}"
         taken.add(name)
-        path = out / f"{name}.png"
+        path = out / f"{name}{medium.ENDING}"
         _free(path, overwrite)
         with friendly(out):
-            files.append(image.save(path))
+            files.append(item.save(path))
     return files
 
 
@@ -96,10 +105,6 @@ def export(run: str, out: Path) -> Path:
         out.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, out)
     return out
-
-
-def _refuse(out: Path, instead: str) -> NoReturn:
-    raise UserError(f"cannot write to {out}: {instead}.")
 
 
 def _free(path: Path, overwrite: bool) -> None:

@@ -32,6 +32,7 @@ def do_evaluate(words: list[str]) -> int:
     if named is None:
         parser.epilog = "`reverie evaluate RUN --help` shows the options of the scores that its method alone has."
         parser.read(words)
+    from .evaluation.bench import Asked
     from .evaluation.evaluate import own_options, score
     from .evaluation.subject import open_subject
 
@@ -41,8 +42,10 @@ def do_evaluate(words: list[str]) -> int:
     asked = vars(parser.read(words))
     if not asked["data"]:
         raise UserError(f"evaluate needs --data: reverie evaluate {named} --data FOLDER.")
-    as_json, _ = asked.pop("json"), asked.pop("run")
-    found = score(subject, command=shlex.join(["reverie", "evaluate", *words]), **asked)
+    as_json, data = asked.pop("json"), asked.pop("data")
+    how = Asked(**{option.name: asked.pop(option.name) for option in SCORED if option.name in asked})
+    asked.pop("run")
+    found = score(subject, data, how, shlex.join(["reverie", "evaluate", *words]), **asked)
     if as_json:
         print(json.dumps(found.to_json()))
         return 0

@@ -165,10 +165,10 @@ def test_codes_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert len((tmp_path / "codes.csv").read_text().splitlines()) == 2
     capsys.readouterr()
     for words, told in (
-        (["encode", run, str(picture), "--out", str(tmp_path / "folder")], "codes go into folder.csv"),
+        (["encode", run, str(picture), "--out", str(tmp_path / "folder")], "give a name ending in .csv for one file"),
         (["encode", run, str(picture), "--out", str(tmp_path / "codes.csv")], "is there already"),
         (["encode", run, "--out", str(tmp_path / "x.csv")], "encode needs pictures"),
-        (["generate", run, "-n", "2", "--out", str(tmp_path / "x.csv")], "pictures go into a folder"),
+        (["generate", run, "-n", "2", "--out", str(tmp_path / "x.csv")], "cannot write pictures to"),
         (["edit", run, "--along", "Q9", "--out", str(tmp_path / "x")], "no direction 'Q9'"),
     ):
         assert main(words) == 2

@@ -34,6 +34,7 @@ MAX_PIXELS = 100_000_000
 MAX_BYTES = 512 * 1024 * 1024
 MIN_SIDE = 4
 FILTER = Image.Resampling.LANCZOS
+LUMA = (0.299, 0.587, 0.114)  # shares of red, green and blue in the luminance (ITU-R BT.601), as Pillow has them
 
 Image.init()  # Pillow loads its plugins at first need, which two threads at once would get wrong
 
@@ -82,7 +83,7 @@ def read_head(data: bytes) -> Head:
     """The header of an image file's bytes; decodes nothing and never raises for what is in them: see `fault`."""
     sha = hashlib.sha256(data).hexdigest()
     try:
-        with _open(data) as image:
+        with opened(data) as image:
             return Head(
                 sha=sha,
                 format="JPEG" if image.format == "MPO" else image.format or "",
@@ -108,7 +109,7 @@ def decode(data: bytes, size: int, channels: int) -> np.ndarray:
     Raises Unfit with the reason if the bytes do not hold a usable image.
     """
     try:
-        with _open(data) as image:
+        with opened(data) as image:
             if image.format in ("JPEG", "MPO"):
                 # libjpeg scales by powers of two as it decodes: large photographs come ten times sooner, and twice
                 # the final side is left to Lanczos, so the result is the same to within a grey level or two
@@ -127,13 +128,13 @@ def fit(image: Image.Image, size: int, channels: int) -> np.ndarray:
     left, top = (image.width - short) // 2, (image.height - short) // 2
     if image.width != image.height:
         image = image.crop((left, top, left + short, top + short))
-    image = _to_bytes(image, channels)
+    image = to_bytes(image, channels)
     if short != size:
         image = image.resize((size, size), FILTER)
     return np.asarray(image, np.uint8).reshape(size, size, channels)
 
 
-def _open(data: bytes) -> Image.Image:
+def opened(data: bytes) -> Image.Image:
     """The lazily opened image, its header checked. Raises Unfit."""
     if not data:
         raise Unfit("empty file")
@@ -153,7 +154,7 @@ def _open(data: bytes) -> Image.Image:
     return image
 
 
-def _to_bytes(image: Image.Image, channels: int) -> Image.Image:
+def to_bytes(image: Image.Image, channels: int) -> Image.Image:
     """Any mode to 8-bit L (channels 1) or RGB (channels 3), alpha laid on white."""
     grey = _is_grey(image)
     if image.mode == "I" or image.mode.startswith("I;16"):
@@ -223,10 +224,10 @@ def _damage(error: Exception) -> str:
 def whole(data: bytes) -> np.ndarray:
     """All of an image file's pixels as uint8 [H,W,C], C = 1 if it is grey, else 3. Raises Unfit with the reason."""
     try:
-        with _open(data) as image:
+        with opened(data) as image:
             image.load()
             grey = _is_grey(image)
-            image = _to_bytes(ImageOps.exif_transpose(image), 1 if grey else 3)
+            image = to_bytes(ImageOps.exif_transpose(image), 1 if grey else 3)
             return np.asarray(image, np.uint8).reshape(image.height, image.width, 1 if grey else 3)
     except Unfit:
         raise

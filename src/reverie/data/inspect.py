@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from reverie.data.decode import LUMA
 from reverie.data.images import Images
 from reverie.data.sources import Item, group
 
@@ -133,8 +134,7 @@ def thumbnails(images: Images, most: int) -> np.ndarray:
     out = np.empty((count, THUMB * THUMB), np.float32)
     for start in range(0, count, 1024):
         part = images.array[start : min(start + 1024, count)].astype(np.float32)
-        # the weights that Pillow's own grey has
-        grey = part @ np.array([0.299, 0.587, 0.114], np.float32) if part.shape[-1] == 3 else part[..., 0]
+        grey = part @ np.array(LUMA, np.float32) if part.shape[-1] == 3 else part[..., 0]
         small = grey.reshape(-1, THUMB, step, THUMB, step).mean(axis=(2, 4))
         out[start : start + len(part)] = small.reshape(-1, THUMB * THUMB)
     return out

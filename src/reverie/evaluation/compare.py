@@ -11,16 +11,13 @@ from typing import Any
 
 from ..disk import friendly, replace_text
 from ..errors import UserError
-from ..media import Image, above, sheet
 from ..report.compare import Column, Line, page
 from ..report.record import read_record
 from ..scores.score import Score, check_alike
-from .evaluate import Evaluation, asked, check_count, score
-from .sets import Sets, check_fit, open_sets
+from .bench import Asked, Bench, bench_of
+from .evaluate import score
+from .found import Evaluation
 from .subject import Subject, open_subject
-
-GRID, PAIRS, ROWS, STEPS = 36, 8, 2, 8
-"""generated images, reconstructed ones, rows of a walk and images in each, that the page shows of a run"""
 
 
 @dataclass(frozen=True)
@@ -103,19 +100,23 @@ def compare(
     place = None if out is None else Path(out)
     if place is not None and place.suffix.lower() not in (".html", ".htm"):
         raise UserError(f"cannot write {place}: the comparison is a page; name it {place.stem or 'compare'}.html.")
-    subjects, sets = [open_subject(run) for run in runs], list[Sets]()
+    subjects, benches, how = [open_subject(run) for run in runs], list[Bench](), Asked(features, n, seed, split, taught)
     for run, subject in zip(runs, subjects, strict=True):
         if subject.folder is None:
             raise UserError(f"{run} is no run folder, and costs and curves are compared too; give the folder of a run.")
-        check_count(subject, n, seed)  # of all, before any takes minutes
-        sets.append(open_sets(data, split, subject.wants))
-        check_fit(sets[-1], subject.learnt, subject.wants)
+        if bench_of(subject) is not bench_of(subjects[0]):
+            raise UserError(
+                f"{runs[0]} and {run} learn from unlike kinds of data, so that no score is common to both; compare "
+                "runs of one kind."
+            )
+        bench_of(subject).check(subject, n)  # of all, before any takes minutes
+        benches.append(bench_of(subject).open(subject, data, split))
     found = Comparison(_names([Path(run) for run in runs]))
-    for name, subject, held in zip(found.names, subjects, sets, strict=True):
-        found.evaluations.append(_evaluation(name, subject, held, data, features, n, seed, split, taught))
+    for name, subject, bench in zip(found.names, subjects, benches, strict=True):
+        found.evaluations.append(_evaluation(name, subject, bench, data, how))
     found.rows = _rows(found.evaluations)
     if place is not None:
-        columns = [_column(*one, seed) for one in zip(found.names, subjects, sets, strict=True)]
+        columns = [_column(*one, seed) for one in zip(found.names, subjects, benches, strict=True)]
         with friendly(place):
             place.parent.mkdir(parents=True, exist_ok=True)
             replace_text(place, page(columns, _lines(found), str(data), command))
@@ -139,21 +140,19 @@ def _names(runs: list[Path]) -> list[str]:
     return ["/".join(parts[-depth:]) for parts in whole]
 
 
-def _evaluation(
-    name: str, subject: Subject, sets: Sets, data: str | Path, features: str | Path | None, n: int | None,
-    seed: int, split: str | None, taught: bool,
-) -> Evaluation:  # fmt: skip
+def _evaluation(name: str, subject: Subject, bench: Bench, data: str | Path, how: Asked) -> Evaluation:
     """The scores of a run: those that it has, if they were measured in this way, else new ones."""
     assert subject.folder is not None
-    wanted = asked(subject, sets, features, n, seed, taught)
     held = Evaluation.read(subject.folder)
-    if held is not None and held.run == subject.about and held.asked == wanted:
+    if held is not None and held.run == subject.about and held.asked == how.told(subject, bench):
         return held
     print(f"evaluating {name}", file=sys.stderr)
-    words = {"--data": data, "--features": features, "-n": n, "--seed": seed or None, "--split": split}
+    words = {
+        "--data": data, "--features": how.features, "-n": how.n, "--seed": how.seed or None, "--split": how.split
+    }  # fmt: skip
     flags = [str(word) for flag, value in words.items() if value is not None for word in (flag, value)]
-    command = shlex.join(["reverie", "evaluate", str(subject.folder), *flags, *(["--taught"] if taught else [])])
-    return score(subject, data, features, n, seed, split, taught, command)
+    command = shlex.join(["reverie", "evaluate", str(subject.folder), *flags, *(["--taught"] if how.taught else [])])
+    return score(subject, data, how, command)
 
 
 def _rows(evaluations: list[Evaluation]) -> dict[str, list[Cell]]:
@@ -185,22 +184,10 @@ def _lines(found: Comparison) -> list[Line]:
     ]
 
 
-def _column(name: str, subject: Subject, sets: Sets, seed: int) -> Column:
+def _column(name: str, subject: Subject, bench: Bench, seed: int) -> Column:
     """What the page shows of a run beside its scores."""
     assert subject.method is not None
     assert subject.folder is not None
-    method = subject.method
-    pictures: dict[str, Image | str] = {}
-    lack = f"{subject.about['method']} cannot {{}}"
-    pictures["samples"] = lack.format("generate")
-    if subject.can("generate"):
-        pictures["samples"] = sheet(method.verb("generate")(n=GRID, seed=seed))
-    pictures["reconstruction"] = lack.format("reconstruct")
-    if subject.can("reconstruct"):
-        given = [Image(pixels) for pixels in sets.data.array[sets.reference[:PAIRS]]]
-        pictures["reconstruction"] = above(given, method.verb("reconstruct")(given))
-    pictures["interpolation"] = lack.format("interpolate")
-    if subject.can("interpolate"):
-        pictures["interpolation"] = sheet(method.verb("interpolate")(n=ROWS, steps=STEPS, seed=seed))
-    players = {part: sum(p.numel() for p in net.parameters()) for part, net in method.named_children()}
-    return Column(name, read_record(subject.folder), pictures, {k: v for k, v in players.items() if v})
+    players = {part: sum(p.numel() for p in net.parameters()) for part, net in subject.method.named_children()}
+    shown = {k: v for k, v in players.items() if v}
+    return Column(name, read_record(subject.folder), bench.pictures(subject, seed), shown)

@@ -24,13 +24,13 @@ from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from tqdm import tqdm
 
+from ..data.decode import LUMA
 from ..data.images import Images
 from ..errors import UserError
 from ..ranks import Ranks
 from ..run import WEIGHTS
 from ..scores import inception, mobilenet
 from ..scores.mobilenet import SameConv2d
-from ..scores.pixels import LUMA
 from .judge import read_judge, trained_judge
 
 KNOWN = (

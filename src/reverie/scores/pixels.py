@@ -13,14 +13,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..data.decode import LUMA
 from .distribution import Mean
 
 SLICE = 2000
 """images that are widened to floats at once"""
 LOOKED_AT = 32
 """pixels a side that images are compared at"""
-LUMA = (0.299, 0.587, 0.114)
-"""shares of red, green and blue in the luminance (ITU-R BT.601)"""
 
 
 def sharpness(images: np.ndarray) -> Tensor:

@@ -1,45 +1,36 @@
-"""What verbs take and give: pictures (masks, texts and music will stand beside them).
-
-uint8 at the border, [B,C,H,W] in [-1,1] inside. Imports no torch until tensors are asked for.
-"""
+"""A picture, and pictures together on a sheet."""
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import hashlib
 import io
-import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import PIL.Image
-from PIL.PngImagePlugin import PngInfo
 
-from .errors import UserError
+from ..data.decode import SUFFIXES
+from ..errors import UserError
+from .record import chunks
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-RECORD = "reverie"
-"""the key of the PNG text chunk"""
-
-# The IPTC's mark for pictures made by a trained model, as other programs look for it.
-XMP = (
-    '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
-    '<rdf:Description rdf:about="" xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" '
-    'Iptc4xmpExt:DigitalSourceType="http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"/>'
-    "</rdf:RDF></x:xmpmeta>"
-)
 
 
 @dataclass(frozen=True, eq=False)
 class Image:
     """One picture: uint8 [H,W,C] with C = 1 (grey) or 3 (RGB)."""
+
+    NOUN: ClassVar = "picture"
+    READS: ClassVar = SUFFIXES
+    ENDING: ClassVar = ".png"
+    LARGE: ClassVar = False
+    TOGETHER: ClassVar = {".png": lambda images, path: sheet(images).save(path)}
 
     pixels: np.ndarray
     name: str = ""
@@ -66,7 +57,7 @@ class Image:
     @classmethod
     def read(cls, data: bytes, place: str = "it") -> Image:
         """Reads the bytes of a picture file; place: where they come from. Raises UserError."""
-        from .data.decode import Unfit, quiet, whole
+        from ..data.decode import Unfit, quiet, whole
 
         try:
             with quiet():
@@ -85,12 +76,8 @@ class Image:
 
     def png(self) -> bytes:
         """The bytes of a PNG that carries its record."""
-        text, held = PngInfo(), io.BytesIO()
-        if self.record is not None:
-            text.add_itxt(RECORD, json.dumps(self.record, sort_keys=True))
-            if self.record.get("synthetic", True):
-                text.add_itxt("XML:com.adobe.xmp", XMP)
-        self.pil().save(held, format="PNG", pnginfo=text)
+        held = io.BytesIO()
+        self.pil().save(held, format="PNG", pnginfo=chunks(self.record))
         return held.getvalue()
 
     def pil(self) -> PIL.Image.Image:
@@ -126,7 +113,7 @@ class Image:
         """[B,C,size,size] in [-1,1], cropped and scaled as training data is."""
         import torch
 
-        from .data.decode import fit
+        from ..data.decode import fit
 
         pixels = np.stack([fit(image.pil(), size, channels) for image in images])
         return torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 127.5 - 1
@@ -139,42 +126,6 @@ class Image:
         levels = ((x.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
         for pixels in levels.permute(0, 2, 3, 1).cpu().numpy():
             yield Image(np.ascontiguousarray(pixels))
-
-
-@dataclass(frozen=True, eq=False)
-class Code:
-    """What a picture is encoded as: float32 [Z]."""
-
-    values: np.ndarray
-    record: dict[str, Any] | None = None
-    """how it was made"""
-    inputs: tuple[dict[str, str], ...] = ()
-    """the picture it stands for: name and digest"""
-    index: int | None = None
-    told: None = None
-
-    def stamped(self, record: dict[str, Any]) -> Code:
-        """The same with a record of how it was made."""
-        return dataclasses.replace(self, record={**record, "inputs": list(self.inputs)})
-
-    @classmethod
-    def of(cls, source: Image, z: Tensor) -> Code:
-        """z [Z], which stands for a picture."""
-        return cls(z.float().cpu().numpy(), inputs=({"name": source.name, "digest": source.digest},))
-
-
-def save_codes(codes: Sequence[Code], path: str | Path) -> Path:
-    """Writes a table, CSV: picture, its digest, the run that encoded it, z1, z2 ... to nine digits, which is all."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file)
-        table.writerow(["picture", "digest", "run", *(f"z{i}" for i in range(1, len(codes[0].values) + 1))])
-        for code in codes:
-            source, record = (code.inputs or ({"name": "", "digest": ""},))[0], code.record or {}
-            numbers = [f"{value:.9g}" for value in code.values]
-            table.writerow([source["name"], source["digest"], record.get("run", ""), *numbers])
-    return path
 
 
 def sheet(images: Sequence[Image], columns: int = 0, gap: int = 2) -> Image:
@@ -203,39 +154,3 @@ def above(upper: Sequence[Image], lower: Sequence[Image], columns: int = 8) -> I
     for start in range(0, len(upper), columns):
         rows += [*upper[start : start + columns], *lower[start : start + columns]]
     return sheet(rows, min(columns, len(upper)))
-
-
-def read_record(path: str | Path) -> dict[str, Any]:
-    """The record a generated file carries. Raises UserError if the file is unreadable or carries none."""
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"there is no file {path}; give the path of a generated picture.")
-    try:
-        with PIL.Image.open(path) as picture:
-            text = getattr(picture, "text", {}).get(RECORD)
-    except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError) as error:
-        raise UserError(f"{path} cannot be read as a picture ({error}); give a PNG that reverie wrote.") from None
-    try:
-        record = json.loads(text) if text else None
-    except ValueError:
-        record = None
-    if not isinstance(record, dict) or not _is_record(record):
-        raise UserError(f"{path} carries no record of reverie; it was not made here, or a program removed it.")
-    return record
-
-
-def _is_record(found: dict[str, Any]) -> bool:
-    """Whether JSON from a file, which anybody may have written, has the shape of a record."""
-    inputs, layout = found.get("inputs", []), found.get("sheet", _LAYOUT)
-    return (
-        isinstance(found.get("arguments"), dict)
-        and isinstance(found.get("index"), int)
-        and isinstance(inputs, list)
-        and all(isinstance(source, dict) and {"name", "digest"} <= source.keys() for source in inputs)
-        and isinstance(layout, dict)
-        and all(isinstance(layout.get(k), int) and low <= layout[k] <= 1_000_000 for k, low in _LAYOUT.items())
-    )
-
-
-_LAYOUT = {"images": 1, "columns": 1, "gap": 0, "first": 0}
-"""what a sheet's record says of it, with the least of each"""

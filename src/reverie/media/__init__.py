@@ -1,0 +1,19 @@
+"""What verbs take and give: pictures, photographs as they are, codes. Torch is imported when tensors are asked for.
+
+A medium is a frozen dataclass with `name`, `record`, `inputs`, `index`, `told` and `row`, `stamped(record)` and, for
+the command line,
+
+    NOUN        what people call one
+    READS       the endings of files that it is read from, by load(path)
+    ENDING      of the files that it is written to, by save(path), one for each item; "" where there are none
+    TOGETHER    ending -> function(items, path) that writes all items into one file
+    LARGE       whether files are read one by one as their turn comes; check(path) then looks at each before
+"""
+
+from .code import Code, save_codes
+from .files import Files
+from .image import Image, above, sheet
+from .photo import Photo
+from .record import RECORD, XMP, read_record
+
+__all__ = ["RECORD", "XMP", "Code", "Files", "Image", "Photo", "above", "read_record", "save_codes", "sheet"]

@@ -1,0 +1,22 @@
+"""Files that are read when their turn comes: a thousand large photographs do not fit into memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+
+class Files(Sequence[Any]):
+    """A list of items of a medium of which each is loaded anew whenever it is asked for."""
+
+    lazy = True
+
+    def __init__(self, paths: Sequence[Path], medium: Any) -> None:
+        self.paths, self.medium = list(paths), medium
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, i: Any) -> Any:
+        return Files(self.paths[i], self.medium) if isinstance(i, slice) else self.medium.load(self.paths[i])

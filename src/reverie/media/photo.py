@@ -1,0 +1,212 @@
+"""A photograph as it is in its file: any size, 8 or 16 bits, with its transparency.
+
+Where pictures for learning are cut square, made small and laid on white, what a user hands over to be restored or
+translated comes back in its own size and depth, its alpha untouched.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import struct
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import PIL.Image
+import PIL.ImageOps
+
+from ..data import decode
+from ..data.decode import SUFFIXES, Unfit
+from ..errors import UserError
+from .image import Image, sheet
+from .record import chunks
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SIGNATURE_AND_HEADER = 33
+"""bytes of a PNG that come before all other chunks"""
+
+
+@dataclass(frozen=True, eq=False)
+class Photo:
+    """One photograph: uint8 or uint16 [H,W,C] with C = 1 (grey) or 3 (RGB), and alpha [H,W] of that kind or None."""
+
+    NOUN: ClassVar = "picture"
+    READS: ClassVar = SUFFIXES
+    ENDING: ClassVar = ".png"
+    LARGE: ClassVar = True
+    TOGETHER: ClassVar = {".png": lambda photos, path: together(photos).save(path)}
+
+    pixels: np.ndarray
+    alpha: np.ndarray | None = None
+    name: str = ""
+    """the file it came from"""
+    record: dict[str, Any] | None = None
+    """how it was made, if it was"""
+    inputs: tuple[dict[str, str], ...] = ()
+    """the pictures it was made from: name and digest"""
+    index: int | None = None
+    told: dict[str, Any] | None = None
+    row: int = 0
+
+    @classmethod
+    def check(cls, path: Path) -> None:
+        """Raises UserError if the header shows that a file cannot be used."""
+        if fault := decode.read_head(_bytes(path)).fault:
+            raise UserError(f"{path} is no usable picture ({fault}); give another.")
+
+    @classmethod
+    def load(cls, path: str | Path) -> Photo:
+        """Reads a picture file as it is; upright, CMYK and palettes as RGB. Raises UserError."""
+        data = _bytes(path)
+        try:
+            with decode.quiet():
+                pixels, alpha = _read(data, path)
+        except Unfit as unfit:
+            raise UserError(f"{path} is no usable picture ({unfit}); give another.") from None
+        return cls(pixels, alpha, Path(path).name)
+
+    @property
+    def full(self) -> int:
+        """The largest level: 255 or 65535."""
+        return int(np.iinfo(self.pixels.dtype).max)
+
+    @property
+    def digest(self) -> str:
+        """16 hex digits of SHA-256 over shape, depth, pixels and alpha; of 8 bits without alpha, as an Image's."""
+        told = hashlib.sha256(repr(self.pixels.shape).encode() + self.pixels.tobytes())
+        if self.alpha is not None:
+            told.update(self.alpha.tobytes())
+        return told.hexdigest()[:16]
+
+    def to_tensor(self, channels: int) -> Tensor:
+        """[1,C,H,W] in [-1,1] with C = `channels`: colour is made grey by its luminance, grey is repeated."""
+        import torch
+
+        pixels = self.pixels
+        if channels == 1 and pixels.shape[2] == 3:
+            pixels = (pixels @ np.array(decode.LUMA, np.float32))[:, :, None]
+        x = torch.from_numpy(np.ascontiguousarray(pixels, np.float32)).permute(2, 0, 1)[None]
+        return (x / self.full * 2 - 1).expand(1, channels, -1, -1)
+
+    def with_pixels(self, x: Tensor) -> Photo:
+        """What a network made of it, x [C,H,W] in [-1,1], in its own depth and, if the size is the same, its alpha."""
+        levels = ((x.float().clamp(-1, 1) + 1) * (self.full / 2)).round()
+        pixels = np.ascontiguousarray(levels.permute(1, 2, 0).cpu().numpy().astype(self.pixels.dtype))
+        alpha = self.alpha if self.alpha is not None and self.alpha.shape == pixels.shape[:2] else None
+        return Photo(pixels, alpha, inputs=({"name": self.name, "digest": self.digest},))
+
+    def image(self) -> Image:
+        """As an 8-bit picture without alpha, for sheets and reports."""
+        pixels = self.pixels if self.pixels.dtype == np.uint8 else ((self.pixels + 128) // 257).astype(np.uint8)
+        return Image(pixels, self.name, self.record, self.inputs)
+
+    def stamped(self, record: dict[str, Any]) -> Photo:
+        """The same with a record of how it was made."""
+        record = {**record, "inputs": list(self.inputs)} if self.inputs else record
+        return dataclasses.replace(self, record={**record, "told": self.told} if self.told else record)
+
+    def save(self, path: str | Path) -> Path:
+        """Writes a PNG that carries its record. Raises UserError on another ending, since others would lose it."""
+        path = Path(path)
+        if path.suffix.lower() != ".png":
+            raise UserError(f"cannot write {path}: generated pictures are PNG files; name it {path.stem}.png.")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(self.png())
+        return path
+
+    def png(self) -> bytes:
+        """The bytes of a PNG that carries its record."""
+        whole = self.pixels if self.alpha is None else np.dstack([self.pixels, self.alpha])
+        whole = whole[:, :, 0] if whole.shape[2] == 1 else whole
+        if whole.dtype == np.uint8 or whole.ndim == 2:
+            held = io.BytesIO()
+            PIL.Image.fromarray(whole).save(held, format="PNG", pnginfo=chunks(self.record))
+            return held.getvalue()
+        if whole.shape[2] == 2:  # OpenCV writes no grey with alpha
+            whole = np.dstack([whole[:, :, :1]] * 3 + [whole[:, :, 1:]])
+        order = [2, 1, 0, 3][: whole.shape[2]]
+        data = _opencv(self.name or "it").imencode(".png", np.ascontiguousarray(whole[:, :, order]))[1].tobytes()
+        told = b"".join(_chunk(chunk[0], chunk[1]) for chunk in chunks(self.record).chunks)
+        return data[:SIGNATURE_AND_HEADER] + told + data[SIGNATURE_AND_HEADER:]
+
+    def _repr_png_(self) -> bytes:  # notebooks show it
+        return self.png()
+
+
+def together(photos: list[Photo]) -> Image:
+    """A sheet of photographs of one size. Raises UserError if they are of several."""
+    images = [photo.image() for photo in photos]
+    if odd := next((image for image in images if image.pixels.shape != images[0].pixels.shape), None):
+        raise UserError(
+            f"{odd.inputs[0]['name'] if odd.inputs else 'one picture'} is of another size than the first, and a sheet "
+            "takes pictures of one size; give --out a folder."
+        )
+    return sheet(images)
+
+
+def _bytes(path: str | Path) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}); give the path of a picture.") from None
+
+
+def _read(data: bytes, place: str | Path) -> tuple[np.ndarray, np.ndarray | None]:
+    """Pixels and alpha of an image file's bytes. Raises Unfit."""
+    head = decode.read_head(data)
+    if head.fault:
+        raise Unfit(head.fault)
+    if head.bits == 16 and not head.mode.startswith("I"):  # Pillow would keep 8 of them without a word
+        return _read_deep(data, place, head.orientation)
+    with decode.opened(data) as image:
+        image.load()
+        image = PIL.ImageOps.exif_transpose(image)
+        if image.mode == "I" or image.mode.startswith("I;16"):
+            levels = np.asarray(image).astype(np.int64)
+            if levels.min() < 0 or levels.max() > 65535:
+                raise Unfit(f"32-bit values outside 0..65535: from {levels.min()} to {levels.max()}")
+            return levels.astype(np.uint16)[:, :, None], None
+        channels = 1 if head.grey else 3
+        if image.has_transparency_data:
+            whole = np.array(image.convert("LA" if head.grey else "RGBA"))
+            return np.ascontiguousarray(whole[:, :, :channels]), np.ascontiguousarray(whole[:, :, -1])
+        return np.array(decode.to_bytes(image, channels)).reshape(image.height, image.width, channels), None
+
+
+def _read_deep(data: bytes, place: str | Path, orientation: int) -> tuple[np.ndarray, np.ndarray | None]:
+    cv2 = _opencv(place)
+    found = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if found is None or found.dtype != np.uint16:
+        raise Unfit("16 bits a channel in a form that is not supported")
+    found = found[:, :, None] if found.ndim == 2 else found
+    mirrored, turns = _TURNS.get(orientation, (False, 0))
+    found = np.rot90(found[:, ::-1] if mirrored else found, turns)
+    alpha = np.ascontiguousarray(found[:, :, -1]) if found.shape[2] in (2, 4) else None
+    colour = found[:, :, :1] if found.shape[2] < 3 else found[:, :, 2::-1]
+    return np.ascontiguousarray(colour), alpha
+
+
+_TURNS = {2: (True, 0), 3: (False, 2), 4: (True, 2), 5: (True, 1), 6: (False, 3), 7: (True, 3), 8: (False, 1)}
+"""EXIF orientation -> (mirrored left to right, then quarter turns to the left)"""
+
+
+def _opencv(place: str | Path) -> ModuleType:
+    try:
+        import cv2  # type: ignore[import-not-found,unused-ignore]  # an extra
+    except ImportError:
+        raise UserError(
+            f"{place} has 16 bits a channel in colour, which takes OpenCV: pip install 'reverie[photos]'."
+        ) from None
+    return cv2
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    """A chunk of a PNG (ISO 15948, section 5.3)."""
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
