@@ -118,18 +118,19 @@ def do_data(words: list[str]) -> int:
     parser.add_argument("data", metavar="PATH")
     parser.add_argument("--json", action="store_true", help="one JSON object, with every dropped file")
     asked = parser.read(words[1:])
-    from .data.inspect import describe, inspect
+    from .data.kinds import kind_of, takes
 
-    findings = inspect(asked.data)
-    labelled = bool(findings["facts"]["classes"])
+    kind = kind_of(asked.data)
+    findings = kind.inspect(asked.data)
+    labelled = bool(findings["facts"].get("classes"))
     findings["methods"] = [
         entry.name for entry in registry.methods().values()
-        if entry.learns_from.lower() == findings["kind"] and (labelled or not entry.needs_labels)
+        if takes(entry.learns_from, findings["kind"]) and (labelled or not entry.needs_labels)
     ]  # fmt: skip
     if asked.json:
         print(json.dumps(findings))
     else:
-        print(describe(findings))
+        print(kind.describe(findings))
         print(f"methods that can learn from it: {', '.join(findings['methods']) or 'none'}")
     return 0
 

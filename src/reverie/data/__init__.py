@@ -1,4 +1,4 @@
-"""Images from folders, zips, idx files, built-in and public sets. Importing this loads neither torch nor Pillow."""
+"""What is learnt from, by path or name: images, pairs of them, two sides. Importing this loads no torch, no Pillow."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,12 +9,13 @@ if TYPE_CHECKING:
 __all__ = ["Images", "open_data"]
 
 
-def open_data(spec: str | Path, split: str = "train") -> "Images":
-    """Open images by path or name: a folder, a zip, idx or CIFAR files, a built-in set such as `letters:5000`, a public
-    one such as `mnist`. Reads headers only; call `prepare` to decode. Raises UserError."""
-    from reverie.data.images import Images
+def open_data(spec: str | Path, split: str = "train") -> Any:
+    """Open data of whatever kind is at a path or of a name: a folder, a zip, idx or CIFAR files, two folders with a
+    comma between them, a built-in set such as `letters:5000`, a public one such as `mnist`. Reads headers only; call
+    `prepare` to decode. Raises UserError."""
+    from reverie.data.kinds import kind_of
 
-    return Images.open(spec, split)
+    return kind_of(spec).data.open(spec, split)
 
 
 def __getattr__(name: str) -> Any:

@@ -100,7 +100,7 @@ def read_head(data: bytes) -> Head:
     except Unfit as unfit:
         return Head(sha, fault=str(unfit))
     except Exception as error:  # hostile bytes make Pillow's plugins raise almost anything
-        return Head(sha, fault=_damage(error))
+        return Head(sha, fault=damage(error))
 
 
 def decode(data: bytes, size: int, channels: int) -> np.ndarray:
@@ -119,7 +119,7 @@ def decode(data: bytes, size: int, channels: int) -> np.ndarray:
     except Unfit:
         raise
     except Exception as error:
-        raise Unfit(_damage(error)) from None
+        raise Unfit(damage(error)) from None
 
 
 def fit(image: Image.Image, size: int, channels: int) -> np.ndarray:
@@ -212,7 +212,7 @@ def _bits(image: Image.Image, data: bytes) -> int:
     return {"1": 1, "I": 16, "F": 32}.get(image.mode, 8)
 
 
-def _damage(error: Exception) -> str:
+def damage(error: Exception) -> str:
     """A Pillow exception as a reason; the commonest by far is a file cut short."""
     text = " ".join(str(error).split())[:80]
     cut = any(word in text.lower() for word in ("truncated", "not enough", "unexpected end", "eof"))
@@ -232,4 +232,4 @@ def whole(data: bytes) -> np.ndarray:
     except Unfit:
         raise
     except Exception as error:
-        raise Unfit(_damage(error)) from None
+        raise Unfit(damage(error)) from None

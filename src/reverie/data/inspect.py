@@ -57,17 +57,8 @@ def _split(images: Images) -> dict[str, Any]:
     sides = [f"{h.width}x{h.height}" for h in heads]
     shorts = [min(h.width, h.height) for h in heads]
     areas = sorted(heads, key=lambda h: (h.width * h.height, h.width))
-    reasons: dict[str, list[str]] = {}
-    for drop in images.dropped:
-        reasons.setdefault(group(drop.reason), []).append(drop.name)
     return {
-        "found": len(images.items) + len(images.dropped),
-        "used": len(images.items),
-        "dropped": [{"name": drop.name, "reason": drop.reason} for drop in images.dropped],
-        "dropped_by_reason": {
-            reason: {"count": len(names), "names": names[:5]}
-            for reason, names in sorted(reasons.items(), key=lambda pair: -len(pair[1]))
-        },
+        **used_of(images),
         "sizes": {
             "smallest": f"{areas[0].width}x{areas[0].height}",
             "largest": f"{areas[-1].width}x{areas[-1].height}",
@@ -80,8 +71,24 @@ def _split(images: Images) -> dict[str, Any]:
         "modes": _ranked([h.mode for h in heads]),
         "bits": _ranked([str(h.bits) for h in heads]),
         "classes": _classes(images.classes, images.items),
-        "notes": images.notes,
-        "fingerprint": images.fingerprint,
+    }
+
+
+def used_of(data: Any) -> dict[str, Any]:
+    """What of any kind of data is used, and what is not."""
+    reasons: dict[str, list[str]] = {}
+    for drop in data.dropped:
+        reasons.setdefault(group(drop.reason), []).append(drop.name)
+    return {
+        "found": len(data) + len(data.dropped),
+        "used": len(data),
+        "dropped": [{"name": drop.name, "reason": drop.reason} for drop in data.dropped],
+        "dropped_by_reason": {
+            reason: {"count": len(names), "names": names[:5]}
+            for reason, names in sorted(reasons.items(), key=lambda pair: -len(pair[1]))
+        },
+        "notes": data.notes,
+        "fingerprint": data.fingerprint,
     }
 
 
@@ -234,8 +241,22 @@ def _describe_split(split: str, part: dict[str, Any]) -> list[str]:
         text = ", ".join(f"{name} ({count})" for name, count in shown[:12])
         rest = f", and {len(shown) - 12} more" if len(shown) > 12 else ""
         lines.append(f"  classes  {classes['count']}, largest/smallest {classes['balance']:g}: {text}{rest}")
+    return lines + _left_out(part)
+
+
+def told_of(findings: dict[str, Any], head: str, what: str) -> str:
+    """The findings on any kind of data as text: what it is, then what of each split is used and what is not."""
+    lines = [f"{findings['name']}: {head}"]
+    for split, part in findings["splits"].items():
+        lines += ["", f"{split}: {part['used']} {what} used of {part['found']} found", *_left_out(part)]
+    if findings["warnings"]:
+        lines += ["", "warnings", *(f"  {warning}" for warning in findings["warnings"])]
+    return "\n".join(lines)
+
+
+def _left_out(part: dict[str, Any]) -> list[str]:
+    lines = []
     for reason, drop in part["dropped_by_reason"].items():
         names = ", ".join(drop["names"]) + (", ..." if drop["count"] > len(drop["names"]) else "")
         lines.append(f"  dropped  {drop['count']}: {reason} ({names})")
-    lines += [f"  note     {note}" for note in part["notes"]]
-    return lines
+    return lines + [f"  note     {note}" for note in part["notes"]]

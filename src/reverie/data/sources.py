@@ -30,7 +30,7 @@ from reverie.data.boxes import Box, Dropped, FolderBox, ZipBox
 from reverie.data.decode import Head, Unfit
 from reverie.errors import UserError
 
-_SPLITS = {"train": "train", "test": "test", "val": "val", "valid": "val", "validation": "val"}
+SPLITS = {"train": "train", "test": "test", "val": "val", "valid": "val", "validation": "val"}
 
 
 class Item(NamedTuple):
@@ -174,7 +174,7 @@ def arrange(heads: dict[str, Head], dropped: list[Dropped], title: str) -> tuple
         top, slash, rest = name[cut:].partition("/")
         if not has_splits:
             return "train", top if slash else ""
-        split = _SPLITS.get(top.lower()) if slash else None
+        split = SPLITS.get(top.lower()) if slash else None
         first, slash, _ = rest.partition("/")
         return split, first if slash else ""
 
@@ -264,7 +264,7 @@ def _wrapper(names: list[str]) -> str:
     first, last = min(names), max(names)  # what these two share, all share
     wrapper = ""
     for one, other in zip(first.split("/")[:-1], last.split("/")[:-1], strict=False):
-        if one != other or one.lower() in _SPLITS:
+        if one != other or one.lower() in SPLITS:
             break
         wrapper += f"{one}/"
     return wrapper

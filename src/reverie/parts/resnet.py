@@ -1,0 +1,46 @@
+"""The generator of CycleGAN (Johnson 2016's).   B batch, C channels, H, W pixels; images [B,C,H,W] in [-1,1]."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from .conv import initialise
+from .unet import norm_of
+
+
+class ResNet(nn.Sequential):
+    """x [B,C,H,W] -> y [B,C',H,W], H and W multiples of 4 (Zhu 2017, section 7.2).
+
+    c7s1-64, d128, d256, residual blocks of 256, u128, u64, c7s1-3; reflected at the borders.
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, width: int, blocks: int, norm: str = "instance", dropout: float = 0.0
+    ) -> None:
+        bias, wide = norm == "instance", 4 * width
+        super().__init__(
+            nn.ReflectionPad2d(3), nn.Conv2d(inputs, width, 7, bias=bias), norm_of(norm, width), nn.ReLU(True),
+            nn.Conv2d(width, 2 * width, 3, 2, 1, bias=bias), norm_of(norm, 2 * width), nn.ReLU(True),
+            nn.Conv2d(2 * width, wide, 3, 2, 1, bias=bias), norm_of(norm, wide), nn.ReLU(True),
+            *(Block(wide, norm, dropout) for _ in range(blocks)),
+            nn.ConvTranspose2d(wide, 2 * width, 3, 2, 1, 1, bias=bias), norm_of(norm, 2 * width), nn.ReLU(True),
+            nn.ConvTranspose2d(2 * width, width, 3, 2, 1, 1, bias=bias), norm_of(norm, width), nn.ReLU(True),
+            nn.ReflectionPad2d(3), nn.Conv2d(width, outputs, 7), nn.Tanh(),
+        )  # fmt: skip
+        self.apply(initialise)
+
+
+class Block(nn.Module):
+    """x plus two convolutions of it."""
+
+    def __init__(self, width: int, norm: str, dropout: float) -> None:
+        super().__init__()
+        bias = norm == "instance"
+        dropped: list[nn.Module] = [nn.Dropout(dropout)] if dropout else []
+        self.layers = nn.Sequential(
+            nn.ReflectionPad2d(1), nn.Conv2d(width, width, 3, bias=bias), norm_of(norm, width), nn.ReLU(True),
+            *dropped, nn.ReflectionPad2d(1), nn.Conv2d(width, width, 3, bias=bias), norm_of(norm, width),
+        )  # fmt: skip
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.layers(x)
