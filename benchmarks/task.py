@@ -71,7 +71,7 @@ def train(
         fit(method, data, run, settings, ranks, {**header, "data": about["data"], "reverie": __version__})
     finally:
         run.release()
-    method.load_state_dict(read_weights(run.path / WEIGHTS)[1])
+    method.take(read_weights(run.path / WEIGHTS)[1])
     return method.eval()
 
 

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, get_origin
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ from reverie.items import BLOCK, Shard
 from reverie.loop import Update
 from reverie.media import Code, Image
 from reverie.method import Method
-from reverie.options import REQUIRED, alternatives, build, of_fields, of_signature
+from reverie.options import REQUIRED, build, of_fields, of_signature, taken_by
 from reverie.ranks import Ranks
 from reverie.run import read_weights
 from reverie.settings import TrainConfig
@@ -38,7 +38,7 @@ from reverie.work import plan
 
 METHODS = sorted(registry.methods())
 SOURCE = Path(reverie.__file__).parent
-DATA = {"Images": "letters:96"}
+DATA = {"Images": "letters:96", "Photos": "shapes:96", "Pairs": "shapes:96", "Unpaired": "letters:96,shapes:96"}
 """a built-in set for each kind of data"""
 
 
@@ -72,10 +72,10 @@ def ready(name: str, **options: Any) -> tuple[Method, Any, TrainConfig]:
 def arguments(method: Method, verb: str, data: Any) -> dict[str, Any]:
     """Small arguments for a verb, with pictures where it needs them."""
     given: dict[str, Any] = {}
+    for option, medium in taken_by(method.verb(verb)):
+        given[option.name] = [medium(data.pixels(i), name=f"{i}.png") for i in range(3)]
     for option in of_signature(method.verb(verb)):
-        if any(get_origin(kind) is list for kind in alternatives(option.type)):
-            given[option.name] = [Image(data.pixels(i), f"{i}.png") for i in range(3)]
-        elif option.name == "n":
+        if option.name == "n":
             given["n"] = 3
         elif option.name == "search":
             given["search"] = 3
@@ -126,7 +126,7 @@ def test_the_run_folder_explains_itself(name: str, folder: Path) -> None:
     assert {"reverie", "torch", "numpy", "python"} <= set(about["versions"])
     assert len(about["data"]["fingerprint"]) == 16
     assert about["command"] == f"reverie.train('{name}:smoke', data='{data_of(name)}', out={str(folder)!r})"
-    assert about["data"]["n"] == 96
+    assert about["data"]["n"] == len(ready(name)[1])
     header, weights, _ = read_weights(folder / "weights.safetensors")
     assert header["method"] == name
     cls = registry.method_class(name)

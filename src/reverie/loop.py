@@ -76,7 +76,7 @@ def fit(method: Method, data: Any, run: Run, settings: TrainConfig, ranks: Ranks
 
     def save() -> None:
         with averages.in_place():
-            weights = {k: v.detach().clone() for k, v in method.state_dict().items()}
+            weights = {k: v.detach().clone() for k, v in method.lasting(method.state_dict().items())}
         run.save(step, _state(step, method, update, averages, meter), weights, header)
 
     step = ranks.tell(run.settle) or 0
@@ -84,6 +84,7 @@ def fit(method: Method, data: Any, run: Run, settings: TrainConfig, ranks: Ranks
         _restore(run, method, update, averages, meter)
     elif settings.on_trouble == "rollback":
         ranks.together(save)  # so that there is always something to go back to
+    shared = [b for _, b in method.lasting(method.named_buffers()) if b.is_floating_point()]
     monitor, seed, ease = _outlook(run, settings)
     order = Order(len(data), settings.batch, seed)
     watched = data.batch(Order(len(data), min(32, len(data)), settings.seed)(0), ranks.device)
@@ -96,7 +97,7 @@ def fit(method: Method, data: Any, run: Run, settings: TrainConfig, ranks: Ranks
             batch = data.batch(order(step)[ranks.rank :: ranks.world], ranks.device)
             with torch.autocast(ranks.device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
                 losses = stage.step(batch, update)
-            ranks.mean_(b for b in method.buffers() if b.is_floating_point())
+            ranks.mean_(shared)
             averages.follow()
             step += 1
             meter.add(losses)

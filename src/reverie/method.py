@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from . import __version__
 from .errors import UserError
-from .media import Code, Image, sheet
+from .media import Image, sheet
 from .options import REQUIRED, convert, of_signature
 from .scores.score import Score
 
@@ -85,6 +85,23 @@ class Method(nn.Module):
         """Networks whose averaged weights are kept (and delivered), with the decay of a step."""
         return {}
 
+    def passing(self) -> tuple[str, ...]:
+        """Parts that only training needs, such as images kept for a while: saved to go on from, not with the weights.
+
+        Of several processes each has its own, and a run that is gone on with that of the first.
+        """
+        return ()
+
+    def lasting(self, named: Iterable[tuple[str, Tensor]]) -> list[tuple[str, Tensor]]:
+        """Those of named tensors that are not of parts that pass."""
+        return [(name, tensor) for name, tensor in named if name.partition(".")[0] not in self.passing()]
+
+    def take(self, weights: dict[str, Tensor]) -> None:
+        """Loads weights as they are saved, without what passes. Raises RuntimeError if they are not of this method."""
+        own = self.state_dict()
+        passing = own.keys() - dict(self.lasting(own.items())).keys()
+        self.load_state_dict({**weights, **{name: own[name] for name in passing}})
+
     def previews(self, batch: Batch) -> dict[str, Image]:
         """Pictures of how far training is; `batch` holds the first items of the data, always the same."""
         return {"": sheet(self.verb("generate")(n=64, seed=0))}
@@ -110,7 +127,7 @@ class Method(nn.Module):
         return next(self.parameters()).device
 
 
-def verb(body: Callable[..., Iterable[Image | Code]]) -> Any:
+def verb(body: Callable[..., Iterable[Any]]) -> Any:
     """Marks what users do with a method. The signature becomes flags; what comes out says how it was made.
 
     The body yields items one by one, in evaluation mode and without gradients. A parameter `items` picks which of
@@ -118,7 +135,7 @@ def verb(body: Callable[..., Iterable[Image | Code]]) -> Any:
     """
 
     @torch.no_grad()  # on a generator function it is off while the caller holds the item
-    def stream(self: Method, *args: Any, **kwargs: Any) -> Iterator[Image | Code]:
+    def stream(self: Method, *args: Any, **kwargs: Any) -> Iterator[Any]:
         arguments = _check(body, self, args, kwargs)
         record = {**self.origin, "verb": body.__name__, "arguments": _plain(arguments), "reverie": __version__}
         was_training = self.training
@@ -131,7 +148,7 @@ def verb(body: Callable[..., Iterable[Image | Code]]) -> Any:
             self.train(was_training)
 
     @functools.wraps(body)
-    def act(self: Method, *args: Any, **kwargs: Any) -> list[Image | Code]:
+    def act(self: Method, *args: Any, **kwargs: Any) -> list[Any]:
         return list(stream(self, *args, **kwargs))
 
     marked: Any = act  # functions may carry attributes; their type does not say so

@@ -131,7 +131,7 @@ def load(path: str | Path) -> Method:
     try:
         cls = method_class(header["method"])
         method = cls(build(cls.Config, header["config"]))
-        method.load_state_dict(weights)
+        method.take(weights)
     except UserError as error:
         raise UserError(f"{file} cannot be used: {error}") from None
     except RuntimeError as error:

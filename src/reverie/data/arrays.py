@@ -65,6 +65,10 @@ class ArraySource:
     def draw(self, item: Item, size: int, channels: int) -> np.ndarray:
         return decode.fit(Image.fromarray(self._pixels(item.name.rpartition("#")[0])[item.row]), size, channels)
 
+    def whole(self, item: Item) -> np.ndarray:
+        pixels = self._pixels(item.name.rpartition("#")[0])[item.row]
+        return pixels.reshape(*pixels.shape[:2], -1)
+
     def close(self) -> None:
         self._held = ("", np.empty(0))
 

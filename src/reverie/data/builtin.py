@@ -79,6 +79,9 @@ class BuiltinSource:
         image = image.convert("L" if channels == 1 else "RGB")
         return np.asarray(image, np.uint8).reshape(size, size, channels)
 
+    def whole(self, item: Item) -> np.ndarray:
+        return self.draw(item, NATIVE, self._set.channels)
+
     def close(self) -> None:
         pass
 

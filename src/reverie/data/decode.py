@@ -212,6 +212,15 @@ def _bits(image: Image.Image, data: bytes) -> int:
     return {"1": 1, "I": 16, "F": 32}.get(image.mode, 8)
 
 
+def in_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
+    """uint8 [H,W,C] with as many channels: colour made grey by its luminance, grey repeated."""
+    if pixels.shape[2] == channels:
+        return pixels
+    if channels == 3:
+        return np.repeat(pixels, 3, 2)
+    return np.asarray(Image.fromarray(pixels).convert("L"))[:, :, None]
+
+
 def damage(error: Exception) -> str:
     """A Pillow exception as a reason; the commonest by far is a file cut short."""
     text = " ".join(str(error).split())[:80]

@@ -139,6 +139,15 @@ class Images:
         """Image i as uint8 [H, W, C], a copy."""
         return np.array(self._ready()[i])
 
+    def whole(self, item: Item) -> np.ndarray:
+        """All of an image in its own size, uint8 [H,W,C], C = 1 if it is grey. Raises Unfit."""
+        return self._source.whole(item)
+
+    def shape(self, item: Item) -> tuple[int, int]:
+        """Height and width of an image as `whole` gives it, by its header."""
+        head = item.head
+        return (head.width, head.height) if head.orientation > 4 else (head.height, head.width)
+
     @property
     def labels(self) -> np.ndarray:
         """The label of each image in the order of the rows, int64 [N]; zeros if unlabelled."""

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from . import inspect as images
 from .images import Images
 from .pairs import Pairs
+from .photos import Photos
 from .unpaired import Unpaired
 
 
@@ -28,6 +29,7 @@ class Kind(NamedTuple):
 KINDS = (
     Kind(Pairs, Pairs.recognises, Pairs.inspect, Pairs.describe, ("images",)),
     Kind(Unpaired, Unpaired.recognises, Unpaired.inspect, Unpaired.describe, ("pairs",)),
+    Kind(Photos, lambda spec: False, images.inspect, images.describe, ("images",)),  # images, otherwise cut
     Kind(Images, lambda spec: True, images.inspect, images.describe),
 )
 """in the order in which they are asked: the last takes whatever the others leave"""

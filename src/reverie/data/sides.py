@@ -230,6 +230,11 @@ class SideSource:
         middle = upright.width // 2
         return upright.crop((middle * self.half, 0, middle * (self.half + 1), upright.height))
 
+    def whole(self, item: Item) -> np.ndarray:
+        """The item in its own size, uint8 [H,W,C]. Raises Unfit."""
+        pixels = np.asarray(decode.to_bytes(self.picture(item.name), 1 if item.head.grey else 3))
+        return pixels.reshape(*pixels.shape[:2], -1)
+
     def close(self) -> None:
         """Lets go of files."""
 

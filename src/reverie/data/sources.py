@@ -60,6 +60,9 @@ class Source(Protocol):
     def draw(self, item: Item, size: int, channels: int) -> np.ndarray:
         """The item as uint8 [size, size, channels]. Raises Unfit."""
 
+    def whole(self, item: Item) -> np.ndarray:
+        """The item in its own size, uint8 [H,W,C]. Raises Unfit."""
+
     def close(self) -> None:
         """Let go of files and of arrays read into memory; draw may still be called."""
 
@@ -75,6 +78,9 @@ class FileSource:
 
     def draw(self, item: Item, size: int, channels: int) -> np.ndarray:
         return decode.decode(self.box.read(item.name), size, channels)
+
+    def whole(self, item: Item) -> np.ndarray:
+        return decode.whole(self.box.read(item.name))
 
     def close(self) -> None:
         self.box.close()

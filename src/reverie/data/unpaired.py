@@ -12,6 +12,7 @@ import torch
 
 from ..errors import UserError, near_miss
 from . import decode, inspect
+from .builtin import is_name
 from .images import Images
 from .sides import FOUND_IN, SideSource, check_some, find
 
@@ -46,7 +47,10 @@ class Unpaired:
     @classmethod
     def open(cls, spec: str | Path, split: str = "train") -> Unpaired:
         """Two sides at a path, or at two with a comma between them. Raises UserError if there is one side only."""
-        text, sides = str(spec), find(str(spec))
+        text = str(spec)
+        if two := _two(text):
+            return cls(text, split, *(Images.open(place, split) for place in two))
+        sides = find(text)
         if sides is None:
             raise UserError(
                 f"{text} has no two sides; give two folders with a comma between them, horses/,zebras/, or one that "
@@ -68,7 +72,7 @@ class Unpaired:
     def recognises(cls, spec: str) -> bool:
         """Whether there are two sides at a path whose files do not belong together."""
         sides = find(spec)
-        return sides is not None and not sides.paired
+        return bool(_two(spec)) if sides is None else not sides.paired
 
     def prepare(self, size: int, inputs: int | None = None, outputs: int | None = None) -> Unpaired:
         """Decodes both sides to squares of `size` pixels. Raises UserError if nothing is left of one."""
@@ -89,6 +93,10 @@ class Unpaired:
         one, which = np.divmod(np.asarray(index, np.int64), self.meetings)
         other = (which * len(self.b) // self.meetings + one) % len(self.b)  # another choice for each of A
         return {"a": self.a.batch(one, device)["image"], "b": self.b.batch(other, device)["image"]}
+
+    def pixels(self, i: int, side: str = "a") -> np.ndarray:
+        """Picture i of a side as uint8 [H,W,C], a copy."""
+        return (self.a if side == "a" else self.b).pixels(i)
 
     # -- the data doctor -----------------------------------------------------------------------------------------------
 
@@ -114,3 +122,11 @@ class Unpaired:
         facts, colour = findings["facts"], {1: "grey", 3: "colour"}
         head = f"two sides without pairs, A {colour[facts['inputs']]}, B {colour[facts['outputs']]}, about "
         return inspect.told_of(findings, f"{head}{facts['native']} pixels a side", "images")
+
+
+def _two(spec: str) -> list[str]:
+    """The two places or names of sets that a comma stands between; [] if there are none."""
+    parts = [part.strip() for part in spec.split(",")]
+    if len(parts) != 2 or not all(parts) or Path(spec).exists():
+        return []
+    return parts if all(is_name(part) or Path(part).expanduser().exists() for part in parts) else []

@@ -9,8 +9,7 @@ from torch import Tensor
 
 def random_flip(x: Tensor) -> Tensor:
     """Each image of [B,C,H,W] mirrored left to right with probability 1/2."""
-    chosen = torch.rand(len(x), 1, 1, 1, device=x.device) < 0.5
-    return torch.where(chosen, x.flip(3), x)
+    return flipped([x])[0]
 
 
 def diff_augment(x: Tensor) -> Tensor:
@@ -51,3 +50,22 @@ def _cutout(x: Tensor) -> Tensor:
     rows = (torch.arange(h, device=x.device).view(1, h, 1) - cy).abs() <= h // 4
     columns = (torch.arange(w, device=x.device).view(1, 1, w) - cx).abs() <= w // 4
     return x * ~(rows & columns).unsqueeze(1)
+
+
+def cropped(sides: list[Tensor], size: int) -> list[Tensor]:
+    """The same square of `size` pixels, at a random place, out of each of [B,C,H,W], another for each item."""
+    b, _, h, w = sides[0].shape
+    if (h, w) == (size, size):
+        return sides
+    top = torch.randint(0, h - size + 1, (b,), device=sides[0].device)
+    left = torch.randint(0, w - size + 1, (b,), device=sides[0].device)
+    reach = torch.arange(size, device=sides[0].device)
+    rows, columns = (top[:, None] + reach)[:, :, None], (left[:, None] + reach)[:, None, :]
+    which = torch.arange(b, device=sides[0].device)[:, None, None]
+    return [x.permute(0, 2, 3, 1)[which, rows, columns].permute(0, 3, 1, 2).contiguous() for x in sides]
+
+
+def flipped(sides: list[Tensor]) -> list[Tensor]:
+    """All sides of an item mirrored left to right together, with probability 1/2."""
+    chosen = torch.rand(len(sides[0]), 1, 1, 1, device=sides[0].device) < 0.5
+    return [torch.where(chosen, x.flip(3), x) for x in sides]

@@ -19,3 +19,8 @@ def burda(done: float) -> float:
 def late(done: float) -> float:
     """1 for the first half, then exponentially down to 1/100 (as the code of Donahue 2016, arXiv:1605.09782, does)."""
     return min(1.0, 10 ** (2 - 4 * done))
+
+
+def linear(done: float) -> float:
+    """1 for the first half, then down to 0 in a straight line (Isola 2016's and Zhu 2017's code)."""
+    return min(1.0, 2 - 2 * done)

@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..errors import UserError
+
 
 def padded(x: Tensor, multiple: int, least: int = 0) -> Tensor:
     """x [1,C,H,W] with rows and columns added below and on the right, so that H and W are multiples, and `least` at
@@ -55,6 +57,12 @@ def tiled(act: Callable[[Tensor], Tensor], x: Tensor, tile: int, overlap: int, m
             weight[:, :, top : top + h, left : left + w] += share
     assert total is not None
     return total / weight
+
+
+def check_tile(tile: int) -> None:
+    """Raises UserError unless a picture may be cut into tiles of so many pixels."""
+    if tile < 512 or tile % 256:
+        raise UserError(f"tile is {tile}; give a multiple of 256, 512 or more.")
 
 
 def _starts(side: int, tile: int, overlap: int, multiple: int) -> list[int]:

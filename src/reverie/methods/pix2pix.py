@@ -1,0 +1,228 @@
+"""pix2pix.   B batch, C channels, H = W pixels; images [B,C,H,W] in [-1,1], a what is given, b what is wanted; logits
+[B,1,h,w], each of a patch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from .. import losses
+from ..data.pairs import Pairs
+from ..errors import UserError
+from ..loop import Update
+from ..media import Image, Photo, sheet
+from ..method import Batch, Losses, Method, Stage, verb
+from ..order import seed_of
+from ..parts.augment import cropped, flipped
+from ..parts.conv import power_of_two_from
+from ..parts.degrade import channels_of, degrade
+from ..parts.patch import PatchGAN
+from ..parts.rates import linear
+from ..parts.still import as_in_training
+from ..parts.tiles import check_tile, tiled
+from ..parts.unet import UNet
+
+LOSSES = {"nonsaturating": losses.nonsaturating(), "leastsquares": losses.least_squares()}
+OVERLAP = 64
+"""pixels that tiles of a large picture share at each side, blended"""
+
+
+class Pix2Pix(Method):
+    """One kind of picture into another, learnt from pairs: labels to facades, grey to colour, edges to photos.
+
+    Isola, Zhu, Zhou, Efros 2016, arXiv:1611.07004
+    """
+
+    learns_from = Pairs
+
+    @dataclass(frozen=True)
+    class Config:
+        size: int | None = None
+        """pixels a side, a power of two from 16; none: the one that fits the data, at most 256"""
+        inputs: int | None = None
+        """channels of what is given, 1 grey, 3 colour; none: as the data"""
+        outputs: int | None = None
+        """channels of what is wanted; none: as the data"""
+        direction: Literal["a to b", "b to a"] = "a to b"
+        """which side of the pairs is given"""
+        make: Literal["", "grey", "edges", "sketch", "blur", "motion", "focus", "noise", "jpeg", "small"] = ""
+        """where the data are single pictures: what is given is made from them so"""
+        strength: float | None = None
+        """of that, in its unit; none: as usual"""
+        width: int = 64
+        """channels of the widest maps (section 6.1)"""
+        depth: int | None = None
+        """halvings of the side in the U-Net; none: down to one pixel, at most 8"""
+        patch: int = 3
+        """layers of the discriminator: 1 judges patches of 16 pixels, 3 of 70 (section 6.1.2)"""
+        norm: Literal["batch", "instance"] = "batch"
+        """normalisation; of single images (batch 1) the two differ in what is kept for later"""
+        dropout: float = 0.5
+        """share of units dropped in the inner layers of the decoder: the only noise there is (section 3.2)"""
+        still: bool = False
+        """whether `translate` goes without dropout, with the statistics kept from training; the paper has both as in
+        training (section 3.4)"""
+        l1: float = 100.0
+        """weight of the mean absolute difference of pixels, lambda (section 3.1); 0: the game alone"""
+        game: float = 1.0
+        """weight of the game against the discriminator; 0: the difference of pixels alone"""
+        loss: Literal["nonsaturating", "leastsquares"] = "nonsaturating"
+        """what the two play for; the paper's is nonsaturating"""
+        jitter: float = 286 / 256
+        """training pictures are so many times larger than what is cut out of them at random (section 6.2); 1: never"""
+        mirror: bool = True
+        """mirror pairs left to right at random (section 6.2)"""
+        rate: float = 2e-4
+        """learning rate of Adam (section 3.3)"""
+        beta1: float = 0.5
+        """Adam's beta1 (section 3.3)"""
+        beta2: float = 0.999
+        """Adam's beta2"""
+        steps: int = 80_000
+        """training steps; in the second half the rate falls to 0 in a straight line, as in the authors' code"""
+
+        def __post_init__(self) -> None:
+            if self.size is not None and (self.size < 16 or self.size & (self.size - 1)):
+                raise UserError(f"size is {self.size}; pix2pix learns on squares of 16, 32, 64, 128, 256 ... pixels.")
+            if self.depth is not None and not 2 <= self.depth <= int(math.log2(self.size or 2**12)):
+                raise UserError(f"depth is {self.depth}; it goes from 2 to where one pixel is left (8 for 256 pixels).")
+            if self.l1 < 0 or self.game < 0 or self.l1 + self.game == 0:
+                raise UserError("l1 and game must not be negative, and not both 0: nothing would be learnt.")
+            if not 1 <= self.jitter <= 2:
+                raise UserError(f"jitter is {self.jitter}; it goes from 1 (none) to 2.")
+            if not 0 <= self.dropout < 1 or self.rate <= 0 or min(self.width, self.patch) < 1:
+                raise UserError("dropout goes from 0 to below 1; rate must be above 0, width and patch 1 or more.")
+            if self.make and self.direction == "b to a":
+                raise UserError("direction is of pairs that are given; with --make, what is made is what is given.")
+
+    _laptop = dict(size=128, width=32, batch=1, steps=20_000, save_every=1_000, preview_every=2_000)
+    presets = {
+        "smoke": dict(
+            size=16, width=8, make="grey", patch=1, batch=4, steps=20, save_every=10, preview_every=10, log_every=5
+        ),
+        "laptop": _laptop,
+        "facades": dict(**_laptop, direction="b to a"),
+        "colourise": dict(**_laptop, make="grey"),
+        "maps": dict(**_laptop),
+        "night": dict(**_laptop),
+        "edges": dict(**_laptop, make="edges"),
+        "deblur": dict(**_laptop, make="focus"),
+        "paper": dict(size=256, batch=1, steps=80_000),  # 200 epochs of the 400 facades
+    }
+
+    @classmethod
+    def suit(cls, config: Config, facts: dict[str, Any]) -> Config:
+        size = config.size or min(256, max(16, power_of_two_from(facts["native"] // 2 + 1)))
+        outputs = config.outputs or facts["outputs"]
+        given = channels_of(config.make, outputs) if config.make else facts.get("inputs", outputs)
+        sides = {"inputs": given, "outputs": outputs}
+        if config.direction == "b to a":
+            sides = {"inputs": facts["outputs"], "outputs": facts.get("inputs", outputs)}
+        return super().suit(config, {**facts, **sides, "size": size, "depth": min(8, int(math.log2(size)))})
+
+    @classmethod
+    def wants(cls, config: Config) -> dict[str, Any]:
+        sides = (config.inputs, config.outputs)
+        if config.direction == "b to a":
+            sides = sides[::-1]
+        assert config.size is not None
+        return {
+            "size": round(config.size * config.jitter), "make": config.make, "inputs": sides[0], "outputs": sides[1]
+        }  # fmt: skip
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        c = self.config  # with what the data decides filled in
+        self.generator = UNet(c.inputs, c.outputs, c.width, c.depth, c.norm, c.dropout)
+        self.discriminator = PatchGAN(c.inputs + c.outputs, c.width, c.patch, c.norm)
+
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        c = self.config
+        adam = partial(torch.optim.Adam, lr=c.rate, betas=(c.beta1, c.beta2), fused=True)
+        found: dict[str, torch.optim.Optimizer] = {"generator": adam(self.generator.parameters())}
+        return {**found, "discriminator": adam(self.discriminator.parameters())} if c.game else found
+
+    def stages(self) -> list[Stage]:
+        return [Stage("train", self.config.steps, self.step, linear)]
+
+    def step(self, batch: Batch, update: Update) -> Losses:  # section 3.3
+        c, play = self.config, LOSSES[self.config.loss]
+        a, b = self.pair(batch)
+        made = self.generator(a)
+        told: Losses = {}
+        if c.game:
+            d_real, d_made = self.judged(a, b), self.judged(a, made.detach())
+            # Halved, so that D learns more slowly beside G (section 3.3).
+            told["d"] = update("discriminator", play.discriminator(d_real, d_made) / 2)
+            told["right"] = (d_real[:, None] > d_made[None]).float().mean()
+        apart = (b - made).abs().mean()  # eq. 3
+        game = play.generator(self.judged(a, made), None) if c.game else a.new_zeros(())
+        update("generator", c.game * game + c.l1 * apart)  # eq. 4
+        return {**told, "l1": apart.detach(), **({"g": game.detach()} if c.game else {})}
+
+    def pair(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """What is given and what is wanted [B,C,size,size], cut out and mirrored at random, both alike."""
+        c, b = self.config, batch["b"]
+        sides = [b, batch["a"]] if c.direction == "b to a" else [batch["a"], b] if "a" in batch else [b]
+        sides = cropped(sides, c.size)
+        sides = flipped(sides) if c.mirror else sides
+        return (degrade(sides[0], c.make, c.strength), sides[0]) if c.make else (sides[0], sides[1])
+
+    def judged(self, a: Tensor, b: Tensor) -> Tensor:
+        """What the discriminator makes of the patches of pairs: logits [N]."""
+        return self.discriminator(torch.cat([a, b], 1)).flatten()
+
+    # -- what users do -------------------------------------------------------------------------------------------------
+
+    @verb
+    def translate(
+        self, photos: list[Photo], make: bool = False, still: bool | None = None, tile: int = 2048, seed: int = 0
+    ) -> Iterator[Photo]:
+        """Each picture translated, in its own size and depth.
+
+        photos: pictures of the kind that is given
+        make: make the input of a good picture first, as in training (runs with --make)
+        still: without dropout, with the statistics kept from training; none: as the run says
+        tile: pixels a side from which on a picture is cut into tiles, a multiple of 256
+        seed: of the dropout, by the place of a picture among those given
+        """
+        c, way = self.config, self.config.make
+        if make and not way:
+            raise UserError("make is for runs that made their inputs themselves; this one learnt from pairs.")
+        check_tile(tile)
+        for i, photo in enumerate(photos):
+            x = photo.to_tensor(c.outputs if make else c.inputs).to(self.device)
+            if make:
+                with torch.random.fork_rng():
+                    torch.manual_seed(seed_of(seed, i))
+                    x = degrade(x, way, c.strength).clamp(-1, 1)
+            yield photo.with_pixels(self.translated(x, still, tile, seed_of(seed, i))[0])
+
+    def translated(self, x: Tensor, still: bool | None, tile: int, seed: int) -> Tensor:
+        """b [1,C,H,W] for one picture a of any size."""
+        act = partial(tiled, self.generator, x, tile, OVERLAP, 2**self.config.depth)
+        if self.config.still if still is None else still:
+            return act()
+        with as_in_training(self.generator, seed):
+            return act()
+
+    def previews(self, batch: Batch) -> dict[str, Image]:
+        """Rows of what is given, what is made of it, and what was wanted."""
+        c = self.config
+        edge = (batch["b"].shape[3] - c.size) // 2
+        middle = {k: v[:8, :, edge : edge + c.size, edge : edge + c.size] for k, v in batch.items()}
+        with torch.random.fork_rng(), torch.no_grad():
+            torch.manual_seed(0)
+            a, b = (middle["b"], middle["a"]) if c.direction == "b to a" else (middle.get("a"), middle["b"])
+            a = degrade(b, c.make, c.strength) if a is None else a
+            self.eval()
+            made = torch.cat([self.translated(x[None], None, 4096, 0) for x in a])
+            self.train()
+        rows = [x.expand(-1, max(a.shape[1], b.shape[1]), -1, -1) for x in (a, made, b)]
+        return {"": sheet([image for three in zip(*map(Image.from_tensor, rows), strict=True) for image in three], 6)}
