@@ -36,11 +36,11 @@ class Player:
 
 
 PLAYERS = (
-    Player("dcgan", "dcgan:stable", 280),
-    Player("vae", "vae:laptop", 280),
-    Player("vae_gan", "vae_gan:laptop", 230),
-    Player("cvae_gan", "cvae_gan:laptop", 190),
-    Player("bigan", "bigan:laptop", 280),
+    Player("dcgan", "dcgan:stable", 600),
+    Player("vae", "vae:laptop", 1450),
+    Player("vae_gan", "vae_gan:laptop", 365),
+    Player("cvae_gan", "cvae_gan:laptop", 370),
+    Player("bigan", "bigan:laptop", 475),
 )
 RIVALS = (("fid", "vae"), ("sharpness", "vae"), ("reconstruction error", "dcgan"))
 """what VAE/GAN has to be better in, and than whom"""

@@ -83,7 +83,7 @@ class CVAEGAN(Method):
 
     presets = {
         "smoke": dict(size=16, latent=8, width=8, batch=16, steps=20, save_every=10, preview_every=10, log_every=5),
-        "laptop": dict(kl=100.0, match=1.0, match_class=0.1, average=0.999, steps=6_000),
+        "laptop": dict(kl=50.0, match=1.0, match_class=0.1, average=0.999, steps=6_000),
         "paper": dict(size=128, latent=256, width=64, steps=100_000),
     }
 
