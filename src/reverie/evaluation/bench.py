@@ -11,7 +11,9 @@ from ..media import Image
 from .features import mark_of
 from .found import Evaluation
 from .images import ImageBench
+from .own import OwnBench
 from .subject import Subject
+from .translations import PairBench, UnpairedBench
 
 
 class Bench(Protocol):
@@ -40,7 +42,9 @@ class Bench(Protocol):
         """What a comparison shows of a run, by kind; where there is nothing to show, why."""
 
 
-BENCHES: dict[str, type[Bench]] = {"images": ImageBench}
+BENCHES: dict[str, type[Bench]] = {
+    "images": ImageBench, "photos": OwnBench, "pairs": PairBench, "unpaired": UnpairedBench
+}  # fmt: skip
 """by the kind of data that a method learns from"""
 
 

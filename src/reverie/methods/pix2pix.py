@@ -21,7 +21,7 @@ from ..method import Batch, Losses, Method, Stage, verb
 from ..order import seed_of
 from ..parts.augment import cropped, flipped
 from ..parts.conv import power_of_two_from
-from ..parts.degrade import channels_of, degrade
+from ..parts.degrade import channels_of, degrade, spoilt
 from ..parts.patch import PatchGAN
 from ..parts.rates import linear
 from ..parts.still import as_in_training
@@ -182,27 +182,32 @@ class Pix2Pix(Method):
 
     @verb
     def translate(
-        self, photos: list[Photo], make: bool = False, still: bool | None = None, tile: int = 2048, seed: int = 0
+        self, photos: list[Photo], still: bool | None = None, tile: int = 2048, seed: int = 0
     ) -> Iterator[Photo]:
         """Each picture translated, in its own size and depth.
 
         photos: pictures of the kind that is given
-        make: make the input of a good picture first, as in training (runs with --make)
         still: without dropout, with the statistics kept from training; none: as the run says
         tile: pixels a side from which on a picture is cut into tiles, a multiple of 256
         seed: of the dropout, by the place of a picture among those given
         """
-        c, way = self.config, self.config.make
-        if make and not way:
-            raise UserError("make is for runs that made their inputs themselves; this one learnt from pairs.")
         check_tile(tile)
         for i, photo in enumerate(photos):
-            x = photo.to_tensor(c.outputs if make else c.inputs).to(self.device)
-            if make:
-                with torch.random.fork_rng():
-                    torch.manual_seed(seed_of(seed, i))
-                    x = degrade(x, way, c.strength).clamp(-1, 1)
+            x = photo.to_tensor(self.config.inputs).to(self.device)
             yield photo.with_pixels(self.translated(x, still, tile, seed_of(seed, i))[0])
+
+    @verb
+    def spoil(self, photos: list[Photo], seed: int = 0) -> Iterator[Photo]:
+        """What runs with --make are given: it is made of good pictures, to see what `translate` makes of it.
+
+        photos: good pictures
+        seed: of what is random, by the place of a picture among those given
+        """
+        c = self.config
+        if not c.make:
+            raise UserError("this run learnt from pairs that were given, not from inputs that it made itself.")
+        for i, photo in enumerate(photos):
+            yield photo.with_pixels(spoilt(photo.to_tensor(c.outputs), c.make, c.strength, seed_of(seed, i))[0])
 
     def translated(self, x: Tensor, still: bool | None, tile: int, seed: int) -> Tensor:
         """b [1,C,H,W] for one picture a of any size."""

@@ -37,6 +37,13 @@ def degrade(x: Tensor, make: Make, strength: float | None = None) -> Tensor:
     return way.act(x, way.strength if strength is None else strength)
 
 
+def spoilt(x: Tensor, make: Make, strength: float | None, seed: int) -> Tensor:
+    """As degrade, with random numbers of the seed alone, and clipped to [-1,1] as a file would be."""
+    with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []):
+        torch.manual_seed(seed)
+        return degrade(x, make, strength).clamp(-1, 1)
+
+
 def channels_of(make: Make, channels: int) -> int:
     """The channels of what comes out."""
     return 1 if DEGRADATIONS[make].grey else channels

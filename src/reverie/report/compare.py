@@ -22,6 +22,9 @@ PICTURES = {
     "samples": ("Samples", "The first images that each run generates, none chosen."),
     "reconstruction": ("Reconstructions", "The same images of the reference above, and what each run makes of them."),
     "interpolation": ("Interpolation", "Each row walks from one generated image to another."),
+    "translations": ("Translations", "The same pictures of the reference: given, made of it, the truth."),
+    "a-to-b": ("From a to b", "The same pictures of the reference: given, made of it, come back."),
+    "b-to-a": ("From b to a", "The same pictures of the reference: given, made of it, come back."),
 }
 
 
@@ -49,7 +52,7 @@ def page(columns: list[Column], lines: list[Line], data: str, command: str) -> s
     """The whole page."""
     parts = [Section("scores", "Scores", _scores(columns, lines))]
     for kind, (heading, note) in PICTURES.items():
-        if any(isinstance(column.pictures[kind], Image) for column in columns):
+        if any(isinstance(column.pictures.get(kind), Image) for column in columns):
             shown = "".join(_picture(column, kind) for column in columns)
             parts.append(Section(kind, heading, f'<p class="aside">{note}</p><div class="side">{shown}</div>'))
     parts.append(Section("cost", "What each took", _costs(columns)))

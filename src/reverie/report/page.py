@@ -7,6 +7,7 @@ them in their order on the page.
 
 from __future__ import annotations
 
+from functools import partial
 from html import escape
 from pathlib import Path
 
@@ -19,9 +20,7 @@ from reverie.report.record import Record, is_number, read_record
 SECTIONS: list[Make] = [
     sections.previews,
     scores.scores,
-    scores.neighbours,
-    scores.interpolation,
-    scores.reconstruction,
+    *(partial(scores.figure, name=name, title=title) for name, title in scores.FIGURES.items()),
     findings.monitor,
     sections.curves,
     sections.learnt,

@@ -77,22 +77,19 @@ def scores(record: Record) -> Section | None:
     return Section("scores", "Scores", "".join(parts) + _origin(record.scores))
 
 
-def neighbours(record: Record) -> Section | None:
-    """Generated items beside the training items nearest to them."""
-    return _figure(record, "neighbours", "Nearest training neighbours")
+FIGURES = {
+    "worst": "Worst cases",
+    "translations": "Translations",
+    "a-to-b": "From a to b",
+    "b-to-a": "From b to a",
+    "neighbours": "Nearest training neighbours",
+    "interpolation": "Interpolation",
+    "reconstruction": "Reconstructions",
+}
+"""pictures that evaluations make, in their order on the page, and their headings"""
 
 
-def interpolation(record: Record) -> Section | None:
-    """Walks from one item to another."""
-    return _figure(record, "interpolation", "Interpolation")
-
-
-def reconstruction(record: Record) -> Section | None:
-    """Items and what the run makes of them."""
-    return _figure(record, "reconstruction", "Reconstructions")
-
-
-def _figure(record: Record, name: str, title: str) -> Section | None:
+def figure(record: Record, name: str, title: str) -> Section | None:
     """A picture that the evaluation made, where scores.json names it."""
     caption = dict(pairs((record.scores or {}).get("figures"))).get(name)
     if caption is None:

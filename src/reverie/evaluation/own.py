@@ -1,0 +1,77 @@
+"""The bench of methods whose scores are all their own: photographs that are repaired, enlarged, completed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import UserError
+from ..media import Image
+from .found import Evaluation
+from .subject import Subject
+
+USUAL = 100
+"""photographs that are scored, unless told otherwise"""
+
+
+@dataclass(frozen=True)
+class OwnBench:
+    """The split that is measured on."""
+
+    data: Any
+
+    @classmethod
+    def check(cls, subject: Subject, n: int | None) -> None:
+        """Raises UserError for a number that cannot be."""
+        if n is not None and n < 1:
+            raise UserError(f"n is {n}; it must be 1 or more.")
+
+    @classmethod
+    def open(cls, subject: Subject, data: str | Path, split: str | None) -> OwnBench:
+        """The split test, or val, or all there is. Raises UserError."""
+        return cls(open_split(subject, data, split))
+
+    @property
+    def marks(self) -> dict[str, str]:
+        """The fingerprint of what is measured on."""
+        return {"reference": self.data.fingerprint}
+
+    def count(self, subject: Subject) -> int:
+        """As many as there are, but not more than is usual."""
+        return min(USUAL, len(self.data))
+
+    def judge(self, found: Evaluation, subject: Subject, asked: Any, own: dict[str, Any]) -> None:
+        """The method's own scores."""
+        assert subject.method is not None
+        found.notes += learnt_from(subject, self.data)
+        found.scores += list(subject.method.own_scores(self.data, asked.n, asked.seed, **own))
+
+    def pictures(self, subject: Subject, seed: int) -> dict[str, Image | str]:
+        """The previews of training, of the reference."""
+        method, size = subject.method, subject.wants
+        assert method is not None
+        batch = self.data.prepare(**size).batch(np.arange(min(8, len(self.data))), method.device)
+        shown = {name or "samples": image for name, image in method.previews(batch).items()}
+        method.eval()
+        return {**shown}
+
+
+def open_split(subject: Subject, data: str | Path, split: str | None) -> Any:
+    """The data of the subject's kind: the split named, or test, or val, or all there is. Raises UserError."""
+    assert subject.method is not None
+    kind = subject.method.learns_from
+    if split is not None:
+        return kind.open(data, split)
+    first = kind.open(data)
+    other = next((name for name in ("test", "val") if name in first.splits), None)
+    return kind.open(data, other) if other else first
+
+
+def learnt_from(subject: Subject, data: Any) -> list[str]:
+    """A note where the reference is what the run learnt from."""
+    if subject.learnt.get("fingerprint") == data.fingerprint:
+        return ["the reference is what was learnt from, so that learning it by heart is rewarded."]
+    return []

@@ -1,0 +1,197 @@
+"""Restoration.   B batch, C channels, H = W pixels; images [B,C,H,W] in [-1,1]: y good, x what is left of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from .. import losses
+from ..data.photos import Photos
+from ..errors import UserError
+from ..loop import Update
+from ..media import Image, Photo, sheet
+from ..method import Batch, Losses, Method, Stage, verb
+from ..order import seed_of
+from ..parts.augment import cropped, flipped
+from ..parts.degrade import DEGRADATIONS, channels_of, degrade, spoilt
+from ..parts.patch import PatchGAN
+from ..parts.rates import cosine
+from ..parts.restorer import Restorer
+from ..parts.tiles import check_tile, tiled
+from ..scores.restoring import Restored, restored_scores
+from ..scores.score import Score
+
+PLAY = losses.nonsaturating()
+
+
+class Restoration(Method):
+    """Pictures repaired: noise, blur, JPEG, lost colour; learnt from good pictures alone, which it spoils itself.
+
+    The objective of pix2pix (Isola 2016, arXiv:1611.07004), the network of Zhang 2017, arXiv:1608.03981 and 1710.04026
+    """
+
+    learns_from = Photos
+
+    @dataclass(frozen=True)
+    class Config:
+        make: Literal["grey", "edges", "sketch", "blur", "motion", "focus", "noise", "jpeg", "small"] = "noise"
+        """how good pictures are spoilt, which is what will be repaired"""
+        strength: float | None = None
+        """of that, in its unit (noise: sigma in levels of 255; jpeg: quality; blurs: pixels); none: as usual"""
+        channels: int | None = None
+        """of good pictures, 1 grey, 3 colour; none: as the data"""
+        size: int = 48
+        """pixels a side of what is learnt from at a time"""
+        width: int = 64
+        """channels of the network"""
+        depth: int = 12
+        """its convolutions"""
+        game: float = 0.0
+        """weight of a game against a discriminator of patches, which invents texture where it is lost; 0: none, which
+        gives the smallest error"""
+        error: Literal["l1", "l2"] = "l1"
+        """what is made small: the mean absolute or squared difference of pixels"""
+        rate: float = 1e-3
+        """learning rate of Adam; falls to 0 as a cosine"""
+        beta1: float = 0.9
+        """Adam's beta1"""
+        beta2: float = 0.999
+        """Adam's beta2"""
+        average: float = 0.0
+        """decay of averaged weights; 0: none"""
+        steps: int = 10_000
+        """training steps"""
+
+        def __post_init__(self) -> None:
+            if self.size < 8 or self.size % 2 or self.depth < 3 or self.width < 1:
+                raise UserError("size must be even and 8 or more, depth 3 or more, width 1 or more.")
+            if self.rate <= 0 or self.game < 0 or not 0 <= self.average < 1:
+                raise UserError("rate must be above 0, game not negative, average from 0 to below 1.")
+            if not (0 <= self.beta1 < 1 and 0 <= self.beta2 < 1):
+                raise UserError("beta1 and beta2 must lie from 0 to below 1.")
+            if self.strength is not None and self.strength <= 0:
+                raise UserError(f"strength is {self.strength:g}; it must be above 0 ({DEGRADATIONS[self.make].unit}).")
+            if self.make == "jpeg" and self.strength is not None and self.strength > 100:
+                raise UserError(f"strength is {self.strength:g}; of jpeg it is a quality from 1 to 100.")
+
+    _laptop = dict(batch=16, average=0.999, save_every=1_000, preview_every=1_000)
+    presets = {
+        "smoke": dict(size=16, width=8, depth=4, batch=4, steps=20, save_every=10, preview_every=10, log_every=5),
+        "laptop": _laptop,
+        "denoise15": dict(**_laptop, strength=15.0),
+        "denoise50": dict(**_laptop, strength=50.0),
+        "deblur": dict(**_laptop, make="blur"),
+        "colourise": dict(**_laptop, make="grey", size=64, game=0.01),
+        "jpeg": dict(**_laptop, make="jpeg"),
+        "edges": dict(**_laptop, make="edges", size=64, game=0.01),
+        "paper": dict(width=64, depth=15, batch=128, size=50, error="l2", steps=160_000),  # FFDNet, grey
+    }
+
+    @classmethod
+    def wants(cls, config: Config) -> dict[str, Any]:
+        return {"size": 2 * config.size, "channels": config.channels}
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        c = self.config  # with what the data decides filled in
+        self.inputs = channels_of(c.make, c.channels)
+        if self.inputs == c.channels == 1 and c.make == "grey":
+            raise UserError("the pictures are grey, so there is no colour to learn; give pictures in colour.")
+        self.generator = Restorer(self.inputs, c.channels, c.width, c.depth)
+        if c.game:
+            self.discriminator = PatchGAN(self.inputs + c.channels, c.width // 2, 2, "instance")
+
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        c = self.config
+        adam = partial(torch.optim.Adam, lr=c.rate, betas=(c.beta1, c.beta2), fused=True)
+        found: dict[str, torch.optim.Optimizer] = {"generator": adam(self.generator.parameters())}
+        if c.game:
+            found["discriminator"] = torch.optim.Adam(self.discriminator.parameters(), 2e-4, (0.5, 0.999), fused=True)
+        return found
+
+    def stages(self) -> list[Stage]:
+        return [Stage("train", self.config.steps, self.step, cosine)]
+
+    def averages(self) -> dict[str, float]:
+        return {"generator": self.config.average} if self.config.average else {}
+
+    def step(self, batch: Batch, update: Update) -> Losses:
+        c = self.config
+        y = flipped(cropped([batch["image"]], c.size))[0]
+        x = degrade(y, c.make, c.strength)
+        made = self.generator(x)
+        error = (made - y).abs().mean() if c.error == "l1" else (made - y).square().mean()
+        told = {"error": error.detach(), "psnr": -10 * ((made - y).detach() / 2).square().mean().log10()}
+        if not c.game:
+            update("generator", error)
+            return told
+        d_real, d_made = self.judged(x, y), self.judged(x, made.detach())
+        d = update("discriminator", PLAY.discriminator(d_real, d_made) / 2)
+        g = PLAY.generator(self.judged(x, made), None)
+        update("generator", error + c.game * g)
+        return {**told, "d": d, "g": g.detach(), "right": (d_real[:, None] > d_made[None]).float().mean()}
+
+    def judged(self, x: Tensor, y: Tensor) -> Tensor:
+        """What the discriminator makes of the patches of pairs: logits [N]."""
+        return self.discriminator(torch.cat([x, y], 1)).flatten()
+
+    # -- what users do -------------------------------------------------------------------------------------------------
+
+    @verb
+    def restore(self, photos: list[Photo], tile: int = 512) -> Iterator[Photo]:
+        """Each picture repaired, in its own size and depth.
+
+        photos: pictures spoilt in the way that was learnt
+        tile: pixels a side from which on a picture is cut into tiles, without seams; a multiple of 256
+        """
+        check_tile(tile)
+        for photo in photos:
+            x = photo.to_tensor(self.inputs).to(self.device)
+            yield photo.with_pixels(self.restored(x, tile)[0])
+
+    @verb
+    def spoil(self, photos: list[Photo], seed: int = 0) -> Iterator[Photo]:
+        """Each good picture spoilt in the way that was learnt, to see what `restore` makes of it.
+
+        photos: good pictures
+        seed: of what is random, by the place of a picture among those given
+        """
+        for i, photo in enumerate(photos):
+            yield photo.with_pixels(self.spoilt(photo.to_tensor(self.config.channels), seed, i)[0])
+
+    def restored(self, x: Tensor, tile: int = 512) -> Tensor:
+        """One picture [1,C,H,W] of any size, repaired."""
+        reach = -(-self.generator.reach // 2) * 2
+        return tiled(self.generator, x, tile, reach, 2)
+
+    def spoilt(self, y: Tensor, seed: int, i: int) -> Tensor:
+        """What is left of picture i, y [1,C,H,W]."""
+        return spoilt(y, self.config.make, self.config.strength, seed_of(seed, i))
+
+    def own_scores(self, data: Any, n: int, seed: int) -> Iterator[Score]:
+        """PSNR and SSIM of the first n whole pictures, spoilt and repaired, beside the same as they were spoilt."""
+        pictures = []
+        for i, (name, pixels) in enumerate(data.wholes(n, self.config.channels)):
+            good = Photo(pixels, name=name)
+            spoilt = good.with_pixels(self.spoilt(good.to_tensor(self.config.channels), seed, i)[0])
+            (repaired,) = self.verb("restore")([spoilt])
+            pictures.append(Restored(name, good.pixels, spoilt.pixels, repaired.pixels))
+        way = DEGRADATIONS[self.config.make]
+        strength = way.strength if self.config.strength is None else self.config.strength
+        yield from restored_scores(pictures, data, f"{self.config.make} {strength:g} ({way.unit})", seed)
+
+    def previews(self, batch: Batch) -> dict[str, Image]:
+        """Rows of what is spoilt, what is made of it, and what was good."""
+        y = batch["image"][:8]
+        with torch.no_grad():
+            self.eval()
+            x = self.spoilt(y, 0, 0)
+            made = self.generator(x)
+            self.train()
+        rows = [t.expand(-1, max(self.inputs, self.config.channels), -1, -1) for t in (x, made, y)]
+        return {"": sheet([image for three in zip(*map(Image.from_tensor, rows), strict=True) for image in three], 6)}
