@@ -16,31 +16,32 @@ from .decode import to_bytes
 
 MOST = 64
 """colours of a set of label maps, at most"""
-LOOKED_AT = 12
+LOOKED_AT = 32
 """pictures of a set that are looked at"""
 RADIUS = 45
 """levels of 255 around a colour that JPEG may have moved its pixels to"""
 TIGHT = 4
-"""levels of 255 in which most pixels of a flat area stay, even in a JPEG"""
-FLAT = 0.2
-"""share of the pixels around a colour that lie in flat areas, at least; at the edges of areas JPEG makes colours that
-nobody drew, and few of their pixels are alike"""
+"""levels of 255 in which the pixels of an area stay, even in a JPEG"""
 
 
 def palette_of(pictures: Sequence[Image.Image]) -> np.ndarray | None:
     """The colours uint8 [K,3] of a set of label maps, the most frequent first; None if these are no label maps.
 
-    They are, if there are few colours in all, or, for JPEG, if eight pixels in ten lie near one of a few colours that
-    are far apart, and half of all very near.
+    They are, if there are few colours in all; or, for JPEG, if a third of the pixels lie inside areas of one colour,
+    and nine in ten of these very near to one of a few colours that are far apart. At the edges of areas JPEG makes
+    colours that nobody drew, so these are not looked at.
     """
-    pixels = np.concatenate([np.asarray(to_bytes(p, 3)).reshape(-1, 3) for p in pictures[:LOOKED_AT]])
-    colours, counts = _counted(pixels)
+    arrays = [np.asarray(to_bytes(p, 3)) for p in pictures[:LOOKED_AT]]
+    colours, counts = _counted(np.concatenate([a.reshape(-1, 3) for a in arrays]))
     if len(colours) <= MOST:
         return colours if len(colours) > 1 else None
+    inside = np.concatenate([_inside(a) for a in arrays])
+    if 3 * len(inside) < counts.sum():
+        return None
+    colours, counts = _counted(inside)
     found = _peaks(colours, counts)
-    near = _distance(colours, found).min(1)
-    share = [float(counts[near <= reach].sum() / counts.sum()) for reach in (RADIUS, TIGHT)]
-    return found if len(found) <= MOST and share[0] >= 0.8 and share[1] >= 0.5 else None
+    near = counts[_distance(colours, found).min(1) <= TIGHT].sum() / counts.sum()
+    return found if 1 < len(found) <= MOST and near >= 0.9 else None
 
 
 def snapped(pixels: np.ndarray, palette: np.ndarray) -> np.ndarray:
@@ -72,18 +73,23 @@ def _counted(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.stack([found >> 16, found >> 8 & 255, found & 255], 1).astype(np.uint8), counts[order]
 
 
+def _inside(pixels: np.ndarray) -> np.ndarray:
+    """The pixels [N,3] of uint8 [H,W,3] that differ little from their eight neighbours."""
+    h, w = pixels.shape[:2]
+    around = [pixels[y : y + h - 2, x : x + w - 2].astype(np.int16) for y in range(3) for x in range(3)]
+    middle = around[4]
+    apart = np.max([np.abs(other - middle).max(2) for other in around], 0)
+    return pixels[1:-1, 1:-1][apart <= TIGHT]
+
+
 def _peaks(colours: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """The most frequent colours that are RADIUS apart, until they stand for all but a hundredth of the pixels; of these
-    the ones that areas are filled with."""
+    """The most frequent colours that are RADIUS apart, until they stand for all but one in 5,000 of the pixels."""
     left, found = np.ones(len(colours), bool), list[np.ndarray]()
-    while len(found) <= MOST and counts[left].sum() > 0.01 * counts.sum():
+    while len(found) <= MOST and counts[left].sum() > 0.0002 * counts.sum():
         first = colours[int(left.argmax())]
         found.append(first)
         left &= _distance(colours, first[None])[:, 0] > RADIUS
-    apart = _distance(colours, np.stack(found))
-    nearest, near = apart.argmin(1), apart.min(1)
-    areas = np.bincount(nearest, counts, len(found)), np.bincount(nearest, counts * (near <= TIGHT), len(found))
-    return np.stack(found)[areas[1] >= FLAT * areas[0]]
+    return np.stack(found)
 
 
 def _distance(colours: np.ndarray, others: np.ndarray) -> np.ndarray:

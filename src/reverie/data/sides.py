@@ -143,9 +143,7 @@ def _told(name: str) -> tuple[str, str, int] | None:
     side = next((i for pair in NAMES for i in (0, 1) if first.lower() == pair[i]), None)
     if side is None or not inner:
         return None
-    if split is None:
-        split, inner = _split_of(inner)
-    return split, _key(inner), side
+    return (*((split, _key(inner)) if split else _split_of(inner)), side)
 
 
 def _split_of(name: str) -> tuple[str, str]:

@@ -1,0 +1,192 @@
+"""Pairs, two sides, photographs as pieces, label maps: what a folder is taken for, and what becomes of its pixels."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from reverie.cli import main
+from reverie.data import open_data
+from reverie.data.labels import indices, palette_of
+from reverie.data.pairs import Pairs
+from reverie.data.photos import Photos
+from reverie.data.unpaired import Unpaired
+from reverie.errors import UserError
+
+
+def picture(seed: int, width: int = 24, height: int = 24) -> Image.Image:
+    """A smooth picture of its own."""
+    draws = np.random.Generator(np.random.Philox(key=[7, seed]))
+    small = Image.fromarray(draws.integers(0, 256, (4, 4, 3), np.uint8))
+    return small.resize((width, height), Image.Resampling.BICUBIC)
+
+
+def fill(folder: Path, names: list[str], shift: int = 0, **size: int) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for i, name in enumerate(names):
+        picture(i + shift, **size).save(folder / name)
+    return folder
+
+
+def test_side_by_side(tmp_path: Path) -> None:
+    for split, count in (("train", 5), ("test", 2)):
+        (tmp_path / split).mkdir()
+        for i in range(count):
+            both = Image.new("RGB", (48, 24))
+            both.paste(picture(i), (0, 0))
+            both.paste(picture(i + 100), (24, 0))
+            both.save(tmp_path / split / f"{i}.png")
+    picture(9, 30, 24).save(tmp_path / "train" / "odd.png")
+    pairs = open_data(tmp_path)
+    assert isinstance(pairs, Pairs)
+    assert (len(pairs), pairs.splits) == (5, ["train", "test"])
+    assert [d.reason for d in pairs.dropped] == ["not twice as wide as high: 30x24"]
+    pairs.prepare(24)
+    for i in range(5):
+        place = int(pairs.named(i))
+        assert np.array_equal(pairs.pixels(i, "a"), np.asarray(picture(place)))
+        assert np.array_equal(pairs.pixels(i, "b"), np.asarray(picture(place + 100)))
+    batch = pairs.batch(np.array([1, 0]))
+    assert batch["a"].shape == batch["b"].shape == (2, 3, 24, 24)
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as box:
+        for path in sorted(tmp_path.rglob("*.png")):
+            box.write(path, path.relative_to(tmp_path).as_posix())
+    assert open_data(tmp_path / "all.zip").fingerprint == pairs.fingerprint
+
+
+@pytest.mark.parametrize(("a", "b"), [("A", "B"), ("trainA", "trainB"), ("input", "target"), ("train/A", "train/B")])
+def test_two_folders_that_belong_together(tmp_path: Path, a: str, b: str) -> None:
+    fill(tmp_path / a, ["1.png", "2.png", "10.png", "lone.png"])
+    fill(tmp_path / b, ["1.jpg", "2.png", "10.png"], 50)
+    pairs = Pairs.open(tmp_path)
+    assert [item.name for item in pairs.a.items] == ["train/1", "train/2", "train/10"]  # type: ignore[union-attr]  # it is there
+    assert [(Path(d.name).name, d.reason) for d in pairs.dropped] == [("lone.png", "no partner on side b")]
+    assert len(pairs.prepare(16)) == 3
+
+
+def test_a_pair_of_unlike_shapes_and_a_broken_half_are_left_out(tmp_path: Path) -> None:
+    fill(tmp_path / "A", ["1.png", "2.png", "3.png", "4.png"])
+    fill(tmp_path / "B", ["1.png", "2.png", "3.png"], 50)
+    picture(8, 48, 24).save(tmp_path / "B" / "2.png")
+    picture(9, 48, 48).save(tmp_path / "B" / "4.png")  # twice as large, but of the same shape
+    data = (tmp_path / "A" / "3.png").read_bytes()
+    (tmp_path / "A" / "3.png").write_bytes(data[: len(data) // 2])
+    pairs = Pairs.open(tmp_path).prepare(16)
+    assert [pairs.named(i) for i in range(len(pairs))] == ["1", "4"]
+    assert any("other proportions: 24x24 and 48x24" in d.reason for d in pairs.dropped)
+    assert any("truncated" in d.reason for d in pairs.dropped)
+
+
+def test_two_places_with_a_comma(tmp_path: Path) -> None:
+    one, other = fill(tmp_path / "photos", ["1.png", "2.png"]), fill(tmp_path / "maps", ["1.png", "2.png"], 9)
+    assert len(open_data(f"{one},{other}").prepare(16)) == 2
+    assert len(Unpaired.open(f"{one},{other}").prepare(16)) == 4
+    assert len(Unpaired.open("letters:3,shapes:5").prepare(16)) == 15
+
+
+def test_unpaired_sides_meet_evenly(tmp_path: Path) -> None:
+    fill(tmp_path / "trainA", [f"a{i}.png" for i in range(3)])
+    fill(tmp_path / "trainB", [f"b{i}.png" for i in range(5)], 50)
+    data = open_data(tmp_path)
+    assert isinstance(data, Unpaired)
+    data.prepare(16)
+    batch = data.batch(np.arange(len(data)))
+    meetings = {(float(x.sum()), float(y.sum())) for x, y in zip(batch["a"], batch["b"], strict=True)}
+    assert len(data) == len(meetings) == 15
+
+
+def test_single_pictures_become_pairs_only_if_told_how(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="--make grey"):
+        Pairs.open("shapes:4").prepare(16)
+    assert set(Pairs.open("shapes:4").prepare(16, make="grey").batch(np.arange(2))) == {"b"}
+    fill(tmp_path / "A", ["1.png"])
+    fill(tmp_path / "B", ["1.png"])
+    with pytest.raises(UserError, match="leave --make away"):
+        Pairs.open(tmp_path).prepare(16, make="grey")
+
+
+def test_sides_that_do_not_belong_together_are_no_pairs(tmp_path: Path) -> None:
+    fill(tmp_path / "A", ["1.png", "2.png"])
+    fill(tmp_path / "B", ["x.png", "y.png"])
+    with pytest.raises(UserError, match="hardly a name is in both"):
+        Pairs.open(tmp_path)
+    with pytest.raises(UserError, match="no two sides"):
+        Unpaired.open("shapes:4")
+    with pytest.raises(UserError, match="no split 'test'"):
+        Unpaired.open(tmp_path, "test")
+
+
+COLOURS = np.array([[0, 0, 200], [255, 120, 0], [0, 220, 90], [250, 250, 250]], np.uint8)
+
+
+def label_map(seed: int) -> Image.Image:
+    draws = np.random.Generator(np.random.Philox(key=[3, seed]))
+    return Image.fromarray(COLOURS[draws.integers(0, 4, (6, 6))].repeat(16, 0).repeat(16, 1))
+
+
+def test_label_maps_keep_their_colours_even_from_jpeg(tmp_path: Path) -> None:
+    (tmp_path / "A").mkdir()
+    (tmp_path / "B").mkdir()
+    for i in range(6):
+        picture(i, 96, 96).save(tmp_path / "A" / f"{i}.png")
+        label_map(i).save(tmp_path / "B" / f"{i}.jpg", quality=75)
+    pairs = Pairs.open(tmp_path).prepare(36)
+    assert set(pairs.palettes) == {"b"}
+    palette = pairs.palettes["b"].astype(int)
+    assert len(palette) == 4
+    assert all(np.abs(palette - colour).max(1).min() <= 8 for colour in COLOURS.astype(int))
+    for i in range(6):
+        made = pairs.pixels(i, "b")
+        assert {tuple(c) for c in made.reshape(-1, 3)} <= {tuple(c) for c in pairs.palettes["b"]}
+        true = np.asarray(label_map(int(pairs.named(i))).resize((36, 36), Image.Resampling.NEAREST))
+        told, real = (indices(x, pairs.palettes["b"]) for x in (made, true))
+        assert (told == real).mean() > 0.97
+
+
+def test_photographs_and_grey_pictures_are_no_label_maps() -> None:
+    assert palette_of([picture(i, 96, 96) for i in range(4)]) is None
+    assert palette_of([picture(i, 96, 96).convert("L") for i in range(4)]) is None
+    held = io.BytesIO()
+    label_map(1).save(held, "PNG")
+    found = palette_of([Image.open(held)])
+    assert found is not None
+    assert {tuple(c) for c in found} == {tuple(c) for c in COLOURS}
+
+
+def test_photographs_are_cut_into_pieces_that_cover_them(tmp_path: Path) -> None:
+    fill(tmp_path, ["wide.png"], width=50, height=32)
+    fill(tmp_path, ["small.png"], 3, width=15, height=40)
+    photos = Photos.open(tmp_path).prepare(16)
+    assert len(photos) == 4 * 2
+    assert [d.reason for d in photos.dropped] == ["smaller than 16 pixels a side: 15x40"]
+    whole = np.asarray(picture(0, 50, 32))
+    at = [(top, left) for top in (0, 16) for left in (0, 16, 32, 34)]
+    for i, (top, left) in enumerate(at):
+        assert np.array_equal(photos.pixels(i), whole[top : top + 16, left : left + 16])
+    assert photos.batch(np.arange(3))["image"].shape == (3, 3, 16, 16)
+    with pytest.raises(UserError, match="smaller than 64 pixels"):
+        Photos.open(tmp_path).prepare(64)
+
+
+def test_the_doctor_tells_the_kinds_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fill(tmp_path / "pairs" / "A", ["1.png", "2.png", "4.png"])
+    fill(tmp_path / "pairs" / "B", ["1.png", "2.png", "3.png"], 50)
+    fill(tmp_path / "two" / "trainA", ["1.png"])
+    fill(tmp_path / "two" / "trainB", ["2.png"])
+    for name, kind, able in (
+        ("pairs", "pairs", {"pix2pix", "cyclegan"}),
+        ("two", "unpaired", {"cyclegan"}),
+        ("pairs/A", "images", {"pix2pix", "restoration", "dcgan"}),
+    ):
+        assert main(["data", "inspect", str(tmp_path / name), "--json"]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert found["kind"] == kind
+        assert able <= set(found["methods"])
+        assert main(["data", "inspect", str(tmp_path / name)]) == 0
+        assert found["name"] in capsys.readouterr().out

@@ -1,0 +1,183 @@
+"""Translations and restorations as users do them: files in, files out, scores beside the truth."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
+
+import reverie
+from reverie.cli import main
+from reverie.media import Photo, read_record
+from reverie.scores.restoring import labelled, psnrs, ssim
+from reverie.work import plan
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pairs in two folders with splits, and a run of each method."""
+    room = tmp_path_factory.mktemp("shop")
+    for split, count in (("train", 12), ("test", 40)):
+        for side in "AB":
+            (room / "pairs" / f"{split}{side}").mkdir(parents=True)
+        for i, item in enumerate(reverie.open_data(f"shapes:{count}").prepare(24).array):
+            PIL.Image.fromarray(item).save(room / "pairs" / f"{split}A" / f"{i}.png")
+            PIL.Image.fromarray(255 - item).save(room / "pairs" / f"{split}B" / f"{i}.png")
+    pairs = str(room / "pairs")
+    reverie.train("pix2pix:smoke", data=pairs, out=room / "pix", make="", threads=1)
+    reverie.train("pix2pix:smoke", data="shapes:12", out=room / "grey", threads=1)
+    reverie.train("cyclegan:smoke", data=pairs, out=room / "cycle", threads=1)
+    reverie.train("restoration:smoke", data="shapes:24", out=room / "restore", threads=1)
+    return room
+
+
+def shades(path: Path, height: int, width: int, alpha: bool = False) -> Path:
+    draws = np.random.Generator(np.random.Philox(key=[2, height]))
+    PIL.Image.fromarray(draws.integers(0, 256, (height, width, 4 if alpha else 3), np.uint8)).save(path)
+    return path
+
+
+@pytest.mark.parametrize(("run", "verb"), [("pix", "translate"), ("cycle", "translate"), ("restore", "restore")])
+def test_any_size_alpha_and_order(shop: Path, tmp_path: Path, run: str, verb: str) -> None:
+    given = [shades(tmp_path / name, *size) for name, size in (("b.png", (17, 30)), ("a.png", (64, 33)))]
+    clear = shades(tmp_path / "c.png", 20, 21, alpha=True)
+    out = tmp_path / "out"
+    assert main([verb, str(shop / run), *map(str, [*given, clear]), "--out", str(out)]) == 0
+    for path in [*given, clear]:
+        made, source = Photo.load(out / path.name), Photo.load(path)
+        assert made.pixels.shape == source.pixels.shape
+        assert (made.alpha is None) == (source.alpha is None)
+        assert made.alpha is None or np.array_equal(made.alpha, source.alpha)  # type: ignore[arg-type]  # both are there
+        record = read_record(out / path.name)
+        assert record["inputs"][0]["name"] == path.name
+        assert record["verb"] == verb
+    assert [read_record(out / p.name)["index"] for p in [*given, clear]] == [0, 1, 2]
+    alone = tmp_path / "alone"
+    assert main([verb, str(shop / run), str(given[0]), "--out", str(alone)]) == 0
+    assert np.array_equal(Photo.load(alone / "b.png").pixels, Photo.load(out / "b.png").pixels)
+
+
+def test_how_pix2pix_is_used_is_chosen_and_recorded(shop: Path, tmp_path: Path) -> None:
+    method = reverie.load(shop / "pix")
+    photo = Photo.load(shades(tmp_path / "x.png", 16, 16))
+    (own,), (still,), (again,) = (method.verb("translate")([photo], still=s) for s in (None, True, False))
+    assert np.array_equal(own.pixels, again.pixels)
+    assert not np.array_equal(own.pixels, still.pixels)
+    assert still.record["arguments"]["still"] is True
+    assert method.config.still is False
+    other = reverie.load(shop / "grey")
+    (spoilt,) = other.verb("spoil")([photo])
+    assert spoilt.pixels.shape == (16, 16, 1)
+
+
+def test_pairs_are_scored_beside_the_truth(shop: Path) -> None:
+    found = reverie.evaluate(shop / "pix", shop / "pairs")
+    assert {"psnr", "ssim", "sharpness"} <= {score.name for score in found}
+    assert found["psnr"].n == 40
+    assert "with dropout" in found["psnr"].definition
+    assert {line["score"] for line in found.left_out} == {"feature distance", "fid", "kid"}
+    given, true = reverie.open_data(shop / "pairs", "test").prepare(16), found["psnr"].floor
+    errors = [np.mean((given.pixels(i, "a") / 255.0 - given.pixels(i, "b") / 255.0) ** 2) for i in range(40)]
+    assert true == pytest.approx(-10 * np.log10(errors).mean())
+    assert (shop / "pix" / "figures" / "worst.png").is_file()
+    page = (shop / "pix" / "report.html").read_text(encoding="utf-8")
+    assert page.index("Worst cases") < page.index(">Translations<")
+
+
+def test_two_worlds_are_scored_beside_the_untranslated(shop: Path) -> None:
+    found = reverie.evaluate(shop / "cycle", shop / "pairs", n=8)
+    assert {s.name for s in found} == {"cycle error, a to b", "cycle error, b to a"}
+    assert {"fid, a to b", "kid, b to a"} <= {line["score"] for line in found.left_out}
+
+
+def test_restored_pictures_are_scored_beside_the_spoilt(shop: Path) -> None:
+    found = reverie.evaluate(shop / "restore", "shapes:24", n=6)
+    assert found["psnr"].floor == pytest.approx(20.3, abs=1.0)  # sigma 25: 20 log10(255/25) = 20.2, clipped
+    assert "noise 25" in found["psnr"].definition
+
+
+def test_runs_of_one_kind_are_compared(shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    again = tmp_path / "again"
+    reverie.train("pix2pix:smoke", data=shop / "pairs", out=again, make="", threads=1, seed=1)
+    found = reverie.compare([shop / "pix", again], shop / "pairs", out=tmp_path / "page.html")
+    assert all(cell.score for cell in found["psnr"])
+    assert "Translations" in (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert main(["compare", str(shop / "pix"), str(shop / "cycle"), "--data", str(shop / "pairs")]) == 2
+    assert "unlike kinds of data" in capsys.readouterr().err
+
+
+def test_restoring_in_tiles_is_the_same(shop: Path, tmp_path: Path) -> None:
+    method = reverie.load(shop / "restore")
+    photo = Photo.load(shades(tmp_path / "large.png", 530, 700))
+    (cut,), (whole,) = (method.verb("restore")([photo], tile=tile) for tile in (512, 1024))
+    assert np.abs(cut.pixels.astype(int) - whole.pixels).max() <= 1
+
+
+def test_training_gets_better() -> None:
+    """The step does what it is for: after some steps the difference of pixels is far smaller."""
+    from reverie.loop import Update
+    from reverie.ranks import Ranks
+
+    torch.manual_seed(0)
+    cls, _, config, _ = plan("restoration:smoke", {"width": 16, "rate": 1e-2})
+    method = cls(cls.suit(config, {"channels": 3}))
+    image = torch.nn.functional.interpolate(torch.rand(8, 3, 4, 4) * 2 - 1, 32, mode="bicubic").clamp(-1, 1)
+    update, told = Update(method.optimizers(), Ranks("cpu")), []
+    for _ in range(150):
+        told.append(float(method.stages()[0].step({"image": image}, update)["psnr"]))
+    assert np.mean(told[-5:]) > told[0] + 3
+
+
+def test_psnr_and_ssim_are_those_of_torchmetrics() -> None:
+    draws = np.random.Generator(np.random.Philox(key=[1, 1]))
+    a = draws.integers(0, 256, (40, 31, 3), np.uint8)
+    b = np.clip(a + draws.normal(0, 12, a.shape), 0, 255).astype(np.uint8)
+    x, y = (torch.from_numpy(p).permute(2, 0, 1)[None].double() for p in (a, b))
+    assert float(psnrs([a], [b])[0]) == pytest.approx(float(peak_signal_noise_ratio(x, y, data_range=255.0)), abs=1e-4)
+    theirs = structural_similarity_index_measure(x, y, data_range=255.0)
+    assert ssim(a, b) == pytest.approx(float(theirs), abs=1e-4)
+    assert ssim(a, a) == pytest.approx(1.0)
+
+
+def test_labels_by_hand() -> None:
+    true = np.array([[[0, 0, 1, 2]]])
+    made = np.array([[[0, 1, 1, 2]]])
+    assert labelled(made, true, 4) == pytest.approx((0.75, (1 / 2 + 1 / 2 + 1) / 3))
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["train", "pix2pix", "--data", "shapes:8"], "--make grey"),
+        (["train", "cyclegan", "--data", "shapes:8"], "no two sides"),
+        (["train", "pix2pix:smoke", "--data", "{pairs}"], "leave --make away"),
+        (["train", "pix2pix:smoke", "--data", "shapes:8", "--direction", "b to a"], "pairs that are given"),
+        (["train", "restoration:smoke", "--data", "letters:8", "--make", "grey"], "no colour to learn"),
+        (["train", "restoration:smoke", "--data", "shapes:8", "--size", "64"], "smaller than 128 pixels"),
+        (["train", "restoration:smoke", "--data", "shapes:8", "--strength", "-1"], "above 0"),
+        (["translate", "{pix}", "{words}"], "words.txt is no usable picture"),
+        (["translate", "{pix}"], "translate needs pictures"),
+        (["translate", "{pix}", "{pairs}", "--tile", "100"], "multiple of 256"),
+        (["restore", "{pix}", "{pairs}"], "pix2pix cannot restore"),
+        (["spoil", "{pix}", "{pairs}"], "learnt from pairs"),
+        (["translate", "{pix}", "{pairs}", "--out", "{words}"], "cannot write pictures"),
+    ],
+)
+def test_wrong_input_is_one_line(
+    shop: Path, tmp_path: Path, words: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "words.txt").write_text("words")
+    places = {"{pairs}": shop / "pairs", "{pix}": shop / "pix", "{words}": tmp_path / "words.txt"}
+    asked = [str(places.get(word, word)) for word in words]
+    asked += [] if "--out" in asked else ["--out", str(tmp_path / "out")]
+    assert main(asked) == 2
+    error = capsys.readouterr().err
+    assert told in error
+    assert error.strip().count("\n") == 0
+    assert not list((tmp_path / "out").glob("*")) if (tmp_path / "out").exists() else True
+    assert json.loads((shop / "pix" / "run.json").read_text())["method"] == "pix2pix"
