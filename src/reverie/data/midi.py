@@ -1,0 +1,399 @@
+"""MIDI files and the sixteenth grid: from notes in ticks to events, and from events back to a file.
+
+T steps (sixteenths), 16 to a bar of 4/4. A melody is T of 130 events, as in Roberts 2018 (arXiv:1803.05428, section
+5.1): 0 nothing new (what sounds goes on, silence too), 1 the note ends, 2 + p a note of pitch p begins. (The paper
+lists the 128 pitches first; the authors' later code keeps 88 of them.) Drums are T of 512 events: bit k says whether
+class k of nine is struck.
+
+Files are read by symusic (extra: music); they are written here, since a MIDI file of notes is 40 lines.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..errors import UserError
+from .decode import Unfit
+
+STEPS = 16
+"""sixteenths of a bar"""
+HOLD, OFF, ON = 0, 1, 2
+EVENTS = {"melody": 130, "drums": 512}
+"""how many events a part has"""
+
+DRUMS = {
+    "kick": (36, 35),
+    "snare": (38, 27, 28, 31, 32, 33, 34, 37, 39, 40, 56, 65, 66, 75, 85),
+    "closed hat": (42, 22, 44, 54, 68, 69, 70, 71, 73, 78, 80),
+    "open hat": (46, 26, 67, 72, 74, 79, 81),
+    "low tom": (45, 29, 41, 43, 61, 64, 84),
+    "mid tom": (48, 47, 60, 63, 77, 86, 87),
+    "high tom": (50, 30, 62, 76, 83),
+    "crash": (49, 52, 55, 57, 58),
+    "ride": (51, 53, 59, 82),
+}
+"""nine classes and the General MIDI pitches that count as each; the first is what is written"""
+CLASS_OF = {pitch: k for k, pitches in enumerate(DRUMS.values()) for pitch in pitches}
+
+OFF_GRID = 0.25
+"""steps that an onset may lie away from the grid; a window where more than a quarter of them lie farther is not used"""
+LONGEST = 100_000
+"""bars that a file may have: what says it has more is broken"""
+TPQ = 480
+"""ticks of a quarter in what is written"""
+MARK = b"reverie "
+"""what the text that we write begins with"""
+
+
+class Piece(NamedTuple):
+    """The notes of one file, in ticks."""
+
+    tpq: int
+    """ticks of a quarter"""
+    notes: np.ndarray
+    """int64 [N,5]: begin, end, pitch, track, 1 if a drum; in order of begin, then pitch"""
+    metres: list[tuple[int, int, int]]
+    """tick, numerator, denominator"""
+    tempos: list[tuple[int, float]]
+    """tick, quarters a minute"""
+    tracks: list[str]
+    """their names"""
+
+    def has(self, part: str) -> bool:
+        """Whether there are notes of a part."""
+        return bool((self.notes[:, 4] == (part == "drums")).any())
+
+    @property
+    def digest(self) -> str:
+        """Of the tune: the same in another key, at another resolution, or under another name."""
+        begin, end, pitch, _, drum = self.notes.T
+        pitch = np.where(drum == 1, pitch, pitch - pitch[drum == 0][:1].sum())
+        told = np.stack([begin * 48 // self.tpq, (end - begin) * 48 // self.tpq, pitch, drum])
+        return hashlib.sha256(told.astype("<i8").tobytes()).hexdigest()
+
+
+def read(data: bytes) -> Piece:
+    """The notes in the bytes of a MIDI file. Raises Unfit, and UserError where symusic is missing."""
+    if data[:4] != b"MThd":
+        raise Unfit("no MIDI file" if data else "empty file")
+    _check_chunks(data)
+    try:
+        import symusic
+    except ImportError:
+        raise UserError("MIDI files need symusic; install it: pip install 'reverie[music]'") from None
+    try:
+        score: Any = symusic.Score.from_midi(data)
+    except Exception as error:  # it raises what its C++ parts throw
+        raise Unfit(f"damaged: {' '.join(str(error).split())[:80]}") from None
+    rows = []
+    for k, track in enumerate(score.tracks):
+        held = track.notes.numpy()
+        begin, pitch = held["time"].astype(np.int64), held["pitch"].astype(np.int64)
+        end, drum = begin + held["duration"], np.full(len(begin), int(track.is_drum))
+        rows.append(np.stack([begin, end, pitch, np.full(len(begin), k), drum], 1))
+    notes = np.concatenate(rows) if rows else np.zeros((0, 5), np.int64)
+    if not len(notes):
+        raise Unfit("no notes")
+    if notes[:, 0].min() < 0 or notes[:, 2].min() < 0 or notes[:, 2].max() > 127:
+        raise Unfit("damaged: notes out of range")
+    notes = notes[np.lexsort((notes[:, 4], notes[:, 2], notes[:, 0]))]
+    metres = sorted((int(m.time), int(m.numerator), int(m.denominator)) for m in score.time_signatures)
+    tempos = sorted((int(t.time), float(t.qpm)) for t in score.tempos)
+    return Piece(int(score.tpq), notes, metres, tempos, [track.name for track in score.tracks])
+
+
+def _check_chunks(data: bytes) -> None:
+    """Raises Unfit unless the header is whole, and as many tracks as it says are there in full."""
+    if len(data) < 14:
+        raise Unfit("damaged: cut short")
+    size, _, tracks, division = struct.unpack(">IHHH", data[4:14])
+    if size < 6 or division == 0:
+        raise Unfit("damaged: a header without ticks")
+    if division & 0x8000:
+        raise Unfit("its time is in frames of film, not in beats")
+    at, found = 8 + size, 0
+    while at + 8 <= len(data) and found < tracks:
+        length = int.from_bytes(data[at + 4 : at + 8], "big")
+        found += data[at : at + 4] == b"MTrk"
+        at += 8 + length
+    if found < tracks or at > len(data):
+        raise Unfit("damaged: cut short")
+
+
+# -- from ticks to the grid --------------------------------------------------------------------------------------------
+
+
+class Bar(NamedTuple):
+    """One bar: where it begins, and its metre as "4/4"; "" if the next metre cuts it short."""
+
+    tick: int
+    metre: str
+
+
+def bars_of(piece: Piece) -> list[Bar]:
+    """The bars from the beginning to the last note. Raises Unfit."""
+    end = int(piece.notes[:, 1].max())
+    found: list[Bar] = []
+    metres = piece.metres if piece.metres and piece.metres[0][0] <= 0 else [(0, 4, 4), *piece.metres]
+    for k, (tick, beats, unit) in enumerate(metres):
+        length = 4 * piece.tpq * beats // unit if unit > 0 else 0
+        if length < 1:
+            raise Unfit(f"damaged: a metre of {beats}/{unit}")
+        until = metres[k + 1][0] if k + 1 < len(metres) else None
+        stop = end if until is None else min(until, end)
+        if len(found) + (stop - tick) // length > LONGEST:
+            raise Unfit(f"damaged: more than {LONGEST} bars")
+        for at in range(tick, stop, length):
+            found.append(Bar(at, f"{beats}/{unit}" if until is None or at + length <= until else ""))
+    return found
+
+
+class Line(NamedTuple):
+    """A part of a stretch of bars on the grid."""
+
+    events: np.ndarray
+    """int16 [T]"""
+    sounds: np.ndarray
+    """int16 [T]: the pitch that sounds, -1 in silence; for drums 0 where something is struck"""
+    onsets: np.ndarray
+    """int64 [N]: the step of every onset, of all voices"""
+    off: np.ndarray
+    """bool [N]: whether it lies too far from its step"""
+    many: np.ndarray
+    """bool [T]: whether more than one note sounds"""
+
+
+def line(piece: Piece, part: str, voice: str, tick: int, bars: int) -> Line:
+    """A part, from a tick on, so many bars of 4/4. voice: see windows."""
+    step, steps = piece.tpq / 4, STEPS * bars
+    notes = chosen_notes(piece, part, voice)
+    notes = notes[(notes[:, 0] < tick + steps * step) & (notes[:, 1] > tick)]
+    exact = (notes[:, 0] - tick) / step
+    begin = np.floor(exact + 0.5).astype(np.int64)
+    end = np.maximum(begin + 1, np.floor((notes[:, 1] - tick) / step + 0.5).astype(np.int64))
+    inside = (begin >= 0) & (begin < steps)
+    onsets, off = begin[inside], np.abs(exact - begin)[inside] > OFF_GRID
+    events, sounds = np.full(steps, HOLD, np.int16), np.full(steps, -1, np.int16)
+    count = np.zeros(steps + 1, np.int64)
+    if part == "drums":
+        for at, pitch in zip(begin[inside], notes[inside, 2], strict=True):
+            if (k := CLASS_OF.get(int(pitch))) is not None:
+                events[at] |= 1 << k
+        sounds[events > 0] = 0
+        return Line(events, sounds, onsets, off, count[:steps] > 0)
+    np.add.at(count, begin.clip(0, steps), 1)
+    np.add.at(count, end.clip(0, steps), -1)
+    for at, until, pitch in skyline(begin, end, notes[:, 2]):
+        if until > 0 and at < steps:
+            first = max(at, 0)
+            sounds[first:until] = pitch
+            if at >= 0:
+                events[at] = ON + pitch
+            if until < steps:
+                events[until] = OFF  # replaced where the next note begins at once
+    return Line(events, sounds, onsets, off, count.cumsum()[:steps] > 1)
+
+
+def chosen_notes(piece: Piece, part: str, voice: str) -> np.ndarray:
+    """The notes of a part [N,5]; of one track where voice is its name. Raises Unfit."""
+    if not piece.has(part):
+        raise Unfit(f"no {part}: " + ("drums only" if part == "melody" else "no notes on channel 10"))
+    notes = piece.notes[piece.notes[:, 4] == (part == "drums")]
+    if part == "drums" or voice in VOICES:
+        return notes
+    named = [k for k, name in enumerate(piece.tracks) if name.strip().lower() == voice.strip().lower()]
+    notes = notes[np.isin(notes[:, 3], named)]
+    if not len(notes):
+        raise Unfit(f"no track named '{voice}': it has {', '.join(filter(None, piece.tracks)) or 'no names'}")
+    return notes
+
+
+VOICES = ("skyline", "single")
+
+
+def skyline(begin: np.ndarray, end: np.ndarray, pitch: np.ndarray) -> Iterator[tuple[int, int, int]]:
+    """(begin, end, pitch) of the highest voice: a note counts unless a higher one sounds when it begins, and lasts
+    until the next that counts."""
+    now: tuple[int, int, int] | None = None
+    for k in np.lexsort((-pitch, begin)).tolist():
+        at, until, high = int(begin[k]), int(end[k]), int(pitch[k])
+        if now is not None:
+            if at == now[0] or (at < now[1] and high < now[2]):
+                continue
+            yield now[0], min(now[1], at), now[2]
+        now = (at, until, high)
+    if now is not None:
+        yield now
+
+
+def windows(piece: Piece, part: str, bars: int, voice: str = "skyline") -> tuple[np.ndarray, Counter[str]]:
+    """Every stretch of so many bars that can be used, int16 [M,T], moved by one bar at a time, and why others cannot.
+
+    voice: of a melody, "skyline" takes the highest voice; "single" leaves out what has more than one; else the name of
+    a track, of which the highest voice is taken. A note that sounds when a window begins is struck there. Raises Unfit.
+    """
+    chosen_notes(piece, part, voice)
+    grid = bars_of(piece)
+    kept, why = [np.zeros((0, STEPS * bars), np.int16)], Counter[str]()
+    if len(grid) < bars:
+        why[f"shorter than {bars} bars"] += 1
+    starts = np.arange(max(0, len(grid) - bars + 1))
+    right = np.array([bar.metre == "4/4" for bar in grid] + [False])
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], right]).astype(int)))
+    for first, stop in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
+        if stop - first >= bars:
+            found = line(piece, part, voice, grid[first].tick, stop - first)
+            fit, reasons = _cut(piece, found, grid[first].tick, stop - first, bars, part, voice)
+            kept.append(fit)
+            why += reasons
+            starts = starts[(starts < first) | (starts > stop - bars)]
+    for start in starts.tolist():
+        metres = {bar.metre for bar in grid[start : start + bars]}
+        alone = metres.pop() if len(metres) == 1 else ""
+        why[f"not 4/4: {alone}" if alone else "metre change inside"] += 1
+    return np.concatenate(kept), why
+
+
+def _cut(
+    piece: Piece, found: Line, tick: int, total: int, bars: int, part: str, voice: str
+) -> tuple[np.ndarray, Counter[str]]:
+    """The windows of a stretch of 4/4 that can be used, and the reasons against the others."""
+    length, step = STEPS * bars, piece.tpq / 4
+    starts = STEPS * np.arange(total - bars + 1)  # [M]
+    at = starts[:, None] + np.arange(length)  # [M,T]
+    silent = found.sounds < 0
+    since = np.arange(len(silent)) - np.maximum.accumulate(np.where(silent, -1, np.arange(len(silent))))
+    rest = np.minimum(since[at] * silent[at], np.arange(length) + 1).max(1)
+    onsets = np.searchsorted(np.sort(found.onsets), np.stack([starts, starts + length]))
+    off = np.searchsorted(np.sort(found.onsets[found.off]), np.stack([starts, starts + length]))
+    turns = np.array([(t - tick) / step for (t, b), (_, a) in zip(piece.tempos[1:], piece.tempos, strict=False)
+                      if abs(a - b) > 1e-3 * a])  # fmt: skip
+    turned = ((turns > starts[:, None]) & (turns < starts[:, None] + length)).any(1) if len(turns) else starts < 0
+    reasons = np.full(len(starts), "", object)
+    for name, bad in (  # the first that applies is told
+        ("tempo change inside", turned),
+        ("empty", silent[at].all(1)),
+        ("more than one voice", found.many[at].any(1) & (voice == "single")),
+        ("off the grid", 4 * (off[1] - off[0]) > onsets[1] - onsets[0]),
+        ("rests for more than a bar", rest > STEPS),  # as the paper's data, section 5.1
+    ):
+        reasons[(reasons == "") & bad] = name
+    cut = found.events[at]
+    if part == "melody":
+        sounding, first = found.sounds[starts], cut[:, 0]
+        cut[:, 0] = np.where((first < ON) & (sounding >= 0), ON + sounding, np.where(first == OFF, HOLD, first))
+    return cut[reasons == ""], Counter(reasons[reasons != ""].tolist())
+
+
+def canonical(events: np.ndarray, part: str) -> np.ndarray:
+    """The same music in the one way that reading gives: no note ends that does not sound."""
+    if part == "drums":
+        return events.astype(np.int16)
+    out, sounds = events.astype(np.int16), False
+    for t, event in enumerate(out.tolist()):
+        if event == OFF and not sounds:
+            out[t] = HOLD
+        sounds = event >= ON or (sounds and event != OFF)
+    return out
+
+
+def window(events: np.ndarray, begin: int, length: int, part: str) -> tuple[np.ndarray, bool]:
+    """So many steps of a piece from `begin` on as int64, filled with silence; and whether a note that sounds there had
+    to be struck."""
+    row = events[begin : begin + length].astype(np.int64)
+    row, struck = np.pad(row, (0, length - len(row))), False
+    if part == "melody":
+        before = events[:begin][events[:begin] != HOLD]
+        sounding = int(before[-1]) if len(before) else OFF
+        struck = bool(row[0] == HOLD and sounding >= ON)
+        row[0] = sounding if struck else HOLD if row[0] == OFF else row[0]
+    return row, struck
+
+
+def join(rows: Sequence[np.ndarray], struck: Sequence[bool], part: str) -> np.ndarray:
+    """Windows as one piece: where a note was struck because it sounded already, and still does, it goes on."""
+    out = np.concatenate(rows).astype(np.int64)
+    for at, again in zip(np.cumsum([0, *map(len, rows)])[:-1].tolist(), struck, strict=True):
+        before = out[:at][out[:at] != HOLD]
+        if part == "melody" and again and len(before) and before[-1] == out[at]:
+            out[at] = HOLD
+    return out
+
+
+def notes_of(events: np.ndarray) -> list[tuple[int, int, int]]:
+    """(begin, end, pitch) in steps of the notes of a melody; what sounds at the end lasts to the end."""
+    found: list[tuple[int, int, int]] = []
+    now: tuple[int, int] | None = None
+    for t, event in enumerate([*events.tolist(), OFF]):
+        if event != HOLD and now is not None:
+            found.append((now[0], t, now[1]))
+            now = None
+        if event >= ON:
+            now = (t, event - ON)
+    return found
+
+
+# -- from the grid to a file -------------------------------------------------------------------------------------------
+
+
+def write(parts: dict[str, np.ndarray], tempo: float, told: dict[str, Any]) -> bytes:
+    """The bytes of a MIDI file: format 1, a track a part, and what is told as JSON in a text at the beginning."""
+    steps = max(len(events) for events in parts.values())
+    head = [
+        (0, b"\xff\x01" + _sized(MARK + json.dumps(told, sort_keys=True).encode())),
+        (0, b"\xff\x51\x03" + round(60e6 / tempo).to_bytes(3, "big")),
+        (0, b"\xff\x58\x04\x04\x02\x18\x08"),  # 4/4
+    ]
+    tracks = [_track(head, steps)]
+    for part, events in parts.items():
+        channel, tick = 9 if part == "drums" else 0, TPQ // 4
+        lines = [(0, b"\xff\x03" + _sized(part.encode()))]
+        if part == "drums":
+            notes = [(float(t), t + 0.5, pitches[0]) for t, event in enumerate(events.tolist())
+                     for k, pitches in enumerate(DRUMS.values()) if event >> k & 1]  # fmt: skip
+        else:
+            notes = [(float(a), float(b), pitch) for a, b, pitch in notes_of(events)]
+        # where a note ends and the next begins at one time, the end comes first
+        ends = [(round(end * tick), 0, bytes((0x80 | channel, pitch, 0))) for _, end, pitch in notes]
+        begins = [(round(begin * tick), 1, bytes((0x90 | channel, pitch, 90))) for begin, _, pitch in notes]
+        tracks.append(_track(lines + [(at, told) for at, _, told in sorted(ends + begins)], steps))
+    return b"MThd" + struct.pack(">IHHH", 6, 1, len(tracks), TPQ) + b"".join(tracks)
+
+
+def _track(lines: list[tuple[int, bytes]], steps: int) -> bytes:
+    body, now = b"", 0
+    for at, message in [*lines, (steps * TPQ // 4, b"\xff\x2f\x00")]:
+        body += _variable(at - now) + message
+        now = at
+    return b"MTrk" + struct.pack(">I", len(body)) + body
+
+
+def _variable(number: int) -> bytes:
+    """MIDI's numbers of variable length: seven bits a byte, the last without the highest bit."""
+    out = bytes((number & 127,))
+    while number := number >> 7:
+        out = bytes((number & 127 | 128,)) + out
+    return out
+
+
+def _sized(text: bytes) -> bytes:
+    return _variable(len(text)) + text
+
+
+def told_in(data: bytes) -> dict[str, Any]:
+    """What write noted in a file; {} if there is nothing, or it is damaged."""
+    at = data.find(MARK)
+    if at < 0:
+        return {}
+    try:
+        found = json.JSONDecoder().raw_decode(data[at + len(MARK) :].decode("latin1"))[0]
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,348 @@
+"""Music from MIDI files, folders and zips of them, or made by rule, as windows of bars on the sixteenth grid.
+
+* Files are told by their extension, .mid or .midi; others are listed as dropped, and so is what cannot be read.
+* Folders named train, test, val, valid or validation are splits, as with images. Otherwise every piece goes, by a hash
+  of its notes relative to the first, to test (a tenth), val (a tenth) or train, so that the same tune, in another key
+  or under another name, never stands in two splits; where that would leave nothing to train on, all is train.
+* A piece whose notes are those of an earlier one of its split is dropped.
+* A window is used once, however often it comes: repeats are counted among the rejected ones.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+import zipfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from ..errors import UserError, near_miss
+from . import tunes
+from .boxes import Box, Dropped, FolderBox, ZipBox
+from .decode import Unfit
+from .midi import STEPS, Piece, read, windows
+
+SUFFIXES = (".mid", ".midi")
+SPLITS = ("train", "test", "val")
+_NAMED = {"train": "train", "test": "test", "val": "val", "valid": "val", "validation": "val"}
+MOST_BARS = 64
+SHOWN = 5
+"""names of dropped files that are shown for each reason"""
+
+
+class Entry(NamedTuple):
+    """A piece: its name, what its bytes hash to, its tune's digest (see Piece.digest), and what parts it has."""
+
+    name: str
+    sha: str
+    digest: str
+    parts: tuple[str, ...]
+
+
+class Tunes:
+    """Pieces of music, and after prepare their windows.
+
+    Attributes:
+        spec, name, split, splits: as of Images.
+        classes: [], since music has no labels.
+        facts: "part", the part that is learnt unless another is asked for: "melody", or "drums" where there is nothing
+            else.
+        pieces: what is used.
+        array: int16 [N,T], the windows, in order of the pieces (see reverie.data.midi for what the events mean).
+        of: int64 [N], the piece that a window is from.
+        rejected: how many windows are not used, by reason; after prepare.
+        dropped, notes, fingerprint: as of Images.
+    """
+
+    kind = "music"
+
+    def __init__(self, spec: str, name: str, source: _Source, split: str) -> None:
+        self.spec, self.name, self.split = spec, name, split
+        self._source = source
+        self.splits = [known for known in SPLITS if known in source.parts]
+        if split not in self.splits:
+            raise UserError(f"no split '{split}' in {spec}: it has {', '.join(self.splits)}.")
+        self.pieces = list(source.parts[split])
+        self._dropped = list(source.dropped[split])
+        self.dropped, self.notes = list(self._dropped), list(source.notes)
+        self.classes: list[str] = []
+        melodic = any("melody" in entry.parts for entry in self.pieces)
+        self.facts: dict[str, Any] = {"part": "melody" if melodic else "drums"}
+        told = hashlib.sha256(json.dumps([split]).encode())
+        for entry in self.pieces:
+            told.update(bytes.fromhex(entry.sha))
+        self.fingerprint = told.hexdigest()[:16]
+        self.rejected: Counter[str] = Counter()
+        self._array: np.ndarray | None = None
+        self.of = np.empty(0, np.int64)
+
+    @classmethod
+    def open(cls, spec: str | Path, split: str = "train") -> Tunes:
+        """Opens a path or a built-in set; reads every file once. Raises UserError."""
+        text = str(spec)
+        if not text.strip():
+            raise UserError("no data named: give a folder of MIDI files, a zip of them, or a name such as tunes")
+        path, wanted = Path(text).expanduser(), _NAMED.get(split.lower(), split.lower())
+        if path.exists():
+            name = path.resolve().name if path.is_dir() else path.stem
+            return cls(text, name, _Files(path), wanted)
+        if tunes.is_name(text):
+            return cls(text, text, _Made(text), wanted)
+        guess = "" if "/" in text or "\\" in text else near_miss(text.partition(":")[0], list(tunes.SETS))
+        raise UserError(f"no such path, and no music of that name: {text}.{guess} Sets: {', '.join(tunes.SETS)}")
+
+    def prepare(self, part: str | None = None, bars: int = 2, voice: str = "skyline") -> Tunes:
+        """Cuts the pieces into windows of so many bars; returns self. Raises UserError if there is none.
+
+        part: "melody" or "drums"; None: as facts has it; voice: see reverie.data.midi.windows
+        """
+        part = part or self.facts["part"]
+        if part not in ("melody", "drums"):
+            raise UserError(f"the part must be melody or drums, not {part}")
+        if not 1 <= bars <= MOST_BARS:
+            raise UserError(f"windows must have 1 to {MOST_BARS} bars, not {bars}")
+        if not any(part in entry.parts for entry in self.pieces):
+            other = {"melody": "drums", "drums": "melody"}[part]
+            raise UserError(f"{self.spec} holds no {part}, only {other}; learn that, with --part {other}.")
+        self.dropped, self.rejected = list(self._dropped), Counter()
+        seen: set[bytes] = set()
+        kept, of = [], []
+        for k, entry in enumerate(_bar(self.pieces, "cutting")):
+            try:
+                cut, why = windows(self._source.piece(entry.name), part, bars, voice)
+            except Unfit as unfit:
+                self.dropped.append(Dropped(entry.name, str(unfit)))
+                continue
+            for row in cut:
+                if (told := row.tobytes()) in seen:
+                    why["repeat of an earlier window"] += 1
+                else:
+                    seen.add(told)
+                    kept.append(row)
+                    of.append(k)
+            self.rejected += why
+            if not len(cut):
+                self.dropped.append(Dropped(entry.name, f"no window of {bars} bars: {why.most_common(1)[0][0]}"))
+        if not kept:
+            reason = _told(self.rejected, 3) if self.rejected else self.dropped[-1].reason
+            raise UserError(f"{self.spec} ({self.split}) has no window of {bars} bars in 4/4: {reason}.")
+        self._array, self.of = np.stack(kept), np.array(of, np.int64)
+        total = len(kept) + sum(self.rejected.values())
+        self.notes = [*self._source.notes, f"{len(kept)} of {total} windows of {bars} bars: {_told(self.rejected)}"]
+        self.part, self.bars = part, bars
+        return self
+
+    def __len__(self) -> int:
+        """The windows; before prepare, the pieces."""
+        return len(self.pieces) if self._array is None else len(self._array)
+
+    def batch(self, index: Sequence[int] | np.ndarray, device: str | torch.device = "cpu") -> dict[str, torch.Tensor]:
+        """The windows at the given indices: "events", int64 [B,T]."""
+        return {"events": torch.from_numpy(self.array[np.asarray(index, np.int64)].astype(np.int64)).to(device)}
+
+    @property
+    def array(self) -> np.ndarray:
+        """All windows, int16 [N,T]."""
+        if self._array is None:
+            raise RuntimeError("call prepare(part, bars) before asking for windows")
+        return self._array
+
+    @classmethod
+    def recognises(cls, path: Path) -> bool:
+        """Whether a path is a MIDI file, or holds one."""
+        if path.is_dir():
+            return any(p.suffix.lower() in SUFFIXES for p in path.rglob("*"))
+        if path.suffix.lower() == ".zip":
+            try:
+                with zipfile.ZipFile(path) as held:
+                    return any(name.lower().endswith(SUFFIXES) for name in held.namelist())
+            except (zipfile.BadZipFile, OSError):
+                return False
+        return path.suffix.lower() in SUFFIXES
+
+    @classmethod
+    def inspect(cls, spec: str | Path) -> dict[str, Any]:
+        """Findings on music, as JSON can write them: windows of 2 and 16 bars, what was rejected, what splits share."""
+        first = cls.open(spec)
+        findings: dict[str, Any] = {
+            "spec": str(spec), "name": first.name, "kind": cls.kind, "facts": first.facts, "classes": [],
+            "splits": {}, "shared_windows": [], "warnings": [],
+        }  # fmt: skip
+        arrays = {}
+        for split in first.splits:
+            data = first if split == "train" else cls.open(spec, split)
+            findings["splits"][split] = _split(data)
+            arrays[split] = data._array
+        for split in first.splits[1:]:
+            if (ours := arrays["train"]) is not None and (theirs := arrays[split]) is not None:
+                known = {row.tobytes() for row in ours}
+                count = sum(row.tobytes() in known for row in theirs)
+                findings["shared_windows"].append({"splits": ["train", split], "count": count, "of": len(theirs)})
+        train = findings["splits"]["train"]
+        if train["used"] < 100:
+            findings["warnings"].append(f"only {train['used']} pieces to train on: expect copies of them")
+        if not any(train["windows"][bars]["used"] for bars in train["windows"]):
+            findings["warnings"].append("no window can be used: see the reasons")
+        return findings
+
+    @classmethod
+    def describe(cls, findings: dict[str, Any]) -> str:
+        """The findings as text for a person."""
+        lines = [f"{findings['name']}: music, {findings['facts']['part']}"]
+        for split, part in findings["splits"].items():
+            lines += ["", f"{split}: {part['used']} pieces used of {part['found']} files found"]
+            for bars, told in part["windows"].items():
+                lines.append(f"  windows  {told['used']} of {bars} bars")
+                lines += [f"           {count} not used: {reason}" for reason, count in told["rejected"].items()]
+            for reason, drop in part["dropped_by_reason"].items():
+                names = ", ".join(drop["names"]) + (", ..." if drop["count"] > len(drop["names"]) else "")
+                lines.append(f"  dropped  {drop['count']}: {reason} ({names})")
+            lines += [f"  note     {note}" for note in part["notes"]]
+        for entry in findings["shared_windows"]:
+            other = entry["splits"][1]
+            lines += ["", f"windows of 2 bars of {other} that are also in train: {entry['count']} of {entry['of']}"]
+        if findings["warnings"]:
+            lines += ["", "warnings", *(f"  {warning}" for warning in findings["warnings"])]
+        return "\n".join(lines)
+
+
+class _Source:
+    """A place where pieces are."""
+
+    parts: dict[str, list[Entry]]
+    """by split"""
+    dropped: dict[str, list[Dropped]]
+    notes: list[str]
+
+    def piece(self, name: str) -> Piece:
+        """The piece of that name. Raises Unfit."""
+        raise NotImplementedError
+
+
+class _Made(_Source):
+    """A built-in set."""
+
+    def __init__(self, spec: str) -> None:
+        self.make, self.notes = tunes.SETS[spec.partition(":")[0]], []
+        part = "drums" if self.make is tunes.beat else "melody"
+        seed, self.parts = f"{spec.partition(':')[0]}/{tunes.VERSION}", {}
+        for split in ("train", "test"):
+            names = [f"{split}/{i}" for i in range(tunes.count_of(spec, split))]
+            shas = [hashlib.sha256(f"{seed}/{name}".encode()).hexdigest() for name in names]
+            self.parts[split] = [Entry(name, sha, sha, (part,)) for name, sha in zip(names, shas, strict=True)]
+        self.dropped = {split: [] for split in SPLITS}
+
+    def piece(self, name: str) -> Piece:
+        split, _, i = name.partition("/")
+        return self.make(split, int(i))
+
+
+class _Files(_Source):
+    """MIDI files in a folder or a zip, or one alone."""
+
+    def __init__(self, path: Path) -> None:
+        if path.is_dir():
+            self.box: Box = FolderBox(path)
+        elif zipfile.is_zipfile(path) or path.suffix.lower() == ".zip":
+            self.box = ZipBox(path)
+        elif path.suffix.lower() in SUFFIXES:
+            self.box = FolderBox(path.parent, [path.name])
+        else:
+            raise UserError(f"{path} is no MIDI file, folder or zip: give the folder that .mid files are in")
+        names = sorted(name for name in self.box.stamps if name.lower().endswith(SUFFIXES))
+        if not names:
+            others = f" ({len(self.box.stamps)} other files)" if self.box.stamps else ": it is empty"
+            raise UserError(f"no MIDI files in {path}{others}; give a folder or zip with .mid files.")
+        cut = len(_wrapper(names))
+        named = {name[cut:].partition("/")[0].lower() for name in names if "/" in name[cut:]}
+        self.notes: list[str] = []
+        self.parts, self.dropped = {split: [] for split in SPLITS}, {split: [] for split in SPLITS}
+        self.dropped["train"] += self.box.unread
+        self.dropped["train"] += [Dropped(n, "not a MIDI file") for n in sorted(self.box.stamps) if n not in set(names)]
+        found: list[tuple[str, Entry]] = []
+        for name in _bar(names, "reading"):
+            top = name[cut:].partition("/")[0].lower()
+            split = _NAMED.get(top, "") if "train" in named else "train"
+            try:
+                if not split:
+                    raise Unfit("outside the folders of the splits")
+                found.append((split, _entry(name, self.box.read(name))))
+            except Unfit as unfit:
+                self.dropped[split or "train"].append(Dropped(name, str(unfit)))
+        if not found:
+            worst = Counter(drop.reason.partition(":")[0] for drop in self.dropped["train"] if drop.name in names)
+            raise UserError(f"none of the {len(names)} MIDI files in {path} can be used: {_told(worst, 1)}.")
+        if "train" not in named:
+            shares = {entry.digest: _share(entry.digest) for _, entry in found}
+            if "train" in shares.values():
+                found = [(shares[entry.digest], entry) for _, entry in found]
+                self.notes.append("no folder train: pieces went to train, val or test by a hash of their notes")
+        first: dict[tuple[str, str], str] = {}
+        for split, entry in found:
+            twin = first.setdefault((split, entry.digest), entry.name)
+            if twin == entry.name:
+                self.parts[split].append(entry)
+            else:
+                self.dropped[split].append(Dropped(entry.name, f"duplicate: the tune of {twin}"))
+        self.parts = {split: entries for split, entries in self.parts.items() if entries}
+
+    def piece(self, name: str) -> Piece:
+        return read(self.box.read(name))
+
+
+def _entry(name: str, data: bytes) -> Entry:
+    piece = read(data)
+    parts = tuple(part for part in ("melody", "drums") if piece.has(part))
+    return Entry(name, hashlib.sha256(data).hexdigest(), piece.digest, parts)
+
+
+def _share(digest: str) -> str:
+    """The split of a piece: a tenth each to test and val."""
+    return {0: "test", 1: "val"}.get(int(digest[:8], 16) * 10 >> 32, "train")
+
+
+def _wrapper(names: list[str]) -> str:
+    """The folders that enclose all files and are not named as a split, with a slash at the end."""
+    wrapper = ""
+    for one, other in zip(min(names).split("/")[:-1], max(names).split("/")[:-1], strict=False):
+        if one != other or one.lower() in _NAMED:
+            break
+        wrapper += f"{one}/"
+    return wrapper
+
+
+def _split(data: Tunes) -> dict[str, Any]:
+    """What inspect tells of one split."""
+    told: dict[str, Any] = {}
+    for bars in (16, 2):  # 2 last, since what splits share is told of those
+        try:
+            data.prepare(bars=bars)
+            told[str(bars)] = {"used": len(data), "rejected": dict(data.rejected.most_common()), "steps": STEPS * bars}
+        except UserError:
+            told[str(bars)] = {"used": 0, "rejected": dict(data.rejected.most_common()), "steps": STEPS * bars}
+    reasons: dict[str, list[str]] = {}
+    for drop in data.dropped:
+        reasons.setdefault(drop.reason.partition(":")[0], []).append(drop.name)
+    return {
+        "found": len(data.pieces) + len(data._dropped), "used": len(data.pieces),
+        "dropped": [{"name": drop.name, "reason": drop.reason} for drop in data.dropped],
+        "dropped_by_reason": {reason: {"count": len(names), "names": names[:SHOWN]}
+                              for reason, names in sorted(reasons.items(), key=lambda pair: -len(pair[1]))},
+        "windows": told, "notes": data.notes, "fingerprint": data.fingerprint,
+    }  # fmt: skip
+
+
+def _told(reasons: Counter[str], most: int | None = None) -> str:
+    """Reasons in words, the commonest first."""
+    return ", ".join(f"{count} {reason}" for reason, count in reasons.most_common(most)) or "none is left out"
+
+
+def _bar(items: list[Any], what: str) -> Iterator[Any]:
+    yield from tqdm(items, desc=what, unit=" pieces", delay=1, disable=None, leave=False, file=sys.stderr)

@@ -1,0 +1,279 @@
+"""Music as verbs take and give it: events on the sixteenth grid, saved as MIDI, as sound, or as a picture.
+
+T steps, 16 to a bar of 4/4; what the events mean is told in data/midi.py. Imports no torch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from .data import midi
+from .data.decode import Unfit
+from .data.midi import DRUMS, STEPS
+from .errors import UserError
+from .media import Image
+
+RATE = 44_100
+"""samples of sound a second"""
+PARTS = ("melody", "drums")
+
+
+@dataclass(frozen=True, eq=False)
+class Music:
+    """A piece of music: int16 [T] events for each of its parts."""
+
+    SUFFIXES: ClassVar[tuple[str, ...]] = (".mid", ".midi")
+
+    parts: dict[str, np.ndarray]
+    """ "melody", "drums" or both"""
+    tempo: float = 120.0
+    """quarters a minute"""
+    name: str = ""
+    """the file it came from"""
+    record: dict[str, Any] | None = None
+    """how it was made, if it was"""
+    inputs: tuple[dict[str, str], ...] = ()
+    """the music it was made from: name and digest"""
+    index: int | None = None
+    """its place in the job it was made in"""
+    told: dict[str, Any] | None = None
+    """what a method says of it"""
+    row: int = 0
+    """how many belong side by side on a sheet; 0: as many as fit a square"""
+
+    def __post_init__(self) -> None:
+        parts = {part: midi.canonical(np.asarray(events), part) for part, events in self.parts.items()}
+        object.__setattr__(self, "parts", parts)
+
+    # -- files -----------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def load(cls, path: str | Path) -> Music:
+        """Reads a MIDI file: its longest stretch of whole bars of 4/4, the highest voice as melody, and drums.
+
+        Raises UserError.
+        """
+        try:
+            data = Path(path).read_bytes()
+        except OSError as error:
+            raise UserError(f"{path} cannot be read ({error.strerror}); give the path of a MIDI file.") from None
+        try:
+            return cls.read(data, Path(path).name)
+        except Unfit as unfit:
+            raise UserError(f"{path} is no usable MIDI file ({unfit}); give another.") from None
+
+    @classmethod
+    def read(cls, data: bytes, name: str = "") -> Music:
+        """Reads the bytes of a MIDI file. Raises Unfit."""
+        piece = midi.read(data)
+        bars, at, stretches = midi.bars_of(piece), 0, []
+        for metre, group in groupby(bars, key=lambda bar: bar.metre):
+            count = len(list(group))
+            if metre == "4/4":
+                stretches.append((count, -at))
+            at += count
+        if not stretches:
+            raise Unfit(f"no bar of 4/4, but of {', '.join(sorted({bar.metre for bar in bars} - {''}))}")
+        count, first = max(stretches)  # of two of one length, the first
+        tick, told = bars[-first].tick, midi.told_in(data)
+        parts = {p: midi.line(piece, p, "skyline", tick, count).events for p in PARTS if piece.has(p)}
+        steps = told.get("steps")
+        if isinstance(steps, int) and 0 < steps - STEPS * count <= STEPS * midi.LONGEST:  # it ends with silence
+            parts = {part: np.pad(events, (0, steps - len(events))) for part, events in parts.items()}
+        elif isinstance(steps, int) and 0 < steps < STEPS * count:
+            parts = {part: events[:steps] for part, events in parts.items()}
+        record = told.get("record")
+        tempo = piece.tempos[0][1] if piece.tempos else 120.0
+        return cls(parts, tempo, name, record if isinstance(record, dict) else None)
+
+    def save(self, path: str | Path) -> Path:
+        """Writes .mid (or .midi), .wav or a piano roll as .png, each with its record. Raises UserError."""
+        path, makes = Path(path), {".mid": self.midi, ".midi": self.midi, ".wav": self.wav, ".png": self._png}
+        if path.suffix.lower() not in makes:
+            raise UserError(f"cannot write {path}: music is written as .mid, .wav or .png; name it {path.stem}.mid.")
+        data = makes[path.suffix.lower()]()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        return path
+
+    def midi(self) -> bytes:
+        """The bytes of a MIDI file that carries its record."""
+        return midi.write(self.parts, self.tempo, {"steps": self.steps, "record": self.record})
+
+    def wav(self) -> bytes:
+        """The bytes of a WAV file, 16 bits, one channel, that carries its record as a comment."""
+        sound = np.round(self.sound() * 32767).astype("<i2").tobytes()
+        shape = struct.pack("<HHIIHH", 1, 1, RATE, 2 * RATE, 2, 16)
+        text = json.dumps({"reverie": self.record}, sort_keys=True).encode() + b"\0"
+        chunks = _chunk(b"fmt ", shape) + _chunk(b"LIST", b"INFO" + _chunk(b"ICMT", text)) + _chunk(b"data", sound)
+        return _chunk(b"RIFF", b"WAVE" + chunks)
+
+    def _png(self) -> bytes:
+        return self.image().png()
+
+    # -- what it is ------------------------------------------------------------------------------------------------
+
+    @property
+    def steps(self) -> int:
+        """T, of its longest part."""
+        return max(len(events) for events in self.parts.values())
+
+    def part(self, name: str) -> np.ndarray:
+        """The events of a part, int16 [T]. Raises UserError if there is none."""
+        if name not in self.parts:
+            raise UserError(f"{self.name or 'the music'} holds no {name}, only {', '.join(self.parts)}.")
+        return self.parts[name]
+
+    @property
+    def digest(self) -> str:
+        """16 hex digits of SHA-256 over the events."""
+        told = hashlib.sha256()
+        for part, events in sorted(self.parts.items()):
+            told.update(f"{part} {len(events)} ".encode() + events.astype("<i2").tobytes())
+        return told.hexdigest()[:16]
+
+    def stamped(self, record: dict[str, Any]) -> Music:
+        """The same with a record of how it was made."""
+        if self.inputs:
+            record = {**record, "inputs": list(self.inputs)}
+        if self.told:
+            record = {**record, "told": self.told}
+        return dataclasses.replace(self, record=record)
+
+    def made_from(self, *sources: Music) -> Music:
+        """The same, noting which music it was made from."""
+        return dataclasses.replace(self, inputs=tuple({"name": s.name, "digest": s.digest} for s in sources))
+
+    def in_rows_of(self, columns: int) -> Music:
+        """The same, to stand with others in rows of so many on a sheet."""
+        return dataclasses.replace(self, row=columns)
+
+    # -- to look at ------------------------------------------------------------------------------------------------
+
+    def image(self, low: int | None = None, high: int | None = None) -> Image:
+        """The piano roll: pitches from low to high (its own, if not told), C and black keys marked, bars parted."""
+        own = pitches_of([self])
+        low, high = own[0] if low is None else low, own[1] if high is None else high
+        rows = [_roll(events, part, low, high) for part, events in self.parts.items()]
+        wide = max(row.shape[1] for row in rows)
+        rows = [np.pad(row, ((0, 4), (0, wide - row.shape[1]), (0, 0)), constant_values=255) for row in rows]
+        return Image(np.concatenate(rows)[:-4], self.name, self.record, self.inputs, self.index, self.told, self.row)
+
+    def _repr_png_(self) -> bytes | None:  # notebooks show it
+        return self.image()._repr_png_()
+
+    # -- to listen to ----------------------------------------------------------------------------------------------
+
+    def sound(self) -> np.ndarray:
+        """float64 in [-1,1], RATE samples a second: a plucked tone of six harmonics, and drums of sines and noise."""
+        step = 60 / self.tempo / 4
+        out = np.zeros(round((self.steps * step + 1.0) * RATE))
+        for part, events in self.parts.items():
+            if part == "drums":
+                for t, k in np.argwhere(events[:, None] >> np.arange(len(DRUMS)) & 1):
+                    _add(out, round(t * step * RATE), _drum(int(k)))
+            else:
+                for begin, end, pitch in midi.notes_of(events):
+                    _add(out, round(begin * step * RATE), _tone(pitch, (end - begin) * step))
+        return out / max(1.0, float(np.abs(out).max()))
+
+
+def pitches_of(pieces: Sequence[Music]) -> tuple[int, int]:
+    """The lowest and highest pitch of some music's melodies, at least two octaves apart."""
+    found = [e for music in pieces for part, events in music.parts.items() if part != "drums" for e in events.tolist()]
+    pitches = [event - midi.ON for event in found if event >= midi.ON] or [60]
+    low, high = min(pitches) - 1, max(pitches) + 1
+    spare = max(0, 24 - (high - low))
+    return max(0, low - spare // 2), min(127, high + spare - spare // 2)
+
+
+def rolls(pieces: Sequence[Music]) -> list[Image]:
+    """Piano rolls of one size, for a sheet."""
+    low, high = pitches_of(pieces)
+    images = [music.image(low, high) for music in pieces]
+    tall, wide = (max(image.pixels.shape[k] for image in images) for k in (0, 1))
+    return [
+        dataclasses.replace(image, pixels=np.pad(
+            image.pixels, ((0, tall - image.pixels.shape[0]), (0, wide - image.pixels.shape[1]), (0, 0)),
+            constant_values=255,
+        ))
+        for image in images
+    ]  # fmt: skip
+
+
+INK, EDGE = np.array((52, 101, 164), np.uint8), np.array((22, 46, 84), np.uint8)
+
+
+def _roll(events: np.ndarray, part: str, low: int, high: int) -> np.ndarray:
+    """uint8 [H,W,3]: time to the right, pitch upwards; the first column of a note is dark."""
+    wide, tall = (6 if len(events) <= 4 * STEPS else 3), 4
+    rows = len(DRUMS) if part == "drums" else high - low + 1
+    out = np.full((rows, tall, len(events), wide, 3), 255, np.uint8)
+    for row in range(rows):
+        pitch = high - row
+        if part == "drums":
+            out[row] = 255 if row % 2 else 244
+        elif pitch % 12 == 0:
+            out[row, -1] = 200
+        elif pitch % 12 in (1, 3, 6, 8, 10):
+            out[row] = 238
+    out[:, :, ::4, 0] = np.minimum(out[:, :, ::4, 0], 225)
+    out[:, :, ::STEPS, 0] = 150
+    if part == "drums":
+        notes = [
+            (int(t), int(t) + 1, rows - 1 - int(k)) for t, k in np.argwhere(events[:, None] >> np.arange(rows) & 1)
+        ]
+    else:
+        notes = [(begin, end, high - pitch) for begin, end, pitch in midi.notes_of(events)]
+    for begin, end, row in notes:
+        if 0 <= row < rows:
+            out[row, :, begin:end] = INK
+            out[row, :, begin, 0] = EDGE
+    return out.reshape(rows * tall, len(events) * wide, 3)
+
+
+def _chunk(name: bytes, body: bytes) -> bytes:
+    return name + struct.pack("<I", len(body)) + body + b"\0" * (len(body) % 2)
+
+
+def _add(out: np.ndarray, at: int, sound: np.ndarray) -> None:
+    room = len(out) - at
+    out[at : at + len(sound)] += sound[:room]
+
+
+def _tone(pitch: int, seconds: float) -> np.ndarray:
+    """A note: it fades while it is held, and within a twentieth of a second when it ends."""
+    t = np.arange(round((seconds + 0.05) * RATE)) / RATE
+    frequency = 440 * 2 ** ((pitch - 69) / 12)
+    wave = sum(
+        np.sin(2 * np.pi * k * frequency * t) * np.exp(-k * t) / k**1.5 for k in range(1, 7) if k * frequency < RATE / 2
+    )
+    shape = np.minimum(1, t / 0.005) * np.clip((seconds + 0.05 - t) / 0.05, 0, 1)
+    return 0.3 * np.asarray(wave) * shape
+
+
+_HITS = {
+    "kick": (50, 110, 0.12, 0.0), "snare": (180, 60, 0.10, 0.6), "closed hat": (0, 0, 0.03, 0.35),
+    "open hat": (0, 0, 0.20, 0.35), "low tom": (90, 60, 0.20, 0.05), "mid tom": (120, 70, 0.18, 0.05),
+    "high tom": (160, 80, 0.16, 0.05), "crash": (0, 0, 0.60, 0.40), "ride": (0, 0, 0.30, 0.25),
+}  # fmt: skip
+"""hertz in the end, more at the beginning, seconds of fading, share of noise"""
+
+
+def _drum(k: int) -> np.ndarray:
+    low, more, fades, share = _HITS[list(DRUMS)[k]]
+    t = np.arange(round(min(1.0, 6 * fades) * RATE)) / RATE
+    noise = np.random.Generator(np.random.Philox(key=[0, k])).standard_normal(len(t) + 1)
+    noise = np.diff(noise) / 2 if low == 0 else noise[1:] / 2  # cymbals have little that is low
+    tone = np.sin(2 * np.pi * (low * t + more * 0.03 * (1 - np.exp(-t / 0.03)))) if low else 0.0
+    return 0.5 * np.exp(-t / fades) * ((1 - share) * tone + share * noise)

@@ -1,0 +1,398 @@
+"""MusicVAE.   B batch, Z latents, T steps, U bars (or 1 where the decoder is flat), V events, E embedding, H units."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..data.midi import EVENTS, ON, STEPS, join, window
+from ..data.music import MOST_BARS, Tunes
+from ..errors import UserError
+from ..items import BLOCK, Items, about, blocks, chosen, lerp, neighbours, noise, slerp
+from ..loop import Update
+from ..losses import kl_to_standard_normal, log_normal
+from ..media import Image, above, sheet
+from ..media_music import Music, rolls
+from ..method import Batch, Losses, Method, Stage, verb
+from ..parts.attributes import ATTRIBUTES, Quarters, attributes
+from ..parts.recurrent import Conductor, Encoder, Writer, drawn, uniform
+from ..parts.watch import active
+from ..scores.music import code_scores, told_again_scores
+from ..scores.score import Score
+
+NATS = math.log(2)
+"""of a bit"""
+MOST_TURNS = 2**20
+"""so far apart are the random numbers of two tunes that are gone on with"""
+
+
+class MusicVAE(Method):
+    """Music from a latent code and codes from music: bars of melody or drums, by recurrent networks.
+
+    Roberts, Engel, Raffel, Hawthorne, Eck 2018, arXiv:1803.05428
+    """
+
+    learns_from = Tunes
+
+    @dataclass(frozen=True)
+    class Config:
+        part: Literal["melody", "drums"] | None = None
+        """what is learnt; none: melody, or drums if the data has nothing else"""
+        bars: int = 2
+        """of 4/4 in a window; the paper's are 2 and 16"""
+        voice: str = "skyline"
+        """of a melody: skyline, the highest voice; single: that too, but of windows with one only; or a track's name"""
+        decoder: Literal["flat", "hierarchical"] = "flat"
+        """one network that writes all steps; or a conductor that gives each bar a code, of which the bar is written
+        anew (section 3.2)"""
+        latent: int = 64
+        """numbers in z (the paper: 512)"""
+        encoder_units: int = 192
+        """units of a layer of the encoder, each way (2048)"""
+        encoder_layers: int = 1
+        """layers of the encoder (2; 1 for 2 bars in the authors' code)"""
+        units: int = 256
+        """units of a layer of the decoder (1024)"""
+        layers: int = 2
+        """layers of the decoder (2)"""
+        conductor: int = 256
+        """units of the conductor's two layers (1024), and numbers that it gives each bar (512)"""
+        embedding: int = 64
+        """numbers that stand for an event where it is read; the paper reads it as one of V units"""
+        beta: float = 0.2
+        """weight of the KL, at last (section 5.2)"""
+        beta_rate: float = 0.999
+        """beta is 1 - beta_rate^step of its weight (0.99999)"""
+        free_bits: float = 0.0
+        """bits of KL that a tune has for nothing (section 2.1.1; 48 for 2 bars, 256 for 16 in the authors' code)"""
+        sampling: float = 0.0
+        """k of scheduled sampling: the truth is read with probability k / (k + exp(step / k)), else what was written
+        (Bengio 2015, section 2.4); 0: always the truth"""
+        transpose: int = 6
+        """semitones that a melody is moved by at random, from 1 - this to this; 6: every key is as likely. 0: never"""
+        rate: float = 1e-3
+        """learning rate of Adam at first, falling to a hundredth"""
+        decay: float = 0.9999
+        """of the rate, a step"""
+        clip: float = 1.0
+        """largest norm of the gradient (the authors' code)"""
+        average: float = 0.0
+        """decay of averaged weights; 0: none"""
+        steps: int = 10_000
+        """training steps"""
+
+        def __post_init__(self) -> None:
+            sizes = (self.latent, self.encoder_units, self.encoder_layers, self.units, self.layers, self.conductor)
+            if min(*sizes, self.embedding) < 1:
+                raise UserError("latent, embedding, and all units and layers must be 1 or more.")
+            if not 1 <= self.bars <= MOST_BARS:
+                raise UserError(f"bars is {self.bars}; give 1 to {MOST_BARS}.")
+            if min(self.beta, self.free_bits, self.sampling, self.transpose) < 0 or self.transpose > 24:
+                raise UserError("beta, free_bits and sampling must not be negative; transpose is from 0 to 24.")
+            if self.rate <= 0 or self.clip <= 0 or not 0 < self.decay <= 1:
+                raise UserError("rate and clip must be above 0, decay from above 0 to 1.")
+            if not (0 <= self.average < 1 and 0 <= self.beta_rate < 1):
+                raise UserError("average and beta_rate must lie from 0 to below 1.")
+
+    _paper = dict(
+        latent=512, encoder_units=2048, units=1024, conductor=1024, beta_rate=0.99999, decay=0.9999, batch=512,
+    )  # fmt: skip
+    presets = {
+        "smoke": dict(
+            bars=2, latent=8, encoder_units=16, units=16, conductor=16, embedding=8, decoder="hierarchical", batch=8,
+            sampling=5, steps=20, save_every=10, preview_every=10, log_every=5,
+        ),
+        "laptop": dict(average=0.999, steps=8_000),
+        "long": dict(
+            bars=16, decoder="hierarchical", latent=128, encoder_units=128, units=192, conductor=192, average=0.999,
+            batch=32, steps=8_000,
+        ),
+        "paper": dict(
+            **_paper, bars=16, decoder="hierarchical", encoder_layers=2, free_bits=256, steps=100_000,
+        ),
+        "paper_flat": dict(
+            **{**_paper, "units": 2048}, bars=2, layers=3, free_bits=48, sampling=1000, steps=50_000,
+        ),
+    }  # fmt: skip
+
+    @classmethod
+    def wants(cls, config: Config) -> dict[str, Any]:
+        return {"part": config.part, "bars": config.bars, "voice": config.voice}
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        c = self.config  # with what the data decides filled in
+        self.events, flat = EVENTS[c.part], c.decoder == "flat"
+        self.encoder = Encoder(self.events, c.embedding, c.encoder_units, c.encoder_layers, c.latent)
+        self.conductor = None if flat else Conductor(c.latent, c.conductor, c.bars)
+        self.writer = Writer(self.events, c.embedding, c.latent if flat else c.conductor, c.units, c.layers)
+        self.directions = Quarters(ATTRIBUTES[c.part], c.latent)
+
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        return {"vae": torch.optim.Adam(self.parameters(), self.config.rate, fused=True)}
+
+    def stages(self) -> list[Stage]:
+        c = self.config
+        return [Stage("train", c.steps, self.step, lambda done: 0.01 + 0.99 * c.decay ** (done * c.steps))]
+
+    def averages(self) -> dict[str, float]:
+        parts = ("encoder", "writer") if self.conductor is None else ("encoder", "conductor", "writer")
+        return dict.fromkeys(parts, self.config.average) if self.config.average else {}
+
+    def step(self, batch: Batch, update: Update) -> Losses:
+        c = self.config
+        x = self.transposed(batch["events"])  # [B,T]
+        mean, log_variance = self.encoder(x)  # [B,Z]
+        z = mean + (log_variance / 2).exp() * torch.randn_like(mean)
+        if c.sampling:
+            logits = self.rehearse(z, x, c.sampling / (c.sampling + math.exp(min(update.step / c.sampling, 700))))
+        else:
+            logits = self.logits(z, x)
+        distortion = F.cross_entropy(logits.flatten(0, 1), x.flatten(), reduction="sum") / len(x)
+        kl = kl_to_standard_normal(mean, log_variance).sum(1)  # [B]
+        beta = c.beta * (1 - c.beta_rate**update.step)
+        loss = update("vae", distortion + beta * (kl - c.free_bits * NATS).clamp_min(0).mean(), clip=c.clip)
+
+        self.directions.follow(mean, attributes(x, c.part))
+        right = (logits.detach().argmax(2) == x).float().mean()
+        return {"loss": loss, "nats": distortion, "kl_bits": kl.mean() / NATS, "right": right, "active": active(mean)}
+
+    def transposed(self, x: Tensor) -> Tensor:
+        """Melodies [B,T] moved by random intervals, as far as their notes stay among the 128."""
+        most = self.config.transpose
+        if not most or self.config.part == "drums":
+            return x
+        by = torch.randint(1 - most, most + 1, (len(x), 1), device=x.device)
+        on = x >= ON
+        low = torch.where(on, x, self.events).amin(1, keepdim=True)  # where there is no note, nothing moves
+        by = torch.maximum(torch.minimum(by, self.events - 1 - x.amax(1, keepdim=True)), ON - low)
+        return torch.where(on, x + by, x)
+
+    # -- the model -------------------------------------------------------------------------------------------------
+
+    def contexts(self, z: Tensor) -> Tensor:
+        """What each stretch is written from [B*U,C]: z itself, or what the conductor makes of it for each bar."""
+        return z if self.conductor is None else self.conductor(z)
+
+    def stretches(self, x: Tensor) -> Tensor:
+        """[B,T,...] -> [B*U,T/U,...]"""
+        return x if self.conductor is None else x.unflatten(1, (-1, STEPS)).flatten(0, 1)
+
+    def whole(self, x: Tensor) -> Tensor:
+        """[B*U,T/U,...] -> [B,T,...]"""
+        return x if self.conductor is None else x.unflatten(0, (-1, self.config.bars)).flatten(1, 2)
+
+    def logits(self, z: Tensor, x: Tensor) -> Tensor:
+        """[B,T,V] of events x [B,T], each after the true ones before it."""
+        return self.whole(self.writer(self.contexts(z), self.stretches(x)))
+
+    def rehearse(self, z: Tensor, x: Tensor, truth: float) -> Tensor:
+        """As logits, but before each step the true event was read with that probability only, else one drawn."""
+        x = self.stretches(x)
+
+        def pick(t: int, logits: Tensor) -> Tensor:
+            u = torch.rand(2, len(x), device=x.device)
+            return torch.where(u[0] < truth, x[:, t], drawn(logits.detach(), u[1], 1.0))
+
+        return self.whole(self.writer.steps(self.contexts(z), x.shape[1], pick)[1])
+
+    def write(self, z: Tensor, u: Tensor, temperature: float, known: Tensor | None = None) -> Tensor:
+        """Events [B,T], each drawn by u [B,T] in [0,1) after those before it; known: [B,T] events, -1 where free."""
+        context, u = self.contexts(z), self.stretches(u)
+        known = u.new_full(u.shape, -1, dtype=torch.int64) if known is None else self.stretches(known)
+
+        def pick(t: int, logits: Tensor) -> Tensor:
+            return torch.where(known[:, t] < 0, drawn(logits, u[:, t], temperature), known[:, t])
+
+        return self.whole(self.writer.steps(context, u.shape[1], pick)[0])
+
+    # -- what users do -----------------------------------------------------------------------------------------------
+
+    @verb
+    def compose(self, n: int = 16, seed: int = 0, temperature: float = 1.0, items: Items = None) -> Iterator[Music]:
+        """New music, from codes drawn from the prior.
+
+        n: how many
+        seed: piece i depends on (seed, i) alone
+        temperature: below 1 likely events become likelier; 0 takes the likeliest
+        """
+        yield from self.played(self.latents(seed), chosen(items, n), seed, temperature)
+
+    @verb
+    def reconstruct(self, tunes: list[Music], temperature: float = 0.0, seed: int = 0) -> Iterator[Music]:
+        """Each tune encoded and written again, window by window.
+
+        tunes: MIDI files; a long one is cut into windows, and they are joined again
+        temperature: as in compose
+        seed: what is drawn where the temperature is above 0
+        """
+        c = self.config
+        for tune in tunes:
+            cut, struck = self.cut(tune)
+            filled = torch.cat([cut, cut[-1:].expand(-len(cut) % BLOCK, -1)])
+            z = torch.cat([self.encoder(part)[0] for part in filled.split(BLOCK)])
+            made = self.played(z.__getitem__, range(len(cut)), seed, temperature)
+            events = join([music.part(c.part) for music in made], struck, c.part)[: len(tune.part(c.part))]
+            yield Music({c.part: events}, tune.tempo).made_from(tune)
+
+    @verb
+    def interpolate(
+        self, tunes: list[Music] | None = None, n: int = 4, steps: int = 8, seed: int = 0, temperature: float = 0.0,
+        items: Items = None,
+    ) -> Iterator[Music]:  # fmt: skip
+        """Walks from one tune to another, in rows, along the sphere of z (section 4.2).
+
+        tunes: MIDI files; row r goes from the first window of tune r to that of tune r + 1
+        n: without tunes, how many rows; row r goes from piece 2r to piece 2r + 1 of `compose`
+        steps: pieces in a row, both ends included
+        seed: as in compose
+        temperature: as in compose; 0, so that what changes in a row is z alone
+        """
+        codes, n = self.codes(tunes), len(tunes) - 1 if tunes else n
+        yield from self.walk(
+            neighbours(self.latents(seed), codes), slerp, chosen(items, n, steps), steps, seed, temperature, tunes
+        )
+
+    @verb
+    def edit(
+        self, tunes: list[Music] | None = None, along: str = "denser", amount: float = 1.0, n: int = 4, steps: int = 5,
+        seed: int = 0, temperature: float = 0.0, items: Items = None,
+    ) -> Iterator[Music]:  # fmt: skip
+        """Music changed step by step along an attribute's vector (section 5.4), a row for each.
+
+        tunes: MIDI files, of which the first window is taken; none: new ones
+        along: of melodies denser, higher, leaping (wider steps) or offbeat; of drums denser or offbeat
+        amount: how far the ends of a row are away, in vectors from the quarter with least to that with most of it
+        n: without tunes, how many rows; row r is about piece r of `compose`
+        steps: pieces in a row, from -amount to amount; 1: the one at amount
+        seed: as in compose
+        temperature: as in compose
+        """
+        heading = amount * self.directions.direction(along)
+        codes, n = self.codes(tunes), len(tunes) if tunes else n
+        ends = about(lambda z: (z - heading if steps > 1 else z + heading, z + heading), self.latents(seed), codes)
+        yield from self.walk(ends, lerp, chosen(items, n, steps), steps, seed, temperature, tunes)
+
+    @verb
+    def extend(
+        self, tunes: list[Music], bars: int = 8, seed: int = 0, temperature: float = 1.0, candidates: int = 256
+    ) -> Iterator[Music]:
+        """Each tune, and bars that go on with it.
+
+        A code is drawn that would have written the last bars, and writes what comes after them.
+
+        tunes: MIDI files
+        bars: how many are added
+        seed: what is added to tune i depends on (seed, i) alone
+        temperature: as in compose
+        candidates: codes of which one is taken, in proportion to how well it explains the last bars
+        """
+        c = self.config
+        if c.bars < 2 or bars < 1 or candidates < 1:
+            raise UserError("extend takes a run that learnt 2 bars or more, and bars and candidates of 1 or more.")
+        for i, tune in enumerate(tunes):
+            have = tune.part(c.part)
+            have, goal = np.pad(have, (0, -len(have) % STEPS)), -(-len(have) // STEPS) + bars
+            for turn in range(bars):  # each adds half a window
+                last = min(len(have) // STEPS, c.bars - c.bars // 2) * STEPS
+                free = STEPS * c.bars - last
+                known = torch.from_numpy(window(have, len(have) - last, last, c.part)[0]).to(self.device)
+                draws = noise(seed, [i * MOST_TURNS + turn], candidates * c.latent + free + 1, device=self.device)[0]
+                z = self.explaining(known, draws[: candidates * c.latent].view(candidates, -1), draws[-1])
+                u = uniform(F.pad(draws[-1 - free : -1], (last, 0)))
+                told = self.write(z[None], u[None], temperature, F.pad(known, (0, free), value=-1)[None])[0]
+                have = np.concatenate([have, told[last:].cpu().numpy()])
+                if len(have) >= goal * STEPS:
+                    break
+            yield Music({c.part: have[: goal * STEPS]}, tune.tempo).made_from(tune)
+
+    def explaining(self, known: Tensor, draws: Tensor, choice: Tensor) -> Tensor:
+        """z [Z] from about p(z | its first events are the known ones [K]), one of many by importance (Rubin 1987).
+
+        Proposed are N(0, I), and the posterior of a window that repeats the known events.
+        """
+        times = -(-STEPS * self.config.bars // len(known))
+        window = known.repeat(times)[None, : STEPS * self.config.bars]  # [1,T]
+        mean, log_variance = self.encoder(window)  # [1,Z]
+        half = torch.arange(len(draws), device=draws.device)[:, None] % 2 == 0
+        z = torch.where(half, draws, mean + (log_variance / 2).exp() * draws)  # [N,Z]
+        prior, near = log_normal(z).sum(1), log_normal(z, mean, log_variance).sum(1)
+        logits = self.logits(z, window.expand(len(z), -1))[:, : len(known)]
+        told = -F.cross_entropy(logits.flatten(0, 1), known.repeat(len(z)), reduction="none").view(len(z), -1).sum(1)
+        log_w = told + prior - torch.logaddexp(prior, near)
+        return z[drawn(log_w[None], uniform(choice)[None], 1.0)[0]]
+
+    def previews(self, batch: Batch) -> dict[str, Image]:
+        """New music, and first windows of the data above their reconstructions, as piano rolls."""
+        columns = 8 if self.config.bars <= 4 else 2
+        real = [Music({self.config.part: row}) for row in batch["events"][: 2 * columns].cpu().numpy()]
+        both = rolls(real + self.verb("reconstruct")(real))
+        return {
+            "": sheet(rolls(self.verb("compose")(n=4 * columns, seed=0)), columns),
+            "reconstruction": above(both[: len(real)], both[len(real) :], columns),
+        }
+
+    def own_scores(self, data: Tunes, n: int, seed: int) -> Iterator[Score]:
+        """Accuracy where the true events before are read, KL and active units, on the first n windows."""
+        x = data.batch(range(min(n, len(data))), self.device)["events"]
+        found: list[tuple[Tensor, ...]] = []
+        with torch.no_grad():
+            for part in x.split(256):
+                mean, log_variance = self.encoder(part)
+                found.append(
+                    (self.logits(mean, part).argmax(2), kl_to_standard_normal(mean, log_variance).sum(1), mean)
+                )
+        told, kl, means = (torch.cat(rows).cpu().numpy() for rows in zip(*found, strict=True))
+        how = "the likeliest event at each step, after the true ones before it"
+        yield from told_again_scores(x.cpu().numpy(), told, data, seed, how, "teacher-forced ")
+        yield from code_scores(kl / NATS, means, data, seed)
+
+    # -- between music and numbers ---------------------------------------------------------------------------------
+
+    def latents(self, seed: int) -> Callable[[Sequence[int]], Tensor]:
+        """items -> z [len(items),Z]"""
+        return lambda items: noise(seed, items, self.config.latent, device=self.device)
+
+    def played(
+        self, latents: Callable[[list[int]], Tensor], items: Sequence[int], seed: int, temperature: float
+    ) -> Iterator[Music]:
+        """The music of each item, written block by block: z and every draw are functions of (seed, item)."""
+        c = self.config
+        if temperature < 0:
+            raise UserError(f"temperature is {temperature}; it must not be negative.")
+        for block, wanted in blocks(items):
+            u = uniform(noise(seed, block, c.latent + STEPS * c.bars, device=self.device)[:, c.latent :])
+            events = self.write(latents(block), u, temperature).cpu().numpy()
+            for i in wanted:
+                yield Music({c.part: events[i - block[0]]}, index=i)
+
+    def walk(
+        self, ends: Any, between: Any, items: Sequence[int], steps: int, seed: int, temperature: float,
+        tunes: list[Music] | None,
+    ) -> Iterator[Music]:  # fmt: skip
+        """Rows of `steps` pieces between(a, b, share), as items.walk."""
+
+        def latents(items: list[int]) -> Tensor:
+            a, b = ends([i // steps for i in items])
+            share = torch.tensor([[i % steps / max(steps - 1, 1)] for i in items], device=a.device)
+            return between(a, b, share)
+
+        for music in self.played(latents, items, seed, temperature):
+            yield music.in_rows_of(steps).made_from(*(tunes or ()))
+
+    def codes(self, tunes: list[Music] | None) -> Tensor | None:
+        """The means of q(z|x) [N,Z] of the first windows of tunes; None for none."""
+        return torch.cat([self.encoder(self.cut(tune)[0][:1])[0] for tune in tunes]) if tunes else None
+
+    def cut(self, tune: Music) -> tuple[Tensor, list[bool]]:
+        """The windows [N,T] of a tune one after another, the last filled with silence; see midi.window."""
+        events, length = tune.part(self.config.part), STEPS * self.config.bars
+        rows = [window(events, at, length, self.config.part) for at in range(0, len(events), length)]
+        return torch.from_numpy(np.stack([row for row, _ in rows])).to(self.device), [struck for _, struck in rows]

@@ -1,0 +1,90 @@
+"""Recurrent networks that write events, and how an event is drawn.   B batch, Z latents, T steps, U bars, V events,
+S sequences, C numbers of a context, H units.
+
+The shape is that of MusicVAE (Roberts 2018, arXiv:1803.05428, section 3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def uniform(normal: Tensor) -> Tensor:
+    """Numbers in [0,1) from standard normal ones."""
+    return torch.special.ndtr(normal.double()).clamp(0, 1 - 1e-9).float()
+
+
+def drawn(logits: Tensor, u: Tensor, temperature: float) -> Tensor:
+    """Events [S] by u [S] in [0,1) from logits [S,V]: where u falls in the cumulative distribution."""
+    if temperature == 0:
+        return logits.argmax(1)
+    sums = (logits.float() / temperature).softmax(1).cumsum(1)
+    return torch.searchsorted(sums, u[:, None] * sums[:, -1:], right=True)[:, 0].clamp_max(logits.shape[1] - 1)
+
+
+class Encoder(nn.Module):
+    """Events [B,T] -> mean and log variance [B,Z]: the last states of a bidirectional LSTM (section 3.1)."""
+
+    def __init__(self, events: int, embedding: int, units: int, layers: int, latent: int) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(events, embedding)
+        self.lstm = nn.LSTM(embedding, units, layers, batch_first=True, bidirectional=True)
+        self.mean, self.deviation = nn.Linear(2 * units, latent), nn.Linear(2 * units, latent)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        state = self.lstm(self.embed(x))[1][0]  # [2 * layers,B,H], the last two of the highest layer
+        h = torch.cat([state[-2], state[-1]], 1)
+        return self.mean(h), 2 * (F.softplus(self.deviation(h)) + 1e-4).log()  # eq. 7
+
+
+class Conductor(nn.Module):
+    """z [B,Z] -> a code for each bar [B*U,C] (section 3.2). It reads nothing but its own state."""
+
+    def __init__(self, latent: int, units: int, bars: int, layers: int = 2) -> None:
+        super().__init__()
+        self.bars, self.layers, self.units = bars, layers, units
+        self.begin = nn.Linear(latent, 2 * layers * units)
+        self.lstm = nn.LSTM(1, units, layers, batch_first=True)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.lstm(z.new_zeros(len(z), self.bars, 1), states(self.begin(z), self.layers))[0].flatten(0, 1)
+
+
+class Writer(nn.Module):
+    """Writes events from a context [S,C], which begins its state and is read again at every step (section 3.2)."""
+
+    def __init__(self, events: int, embedding: int, context: int, units: int, layers: int) -> None:
+        super().__init__()
+        self.layers, self.start = layers, events
+        self.begin = nn.Linear(context, 2 * layers * units)
+        self.embed = nn.Embedding(events + 1, embedding)  # the last is read before the first event
+        self.lstm = nn.LSTM(embedding + context, units, layers, batch_first=True)
+        self.out = nn.Linear(units, events)
+
+    def forward(self, context: Tensor, x: Tensor) -> Tensor:
+        """Logits [S,T,V] of events x [S,T], each after the true ones before it."""
+        before = self.embed(F.pad(x[:, :-1], (1, 0), value=self.start))
+        read = torch.cat([before, context[:, None].expand(-1, x.shape[1], -1)], 2)
+        return self.out(self.lstm(read, states(self.begin(context), self.layers))[0])
+
+    def steps(self, context: Tensor, count: int, pick: Callable[[int, Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+        """Events [S,T] that pick(t, logits [S,V]) takes one after another, and the logits [S,T,V]."""
+        state = states(self.begin(context), self.layers)
+        event = torch.full((len(context),), self.start, device=context.device)
+        events, logits = [], []
+        for t in range(count):
+            out, state = self.lstm(torch.cat([self.embed(event), context], 1)[:, None], state)
+            logits.append(self.out(out[:, 0]))
+            event = pick(t, logits[-1])
+            events.append(event)
+        return torch.stack(events, 1), torch.stack(logits, 1)
+
+
+def states(x: Tensor, layers: int) -> tuple[Tensor, Tensor]:
+    """[S, 2 * layers * H] -> the two states of an LSTM [layers,S,H], through tanh."""
+    h, c = x.tanh().unflatten(1, (2, layers, -1)).permute(1, 2, 0, 3).contiguous()
+    return h, c
