@@ -87,7 +87,7 @@ def in_key(events: np.ndarray) -> np.ndarray:
 
 
 def repetition(events: np.ndarray) -> np.ndarray:
-    """How much bars are like earlier ones [N]: share of steps equal to the most similar, mean over all but the first."""
+    """How much bars are like earlier ones [N]: share of steps equal to the most similar one, mean but for the first."""
     bars = events.reshape(len(events), -1, STEPS)
     alike = (bars[:, :, None] == bars[:, None]).mean(3)  # [N,U,U]
     best = [alike[:, u, :u].max(1) for u in range(1, bars.shape[1])]

@@ -1,0 +1,355 @@
+"""From MIDI files to windows: metre, tempo, voices, the grid; splits by piece; every loss counted with its reason."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from pathlib import Path
+
+import mido
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reverie.data import midi, tunes
+from reverie.data.midi import DRUMS, HOLD, OFF, ON
+from reverie.data.music import Tunes
+from reverie.errors import UserError
+
+T = 96
+"""ticks of a quarter in hand-made files: 24 to a step"""
+Note = tuple[float, float, int]
+
+
+def midi_file(
+    notes: list[Note], metres: dict[float, str] | None = None, tempos: dict[float, int] | None = None, channel: int = 0,
+    name: str = "",
+) -> bytes:  # fmt: skip
+    """A file of notes (begin and end in steps, pitch), metres and tempos at steps."""
+    events: list[tuple[int, int, mido.Message | mido.MetaMessage]] = []
+    for at, text in (metres or {}).items():
+        beats, _, unit = text.partition("/")
+        message = mido.MetaMessage("time_signature", numerator=int(beats), denominator=int(unit))
+        events.append((round(at * T / 4), 0, message))
+    for at, bpm in (tempos or {}).items():
+        events.append((round(at * T / 4), 0, mido.MetaMessage("set_tempo", tempo=mido.bpm2tempo(bpm))))
+    for begin, end, pitch in notes:
+        events.append((round(begin * T / 4), 2, mido.Message("note_on", note=pitch, velocity=80, channel=channel)))
+        events.append((round(end * T / 4), 1, mido.Message("note_off", note=pitch, channel=channel)))
+    events.sort(key=lambda event: event[:2])
+    file = mido.MidiFile(ticks_per_beat=T)
+    file.tracks.append(track := mido.MidiTrack())
+    track.append(mido.MetaMessage("track_name", name=name))
+    now = 0
+    for at, _, message in events:
+        track.append(message.copy(time=at - now))
+        now = at
+    held = io.BytesIO()
+    file.save(file=held)
+    return held.getvalue()
+
+
+def run(bars: int, start: int = 60) -> list[Note]:
+    """Quarters going up for so many bars."""
+    return [(4.0 * k, 4.0 * k + 4, start + k % 12) for k in range(4 * bars)]
+
+
+def cut(data: bytes, bars: int = 1, part: str = "melody", voice: str = "skyline") -> tuple[np.ndarray, dict[str, int]]:
+    rows, why = midi.windows(midi.read(data), part, bars, voice)
+    return rows, dict(why)
+
+
+def test_notes_become_events_on_the_grid() -> None:
+    rows, why = cut(midi_file([(0, 2, 60), (4, 8, 64), (8, 12, 65)]))
+    assert not why
+    assert rows.tolist() == [[62, 0, 1, 0, 66, 0, 0, 0, 67, 0, 0, 0, 1, 0, 0, 0]]
+
+
+def test_onsets_are_rounded_to_the_nearest_step() -> None:
+    rows, _ = cut(midi_file([(0.2, 4, 60), (3.8, 8, 62), (8.1, 11.9, 64), (12, 16, 65)]))
+    assert np.flatnonzero(rows[0] >= ON).tolist() == [0, 4, 8, 12]
+
+
+def test_what_is_off_the_grid_is_left_out() -> None:
+    triplets = [(k * 4 / 3, (k + 1) * 4 / 3, 60 + k) for k in range(12)]
+    assert cut(midi_file(triplets))[1] == {"off the grid": 1}
+    one = [(0.0, 4.0, 60), *[(4 + k * 4 / 3, 4 + (k + 1) * 4 / 3, 60 + k) for k in range(3)], (8.0, 10.0, 62),
+           (10.0, 12.0, 62), (12.0, 14.0, 62), (14.0, 16.0, 62)]  # fmt: skip
+    rows, why = cut(midi_file(one))  # one triplet in a bar is rounded, as the paper does with all
+    assert not why
+    assert np.flatnonzero(rows[0] >= ON).tolist() == [0, 4, 5, 7, 8, 10, 12, 14]
+
+
+def test_metres_other_than_four_four_and_changes_are_counted() -> None:
+    assert cut(midi_file(run(3), {0: "3/4"}))[1] == {"not 4/4: 3/4": 4}
+    # 2 bars of 4/4, then 2 of 3/4, then 2 of 4/4: in pairs of bars
+    rows, why = cut(midi_file(run(6), {0: "4/4", 32: "3/4", 56: "4/4"}), bars=2)
+    assert len(rows) == 3
+    assert why == {"metre change inside": 2, "not 4/4: 3/4": 1}
+    assert np.flatnonzero(rows[1] >= ON).tolist() == list(range(0, 32, 4))  # the grid begins anew at the change
+
+
+def test_a_metre_that_cuts_a_bar_short_is_a_change() -> None:
+    _, why = cut(midi_file(run(3), {0: "4/4", 24: "4/4"}), bars=1)
+    assert why == {"metre change inside": 1}  # the second bar ends after half
+
+
+def test_tempo_changes_inside_are_counted_but_not_between_windows() -> None:
+    data = midi_file(run(4), {0: "4/4"}, {0: 120, 16: 90, 40: 90, 56: 100})
+    rows, why = cut(data)
+    assert len(rows) == 3  # at 16 a window begins; at 40 nothing changes
+    assert why == {"tempo change inside": 1}
+
+
+def test_voices() -> None:
+    chord = [(0, 8, 60), (0, 8, 67), (4, 6, 64), (8, 16, 62), (10, 12, 72)]
+    rows, _ = cut(midi_file(chord))
+    assert midi.notes_of(rows[0]) == [(0, 8, 67), (8, 10, 62), (10, 12, 72)]
+    assert cut(midi_file(chord), voice="single")[1] == {"more than one voice": 1}
+    legato = [(0, 4.2, 60), (4, 8.1, 62), (8, 16, 64)]  # overlaps that the grid does not see
+    assert len(cut(midi_file(legato), voice="single")[0]) == 1
+
+
+def test_a_named_track_is_taken() -> None:
+    lead = mido.MidiFile(file=io.BytesIO(midi_file([(0, 4, 60)], name="Lead")))
+    lead.tracks.append(mido.MidiFile(file=io.BytesIO(midi_file([(0, 4, 80)], name="Bells"))).tracks[0])
+    held = io.BytesIO()
+    lead.save(file=held)
+    assert midi.notes_of(cut(held.getvalue(), voice="lead")[0][0]) == [(0, 4, 60)]
+    with pytest.raises(midi.Unfit, match="no track named 'flute': it has Lead, Bells"):
+        cut(held.getvalue(), voice="flute")
+
+
+def test_rests_and_emptiness() -> None:
+    late = [(0.0, 4.0, 60), (24.0, 28.0, 62), (28.0, 32.0, 64)]  # 20 steps of silence
+    assert cut(midi_file(late), bars=2)[1] == {"rests for more than a bar": 1}
+    assert len(cut(midi_file([(0.0, 16.0, 60), (28.0, 32.0, 62)]), bars=2)[0]) == 1
+    rows, why = cut(midi_file([(0.0, 4.0, 60), (32.0, 36.0, 62)]))
+    assert len(rows) == 2
+    assert why == {"empty": 1}
+    assert cut(midi_file(run(1)), bars=2)[1] == {"shorter than 2 bars": 1}
+
+
+def test_a_note_that_sounds_when_a_window_begins_is_struck() -> None:
+    rows, _ = cut(midi_file([(0, 24, 60), (24, 28, 62), (28, 32, 64)]))
+    assert rows[1].tolist() == [62, 0, 0, 0, 0, 0, 0, 0, 64, 0, 0, 0, 66, 0, 0, 0]
+    rows, _ = cut(midi_file([(0, 16, 60), (20, 32, 62)]))
+    assert rows[1][0] == HOLD  # what ended with the last bar is no event of this one
+
+
+def test_drums_fall_into_nine_classes() -> None:
+    pitches = [36, 40, 44, 46, 41, 47, 50, 57, 59]
+    data = midi_file([(k, k + 1, pitch) for k, pitch in enumerate(pitches)] + [(0, 1, 42), (9, 10, 100)], channel=9)
+    rows, _ = cut(data, part="drums")
+    assert rows[0][:10].tolist() == [1 | 4, 2, 4, 8, 16, 32, 64, 128, 256, 0]  # 100 is no drum of General MIDI
+    assert len({pitch for pitches in DRUMS.values() for pitch in pitches}) == sum(map(len, DRUMS.values()))
+    assert set(range(35, 82)) <= set(midi.CLASS_OF)
+    with pytest.raises(midi.Unfit, match="no melody: drums only"):
+        cut(data)
+
+
+def test_the_digest_knows_a_tune_in_another_key_and_resolution() -> None:
+    a, b = midi.read(midi_file(run(2))), midi.read(midi_file(run(2, 65)))
+    other = midi.read(midi_file([*run(2)[:-1], (28.0, 32.0, 70)]))
+    fine = a._replace(tpq=2 * T, notes=a.notes * np.array([2, 2, 1, 1, 1]))
+    assert a.digest == b.digest == fine.digest != other.digest
+
+
+def tree(root: Path, files: dict[str, bytes]) -> Path:
+    for name, data in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(data)
+    return root
+
+
+def many(count: int) -> dict[str, bytes]:
+    """Different tunes."""
+    stream = np.random.default_rng(0)
+    return {
+        f"{i}.mid": midi_file([(4.0 * k, 4.0 * k + 4, int(p)) for k, p in enumerate(stream.integers(50, 80, 16))])
+        for i in range(count)
+    }
+
+
+def test_a_piece_stands_in_one_split_in_whatever_key_and_folder(tmp_path: Path) -> None:
+    files = many(60)
+    stream = np.random.default_rng(0)
+    for i in range(60):  # the same tunes, higher, under other names
+        pitches = stream.integers(50, 80, 16)
+        files[f"again/{i}.mid"] = midi_file([(4.0 * k, 4.0 * k + 4, int(p) + 5) for k, p in enumerate(pitches)])
+    tree(tmp_path, files)
+    parts = {split: Tunes.open(tmp_path, split) for split in ("train", "test", "val")}
+    digests = {split: {entry.digest for entry in data.pieces} for split, data in parts.items()}
+    assert sum(map(len, digests.values())) == 60
+    assert not digests["train"] & digests["test"] | digests["train"] & digests["val"] | digests["test"] & digests["val"]
+    assert len(digests["train"]) > 40
+    assert sum(drop.reason.startswith("duplicate") for data in parts.values() for drop in data.dropped) == 60
+    (tmp_path / "again" / "0.mid").unlink()  # one file less moves no other piece
+    assert {e.digest for e in Tunes.open(tmp_path, "test").pieces} == digests["test"]
+
+
+def test_folders_named_train_and_test_are_splits(tmp_path: Path) -> None:
+    files = list(many(6).values())
+    names = ["x/train/a.mid", "x/train/deep/b.MIDI", "x/Test/c.mid", "x/valid/d.mid", "x/e.mid"]
+    tree(tmp_path, dict(zip(names, files, strict=False)))
+    data = Tunes.open(tmp_path)
+    assert data.splits == ["train", "test", "val"]
+    assert [entry.name for entry in data.pieces] == ["x/train/a.mid", "x/train/deep/b.MIDI"]
+    assert [(d.name, d.reason) for d in data.dropped] == [("x/e.mid", "outside the folders of the splits")]
+    with pytest.raises(UserError, match="no split 'dev'"):
+        Tunes.open(tmp_path, "dev")
+
+
+def test_what_cannot_be_used_is_listed(tmp_path: Path) -> None:
+    files = many(3)
+    good = files["0.mid"]
+    files |= {"broken.mid": good[:40], "words.mid": b"do re mi", "empty.mid": b"", "notes.txt": b"hello",
+              "waltz.mid": midi_file(run(4, 40), {0: "3/4"}), "copy.mid": good}  # fmt: skip
+    data = Tunes.open(tree(tmp_path / "all", {f"train/{name}": body for name, body in files.items()})).prepare(bars=1)
+    assert {drop.name[6:]: drop.reason for drop in data.dropped} == {
+        "broken.mid": "damaged: cut short", "words.mid": "no MIDI file", "empty.mid": "empty file",
+        "notes.txt": "not a MIDI file", "copy.mid": "duplicate: the tune of train/0.mid",
+        "waltz.mid": "no window of 1 bars: not 4/4: 3/4",
+    }  # fmt: skip
+    assert len(data) == 12
+    assert data.rejected == {"not 4/4: 3/4": 6}
+    assert data.notes == ["12 of 18 windows of 1 bars: 6 not 4/4: 3/4"]
+    assert len(data.fingerprint) == 16
+
+
+def test_a_zip_and_one_file_are_read_too(tmp_path: Path) -> None:
+    files = many(12)
+    tree(tmp_path / "f", files)
+    with zipfile.ZipFile(tmp_path / "f.zip", "w") as held:
+        for name, data in files.items():
+            held.writestr(f"f/{name}", data)
+    a, b = (Tunes.open(tmp_path / name).prepare(bars=1) for name in ("f", "f.zip"))
+    assert a.fingerprint == b.fingerprint
+    assert np.array_equal(a.array, b.array)
+    assert len(Tunes.open(tmp_path / "f" / "3.mid").prepare(bars=4)) == 1  # one piece is all train
+    assert [Tunes.recognises(tmp_path / name) for name in ("f", "f.zip", "f/3.mid")] == [True] * 3
+
+
+def test_bad_input_gets_one_line(tmp_path: Path) -> None:
+    (tmp_path / "nothing").mkdir()
+    (tmp_path / "a.txt").write_text("do re mi")
+    (tmp_path / "a.zip").write_bytes(b"PK not")
+    tree(tmp_path / "drums", {"a.mid": midi_file([(k, k + 1, 36) for k in range(16)], channel=9)})
+    tree(tmp_path / "waltz", {"a.mid": midi_file(run(4), {0: "3/4"})})
+    tree(tmp_path / "broken", {"a.mid": b"MThd", "b.mid": b""})
+    tree(tmp_path / "pictures", {"a.png": b"x"})
+    for spec, why in (
+        (tmp_path / "nothing", "it is empty"), (tmp_path / "a.txt", "no MIDI file, folder or zip"),
+        ("", "no data named"),
+        (tmp_path / "a.zip", "as a zip"), (tmp_path / "pictures", r"no MIDI files in .* \(1 other files\)"),
+        ("toons", "Did you mean 'tunes'"), (tmp_path / "none", "no such path"), ("tunes:x", "not a number of pieces"),
+        (tmp_path / "broken", "none of the 2 MIDI files in .* can be used"),
+        (tmp_path / "waltz", "has no window of 2 bars"),
+    ):  # fmt: skip
+        with pytest.raises(UserError, match=why) as caught:
+            Tunes.open(spec).prepare()
+        assert "\n" not in str(caught.value)
+    with pytest.raises(UserError, match="holds no melody, only drums; learn that, with --part drums"):
+        Tunes.open(tmp_path / "drums").prepare("melody")
+    assert Tunes.open(tmp_path / "drums").facts == {"part": "drums"}
+    assert len(Tunes.open(tmp_path / "drums").prepare(bars=1)) == 1
+    with pytest.raises(UserError, match="holds no drums, only melody"):
+        Tunes.open("tunes:4").prepare("drums")
+    for wrong, why in ((dict(bars=0), "1 to 64"), (dict(part="bass"), "melody or drums")):
+        with pytest.raises(UserError, match=why):
+            Tunes.open("tunes:4").prepare(**wrong)  # type: ignore[arg-type] # wrong on purpose
+    with pytest.raises(RuntimeError, match="prepare"):
+        _ = Tunes.open("tunes:4").array
+    assert not Tunes.recognises(tmp_path / "pictures")
+    assert not Tunes.recognises(tmp_path / "a.zip")
+
+
+def test_one_window_is_used_once() -> None:
+    data = Tunes.open("tunes:20").prepare(bars=2)
+    assert len(np.unique(data.array, axis=0)) == len(data)
+    assert len(data) + data.rejected["repeat of an earlier window"] == 20 * 15
+    assert len(data.of) == len(data)
+    assert data.of.max() == 19
+
+
+def test_a_batch() -> None:
+    data = Tunes.open("beats:8").prepare(bars=1)
+    batch = data.batch([2, 0, 2])
+    assert batch["events"].shape == (3, 16)
+    assert str(batch["events"].dtype) == "torch.int64"
+    assert np.array_equal(batch["events"].numpy(), data.array[[2, 0, 2]])
+    with pytest.raises(IndexError):
+        data.batch([len(data)])
+
+
+@pytest.mark.parametrize("name", ["tunes", "beats"])
+def test_built_in_pieces_depend_on_split_and_number_alone(name: str) -> None:
+    make = tunes.SETS[name]
+    few, more = Tunes.open(f"{name}:5").prepare(bars=16), Tunes.open(f"{name}:9").prepare(bars=16)
+    assert np.array_equal(more.array[: len(few)], few.array)
+    assert make("train", 3).digest == make("train", 3).digest != make("test", 3).digest
+    assert few.fingerprint == Tunes.open(f"{name}:5").fingerprint != more.fingerprint
+    assert len(Tunes.open(f"{name}:5", "test")) == 200
+
+
+def test_built_in_tunes_are_music() -> None:
+    """In one key, at home at the end, with phrases that come back."""
+    from reverie.scores.music import in_key, repetition
+
+    data = Tunes.open("tunes:60").prepare(bars=16)
+    assert in_key(data.array).mean() > 0.98
+    assert repetition(data.array).mean() > 0.75
+    for i in range(60):
+        piece = tunes.tune("train", i)
+        assert piece.notes[:, 1].max() == 16 * 4 * tunes.TPQ
+        assert piece.notes[:, 2].min() >= 40
+        assert piece.notes[:, 2].max() <= 90
+    beats = Tunes.open("beats:60").prepare(bars=16).array
+    assert repetition(beats).mean() > 0.75
+    assert (beats[:, ::16] & 1).mean() > 0.9  # a kick on the first beat of nearly every bar
+
+
+def test_inspect_tells_what_is_there(tmp_path: Path) -> None:
+    tree(tmp_path, {**{f"train/{n}": d for n, d in many(4).items()}, "train/bad.mid": b"x",
+                    "test/a.mid": midi_file(run(4)), "test/b.mid": many(1)["0.mid"]})  # fmt: skip
+    findings = Tunes.inspect(tmp_path)
+    json.dumps(findings)
+    train = findings["splits"]["train"]
+    assert (train["found"], train["used"], train["windows"]["2"]["used"]) == (5, 4, 12)
+    assert train["windows"]["16"] == {"used": 0, "rejected": {"shorter than 16 bars": 4}, "steps": 256}
+    assert train["dropped_by_reason"]["no MIDI file"] == {"count": 1, "names": ["train/bad.mid"]}
+    assert findings["shared_windows"] == [{"splits": ["train", "test"], "count": 3, "of": 6}]
+    assert "only 4 pieces" in findings["warnings"][0]
+    text = Tunes.describe(findings)
+    for line in ("train: 4 pieces used of 5 files found", "12 of 2 bars", "also in train: 3 of 6"):
+        assert line in text
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 10_000), length=st.sampled_from([16, 32]), part=st.sampled_from(["melody", "drums"])
+)  # fmt: skip
+def test_windows_of_a_piece_join_to_the_piece(seed: int, length: int, part: str) -> None:
+    stream = np.random.default_rng(seed)
+    events = stream.choice([0, 0, 0, 1, 60, 64, 67], 96) if part == "melody" else stream.integers(0, 512, 96)
+    events = midi.canonical(events, part)
+    rows, struck = zip(*(midi.window(events, at, length, part) for at in range(0, 96, length)), strict=True)
+    joined = midi.join(rows, struck, part)
+    if part == "drums":
+        assert np.array_equal(joined, events)
+        return
+    sounding = [midi.notes_of(x) for x in (joined, events)]
+    # but for silence: a note that ends just where a window begins has its end left out there
+    begins = [[(a, p) for a, _, p in notes] for notes in sounding]
+    assert begins[0] == begins[1]
+
+
+def test_skyline_is_the_highest_voice() -> None:
+    begin, end, pitch = np.array([0, 0, 2, 4]), np.array([8, 4, 3, 6]), np.array([50, 60, 55, 70])
+    assert list(midi.skyline(begin, end, pitch)) == [(0, 4, 60), (4, 6, 70)]
+
+
+def test_canonical_keeps_what_sounds() -> None:
+    assert midi.canonical(np.array([OFF, 60, OFF, OFF, 62]), "melody").tolist() == [0, 60, 1, 0, 62]

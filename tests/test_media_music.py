@@ -1,0 +1,211 @@
+"""Music: from events to a file that others open and back, to sound, to a picture; and its record goes with it."""
+
+from __future__ import annotations
+
+import io
+import wave
+from pathlib import Path
+
+import mido
+import numpy as np
+import pytest
+import symusic
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reverie.data import midi
+from reverie.errors import UserError
+from reverie.media import read_record, sheet
+from reverie.media_music import RATE, Music, rolls
+
+RECORD = {"method": "x", "verb": "compose", "arguments": {"n": 3}, "index": 2, "synthetic": True}
+
+
+def melody(*events: int, bars: int = 1) -> np.ndarray:
+    return np.pad(np.array(events), (0, 16 * bars - len(events)))
+
+
+melodies = st.integers(1, 4).flatmap(
+    lambda bars: st.lists(
+        st.one_of(st.just(0), st.just(0), st.just(1), st.integers(2, 129)), min_size=16 * bars, max_size=16 * bars
+    )
+)
+drums = st.integers(1, 4).flatmap(
+    lambda bars: st.lists(
+        st.one_of(st.just(0), st.just(0), st.integers(0, 511)), min_size=16 * bars, max_size=16 * bars
+    )
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(events=melodies, tempo=st.integers(20, 300))
+def test_a_melody_survives_a_file(events: list[int], tempo: int) -> None:
+    music = Music({"melody": np.array(events)}, float(tempo))
+    if not (music.part("melody") >= midi.ON).any():
+        return
+    again = Music.read(music.midi())
+    assert again.part("melody").tolist() == music.part("melody").tolist()
+    assert again.digest == music.digest
+    assert again.tempo == pytest.approx(tempo, rel=1e-4)
+
+
+@settings(max_examples=100, deadline=None)
+@given(events=drums)
+def test_drums_survive_a_file(events: list[int]) -> None:
+    music = Music({"drums": np.array(events)})
+    if any(events):
+        assert Music.read(music.midi()).part("drums").tolist() == events
+
+
+def test_both_parts_stand_in_one_file() -> None:
+    music = Music({"melody": melody(62, 0, 64, 1, bars=2), "drums": melody(1, 0, 6, bars=2)})
+    again = Music.read(music.midi())
+    assert {part: events.tolist() for part, events in again.parts.items()} == {
+        part: events.tolist() for part, events in music.parts.items()
+    }
+
+
+def test_a_note_that_ends_in_silence_is_no_event() -> None:
+    assert Music({"melody": melody(1, 0, 62, 1, 1, 0, 1)}).part("melody").tolist()[:7] == [0, 0, 62, 1, 0, 0, 0]
+
+
+def test_other_programs_open_it(tmp_path: Path) -> None:
+    music = Music(
+        {"melody": melody(62, 0, 66, 0, 69, 0, 0, 0, 1, bars=2), "drums": melody(5, 0, 4, 0, 6, bars=2)}, 90.0
+    )
+    path = music.save(tmp_path / "a.mid")
+    read = mido.MidiFile(path)
+    assert read.type == 1
+    assert [track.name for track in read.tracks[1:]] == ["melody", "drums"]
+    assert read.length == pytest.approx(8 * 60 / 90, rel=1e-5)  # two bars, silence at the end included
+    played = [(m.note, m.channel) for m in read.tracks[1] if m.type == "note_on"]
+    assert played == [(60, 0), (64, 0), (67, 0)]
+    score = symusic.Score(path)
+    assert [(n.time, n.duration, n.pitch) for n in score.tracks[0].notes] == [
+        (0, 240, 60),
+        (240, 240, 64),
+        (480, 480, 67),
+    ]
+    assert [t.is_drum for t in score.tracks] == [False, True]
+    assert sorted(n.pitch for n in score.tracks[1].notes) == [36, 38, 42, 42, 42]
+    assert (score.time_signatures[0].numerator, score.time_signatures[0].denominator) == (4, 4)
+
+
+def test_the_record_goes_with_every_kind_of_file(tmp_path: Path) -> None:
+    music = Music({"melody": melody(62, 0, 64)}).made_from(Music({"melody": melody(70)}, name="b.mid")).stamped(RECORD)
+    again = Music.load(music.save(tmp_path / "a.mid"))
+    assert again.record == music.record
+    assert again.record is not None
+    assert again.record["inputs"][0]["name"] == "b.mid"
+    assert again.name == "a.mid"
+    assert read_record(music.save(tmp_path / "a.png")) == music.record
+    assert b'"verb": "compose"' in music.save(tmp_path / "a.wav").read_bytes()
+    with pytest.raises(UserError, match=r"name it a\.mid"):
+        music.save(tmp_path / "a.mp3")
+
+
+def test_texts_of_others_are_not_taken_for_a_record() -> None:
+    music = Music({"melody": melody(62, 0, 64)})
+    for text in (
+        b"reverie is a song",
+        b'reverie {"record": 3, "steps": "x"}',
+        b"reverie [1]",
+        b'reverie {"steps": -4}',
+    ):
+        body = music.midi()
+        at = body.index(midi.MARK)
+        size = body[at - 1]
+        forged = body[: at - 1] + bytes([len(text)]) + text + body[at + size :]
+        length = int.from_bytes(body[18:22], "big") + len(text) - size
+        forged = forged[:18] + length.to_bytes(4, "big") + forged[22:]
+        again = Music.read(forged)
+        assert again.record is None
+        assert again.digest == music.digest
+
+
+def test_the_longest_stretch_of_four_four_is_read(tmp_path: Path) -> None:
+    file = mido.MidiFile(ticks_per_beat=96)
+    file.tracks.append(track := mido.MidiTrack())
+    track.append(mido.MetaMessage("time_signature", numerator=3, denominator=4, time=0))
+    track.append(mido.Message("note_on", note=50, velocity=9, time=0))
+    track.append(mido.Message("note_off", note=50, time=96))
+    track.append(mido.MetaMessage("time_signature", numerator=4, denominator=4, time=192))  # after one bar of 3/4
+    for pitch in (60, 62, 64, 65, 67):
+        track.append(mido.Message("note_on", note=pitch, velocity=9, time=0))
+        track.append(mido.Message("note_off", note=pitch, time=96))
+    file.save(tmp_path / "a.mid")
+    music = Music.load(tmp_path / "a.mid")
+    assert [note[2] for note in midi.notes_of(music.part("melody"))] == [60, 62, 64, 65, 67]
+    assert music.steps == 32
+
+
+def test_bad_files_get_one_line(tmp_path: Path) -> None:
+    good = Music({"melody": melody(62, 0, 64)}).midi()
+    waltz = good.replace(b"\xff\x58\x04\x04", b"\xff\x58\x04\x03")
+    for name, data, why in (
+        ("text", b"la la la", "no MIDI file"), ("empty", b"", "empty file"), ("short", good[:-9], "cut short"),
+        ("waltz", waltz, "no bar of 4/4, but of 3/4"), ("head", good[:20], "cut short"),
+        ("film", good[:12] + b"\xe7\x28" + good[14:], "frames of film"),
+        ("silent", Music({"melody": melody()}).midi(), "no notes"),
+    ):  # fmt: skip
+        (tmp_path / f"{name}.mid").write_bytes(data)
+        with pytest.raises(UserError, match=why) as caught:
+            Music.load(tmp_path / f"{name}.mid")
+        assert "\n" not in str(caught.value)
+    with pytest.raises(UserError, match="cannot be read"):
+        Music.load(tmp_path / "none.mid")
+    with pytest.raises(UserError, match="holds no drums, only melody"):
+        Music({"melody": melody(62)}).part("drums")
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.data())
+def test_damaged_bytes_are_refused_or_read_but_nothing_else(data: st.DataObject) -> None:
+    body = bytearray(Music({"melody": melody(62, 0, 64, 1, 70, bars=2), "drums": melody(1, 2, 3, bars=2)}).midi())
+    for _ in range(data.draw(st.integers(1, 6))):
+        body[data.draw(st.integers(4, len(body) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        music = Music.read(bytes(body[: data.draw(st.integers(14, len(body)))]))
+    except midi.Unfit:
+        return
+    assert music.parts
+    assert all(events.min() >= 0 and events.max() < midi.EVENTS[part] for part, events in music.parts.items())
+
+
+def test_sound_is_the_same_every_time_and_as_long_as_the_music() -> None:
+    music = Music({"melody": melody(71, 0, 0, 0, 1, bars=2), "drums": melody(1, 0, 2)}, 120.0)
+    sound = music.sound()
+    assert np.array_equal(sound, music.sound())
+    assert len(sound) == 5 * RATE  # 4 seconds, and one to fade
+    assert 0.05 < np.abs(sound).max() <= 1
+    with wave.open(io.BytesIO(music.wav())) as file:
+        assert (file.getnchannels(), file.getsampwidth(), file.getframerate()) == (1, 2, RATE)
+        assert file.getnframes() == len(sound)
+    # a tone of 440 Hz alone has its spectrum's peak there
+    alone = Music({"melody": melody(71)}, 120.0).sound()[: 2 * RATE]
+    assert np.abs(np.fft.rfft(alone)).argmax() / 2 == pytest.approx(440, abs=1)
+
+
+def test_every_drum_sounds_and_unlike_the_others() -> None:
+    sounds = [Music({"drums": melody(1 << k)}).sound() for k in range(9)]
+    assert all(np.abs(sound).max() > 0.05 for sound in sounds)
+    for a in range(9):
+        assert not any(np.array_equal(sounds[a], sounds[b]) for b in range(a))
+
+
+def test_a_roll_shows_the_notes_where_they_are() -> None:
+    music = Music({"melody": melody(62, 0, 1, 0, 67)})
+    image = music.image(59, 66)
+    assert image.pixels.shape == (8 * 4, 16 * 6, 3)
+    blue = (image.pixels[:, :, 2] > image.pixels[:, :, 0].astype(int) + 30).reshape(8, 4, 16, 6).any((1, 3))
+    assert {(66 - row, t) for row, t in np.argwhere(blue).tolist()} == {
+        (60, 0),
+        (60, 1),
+        *((65, t) for t in range(4, 16)),
+    }
+
+
+def test_rolls_for_a_sheet_have_one_size() -> None:
+    pieces = [Music({"melody": melody(40)}), Music({"melody": melody(90, bars=2)}), Music({"drums": melody(1)})]
+    assert len({image.pixels.shape for image in rolls(pieces)}) == 1
+    assert sheet(rolls(pieces), 3).pixels.ndim == 3
