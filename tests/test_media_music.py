@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from reverie.data import midi
 from reverie.errors import UserError
-from reverie.media import read_record, sheet
-from reverie.media_music import RATE, Music, rolls
+from reverie.media import Music, read_record, rolls, sheet
+from reverie.media.music import RATE, medley
 
 RECORD = {"method": "x", "verb": "compose", "arguments": {"n": 3}, "index": 2, "synthetic": True}
 
@@ -99,7 +99,9 @@ def test_the_record_goes_with_every_kind_of_file(tmp_path: Path) -> None:
     assert again.record["inputs"][0]["name"] == "b.mid"
     assert again.name == "a.mid"
     assert read_record(music.save(tmp_path / "a.png")) == music.record
-    assert b'"verb": "compose"' in music.save(tmp_path / "a.wav").read_bytes()
+    assert read_record(tmp_path / "a.mid") == read_record(music.save(tmp_path / "a.wav")) == music.record
+    with pytest.raises(UserError, match="carries no record"):
+        read_record(Music({"melody": melody(62, 0, 64)}).save(tmp_path / "b.mid"))
     with pytest.raises(UserError, match=r"name it a\.mid"):
         music.save(tmp_path / "a.mp3")
 
@@ -203,6 +205,15 @@ def test_a_roll_shows_the_notes_where_they_are() -> None:
         (60, 1),
         *((65, t) for t in range(4, 16)),
     }
+
+
+def test_a_medley_has_all_after_another(tmp_path: Path) -> None:
+    pieces = [Music({"melody": melody(62, 0, 64)}), Music({"drums": melody(1)}), Music({"melody": melody(70, bars=2)})]
+    both = medley(pieces)
+    assert midi.notes_of(both.part("melody")) == [(0, 2, 60), (2, 16, 62), (64, 96, 68)]
+    assert np.flatnonzero(both.part("drums")).tolist() == [32]
+    for ending in (".mid", ".wav", ".png"):
+        assert Music.TOGETHER[ending](pieces, tmp_path / f"all{ending}").is_file()
 
 
 def test_rolls_for_a_sheet_have_one_size() -> None:

@@ -22,6 +22,7 @@ import numpy as np
 from ..errors import UserError
 from .decode import Unfit
 
+SUFFIXES = frozenset((".mid", ".midi"))
 STEPS = 16
 """sixteenths of a bar"""
 HOLD, OFF, ON = 0, 1, 2

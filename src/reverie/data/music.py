@@ -27,9 +27,8 @@ from ..errors import UserError, near_miss
 from . import tunes
 from .boxes import Box, Dropped, FolderBox, ZipBox
 from .decode import Unfit
-from .midi import STEPS, Piece, read, windows
+from .midi import STEPS, SUFFIXES, Piece, read, windows
 
-SUFFIXES = (".mid", ".midi")
 SPLITS = ("train", "test", "val")
 _NAMED = {"train": "train", "test": "test", "val": "val", "valid": "val", "validation": "val"}
 MOST_BARS = 64
@@ -162,7 +161,7 @@ class Tunes:
         if path.suffix.lower() == ".zip":
             try:
                 with zipfile.ZipFile(path) as held:
-                    return any(name.lower().endswith(SUFFIXES) for name in held.namelist())
+                    return any(name.lower().endswith(tuple(SUFFIXES)) for name in held.namelist())
             except (zipfile.BadZipFile, OSError):
                 return False
         return path.suffix.lower() in SUFFIXES
@@ -256,7 +255,7 @@ class _Files(_Source):
             self.box = FolderBox(path.parent, [path.name])
         else:
             raise UserError(f"{path} is no MIDI file, folder or zip: give the folder that .mid files are in")
-        names = sorted(name for name in self.box.stamps if name.lower().endswith(SUFFIXES))
+        names = sorted(name for name in self.box.stamps if name.lower().endswith(tuple(SUFFIXES)))
         if not names:
             others = f" ({len(self.box.stamps)} other files)" if self.box.stamps else ": it is empty"
             raise UserError(f"no MIDI files in {path}{others}; give a folder or zip with .mid files.")

@@ -11,6 +11,7 @@ from ..media import Image
 from .features import mark_of
 from .found import Evaluation
 from .images import ImageBench
+from .music import MusicBench
 from .own import OwnBench
 from .subject import Subject
 from .translations import PairBench, UnpairedBench
@@ -43,8 +44,12 @@ class Bench(Protocol):
 
 
 BENCHES: dict[str, type[Bench]] = {
-    "images": ImageBench, "photos": OwnBench, "pairs": PairBench, "unpaired": UnpairedBench
-}  # fmt: skip
+    "images": ImageBench,
+    "photos": OwnBench,
+    "pairs": PairBench,
+    "unpaired": UnpairedBench,
+    "music": MusicBench,
+}
 """by the kind of data that a method learns from"""
 
 

@@ -1,103 +1,170 @@
-"""The scores of music: what a method tells again of real windows, and what it composes beside them."""
+"""The bench of music: what a method tells again of real windows, and what it composes beside them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from ..data.midi import STEPS
+from ..data.music import Tunes
 from ..errors import UserError
-from ..media import above, sheet
-from ..media_music import Music, rolls
+from ..media import Image, Music, above, rolls, sheet
 from ..scores.music import likeness_scores, nearest, novelty_scores, told_again_scores
+from .found import Evaluation
+from .subject import Subject
 
-if TYPE_CHECKING:
-    from .evaluate import Evaluation
-    from .subject import Subject
-
+USUAL = 1_000
+"""composed windows, unless told otherwise"""
 MOST = 2_000
 """real windows that are compared with, at most"""
 TOLD_AGAIN = 512
 """windows that are told again, at most"""
-LEAST = 8
+LEAST = 16
 """windows, composed and real, below which nothing is said of their distribution"""
+STEPS = 8
+"""pieces in a row of a walk"""
 
 
-def judge(found: Evaluation, subject: Subject, data: Any, n: int, seed: int) -> None:
-    """Adds the scores of a method that composes or reconstructs music, against the reference split `data`, prepared."""
-    method, wants = subject.method, subject.wants
-    if method is None:
-        raise UserError("music is scored by the method that makes it; give a run or a file of weights.")
-    train = data if data.split == "train" else type(data).open(data.spec, "train").prepare(**wants)
-    rows, stand_in, name = _sides(data, train)
-    real = data.array[rows[:MOST]]
-    if subject.can("reconstruct"):
-        _told_again(found, method, data, rows, seed)
-    if not subject.can("compose"):
-        return
-    if min(n, len(real), len(stand_in)) < LEAST:
-        found.leave_out(["likeness", "novelty"], f"{min(n, len(real))} windows say nothing; it takes {LEAST}")
-        return
-    act = method.verb("compose")
-    made = list(act.stream(method, n=n, seed=seed))
-    events = np.stack([music.part(data.part) for music in made])
-    found.scores += likeness_scores(events, real, train.array[stand_in[: max(LEAST, n)]], name, data, seed)
-    known = train.array if data is not train else train.array[stand_in]
-    far, at = nearest(events[:MOST], known, data.part)
-    unseen = nearest(real, known, data.part)[0]
-    floor = "windows of the reference" if data is not train else "windows of the other half"
-    found.scores += novelty_scores(far, unseen, train, seed, floor)
-    if data is train:
-        found.notes.append(
-            f"{data.spec} has one split only: the reference is half of the pieces that were learnt from, so that "
-            "learning them by heart is rewarded; read copies beside it."
+@dataclass(frozen=True)
+class MusicBench:
+    """Real windows, all prepared as the subject's are. Which are taken follows from the data alone, not from a seed."""
+
+    data: Tunes
+    """the split that holds the reference"""
+    reference: np.ndarray
+    """row numbers in `data`, in no order"""
+    train: Tunes
+    stand_in: np.ndarray
+    """row numbers in `train` of windows that stand in for composed ones, in no order"""
+    known: np.ndarray
+    """row numbers in `train` of the windows that the nearest are looked for among"""
+
+    @classmethod
+    def check(cls, subject: Subject, n: int | None) -> None:
+        """Raises UserError if so many composed windows say nothing."""
+        if n is not None and n < (LEAST if subject.can("compose") else 1):
+            raise UserError(f"scores on {n} tunes say nothing about a composer; give {LEAST} or more, better hundreds.")
+
+    @classmethod
+    def open(cls, subject: Subject, data: str | Path, split: str | None) -> MusicBench:
+        """The reference split (test if there is one and none is named), and the training windows. Raises UserError."""
+        train = Tunes.open(data, "train")
+        other = split or next((name for name in ("test", "val") if name in train.splits), "train")
+        held = (train if other == "train" else Tunes.open(data, other)).prepare(**subject.wants)
+        train.prepare(**subject.wants)
+        if held is not train:
+            rows = np.arange(len(train))
+            return cls(held, _shuffled(np.arange(len(held)))[:MOST], train, _shuffled(rows), rows)
+        even, odd = (np.flatnonzero(train.of % 2 == k) for k in (0, 1))  # by pieces: windows of one piece overlap
+        if min(len(even), len(odd)) < 2:
+            raise UserError(f"{data} holds {len(train)} windows of one piece; scores compare with others: give more.")
+        return cls(train, _shuffled(even)[:MOST], train, _shuffled(odd), odd)
+
+    @property
+    def marks(self) -> dict[str, str]:
+        """The fingerprints of the reference and of the training windows."""
+        return {"reference": self.data.fingerprint, "train": self.train.fingerprint}
+
+    def count(self, subject: Subject) -> int:
+        """As many as the reference, but not more than is usual."""
+        return max(LEAST, min(USUAL, len(self.reference)))
+
+    def judge(self, found: Evaluation, subject: Subject, asked: Any, own: dict[str, Any]) -> None:
+        """Scores of reconstructions, of composed windows, and those that the method alone has."""
+        method, n, seed = subject.method, asked.n, asked.seed
+        assert method is not None
+        found.notes += self._notes(subject)
+        peculiar = list(method.own_scores(self.data, min(n, len(self.data)), seed, **own))
+        if subject.can("reconstruct"):
+            self._told_again(found, method, seed)
+        found.scores += peculiar
+        if subject.can("compose"):
+            self._composed(found, method, n, seed)
+        if subject.can("interpolate"):
+            columns = self._columns
+            walk = method.verb("interpolate")(n=4 if columns == 8 else 1, steps=STEPS, seed=seed)
+            found.pictures["interpolation"] = (sheet(rolls(walk), columns), "Each row walks from one piece to another.")
+
+    def pictures(self, subject: Subject, seed: int) -> dict[str, Image | str]:
+        """What is composed, reconstructions of the same windows, and walks."""
+        method, lack, columns = subject.method, f"{subject.about['method']} cannot {{}}", self._columns
+        assert method is not None
+        told: dict[str, Image | str] = {}
+        told["samples"] = lack.format("compose")
+        if subject.can("compose"):
+            told["samples"] = sheet(rolls(method.verb("compose")(n=2 * columns, seed=seed)), columns)
+        told["reconstruction"] = lack.format("reconstruct")
+        if subject.can("reconstruct"):
+            given = [Music({self.data.part: row}) for row in self.data.array[self.reference[:columns]]]
+            told["reconstruction"] = _pairs(given, method.verb("reconstruct")(given), columns)
+        told["interpolation"] = lack.format("interpolate")
+        if subject.can("interpolate"):
+            told["interpolation"] = sheet(rolls(method.verb("interpolate")(n=1, steps=STEPS, seed=seed)), columns)
+        return told
+
+    @property
+    def _columns(self) -> int:
+        """Piano rolls that stand side by side."""
+        return 8 if self.data.bars <= 4 else 2
+
+    def _notes(self, subject: Subject) -> list[str]:
+        notes, train = [], self.train
+        if subject.learnt and subject.learnt.get("fingerprint") != train.fingerprint:
+            notes.append(
+                f"the run learnt from {subject.learnt.get('name')}, not from the training pieces here ({train.name}): "
+                "likeness to these shows transfer."
+            )
+        if self.data is train:
+            notes.append(
+                "the reference is half of the pieces that were learnt from, so that learning them by heart is "
+                "rewarded; read copies beside it."
+            )
+        return notes
+
+    def _told_again(self, found: Evaluation, method: Any, seed: int) -> None:
+        originals = self.data.array[self.reference[:TOLD_AGAIN]]
+        given = [Music({self.data.part: row}) for row in originals]
+        made = method.verb("reconstruct")(given)
+        again = np.stack([music.part(self.data.part) for music in made])
+        how = "the likeliest event at each step, after those that were written before it"
+        found.scores += told_again_scores(originals, again, self.data, seed, how)
+        few = 2 * self._columns
+        found.pictures["reconstruction"] = (
+            _pairs(given[:few], made[:few], self._columns),
+            f"Windows of the reference, and under each its reconstruction; the first of {len(again)} that were scored.",
         )
-    _pictures(found, subject, made, known[at], data.bars, seed)
 
-
-def _sides(data: Any, train: Any) -> tuple[np.ndarray, np.ndarray, str]:
-    """(rows of the reference, rows of train that stand in for what is composed, what those are), in no order."""
-    if data is not train:
-        return _shuffled(np.arange(len(data))), _shuffled(np.arange(len(train))), "training windows"
-    even = data.of % 2 == 0  # by pieces, since windows of one piece overlap
-    return _shuffled(np.flatnonzero(even)), _shuffled(np.flatnonzero(~even)), "windows of the other half of the pieces"
+    def _composed(self, found: Evaluation, method: Any, n: int, seed: int) -> None:
+        data, train, columns = self.data, self.train, self._columns
+        real, others = data.array[self.reference], train.array[self.stand_in[:n]]
+        if min(len(real), len(others)) < LEAST:
+            found.leave_out(["likeness", "novelty"], f"{len(real)} real windows say nothing; it takes {LEAST}")
+            return
+        made = method.verb("compose")(n=n, seed=seed)
+        events = np.stack([music.part(data.part) for music in made])
+        name = "training windows" if data is not train else "windows of the other half of the pieces"
+        found.scores += likeness_scores(events, real, others, name, data, seed)
+        known = train.array[self.known]
+        far, at = nearest(events[:MOST], known, data.part)
+        name = f"windows of the {data.split} split" if data is not train else "windows of the reference"
+        found.scores += novelty_scores(far, nearest(real, known, data.part)[0], train, seed, name)
+        found.pictures["composed"] = (
+            sheet(rolls(made[: 4 * columns]), columns),
+            f"The first of {n} that were composed: time to the right, a line at each bar; pitch upwards, a line at "
+            "each C.",
+        )
+        found.pictures["neighbours"] = (
+            _pairs(made[: 2 * columns], [Music({data.part: row}) for row in known[at[: 2 * columns]]], columns),
+            "Composed, and under each the training window that is most similar, in its own key.",
+        )
 
 
 def _shuffled(rows: np.ndarray) -> np.ndarray:
     return rows[np.random.Generator(np.random.Philox(key=[0, len(rows)])).permutation(len(rows))]
 
 
-def _told_again(found: Evaluation, method: Any, data: Any, rows: np.ndarray, seed: int) -> None:
-    originals = data.array[np.sort(rows[:TOLD_AGAIN])]
-    told = method.verb("reconstruct")([Music({data.part: row}) for row in originals])
-    again = np.stack([music.part(data.part) for music in told])
-    how = "the likeliest event at each step, after those that were written before it"
-    found.scores += told_again_scores(originals, again, data, seed, how)
-    columns = 8 if data.bars <= 4 else 2
-    both = rolls([Music({data.part: row}) for row in [*originals[: 2 * columns], *again[: 2 * columns]]])
-    found.pictures["reconstruction"] = (
-        above(both[: len(both) // 2], both[len(both) // 2 :], columns),
-        f"Windows of the reference, and under each its reconstruction; the first of {len(again)} that were scored.",
-    )
-
-
-def _pictures(found: Evaluation, subject: Subject, made: list[Music], near: np.ndarray, bars: int, seed: int) -> None:
-    columns = 8 if bars <= 4 else 2
-    found.pictures["composed"] = (
-        sheet(rolls(made[: 4 * columns]), columns),
-        f"Composed, the first of {len(made)}: time to the right, a line at each bar; pitch upwards, a line at each C.",
-    )
-    few = min(2 * columns, len(near))
-    both = rolls([*made[:few], *(Music({next(iter(made[0].parts)): row}) for row in near[:few])])
-    found.pictures["neighbours"] = (
-        above(both[:few], both[few:], columns),
-        "Composed, and under each the training window that is most similar, in its own key.",
-    )
-    if subject.can("interpolate") and bars * STEPS <= 256:
-        assert subject.method is not None
-        walk = subject.method.verb("interpolate")(n=2 if bars > 4 else 4, steps=8, seed=seed)
-        found.pictures["interpolation"] = (
-            sheet(rolls(walk), 2 if bars > 4 else 8),
-            "Each row walks from one to another.",
-        )
+def _pairs(upper: list[Music], lower: list[Music], columns: int) -> Image:
+    both = rolls([*upper, *lower])
+    return above(both[: len(upper)], both[len(upper) :], columns)

@@ -13,7 +13,10 @@ the command line,
 from .code import Code, save_codes
 from .files import Files
 from .image import Image, above, sheet
+from .music import Music, rolls
 from .photo import Photo
 from .record import RECORD, XMP, read_record
 
-__all__ = ["RECORD", "XMP", "Code", "Files", "Image", "Photo", "above", "read_record", "save_codes", "sheet"]
+__all__ = [
+    "RECORD", "XMP", "Code", "Files", "Image", "Music", "Photo", "above", "read_record", "rolls", "save_codes", "sheet",
+]  # fmt: skip

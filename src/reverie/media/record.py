@@ -9,6 +9,7 @@ from typing import Any
 import PIL.Image
 from PIL.PngImagePlugin import PngInfo
 
+from ..data.midi import told_in
 from ..errors import UserError
 
 RECORD = "reverie"
@@ -39,6 +40,10 @@ def read_record(path: str | Path) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(f"there is no file {path}; give the path of a generated picture.")
     try:
+        with path.open("rb") as file:
+            sound = file.read(4) in (b"MThd", b"RIFF")
+        if sound:
+            return _in_music(path)
         with PIL.Image.open(path) as picture:
             text = getattr(picture, "text", {}).get(RECORD)
     except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError) as error:
@@ -50,6 +55,14 @@ def read_record(path: str | Path) -> dict[str, Any]:
     if not isinstance(record, dict) or not _is_record(record):
         raise UserError(f"{path} carries no record of reverie; it was not made here, or a program removed it.")
     return record
+
+
+def _in_music(path: Path) -> dict[str, Any]:
+    """The record in a MIDI or WAV file, where it is JSON after the word reverie. Raises UserError."""
+    found = told_in(path.read_bytes()).get("record")
+    if not isinstance(found, dict) or not _is_record(found):
+        raise UserError(f"{path} carries no record of reverie; it was not made here, or a program removed it.")
+    return found
 
 
 def _is_record(found: dict[str, Any]) -> bool:

@@ -18,8 +18,7 @@ from ..errors import UserError
 from ..items import BLOCK, Items, about, blocks, chosen, lerp, neighbours, noise, slerp
 from ..loop import Update
 from ..losses import kl_to_standard_normal, log_normal
-from ..media import Image, above, sheet
-from ..media_music import Music, rolls
+from ..media import Image, Music, above, rolls, sheet
 from ..method import Batch, Losses, Method, Stage, verb
 from ..parts.attributes import ATTRIBUTES, Quarters, attributes
 from ..parts.recurrent import Conductor, Encoder, Writer, drawn, uniform

@@ -1,6 +1,6 @@
 """Music as verbs take and give it: events on the sixteenth grid, saved as MIDI, as sound, or as a picture.
 
-T steps, 16 to a bar of 4/4; what the events mean is told in data/midi.py. Imports no torch.
+T steps, 16 to a bar of 4/4; what the events mean is told in data/midi.py.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .data import midi
-from .data.decode import Unfit
-from .data.midi import DRUMS, STEPS
-from .errors import UserError
-from .media import Image
+from ..data import midi
+from ..data.decode import Unfit
+from ..data.midi import DRUMS, STEPS
+from ..errors import UserError
+from .image import Image, sheet
 
 RATE = 44_100
 """samples of sound a second"""
@@ -32,7 +32,15 @@ PARTS = ("melody", "drums")
 class Music:
     """A piece of music: int16 [T] events for each of its parts."""
 
-    SUFFIXES: ClassVar[tuple[str, ...]] = (".mid", ".midi")
+    NOUN: ClassVar = "tune"
+    READS: ClassVar = midi.SUFFIXES
+    ENDING: ClassVar = ".mid"
+    LARGE: ClassVar = False
+    TOGETHER: ClassVar = {
+        ".png": lambda pieces, path: sheet(rolls(pieces)).save(path),
+        ".mid": lambda pieces, path: medley(pieces).save(path),
+        ".wav": lambda pieces, path: medley(pieces).save(path),
+    }
 
     parts: dict[str, np.ndarray]
     """ "melody", "drums" or both"""
@@ -114,7 +122,7 @@ class Music:
         """The bytes of a WAV file, 16 bits, one channel, that carries its record as a comment."""
         sound = np.round(self.sound() * 32767).astype("<i2").tobytes()
         shape = struct.pack("<HHIIHH", 1, 1, RATE, 2 * RATE, 2, 16)
-        text = json.dumps({"reverie": self.record}, sort_keys=True).encode() + b"\0"
+        text = midi.MARK + json.dumps({"record": self.record}, sort_keys=True).encode() + b"\0"
         chunks = _chunk(b"fmt ", shape) + _chunk(b"LIST", b"INFO" + _chunk(b"ICMT", text)) + _chunk(b"data", sound)
         return _chunk(b"RIFF", b"WAVE" + chunks)
 
@@ -186,6 +194,21 @@ class Music:
                 for begin, end, pitch in midi.notes_of(events):
                     _add(out, round(begin * step * RATE), _tone(pitch, (end - begin) * step))
         return out / max(1.0, float(np.abs(out).max()))
+
+
+def medley(pieces: Sequence[Music]) -> Music:
+    """Music one after another, in the tempo of the first, a bar of silence between."""
+    first, parts = pieces[0], {part: list[np.ndarray]() for part in PARTS if any(part in m.parts for m in pieces)}
+    for music in pieces:
+        steps = music.steps + -music.steps % STEPS + STEPS
+        for part, rows in parts.items():
+            events = music.parts.get(part, np.zeros(0, np.int16))
+            rows.append(np.pad(events, (0, steps - len(events))))
+            if part != "drums" and len(events):
+                rows[-1][len(events)] = midi.OFF
+    joined = {part: np.concatenate(rows)[:-STEPS] for part, rows in parts.items()}
+    record = first.record and {**first.record, "tunes": len(pieces)}
+    return Music(joined, first.tempo, record=record)
 
 
 def pitches_of(pieces: Sequence[Music]) -> tuple[int, int]:

@@ -1,0 +1,299 @@
+"""What is particular to MusicVAE: the bars it writes, the draws it makes, and what z holds."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from reverie.cli import main
+from reverie.data.midi import ON
+from reverie.data.music import Tunes
+from reverie.errors import UserError
+from reverie.items import BLOCK, Shard
+from reverie.losses import kl_to_standard_normal
+from reverie.loop import Update
+from reverie.media import Music
+from reverie.methods.music_vae import MusicVAE
+from reverie.parts.attributes import ATTRIBUTES, Quarters, attributes
+from reverie.parts.recurrent import drawn, uniform
+from reverie.ranks import Ranks
+
+TINY = dict(part="melody", latent=6, encoder_units=12, units=16, conductor=10, embedding=8)
+
+
+def model(**options: object) -> MusicVAE:
+    torch.manual_seed(0)
+    made = MusicVAE(MusicVAE.Config(**{**TINY, **options}))  # type: ignore[arg-type] # options of any field
+    with torch.no_grad():
+        for name, parameter in made.named_parameters():
+            if "weight" in name:
+                parameter.mul_(2)  # so that z matters
+    return made.eval()
+
+
+def tune(seed: int = 0, bars: int = 2, part: str = "melody") -> Music:
+    stream = np.random.default_rng(seed)
+    row = np.where(stream.random(16 * bars) < 0.4, stream.integers(ON + 50, ON + 75, 16 * bars), 0)
+    return Music({part: row if part == "melody" else row % 512}, name=f"{seed}.mid")
+
+
+def events(pieces: list[Music]) -> list[list[int]]:
+    return [next(iter(piece.parts.values())).tolist() for piece in pieces]
+
+
+@pytest.mark.parametrize("decoder", ["flat", "hierarchical"])
+def test_reading_the_truth_and_writing_it_are_the_same(decoder: str) -> None:
+    """Step by step and all at once the decoder gives the same logits."""
+    vae = model(decoder=decoder, bars=3)
+    x, z = torch.randint(0, 130, (5, 48)), torch.randn(5, 6)
+    with torch.no_grad():
+        assert torch.allclose(vae.rehearse(z, x, truth=1.1), vae.logits(z, x), atol=1e-5)
+        greedy = vae.write(z, torch.zeros(5, 48), 0.0)
+        assert torch.equal(vae.logits(z, greedy).argmax(2), greedy)
+
+
+def test_bars_are_written_anew_from_the_conductor_alone() -> None:
+    """Section 3.2: what stands in one bar cannot reach the next but through z."""
+    x, z = torch.randint(0, 130, (1, 48)), torch.randn(1, 6)
+    other = x.clone()
+    other[:, :16] = torch.randint(0, 130, (1, 16))
+    with torch.no_grad():
+        for decoder, reaches in (("hierarchical", False), ("flat", True)):
+            vae = model(decoder=decoder, bars=3)
+            apart = (vae.logits(z, x) - vae.logits(z, other))[:, 16:].abs().max()
+            assert bool(apart > 1e-6) is reaches
+
+
+def test_a_draw_follows_the_probabilities_and_the_temperature() -> None:
+    logits = torch.tensor([[0.0, math.log(2), math.log(5)]])
+    u = (torch.arange(8000)[:, None].float() + 0.5) / 8000
+    for temperature, shares in ((1.0, (1 / 8, 2 / 8, 5 / 8)), (0.5, (1 / 30, 4 / 30, 25 / 30))):
+        found = drawn(logits.expand(8000, -1), u[:, 0], temperature)
+        assert [(found == k).float().mean() for k in range(3)] == pytest.approx(shares, abs=1e-3)
+    assert drawn(logits, torch.tensor([0.0]), 0.0).tolist() == [2]
+    assert drawn(logits, torch.tensor([1.0]), 1.0).tolist() == [2]
+    normal = torch.linspace(-4, 4, 9)
+    assert torch.allclose(uniform(normal), 0.5 * (1 + torch.erf(normal / math.sqrt(2))), atol=1e-6)
+    assert 0 <= uniform(torch.tensor([-40.0])) <= uniform(torch.tensor([40.0])) < 1
+
+
+def losses(vae: MusicVAE, step: int, x: torch.Tensor) -> dict[str, float]:
+    update = Update(vae.optimizers(), Ranks("cpu"))
+    update.step = step
+    update.set_rates(0.0)  # so that all see the same weights
+    torch.manual_seed(1)
+    return {name: float(value.detach()) for name, value in vae.step({"events": x}, update).items()}
+
+
+def test_the_kl_is_priced_as_the_paper_says() -> None:
+    x = torch.from_numpy(Tunes.open("tunes:8").prepare().array[:12].astype(np.int64))
+    for step in (0, 10, 1000):
+        told = losses(model(transpose=0, beta=0.2, beta_rate=0.99), step, x)
+        price = 0.2 * (1 - 0.99**step) * told["kl_bits"] * math.log(2)
+        assert told["loss"] - told["nats"] == pytest.approx(price, rel=1e-3, abs=1e-3)
+    vae = model(transpose=0)
+    with torch.no_grad():
+        bits = kl_to_standard_normal(*vae.encoder(x)).sum(1) / math.log(2)
+    free = losses(model(transpose=0, beta=1.0, beta_rate=0.0, free_bits=float(bits.mean())), 5, x)
+    over = (bits - bits.mean()).clamp_min(0).mean() * math.log(2)
+    assert free["loss"] - free["nats"] == pytest.approx(float(over), rel=1e-3)
+    assert told["kl_bits"] == pytest.approx(float(bits.mean()), rel=1e-4)
+
+
+def test_scheduled_sampling_begins_with_the_truth() -> None:
+    """Bengio 2015, section 2.4: at first the true event is read nearly always, late never."""
+    x = torch.from_numpy(Tunes.open("tunes:8").prepare().array[:12].astype(np.int64))
+    forced = losses(model(transpose=0), 0, x)["nats"]
+    assert losses(model(transpose=0, sampling=1e6), 0, x)["nats"] == pytest.approx(forced, rel=1e-4)
+    assert losses(model(transpose=0, sampling=10), 10_000, x)["nats"] != pytest.approx(forced, rel=1e-4)
+
+
+def test_transposing_moves_notes_alone_and_keeps_them_on_the_keyboard() -> None:
+    vae, x = model(transpose=6), torch.tensor([[0, 1, 62, 0], [2, 0, 0, 0], [129, 2, 0, 1], [0, 0, 0, 0]])
+    torch.manual_seed(0)
+    seen = torch.stack([vae.transposed(x) for _ in range(400)])
+    assert torch.equal(seen < ON, (x < ON).expand_as(seen))
+    assert sorted(set((seen[:, 0, 2] - 62).tolist())) == list(range(-5, 7))  # each of twelve keys
+    assert set(seen[:, 1, 0].tolist()) == set(range(2, 9))
+    assert set((seen[:, 2] - x[2]).flatten().tolist()) == {0}
+    assert torch.equal(model(transpose=0).transposed(x), x)
+
+
+def test_attributes_of_known_bars() -> None:
+    row = torch.zeros(1, 16, dtype=torch.int64)
+    row[0, [0, 4, 6, 8]] = torch.tensor([60, 64, 61, 61]) + ON
+    assert attributes(row, "melody")[0].tolist() == pytest.approx([4, 61.5, 7 / 3, 1 / 4])
+    assert attributes(torch.zeros(1, 16, dtype=torch.int64), "melody")[0].tolist() == [0, 0, 0, 0]
+    drums = torch.tensor([[0b11, 0, 1, 0] + [0] * 12])
+    assert attributes(drums, "drums")[0].tolist() == [3, 0.5]
+
+
+def test_directions_are_found_from_the_quarters() -> None:
+    torch.manual_seed(0)
+    quarters = Quarters(("denser", "higher"), 3)
+    for _ in range(50):
+        codes = torch.randn(64, 3)
+        quarters.follow(codes, torch.stack([codes[:, 0] * 5, -codes[:, 2]], 1))
+    for name, axis, sign in (("denser", 0, 1), ("higher", 2, -1)):
+        found = quarters.direction(name)
+        assert found[axis] * sign > 2  # the quarters of a normal lie 2.54 apart
+        assert found.abs().sum() - found[axis].abs() < 0.3
+    with pytest.raises(UserError, match="there are: denser, higher"):
+        quarters.direction("louder")
+
+
+@pytest.mark.parametrize("decoder", ["flat", "hierarchical"])
+def test_a_piece_is_the_same_alone_and_among_others(decoder: str) -> None:
+    vae = model(decoder=decoder)
+    whole = events(vae.compose(n=40, seed=3))
+    assert len({tuple(row) for row in whole}) > 30
+    for n in (1, 7):
+        assert events(vae.compose(n=n, seed=3)) == whole[:n]
+    assert events(vae.compose(n=40, seed=3, items=[39, 5, 17])) == [whole[i] for i in (39, 5, 17)]
+    parts = [vae.compose(n=40, seed=3, items=Shard(k, 3)) for k in (1, 2, 3)]
+    assert events([piece for part in parts for piece in part]) == whole
+    assert events(vae.compose(n=40, seed=4)) != whole
+    assert BLOCK < 40
+    tunes = [tune(k, bars) for k, bars in enumerate((2, 3, 40, 2))]
+    for verb in (vae.reconstruct, vae.edit):
+        made = verb(tunes)
+        each = len(made) // 4
+        assert events([piece for one in tunes for piece in verb([one])]) == events(made)
+        assert [len(row) for row in events(made)][::each] == ([32, 48, 640, 32] if each == 1 else [32] * 4)
+
+
+def test_temperature_zero_takes_the_likeliest() -> None:
+    vae = model()
+    made = vae.compose(n=3, temperature=0)
+    z = vae.latents(0)(range(BLOCK))
+    with torch.no_grad():
+        again = vae.write(z, torch.rand(BLOCK, 32), 0.0)[:3]
+    assert events(made) == events([Music({"melody": row}) for row in again.numpy()])
+    with pytest.raises(UserError, match="must not be negative"):
+        vae.compose(n=1, temperature=-1)
+
+
+def test_walks_begin_and_end_where_they_should() -> None:
+    vae = model()
+    walk = vae.interpolate(n=2, steps=5, seed=1)
+    ends = vae.compose(n=4, seed=1, temperature=0)
+    assert [piece.row for piece in walk] == [5] * 10
+    assert events([walk[0], walk[4], walk[5], walk[9]]) == events(ends)
+    tunes = [tune(0), tune(1), tune(2)]
+    between = vae.interpolate(tunes, steps=3)
+    again = vae.reconstruct(tunes)
+    assert events([between[0], between[2], between[3], between[5]]) == events([again[0], again[1], again[1], again[2]])
+    assert between[0].record is not None
+    assert [source["name"] for source in between[0].record["inputs"]] == ["0.mid", "1.mid", "2.mid"]
+    with pytest.raises(UserError, match="two or more"):
+        vae.interpolate(tunes[:1])
+
+
+def test_going_on_keeps_what_was_there() -> None:
+    for decoder, bars in (("flat", 2), ("hierarchical", 4), ("flat", 3)):
+        vae = model(decoder=decoder, bars=bars)
+        tunes = [tune(0, 2), tune(1, 5), Music({"melody": tune(2, 1).part("melody")[:9]})]
+        made = vae.extend(tunes, bars=3, candidates=8)
+        assert [piece.steps for piece in made] == [80, 128, 64]
+        for piece, before in zip(made, tunes, strict=True):
+            assert events([piece])[0][: before.steps] == events([before])[0]
+        assert events(vae.extend(tunes[:1], bars=3, candidates=8)) == events(made)[:1]
+        assert events(vae.extend(tunes, bars=3, candidates=8, seed=1)) != events(made)
+    with pytest.raises(UserError, match="2 bars or more"):
+        model(bars=1).extend([tune(0)])
+
+
+def test_the_code_that_goes_on_explains_what_came_before() -> None:
+    """Of many codes the chosen ones give the known bar a higher likelihood than codes of the prior do."""
+    vae = model()
+    with torch.no_grad():
+        z = torch.randn(1, 6) * 2
+        known = vae.write(z, torch.zeros(1, 32), 0.0)[0, :16]
+        draws, choice = torch.randn(512, 6), torch.tensor(0.1)
+        chosen = vae.explaining(known, draws, choice)
+
+        def nats(z: torch.Tensor) -> torch.Tensor:
+            window = torch.cat([known, known])[None].expand(len(z), -1)
+            told = vae.logits(z, window)[:, :16].log_softmax(2)
+            return told.gather(2, known.expand(len(z), -1)[:, :, None]).sum((1, 2))
+
+        assert nats(chosen[None])[0] > nats(draws).quantile(0.9)
+
+
+def test_wrong_input_gets_one_line() -> None:
+    vae = model()
+    with pytest.raises(UserError, match="holds no melody, only drums"):
+        vae.reconstruct([tune(0, part="drums")])
+    with pytest.raises(UserError, match="no direction 'louder'"):
+        vae.edit(along="louder")
+    for wrong in (
+        dict(bars=0), dict(latent=0), dict(beta=-1), dict(decay=0), dict(average=1), dict(clip=0), dict(transpose=40),
+    ):  # fmt: skip
+        with pytest.raises(UserError):
+            MusicVAE.Config(**wrong)  # type: ignore[arg-type] # wrong on purpose
+
+
+def test_the_paper_s_network() -> None:
+    from reverie.work import plan
+
+    _, _, config, settings = plan("music_vae:paper", {})
+    assert (config.bars, config.latent, config.decoder, settings.batch) == (16, 512, "hierarchical", 512)
+    with torch.device("meta"):
+        vae = MusicVAE(MusicVAE.suit(config, {"part": "melody"}))
+    assert vae.encoder.lstm.hidden_size == 2048
+    assert vae.encoder.lstm.num_layers == 2
+    assert vae.writer.lstm.hidden_size == 1024
+    assert vae.writer.out.out_features == 130
+    stage = vae.stages()[0]
+    assert stage.rate(0) == 1
+    assert stage.rate(0.1) == pytest.approx(0.01 + 0.99 * 0.9999**10_000)
+
+
+@pytest.mark.parametrize(("data", "part"), [("tunes:12", "melody"), ("beats:12", "drums")])
+def test_it_learns(data: str, part: str) -> None:
+    """A few steps on a few windows tell them apart: onsets too are told again better than by another's."""
+    tunes = Tunes.open(data).prepare(bars=1)
+    vae = model(part=part, bars=1, latent=16, encoder_units=48, units=64, embedding=16, transpose=0, beta=0.01, rate=5e-3)
+    update, rows = Update(vae.train().optimizers(), Ranks("cpu")), np.arange(24)
+    for step in range(150):
+        update.step = step
+        torch.manual_seed(step)
+        told = vae.step(tunes.batch(rows), update)
+    assert float(told["right"]) > 0.9
+    given = [Music({part: tunes.array[i]}) for i in rows]
+    made = np.array(events(vae.reconstruct(given)))
+    assert (made == tunes.array[rows]).mean() > 0.85
+    assert ATTRIBUTES[part][0] == "denser"
+
+
+def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = str(tmp_path / "run")
+    assert main(["train", "music_vae:smoke", "--data", "beats:20", "--out", run]) == 0
+    assert main(["compose", run, "-n", "3", "--out", str(tmp_path / "new")]) == 0
+    files = sorted((tmp_path / "new").glob("*.mid"))
+    assert [file.name for file in files] == ["000000.mid", "000001.mid", "000002.mid"]
+    for name in ("all.png", "all.wav", "all.mid"):
+        assert main(["compose", run, "-n", "3", "--out", str(tmp_path / name)]) == 0
+        assert (tmp_path / name).is_file()
+    drums = tune(0, 2, "drums").save(tmp_path / "in" / "a.mid")
+    assert main(["extend", run, str(drums), "--bars", "2", "--out", str(tmp_path / "longer")]) == 0
+    assert Music.load(tmp_path / "longer" / "a.mid").steps == 64
+    capsys.readouterr()
+    (tmp_path / "words.mid").write_text("la la")
+    melody = tune(0).save(tmp_path / "m.mid")
+    for words, told in (
+        (["reconstruct", run, str(tmp_path / "words.mid"), "--out", str(tmp_path / "x")], "no MIDI file"),
+        (["reconstruct", run, str(melody), "--out", str(tmp_path / "x")], "holds no drums, only melody"),
+        (["reconstruct", run, "--out", str(tmp_path / "x")], "reconstruct needs tunes"),
+        (["edit", run, "--along", "higher", "--out", str(tmp_path / "x")], "there are: denser, offbeat"),
+        (["train", "music_vae:smoke", "--data", "beats:9", "--part", "melody", "--out", str(tmp_path / "y")],
+         "holds no melody, only drums"),
+    ):  # fmt: skip
+        assert main(words) == 2
+        error = capsys.readouterr().err
+        assert told in error
+        assert error.count("\n") == 1

@@ -1,0 +1,188 @@
+"""Scores of music against closed forms, and the bench: each figure beside its floor."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.stats
+
+import reverie
+from reverie.data.midi import ON
+from reverie.data.music import Tunes
+from reverie.errors import UserError
+from reverie.evaluation.found import Evaluation
+from reverie.evaluation.music import MusicBench
+from reverie.evaluation.subject import open_subject
+from reverie.scores import music
+
+
+def scale(start: int, degrees: tuple[int, ...] = music.MAJOR) -> np.ndarray:
+    """A bar of eighths: a scale and its octave."""
+    row = np.zeros(16, np.int64)
+    row[::2] = [ON + start + step for step in (*degrees, 12)]
+    return row
+
+
+C, D = scale(60), scale(62)
+MINOR = scale(57, (0, 2, 3, 5, 7, 8, 10))
+CHROMATIC = np.array([ON + 60 + k for k in range(12)] + [0] * 4)
+
+
+def test_shares_told_right() -> None:
+    x = np.array([[62, 0, 64, 1], [0, 0, 0, 0]])
+    told = np.array([[62, 0, 65, 1], [0, 0, 0, 5]])
+    assert music.equal(x, told).tolist() == [0.75, 0.75]
+    assert music.equal_onsets(x, told, "melody").tolist() == [0.5, 1.0]
+    assert music.equal_onsets(np.array([[3, 0, 1]]), np.array([[3, 0, 2]]), "drums").tolist() == [0.5]
+
+
+def test_density_and_lengths() -> None:
+    assert music.density(np.stack([C, np.zeros(16, int)]), "melody").tolist() == [8, 0]
+    assert music.density(np.tile(C, (1, 2)), "melody").tolist() == [8]
+    assert music.density(np.array([[0b101, 0, 1, 0] + [0] * 12]), "drums").tolist() == [3]
+    assert music.lengths(np.stack([C])).tolist() == [2] * 8
+    assert music.lengths(np.array([[62, 0, 0, 1, 0, 64, 0, 65]])).tolist() == [3, 2, 1]
+
+
+def test_keys() -> None:
+    assert music.tonic(music.classes_of(np.stack([C, D, MINOR]))).tolist() == [0, 2, 9]
+    for k in range(12):  # a scale whose first note is held: at home wherever it begins
+        row = np.concatenate([scale(48 + k), [ON + 48 + k], [0] * 15])
+        assert music.tonic(music.classes_of(row[None]))[0] == k
+    assert music.in_key(np.stack([C, D, MINOR])).tolist() == [1, 1, 1]
+    assert music.in_key(CHROMATIC[None])[0] == pytest.approx(7 / 12)
+    assert music.in_key(np.zeros((1, 16), int))[0] == 1
+
+
+def test_pitch_classes_do_not_depend_on_the_key() -> None:
+    assert np.allclose(music.use(C[None], "melody"), music.use(D[None], "melody"))
+    assert music.total_variation(music.use(C[None], "melody"), music.use(CHROMATIC[None], "melody")) > 0.3
+    assert music.use(np.array([[1, 0, 2, 3]]), "drums").tolist() == [0.5, 0.5, 0, 0, 0, 0, 0, 0, 0]
+
+
+def test_repetition() -> None:
+    alike, unlike = np.concatenate([C, C, C]), np.concatenate([C, CHROMATIC, C])
+    found = music.repetition(np.stack([alike, unlike]))
+    assert found[0] == 1
+    assert found[1] == pytest.approx((np.mean(C == CHROMATIC) + 1) / 2)
+    assert music.repetition(C[None]).tolist() == [0]
+
+
+def test_the_nearest_window_is_found_in_any_key() -> None:
+    among = np.stack([CHROMATIC, C, MINOR])
+    far, at = music.nearest(np.stack([D, scale(71)]), among, "melody")
+    assert far.tolist() == [0, 0]
+    assert at.tolist() == [1, 1]
+    changed = D.copy()
+    changed[14] = 0
+    assert music.nearest(changed[None], among, "melody")[0].tolist() == [1 / 16]
+    # C of an octave above is another bar of drums, not the same one in another key
+    assert music.nearest(np.array([[2, 0]]), np.array([[1, 0], [2, 2]]), "drums")[0].tolist() == [0.5]
+
+
+def test_many_windows_are_compared_in_parts() -> None:
+    stream = np.random.default_rng(0)
+    x, y = stream.integers(0, 8, (150, 16)), stream.integers(0, 8, (40, 16))
+    far, at = music.nearest(x, y, "drums")
+    brute = (x[:, None] != y[None]).mean(2)
+    assert np.allclose(far, brute.min(1))
+    assert np.array_equal(at, brute.argmin(1))
+
+
+def test_distances_equal_those_of_scipy() -> None:
+    stream = np.random.default_rng(0)
+    for n, m in ((1, 1), (5, 9), (200, 70)):
+        x, y = stream.integers(0, 12, n), stream.integers(2, 16, m).astype(float)
+        assert music.wasserstein(x, y) == pytest.approx(scipy.stats.wasserstein_distance(x, y))
+    assert music.wasserstein(np.array([1, 2]), np.array([1, 2])) == 0
+    assert music.total_variation(np.array([1.0, 0]), np.array([0, 1.0])) == 1
+
+
+def test_told_again_has_the_floors_it_says() -> None:
+    data = Tunes.open("tunes:30").prepare(bars=2)
+    x = data.array[:100].astype(np.int64)
+    right = {s.name: s for s in music.told_again_scores(x, x, data, 0, "how")}
+    assert [right[name].value for name in ("accuracy", "onset accuracy")] == [1, 1]
+    rests = {s.name: s for s in music.told_again_scores(x, np.zeros_like(x), data, 0, "how", "forced ")}
+    assert rests["forced accuracy"].value == pytest.approx(rests["forced accuracy"].floor)
+    assert rests["forced onset accuracy"].value == 0  # one that plays nothing does well at all steps, not at onsets
+    assert rests["forced accuracy"].value > 0.5
+    assert right["accuracy"].reference is not None
+    assert right["accuracy"].reference.fingerprint == data.fingerprint
+
+
+def test_codes() -> None:
+    means = np.zeros((50, 4))
+    means[:, 1] = np.linspace(-1, 1, 50)
+    kl, active = music.code_scores(np.full(50, 8.0), means, Tunes.open("tunes:30").prepare(), 0)
+    assert (kl.value, kl.unit, kl.floor, active.value, active.unit) == (8, "bits", 0, 1, "of 4")
+
+
+def test_real_windows_among_themselves_are_at_the_floor_and_noise_is_not() -> None:
+    data = Tunes.open("tunes:200").prepare(bars=2)
+    stream = np.random.default_rng(0)
+    rows = stream.permutation(len(data))
+    a, b, c = (data.array[rows[k : k + 400]] for k in (0, 400, 800))
+    noise = np.where(stream.random((400, 32)) < 0.3, stream.integers(40, 90, (400, 32)), 0)
+    like = {s.name: s for s in music.likeness_scores(c, a, b, "others", data, 0)}
+    bad = {s.name: s for s in music.likeness_scores(noise, a, b, "others", data, 0)}
+    assert set(like) == {"pitch classes", "note density", "note length", "in key", "repetition"}
+    for name in ("pitch classes", "note density", "note length"):
+        assert like[name].floor is not None
+        assert like[name].value < 3 * like[name].floor + 0.02
+        assert bad[name].value > 3 * like[name].value
+    assert like["in key"].value == pytest.approx(like["in key"].floor, abs=0.02)
+    assert bad["in key"].value < 0.85 < like["in key"].value
+    assert bad["repetition"].value < like["repetition"].value
+
+
+def test_copies_show() -> None:
+    data = Tunes.open("tunes:60").prepare(bars=2)
+    copies = np.where(data.array[:50] >= ON, data.array[:50] + 1, data.array[:50])  # in another key
+    far = music.nearest(copies, data.array, "melody")[0]
+    unseen = music.nearest(Tunes.open("tunes:60", "test").prepare(bars=2).array[:50], data.array, "melody")[0]
+    near, share = music.novelty_scores(far, unseen, data, 0, "windows of the test split")
+    assert (near.value, share.value) == (0, 1)
+    assert near.floor is not None
+    assert near.floor > 0.05
+    assert share.floor is not None
+    assert share.floor < 0.5
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("music") / "run"
+    reverie.train("music_vae:smoke", data="tunes:40", out=out)
+    return out
+
+
+def test_the_bench_scores_a_run(run: Path) -> None:
+    found = reverie.evaluate(run, "tunes:40", n=32)
+    names = {score.name for score in found}
+    assert {
+        "accuracy", "onset accuracy", "teacher-forced accuracy", "teacher-forced onset accuracy", "kl", "active units",
+        "pitch classes", "note density", "note length", "in key", "repetition", "nearest training window", "copies",
+    } <= names  # fmt: skip
+    assert all(math.isfinite(score.value) for score in found)
+    assert all(score.floor is not None for score in found if score.name != "active units")
+    assert {"composed", "reconstruction", "neighbours", "interpolation"} <= set(found.pictures)
+    again = reverie.evaluate(run, "tunes:40", n=32)
+    assert [s.value for s in found] == [s.value for s in again]
+    assert (run / "scores.json").is_file()
+    with pytest.raises(UserError, match="3 tunes say nothing"):
+        reverie.evaluate(run, "tunes:40", n=3)
+
+
+def test_without_a_test_split_half_of_the_pieces_is_the_reference(run: Path) -> None:
+    subject = open_subject(run)
+    bench = MusicBench.open(subject, "tunes:40", "train")
+    assert bench.data is bench.train
+    assert not set(bench.train.of[bench.reference]) & set(bench.train.of[bench.stand_in])
+    found = Evaluation(subject.about)
+    found.notes += bench._notes(subject)
+    assert any("half of the pieces" in note for note in found.notes)
+    assert bench.count(subject) == len(bench.reference)
+    assert set(bench.pictures(subject, 0)) == {"samples", "reconstruction", "interpolation"}
