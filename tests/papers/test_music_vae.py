@@ -14,12 +14,12 @@ from reverie.data.midi import ON
 from reverie.data.music import Tunes
 from reverie.errors import UserError
 from reverie.items import BLOCK, Shard
-from reverie.losses import kl_to_standard_normal
 from reverie.loop import Update
+from reverie.losses import kl_to_standard_normal
 from reverie.media import Music
 from reverie.methods.music_vae import MusicVAE
-from reverie.parts.attributes import ATTRIBUTES, Quarters, attributes
 from reverie.parts.recurrent import drawn, uniform
+from reverie.parts.tunes import ATTRIBUTES, Quarters, attributes, transposed
 from reverie.ranks import Ranks
 
 TINY = dict(part="melody", latent=6, encoder_units=12, units=16, conductor=10, embedding=8)
@@ -113,14 +113,14 @@ def test_scheduled_sampling_begins_with_the_truth() -> None:
 
 
 def test_transposing_moves_notes_alone_and_keeps_them_on_the_keyboard() -> None:
-    vae, x = model(transpose=6), torch.tensor([[0, 1, 62, 0], [2, 0, 0, 0], [129, 2, 0, 1], [0, 0, 0, 0]])
+    x = torch.tensor([[0, 1, 62, 0], [2, 0, 0, 0], [129, 2, 0, 1], [0, 0, 0, 0]])
     torch.manual_seed(0)
-    seen = torch.stack([vae.transposed(x) for _ in range(400)])
+    seen = torch.stack([transposed(x, 6) for _ in range(400)])
     assert torch.equal(seen < ON, (x < ON).expand_as(seen))
     assert sorted(set((seen[:, 0, 2] - 62).tolist())) == list(range(-5, 7))  # each of twelve keys
     assert set(seen[:, 1, 0].tolist()) == set(range(2, 9))
     assert set((seen[:, 2] - x[2]).flatten().tolist()) == {0}
-    assert torch.equal(model(transpose=0).transposed(x), x)
+    assert torch.equal(transposed(x, 0), x)
 
 
 def test_attributes_of_known_bars() -> None:
@@ -257,7 +257,9 @@ def test_the_paper_s_network() -> None:
 def test_it_learns(data: str, part: str) -> None:
     """A few steps on a few windows tell them apart: onsets too are told again better than by another's."""
     tunes = Tunes.open(data).prepare(bars=1)
-    vae = model(part=part, bars=1, latent=16, encoder_units=48, units=64, embedding=16, transpose=0, beta=0.01, rate=5e-3)
+    vae = model(
+        part=part, bars=1, latent=16, encoder_units=48, units=64, embedding=16, transpose=0, beta=0.01, rate=5e-3
+    )
     update, rows = Update(vae.train().optimizers(), Ranks("cpu")), np.arange(24)
     for step in range(150):
         update.step = step

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from . import inspect as images
 from .images import Images
+from .music import Tunes
 from .pairs import Pairs
 from .photos import Photos
 from .unpaired import Unpaired
@@ -30,6 +31,7 @@ KINDS = (
     Kind(Pairs, Pairs.recognises, Pairs.inspect, Pairs.describe, ("images",)),
     Kind(Unpaired, Unpaired.recognises, Unpaired.inspect, Unpaired.describe, ("pairs",)),
     Kind(Photos, lambda spec: False, images.inspect, images.describe, ("images",)),  # images, otherwise cut
+    Kind(Tunes, Tunes.recognises, Tunes.inspect, Tunes.describe),
     Kind(Images, lambda spec: True, images.inspect, images.describe),
 )
 """in the order in which they are asked: the last takes whatever the others leave"""

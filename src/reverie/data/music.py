@@ -16,6 +16,7 @@ import sys
 import zipfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,12 +27,15 @@ from tqdm import tqdm
 from ..errors import UserError, near_miss
 from . import tunes
 from .boxes import Box, Dropped, FolderBox, ZipBox
+from .decode import SUFFIXES as PICTURES
 from .decode import Unfit
 from .midi import STEPS, SUFFIXES, Piece, read, windows
 
 SPLITS = ("train", "test", "val")
 _NAMED = {"train": "train", "test": "test", "val": "val", "valid": "val", "validation": "val"}
 MOST_BARS = 64
+LOOKED_AT = 2_000
+"""files of a folder that are looked at to tell what it holds"""
 SHOWN = 5
 """names of dropped files that are shown for each reason"""
 
@@ -154,17 +158,22 @@ class Tunes:
         return self._array
 
     @classmethod
-    def recognises(cls, path: Path) -> bool:
-        """Whether a path is a MIDI file, or holds one."""
+    def recognises(cls, spec: str | Path) -> bool:
+        """Whether a path is a MIDI file, or holds more of them than pictures among its first files; or a set's name."""
+        path = Path(spec).expanduser()
+        if not path.exists():
+            return tunes.is_name(str(spec))
+        names = [path.name]
         if path.is_dir():
-            return any(p.suffix.lower() in SUFFIXES for p in path.rglob("*"))
-        if path.suffix.lower() == ".zip":
+            names = [p.name for p in islice(path.rglob("*"), LOOKED_AT)]
+        elif path.suffix.lower() == ".zip":
             try:
                 with zipfile.ZipFile(path) as held:
-                    return any(name.lower().endswith(tuple(SUFFIXES)) for name in held.namelist())
+                    names = held.namelist()[:LOOKED_AT]
             except (zipfile.BadZipFile, OSError):
                 return False
-        return path.suffix.lower() in SUFFIXES
+        endings = Counter(name[name.rfind(".") :].lower() for name in names)
+        return sum(endings[e] for e in SUFFIXES) > sum(endings[e] for e in PICTURES)
 
     @classmethod
     def inspect(cls, spec: str | Path) -> dict[str, Any]:

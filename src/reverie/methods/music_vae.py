@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..data.midi import EVENTS, ON, STEPS, join, window
+from ..data.midi import EVENTS, STEPS, join, window
 from ..data.music import MOST_BARS, Tunes
 from ..errors import UserError
 from ..items import BLOCK, Items, about, blocks, chosen, lerp, neighbours, noise, slerp
@@ -20,8 +20,8 @@ from ..loop import Update
 from ..losses import kl_to_standard_normal, log_normal
 from ..media import Image, Music, above, rolls, sheet
 from ..method import Batch, Losses, Method, Stage, verb
-from ..parts.attributes import ATTRIBUTES, Quarters, attributes
 from ..parts.recurrent import Conductor, Encoder, Writer, drawn, uniform
+from ..parts.tunes import ATTRIBUTES, Quarters, attributes, transposed
 from ..parts.watch import active
 from ..scores.music import code_scores, told_again_scores
 from ..scores.score import Score
@@ -67,8 +67,8 @@ class MusicVAE(Method):
         """numbers that stand for an event where it is read; the paper reads it as one of V units"""
         beta: float = 0.2
         """weight of the KL, at last (section 5.2)"""
-        beta_rate: float = 0.999
-        """beta is 1 - beta_rate^step of its weight (0.99999)"""
+        beta_rate: float = 0.99994
+        """beta is 1 - beta_rate^step of its weight (0.99999), so slow that z is of use before it has its price"""
         free_bits: float = 0.0
         """bits of KL that a tune has for nothing (section 2.1.1; 48 for 2 bars, 256 for 16 in the authors' code)"""
         sampling: float = 0.0
@@ -108,10 +108,10 @@ class MusicVAE(Method):
             bars=2, latent=8, encoder_units=16, units=16, conductor=16, embedding=8, decoder="hierarchical", batch=8,
             sampling=5, steps=20, save_every=10, preview_every=10, log_every=5,
         ),
-        "laptop": dict(average=0.999, steps=8_000),
+        "laptop": dict(average=0.999, decay=0.9995, steps=8_000),
         "long": dict(
             bars=16, decoder="hierarchical", latent=128, encoder_units=128, units=192, conductor=192, average=0.999,
-            batch=32, steps=8_000,
+            decay=0.9995, batch=32, steps=8_000,
         ),
         "paper": dict(
             **_paper, bars=16, decoder="hierarchical", encoder_layers=2, free_bits=256, steps=100_000,
@@ -147,7 +147,7 @@ class MusicVAE(Method):
 
     def step(self, batch: Batch, update: Update) -> Losses:
         c = self.config
-        x = self.transposed(batch["events"])  # [B,T]
+        x = batch["events"] if c.part == "drums" else transposed(batch["events"], c.transpose)  # [B,T]
         mean, log_variance = self.encoder(x)  # [B,Z]
         z = mean + (log_variance / 2).exp() * torch.randn_like(mean)
         if c.sampling:
@@ -162,17 +162,6 @@ class MusicVAE(Method):
         self.directions.follow(mean, attributes(x, c.part))
         right = (logits.detach().argmax(2) == x).float().mean()
         return {"loss": loss, "nats": distortion, "kl_bits": kl.mean() / NATS, "right": right, "active": active(mean)}
-
-    def transposed(self, x: Tensor) -> Tensor:
-        """Melodies [B,T] moved by random intervals, as far as their notes stay among the 128."""
-        most = self.config.transpose
-        if not most or self.config.part == "drums":
-            return x
-        by = torch.randint(1 - most, most + 1, (len(x), 1), device=x.device)
-        on = x >= ON
-        low = torch.where(on, x, self.events).amin(1, keepdim=True)  # where there is no note, nothing moves
-        by = torch.maximum(torch.minimum(by, self.events - 1 - x.amax(1, keepdim=True)), ON - low)
-        return torch.where(on, x + by, x)
 
     # -- the model -------------------------------------------------------------------------------------------------
 
@@ -204,6 +193,8 @@ class MusicVAE(Method):
 
     def write(self, z: Tensor, u: Tensor, temperature: float, known: Tensor | None = None) -> Tensor:
         """Events [B,T], each drawn by u [B,T] in [0,1) after those before it; known: [B,T] events, -1 where free."""
+        if temperature < 0:
+            raise UserError(f"temperature is {temperature}; it must not be negative.")
         context, u = self.contexts(z), self.stretches(u)
         known = u.new_full(u.shape, -1, dtype=torch.int64) if known is None else self.stretches(known)
 
@@ -233,12 +224,20 @@ class MusicVAE(Method):
         seed: what is drawn where the temperature is above 0
         """
         c = self.config
-        for tune in tunes:
-            cut, struck = self.cut(tune)
-            filled = torch.cat([cut, cut[-1:].expand(-len(cut) % BLOCK, -1)])
-            z = torch.cat([self.encoder(part)[0] for part in filled.split(BLOCK)])
-            made = self.played(z.__getitem__, range(len(cut)), seed, temperature)
-            events = join([music.part(c.part) for music in made], struck, c.part)[: len(tune.part(c.part))]
+        if not tunes:
+            return
+        cuts = [self.cut(tune) for tune in tunes]
+        numbers = [i for cut, _ in cuts for i in range(len(cut))]  # of each window in its tune
+        windows = torch.cat([cut for cut, _ in cuts])
+        made = []
+        for start in range(0, len(windows), BLOCK):
+            rows = [min(start + i, len(windows) - 1) for i in range(BLOCK)]
+            u = self.chances(seed, [numbers[i] for i in rows])
+            made.append(self.write(self.encoder(windows[rows])[0], u, temperature).cpu().numpy())
+        told, at = np.concatenate(made), 0
+        for tune, (cut, struck) in zip(tunes, cuts, strict=True):
+            events = join(told[at : at + len(cut)], struck, c.part)[: len(tune.part(c.part))]
+            at += len(cut)
             yield Music({c.part: events}, tune.tempo).made_from(tune)
 
     @verb
@@ -359,18 +358,19 @@ class MusicVAE(Method):
         """items -> z [len(items),Z]"""
         return lambda items: noise(seed, items, self.config.latent, device=self.device)
 
+    def chances(self, seed: int, items: Sequence[int]) -> Tensor:
+        """Numbers in [0,1) [len(items),T] for the draws of items; apart from those that their z are made of."""
+        latent = self.config.latent
+        return uniform(noise(seed, items, latent + STEPS * self.config.bars, device=self.device)[:, latent:])
+
     def played(
         self, latents: Callable[[list[int]], Tensor], items: Sequence[int], seed: int, temperature: float
     ) -> Iterator[Music]:
         """The music of each item, written block by block: z and every draw are functions of (seed, item)."""
-        c = self.config
-        if temperature < 0:
-            raise UserError(f"temperature is {temperature}; it must not be negative.")
         for block, wanted in blocks(items):
-            u = uniform(noise(seed, block, c.latent + STEPS * c.bars, device=self.device)[:, c.latent :])
-            events = self.write(latents(block), u, temperature).cpu().numpy()
+            events = self.write(latents(block), self.chances(seed, block), temperature).cpu().numpy()
             for i in wanted:
-                yield Music({c.part: events[i - block[0]]}, index=i)
+                yield Music({self.config.part: events[i - block[0]]}, index=i)
 
     def walk(
         self, ends: Any, between: Any, items: Sequence[int], steps: int, seed: int, temperature: float,

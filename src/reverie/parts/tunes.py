@@ -1,4 +1,4 @@
-"""What tunes are like, as numbers, and the directions of z that go with them.
+"""Tunes as tensors: moved to another key, what they are like in numbers, and the directions of z that go with it.
 
 B batch, T steps, A attributes, Z latents.
 
@@ -11,11 +11,21 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..data.midi import DRUMS, ON
+from ..data.midi import DRUMS, EVENTS, ON
 from ..errors import UserError
 
 ATTRIBUTES = {"melody": ("denser", "higher", "leaping", "offbeat"), "drums": ("denser", "offbeat")}
 """part -> their names: more onsets; a higher mean pitch; wider steps from note to note; more onsets between beats"""
+
+
+def transposed(x: Tensor, most: int) -> Tensor:
+    """Melodies [B,T] moved by random intervals from 1 - most to most, as far as their notes stay among the 128."""
+    if not most:
+        return x
+    top, on = EVENTS["melody"] - 1, x >= ON
+    by = torch.randint(1 - most, most + 1, (len(x), 1), device=x.device)
+    by = by.minimum(top - x.amax(1, keepdim=True)).maximum(ON - x.where(on, top).amin(1, keepdim=True))
+    return x.where(~on, x + by)
 
 
 def attributes(events: Tensor, part: str) -> Tensor:
