@@ -126,7 +126,7 @@ def test_real_windows_among_themselves_are_at_the_floor_and_noise_is_not() -> No
     stream = np.random.default_rng(0)
     rows = stream.permutation(len(data))
     a, b, c = (data.array[rows[k : k + 400]] for k in (0, 400, 800))
-    noise = np.where(stream.random((400, 32)) < 0.3, stream.integers(40, 90, (400, 32)), 0)
+    noise = np.where(stream.random((400, 32)) < 0.6, stream.integers(40, 90, (400, 32)), 0)
     like = {s.name: s for s in music.likeness_scores(c, a, b, "others", data, 0)}
     bad = {s.name: s for s in music.likeness_scores(noise, a, b, "others", data, 0)}
     assert set(like) == {"pitch classes", "note density", "note length", "in key", "repetition"}

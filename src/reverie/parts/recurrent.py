@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 def uniform(normal: Tensor) -> Tensor:
     """Numbers in [0,1) from standard normal ones."""
-    return torch.special.ndtr(normal.double()).clamp(0, 1 - 1e-9).float()
+    return torch.special.ndtr(normal.double()).float().clamp_max(1 - 2**-24)
 
 
 def drawn(logits: Tensor, u: Tensor, temperature: float) -> Tensor:
