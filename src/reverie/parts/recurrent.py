@@ -42,16 +42,16 @@ class Encoder(nn.Module):
 
 
 class Conductor(nn.Module):
-    """z [B,Z] -> a code for each bar [B*U,C] (section 3.2). It reads nothing but its own state."""
+    """z [B,Z] -> a code for each bar [B*U,C] (section 3.2). It reads z at every bar; the paper does not say what."""
 
     def __init__(self, latent: int, units: int, bars: int, layers: int = 2) -> None:
         super().__init__()
         self.bars, self.layers, self.units = bars, layers, units
         self.begin = nn.Linear(latent, 2 * layers * units)
-        self.lstm = nn.LSTM(1, units, layers, batch_first=True)
+        self.lstm = nn.LSTM(latent, units, layers, batch_first=True)
 
     def forward(self, z: Tensor) -> Tensor:
-        return self.lstm(z.new_zeros(len(z), self.bars, 1), states(self.begin(z), self.layers))[0].flatten(0, 1)
+        return self.lstm(z[:, None].expand(-1, self.bars, -1), states(self.begin(z), self.layers))[0].flatten(0, 1)
 
 
 class Writer(nn.Module):
