@@ -236,7 +236,7 @@ class MusicVAE(Method):
             made.append(self.write(self.encoder(windows[rows])[0], u, temperature).cpu().numpy())
         told, at = np.concatenate(made), 0
         for tune, (cut, struck) in zip(tunes, cuts, strict=True):
-            events = join(told[at : at + len(cut)], struck, c.part)[: len(tune.part(c.part))]
+            events = join(list(told[at : at + len(cut)]), struck, c.part)[: len(tune.part(c.part))]
             at += len(cut)
             yield Music({c.part: events}, tune.tempo).made_from(tune)
 
