@@ -108,10 +108,12 @@ class MusicVAE(Method):
             bars=2, latent=8, encoder_units=16, units=16, conductor=16, embedding=8, decoder="hierarchical", batch=8,
             sampling=5, steps=20, save_every=10, preview_every=10, log_every=5,
         ),
-        "laptop": dict(average=0.999, decay=0.9995, steps=8_000),
+        "laptop": dict(
+            sampling=600, beta_rate=0.9997, rate=3e-3, decay=0.9995, average=0.999, steps=8_000, save_every=1_000,
+        ),
         "long": dict(
             bars=16, decoder="hierarchical", latent=128, encoder_units=128, units=192, conductor=192, average=0.999,
-            decay=0.9995, batch=32, steps=8_000,
+            beta_rate=0.9997, rate=3e-3, decay=0.9995, batch=32, steps=8_000,
         ),
         "paper": dict(
             **_paper, bars=16, decoder="hierarchical", encoder_layers=2, free_bits=256, steps=100_000,

@@ -32,7 +32,7 @@ class Encoder(nn.Module):
     def __init__(self, events: int, embedding: int, units: int, layers: int, latent: int) -> None:
         super().__init__()
         self.embed = nn.Embedding(events, embedding)
-        self.lstm = nn.LSTM(embedding, units, layers, batch_first=True, bidirectional=True)
+        self.lstm = lstm(embedding, units, layers, bidirectional=True)
         self.mean, self.deviation = nn.Linear(2 * units, latent), nn.Linear(2 * units, latent)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -48,7 +48,7 @@ class Conductor(nn.Module):
         super().__init__()
         self.bars, self.layers, self.units = bars, layers, units
         self.begin = nn.Linear(latent, 2 * layers * units)
-        self.lstm = nn.LSTM(latent, units, layers, batch_first=True)
+        self.lstm = lstm(latent, units, layers)
 
     def forward(self, z: Tensor) -> Tensor:
         return self.lstm(z[:, None].expand(-1, self.bars, -1), states(self.begin(z), self.layers))[0].flatten(0, 1)
@@ -62,7 +62,7 @@ class Writer(nn.Module):
         self.layers, self.start = layers, events
         self.begin = nn.Linear(context, 2 * layers * units)
         self.embed = nn.Embedding(events + 1, embedding)  # the last is read before the first event
-        self.lstm = nn.LSTM(embedding + context, units, layers, batch_first=True)
+        self.lstm = lstm(embedding + context, units, layers)
         self.out = nn.Linear(units, events)
 
     def forward(self, context: Tensor, x: Tensor) -> Tensor:
@@ -88,3 +88,14 @@ def states(x: Tensor, layers: int) -> tuple[Tensor, Tensor]:
     """[S, 2 * layers * H] -> the two states of an LSTM [layers,S,H], through tanh."""
     h, c = x.tanh().unflatten(1, (2, layers, -1)).permute(1, 2, 0, 3).contiguous()
     return h, c
+
+
+def lstm(width: int, units: int, layers: int, bidirectional: bool = False) -> nn.LSTM:
+    """[S,T,width] -> [S,T,units]. It begins by remembering: 1 is added to the forget gates, as the authors' library does
+    (Jozefowicz 2015, section 2.2)."""
+    made = nn.LSTM(width, units, layers, batch_first=True, bidirectional=bidirectional)
+    with torch.no_grad():
+        for name, bias in made.named_parameters():
+            if name.startswith("bias_ih"):
+                bias[units : 2 * units] += 1  # the gates come in the order input, forget, cell, output
+    return made
