@@ -49,8 +49,8 @@ class MusicVAE(Method):
         voice: str = "skyline"
         """of a melody: skyline, the highest voice; single: that too, but of windows with one only; or a track's name"""
         decoder: Literal["flat", "hierarchical"] = "flat"
-        """one network that writes all steps; or a conductor that gives each bar a code, of which the bar is written
-        anew (section 3.2)"""
+        """one network that writes all steps; or a conductor that gives each bar a code, from which the bar is written
+        anew (section 3.2). The authors' code hands on a bar's last event; here nothing is, so bars are written at once"""
         latent: int = 64
         """numbers in z (the paper: 512)"""
         encoder_units: int = 192
@@ -66,7 +66,7 @@ class MusicVAE(Method):
         embedding: int = 64
         """numbers that stand for an event where it is read; the paper reads it as one of V units"""
         beta: float = 0.2
-        """weight of the KL, at last (section 5.2)"""
+        """weight of the KL, at last (section 5.1)"""
         beta_rate: float = 0.99994
         """beta is 1 - beta_rate^step of its weight (0.99999), so slow that z is of use before it has its price"""
         free_bits: float = 0.0
@@ -247,7 +247,7 @@ class MusicVAE(Method):
         self, tunes: list[Music] | None = None, n: int = 4, steps: int = 8, seed: int = 0, temperature: float = 0.0,
         items: Items = None,
     ) -> Iterator[Music]:  # fmt: skip
-        """Walks from one tune to another, in rows, along the sphere of z (section 4.2).
+        """Walks from one tune to another, in rows, along the sphere of z (section 5.4).
 
         tunes: MIDI files; row r goes from the first window of tune r to that of tune r + 1
         n: without tunes, how many rows; row r goes from piece 2r to piece 2r + 1 of `compose`
@@ -265,7 +265,7 @@ class MusicVAE(Method):
         self, tunes: list[Music] | None = None, along: str = "denser", amount: float = 1.0, n: int = 4, steps: int = 5,
         seed: int = 0, temperature: float = 0.0, items: Items = None,
     ) -> Iterator[Music]:  # fmt: skip
-        """Music changed step by step along an attribute's vector (section 5.4), a row for each.
+        """Music changed step by step along an attribute's vector (section 5.5), a row for each.
 
         tunes: MIDI files, of which the first window is taken; none: new ones
         along: of melodies denser, higher, leaping (wider steps) or offbeat; of drums denser or offbeat

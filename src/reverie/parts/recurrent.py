@@ -42,7 +42,7 @@ class Encoder(nn.Module):
 
 
 class Conductor(nn.Module):
-    """z [B,Z] -> a code for each bar [B*U,C] (section 3.2). It reads z at every bar; the paper does not say what."""
+    """z [B,Z] -> a code for each bar [B*U,C] (section 3.2). It reads z at every bar; in the authors' code, zeros."""
 
     def __init__(self, latent: int, units: int, bars: int, layers: int = 2) -> None:
         super().__init__()

@@ -2,7 +2,7 @@
 
 B batch, T steps, A attributes, Z latents.
 
-Roberts 2018, arXiv:1803.05428, section 5.4: an attribute's vector is the mean code of the quarter of tunes that have
+Roberts 2018, arXiv:1803.05428, section 5.5: an attribute's vector is the mean code of the quarter of tunes that have
 most of it, less the mean code of the quarter that have least.
 """
 
