@@ -50,7 +50,7 @@ class MusicVAE(Method):
         """of a melody: skyline, the highest voice; single: that too, but of windows with one only; or a track's name"""
         decoder: Literal["flat", "hierarchical"] = "flat"
         """one network that writes all steps; or a conductor that gives each bar a code, from which the bar is written
-        anew (section 3.2). The authors' code hands on a bar's last event; here nothing is, so bars are written at once"""
+        anew (section 3.2). The authors' code hands on a bar's last event; here none is: all bars are written at once"""
         latent: int = 64
         """numbers in z (the paper: 512)"""
         encoder_units: int = 192

@@ -91,8 +91,8 @@ def states(x: Tensor, layers: int) -> tuple[Tensor, Tensor]:
 
 
 def lstm(width: int, units: int, layers: int, bidirectional: bool = False) -> nn.LSTM:
-    """[S,T,width] -> [S,T,units]. It begins by remembering: 1 is added to the forget gates, as the authors' library does
-    (Jozefowicz 2015, section 2.2)."""
+    """[S,T,width] -> [S,T,units]. It begins by remembering: 1 is added to the forget gates (Jozefowicz 2015, section
+    2.2), as the authors' library does."""
     made = nn.LSTM(width, units, layers, batch_first=True, bidirectional=bidirectional)
     with torch.no_grad():
         for name, bias in made.named_parameters():
