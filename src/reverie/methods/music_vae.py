@@ -244,7 +244,7 @@ class MusicVAE(Method):
 
     @verb
     def interpolate(
-        self, tunes: list[Music] | None = None, n: int = 4, steps: int = 8, seed: int = 0, temperature: float = 0.0,
+        self, tunes: list[Music] | None = None, n: int = 4, steps: int = 8, seed: int = 0, temperature: float = 0.5,
         items: Items = None,
     ) -> Iterator[Music]:  # fmt: skip
         """Walks from one tune to another, in rows, along the sphere of z (section 5.4).
@@ -253,7 +253,7 @@ class MusicVAE(Method):
         n: without tunes, how many rows; row r goes from piece 2r to piece 2r + 1 of `compose`
         steps: pieces in a row, both ends included
         seed: as in compose
-        temperature: as in compose; 0, so that what changes in a row is z alone
+        temperature: as in compose; the draws are the same in all of a row, so that what changes is z alone
         """
         codes, n = self.codes(tunes), len(tunes) - 1 if tunes else n
         yield from self.walk(
@@ -263,7 +263,7 @@ class MusicVAE(Method):
     @verb
     def edit(
         self, tunes: list[Music] | None = None, along: str = "denser", amount: float = 1.0, n: int = 4, steps: int = 5,
-        seed: int = 0, temperature: float = 0.0, items: Items = None,
+        seed: int = 0, temperature: float = 0.5, items: Items = None,
     ) -> Iterator[Music]:  # fmt: skip
         """Music changed step by step along an attribute's vector (section 5.5), a row for each.
 
@@ -273,7 +273,7 @@ class MusicVAE(Method):
         n: without tunes, how many rows; row r is about piece r of `compose`
         steps: pieces in a row, from -amount to amount; 1: the one at amount
         seed: as in compose
-        temperature: as in compose
+        temperature: as in interpolate
         """
         heading = amount * self.directions.direction(along)
         codes, n = self.codes(tunes), len(tunes) if tunes else n
@@ -366,11 +366,12 @@ class MusicVAE(Method):
         return uniform(noise(seed, items, latent + STEPS * self.config.bars, device=self.device)[:, latent:])
 
     def played(
-        self, latents: Callable[[list[int]], Tensor], items: Sequence[int], seed: int, temperature: float
+        self, latents: Callable[[list[int]], Tensor], items: Sequence[int], seed: int, temperature: float, row: int = 1
     ) -> Iterator[Music]:
         """The music of each item, written block by block: z and every draw are functions of (seed, item)."""
         for block, wanted in blocks(items):
-            events = self.write(latents(block), self.chances(seed, block), temperature).cpu().numpy()
+            u = self.chances(seed, [i // row for i in block])  # the same in a row, where only z shall change
+            events = self.write(latents(block), u, temperature).cpu().numpy()
             for i in wanted:
                 yield Music({self.config.part: events[i - block[0]]}, index=i)
 
@@ -385,7 +386,7 @@ class MusicVAE(Method):
             share = torch.tensor([[i % steps / max(steps - 1, 1)] for i in items], device=a.device)
             return between(a, b, share)
 
-        for music in self.played(latents, items, seed, temperature):
+        for music in self.played(latents, items, seed, temperature, steps):
             yield music.in_rows_of(steps).made_from(*(tunes or ()))
 
     def codes(self, tunes: list[Music] | None) -> Tensor | None:
