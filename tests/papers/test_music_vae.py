@@ -204,7 +204,7 @@ def test_going_on_keeps_what_was_there() -> None:
         assert [piece.steps for piece in made] == [80, 128, 64]
         for piece, before in zip(made, tunes, strict=True):
             assert events([piece])[0][: before.steps] == events([before])[0]
-        assert events(vae.extend(tunes[:1], bars=3, candidates=8)) == events(made)[:1]
+        assert events(vae.extend(tunes[1:2], bars=3, candidates=8)) == events(made)[1:2]
         assert events(vae.extend(tunes, bars=3, candidates=8, seed=1)) != events(made)
     with pytest.raises(UserError, match="2 bars or more"):
         model(bars=1).extend([tune(0)])
@@ -227,6 +227,25 @@ def test_the_code_that_goes_on_is_drawn_from_the_posterior() -> None:
         found = nats(torch.stack([vae.explaining(known, torch.randn(1024, 6), choice) for choice in choices])).mean()
     assert exact > prior.mean() + 1
     assert float(found) == pytest.approx(float(exact), abs=0.5)
+
+
+def test_a_file_tells_whence_it_comes_and_is_made_again(tmp_path: Path) -> None:
+    import reverie
+    from reverie.media import read_record, rolls, sheet
+    from reverie.whence import verify
+
+    vae, run = reverie.train("music_vae:smoke", data="tunes:12", out=tmp_path / "run"), tmp_path / "run"
+    made, given = vae.verb("compose")(n=20, seed=2), [tune(0), tune(1, 5)]
+    files = [made[17].save(tmp_path / f"a{ending}") for ending in (".mid", ".wav", ".png")]
+    files.append(sheet(rolls(made)).save(tmp_path / "all.png"))
+    files.append(vae.verb("extend")(given, bars=2)[1].save(tmp_path / "longer.mid"))
+    for file in files:
+        assert read_record(file)["run"] == vae.origin["run"]
+        assert verify(file, run, given)["same"], file
+    forged = Music(made[3].parts, record=made[17].record).save(tmp_path / "forged.mid")
+    assert verify(forged, run, [])["same"] is False
+    with pytest.raises(UserError, match=r"made from 1\.mid"):
+        verify(files[-1], run, given[:1])
 
 
 def test_wrong_input_gets_one_line() -> None:

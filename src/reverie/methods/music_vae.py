@@ -28,8 +28,6 @@ from ..scores.score import Score
 
 NATS = math.log(2)
 """of a bit"""
-MOST_TURNS = 2**20
-"""so far apart are the random numbers of two tunes that are gone on with"""
 
 
 class MusicVAE(Method):
@@ -290,21 +288,21 @@ class MusicVAE(Method):
 
         tunes: MIDI files
         bars: how many are added
-        seed: what is added to tune i depends on (seed, i) alone
+        seed: what is added depends on the seed and the tune alone
         temperature: as in compose
         candidates: codes of which one is taken, in proportion to how well it explains the last bars
         """
         c = self.config
         if c.bars < 2 or bars < 1 or candidates < 1:
             raise UserError("extend takes a run that learnt 2 bars or more, and bars and candidates of 1 or more.")
-        for i, tune in enumerate(tunes):
-            have = tune.part(c.part)
+        for tune in tunes:
+            key, have = int(tune.digest[:15], 16), tune.part(c.part)
             have, goal = np.pad(have, (0, -len(have) % STEPS)), -(-len(have) // STEPS) + bars
             for turn in range(bars):  # each adds half a window
                 last = min(len(have) // STEPS, c.bars - c.bars // 2) * STEPS
                 free = STEPS * c.bars - last
                 known = torch.from_numpy(window(have, len(have) - last, last, c.part)[0]).to(self.device)
-                draws = noise(seed, [i * MOST_TURNS + turn], candidates * c.latent + free + 1, device=self.device)[0]
+                draws = noise(seed, [key + turn], candidates * c.latent + free + 1, device=self.device)[0]
                 z = self.explaining(known, draws[: candidates * c.latent].view(candidates, -1), draws[-1])
                 u = uniform(F.pad(draws[-1 - free : -1], (last, 0)))
                 told = self.write(z[None], u[None], temperature, F.pad(known, (0, free), value=-1)[None])[0]
