@@ -242,7 +242,7 @@ def test_bad_input_gets_one_line(tmp_path: Path) -> None:
     tree(tmp_path / "pictures", {"a.png": b"x"})
     for spec, why in (
         (tmp_path / "nothing", "it is empty"), (tmp_path / "a.txt", "no MIDI file, folder or zip"),
-        ("", "no data named"),
+        ("", "no data named"), ("x" * 5000, "no such path"), ("a\0b", "no such path"),
         (tmp_path / "a.zip", "as a zip"), (tmp_path / "pictures", r"no MIDI files in .* \(1 other files\)"),
         ("toons", "Did you mean 'tunes'"), (tmp_path / "none", "no such path"), ("tunes:x", "not a number of pieces"),
         (tmp_path / "broken", "none of the 2 MIDI files in .* can be used"),

@@ -93,7 +93,7 @@ class Tunes:
         if not text.strip():
             raise UserError("no data named: give a folder of MIDI files, a zip of them, or a name such as tunes")
         path, wanted = Path(text).expanduser(), _NAMED.get(split.lower(), split.lower())
-        if path.exists():
+        if _exists(path):
             name = path.resolve().name if path.is_dir() else path.stem
             return cls(text, name, _Files(path), wanted)
         if tunes.is_name(text):
@@ -161,7 +161,7 @@ class Tunes:
     def recognises(cls, spec: str | Path) -> bool:
         """Whether a path is a MIDI file, or holds more of them than pictures among its first files; or a set's name."""
         path = Path(spec).expanduser()
-        if not path.exists():
+        if not _exists(path):
             return tunes.is_name(str(spec))
         names = [path.name]
         if path.is_dir():
@@ -303,6 +303,13 @@ class _Files(_Source):
 
     def piece(self, name: str) -> Piece:
         return read(self.box.read(name))
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a name too long, or with characters that the system forbids
+        return False
 
 
 def _entry(name: str, data: bytes) -> Entry:
