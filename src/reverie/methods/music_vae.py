@@ -111,7 +111,7 @@ class MusicVAE(Method):
         ),
         "long": dict(
             bars=16, decoder="hierarchical", latent=128, encoder_units=128, units=192, conductor=192, average=0.999,
-            beta_rate=0.9997, rate=3e-3, decay=0.9995, batch=32, steps=8_000,
+            free_bits=128, beta_rate=0.9997, rate=3e-3, decay=0.9995, batch=32, steps=8_000,
         ),
         "paper": dict(
             **_paper, bars=16, decoder="hierarchical", encoder_layers=2, free_bits=256, steps=100_000,
