@@ -27,7 +27,7 @@ from reverie import registry
 from reverie.evaluation.classes import takes_labels
 from reverie.items import BLOCK, Shard
 from reverie.loop import Update
-from reverie.media import Code, Image
+from reverie.media import Code, Image, Music
 from reverie.method import Method
 from reverie.options import REQUIRED, build, of_fields, of_signature, taken_by
 from reverie.ranks import Ranks
@@ -39,7 +39,10 @@ from reverie.work import plan
 METHODS = sorted(registry.methods())
 SOURCE = Path(reverie.__file__).parent
 DATA = {"Images": "letters:96", "Photos": "shapes:96", "Pairs": "shapes:96", "Unpaired": "letters:96,shapes:96"}
+DATA["Tunes"] = "tunes:16"
 """a built-in set for each kind of data"""
+DTYPES = {Code: np.float32, Music: np.int16}
+"""of the numbers of a medium that is no picture"""
 
 
 @pytest.fixture(scope="module", params=METHODS)
@@ -73,7 +76,9 @@ def arguments(method: Method, verb: str, data: Any) -> dict[str, Any]:
     """Small arguments for a verb, with pictures where it needs them."""
     given: dict[str, Any] = {}
     for option, medium in taken_by(method.verb(verb)):
-        given[option.name] = [medium(data.pixels(i), name=f"{i}.png") for i in range(3)]
+        for i in range(3):
+            item = Music({data.part: data.array[i]}, name=f"{i}.mid") if medium is Music else None
+            given.setdefault(option.name, []).append(item or medium(data.pixels(i), name=f"{i}.png"))
     for option in of_signature(method.verb(verb)):
         if option.name == "n":
             given["n"] = 3
@@ -82,7 +87,9 @@ def arguments(method: Method, verb: str, data: Any) -> dict[str, Any]:
     return given
 
 
-def numbers(made: Image | Code) -> np.ndarray:
+def numbers(made: Image | Code | Music) -> np.ndarray:
+    if isinstance(made, Music):
+        return next(iter(made.parts.values()))
     return made.values if isinstance(made, Code) else made.pixels
 
 
@@ -222,7 +229,7 @@ def test_every_verb_runs_and_says_how(name: str, folder: Path) -> None:
         made = method.verb(verb)(**arguments(method, verb, data))
         assert made, verb
         for image in made:
-            assert numbers(image).dtype == (np.float32 if isinstance(image, Code) else np.uint8)
+            assert numbers(image).dtype == DTYPES.get(type(image), np.uint8)
             assert image.record is not None
             assert image.record["synthetic"] is not registry.find(name).judges
             assert (image.record["verb"], image.record["method"]) == (verb, name)
@@ -239,23 +246,23 @@ def test_an_item_is_the_same_alone_and_among_others(name: str, folder: Path) -> 
         options = {option.name for option in of_signature(method.verb(verb))}
         if not {"n", "items"} <= options:
             continue
-        needed = {k: v for k, v in arguments(method, verb, ready(name)[1]).items() if k == "images"}
-        required = any(o.name == "images" and o.default is REQUIRED for o in of_signature(method.verb(verb)))
+        needed = {k: v for k, v in arguments(method, verb, ready(name)[1]).items() if k in ("images", "tunes")}
+        required = any(o.name in ("images", "tunes") and o.default is REQUIRED for o in of_signature(method.verb(verb)))
         act = partial(method.verb(verb), **(needed if required else {}))
         whole = dict(enumerate(act(n=64)))
         for n in (1, 7):
             for i, image in enumerate(act(n=n)):
                 if image.row == whole[i].row and i < len(whole):
-                    assert np.array_equal(image.pixels, whole[i].pixels), f"{verb}: item {i} of {n}"
+                    assert np.array_equal(numbers(image), numbers(whole[i])), f"{verb}: item {i} of {n}"
         for items in ([5], [63, 5, 17], range(10, 40)):
             for i, image in zip(items, act(n=64, items=items), strict=True):
                 assert image.record is not None
                 assert image.record["index"] == i
-                assert np.array_equal(image.pixels, whole[i].pixels), f"{verb}: item {i} of {items}"
+                assert np.array_equal(numbers(image), numbers(whole[i])), f"{verb}: item {i} of {items}"
         for parts in (1, 3, 5, 200):
             together = [image for part in range(1, parts + 1) for image in act(n=64, items=Shard(part, parts))]
             assert len(together) == len(whole)
-            assert all(np.array_equal(image.pixels, whole[i].pixels) for i, image in enumerate(together))
+            assert all(np.array_equal(numbers(image), numbers(whole[i])) for i, image in enumerate(together))
 
 
 def test_classes_take_turns_where_there_are_any(name: str, folder: Path) -> None:
