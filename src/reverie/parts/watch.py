@@ -9,8 +9,7 @@ from torch import Tensor
 @torch.no_grad()
 def watch(d_real: Tensor, d_fake: Tensor, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
     """ "right" and "variety" of a batch, from D's logits and the images [B,...] they are for (see monitor.py)."""
-    right = (d_real.flatten()[:, None] > d_fake.flatten()[None, :]).float().mean()
-    return {"right": right, "variety": apart(fake) / apart(real).clamp_min(1e-6)}
+    return {"right": right_order(d_real, d_fake), "variety": apart(fake) / apart(real).clamp_min(1e-6)}
 
 
 @torch.no_grad()
@@ -26,3 +25,17 @@ def apart(x: Tensor) -> Tensor:
     distance = torch.cdist(flat, flat)
     distance.fill_diagonal_(torch.inf)
     return distance.min(1).values.mean() if len(x) > 1 else flat.new_zeros(())
+
+
+@torch.no_grad()
+def right_order(d_real: Tensor, d_fake: Tensor) -> Tensor:
+    """Share of pairs of a real and a generated item whose logits [B] the discriminator puts in the right order."""
+    return (d_real.flatten()[:, None] > d_fake.flatten()[None, :]).float().mean()
+
+
+@torch.no_grad()
+def hamming(x: Tensor) -> Tensor:
+    """Mean number of places in which a row of [B,T] differs from the one most like it."""
+    unlike = (x[:, None] != x[None]).sum(2).float()
+    unlike.fill_diagonal_(torch.inf)
+    return unlike.min(1).values.mean() if len(x) > 1 else unlike.new_zeros(())

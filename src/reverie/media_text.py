@@ -1,0 +1,137 @@
+"""A line of text, as verbs take and give it. A .txt file holds one a line; what made them stands in a file beside it.
+
+poems.txt is plain text that any program reads; poems.txt.json says, as a PNG's own chunk does of a picture, which run
+made the lines, with what arguments, and of which digest each line was when it was made.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from .errors import UserError
+
+BESIDE = ".json"
+"""what is added to the name of a .txt file for the file of its record"""
+
+
+@dataclass(frozen=True, eq=False)
+class Text:
+    """One line of text."""
+
+    SUFFIXES: ClassVar[tuple[str, ...]] = (".txt", ".text")
+
+    line: str
+    name: str = ""
+    """the file it came from"""
+    record: dict[str, Any] | None = None
+    """how it was made, if it was"""
+    inputs: tuple[dict[str, str], ...] = ()
+    """what it was made from: name and digest"""
+    index: int | None = None
+    """its place in the job it was made in"""
+    told: dict[str, Any] | None = None
+    """what a method says of it"""
+    row: int = 0
+
+    @classmethod
+    def load(cls, path: str | Path) -> Text:
+        """The one line of a file. Raises UserError if it holds another number of lines."""
+        lines = cls.load_all(path)
+        if len(lines) != 1:
+            raise UserError(f"{path} holds {len(lines)} lines; give a file with one line.")
+        return lines[0]
+
+    @classmethod
+    def load_all(cls, path: str | Path) -> list[Text]:
+        """The lines of a file that are not blank. Raises UserError."""
+        from .data.decode import Unfit
+        from .data.text import lines_of
+
+        try:
+            found, _ = lines_of(Path(path).read_bytes())
+        except OSError as error:
+            raise UserError(f"{path} cannot be read ({error.strerror}); give the path of a text file.") from None
+        except Unfit as unfit:
+            raise UserError(f"{path} is {unfit}") from None
+        return [cls(line, Path(path).name) for _, line in found]
+
+    def save(self, path: str | Path) -> Path:
+        """Writes a .txt file of one line, and its record beside it."""
+        return save_texts([self], path)
+
+    @property
+    def digest(self) -> str:
+        """16 hex digits of SHA-256 over the line."""
+        return hashlib.sha256(self.line.encode()).hexdigest()[:16]
+
+    def stamped(self, record: dict[str, Any]) -> Text:
+        """The same with a record of how it was made."""
+        if self.inputs:
+            record = {**record, "inputs": list(self.inputs)}
+        if self.told:
+            record = {**record, "told": self.told}
+        return dataclasses.replace(self, record=record)
+
+    def made_from(self, *sources: Any) -> Text:
+        """The same, noting what it was made from."""
+        return dataclasses.replace(self, inputs=tuple({"name": s.name, "digest": s.digest} for s in sources))
+
+    def __str__(self) -> str:
+        return self.line
+
+
+def save_texts(texts: Sequence[Text], path: str | Path) -> Path:
+    """Writes lines to one .txt file, one each, and what made them beside it, if they were made. Raises UserError."""
+    path = Path(path)
+    if path.suffix.lower() != ".txt":
+        raise UserError(f"cannot write {path}: lines go into a .txt file; name it {path.stem or 'lines'}.txt.")
+    for text in texts:
+        if len(text.line.splitlines()) > 1:
+            raise UserError(f"cannot write '{text.line[:40]}' as one line: it holds a line's end.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes("".join(f"{text.line}\n" for text in texts).encode())  # as bytes: no system changes the ends
+    beside = path.with_name(path.name + BESIDE)
+    if texts and texts[0].record is not None:
+        beside.write_text(json.dumps(_record(texts), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    else:
+        beside.unlink(missing_ok=True)  # that of a file which was here before
+    return path
+
+
+def _record(texts: Sequence[Text]) -> dict[str, Any]:
+    """The record of the first line, with what is each line's own under "lines"."""
+    own = ("index", "inputs", "told")
+    lines = []
+    for text in texts:
+        told = text.record or {}
+        lines.append({**{k: told[k] for k in own if k in told}, "digest": text.digest})
+    first = texts[0].record or {}
+    return {**first, "lines": lines}
+
+
+def read_text_record(path: str | Path) -> dict[str, Any]:
+    """What the file beside a .txt says of it. Raises UserError if there is none, or it is of other lines."""
+    path = Path(path)
+    beside = path.with_name(path.name + BESIDE)
+    if not path.is_file():
+        raise UserError(f"there is no file {path}; give the path of a generated .txt file.")
+    try:
+        record = json.loads(beside.read_text(encoding="utf-8"))
+        lines = [line["digest"] for line in record["lines"]]
+        if not isinstance(record["arguments"], dict) or not all(isinstance(n["index"], int) for n in record["lines"]):
+            raise TypeError
+    except OSError:
+        raise UserError(f"{path} carries no record of reverie: there is no {beside.name} beside it.") from None
+    except (ValueError, KeyError, TypeError):
+        raise UserError(f"{beside} is no record of reverie; it was changed or is damaged.") from None
+    written = path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]
+    if (now := [Text(line).digest for line in written]) != lines:
+        at = next((i for i, (a, b) in enumerate(zip(now, lines, strict=False)) if a != b), min(len(now), len(lines)))
+        raise UserError(f"{path} was changed after it was made, from line {at + 1} on; its record tells of other lines.")
+    return record

@@ -1,0 +1,443 @@
+"""SeqGAN.   B batch, T tokens of a line, V words, E numbers of a word, H of a state, N rollouts; tokens int64 [B,T].
+
+A line that is shorter than T ends with END, and so on to T; nothing after the first END counts. The sequences of an
+oracle have no end: there every word is a word.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..data.text import VOCABULARY, Texts
+from ..data.tokens import END, UNKNOWN, Tokenizer
+from ..errors import UserError, near_miss
+from ..items import Items, blocks, chosen
+from ..loop import Update
+from ..losses import nonsaturating
+from ..media import Image
+from ..media_text import Text
+from ..method import Batch, Losses, Method, Stage, verb
+from ..parts.delayed import delayed, follow
+from ..parts.sampling import Draws, uniforms
+from ..parts.watch import hamming, right_order
+from ..scores.score import Score
+from ..scores.text import gen_scores
+from ..textsheet import text_sheet
+
+State = tuple[Tensor, Tensor]
+JUDGED = 512
+"""sequences that the discriminator looks at together, where many thousands are to be judged"""
+
+
+class SeqGAN(Method):
+    """Lines of text, by a recurrent writer that is rewarded where a discriminator takes its lines for real.
+
+    Yu, Zhang, Wang, Yu 2016, arXiv:1609.05473
+    """
+
+    learns_from = Texts
+
+    @dataclass(frozen=True)
+    class Config:
+        tokens: Literal["auto", "word", "character", "subword"] = "auto"
+        """what a line is cut into; auto: characters where most letters are Chinese or Japanese, else words"""
+        length: int | None = None
+        """tokens of a line at most, longer ones are dropped; none: what nearly all lines fit into, up to 64"""
+        vocabulary: int = VOCABULARY
+        """words that are kept, the commonest; others become <unk>, which is never written"""
+        words: tuple[str, ...] | None = None
+        """the vocabulary itself; none: read off the data. Empty: words are numbers, as an oracle's are"""
+        embedding: int = 32
+        """E, numbers of a word in the generator (section 5.1)"""
+        hidden: int = 32
+        """H, numbers of the LSTM's state (section 5.1)"""
+        kernels: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 15, 20)
+        """words that a convolution of the discriminator sees at a time (table 3); wider ones than the line are none"""
+        filters: tuple[int, ...] = (100, 200, 200, 200, 200, 100, 100, 100, 100, 100, 160, 160)
+        """how many convolutions of each width (table 3)"""
+        seen: int = 64
+        """numbers of a word in the discriminator (the authors' code)"""
+        dropout: float = 0.25
+        """share of the discriminator's features that is dropped in its training (the authors' code)"""
+        decay: float = 0.2
+        """weight of half the squared norm of the discriminator's last layer in its loss (the authors' code)"""
+        rollouts: int = 16
+        """N, lines that are written to an end from every position, to see what a word is worth (section 5.1)"""
+        delay: float = 0.8
+        """share of the rollout policy that stays what it was, at each step of the generator (the authors' code)"""
+        baseline: bool = False
+        """whether the mean reward at a position is taken off it, for less noise (not in the paper)"""
+        teach: float = 0.0
+        """weight of the likelihood of real lines beside the reward (the paper: 0)"""
+        judge_steps: int = 5
+        """d-steps to one g-step, each against lines written anew (section 5.1)"""
+        passes: int = 3
+        """updates of the discriminator in a d-step (algorithm 1: k = 3)"""
+        rate: float = 1e-2
+        """learning rate of Adam, of the generator (the authors' code)"""
+        judge_rate: float = 1e-4
+        """learning rate of Adam, of the discriminator (the authors' code)"""
+        ease: float = 1.0
+        """factor on both rates in the adversarial stage"""
+        clip: float = 5.0
+        """largest norm of the generator's gradient (the authors' code)"""
+        mle: int = 3_000
+        """steps of the first stage, maximum likelihood (section 3, algorithm 1)"""
+        judge: int = 500
+        """steps of the second stage, in which the discriminator learns alone"""
+        steps: int = 4_000
+        """training steps of all stages together; what the first two leave is the third, the adversarial one"""
+        patience: int = 0
+        """a stage ends early when its smoothed loss has not fallen by a thousandth in so many steps: the rest of it
+        passes without learning; 0: never"""
+
+        def __post_init__(self) -> None:
+            counts = (self.vocabulary, self.embedding, self.hidden, self.seen, self.rollouts, self.judge_steps)
+            if min(*counts, self.passes) < 1 or (self.length is not None and self.length < 2):
+                raise UserError(
+                    "vocabulary, embedding, hidden, seen, rollouts, judge_steps and passes must be 1 or more, and "
+                    "length 2 or more."
+                )
+            if len(self.kernels) != len(self.filters) or min(*self.kernels, *self.filters, 1) < 1:
+                raise UserError(
+                    f"kernels are {len(self.kernels)} and filters {len(self.filters)} numbers; give as many of both, "
+                    "each 1 or more."
+                )
+            if self.length is not None and min(self.kernels, default=0) > self.length:
+                raise UserError(f"no kernel fits into {self.length} tokens; give --kernels 1,2,3, say.")
+            if not 0 <= self.dropout < 1 or not 0 <= self.delay < 1:
+                raise UserError("dropout and delay are shares from 0 to below 1.")
+            if min(self.rate, self.judge_rate, self.ease, self.clip) <= 0:
+                raise UserError("rate, judge_rate, ease and clip must be above 0.")
+            if min(self.decay, self.teach, self.mle, self.judge, self.patience) < 0:
+                raise UserError("decay, teach, mle, judge and patience must not be negative.")
+
+    _small = dict(kernels=(1, 2, 3, 4, 5), filters=(64, 64, 64, 64, 64))
+    presets = {
+        "smoke": dict(
+            kernels=(1, 2, 3), filters=(8, 8, 8), rollouts=2, judge_steps=1, passes=1, mle=8, judge=4, steps=20,
+            batch=16, save_every=10, preview_every=10, log_every=5,
+        ),
+        "laptop": dict(
+            **_small, embedding=128, hidden=256, rate=2e-3, rollouts=4, baseline=True, teach=1.0, ease=0.1,
+            judge_rate=1e-3, judge_steps=2, passes=1, mle=2_500, judge=300, steps=3_000,
+        ),
+        "paper": dict(mle=18_800, judge=4_000, steps=24_000, log_every=100),
+    }  # fmt: skip
+
+    @classmethod
+    def suit(cls, config: Config, facts: dict[str, Any]) -> Config:
+        """Once the data is prepared, its facts hold the vocabulary; before that there is nothing to fill in."""
+        decided = {name: facts[name] for name in ("tokens", "vocabulary") if name in facts}
+        return super().suit(dataclasses.replace(config, **decided), facts)
+
+    @classmethod
+    def wants(cls, config: Config) -> dict[str, Any]:
+        return {name: getattr(config, name) for name in ("tokens", "length", "vocabulary", "words")}
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        c = self.config  # with what the data decides filled in
+        if c.words is None or c.length is None:
+            raise UserError("a generator of text needs words and length; they are read off the data in training.")
+        count = len(c.words) or c.vocabulary
+        self.ends, self.never = bool(c.words), [UNKNOWN] if c.words else []
+        self.tokenizer = Tokenizer(c.tokens, c.words) if c.words else None
+        self.generator = Writer(count, c.embedding, c.hidden)
+        self.discriminator = Judge(count, c.seen, c.length, c.kernels, c.filters)
+        self.rollout = delayed(self.generator)  # no parameters, so that no optimizer owns them
+        self.register_buffer("patience", torch.full((3, 3), torch.inf))  # a row a stage: smoothed, best, steps since
+
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        c = self.config
+        return {
+            "generator": torch.optim.Adam(self.generator.parameters(), c.rate, fused=True),
+            "discriminator": torch.optim.Adam(self.discriminator.parameters(), c.judge_rate, fused=True),
+        }
+
+    def stages(self) -> list[Stage]:
+        c = self.config
+        mle = min(c.mle, c.steps)
+        judge = min(c.judge, c.steps - mle)
+        return [
+            Stage("mle", mle, self.imitate),
+            Stage("judge", judge, self.compare),
+            Stage("adversarial", c.steps - mle - judge, self.compete, lambda done: c.ease),
+        ]
+
+    # -- the stages (algorithm 1) --------------------------------------------------------------------------------------
+
+    def imitate(self, batch: Batch, update: Update) -> Losses:
+        """Maximum likelihood of real lines."""
+        if self.over(0):
+            return skipped(batch)
+        tokens = batch["tokens"]
+        nll = self.nll(tokens).sum() / self.counts(tokens).sum()  # nats a token
+        told = {"nll": update("generator", nll, clip=self.config.clip)}
+        follow(self.rollout, self.generator, 0.0)
+        self.observe(0, told["nll"])
+        return told
+
+    def compare(self, batch: Batch, update: Update) -> Losses:
+        """The discriminator learns to tell real lines from written ones."""
+        if self.over(1):
+            return skipped(batch)
+        told = self.distinguish(batch["tokens"], self.write_lines(len(batch["tokens"])), update)
+        self.observe(1, told["d"])
+        return told
+
+    def compete(self, batch: Batch, update: Update) -> Losses:
+        """A g-step and its d-steps.
+
+        Paper: a d-step writes 10,000 lines and passes k times through them and the real ones. Here: as many as the
+        batch, because a step is what is saved and resumed; give more --judge-steps for more.
+        """
+        if self.over(2):
+            return skipped(batch)
+        c, real = self.config, batch["tokens"]
+        made = self.write_lines(len(real))
+        worth = self.rewards(made)  # Q [B,T], eq. 4
+        told = {"reward": worth[:, -1].mean()}
+        if c.baseline:
+            counts = self.counts(made)
+            worth = worth - (worth * counts).sum(0) / counts.sum(0).clamp_min(1)
+        # eq. 8. Paper: a sum over the batch; here a mean, because Adam sees no scale and the clip should not either.
+        loss = (worth * self.nll(made)).sum(1).mean()
+        if c.teach:
+            loss = loss + c.teach * self.nll(real).sum(1).mean()
+        told["g"] = update("generator", loss, clip=c.clip)
+        follow(self.rollout, self.generator, c.delay)
+        for _ in range(c.judge_steps):
+            made = self.write_lines(len(real))
+            for _ in range(c.passes):
+                told |= self.distinguish(real, made, update)
+        self.observe(2, 1 - told["reward"])
+        return told
+
+    def distinguish(self, real: Tensor, made: Tensor, update: Update) -> Losses:
+        """One update of the discriminator (eq. 5)."""
+        c, D = self.config, self.discriminator
+        d_real, d_made = D(torch.cat([real, made]), c.dropout).split([len(real), len(made)])
+        d = nonsaturating().discriminator(d_real, d_made) / 2  # mean cross entropy of all
+        shrink = sum(p.square().sum() for p in D.last.parameters()) / 2
+        told = {"d": update("discriminator", d + c.decay * shrink), "right": right_order(d_real, d_made)}
+        return {**told, "variety": hamming(made) / hamming(real).clamp_min(1)}
+
+    # -- rewards (section 3.1) -----------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def rewards(self, tokens: Tensor) -> Tensor:
+        """Q(Y_1:t-1, y_t) [B,T] of eq. 4: the mean of D over N lines that the rollout policy writes on from Y_1:t.
+
+        All rollouts of all positions are written side by side: at position s those that left the line before s go on,
+        and those that leave it there begin from the state that reading the line has reached. Nothing is read twice.
+        """
+        c, (B, T), N = self.config, tokens.shape, self.config.rollouts
+        whole = self.discriminator(tokens).sigmoid()  # [B]
+        lines = tokens.expand(T - 1, N, B, T).clone()  # row t: what is written after t + 1 tokens
+        flat = lines.view(-1, T)
+        open_ = self.open(tokens)[:, None].expand(-1, N, -1).reshape(-1)  # [(T-1)NB], lines that have no end yet
+        begun = open_.clone()
+        draws, states = self.rollout.draws(never=self.never), self.rollout.read(tokens)  # [T,B,H] each
+        h, cell = (x[1:, None].expand(-1, N, -1, -1).reshape(-1, c.hidden) for x in states)
+        for s in range(1, T):
+            count = s * N * B
+            u = torch.rand(count, device=tokens.device)  # a number for every rollout, whether or not it still writes
+            rows = open_[:count].nonzero()[:, 0]
+            word = draws(h[rows], u[rows])
+            flat[rows, s] = word
+            if self.ends:
+                flat[rows[word == END], s:] = END
+                open_[rows] = word != END
+                rows, word = rows[word != END], word[word != END]
+            if s < T - 1:
+                h[rows], cell[rows] = self.rollout.step(word, (h[rows], cell[rows]))
+        found = whole.expand(T - 1, N, B).reshape(-1).clone()  # a line that had ended is worth what it is
+        written = begun.nonzero()[:, 0]
+        if len(written):
+            judged = [self.discriminator(flat[part]) for part in written.split(JUDGED)]
+            found[written] = torch.cat(judged).sigmoid()
+        return torch.cat([found.view(T - 1, N, B).mean(1), whole[None]]).T
+
+    def open(self, tokens: Tensor) -> Tensor:
+        """Whether the first t + 1 of tokens [B,T] hold no end: [T-1,B]."""
+        if not self.ends:
+            return tokens.new_ones(tokens.shape[1] - 1, len(tokens), dtype=torch.bool)
+        return ((tokens == END).cumsum(1) == 0)[:, :-1].T
+
+    # -- writing and reading -------------------------------------------------------------------------------------------
+
+    def nll(self, tokens: Tensor, temperature: float = 1.0) -> Tensor:
+        """-log p of each token given those before it [B,T], in nats; 0 after a line's end."""
+        logits = self.generator.out(self.generator.read(tokens)[0]).transpose(0, 1) / temperature  # [B,T,V]
+        found = F.cross_entropy(logits.flatten(0, 1), tokens.flatten(), reduction="none").view(tokens.shape)
+        return found * self.counts(tokens)
+
+    def counts(self, tokens: Tensor) -> Tensor:
+        """1.0 for each token up to the first END, 0.0 after it: [B,T]."""
+        if not self.ends:
+            return torch.ones(tokens.shape, device=tokens.device)
+        end = tokens == END
+        return ((end.cumsum(1) - end.long()) == 0).float()
+
+    @torch.no_grad()
+    def write_lines(
+        self, n: int, u: Tensor | None = None, temperature: float = 1.0, start: Sequence[int] = ()
+    ) -> Tensor:
+        """n lines [n,T] from uniform numbers u [n,T], new ones if None; start: the words they begin with."""
+        u = torch.rand(n, self.config.length, device=self.device) if u is None else u
+        draws = self.generator.draws(temperature, self.never)
+        word, state = u.new_zeros(n, dtype=torch.long), self.generator.blank(n)
+        ended, found = u.new_zeros(n, dtype=torch.bool), list[Tensor]()
+        for t, column in enumerate(u.unbind(1)):
+            state = self.generator.step(word, state)
+            word = torch.full_like(word, start[t]) if t < len(start) else draws(state[0], column)
+            if self.ends:
+                word = word.masked_fill(ended, END)
+                ended |= word == END
+            found.append(word)
+        return torch.stack(found, 1)
+
+    def sequences(self, n: int, seed: int, temperature: float = 1.0) -> Tensor:
+        """The tokens [n,T] of the first lines of `write` with that seed."""
+        rows = [self.write_lines(len(b), self.noise(seed, b), temperature)[: len(w)] for b, w in blocks(range(n))]
+        return torch.cat(rows)
+
+    def noise(self, seed: int, items: Sequence[int]) -> Tensor:
+        """Uniform numbers [len(items),T]."""
+        return uniforms(seed, items, self.config.length, device=self.device)
+
+    # -- when a stage is over ------------------------------------------------------------------------------------------
+
+    def over(self, stage: int) -> bool:
+        """Whether a stage has ended early. The loop cannot jump, so its last steps pass without learning."""
+        return self.config.patience > 0 and bool(self.patience[stage, 2].isfinite()) and bool(
+            self.patience[stage, 2] >= self.config.patience
+        )  # fmt: skip
+
+    @torch.no_grad()
+    def observe(self, stage: int, loss: Tensor) -> None:
+        """Notes a loss for the rule of `patience`. It is part of a save, so a resumed run ends a stage when it would."""
+        smoothed, best, since = self.patience[stage].unbind()
+        smoothed = torch.where(smoothed.isinf(), loss, smoothed + (loss - smoothed) / 50)
+        better = smoothed < 0.999 * best
+        since = torch.where(better | since.isinf(), torch.zeros_like(since), since + 1)
+        self.patience[stage] = torch.stack([smoothed, torch.where(better, smoothed, best), since])
+
+    # -- what users do, and what it is worth ---------------------------------------------------------------------------
+
+    @verb
+    def write(
+        self, n: int = 16, seed: int = 0, temperature: float = 1.0, start: str = "", items: Items = None
+    ) -> Iterator[Text]:
+        """New lines.
+
+        n: how many
+        seed: line i depends on (seed, i) alone
+        temperature: below 1 the likelier words come more often: safer lines, and more alike
+        start: words or characters that every line begins with
+        """
+        if temperature <= 0:
+            raise UserError(f"temperature is {temperature}; it must be above 0, such as 0.8.")
+        begin = self.read_start(start)
+        for block, wanted in blocks(chosen(items, n)):
+            made = self.write_lines(len(block), self.noise(seed, block), temperature, begin).tolist()
+            for i in wanted:
+                row = made[i - block[0]]
+                yield Text(self.tokenizer.decode(row) if self.tokenizer else " ".join(map(str, row)), index=i)
+
+    def read_start(self, start: str) -> list[int]:
+        """The numbers of the words of a beginning. Raises UserError where it cannot be one."""
+        if self.tokenizer is None:
+            count = self.config.vocabulary
+            found = [int(word) if word.isascii() and word.isdecimal() else count for word in start.split()]
+            if any(number >= count for number in found):
+                raise UserError(f"start is '{start}'; the words of this run are numbers from 0 to {count - 1}.")
+        else:
+            pieces = self.tokenizer.split(" ".join(start.split())) if start.strip() else []
+            for piece in pieces:
+                if piece not in self.tokenizer.number:
+                    hint = near_miss(piece, self.tokenizer.words[2:])
+                    raise UserError(f"'{piece}' of start is none of the {len(self.tokenizer.words) - 2} words.{hint}")
+            found = [self.tokenizer.number[piece] for piece in pieces]
+        if len(found) >= self.config.length:
+            raise UserError(f"start has {len(found)} tokens; a line has {self.config.length} at most: give fewer.")
+        return found
+
+    def own_scores(self, data: Any, n: int, seed: int) -> Iterator[Score]:
+        """NLL_gen: what lines of the reference cost in nats."""
+        with torch.no_grad():
+            parts = [data.batch(range(a, min(a + 256, n)), self.device)["tokens"] for a in range(0, n, 256)]
+            costs = [(self.nll(part).sum(1), self.counts(part).sum(1)) for part in parts]
+        nats, counts = (torch.cat(list(x)).double().cpu() for x in zip(*costs, strict=True))
+        yield from gen_scores(nats, counts, data, seed)
+
+    def previews(self, batch: Batch) -> dict[str, Image]:
+        """The first lines of `write`."""
+        return {"": text_sheet([text.line for text in self.verb("write")(n=16)])}
+
+
+class Writer(nn.Module):
+    """The generator: an LSTM over words (section 4.1)."""
+
+    def __init__(self, words: int, embedding: int, hidden: int) -> None:
+        super().__init__()
+        self.words = nn.Embedding(words, embedding)
+        self.cell = nn.LSTMCell(embedding, hidden)
+        self.out = nn.Linear(hidden, words)
+        for parameter in self.parameters():
+            nn.init.normal_(parameter, std=0.1)  # as the authors' code
+
+    def blank(self, n: int) -> State:
+        """The state of n lines before their first word; END, or an oracle's word 0, is read before that."""
+        zero = self.out.weight.new_zeros(n, self.out.weight.shape[1])
+        return zero, zero
+
+    def step(self, word: Tensor, state: State) -> State:
+        """The state [B,H] after reading words [B]."""
+        return self.cell(self.words(word), state)
+
+    def read(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """h and c [T,B,H] before each of tokens [B,T]."""
+        before = F.pad(tokens[:, :-1], (1, 0))  # 0 comes first
+        states = itertools.accumulate(before.T, lambda state, word: self.step(word, state), initial=self.blank(len(tokens)))
+        h, c = zip(*itertools.islice(states, 1, None), strict=True)
+        return torch.stack(h), torch.stack(c)
+
+    def draws(self, temperature: float = 1.0, never: Sequence[int] = ()) -> Draws:
+        """What draws the next word from states."""
+        return Draws(self.out.weight, self.out.bias, temperature, never)
+
+
+class Judge(nn.Module):
+    """The discriminator: tokens [B,T] -> logits [B], by convolutions over the line, the largest of each, and a highway
+    layer (section 4.2; Kim 2014, arXiv:1408.5882; Srivastava 2015, arXiv:1505.00387)."""
+
+    def __init__(self, words: int, seen: int, length: int, kernels: Sequence[int], filters: Sequence[int]) -> None:
+        super().__init__()
+        self.words = nn.Embedding(words, seen)
+        pairs = [(kernel, many) for kernel, many in zip(kernels, filters, strict=True) if kernel <= length]
+        self.convs = nn.ModuleList(nn.Conv1d(seen, many, kernel) for kernel, many in pairs)
+        width = sum(many for _, many in pairs)
+        self.gate, self.change, self.last = nn.Linear(width, width), nn.Linear(width, width), nn.Linear(width, 1)
+        nn.init.constant_(self.gate.bias, -2)  # at first it lets nearly all pass (the authors' code)
+
+    def forward(self, tokens: Tensor, dropout: float = 0.0) -> Tensor:
+        x = self.words(tokens).transpose(1, 2)  # [B,E,T]
+        features = torch.cat([conv(x).amax(2) for conv in self.convs], 1).relu()  # relu of the largest = largest relu
+        gate = self.gate(features).sigmoid()
+        features = gate * self.change(features).relu() + (1 - gate) * features
+        return self.last(F.dropout(features, dropout)).squeeze(1)
+
+
+def skipped(batch: Batch) -> Losses:
+    """What a step tells that did nothing."""
+    return {"skipped": torch.ones((), device=batch["tokens"].device)}
