@@ -1,0 +1,111 @@
+"""Scores of text: BLEU equals NLTK's, and every figure is what its definition says, counted by hand."""
+
+from __future__ import annotations
+
+import math
+import random
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reverie.scores.text import Known, References, bleus, copying_scores, distinct, gen_scores, likeness_scores, reference_of
+
+LINES = st.lists(st.lists(st.sampled_from("abcd"), min_size=1, max_size=9), min_size=2, max_size=8)
+
+
+def nltk_bleu(line: list[str], references: list[list[str]], order: int) -> float:
+    bleu = pytest.importorskip("nltk.translate.bleu_score")
+    return float(
+        bleu.sentence_bleu(
+            references, line, weights=[1 / order] * order, smoothing_function=bleu.SmoothingFunction().method1
+        )
+    )
+
+
+@given(LINES, LINES)
+@settings(max_examples=60, deadline=None)
+@pytest.mark.filterwarnings("ignore")
+def test_bleu_is_nltk_s_with_method1(references: list[list[str]], made: list[list[str]]) -> None:
+    values = bleus(made, References(references))
+    for line, row in zip(made, values, strict=True):
+        for order in (1, 2, 3, 4, 5):
+            assert row[order - 1] == pytest.approx(nltk_bleu(line, references, order), abs=1e-9), (line, order)
+
+
+@given(LINES)
+@settings(max_examples=60, deadline=None)
+@pytest.mark.filterwarnings("ignore")
+def test_self_bleu_leaves_the_line_itself_out(lines: list[list[str]]) -> None:
+    values = bleus(lines, References(lines), own=True)
+    for i, row in enumerate(values):
+        others = lines[:i] + lines[i + 1 :]
+        for order in (2, 3, 4, 5):
+            assert row[order - 1] == pytest.approx(nltk_bleu(lines[i], others, order), abs=1e-9), (i, order)
+
+
+def test_bleu_of_thousands_of_lines_takes_seconds() -> None:
+    import time
+
+    draw = random.Random(0)
+    lines = [[str(int(draw.paretovariate(1)) % 500) for _ in range(12)] for _ in range(3000)]
+    began = time.monotonic()
+    values = bleus(lines[:1000], References(lines[1000:]))
+    assert time.monotonic() - began < 20
+    assert 0 < values[:, 4].mean() < values[:, 1].mean() < 1
+
+
+def test_distinct_counts_different_n_grams() -> None:
+    lines = [["a", "b", "a"], ["a", "b"]]
+    assert distinct(lines, 1) == 2 / 5
+    assert distinct(lines, 2) == 2 / 3
+    assert distinct(lines, 3) == 1
+    assert distinct(lines, 4) == 0
+
+
+def test_the_nearest_line_is_the_one_that_shares_most_bigrams() -> None:
+    train = [["a", "b", "c"], ["a", "b", "d", "e"], ["x"]]
+    known = Known(train)
+    assert known.nearest(["a", "b", "c"]) == (0, 1.0)
+    # bigrams with the ends: (,a) (a,b) (b,d) (d,) of 4; line 1 has 5, of which 3 are shared
+    assert known.nearest(["a", "b", "d"]) == (1, pytest.approx(2 * 3 / 9))
+    assert known.nearest(["q"]) == (0, 0.0)
+    assert ["x"] in known
+    assert ["a", "b"] not in known
+
+
+def fake(n: int = 4, length: int = 5, **facts: object) -> SimpleNamespace:
+    return SimpleNamespace(
+        name="x", split="test", fingerprint="0" * 16, array=np.zeros((n, length)), facts={"words": ("a",) * 8, **facts}
+    )
+
+
+def test_the_scores_say_what_they_are() -> None:
+    real = [["a", "b", "c"], ["b", "c", "d"], ["a", "c"], ["d", "a", "b", "c"]]
+    reference = reference_of(fake(), len(real))
+    found = {s.name: s for s in likeness_scores(real[:2], real, real[2:], "words", "training lines", reference, 0)}
+    assert {f"bleu-{n}" for n in (2, 3, 4, 5)} <= set(found)
+    assert found["bleu-2"].value == pytest.approx(1)  # lines of the reference themselves
+    assert found["bleu-2"].floor == pytest.approx(bleus(real[2:], References(real))[:, 1].mean())
+    assert found["self-bleu-2"].value == pytest.approx(bleus(real[:2], References(real[:2]), own=True)[:, 1].mean())
+    assert found["distinct-1"].value == 4 / 6
+    assert all(s.definition and s.floor is not None and s.floor_of for s in found.values())
+
+    copies = {s.name: s for s in copying_scores([real[0], ["z"]], real, None, reference, 0)}
+    assert copies["copied lines"].value == 0.5
+    assert copies["copied lines"].floor is None
+    assert copies["nearest training line"].value == pytest.approx(0.5)
+    floors = {s.name: s for s in copying_scores([real[0]], real[:1], real[1:], reference, 0)}
+    assert floors["copied lines"].floor == 0
+
+
+def test_nll_gen_is_a_mean_over_tokens_and_one_over_lines() -> None:
+    nats, counts = torch.tensor([4.0, 9.0]).double(), torch.tensor([2.0, 3.0]).double()
+    token, line = gen_scores(nats, counts, fake(), 0)
+    assert (token.value, line.value) == (pytest.approx(13 / 5), pytest.approx(6.5))
+    assert token.floor == pytest.approx(math.log(8))
+    assert line.floor == pytest.approx(2.5 * math.log(8))
+    assert token.unit == "nats/token"
