@@ -98,8 +98,8 @@ def test_the_test_split_is_read_with_the_words_of_train(tmp_path: Path) -> None:
     assert data.splits == ["train", "test"]
     assert data.facts["words"] == (*MARKS, "a", "b")
     assert data.array[0, :2].tolist() == [2, UNKNOWN]
-    told = Texts.open(tmp_path / "x_train.txt", "test").prepare(tokens="word", words=(*MARKS, "z"), length=4)
-    assert told.array.tolist() == [[UNKNOWN, 2, 0, 0]]
+    told = Texts.open(tmp_path / "x_train.txt", "test").prepare(tokens="word", words=(*MARKS, "y", "z"), length=4)
+    assert told.array.tolist() == [[UNKNOWN, 3, 0, 0]]
 
 
 def test_subwords_need_no_model_once_they_are_learnt() -> None:
@@ -226,6 +226,9 @@ def test_recognises_text_and_nothing_else(tmp_path: Path) -> None:
     assert found == {"text": True, "both": False, "empty": False, "other.npz": False}
     assert Texts.recognises(tmp_path / "text/a.txt")
     assert not Texts.recognises(tmp_path / "both/a.png")
+    assert [Texts.recognises(name) for name in ("verses:9", "oracle", "couplets", "letters:9", "x.txt")] == [
+        True, True, True, False, False,
+    ]  # fmt: skip
 
 
 def test_the_doctor_says_what_it_found(tmp_path: Path) -> None:

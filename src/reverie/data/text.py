@@ -125,8 +125,11 @@ class Texts:
         raise UserError(f"no such path, and no set of text of that name: {text}.{guess} Sets: {', '.join(names)}")
 
     @classmethod
-    def recognises(cls, path: Path) -> bool:
-        """Whether there is text at a path and nothing else to learn from: .txt files, or an oracle."""
+    def recognises(cls, spec: str | Path) -> bool:
+        """Whether a path holds text and nothing else to learn from, or a name is that of a set of text."""
+        path = Path(spec).expanduser()
+        if not _exists(path):
+            return str(spec).partition(":")[0] in (*verses.NAMES, "oracle")
         if path.is_dir():
             names = list(FolderBox(path).stamps)
         elif path.suffix.lower() in (".zip", ".npz"):

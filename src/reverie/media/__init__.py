@@ -1,4 +1,4 @@
-"""What verbs take and give: pictures, photographs as they are, codes. Torch is imported when tensors are asked for.
+"""What verbs take and give: pictures, photographs as they are, codes, lines of text. Torch is imported when tensors are asked for.
 
 A medium is a frozen dataclass with `name`, `record`, `inputs`, `index`, `told` and `row`, `stamped(record)` and, for
 the command line,
@@ -16,7 +16,23 @@ from .image import Image, above, sheet
 from .music import Music, rolls
 from .photo import Photo
 from .record import RECORD, XMP, read_record
+from .text import Text, save_texts
+from .textsheet import text_sheet
 
 __all__ = [
-    "RECORD", "XMP", "Code", "Files", "Image", "Music", "Photo", "above", "read_record", "rolls", "save_codes", "sheet",
-]  # fmt: skip
+    "RECORD",
+    "XMP",
+    "Code",
+    "Files",
+    "Image",
+    "Music",
+    "Photo",
+    "Text",
+    "above",
+    "read_record",
+    "rolls",
+    "save_codes",
+    "save_texts",
+    "sheet",
+    "text_sheet",
+]

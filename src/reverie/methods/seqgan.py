@@ -22,15 +22,13 @@ from ..errors import UserError, near_miss
 from ..items import Items, blocks, chosen
 from ..loop import Update
 from ..losses import nonsaturating
-from ..media import Image
-from ..media_text import Text
+from ..media import Image, Text, text_sheet
 from ..method import Batch, Losses, Method, Stage, verb
 from ..parts.delayed import delayed, follow
 from ..parts.sampling import Draws, uniforms
 from ..parts.watch import hamming, right_order
 from ..scores.score import Score
 from ..scores.text import gen_scores
-from ..textsheet import text_sheet
 
 State = tuple[Tensor, Tensor]
 JUDGED = 512

@@ -10,7 +10,7 @@ import numpy as np
 import PIL.Image
 from PIL import ImageDraw, ImageFont
 
-from .media import Image
+from .image import Image
 
 SIZE, LINE, MARGIN, WIDTH = 16, 24, 12, 960
 """pixels: of letters, from line to line, around, and at most across"""

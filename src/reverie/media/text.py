@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from .errors import UserError
+from ..errors import UserError
 
 BESIDE = ".json"
 """what is added to the name of a .txt file for the file of its record"""
@@ -24,7 +24,11 @@ BESIDE = ".json"
 class Text:
     """One line of text."""
 
-    SUFFIXES: ClassVar[tuple[str, ...]] = (".txt", ".text")
+    NOUN: ClassVar = "text"
+    READS: ClassVar = frozenset({".txt"})
+    ENDING: ClassVar = ".txt"
+    LARGE: ClassVar = False
+    TOGETHER: ClassVar = {".txt": lambda texts, path: save_texts(texts, path)}
 
     line: str
     name: str = ""
@@ -50,8 +54,8 @@ class Text:
     @classmethod
     def load_all(cls, path: str | Path) -> list[Text]:
         """The lines of a file that are not blank. Raises UserError."""
-        from .data.decode import Unfit
-        from .data.text import lines_of
+        from ..data.decode import Unfit
+        from ..data.text import lines_of
 
         try:
             found, _ = lines_of(Path(path).read_bytes())
@@ -133,5 +137,7 @@ def read_text_record(path: str | Path) -> dict[str, Any]:
     written = path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]
     if (now := [Text(line).digest for line in written]) != lines:
         at = next((i for i, (a, b) in enumerate(zip(now, lines, strict=False)) if a != b), min(len(now), len(lines)))
-        raise UserError(f"{path} was changed after it was made, from line {at + 1} on; its record tells of other lines.")
+        raise UserError(
+            f"{path} was changed after it was made, from line {at + 1} on; its record tells of other lines."
+        )
     return record

@@ -1,0 +1,326 @@
+"""What is particular to SeqGAN: its rollouts are the paper's, its stages do what they say, and it writes lines."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from reverie.data.text import Texts
+from reverie.data.tokens import END, MARKS, UNKNOWN
+from reverie.errors import UserError
+from reverie.loop import Update
+from reverie.methods.seqgan import SeqGAN
+from reverie.options import build
+from reverie.parts.sampling import Draws
+from reverie.ranks import Ranks
+
+WORDS = (*MARKS, "a", "b", "c", ".")
+SMALL: dict[str, Any] = dict(
+    tokens="word", words=WORDS, length=5, embedding=4, hidden=6, kernels=(1, 2, 3), filters=(4, 4, 4), seen=4, rollouts=3,
+    judge_steps=1, passes=1,
+)  # fmt: skip
+
+
+def model(**options: Any) -> SeqGAN:
+    torch.manual_seed(0)
+    method = SeqGAN(SeqGAN.Config(**{**SMALL, **options}))
+    with torch.no_grad():
+        for network in (method.generator, method.discriminator):
+            for parameter in network.parameters():
+                parameter.normal_(std=0.7)
+        for name, held in method.rollout.named_buffers():
+            held.copy_(dict(method.generator.named_parameters())[name] + 0.3 * torch.randn_like(held))
+    return method
+
+
+def numbers(**options: Any) -> SeqGAN:
+    """As for an oracle: words are numbers, and lines have no end."""
+    return model(words=(), vocabulary=7, tokens="auto", **options)
+
+
+def naive_next(method: SeqGAN, prefix: list[int]) -> torch.Tensor:
+    """The rollout policy's p(next word) [V], from the LSTM's equations, the line read from its beginning."""
+    w = dict(method.rollout.named_buffers())
+    h = c = torch.zeros(method.config.hidden)
+    for word in [0, *prefix]:
+        gates = w["cell.weight_ih"] @ w["words.weight"][word] + w["cell.bias_ih"]
+        i, f, g, o = (gates + w["cell.weight_hh"] @ h + w["cell.bias_hh"]).chunk(4)
+        c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+        h = o.sigmoid() * c.tanh()
+    logits = w["out.weight"] @ h + w["out.bias"]
+    if method.ends:
+        logits[UNKNOWN] = -torch.inf
+    return logits.softmax(0)
+
+
+class Dice:
+    """torch.rand as it is, noting what it gave: a row of numbers for each position."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.rows: list[torch.Tensor] = []
+        real = torch.rand
+
+        def rand(*shape: Any, **options: Any) -> torch.Tensor:
+            self.rows.append(real(*shape, **options))
+            return self.rows[-1]
+
+        monkeypatch.setattr(torch, "rand", rand)
+
+
+@pytest.mark.parametrize("kind", ["lines", "numbers"])
+def test_rewards_are_those_of_a_loop_over_positions_and_rollouts(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exactly, with the same draws: every line is written on from every position, read from its beginning each time."""
+    method = model() if kind == "lines" else numbers()
+    B, T, N = 6, 5, method.config.rollouts
+    tokens = method.write_lines(B)
+    if kind == "lines":
+        tokens[0, 1:] = END  # a line that ends early
+    dice = Dice(monkeypatch)
+    found = method.rewards(tokens)
+    assert len(dice.rows) == T - 1
+
+    expected = torch.zeros(B, T)
+    for b in range(B):
+        for t in range(T):
+            worths = []
+            for n in range(N if t < T - 1 else 1):
+                line = tokens[b, : t + 1].tolist()
+                for s in range(t + 1, T):
+                    if method.ends and END in line:
+                        line.append(END)
+                        continue
+                    u = dice.rows[s - 1].view(s, N, B)[t, n, b]
+                    running = naive_next(method, line).cumsum(0)
+                    line.append(int((running <= u * running[-1]).sum()))
+                worths.append(method.discriminator(torch.tensor([line])).sigmoid())
+            expected[b, t] = torch.cat(worths).mean()
+    assert torch.allclose(found, expected, atol=1e-5)
+
+
+def test_rewards_are_expectations_under_the_rollout_policy() -> None:
+    """With many rollouts, Q(Y_1:t) is the sum over all ways to go on, each with its probability (eq. 4)."""
+    method = numbers(length=3, kernels=(1, 2), filters=(4, 4), rollouts=4000)
+    tokens = method.write_lines(2)
+    found = method.rewards(tokens)
+    for b in range(2):
+        head = tokens[b, :2].tolist()
+        ways = torch.tensor([[*head, w] for w in range(7)])
+        exact = (naive_next(method, head) * method.discriminator(ways).sigmoid()).sum().detach()
+        assert float(found[b, 1]) == pytest.approx(float(exact), abs=0.02)
+        exact = torch.zeros(())
+        for w in range(7):
+            two = head[:1] + [w]
+            ways = torch.tensor([[*two, v] for v in range(7)])
+            inner = (naive_next(method, two) * method.discriminator(ways).sigmoid()).sum().detach()
+            exact = exact + naive_next(method, head[:1])[w] * inner
+        assert float(found[b, 0]) == pytest.approx(float(exact), abs=0.02)
+    assert torch.allclose(found[:, 2], method.discriminator(tokens).sigmoid())
+
+
+def test_a_line_that_has_ended_is_worth_what_it_is() -> None:
+    method = model()
+    tokens = torch.tensor([[2, END, END, END, END], [2, 3, 4, 5, 2]])
+    found, whole = method.rewards(tokens), method.discriminator(tokens).sigmoid()
+    assert torch.allclose(found[0, 1:], whole[0].expand(4))
+    assert float(found[1, 4]) == pytest.approx(float(whole[1]))
+
+
+def test_the_generator_climbs_the_policy_gradient() -> None:
+    """The step's gradient is that of -sum_t Q_t log p(y_t), worked out apart; what follows an end has no part in it."""
+    method = model(clip=1e9)
+    seen: dict[str, torch.Tensor] = {}
+
+    class Watched(Update):
+        def __call__(self, which: Any, loss: Any = None, clip: Any = None) -> torch.Tensor:
+            if which == "generator":
+                seen["loss"] = loss.detach()
+            return super().__call__(which, loss, clip)
+
+    real = torch.tensor([[2, 3, 5, 0, 0]] * 4)
+    torch.manual_seed(3)
+    made = method.write_lines(4)
+    worth = method.rewards(made)
+    expected = torch.zeros(())
+    states = method.generator.read(made)[0]
+    for b in range(4):
+        for t in range(5):
+            if t and END in made[b, :t].tolist():
+                break
+            expected = expected - worth[b, t] * method.generator.out(states[t, b]).log_softmax(0)[made[b, t]]
+    torch.manual_seed(3)
+    method.compete({"tokens": real}, Watched(method.optimizers(), Ranks("cpu")))
+    assert float(seen["loss"]) == pytest.approx(float(expected.detach()) / 4, rel=1e-4)
+
+
+def test_more_reward_makes_a_word_likelier(monkeypatch: pytest.MonkeyPatch) -> None:
+    method = numbers(rate=0.05, baseline=True, rollouts=2, judge_steps=1)
+    monkeypatch.setattr(type(method.discriminator), "forward", lambda self, x, dropout=0.0: 8 * (x == 3).float().mean(1)
+                        + 0 * self.last(torch.zeros(len(x), self.last.in_features)).sum())  # fmt: skip
+    update = Update(method.optimizers(), Ranks("cpu"))
+    before = float((method.sequences(300, 0) == 3).float().mean())
+    for step in range(40):
+        torch.manual_seed(step)
+        method.compete({"tokens": method.sequences(16, step)}, update)
+    assert float((method.sequences(300, 0) == 3).float().mean()) > before + 0.3
+
+
+def test_the_rollout_policy_follows_at_its_delay() -> None:
+    method = model(delay=0.75)
+    before = {k: v.clone() for k, v in method.rollout.named_buffers()}
+    method.compete({"tokens": method.write_lines(8)}, Update(method.optimizers(), Ranks("cpu")))
+    for name, now in method.generator.named_parameters():
+        held = dict(method.rollout.named_buffers())[name]
+        assert torch.allclose(held, 0.75 * before[name] + 0.25 * now, atol=1e-6), name
+    method.imitate({"tokens": method.write_lines(8)}, Update(method.optimizers(), Ranks("cpu")))
+    for name, now in method.generator.named_parameters():  # while it imitates, both are one
+        assert torch.equal(dict(method.rollout.named_buffers())[name], now)
+
+
+def test_the_nll_is_of_the_line_and_its_end() -> None:
+    method = model()
+    tokens = torch.tensor([[2, 3, END, END, END], [2, 3, 4, 5, 2]])
+    nll = method.nll(tokens)
+    assert nll[0, 3:].tolist() == [0, 0]
+    assert (nll[0, :3] > 0).all()
+    assert torch.equal(method.counts(tokens).sum(1), torch.tensor([3.0, 5.0]))
+    logits = method.generator.out(method.generator.read(tokens)[0][2, 0])
+    assert float(nll[0, 2]) == pytest.approx(float(F.cross_entropy(logits, torch.tensor(END))))
+    one = numbers()
+    assert one.counts(torch.zeros(2, 5, dtype=torch.long)).sum() == 10  # an oracle's 0 is a word
+
+
+def test_written_lines_have_the_probabilities_that_nll_tells() -> None:
+    """Sequences of two words, chi-square against exp(-nll), 48 degrees of freedom."""
+    method, n = numbers(length=2, kernels=(1,), filters=(4,)), 30_000
+    torch.manual_seed(0)
+    seen = method.write_lines(n)
+    pairs = torch.cartesian_prod(torch.arange(7), torch.arange(7))
+    expected = n * torch.exp(-method.nll(pairs).sum(1)).detach().double()
+    assert float(expected.sum()) == pytest.approx(n, rel=1e-4)
+    counts = torch.bincount(seen[:, 0] * 7 + seen[:, 1], minlength=49)
+    assert float(((counts - expected) ** 2 / expected.clamp_min(1)).sum()) < 90  # 1 in 5000
+
+
+def test_the_discriminator_learns_to_tell_and_the_stages_count_up() -> None:
+    method = model(mle=3, judge=2, steps=9, judge_rate=1e-2)
+    assert [(s.name, s.steps) for s in method.stages()] == [("mle", 3), ("judge", 2), ("adversarial", 4)]
+    short = SeqGAN(dataclasses.replace(method.config, steps=4))
+    assert [s.steps for s in short.stages()] == [3, 1, 0]
+    update = Update(method.optimizers(), Ranks("cpu"))
+    real = torch.tensor([[2, 3, 4, 5, END]] * 32)
+    for step in range(60):
+        torch.manual_seed(step)
+        told = method.compare({"tokens": real}, update)
+    assert float(told["right"]) > 0.95
+    assert set(told) == {"d", "right", "variety"}
+
+
+def test_a_stage_ends_early_by_its_rule_and_a_save_remembers() -> None:
+    method = model(patience=5, rate=1e-9)
+    update = Update(method.optimizers(), Ranks("cpu"))
+    real = {"tokens": torch.tensor([[2, 3, 5, 0, 0]] * 4)}
+    told = [method.imitate(real, update) for _ in range(12)]
+    skipped = ["skipped" in losses for losses in told]
+    assert skipped == [False] * 6 + [True] * 6
+    again = model(patience=5, rate=1e-9)
+    again.load_state_dict(method.state_dict())
+    assert "skipped" in again.imitate(real, Update(again.optimizers(), Ranks("cpu")))
+    assert "skipped" not in again.compare(real, Update(again.optimizers(), Ranks("cpu")))  # another stage
+    never = model(rate=1e-9)
+    update = Update(never.optimizers(), Ranks("cpu"))
+    assert not any("skipped" in never.imitate(real, update) for _ in range(12))
+
+
+def test_write_begins_as_it_is_told_and_never_writes_the_unknown() -> None:
+    method = model()
+    for text in method.write(40, start="a b"):
+        assert text.line.startswith("a b")
+        assert "<" not in text.line
+    assert [t.line for t in method.write(3, seed=1)] == [t.line for t in method.write(20, seed=1)][:3]
+    assert method.write(1, temperature=0.01)[0].line == method.write(1, temperature=0.01, seed=5)[0].line
+    one = numbers()
+    assert [t.line for t in one.write(20)] == [" ".join(map(str, row)) for row in one.sequences(20, 0).tolist()]
+    assert one.write(2, start="3 4")[1].line.startswith("3 4 ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (dict(temperature=0.0), "temperature is 0"), (dict(start="a zebra"), "'zebra' of start is none of the 4 words"),
+        (dict(start="a a a a a"), "start has 5 tokens"), (dict(n=0), "n is 0"), (dict(seed=-1), "seed is -1"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_written_is_refused(arguments: dict[str, Any], told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        model().write(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (dict(kernels=(1, 2), filters=(4,)), "as many of both"), (dict(length=1), "length 2 or more"),
+        (dict(length=4, kernels=(5, 6), filters=(1, 1)), "no kernel fits"), (dict(rollouts=0), "1 or more"),
+        (dict(delay=1.0), "delay"), (dict(rate=0.0), "rate"), (dict(patience=-1), "patience"),
+    ],
+)  # fmt: skip
+def test_a_config_that_cannot_be_is_refused(options: dict[str, Any], told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        SeqGAN.Config(**options)
+
+
+def test_the_vocabulary_is_read_off_prepared_data_and_survives_json() -> None:
+    import json
+
+    data = Texts.open("couplets:60")
+    config = SeqGAN.suit(SeqGAN.Config(), data.facts)
+    assert config.words is None
+    config = SeqGAN.suit(config, data.prepare(**SeqGAN.wants(config)).facts)
+    assert (config.tokens, config.length) == ("character", 12)
+    assert config.words[:2] == MARKS
+    again = build(SeqGAN.Config, json.loads(json.dumps(dataclasses.asdict(config))))
+    assert again == config
+    test = Texts.open("couplets:60", "test").prepare(**SeqGAN.wants(again))
+    assert test.facts["words"] == config.words
+    with pytest.raises(UserError, match="needs words and length"):
+        SeqGAN(SeqGAN.Config())
+
+
+def test_it_learns_a_small_grammar() -> None:
+    """Maximum likelihood on couplets: the form comes out, which no untrained model writes."""
+    data = Texts.open("couplets:2000").prepare()
+    config = SeqGAN.suit(SeqGAN.Config(embedding=16, hidden=64, kernels=(1, 2), filters=(8, 8)), data.facts)
+    torch.manual_seed(0)
+    method = SeqGAN(config)
+    update = Update(method.optimizers(), Ranks("cpu"))
+
+    def batches() -> Iterator[np.ndarray]:
+        rng = np.random.default_rng(0)
+        while True:
+            yield rng.integers(0, len(data), 64)
+
+    for _, rows in zip(range(150), batches(), strict=False):
+        method.imitate(data.batch(rows), update)
+    lines = [text.line for text in method.write(50)]
+    whole = [line for line in lines if len(line) == 12 and line[5] == "，" and line[11] == "。"]
+    assert len(whole) >= 40, lines[:5]
+
+
+def test_draws_are_made_once_for_a_whole_rollout() -> None:
+    """The rollout policy's weights are laid out once a call, and its states begin where the line was left."""
+    method = numbers()
+    made: list[int] = []
+
+    class Counted(Draws):
+        def __call__(self, states: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
+            made.append(len(states))
+            return super().__call__(states, u)
+
+    method.rollout.draws = lambda **options: Counted(method.rollout.out.weight, method.rollout.out.bias)  # type: ignore[method-assign]  # to look on
+    method.rewards(method.write_lines(4))
+    assert made == [s * 3 * 4 for s in range(1, 5)]

@@ -1,0 +1,83 @@
+"""Lines of text as verbs take and give them: a plain file, and a record beside it that cannot be mistaken."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from reverie.errors import UserError
+from reverie.media import Text, save_texts, text_sheet
+from reverie.media.text import read_text_record
+
+RECORD = {"synthetic": True, "method": "x", "run": "0" * 16, "verb": "write", "arguments": {"n": 2, "seed": 0}}
+
+
+def made(*lines: str) -> list[Text]:
+    return [Text(line, index=i).stamped({**RECORD, "index": i}) for i, line in enumerate(lines)]
+
+
+def test_a_list_is_one_file_of_lines_with_its_record_beside(tmp_path: Path) -> None:
+    texts = made("a b", "明月", "")
+    file = save_texts(texts, tmp_path / "new" / "all.txt")
+    assert file.read_bytes() == "a b\n明月\n\n".encode()
+    record = read_text_record(file)
+    assert record["verb"] == "write"
+    assert [line["index"] for line in record["lines"]] == [0, 1, 2]
+    assert [line["digest"] for line in record["lines"]] == [text.digest for text in texts]
+    assert [text.line for text in Text.load_all(file)] == ["a b", "明月"]
+
+
+def test_one_line_comes_back_and_several_are_refused(tmp_path: Path) -> None:
+    (text,) = made("a b")
+    again = Text.load(text.save(tmp_path / "one.txt"))
+    assert (again.line, again.name, again.digest) == ("a b", "one.txt", text.digest)
+    save_texts(made("a", "b"), tmp_path / "two.txt")
+    with pytest.raises(UserError, match="holds 2 lines"):
+        Text.load(tmp_path / "two.txt")
+    with pytest.raises(UserError, match=r"\.txt"):
+        text.save(tmp_path / "one.doc")
+    with pytest.raises(UserError, match="a line's end"):
+        Text("a\nb").save(tmp_path / "x.txt")
+    with pytest.raises(UserError, match="cannot be read"):
+        Text.load(tmp_path / "none.txt")
+
+
+def test_a_record_does_not_speak_for_lines_that_were_changed(tmp_path: Path) -> None:
+    file = save_texts(made("a", "b", "c"), tmp_path / "all.txt")
+    file.write_text("a\nB\nc\n")
+    with pytest.raises(UserError, match="changed after it was made, from line 2"):
+        read_text_record(file)
+    file.write_text("a\nb\n")
+    with pytest.raises(UserError, match="from line 3"):
+        read_text_record(file)
+    save_texts([Text("by hand")], file)  # takes the place of what was made, and its record with it
+    with pytest.raises(UserError, match="no record"):
+        read_text_record(file)
+
+
+@pytest.mark.parametrize("beside", ["", "[]", "{}", '{"lines": [{}], "arguments": {}}', '{"lines": 3, "arguments": {}}'])
+def test_damaged_records_are_refused_in_one_line(tmp_path: Path, beside: str) -> None:
+    (tmp_path / "a.txt").write_text("a\n")
+    (tmp_path / "a.txt.json").write_text(beside)
+    with pytest.raises(UserError, match="no record of reverie"):
+        read_text_record(tmp_path / "a.txt")
+
+
+def test_stamps_hold_what_a_line_was_made_from() -> None:
+    text = dataclasses.replace(Text("new"), told={"nll": 1.0}).made_from(Text("old", "old.txt")).stamped(RECORD)
+    assert text.record is not None
+    assert text.record["inputs"] == [{"name": "old.txt", "digest": Text("old").digest}]
+    assert text.record["told"] == {"nll": 1.0}
+    assert json.dumps(text.record)
+
+
+def test_a_sheet_shows_every_line_and_cuts_what_is_too_long() -> None:
+    short, tall = text_sheet(["a line"]), text_sheet(["a line"] * 5, title="made at step 5")
+    assert tall.pixels.shape[0] > 3 * short.pixels.shape[0]
+    assert short.pixels.min() == 0
+    assert text_sheet(["word " * 200]).pixels.shape[1] <= 1000
+    assert text_sheet([]).pixels.size
+    assert text_sheet(["明月照空山"]).pixels.min() == 0
