@@ -45,7 +45,7 @@ def test_words_and_punctuation_are_tokens_and_come_back_as_print_sets_them() -> 
 
 def test_characters_come_back_exactly_spaces_too() -> None:
     line = "明月照空山，a b。"
-    assert split(line, "character")[7] == SPACE or SPACE in split(line, "character")
+    assert split(line, "character")[7] == SPACE
     assert join(split(line, "character"), "character") == line
 
 
@@ -178,17 +178,22 @@ def test_a_folder_and_its_zip_are_the_same_and_bad_files_are_listed(tmp_path: Pa
     assert [drop.name for drop in folder.dropped] == ["bad.txt"]
     assert folder.prepare().line(1) == "c d"
     (tmp_path / "none").mkdir()
-    with pytest.raises(UserError, match="no .txt file"):
+    with pytest.raises(UserError, match=r"no \.txt file"):
         Texts.open(tmp_path / "none")
-    with pytest.raises(UserError, match="no text in .* can be used: bad.txt"):
-        (tmp_path / "d/a.txt").unlink()
-        (tmp_path / "d/sub/b.txt").unlink()
+    (tmp_path / "d/a.txt").unlink()
+    (tmp_path / "d/sub/b.txt").unlink()
+    with pytest.raises(UserError, match=r"no text in .* can be used: bad\.txt"):
         Texts.open(tmp_path / "d")
 
 
 @pytest.mark.parametrize(
     ("train", "test"),
-    [("train.txt", "test.txt"), ("a_train.txt", "a_test.txt"), ("train/1.txt", "test/1.txt"), ("x-Train.txt", "x-TEST.txt")],
+    [
+        ("train.txt", "test.txt"),
+        ("a_train.txt", "a_test.txt"),
+        ("train/1.txt", "test/1.txt"),
+        ("x-Train.txt", "x-TEST.txt"),
+    ],
 )
 def test_splits_follow_names(tmp_path: Path, train: str, test: str) -> None:
     write(tmp_path / train, "a b", "b c")
@@ -274,8 +279,8 @@ def test_couplets_share_no_character_between_halves() -> None:
 @pytest.mark.parametrize(
     ("spec", "told"),
     [
-        ("verses:0", "number of lines"), ("verses:x", "number of lines"), ("verse", "Did you mean 'verses'"), ("", "no data"),
-        ("oracle:nothing.npz", "no file nothing.npz"), ("no/such/file.txt", "no such path"),
+        ("verses:0", "number of lines"), ("verses:x", "number of lines"), ("verse", "Did you mean 'verses'"),
+        ("", "no data"), ("oracle:nothing.npz", "no file nothing.npz"), ("no/such/file.txt", "no such path"),
     ],
 )  # fmt: skip
 def test_names_that_are_none_are_refused(spec: str, told: str) -> None:
@@ -340,7 +345,8 @@ def test_the_oracle_as_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(module, "COUNT", 40)
     np.savez(tmp_path / "o.npz", **weights())
-    by_path, by_name = Texts.open(tmp_path / "o.npz").prepare(), Texts.open(f"oracle:{tmp_path / 'o.npz'}").prepare(length=20)
+    by_path = Texts.open(tmp_path / "o.npz").prepare()
+    by_name = Texts.open(f"oracle:{tmp_path / 'o.npz'}").prepare(length=20)
     assert Texts.recognises(tmp_path / "o.npz")
     assert by_path.fingerprint == by_name.fingerprint
     assert np.array_equal(by_path.array, by_name.array)

@@ -58,7 +58,9 @@ def test_a_record_does_not_speak_for_lines_that_were_changed(tmp_path: Path) -> 
         read_text_record(file)
 
 
-@pytest.mark.parametrize("beside", ["", "[]", "{}", '{"lines": [{}], "arguments": {}}', '{"lines": 3, "arguments": {}}'])
+@pytest.mark.parametrize(
+    "beside", ["", "[]", "{}", '{"lines": [{}], "arguments": {}}', '{"lines": 3, "arguments": {}}']
+)
 def test_damaged_records_are_refused_in_one_line(tmp_path: Path, beside: str) -> None:
     (tmp_path / "a.txt").write_text("a\n")
     (tmp_path / "a.txt.json").write_text(beside)

@@ -12,7 +12,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reverie.scores.text import Known, References, bleus, copying_scores, distinct, gen_scores, likeness_scores, reference_of
+from reverie.scores.text import (
+    Known,
+    References,
+    bleus,
+    copying_scores,
+    distinct,
+    gen_scores,
+    likeness_scores,
+    reference_of,
+)
 
 LINES = st.lists(st.lists(st.sampled_from("abcd"), min_size=1, max_size=9), min_size=2, max_size=8)
 

@@ -22,8 +22,8 @@ from reverie.ranks import Ranks
 
 WORDS = (*MARKS, "a", "b", "c", ".")
 SMALL: dict[str, Any] = dict(
-    tokens="word", words=WORDS, length=5, embedding=4, hidden=6, kernels=(1, 2, 3), filters=(4, 4, 4), seen=4, rollouts=3,
-    judge_steps=1, passes=1,
+    tokens="word", words=WORDS, length=5, embedding=4, hidden=6, kernels=(1, 2, 3), filters=(4, 4, 4), seen=4,
+    rollouts=3, judge_steps=1, passes=1,
 )  # fmt: skip
 
 
@@ -115,7 +115,7 @@ def test_rewards_are_expectations_under_the_rollout_policy() -> None:
         assert float(found[b, 1]) == pytest.approx(float(exact), abs=0.02)
         exact = torch.zeros(())
         for w in range(7):
-            two = head[:1] + [w]
+            two = [head[0], w]
             ways = torch.tensor([[*two, v] for v in range(7)])
             inner = (naive_next(method, two) * method.discriminator(ways).sigmoid()).sum().detach()
             exact = exact + naive_next(method, head[:1])[w] * inner

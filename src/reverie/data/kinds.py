@@ -11,6 +11,7 @@ from .images import Images
 from .music import Tunes
 from .pairs import Pairs
 from .photos import Photos
+from .text import Texts
 from .unpaired import Unpaired
 
 
@@ -28,6 +29,7 @@ class Kind(NamedTuple):
 
 
 KINDS = (
+    Kind(Texts, Texts.recognises, Texts.inspect, Texts.describe),
     Kind(Pairs, Pairs.recognises, Pairs.inspect, Pairs.describe, ("images",)),
     Kind(Unpaired, Unpaired.recognises, Unpaired.inspect, Unpaired.describe, ("pairs",)),
     Kind(Photos, lambda spec: False, images.inspect, images.describe, ("images",)),  # images, otherwise cut

@@ -317,7 +317,8 @@ def _read(path: Path) -> dict[str, Part]:
             box = FolderBox(path.parent, [path.name, *_companions(path)])
         except OSError as error:
             raise UserError(f"{path} cannot be read ({error.strerror}); give the path of a text file.") from None
-    names = sorted(box.stamps) if path.is_file() and not isinstance(box, ZipBox) else sorted(filter(_is_text, box.stamps))
+    alone = path.is_file() and not isinstance(box, ZipBox)  # a file that is named is read whatever its ending
+    names = sorted(box.stamps if alone else filter(_is_text, box.stamps))
     if not names:
         raise UserError(f"there is no .txt file in {path} ({len(box.stamps)} others); give one, or a folder of them.")
     parts = {split: Part([], [], []) for split in SPLITS}
@@ -331,7 +332,7 @@ def _read(path: Path) -> dict[str, Part]:
         try:
             texts, blank = lines_of(box.read(name))
         except Unfit as unfit:
-            if path.is_file() and name == path.name:
+            if alone and name == path.name:
                 raise UserError(f"{path} is {unfit}") from None
             parts[split].dropped.append(Dropped(name, str(unfit)))
             continue

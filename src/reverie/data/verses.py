@@ -4,7 +4,8 @@
 * `couplets`: Chinese couplets of five characters a half, learnt by character. 明月照空山，清风入竹林。
 
 10,000 lines to train on and 2,000 to test; `verses:500` has 500 to train. Line i of a split depends on the split and i
-alone, so `verses:500` begins `verses:1000`. The grammars are small on purpose: what a model writes can be judged by eye.
+alone, so `verses:500` begins `verses:1000`. The grammars are small on purpose: what a model writes can be judged by
+eye.
 """
 
 from __future__ import annotations
@@ -60,10 +61,8 @@ def _clause(choose: Choose, short: bool = False) -> str:
 
 def _noun(choose: Choose, kind: str) -> str:
     article = choose(("the", "the", "a")) if kind != "sky" else "the"
-    if choose("yn") == "n":
-        noun = choose(_THINGS[kind])
-    else:
-        noun = f"{choose(_LOOKS[kind])} {choose(_THINGS[kind])}"
+    look = f"{choose(_LOOKS[kind])} " if choose("yn") == "y" else ""
+    noun = look + choose(_THINGS[kind])
     return f"{'an' if article == 'a' and noun[0] in 'aeiou' else article} {noun}"
 
 

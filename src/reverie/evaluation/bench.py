@@ -15,6 +15,7 @@ from .music import MusicBench
 from .own import OwnBench
 from .subject import Subject
 from .translations import PairBench, UnpairedBench
+from .text import TextBench
 
 
 class Bench(Protocol):
@@ -48,6 +49,7 @@ BENCHES: dict[str, type[Bench]] = {
     "photos": OwnBench,
     "pairs": PairBench,
     "unpaired": UnpairedBench,
+    "text": TextBench,
     "music": MusicBench,
 }
 """by the kind of data that a method learns from"""

@@ -39,7 +39,7 @@ class TextBench:
     def check(cls, subject: Subject, n: int | None) -> None:
         """Raises UserError if so many lines say nothing."""
         if n is not None and n < LEAST:
-            raise UserError(f"scores on {n} lines say nothing about a generator; give {LEAST} or more, better thousands.")
+            raise UserError(f"scores on {n} lines say nothing about a generator; give {LEAST} or more, or thousands.")
 
     @classmethod
     def open(cls, subject: Subject, data: str | Path, split: str | None) -> TextBench:
@@ -50,7 +50,7 @@ class TextBench:
         wants = subject.wants
         if bool(reference.oracle) != (wants.get("words") == ()):
             made, given = ("numbers", "words") if wants.get("words") == () else ("words", "numbers")
-            raise UserError(f"what is scored writes {made}, {data} holds {given}; give data of the kind it learnt from.")
+            raise UserError(f"what is scored writes {made}, {data} holds {given}; give data of the kind it learnt.")
         reference.prepare(**wants)
         if len(reference) < LEAST:
             raise UserError(f"{len(reference)} lines in {data} ({reference.split}) are too few to score with: {LEAST}.")

@@ -1,4 +1,5 @@
-"""What verbs take and give: pictures, photographs as they are, codes, lines of text. Torch is imported when tensors are asked for.
+"""What verbs take and give: pictures, photographs as they are, codes, lines of text. No torch until tensors are
+asked for.
 
 A medium is a frozen dataclass with `name`, `record`, `inputs`, `index`, `told` and `row`, `stamped(record)` and, for
 the command line,

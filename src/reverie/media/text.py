@@ -137,7 +137,5 @@ def read_text_record(path: str | Path) -> dict[str, Any]:
     written = path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]
     if (now := [Text(line).digest for line in written]) != lines:
         at = next((i for i, (a, b) in enumerate(zip(now, lines, strict=False)) if a != b), min(len(now), len(lines)))
-        raise UserError(
-            f"{path} was changed after it was made, from line {at + 1} on; its record tells of other lines."
-        )
+        raise UserError(f"{path} was changed after it was made, from line {at + 1} on; its record is of other lines.")
     return record

@@ -14,8 +14,10 @@ from .image import Image
 
 SIZE, LINE, MARGIN, WIDTH = 16, 24, 12, 960
 """pixels: of letters, from line to line, around, and at most across"""
-WIDE = ("notosanscjk", "notoserifcjk", "notosanssc", "sourcehansans", "wqy", "droidsansfallback", "msyh", "simsun",
-        "simhei", "pingfang", "hiragino", "stheiti", "songti", "uming", "ukai", "arialuni", "malgun", "yugoth")  # fmt: skip
+WIDE = (
+    "notosanscjk", "notoserifcjk", "notosanssc", "sourcehansans", "wqy", "droidsansfallback", "msyh", "simsun",
+    "simhei", "pingfang", "hiragino", "stheiti", "songti", "uming", "ukai", "arialuni", "malgun", "yugoth",
+)  # fmt: skip
 """fonts of common systems that have Chinese and Japanese characters, which matplotlib's own has not"""
 
 

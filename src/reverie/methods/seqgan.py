@@ -7,7 +7,6 @@ oracle have no end: there every word is a word.
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -25,12 +24,13 @@ from ..losses import nonsaturating
 from ..media import Image, Text, text_sheet
 from ..method import Batch, Losses, Method, Stage, verb
 from ..parts.delayed import delayed, follow
-from ..parts.sampling import Draws, uniforms
+from ..parts.patience import Patience
+from ..parts.sampling import uniforms
 from ..parts.watch import hamming, right_order
+from ..parts.writer import Writer
 from ..scores.score import Score
 from ..scores.text import gen_scores
 
-State = tuple[Tensor, Tensor]
 JUDGED = 512
 """sequences that the discriminator looks at together, where many thousands are to be judged"""
 
@@ -152,7 +152,7 @@ class SeqGAN(Method):
         self.generator = Writer(count, c.embedding, c.hidden)
         self.discriminator = Judge(count, c.seen, c.length, c.kernels, c.filters)
         self.rollout = delayed(self.generator)  # no parameters, so that no optimizer owns them
-        self.register_buffer("patience", torch.full((3, 3), torch.inf))  # a row a stage: smoothed, best, steps since
+        self.patience = Patience(3, c.patience)  # one for each stage
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         c = self.config
@@ -171,25 +171,33 @@ class SeqGAN(Method):
             Stage("adversarial", c.steps - mle - judge, self.compete, lambda done: c.ease),
         ]
 
+    def passing(self) -> tuple[str, ...]:
+        """The rollout policy: of use in training alone."""
+        return ("rollout",)
+
+    def take(self, weights: dict[str, Tensor]) -> None:
+        super().take(weights)
+        follow(self.rollout, self.generator, 0.0)
+
     # -- the stages (algorithm 1) --------------------------------------------------------------------------------------
 
     def imitate(self, batch: Batch, update: Update) -> Losses:
         """Maximum likelihood of real lines."""
-        if self.over(0):
+        if self.patience.over(0):
             return skipped(batch)
         tokens = batch["tokens"]
         nll = self.nll(tokens).sum() / self.counts(tokens).sum()  # nats a token
         told = {"nll": update("generator", nll, clip=self.config.clip)}
         follow(self.rollout, self.generator, 0.0)
-        self.observe(0, told["nll"])
+        self.patience.note(0, told["nll"])
         return told
 
     def compare(self, batch: Batch, update: Update) -> Losses:
         """The discriminator learns to tell real lines from written ones."""
-        if self.over(1):
+        if self.patience.over(1):
             return skipped(batch)
         told = self.distinguish(batch["tokens"], self.write_lines(len(batch["tokens"])), update)
-        self.observe(1, told["d"])
+        self.patience.note(1, told["d"])
         return told
 
     def compete(self, batch: Batch, update: Update) -> Losses:
@@ -198,7 +206,7 @@ class SeqGAN(Method):
         Paper: a d-step writes 10,000 lines and passes k times through them and the real ones. Here: as many as the
         batch, because a step is what is saved and resumed; give more --judge-steps for more.
         """
-        if self.over(2):
+        if self.patience.over(2):
             return skipped(batch)
         c, real = self.config, batch["tokens"]
         made = self.write_lines(len(real))
@@ -217,7 +225,7 @@ class SeqGAN(Method):
             made = self.write_lines(len(real))
             for _ in range(c.passes):
                 told |= self.distinguish(real, made, update)
-        self.observe(2, 1 - told["reward"])
+        self.patience.note(2, 1 - told["reward"])
         return told
 
     def distinguish(self, real: Tensor, made: Tensor, update: Update) -> Losses:
@@ -313,23 +321,6 @@ class SeqGAN(Method):
         """Uniform numbers [len(items),T]."""
         return uniforms(seed, items, self.config.length, device=self.device)
 
-    # -- when a stage is over ------------------------------------------------------------------------------------------
-
-    def over(self, stage: int) -> bool:
-        """Whether a stage has ended early. The loop cannot jump, so its last steps pass without learning."""
-        return self.config.patience > 0 and bool(self.patience[stage, 2].isfinite()) and bool(
-            self.patience[stage, 2] >= self.config.patience
-        )  # fmt: skip
-
-    @torch.no_grad()
-    def observe(self, stage: int, loss: Tensor) -> None:
-        """Notes a loss for the rule of `patience`. It is part of a save, so a resumed run ends a stage when it would."""
-        smoothed, best, since = self.patience[stage].unbind()
-        smoothed = torch.where(smoothed.isinf(), loss, smoothed + (loss - smoothed) / 50)
-        better = smoothed < 0.999 * best
-        since = torch.where(better | since.isinf(), torch.zeros_like(since), since + 1)
-        self.patience[stage] = torch.stack([smoothed, torch.where(better, smoothed, best), since])
-
     # -- what users do, and what it is worth ---------------------------------------------------------------------------
 
     @verb
@@ -381,38 +372,6 @@ class SeqGAN(Method):
     def previews(self, batch: Batch) -> dict[str, Image]:
         """The first lines of `write`."""
         return {"": text_sheet([text.line for text in self.verb("write")(n=16)])}
-
-
-class Writer(nn.Module):
-    """The generator: an LSTM over words (section 4.1)."""
-
-    def __init__(self, words: int, embedding: int, hidden: int) -> None:
-        super().__init__()
-        self.words = nn.Embedding(words, embedding)
-        self.cell = nn.LSTMCell(embedding, hidden)
-        self.out = nn.Linear(hidden, words)
-        for parameter in self.parameters():
-            nn.init.normal_(parameter, std=0.1)  # as the authors' code
-
-    def blank(self, n: int) -> State:
-        """The state of n lines before their first word; END, or an oracle's word 0, is read before that."""
-        zero = self.out.weight.new_zeros(n, self.out.weight.shape[1])
-        return zero, zero
-
-    def step(self, word: Tensor, state: State) -> State:
-        """The state [B,H] after reading words [B]."""
-        return self.cell(self.words(word), state)
-
-    def read(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """h and c [T,B,H] before each of tokens [B,T]."""
-        before = F.pad(tokens[:, :-1], (1, 0))  # 0 comes first
-        states = itertools.accumulate(before.T, lambda state, word: self.step(word, state), initial=self.blank(len(tokens)))
-        h, c = zip(*itertools.islice(states, 1, None), strict=True)
-        return torch.stack(h), torch.stack(c)
-
-    def draws(self, temperature: float = 1.0, never: Sequence[int] = ()) -> Draws:
-        """What draws the next word from states."""
-        return Draws(self.out.weight, self.out.bias, temperature, never)
 
 
 class Judge(nn.Module):

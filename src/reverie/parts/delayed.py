@@ -1,4 +1,4 @@
-"""A network that follows another at a distance, such as a rollout policy: its weights are buffers, saved and not learnt."""
+"""A network that follows another at a distance, such as a rollout policy: its weights are buffers, never learnt."""
 
 from __future__ import annotations
 

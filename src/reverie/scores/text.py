@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch import Tensor
 
-from .score import Reference, Score
+from .score import Better, Reference, Score
 
 Tokens = Sequence[str]
 ORDERS = (2, 3, 4, 5)
@@ -25,7 +25,7 @@ GRAMS = (1, 2, 3)
 
 
 class Most(NamedTuple):
-    """Of one n-gram, over many lines: how often it comes in a line at most, in how many so often, and the next below."""
+    """Of an n-gram, over many lines: how often it comes in a line at most, in how many so often, and the next below."""
 
     best: int
     holders: int
@@ -81,8 +81,8 @@ class References:
         """The length of a line of these nearest to a length; of two, the shorter."""
         if own and self._lengths[length] > 1:
             return length
-        return min((other for other in self._lengths if not (own and other == length)) or self._lengths,
-                   key=lambda other: (abs(other - length), other), default=length)  # fmt: skip
+        others = (other for other in self._lengths if not (own and other == length))
+        return min(others, key=lambda other: (abs(other - length), other))
 
 
 def grams(line: Tokens, n: int) -> Counter[tuple[str, ...]]:
@@ -191,7 +191,7 @@ def copying_scores(
         return np.array([copy for copy, _ in found], float), np.array([alike for _, alike in found])
 
     values, floors = told(made), told(unseen) if unseen else (None, None)
-    named = (
+    named: tuple[tuple[str, Better, str], ...] = (
         ("copied lines", "lower", "share of lines that are lines of the training set, token by token"),
         ("nearest training line", "near floor", "bigrams shared with the training line most like it, as a share of "
          "those of both (Dice), mean over lines"),
@@ -207,8 +207,11 @@ def copying_scores(
 def gen_scores(nats: Tensor, counts: Tensor, data: Any, seed: int) -> Iterator[Score]:
     """NLL_gen from -log p [N] of lines of the data and their numbers of tokens [N] (an end counts as one)."""
     n, reference = len(nats), reference_of(data, len(nats))
-    what = "-log of the generator's probability of each line of the reference, its end included"
     words = max(len(data.facts.get("words", ())), data.facts.get("vocabulary", 0), 2)
+    what = (
+        f"-log of the generator's probability of each line of the reference, its end included, by "
+        f"{data.facts.get('tokens', 'number')} of {words}, <unk> for others"
+    )
     per_token = float(nats.sum() / counts.sum())
     deviation = float((nats - per_token * counts).std() / n**0.5 / counts.mean()) if n > 1 else None  # of a ratio
     yield Score(
@@ -230,7 +233,7 @@ def oracle_score(made: Tensor, real: Tensor, data: Any, seed: int) -> Score:
         "nll oracle", float(values.mean()), "nats/token", "near floor",
         f"-log of the oracle's probability of written sequences of {made.shape[1]} tokens, mean over tokens (Yu 2016, "
         "eq. 10, as its authors print it); low temperature lowers it too, and variety with it",
-        reference_of(data, len(real)), len(made), seed, float(real.mean()), f"{len(real)} sequences of the oracle itself",
+        reference_of(data, len(real)), len(made), seed, float(real.mean()), f"{len(real)} sequences it drew itself",
         _error(values), group="likelihood",
     )  # fmt: skip
 
