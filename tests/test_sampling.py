@@ -61,12 +61,14 @@ def test_rows_do_not_depend_on_how_many_there_are() -> None:
     whole = draws(states, u)
     assert torch.equal(whole[:7], draws(states[:7], u[:7]))
     assert draws(states[:0], u[:0]).shape == (0,)
+    twice = draws(states[:200], u.view(200, 2))  # two draws from one state are those of the state repeated
+    assert torch.equal(twice.flatten(), draws(states[:200].repeat_interleave(2, 0), u))
     assert whole.dtype == torch.int64
 
 
 def test_large_logits_do_not_overflow() -> None:
     logits = torch.tensor([[1e4, 0.0, 1e4, -1e4], [-1e4, -1e4, -1e4, -9990.0]])
-    assert invert(logits.clone(), 2, torch.tensor([0.75, 0.99])).tolist() == [2, 3]
+    assert invert(logits, 2, torch.tensor([[0.75, 0.25], [0.99, 0.0]])).tolist() == [[2, 0], [3, 0]]
 
 
 def test_uniform_numbers_follow_from_seed_and_item() -> None:

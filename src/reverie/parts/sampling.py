@@ -1,6 +1,6 @@
 """Words drawn from a softmax over a large vocabulary, fast.
 
-R rows, V words, H numbers in a state, N blocks of W words: N W >= V.
+R rows, V words, H numbers in a state, N blocks of W words: N W >= V; M draws from one state.
 
 torch.multinomial draws an exponential number for every word of every row, which takes most of its time. Here a row
 takes one uniform number u: the word is where the running sum of the weights first exceeds u times their total. The
@@ -41,35 +41,36 @@ class Draws:
             self.bias[list(never)] = -torch.inf
 
     def __call__(self, states: Tensor, u: Tensor) -> Tensor:
-        """The words [R] drawn for states [R,H] with uniform numbers u [R] in [0,1)."""
+        """The words [R] drawn for states [R,H] with uniform numbers u [R] in [0,1); [R,M] for u [R,M]."""
+        if u.ndim == 1:
+            return self(states, u[:, None])[:, 0]
         at_once = max(16, CACHED // len(self.bias))
         if states.device.type != "cpu":
             at_once *= 256  # caches are not what holds a GPU up
-        parts = zip(states.split(at_once), u.split(at_once), strict=True)
+        parts = zip(states.split(at_once), u.contiguous().split(at_once), strict=True)
         found = [invert(torch.addmm(self.bias, part, self.weight), self.block, v) for part, v in parts]
-        return torch.cat(found) if found else u.new_zeros(0, dtype=torch.long)
+        return torch.cat(found) if len(u) else torch.zeros_like(u, dtype=torch.long)
 
 
 def invert(logits: Tensor, block: int, u: Tensor) -> Tensor:
-    """The words [R] at which the running sum of softmax(logits [R,NW]) exceeds u [R] times its total."""
+    """The words [R,M] at which the running sum of softmax(logits [R,NW]) exceeds u [R,M] times its total."""
     weights = logits.softmax(1).unflatten(1, (-1, block))  # [R,N,W]
     which, left, height = _reach(weights.sum(2), u)
-    inside = weights[torch.arange(len(u), device=u.device), which]  # [R,W]
+    inside = weights[torch.arange(len(u), device=u.device)[:, None], which]  # [R,M,W]
     # `left` of the block's weight `height`, as a share: the sum within may be rounded otherwise.
-    word, _, _ = _reach(inside, left / height)
-    return which * block + word
+    word, _, _ = _reach(inside, (left / height)[..., None])
+    return which * block + word[..., 0]
 
 
 def _reach(weights: Tensor, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Where [R] the running sum of weights [R,K] exceeds u [R] of the total; how far in, and the weight there."""
-    running = weights.cumsum(1)
-    total = running[:, -1]
+    """Where [...,M] the running sum of weights [...,K] exceeds u [...,M] of its total; how far in; the weight there."""
+    running = weights.cumsum(-1)
+    total = running[..., -1:]
     # Below the total however u times it is rounded, so that a word of weight zero is never reached.
     target = torch.minimum(u * total, torch.nextafter(total, torch.zeros_like(total)))
-    index = torch.searchsorted(running, target[:, None], right=True).clamp_max_(weights.shape[1] - 1)  # [R,1]
-    height = weights.gather(1, index)[:, 0]
-    before = running.gather(1, index)[:, 0] - height
-    return index[:, 0], (target - before).clamp_min(0), height
+    index = torch.searchsorted(running, target, right=True).clamp_max_(weights.shape[-1] - 1)
+    height = weights.gather(-1, index)
+    return index, (target - running.gather(-1, index) + height).clamp_min(0), height
 
 
 def uniforms(seed: int, items: Sequence[int], *shape: int, device: torch.device | str = "cpu") -> Tensor:
