@@ -83,3 +83,27 @@ def test_a_sheet_shows_every_line_and_cuts_what_is_too_long() -> None:
     assert text_sheet(["word " * 200]).pixels.shape[1] <= 1000
     assert text_sheet([]).pixels.size
     assert text_sheet(["明月照空山"]).pixels.min() == 0
+
+
+def test_whence_makes_the_lines_again(tmp_path: Path) -> None:
+    """Of a run that writes: the record is enough to make each line again, and a changed one is told."""
+    import torch
+
+    from reverie.data.tokens import MARKS
+    from reverie.media import read_record
+    from reverie.methods.seqgan import SeqGAN
+    from reverie.whence import _verify_lines, describe
+
+    torch.manual_seed(0)
+    method = SeqGAN(
+        SeqGAN.Config(tokens="word", words=(*MARKS, "a", "b", "c"), length=6, kernels=(1,), filters=(2,))
+    ).eval()
+    file = save_texts(method.write(40, seed=3, items=[5, 17, 39]), tmp_path / "some.txt")
+    record = read_record(file)
+    assert describe(record).startswith("synthetic: written")
+    assert "3, of index 5 to 39" in describe(record)
+    assert _verify_lines(file, method, record, []) == {
+        "same": True, "difference": 0, "why": "made again, equal line by line",
+    }  # fmt: skip
+    record["arguments"]["seed"] = 4
+    assert _verify_lines(file, method, record, [])["same"] is False

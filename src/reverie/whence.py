@@ -24,6 +24,10 @@ def describe(record: dict[str, Any]) -> str:
         f"verb       {record.get('verb')}  {arguments}".rstrip(),
         f"index      {record.get('index')}" if "sheet" not in record else f"sheet      {record['sheet']}",
     ]
+    if "lines" in record:
+        lines[0] = "synthetic: written by a trained model, not by anybody"
+        indices = [line["index"] for line in record["lines"]]
+        lines[-1] = f"lines      {len(indices)}, of index {min(indices)} to {max(indices)}"
     lines += [f"made from  {source.get('name')}  {source.get('digest')}" for source in record.get("inputs", [])]
     return "\n".join(lines)
 
@@ -42,6 +46,8 @@ def verify(file: Path, run: Path, given: list[Any]) -> dict[str, Any]:
             hint = f" (the file was made at step {record.get('step')}, the run is at step {method.origin['step']})"
             why = f"another {name} made it: {record.get(name)}, not {ours}" + (hint if name == "run" else "")
             return {"same": False, "difference": None, "why": why}
+    if "lines" in record:
+        return _verify_lines(file, method, record, given)
     again = _again(method, record, given)
     if isinstance(again, Music):
         if file.suffix.lower() != ".png":
@@ -69,12 +75,32 @@ def _same_music(again: Music, file: Path) -> dict[str, Any]:
     return {"same": difference == 0, "difference": difference, "why": why}
 
 
-def _again(method: Any, record: dict[str, Any], given: list[Any]) -> Any:
+def _verify_lines(file: Path, method: Any, record: dict[str, Any], given: list[Any]) -> dict[str, Any]:
+    """As verify, of lines of text; the difference is how many are not the same."""
+    act, parameters, arguments = _asked(method, record, given)
+    indices = [line["index"] for line in record["lines"]]
+    if "items" in parameters:
+        again = act(**arguments, items=indices)
+    else:
+        whole = act(**arguments)
+        again = [whole[i] for i in indices if i < len(whole)]
+    theirs = file.read_text(encoding="utf-8").split("\n")[:-1]
+    difference = sum(a.line != b for a, b in zip(again, theirs, strict=False)) + abs(len(again) - len(theirs))
+    why = "made again, equal line by line" if difference == 0 else f"made again, {difference} of {len(theirs)} differ"
+    return {"same": difference == 0, "difference": difference, "why": why}
+
+
+def _asked(method: Any, record: dict[str, Any], given: list[Any]) -> tuple[Any, Any, dict[str, Any]]:
+    """The verb that made a file, its parameters, and what it was given."""
     act = method.verb(str(record.get("verb")))
-    parameters = inspect.signature(act).parameters
     arguments = {k: v for k, v in record["arguments"].items() if k not in ("self", "items", "images")}
     if record.get("inputs"):
         arguments[taken_by(act)[0][0].name] = [_matching(source, given) for source in record["inputs"]]
+    return act, inspect.signature(act).parameters, arguments
+
+
+def _again(method: Any, record: dict[str, Any], given: list[Any]) -> Any:
+    act, parameters, arguments = _asked(method, record, given)
     if "sheet" in record:
         layout = record["sheet"]
         if "items" in parameters:

@@ -37,6 +37,10 @@ def chunks(record: dict[str, Any] | None) -> PngInfo:
 def read_record(path: str | Path) -> dict[str, Any]:
     """The record a generated file carries. Raises UserError if the file is unreadable or carries none."""
     path = Path(path)
+    if path.suffix.lower() == ".txt":
+        from .text import read_text_record
+
+        return read_text_record(path)
     if not path.is_file():
         raise UserError(f"there is no file {path}; give the path of a generated picture.")
     try:

@@ -128,7 +128,8 @@ def read_text_record(path: str | Path) -> dict[str, Any]:
     try:
         record = json.loads(beside.read_text(encoding="utf-8"))
         lines = [line["digest"] for line in record["lines"]]
-        if not isinstance(record["arguments"], dict) or not all(isinstance(n["index"], int) for n in record["lines"]):
+        whole = isinstance(record["arguments"], dict) and isinstance(record["index"], int) and lines
+        if not whole or not all(isinstance(line["index"], int) for line in record["lines"]):
             raise TypeError
     except OSError:
         raise UserError(f"{path} carries no record of reverie: there is no {beside.name} beside it.") from None
