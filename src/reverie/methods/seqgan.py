@@ -285,9 +285,10 @@ class SeqGAN(Method):
 
     def nll(self, tokens: Tensor) -> Tensor:
         """-log p of each token given those before it [B,T], in nats; 0 after a line's end."""
-        logits = self.generator.out(self.generator.read(tokens)[0]).transpose(0, 1)  # [B,T,V]
-        found = F.cross_entropy(logits.flatten(0, 1), tokens.flatten(), reduction="none").view(tokens.shape)
-        return found * self.counts(tokens)
+        kept = self.counts(tokens).bool()
+        states = self.generator.read(tokens)[0].transpose(0, 1)[kept]  # [K,H]: what follows an end costs nothing
+        found = F.cross_entropy(self.generator.out(states), tokens[kept], reduction="none")
+        return found.new_zeros(tokens.shape).masked_scatter(kept, found)
 
     def counts(self, tokens: Tensor) -> Tensor:
         """1.0 for each token up to the first END, 0.0 after it: [B,T]."""
