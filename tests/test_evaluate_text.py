@@ -1,0 +1,103 @@
+"""Evaluation of what writes text: every score beside its floor, and what temperature does told beside them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import reverie
+from reverie.data import oracle
+from reverie.data.text import Texts
+from reverie.errors import UserError
+from reverie.evaluation.text import TextBench
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that has seen a little."""
+    out = tmp_path_factory.mktemp("text") / "run"
+    reverie.train(
+        "seqgan:smoke", data=Texts.open("verses:400").prepare(), out=out, mle=60, judge=2, steps=63, rate=0.02
+    )
+    return out
+
+
+def test_every_score_stands_beside_its_floor(run: Path) -> None:
+    found = reverie.evaluate(run, "verses:400", n=100)
+    names = {score.name for score in found}
+    assert {"nll gen", "nll gen per line", "bleu-2", "bleu-5", "self-bleu-4", "distinct-1", "copied lines"} <= names
+    assert all(score.floor is not None and score.floor_of for score in found)
+    assert found["bleu-2"].floor_of == "training lines"
+    assert found["nll gen"].value < found["nll gen"].floor  # better than all words equally likely
+    assert found["bleu-3"].value < found["bleu-3"].floor
+    assert any("temperature" in note and "0.5: " in note for note in found.notes)
+    told = json.loads((run / "scores.json").read_text())
+    assert "lines" in told["figures"]
+    assert found["bleu-2"].hash in (run / "report.html").read_text()
+    again = reverie.evaluate(run, "verses:400", n=100)
+    assert [score.value for score in again] == [score.value for score in found]
+
+
+def test_without_a_test_split_the_floor_leaves_a_line_itself_out(run: Path, tmp_path: Path) -> None:
+    data = Texts.open("verses:200").prepare()
+    (tmp_path / "all.txt").write_text("".join(f"{data.line(i)}\n" for i in range(200)))
+    found = reverie.evaluate(run, tmp_path / "all.txt", n=64)
+    assert "each against the others" in found["bleu-2"].floor_of
+    assert found["bleu-2"].floor < 1
+    assert found["copied lines"].floor is None
+    assert any("learnt from" in note for note in found.notes)
+
+
+def test_real_lines_reach_the_floor(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A writer that copies lines of the world it should write of is as good as those lines are."""
+    from reverie.evaluation import text as bench
+
+    other = Texts.open("verses:2000").prepare(length=40)
+    lines = [other.line(i) for i in range(1000, 1400)]
+    monkeypatch.setattr(bench, "_written", lambda subject, n, seed, **options: lines[:n])
+    found = reverie.evaluate(run, "verses:400", n=300)
+    for name in ("bleu-2", "bleu-4", "self-bleu-3", "distinct-2"):
+        assert found[name].value == pytest.approx(found[name].floor, abs=0.05), name
+
+
+def test_an_oracle_tells_what_sequences_are_worth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(oracle, "COUNT", 200)
+    monkeypatch.setattr(oracle, "WORDS", 50)
+    small = oracle.Oracle.drawn(0, 50, 4)
+    monkeypatch.setattr(oracle.Oracle, "drawn", classmethod(lambda cls, seed: small))
+    data = Texts.open("oracle").prepare(length=8)
+    reverie.train("seqgan:smoke", data=data, out=tmp_path / "run", length=8)
+    found = reverie.evaluate(tmp_path / "run", "oracle", n=100)
+    score = found["nll oracle"]
+    assert score.floor == pytest.approx(
+        float(small.nll(_tokens(Texts.open("oracle", "test").prepare(length=8), 100)).mean())
+    )
+    assert score.value > score.floor
+    assert "bleu-2" not in {one.name for one in found}
+    assert any("nll oracle, different lines" in note for note in found.notes)
+    with pytest.raises(UserError, match="writes numbers, verses:100 holds words"):
+        reverie.evaluate(tmp_path / "run", "verses:100", n=100)
+
+
+def _tokens(data: Texts, n: int) -> Any:
+    return data.batch(np.arange(n))["tokens"]
+
+
+def test_too_few_lines_are_refused(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="scores on 5 lines"):
+        reverie.evaluate(run, "verses:400", n=5)
+    (tmp_path / "few.txt").write_text("a fox sings.\nthe rain falls.\n")
+    with pytest.raises(UserError, match="too few to score with"):
+        reverie.evaluate(run, tmp_path / "few.txt", n=64)
+
+
+def test_a_comparison_shows_lines(run: Path) -> None:
+    from reverie.evaluation.subject import open_subject
+
+    subject = open_subject(run)
+    shown = TextBench.open(subject, "verses:400", None).pictures(subject, 0)
+    assert shown["samples"].pixels.min() == 0  # type: ignore[union-attr]  # a picture, since it writes
