@@ -224,11 +224,14 @@ def test_recognises_text_and_nothing_else(tmp_path: Path) -> None:
 
     write(tmp_path / "text/a.txt", "a")
     write(tmp_path / "both/a.txt", "a")
+    for i in range(3):
+        write(tmp_path / f"tunes/{i}.mid", "not text")
+    write(tmp_path / "tunes/readme.txt", "a")
     Image.new("L", (4, 4)).save(tmp_path / "both/a.png")
     (tmp_path / "empty").mkdir()
     np.savez(tmp_path / "other.npz", x=np.zeros(3))
     found = {p.name: Texts.recognises(p) for p in tmp_path.iterdir()}
-    assert found == {"text": True, "both": False, "empty": False, "other.npz": False}
+    assert found == {"text": True, "both": False, "empty": False, "tunes": False, "other.npz": False}
     assert Texts.recognises(tmp_path / "text/a.txt")
     assert not Texts.recognises(tmp_path / "both/a.png")
     assert [Texts.recognises(name) for name in ("verses:9", "oracle", "couplets", "letters:9", "x.txt")] == [

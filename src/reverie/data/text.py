@@ -15,11 +15,12 @@ N lines, T tokens a line at most, V words.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import unicodedata
 import zipfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,6 +32,7 @@ from . import oracle, verses
 from .boxes import Box, Dropped, FolderBox, ZipBox
 from .decode import SUFFIXES as PICTURES
 from .decode import Unfit
+from .inspect import told_of, used_of
 from .oracle import Oracle
 from .tokens import END, KINDS, MARKS, UNKNOWN, Tokenizer, learn, natural_kind
 
@@ -126,23 +128,29 @@ class Texts:
 
     @classmethod
     def recognises(cls, spec: str | Path) -> bool:
-        """Whether a path holds text and nothing else to learn from, or a name is that of a set of text."""
+        """Whether a path holds text above all and no picture, or a name is that of a set of text."""
         path = Path(spec).expanduser()
         if not _exists(path):
             return str(spec).partition(":")[0] in (*verses.NAMES, "oracle")
+        names: Iterable[str]
         if path.is_dir():
-            names = list(FolderBox(path).stamps)
+            names = (name for _, _, files in os.walk(path) for name in files if not name.startswith("."))
         elif path.suffix.lower() in (".zip", ".npz"):
             try:
                 with zipfile.ZipFile(path) as held:
-                    names = held.namelist()
+                    names = (name for name in held.namelist() if not name.endswith("/"))
             except (OSError, zipfile.BadZipFile):
                 return False
             if path.suffix.lower() == ".npz":
                 return {f"{key}.npy" for key in oracle.KEYS} <= set(names)
         else:
             return path.suffix.lower() in SUFFIXES
-        return any(map(_is_text, names)) and not any(name.lower().endswith(tuple(PICTURES)) for name in names)
+        found = others = 0
+        for name in names:  # a folder of pictures is left at the first of them
+            if name[name.rfind(".") :].lower() in PICTURES:
+                return False
+            found, others = found + _is_text(name), others + (not _is_text(name))
+        return found > 0 and found >= others
 
     def prepare(
         self,
@@ -268,39 +276,22 @@ class Texts:
         """The findings as text for a person."""
         facts = findings["facts"]
         by = f"by {facts['tokens']}, {facts['words']} words" if "tokens" in facts else f"{facts['vocabulary']} numbers"
-        lines = [f"{findings['name']}: text, {by}, up to {facts['length']} tokens a line"]
+        told = told_of(findings, f"text, {by}, up to {facts['length']} tokens a line", "lines") + "\n"
         for split, part in findings["splits"].items():
-            tokens = part["tokens"]
-            lines += ["", f"{split}: {part['used']} lines used of {part['found']} found"]
-            lines.append(f"  tokens   {tokens['min']} to {tokens['max']} a line, median {tokens['median']}")
-            if part["commonest"]:
-                lines.append(f"  common   {' '.join(f'{word} ({n})' for word, n in part['commonest'].items())}")
-            for reason, drop in part["dropped_by_reason"].items():
-                names = ", ".join(drop["names"]) + (", ..." if drop["count"] > len(drop["names"]) else "")
-                lines.append(f"  dropped  {drop['count']}: {reason} ({names})")
-            lines += [f"  note     {note}" for note in part["notes"]]
-        if findings["warnings"]:
-            lines += ["", "warnings", *(f"  {warning}" for warning in findings["warnings"])]
-        return "\n".join(lines)
+            tokens, common = part["tokens"], " ".join(f"{word} ({n})" for word, n in part["commonest"].items())
+            told += f"\n{split}: {tokens['min']} to {tokens['max']} tokens a line, median {tokens['median']}"
+            told += f"; common: {common}" if common else ""
+        return told
 
 
 def _split(texts: Texts) -> dict[str, Any]:
     sizes = np.sort((texts.array != END).sum(1)) if not texts.oracle else np.full(len(texts), texts.array.shape[1])
     counts = Counter(texts.array[texts.array > UNKNOWN].tolist()) if not texts.oracle else Counter()
-    reasons: dict[str, list[str]] = {}
-    for drop in texts.dropped:
-        reasons.setdefault(drop.reason.partition(":")[0], []).append(drop.name)
     return {
-        "found": len(texts) + len(texts.dropped), "used": len(texts),
-        "dropped": [{"name": drop.name, "reason": drop.reason} for drop in texts.dropped],
-        "dropped_by_reason": {
-            reason: {"count": len(names), "names": names[:5]}
-            for reason, names in sorted(reasons.items(), key=lambda pair: -len(pair[1]))
-        },
+        **used_of(texts),
         "tokens": {"min": int(sizes[0]), "median": int(np.median(sizes)), "max": int(sizes[-1])},
         "commonest": {texts.tokenizer.words[word]: n for word, n in counts.most_common(8)},
-        "notes": texts.notes, "fingerprint": texts.fingerprint,
-    }  # fmt: skip
+    }
 
 
 # -- files -------------------------------------------------------------------------------------------------------------

@@ -70,7 +70,8 @@ class SeqGAN(Method):
         rollouts: int = 16
         """N, lines that are written to an end from every position, to see what a word is worth (section 5.1)"""
         delay: float = 0.8
-        """share of the rollout policy that stays what it was, at each step of the generator (the authors' code)"""
+        """share of the rollout policy that stays what it was, at each step of the generator (the authors' code; there
+        the numbers of words follow at once)"""
         baseline: bool = False
         """whether the mean reward at a position is taken off it, for less noise (not in the paper)"""
         teach: float = 0.0
