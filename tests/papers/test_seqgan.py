@@ -150,16 +150,17 @@ def test_the_generator_climbs_the_policy_gradient() -> None:
     torch.manual_seed(3)
     made = method.write_lines(4)
     worth = method.rewards(made)
-    expected = torch.zeros(())
+    expected, count = torch.zeros(()), 0
     states = method.generator.read(made)[0]
     for b in range(4):
         for t in range(5):
             if t and END in made[b, :t].tolist():
                 break
+            count += 1
             expected = expected - worth[b, t] * method.generator.out(states[t, b]).log_softmax(0)[made[b, t]]
     torch.manual_seed(3)
     method.compete({"tokens": real}, Watched(method.optimizers(), Ranks("cpu")))
-    assert float(seen["loss"]) == pytest.approx(float(expected.detach()) / 4, rel=1e-4)
+    assert float(seen["loss"]) == pytest.approx(float(expected.detach()) / count, rel=1e-4)
 
 
 def test_more_reward_makes_a_word_likelier(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -313,3 +314,13 @@ def test_it_learns_a_small_grammar() -> None:
     lines = [text.line for text in method.write(50)]
     whole = [line for line in lines if len(line) == 12 and line[5] == "，" and line[11] == "。"]
     assert len(whole) >= 40, lines[:5]
+
+
+def test_what_is_forgotten_is_so_only_while_it_imitates() -> None:
+    method = model(forget=0.5)
+    tokens = written(method, 8, 0)
+    torch.manual_seed(1)
+    assert torch.equal(method.nll(tokens), method.nll(tokens))
+    assert not torch.equal(method.nll(tokens, 0.5), method.nll(tokens, 0.5))
+    update = Update(method.optimizers(), Ranks("cpu"))
+    assert float(method.imitate({"tokens": tokens}, update)["nll"]) > 0

@@ -57,14 +57,16 @@ class SeqGAN(Method):
         """E, numbers of a word in the generator (section 5.1)"""
         hidden: int = 32
         """H, numbers of the LSTM's state (section 5.1)"""
+        forget: float = 0.0
+        """share of the generator's numbers that is dropped while it imitates, against learning by heart (paper: 0)"""
         kernels: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 15, 20)
         """words that a convolution of the discriminator sees at a time (table 3); wider ones than the line are none"""
         filters: tuple[int, ...] = (100, 200, 200, 200, 200, 100, 100, 100, 100, 100, 160, 160)
         """how many convolutions of each width (table 3)"""
         seen: int = 64
-        """numbers of a word in the discriminator (the authors' code)"""
+        """numbers of a word in the discriminator (here and below: the authors' code)"""
         dropout: float = 0.25
-        """share of the discriminator's features that is dropped in its training (the authors' code)"""
+        """share of the discriminator's features that is dropped in its training"""
         decay: float = 0.2
         """weight of half the squared norm of the discriminator's last layer in its loss (the authors' code)"""
         rollouts: int = 16
@@ -112,8 +114,8 @@ class SeqGAN(Method):
                 )
             if self.length is not None and min(self.kernels, default=0) > self.length:
                 raise UserError(f"no kernel fits into {self.length} tokens; give --kernels 1,2,3, say.")
-            if not 0 <= self.dropout < 1 or not 0 <= self.delay < 1:
-                raise UserError("dropout and delay are shares from 0 to below 1.")
+            if not all(0 <= share < 1 for share in (self.dropout, self.delay, self.forget)):
+                raise UserError("dropout, delay and forget are shares from 0 to below 1.")
             if min(self.rate, self.judge_rate, self.ease, self.clip) <= 0:
                 raise UserError("rate, judge_rate, ease and clip must be above 0.")
             if min(self.decay, self.teach, self.mle, self.judge, self.patience) < 0:
@@ -173,7 +175,6 @@ class SeqGAN(Method):
         ]
 
     def passing(self) -> tuple[str, ...]:
-        """The rollout policy: of use in training alone."""
         return ("rollout",)
 
     def take(self, weights: dict[str, Tensor]) -> None:
@@ -187,7 +188,7 @@ class SeqGAN(Method):
         if self.patience.over(0):
             return skipped(batch)
         tokens = batch["tokens"]
-        nll = self.nll(tokens).sum() / self.counts(tokens).sum()  # nats a token
+        nll = self.nll(tokens, self.config.forget).sum() / self.counts(tokens).sum()  # nats a token
         told = {"nll": update("generator", nll, clip=self.config.clip)}
         follow(self.rollout, self.generator, 0.0)
         self.patience.note(0, told["nll"])
@@ -213,13 +214,13 @@ class SeqGAN(Method):
         made = self.write_lines(len(real))
         worth = self.rewards(made)  # Q [B,T], eq. 4
         told = {"reward": worth[:, -1].mean()}
+        counts = self.counts(made)
         if c.baseline:
-            counts = self.counts(made)
             worth = worth - (worth * counts).sum(0) / counts.sum(0).clamp_min(1)
-        # eq. 8. Paper: a sum over the batch; here a mean, because Adam sees no scale and the clip should not either.
-        loss = (worth * self.nll(made)).sum(1).mean()
+        # eq. 8. Paper: a sum; here a mean over tokens, as in the first stage, whose Adam goes on and knows its scale.
+        loss = (worth * self.nll(made)).sum() / counts.sum()
         if c.teach:
-            loss = loss + c.teach * self.nll(real).sum(1).mean()
+            loss = loss + c.teach * self.nll(real, c.forget).sum() / self.counts(real).sum()
         told["g"] = update("generator", loss, clip=c.clip)
         follow(self.rollout, self.generator, c.delay)
         for _ in range(c.judge_steps):
@@ -284,11 +285,12 @@ class SeqGAN(Method):
 
     # -- writing and reading -------------------------------------------------------------------------------------------
 
-    def nll(self, tokens: Tensor) -> Tensor:
+    def nll(self, tokens: Tensor, dropout: float = 0.0) -> Tensor:
         """-log p of each token given those before it [B,T], in nats; 0 after a line's end."""
         kept = self.counts(tokens).bool()
-        states = self.generator.read(tokens)[0].transpose(0, 1)[kept]  # [K,H]: what follows an end costs nothing
-        found = F.cross_entropy(self.generator.out(states), tokens[kept], reduction="none")
+        states = self.generator.read(tokens, dropout)[0].transpose(0, 1)[kept]  # [K,H]: no work after an end
+        logits = self.generator.out(F.dropout(states, dropout))
+        found = F.cross_entropy(logits, tokens[kept], reduction="none")
         return found.new_zeros(tokens.shape).masked_scatter(kept, found)
 
     def counts(self, tokens: Tensor) -> Tensor:
@@ -369,13 +371,11 @@ class SeqGAN(Method):
         yield from gen_scores(nats, counts, data, seed)
 
     def previews(self, batch: Batch) -> dict[str, Image]:
-        """The first lines of `write`."""
         return {"": text_sheet([text.line for text in self.verb("write")(n=16)])}
 
 
 class Judge(nn.Module):
-    """The discriminator: tokens [B,T] -> logits [B], by convolutions over the line, the largest of each, and a highway
-    layer (section 4.2; Kim 2014, arXiv:1408.5882; Srivastava 2015, arXiv:1505.00387)."""
+    """Tokens [B,T] -> logits [B]: convolutions over the line, the largest of each, a highway layer (section 4.2)."""
 
     def __init__(self, words: int, seen: int, length: int, kernels: Sequence[int], filters: Sequence[int]) -> None:
         super().__init__()

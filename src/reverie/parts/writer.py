@@ -34,12 +34,12 @@ class Writer(nn.Module):
         """The state [B,H] after reading words [B]."""
         return self.cell(self.words(word), state)
 
-    def read(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """h and c [T,B,H] before each of tokens [B,T]."""
-        before = F.pad(tokens[:, :-1], (1, 0))  # 0 comes first
+    def read(self, tokens: Tensor, dropout: float = 0.0) -> tuple[Tensor, Tensor]:
+        """h and c [T,B,H] before each of tokens [B,T]; dropout: share of the words' numbers that is dropped."""
+        before = F.dropout(self.words(F.pad(tokens[:, :-1], (1, 0))), dropout)  # [B,T,E]; word 0 comes first
         state, states = self.blank(len(tokens)), list[State]()
-        for word in before.T:
-            state = self.step(word, state)
+        for word in before.unbind(1):
+            state = self.cell(word, state)
             states.append(state)
         h, c = zip(*states, strict=True)
         return torch.stack(h), torch.stack(c)
