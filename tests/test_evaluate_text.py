@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import reverie
 from reverie.data import oracle
@@ -76,7 +77,8 @@ def test_an_oracle_tells_what_sequences_are_worth(tmp_path: Path, monkeypatch: p
     assert score.floor == pytest.approx(
         float(small.nll(_tokens(Texts.open("oracle", "test").prepare(length=8), 100)).mean())
     )
-    assert score.value > score.floor
+    rows = [[int(word) for word in text.line.split()] for text in reverie.load(tmp_path / "run").write(100)]
+    assert score.value == pytest.approx(float(small.nll(torch.tensor(rows)).mean()))
     assert "bleu-2" not in {one.name for one in found}
     assert any("nll oracle, different lines" in note for note in found.notes)
     with pytest.raises(UserError, match="writes numbers, verses:100 holds words"):

@@ -137,13 +137,13 @@ def _numbers(lines: list[str]) -> torch.Tensor:
 
 
 def _notes(subject: Subject, data: Texts, train: Texts) -> list[str]:
-    notes = []
-    if subject.learnt and subject.learnt.get("fingerprint") != train.fingerprint:
+    notes, learnt = [], subject.learnt.get("fingerprint")
+    if learnt and learnt != train.fingerprint:
         notes.append(
             f"the run learnt from {subject.learnt.get('name')}, not from the training lines here ({train.name}): "
             "likeness to these shows transfer."
         )
-    if train is data and data.oracle is None:
+    elif train is data and data.oracle is None:
         notes.append("the reference is what was learnt from, so that learning it by heart is rewarded.")
     return notes
 
