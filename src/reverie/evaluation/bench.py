@@ -14,8 +14,8 @@ from .images import ImageBench
 from .music import MusicBench
 from .own import OwnBench
 from .subject import Subject
-from .translations import PairBench, UnpairedBench
 from .text import TextBench
+from .translations import PairBench, UnpairedBench
 
 
 class Bench(Protocol):
