@@ -27,7 +27,7 @@ from reverie import registry
 from reverie.evaluation.classes import takes_labels
 from reverie.items import BLOCK, Shard
 from reverie.loop import Update
-from reverie.media import Code, Image, Music
+from reverie.media import Code, Image, Music, Text
 from reverie.method import Method
 from reverie.options import REQUIRED, build, of_fields, of_signature, taken_by
 from reverie.ranks import Ranks
@@ -38,8 +38,14 @@ from reverie.work import plan
 
 METHODS = sorted(registry.methods())
 SOURCE = Path(reverie.__file__).parent
-DATA = {"Images": "letters:96", "Photos": "shapes:96", "Pairs": "shapes:96", "Unpaired": "letters:96,shapes:96"}
-DATA["Tunes"] = "tunes:16"
+DATA = {
+    "Images": "letters:96",
+    "Photos": "shapes:96",
+    "Pairs": "shapes:96",
+    "Unpaired": "letters:96,shapes:96",
+    "Texts": "verses:96",
+    "Tunes": "tunes:16",
+}
 """a built-in set for each kind of data"""
 DTYPES = {Code: np.float32, Music: np.int16}
 """of the numbers of a medium that is no picture"""
@@ -68,6 +74,7 @@ def ready(name: str, **options: Any) -> tuple[Method, Any, TrainConfig]:
     data = cls.learns_from.open(data_of(name))
     config = cls.suit(config, {**data.facts, "names": tuple(data.classes)})
     data.prepare(**cls.wants(config))
+    config = cls.suit(config, {**data.facts, "names": tuple(data.classes)})  # what preparing has decided
     torch.manual_seed(settings.seed)
     return cls(config), data, settings
 
@@ -87,9 +94,11 @@ def arguments(method: Method, verb: str, data: Any) -> dict[str, Any]:
     return given
 
 
-def numbers(made: Image | Code | Music) -> np.ndarray:
+def numbers(made: Image | Code | Music | Text) -> np.ndarray:
     if isinstance(made, Music):
         return next(iter(made.parts.values()))
+    if isinstance(made, Text):
+        return np.frombuffer(made.line.encode(), np.uint8)
     return made.values if isinstance(made, Code) else made.pixels
 
 

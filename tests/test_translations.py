@@ -124,13 +124,13 @@ def test_training_gets_better() -> None:
     from reverie.ranks import Ranks
 
     torch.manual_seed(0)
-    cls, _, config, _ = plan("restoration:smoke", {"width": 16, "rate": 1e-2})
+    cls, _, config, _ = plan("restoration:smoke", {"width": 32, "rate": 3e-3})
     method = cls(cls.suit(config, {"channels": 3}))
     image = torch.nn.functional.interpolate(torch.rand(8, 3, 4, 4) * 2 - 1, 32, mode="bicubic").clamp(-1, 1)
     update, told = Update(method.optimizers(), Ranks("cpu")), []
-    for _ in range(150):
+    for _ in range(200):
         told.append(float(method.stages()[0].step({"image": image}, update)["psnr"]))
-    assert np.mean(told[-5:]) > told[0] + 3
+    assert np.mean(told[-5:]) > told[0] + 2.5
 
 
 def test_psnr_and_ssim_are_those_of_torchmetrics() -> None:

@@ -40,6 +40,7 @@ def train(method: str, *, data: Any, out: str | Path, command: str = "", **optio
         learnt = _open(ranks, cls, data)
         config = cls.suit(config, {**learnt.facts, "names": tuple(learnt.classes)})
         _ready(ranks, cls, config, learnt)
+        config = cls.suit(config, {**learnt.facts, "names": tuple(learnt.classes)})  # what preparing has decided
         model = _make(cls, config, settings)
         if settings.layout == "auto":
             layout = layout_for(model, settings.batch // ranks.world, settings.device)
@@ -163,10 +164,11 @@ def plan(method: str, options: dict[str, Any]) -> tuple[type[Method], str, Any, 
 
 def describe_data(learnt: Any) -> dict[str, Any]:
     """What run.json says of the data."""
+    facts = {name: value for name, value in learnt.facts.items() if not isinstance(value, tuple)}  # no vocabulary
     return {
         "spec": Path(learnt.spec).name if Path(learnt.spec).is_absolute() else str(learnt.spec),
         "name": learnt.name, "kind": learnt.kind, "split": learnt.split, "n": len(learnt),
-        "fingerprint": learnt.fingerprint, "facts": learnt.facts, "classes": learnt.classes,
+        "fingerprint": learnt.fingerprint, "facts": facts, "classes": learnt.classes,
         "dropped": len(learnt.dropped), "notes": learnt.notes,
     }  # fmt: skip
 
