@@ -25,7 +25,7 @@ OVERVIEW = """reverie {version}: examples in, a generator out.
   reverie data inspect PATH                         what a folder holds, what is dropped and why
   reverie train METHOD[:PRESET] --data DATA --out RUN
   reverie resume RUN [--steps N]                    go on with a run
-  reverie VERB RUN [pictures] [--out OUT]           {verbs}
+  reverie VERB RUN [files] [--out OUT]              {verbs}
   reverie evaluate RUN --data DATA [--json]         the scores of a run, with the scores of real data beside them
   reverie compare RUN RUN ... --data DATA           several runs side by side, as a table and a page
   reverie augment DATA --out FOLDER                 a labelled set in, labelled synthetic images out
@@ -33,7 +33,8 @@ OVERVIEW = """reverie {version}: examples in, a generator out.
   reverie export RUN --format safetensors --out FILE
   reverie demo                                      the main job on a built-in set
 
-DATA is a folder, a zip, an idx file, or the name of a set. `reverie COMMAND --help` says more.
+DATA is a folder, a zip, an idx or text file, two folders with a comma between them, or the name of a set.
+`reverie COMMAND --help` says more.
 """
 
 
@@ -274,7 +275,7 @@ def do_whence(words: list[str]) -> int:
     parser = Parser("whence", "How a generated file was made; with --verify, whether the run makes it again.")
     parser.add_argument("file", metavar="FILE")
     parser.add_argument("--verify", metavar="RUN", help="make it again with this run, and compare")
-    parser.add_argument("--given", metavar="PICTURE", nargs="+", default=[], help="the pictures it was made from")
+    parser.add_argument("--given", metavar="FILE", nargs="+", default=[], help="the files it was made from")
     parser.add_argument("--json", action="store_true", help="one JSON object")
     asked = parser.read(words)
     from .media import read_record
@@ -284,8 +285,14 @@ def do_whence(words: list[str]) -> int:
     verdict = None
     if asked.verify:
         from .output import gather
+        from .work import load
 
-        verdict = verify(Path(asked.file), Path(asked.verify), list(gather(asked.given)))
+        given: list[Any] = []
+        if asked.given:  # of the medium that the verb takes
+            act = getattr(load(asked.verify), str(record.get("verb")), None)
+            media = taken_by(act) if callable(act) and getattr(act, "is_verb", False) else []
+            given = list(gather(asked.given, *(medium for _, medium in media[:1])))
+        verdict = verify(Path(asked.file), Path(asked.verify), given)
     if asked.json:
         print(json.dumps({"record": record, "verdict": verdict}))
     else:

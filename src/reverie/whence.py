@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .errors import UserError
-from .media import Image, Music, read_record, rolls, sheet
+from .media import Image, Music, medley, read_record, rolls, sheet
 from .options import taken_by
 
 
@@ -107,6 +107,10 @@ def _again(method: Any, record: dict[str, Any], given: list[Any]) -> Any:
             arguments["items"] = range(layout["first"], layout["first"] + layout["images"])
         made = act(**arguments)
         return sheet(rolls(made) if isinstance(made[0], Music) else made, layout["columns"], layout["gap"])
+    if "tunes" in record:  # several in one file, one after another
+        if "items" in parameters:
+            arguments["items"] = range(record["index"], record["index"] + record["tunes"])
+        return medley(act(**arguments))
     if "items" in parameters:
         return act(**arguments, items=[record["index"]])[0]
     return act(**arguments)[0]

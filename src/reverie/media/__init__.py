@@ -14,7 +14,7 @@ the command line,
 from .code import Code, save_codes
 from .files import Files
 from .image import Image, above, sheet
-from .music import Music, rolls
+from .music import Music, medley, rolls
 from .photo import Photo
 from .record import RECORD, XMP, read_record
 from .text import Text, save_texts
@@ -30,6 +30,7 @@ __all__ = [
     "Photo",
     "Text",
     "above",
+    "medley",
     "read_record",
     "rolls",
     "save_codes",
