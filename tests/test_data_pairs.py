@@ -190,3 +190,9 @@ def test_the_doctor_tells_the_kinds_apart(tmp_path: Path, capsys: pytest.Capture
         assert able <= set(found["methods"])
         assert main(["data", "inspect", str(tmp_path / name)]) == 0
         assert found["name"] in capsys.readouterr().out
+
+
+def test_classes_named_by_letters_are_classes(tmp_path: Path) -> None:
+    for name in "ABC":
+        fill(tmp_path / name, ["1.png", "2.png"], ord(name))
+    assert open_data(tmp_path).classes == ["A", "B", "C"]

@@ -178,13 +178,13 @@ def test_classes_are_matched_by_name(run: Path, model: Classifier, tmp_path: Pat
         for path in (run.parent / "data" / "test" / name).glob("*.png"):
             (place / path.name).write_bytes(path.read_bytes())
     (tmp_path / "some" / "A").rename(tmp_path / "some" / "E2")
-    strange = open_data(tmp_path / "some").prepare(16)
+    strange = Images.open(tmp_path / "some").prepare(16)
     with pytest.raises(UserError, match="class 'E2', which the classifier did not learn; it knows A, B, C, D, E"):
         next(model.own_scores(strange, 10, 0))
     (tmp_path / "some" / "E2").rename(tmp_path / "some" / "A")
     (tmp_path / "some" / "C").rename(tmp_path / "some" / "Z")
     (tmp_path / "some" / "Z").rename(tmp_path / "C")
-    known = open_data(tmp_path / "some").prepare(16)
+    known = Images.open(tmp_path / "some").prepare(16)
     assert known.classes == ["A", "B"]
     assert next(model.own_scores(known, 1000, 0)).value > 0.7
     assert model.own_labels(known).tolist() == [0, 1]

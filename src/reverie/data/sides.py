@@ -87,7 +87,8 @@ def find(spec: str) -> Sides | None:
         return None
     cut = len(_wrapper(names))
     told = {name: _told(name[cut:]) for name in names}
-    if any(told.values()):
+    # Folders A, B and C are classes, not sides: what is on neither side may lie about, but in no folder of its own.
+    if any(told.values()) and not any("/" in name[cut:] for name in names if not told[name]):
         lone = [name for name in names if not told[name]]
         sides = _gather([(*told[name], place) for name, place in _scan(path) if told[name]])  # type: ignore[misc]  # lone ones are left out here
         for name in lone:
