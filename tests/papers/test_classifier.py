@@ -15,6 +15,7 @@ import torch
 import reverie
 from reverie import open_data
 from reverie.cli import main
+from reverie.data import Images
 from reverie.errors import UserError
 from reverie.media import Image, read_record
 from reverie.methods.classifier import Classifier, accuracy_scores, captioned, cosine, random_shift, tenths
