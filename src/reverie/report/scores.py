@@ -182,7 +182,7 @@ def _measured_on(score: Score) -> str:
     if score.reference is None:
         return f"{number(score.n)} items."
     r = score.reference
-    return f"{number(score.n)} items, against {number(r.n)} of {r.name} ({r.split}) at {r.size}x{r.size}x{r.channels}."
+    return f"{number(score.n)} items, against {number(r.n)} of {r.name} ({r.split}){r.shape}."
 
 
 # --- reading --------------------------------------------------------------------------------------------------------

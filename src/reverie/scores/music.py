@@ -134,7 +134,7 @@ def wasserstein(x: np.ndarray, y: np.ndarray) -> float:
 
 def reference_of(data: Any, n: int) -> Reference:
     """n windows of prepared music; their "size" is T."""
-    return Reference(data.name, data.split, data.fingerprint, n, data.array.shape[1], 1)
+    return Reference(data.name, data.split, data.fingerprint, n, data.array.shape[1], 0)
 
 
 def told_again_scores(

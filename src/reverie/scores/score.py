@@ -23,8 +23,16 @@ class Reference:
     n: int
     """items of it that were used"""
     size: int
-    """pixels a side that it was prepared to"""
+    """pixels a side that it was prepared to, 0 where each item has its own; of text and music, steps"""
     channels: int
+    """of pictures; 0 where there are none"""
+
+    @property
+    def shape(self) -> str:
+        """How large its items are, in words that follow them; "" for pictures in their own size."""
+        if self.channels and self.size:
+            return f" at {self.size}x{self.size}x{self.channels}"
+        return f" of {self.size} steps" if self.size else ""
 
     @classmethod
     def of(cls, data: Any, n: int) -> Reference:
@@ -102,4 +110,4 @@ def _words(reference: Reference | None) -> str:
     if reference is None:
         return "none"
     r = reference
-    return f"{r.name} {r.split}, {r.n} items at {r.size}x{r.size}x{r.channels}, fingerprint {r.fingerprint}"
+    return f"{r.name} {r.split}, {r.n} items{r.shape}, fingerprint {r.fingerprint}"
