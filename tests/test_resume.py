@@ -260,7 +260,7 @@ def test_two_processes_on_one_run(
     tmp_path: Path, straight: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The second is refused, and the first, undisturbed, answers SIGTERM."""
-    options = dict(steps=100, log_every=1, save_every=30, preview_every=1000)
+    options = dict(steps=400, log_every=1, save_every=30, preview_every=1000)
     expected, out = straight("dcgan", **options), tmp_path / "run"
     capsys.readouterr()
     with start(words("dcgan", out, **options)) as first:
@@ -272,7 +272,7 @@ def test_two_processes_on_one_run(
     assert first.returncode == 130
     step = step_in(out)
     assert told.splitlines()[-1] == (
-        f"reverie: stopped and saved at step {step} of 100; go on with: reverie resume {out}"
+        f"reverie: stopped and saved at step {step} of 400; go on with: reverie resume {out}"
     )
     refusals = capsys.readouterr().err.splitlines()
     assert refusals == [
