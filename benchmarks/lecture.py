@@ -1,8 +1,8 @@
 """Does joining pay?  `python -m benchmarks lecture --data cifar10.zip --features FILE`
 
 The lecture's claim in one table: a GAN, a VAE and the three ways to join them learn from the same images, each for the
-same time. What a method's step costs decides how many steps that is, so the steps of a minute are fixed below, as they
-were measured; the table says how long each one really took.
+same time. What a method's step costs decides how many steps that is, so the steps of a minute are fixed below, as far
+as they are known; the table says how long each one really took.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ class Player:
     method: str
     """METHOD:PRESET"""
     pace: float
-    """steps in a minute, of 64 images of 32 pixels by networks of width 32, on one thread of a two-core EPYC"""
+    """steps in a minute, of 64 images of 32 pixels by networks of width 32, on one thread of a two-core EPYC: a short
+    measurement on a busy machine, scaled to a quieter one"""
     options: dict[str, Any] = field(default_factory=dict)
 
 

@@ -259,7 +259,7 @@ def test_bad_input_gets_one_line(tmp_path: Path) -> None:
         Tunes.open("tunes:4").prepare("drums")
     for wrong, why in ((dict(bars=0), "1 to 64"), (dict(part="bass"), "melody or drums")):
         with pytest.raises(UserError, match=why):
-            Tunes.open("tunes:4").prepare(**wrong)  # type: ignore[arg-type] # wrong on purpose
+            Tunes.open("tunes:4").prepare(**wrong)
     with pytest.raises(RuntimeError, match="prepare"):
         _ = Tunes.open("tunes:4").array
     assert not Tunes.recognises(tmp_path / "pictures")

@@ -65,7 +65,7 @@ def test_two_folders_that_belong_together(tmp_path: Path, a: str, b: str) -> Non
     fill(tmp_path / a, ["1.png", "2.png", "10.png", "lone.png"])
     fill(tmp_path / b, ["1.jpg", "2.png", "10.png"], 50)
     pairs = Pairs.open(tmp_path)
-    assert [item.name for item in pairs.a.items] == ["train/1", "train/2", "train/10"]  # type: ignore[union-attr]  # it is there
+    assert [item.name for item in pairs.a.items] == ["train/1", "train/2", "train/10"]
     assert [(Path(d.name).name, d.reason) for d in pairs.dropped] == [("lone.png", "no partner on side b")]
     assert len(pairs.prepare(16)) == 3
 

@@ -29,7 +29,7 @@ def write(path: Path, *lines: str, end: str = "\n") -> Path:
 
 
 def opened(path: Path, **wants: object) -> Texts:
-    return Texts.open(path).prepare(**wants)  # type: ignore[arg-type]  # as a method's wants() would
+    return Texts.open(path).prepare(**wants)
 
 
 # -- tokens ------------------------------------------------------------------------------------------------------------

@@ -102,4 +102,4 @@ def test_a_comparison_shows_lines(run: Path) -> None:
 
     subject = open_subject(run)
     shown = TextBench.open(subject, "verses:400", None).pictures(subject, 0)
-    assert shown["samples"].pixels.min() == 0  # type: ignore[union-attr]  # a picture, since it writes
+    assert shown["samples"].pixels.min() == 0

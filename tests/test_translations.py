@@ -52,7 +52,7 @@ def test_any_size_alpha_and_order(shop: Path, tmp_path: Path, run: str, verb: st
         made, source = Photo.load(out / path.name), Photo.load(path)
         assert made.pixels.shape == source.pixels.shape
         assert (made.alpha is None) == (source.alpha is None)
-        assert made.alpha is None or np.array_equal(made.alpha, source.alpha)  # type: ignore[arg-type]  # both are there
+        assert made.alpha is None or np.array_equal(made.alpha, source.alpha)
         record = read_record(out / path.name)
         assert record["inputs"][0]["name"] == path.name
         assert record["verb"] == verb

@@ -28,7 +28,7 @@ TINY = dict(part="melody", latent=6, encoder_units=12, units=16, conductor=10, e
 
 def model(**options: object) -> MusicVAE:
     torch.manual_seed(0)
-    made = MusicVAE(MusicVAE.Config(**{**TINY, **options}))  # type: ignore[arg-type] # options of any field
+    made = MusicVAE(MusicVAE.Config(**{**TINY, **options}))
     with torch.no_grad():
         for name, parameter in made.named_parameters():
             if "weight" in name:
@@ -258,7 +258,7 @@ def test_wrong_input_gets_one_line() -> None:
         dict(bars=0), dict(latent=0), dict(beta=-1), dict(decay=0), dict(average=1), dict(clip=0), dict(transpose=40),
     ):  # fmt: skip
         with pytest.raises(UserError):
-            MusicVAE.Config(**wrong)  # type: ignore[arg-type] # wrong on purpose
+            MusicVAE.Config(**wrong)
 
 
 def test_the_paper_s_network() -> None:
