@@ -79,8 +79,8 @@ LECTURE = (
     "A GAN (dcgan:stable), a VAE and three ways to join them, laptop presets, about 12 minutes each, on one "
     "thread of a two-core machine: 32x32, batch 64, width 32. 5,000 generated images against the 10,000 test images by "
     "the pooled features of MobileNetV2; 64 test images reconstructed, by DCGAN in 300 steps of descent on z. Presets "
-    "were chosen by training images. The time is turned into steps by fixed paces; what each took stands in its row, and "
-    "other work on the machine makes it longer."
+    "were chosen by training images. The time is turned into steps by fixed paces; what each took stands in its row, "
+    "and other work on the machine makes it longer."
 )
 ENLARGE = (
     "20, 100 and 500 real images of each class, 32x32; CVAE-GAN (laptop, width 16, 1,500 steps of 64) learns from "
