@@ -1,23 +1,32 @@
 """Does joining pay?  `python -m benchmarks lecture --data cifar10.zip --features FILE`
 
 The lecture's claim in one table: a GAN, a VAE and the three ways to join them learn from the same images, each for the
-same time. What a method's step costs decides how many steps that is, so the steps of a minute are fixed below, as far
-as they are known; the table says how long each one really took.
+same time. What a method's step costs here and now decides how many steps that is: all are timed first, in turns, and
+the table says how long each one really took.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import mean
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import reverie
 from reverie.data.images import Images
+from reverie.data.pairs import Pairs
+from reverie.disk import replace_text
 from reverie.errors import UserError
 from reverie.evaluation.compare import Comparison, compare
+from reverie.media import Image
 from reverie.options import Option
 from reverie.provenance import commit, machine, now, versions
 from reverie.registry import find
+from reverie.run import Run
 from reverie.scores.score import Score
 
 from . import task
@@ -30,30 +39,30 @@ class Player:
     name: str
     method: str
     """METHOD:PRESET"""
-    pace: float
-    """steps in a minute, of 64 images of 32 pixels by networks of width 32, on one thread of a two-core EPYC: a short
-    measurement on a busy machine, scaled to a quieter one"""
     options: dict[str, Any] = field(default_factory=dict)
 
 
 PLAYERS = (
-    Player("dcgan", "dcgan:stable", 600),
-    Player("vae", "vae:laptop", 1450),
-    Player("vae_gan", "vae_gan:laptop", 365),
-    Player("cvae_gan", "cvae_gan:laptop", 370),
-    Player("bigan", "bigan:laptop", 475),
+    Player("dcgan", "dcgan:stable"),
+    Player("vae", "vae:laptop"),
+    Player("vae_gan", "vae_gan:laptop"),
+    Player("cvae_gan", "cvae_gan:laptop"),
+    Player("bigan", "bigan:laptop"),
 )
 RIVALS = (("fid", "vae"), ("sharpness", "vae"), ("reconstruction error", "dcgan"))
 """what VAE/GAN has to be better in, and than whom"""
 
 GROUP = "the lecture"
+TURNS, LOOK = 2, 60
+"""how often each is timed, and for how many steps"""
 
 OPTIONS = [
     Option("data", str, "", "images: a path, or the name of a set (needed)"),
     Option("features", str, "", "the feature network; none: a classifier of the data's own labels"),
-    Option("minutes", float, 12.0, "of training for each, at the pace that was measured"),
+    Option("minutes", float, 12.0, "of training for each, at the pace that is measured first"),
     Option("width", int, 32, "width of all networks"),
     Option("size", int, 32, "pixels a side"),
+    Option("side", str, "", "a or b: the data are pairs, and what is learnt from is this side of them"),
     Option("n", int, 5_000, "generated images that are scored"),
     Option("seed", int, 0, "of all runs"),
     Option("threads", int, 1, "CPU threads"),
@@ -79,7 +88,11 @@ def main(words: list[str]) -> None:
 
 def lecture(asked: dict[str, Any], room: Path) -> tuple[dict[str, Any], Comparison]:
     """The result and the comparison; asked: OPTIONS by name."""
-    seconds = {player.name: train(player, asked, room / player.name) for player in _able(asked["data"])}
+    if asked["side"]:
+        asked = {**asked, "data": str(one_side(asked["data"], asked["side"], asked["size"], room / "data"))}
+    players = _able(asked["data"])
+    pace = paces(players, asked, room / "paces.json")
+    seconds = {p.name: train(p, asked, pace[p.name], room / p.name) for p in players}
     page = asked["out"].with_suffix(".html") if asked["out"] else room / "lecture.html"
     found = compare(
         [room / name for name in seconds], asked["data"], out=page, features=asked["features"] or None, n=asked["n"],
@@ -105,10 +118,45 @@ def _able(data: str) -> list[Player]:
     return [p for p in PLAYERS if labelled or not find(p.name).needs_labels]
 
 
-def train(player: Player, asked: dict[str, Any], out: Path) -> float:
-    """The seconds that the training took; a run that is there is gone on with."""
-    steps = max(1, round(asked["minutes"] * player.pace))
-    given = {k: asked[k] for k in ("size", "width", "seed", "threads")}
+def one_side(data: str, side: str, size: int, out: Path) -> Path:
+    """A folder with one side of the pairs of a set, squares of `size` pixels, by split. Raises UserError."""
+    if side not in ("a", "b"):
+        raise UserError(f"side is '{side}'; pairs have the sides a and b.")
+    for split in Pairs.open(data).splits:
+        pairs = Pairs.open(data, split).prepare(size)
+        (out / split).mkdir(parents=True, exist_ok=True)
+        for i in range(len(pairs)):
+            Image(pairs.pixels(i, side)).save(out / split / f"{i:05}.png")
+    return out
+
+
+def paces(players: Sequence[Player], asked: dict[str, Any], kept: Path) -> dict[str, float]:
+    """Steps in a minute of each, all timed in turns so that the machine is as busy for one as for another; what was
+    measured before stands in the file `kept`, so that a broken off table is gone on with."""
+    if kept.is_file():
+        return json.loads(kept.read_text(encoding="utf-8"))
+    found: dict[str, list[float]] = {player.name: [] for player in players}
+    for _ in range(TURNS):
+        for player in players:
+            with TemporaryDirectory() as folder:
+                told = {**_given(asked), **task.QUIET, **player.options, "log_every": LOOK}
+                reverie.train(player.method, data=asked["data"], out=Path(folder) / "run", steps=LOOK, **told)
+                lines = Run(Path(folder) / "run").lines()
+            found[player.name] += [60 * line["steps_per_s"] for line in lines if "steps_per_s" in line]
+    told = {name: mean(rates) for name, rates in found.items()}
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    replace_text(kept, json.dumps(told, indent=2) + "\n")
+    return told
+
+
+def _given(asked: dict[str, Any]) -> dict[str, Any]:
+    return {k: asked[k] for k in ("size", "width", "seed", "threads")}
+
+
+def train(player: Player, asked: dict[str, Any], pace: float, out: Path) -> float:
+    """The seconds that the training took, at so many steps a minute; a run that is there is gone on with."""
+    steps = max(1, round(asked["minutes"] * pace))
+    given = _given(asked)
     rarely = dict(save_every=1_000, preview_every=max(1, steps // 4))
     task.trained(player.method, asked["data"], out, steps=steps, **given, **rarely, **player.options)
     return task.seconds_of(out)

@@ -273,9 +273,10 @@ def test_lecture_end_to_end(
     monkeypatch.setattr("reverie.evaluation.judge.PRESET", "smoke")
     reverie.train("classifier:smoke", data="shapes:600", out=tmp_path / "judge")
     small = ["--minutes", "0.4", "--width", "4", "--size", "16", "-n", "64", "--features", str(tmp_path / "judge")]
-    monkeypatch.setattr(
-        lecture, "PLAYERS", [dataclasses.replace(p, pace=25, options={"log_every": 5}) for p in lecture.PLAYERS]
-    )
+    monkeypatch.setattr(lecture, "PLAYERS", [dataclasses.replace(p, options={"log_every": 5}) for p in lecture.PLAYERS])
+    monkeypatch.setattr(lecture, "LOOK", 3)
+    measured: Any = lecture.paces
+    monkeypatch.setattr(lecture, "paces", lambda *told: {name: min(25, pace) for name, pace in measured(*told).items()})
     assert main(["lecture", "--data", "shapes:600", *small, "--out", str(tmp_path / "told.json")]) == 0
     told = json.loads((tmp_path / "told.json").read_text())
     scores = {score["name"]: score["value"] for score in told["scores"]}

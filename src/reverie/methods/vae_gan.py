@@ -51,6 +51,9 @@ class VAEGAN(Method):
         """normalisation in the discriminator; the paper's is batch. With a penalty: none"""
         penalty: float = 0.0
         """weight of the discriminator's gradient penalty, R1+R2; the paper has none"""
+        lazy: int = 1
+        """the penalty is taken at every so many steps alone, and weighs as much more (Karras 2019, arXiv:1912.04958,
+        section 3.1): it is what costs most"""
         level: int = 2
         """the discriminator's layer that images are compared at, from 1 (section 3.1: the l-th)"""
         variance: Literal["unit", "optimal"] = "unit"
@@ -80,8 +83,8 @@ class VAEGAN(Method):
                 raise UserError("rate must be above 0; gamma, beta and penalty must not be negative.")
             if not (0 <= self.beta1 < 1 and 0 <= self.beta2 < 1 and 0 <= self.average < 1):
                 raise UserError("beta1, beta2 and average must lie from 0 to below 1.")
-            if any(count is not None and count < 1 for count in (self.latent, self.width, self.level)):
-                raise UserError("latent, width and level must be 1 or more.")
+            if any(count is not None and count < 1 for count in (self.latent, self.width, self.level, self.lazy)):
+                raise UserError("latent, width, level and lazy must be 1 or more.")
 
     presets = {
         "smoke": dict(
@@ -136,16 +139,17 @@ class VAEGAN(Method):
         told = self.decoder(z)  # what is told again of x
         fake = self.decoder(torch.randn_like(mean))
 
-        x = x.requires_grad_() if c.penalty else x
+        held = c.penalty > 0 and update.step % c.lazy == 0
+        x = x.requires_grad_() if held else x
         (d_x, seen), (d_told, seen_told), (d_fake, _) = D(x), D(told), D(fake)
         prior = losses.kl_to_standard_normal(mean, log_variance).sum(1).mean()
         # -log N(D_l(x); D_l(told), variance), but for a constant (eq. 7), summed over the F features of an image
         error = (seen.detach() - seen_told).square().mean()
         like = seen[0].numel() / 2 * (error if c.variance == "unit" else error.log())
         d = (play.discriminator(d_x, d_told) + play.discriminator(d_x, d_fake)) / 2
-        if c.penalty:
+        if held:
             rough = losses.zero_centred_penalty(d_told, told) + losses.zero_centred_penalty(d_fake, fake)
-            d = d + c.penalty * (losses.zero_centred_penalty(d_x, x) + rough / 2)
+            d = d + c.lazy * c.penalty * (losses.zero_centred_penalty(d_x, x) + rough / 2)
         g = (play.generator(d_told, d_x) + play.generator(d_fake, d_x)) / 2
         # Section 3.2: like never reaches D, and the game never reaches the encoder.
         update({"encoder": c.beta * prior + like, "decoder": c.gamma * like + g, "discriminator": d})
