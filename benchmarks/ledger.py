@@ -13,6 +13,7 @@ import shlex
 import shutil
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -83,7 +84,8 @@ def _seeds(text: str, experiment: Experiment) -> list[int]:
 def measure(experiment: Experiment, seed: int, given: dict[str, Any], out: Path) -> dict[str, Any]:
     """One seed of an experiment, its run folder at `out`: its scores, and what they cost."""
     scores, trained, judged = (_train if experiment.task == "train" else _task)(experiment, seed, given, out)
-    wanted = {claim.score for claim in CLAIMS if claim.experiment == experiment.name}
+    ours = [claim for claim in CLAIMS if claim.experiment == experiment.name]
+    wanted = {claim.score for claim in ours} | {claim.beats for claim in ours if claim.beats not in (None, "floor")}
     if missing := wanted - {score.name for score in scores}:
         raise UserError(f"{experiment.name} gave no {', '.join(sorted(missing))}; see its scores in {out}.")
     return {
@@ -100,6 +102,9 @@ def measure(experiment: Experiment, seed: int, given: dict[str, Any], out: Path)
 def _train(experiment: Experiment, seed: int, given: dict[str, Any], out: Path) -> tuple[list[Score], float, float]:
     """Scores, and the seconds of training and of judging."""
     data = given["data"] / experiment.data if experiment.data else experiment.data
+    if experiment.parts:
+        assert isinstance(data, Path)
+        data = task.unpacked(data, experiment.parts, out.with_name(f"{out.name}-data"))
     task.trained(experiment.method, data, out, seed=seed, **experiment.options)
     features = {"features": given["features"]} if experiment.features else {}
     began = time.monotonic()
@@ -231,12 +236,20 @@ def _row(claim: dict[str, Any], runs: list[dict[str, Any]]) -> str:
     floors = [s.floor for s in scores if s.floor is not None]
     floor = f"{mean(floors):.4g}" if floors else "-"
     state = "measured"
-    if any(claim[limit] is not None for limit in ("at_most", "at_least", "within")):
+    if any(claim[limit] is not None for limit in ("at_most", "at_least", "within", "beats")):
         low = claim["at_least"] is None or min(values) >= claim["at_least"]
         high = claim["at_most"] is None or max(values) <= claim["at_most"]
         near = claim["within"] is None or all(s.value >= (s.floor or 0) - claim["within"] for s in scores)
-        state = "reached" if low and high and near else "not reached"
+        ahead = claim["beats"] is None or all(map(partial(_beats, claim["beats"]), runs, scores))
+        state = "reached" if low and high and near and ahead else "not reached"
     return f"| {claim['score']} | {published} | {obtained} | {floor} | {claim['target'] or '-'} | {state} |"
+
+
+def _beats(rival: str, run: dict[str, Any], score: Score) -> bool:
+    """Whether a score is better than its floor, or than another score of the same run."""
+    theirs = score.floor if rival == "floor" else _score_of(run, rival).value
+    assert theirs is not None
+    return score.value > theirs if score.better == "higher" else score.value < theirs
 
 
 def _cost(runs: list[dict[str, Any]]) -> str:

@@ -12,9 +12,11 @@ import dataclasses
 import json
 import shlex
 import sys
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from fnmatch import fnmatch
+from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -85,6 +87,24 @@ def trained(spec: str, data: Any, out: Path, **options: Any) -> Method:
     if unlike := [name for name, value in asked.items() if held.get(name) != value]:
         raise UserError(f"{out} holds a run with another {', '.join(unlike)}; remove it, or give another folder.")
     return reverie.load(out) if whole(out) else reverie.resume(out, data=data)
+
+
+def unpacked(source: Path, parts: dict[str, str], out: Path) -> Path:
+    """A folder with a subfolder for each split: the files of a zip whose names match that split's pattern, flat.
+
+    parts: {"train": "bsds400/*", "test": "set14/x4/*_HR.png"}. Raises UserError where nothing matches.
+    """
+    if not zipfile.is_zipfile(source):
+        raise UserError(f"{source} is no zip file; give the folder that holds it with --data.")
+    with zipfile.ZipFile(source) as packed:
+        for split, pattern in parts.items():
+            names = [name for name in packed.namelist() if fnmatch(name, pattern) and not name.endswith("/")]
+            if not names:
+                raise UserError(f"{source} holds nothing like {pattern}.")
+            (out / split).mkdir(parents=True, exist_ok=True)
+            for name in names:
+                (out / split / PurePosixPath(name).name).write_bytes(packed.read(name))
+    return out
 
 
 def whole(out: Path) -> bool:

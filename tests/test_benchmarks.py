@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import zipfile
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -356,6 +357,37 @@ def test_the_page_has_a_row_for_every_claim(book: Path) -> None:
     rows = [line for line in (book / "LEDGER.md").read_text().splitlines() if line.startswith("| ")]
     assert [row.split(" | ")[0] for row in rows] == ["| score", "| modes", "| high quality", "| score", "| nll"]
     assert [row.rsplit("| ", 1)[1] for row in rows] == ["|", "not reached |", "measured |", "|", "open |"]
+
+
+@pytest.mark.parametrize(
+    ("value", "better", "beats", "state"),
+    [
+        (0.9, "higher", "floor", "reached"),
+        (0.4, "higher", "floor", "not reached"),
+        (0.4, "lower", "floor", "reached"),
+        (0.9, "higher", "rival", "not reached"),
+        (1.1, "higher", "rival", "reached"),
+    ],
+)
+def test_a_claim_to_beat_something(value: float, better: Any, beats: str, state: str) -> None:
+    """The floor is 0.5, the rival of the same run is 1."""
+    like = partial(Score, unit="", definition="", reference=None, n=2, seed=0, versions={"torch": "2"})
+    scores = [like("ours", value, better=better, floor=0.5), like("rival", 1.0, better=better)]
+    run = {"seed": 0, "scores": [score.to_json() for score in scores]}
+    assert ledger._row(Claim("tiny", "ours", beats=beats).to_json(), [run]).endswith(f"| {state} |")
+
+
+def test_a_zip_that_is_not_laid_out_by_split(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as packed:
+        for name in ("learn/a.png", "learn/b.png", "set/x2/c_HR.png", "set/x2/c_LR.png"):
+            packed.writestr(name, name)
+    folder = task.unpacked(tmp_path / "all.zip", {"train": "learn/*", "test": "set/x2/*_HR.png"}, tmp_path / "out")
+    found = {str(file.relative_to(folder).as_posix()) for file in folder.rglob("*.png")}
+    assert found == {"train/a.png", "train/b.png", "test/c_HR.png"}
+    with pytest.raises(UserError, match="nothing like"):
+        task.unpacked(tmp_path / "all.zip", {"train": "none/*"}, tmp_path / "out")
+    with pytest.raises(UserError, match="no zip"):
+        task.unpacked(tmp_path / "no.zip", {"train": "none/*"}, tmp_path / "out")
 
 
 @pytest.mark.parametrize(

@@ -57,8 +57,8 @@ def test_the_game_reaches_no_encoder_and_the_error_no_discriminator() -> None:
 
     torch.manual_seed(1)
     mean, log_variance = gan.posterior(x["image"])
-    told = gan.decoder(mean + (log_variance / 2).exp() * torch.randn_like(mean))
-    fake = gan.decoder(torch.randn_like(mean))
+    z = mean + (log_variance / 2).exp() * torch.randn_like(mean)
+    told, fake = gan.decoder(torch.cat([z, torch.randn_like(mean)])).chunk(2)
     (d_x, seen), (d_told, seen_told), (d_fake, _) = (gan.discriminator(i) for i in (x["image"], told, fake))
     kl = 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance).sum(1).mean()
     like = 0.5 * ((seen.detach() - seen_told) ** 2).sum((1, 2, 3)).mean()
@@ -95,6 +95,24 @@ def test_a_penalty_trains_too() -> None:
     gan = model(loss="relativistic", norm="none", penalty=0.1)
     told = gan.step(batch(), Update(gan.optimizers(), Ranks("cpu")))
     assert all(torch.isfinite(value) for value in told.values())
+
+
+def test_a_lazy_penalty_is_taken_seldom_and_weighs_as_much_more() -> None:
+    """On its steps the discriminator's gradient is that of a penalty so many times heavier, else of none."""
+    options = dict(loss="relativistic", norm="none")
+    found = {}
+    for name, more in {
+        "lazy": dict(penalty=0.1, lazy=4), "heavy": dict(penalty=0.4), "none": dict(penalty=0.0)
+    }.items():  # fmt: skip
+        gan = model(**options, **more)
+        update = Gradients(gan.optimizers(), Ranks("cpu"))
+        for update.step in (4, 5):
+            torch.manual_seed(1)
+            gan.step(batch(), update)
+            found[name, update.step] = torch.cat([g.flatten() for g in update.found["discriminator"]])
+    assert torch.allclose(found["lazy", 4], found["heavy", 4], rtol=1e-4)
+    assert torch.allclose(found["lazy", 5], found["none", 5], rtol=1e-4)
+    assert not torch.allclose(found["lazy", 4], found["none", 4], rtol=1e-2)
 
 
 # -- what z stands for -------------------------------------------------------------------------------------------------

@@ -120,8 +120,9 @@ class CVAEGAN(Method):
         c, label = self.config, batch["label"]  # [B]
         x, share = batch["image"], self.one_hot(label)  # [B,C,H,W] in [-1,1], [B,K]
         mean, log_variance = self.posterior(x, share)  # [B,Z]
-        told = self.decode(mean + (log_variance / 2).exp() * torch.randn_like(mean), share)
-        fake = self.decode(torch.randn_like(mean), share)
+        z = mean + (log_variance / 2).exp() * torch.randn_like(mean)
+        # In one pass: batch norm then has the same statistics for x told again and for images from the prior.
+        told, fake = self.decode(torch.cat([z, torch.randn_like(mean)]), torch.cat([share, share])).chunk(2)
 
         (d_x, d_seen), (_, d_seen_told), (d_fake, d_seen_fake) = (self.discriminator(i) for i in (x, told, fake))
         (c_x, c_seen), (_, c_seen_told), (_, c_seen_fake) = (self.classifier(i) for i in (x, told, fake))
@@ -139,8 +140,8 @@ class CVAEGAN(Method):
         found = {name: value.detach() for name, value in seen.items()}
         accuracy = (c_x.argmax(1) == label).float().mean()
         signs = watch(d_x, d_fake, x, fake)
-        if not c.game:  # nobody plays against D then, and that it is right is no fault
-            del signs["right"]
+        if not c.game:
+            del signs["right"]  # nobody plays against D then, so that it is no fault
         return {**found, "accuracy": accuracy, "active": active(mean), **signs}
 
     def apart(self, real: Tensor, made: Tensor, label: Tensor) -> Tensor:

@@ -136,8 +136,8 @@ class VAEGAN(Method):
         x = batch["image"]  # [B,C,H,W] in [-1,1]
         mean, log_variance = self.posterior(x)  # [B,Z]
         z = mean + (log_variance / 2).exp() * torch.randn_like(mean)
-        told = self.decoder(z)  # what is told again of x
-        fake = self.decoder(torch.randn_like(mean))
+        # In one pass: batch norm then has the same statistics for x told again and for images from the prior.
+        told, fake = self.decoder(torch.cat([z, torch.randn_like(mean)])).chunk(2)
 
         held = c.penalty > 0 and update.step % c.lazy == 0
         x = x.requires_grad_() if held else x
