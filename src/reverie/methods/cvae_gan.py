@@ -138,11 +138,11 @@ class CVAEGAN(Method):
         update({"classifier": right, "discriminator": d, "encoder": c.kl * kl + c.pairs * pairs, "generator": made})
         seen = {"d": d, "g": g, "pairs": pairs, "kl": kl, "match": match, "match class": of_class, "c": right}
         found = {name: value.detach() for name, value in seen.items()}
-        accuracy = (c_x.argmax(1) == label).float().mean()
-        signs = watch(d_x, d_fake, x, fake)
+        found["accuracy"] = (c_x.argmax(1) == label).float().mean()
+        found |= {"active": active(mean), **watch(d_x, d_fake, x, fake)}
         if not c.game:
-            del signs["right"]  # nobody plays against D then, so that it is no fault
-        return {**found, "accuracy": accuracy, "active": active(mean), **signs}
+            del found["right"]  # nobody plays against D then, so that it is no fault
+        return found
 
     def apart(self, real: Tensor, made: Tensor, label: Tensor) -> Tensor:
         """Half the squared distance of the mean features [B,F] of each class, real and made, summed over the classes.

@@ -41,7 +41,7 @@ class VAEGAN(Method):
         names: tuple[str, ...] | None = None
         """of the classes, whose directions `edit` knows; none: as the data, if it has any"""
         latent: int | None = None
-        """numbers in z. None: 16 for grey, 64 for colour (the paper: 128)"""
+        """numbers in z. None: 16 for grey, 128 for colour, as in the paper"""
         width: int | None = None
         """channels of the widest maps; each halving of the side doubles them, up to 8 times. None: 64 at 32 pixels,
         32 at 64 pixels and so on, so that a step costs about the same"""
@@ -94,6 +94,7 @@ class VAEGAN(Method):
             loss="relativistic",
             norm="none",
             penalty=0.01,
+            lazy=4,
             variance="optimal",
             gamma=1e-2,
             rate=1e-3,
@@ -108,7 +109,7 @@ class VAEGAN(Method):
     @classmethod
     def suit(cls, config: Config, facts: dict[str, Any]) -> Config:
         size = config.size or size_for(facts["native"])
-        latent = 16 if (config.channels or facts["channels"]) == 1 else 64
+        latent = 16 if (config.channels or facts["channels"]) == 1 else 128
         return super().suit(config, {**facts, "size": size, "width": width_for(size), "latent": latent})
 
     def __init__(self, config: Config) -> None:
