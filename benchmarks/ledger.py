@@ -1,9 +1,9 @@
 """The ledger: what is claimed, what others published, what was obtained, and the command that shows it again.
 
-`python -m benchmarks claim NAME` runs an experiment of claims.py, seed by seed, and writes ledger/NAME.json after each;
+`python -m benchmarks claim NAME` runs an experiment of the claims, seed by seed, and writes ledger/NAME.json after each;
 what was trained before is gone on with, and what was measured before is kept. `python -m benchmarks ledger` renders
 LEDGER.md from those files and puts in a row for every claim that has none yet. No figure in either is typed by hand
-but the published ones, which claims.py holds with their source.
+but the published ones, which the claims hold with their source.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from reverie.provenance import commit, machine, now
 from reverie.scores.score import Score
 
 from . import enlarge, grid, lecture, monitor, stacked, task
-from .claims import CLAIMS, EXPERIMENTS, Experiment
+from .claim import Experiment
+from .claims import CLAIMS, EXPERIMENTS
 
 HERE = Path(__file__).parents[1]
 FOLDER, PAGE = HERE / "ledger", HERE / "LEDGER.md"

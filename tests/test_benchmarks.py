@@ -15,7 +15,7 @@ import torch
 from benchmarks import enlarge, grid, layout, lecture, ledger, monitor, speed, stacked, task
 from benchmarks.__main__ import main
 from benchmarks.ceiling import Ceiling, calls, count
-from benchmarks.claims import Claim, Experiment
+from benchmarks.claim import Claim, Experiment
 from torch import nn
 
 import reverie
