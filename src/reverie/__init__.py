@@ -23,6 +23,7 @@ __version__ = "0.1.0"
 __all__ = [
     "UserError",
     "__version__",
+    "adopt",
     "augment",
     "compare",
     "evaluate",
@@ -39,11 +40,12 @@ if TYPE_CHECKING:
     from .evaluation.augment import augment
     from .evaluation.compare import compare
     from .evaluation.evaluate import evaluate
+    from .peers import adopt
     from .work import load, resume, train
 
 _HOMES = {
     "train": "work", "resume": "work", "load": "work", "open_data": "data", "evaluate": "evaluation.evaluate",
-    "compare": "evaluation.compare", "augment": "evaluation.augment",
+    "compare": "evaluation.compare", "augment": "evaluation.augment", "adopt": "peers",
 }  # fmt: skip
 
 

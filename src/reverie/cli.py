@@ -31,6 +31,7 @@ OVERVIEW = """reverie {version}: examples in, a generator out.
   reverie augment DATA --out FOLDER                 a labelled set in, labelled synthetic images out
   reverie whence FILE [--verify RUN]                how a generated file was made
   reverie export RUN --format safetensors --out FILE
+  reverie import latest_net_G.pth --out FILE        a generator of the pix2pix and CycleGAN code, to use like a run
   reverie demo                                      the main job on a built-in set
 
 DATA is a folder, a zip, an idx or text file, two folders with a comma between them, or the name of a set.
@@ -321,6 +322,41 @@ def do_export(words: list[str]) -> int:
     return 0
 
 
+def do_import(words: list[str]) -> int:
+    """Generators that another program has trained, as one weights file."""
+    parser = Parser("import", "Brings generators that the PyTorch code of pix2pix and CycleGAN has trained.")
+    parser.epilog = "Files of torch.save and safetensors are read as tensors alone: nothing in them is ever run."
+    what = "latest_net_G.pth; or latest_net_G_A.pth latest_net_G_B.pth (a to b, b to a); or the folder they are in"
+    parser.add_argument("files", metavar="FILE", nargs="+", help=what)
+    parser.add_argument("--out", metavar="FILE", help="the file to write; `reverie translate FILE` uses it like a run")
+    parser.add_options(
+        [
+            Option(
+                "dropout",
+                bool,
+                None,
+                "whether a U-Net was trained with it, which its file cannot say [with batch norm]",
+            )
+        ],
+        "options",
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object, with what was recognised")
+    asked = parser.read(words)
+    if not asked.out:
+        raise UserError(f"import needs --out: reverie import {asked.files[0]} --out model.safetensors.")
+    from .peers import adopt
+
+    found = adopt(asked.files, asked.out, dropout=getattr(asked, "dropout", None))
+    if asked.json:
+        print(json.dumps(found))
+        return 0
+    print(f"{found['file']}: {found['method']}")
+    for net in found["networks"]:
+        print(f"  {net['name']}: {net['told']}")
+    print(f"next: reverie {registry.find(found['method']).verbs[0]} {found['file']} photo.jpg --out translated")
+    return 0
+
+
 def do_demo(words: list[str]) -> int:
     """The main job on a built-in set."""
     parser = Parser("demo", "Learns letters drawn from fonts, in about two minutes, and ends with reports to open.")
@@ -342,5 +378,6 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "augment": do_augment,
     "whence": do_whence,
     "export": do_export,
+    "import": do_import,
     "demo": do_demo,
 }

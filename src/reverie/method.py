@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -18,6 +18,7 @@ from . import __version__
 from .errors import UserError
 from .media import Image, sheet
 from .options import REQUIRED, convert, of_signature
+from .parts.foreign import Network
 from .scores.score import Score
 
 Batch = dict[str, Tensor]
@@ -96,8 +97,26 @@ class Method(nn.Module):
         """Those of named tensors that are not of parts that pass."""
         return [(name, tensor) for name, tensor in named if name.partition(".")[0] not in self.passing()]
 
+    def spare(self) -> tuple[str, ...]:
+        """Parts that no verb needs, such as a discriminator: weights of another program may come without them."""
+        return ()
+
+    @classmethod
+    def adopt(cls, networks: Sequence[Network]) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
+        """(options of the config, weights) made of networks that another program has trained, in the order given.
+
+        None if the method is not made of so many such networks. Raises UserError if they do not fit together.
+        """
+        return None
+
     def take(self, weights: dict[str, Tensor]) -> None:
-        """Loads weights as they are saved, without what passes. Raises RuntimeError if they are not of this method."""
+        """Loads weights as they are saved, without what passes; spare parts that they lack are left away.
+
+        Raises RuntimeError if they are not of this method.
+        """
+        for part in self.spare():
+            if not any(name.startswith(f"{part}.") for name in weights):
+                delattr(self, part)
         own = self.state_dict()
         passing = own.keys() - dict(self.lasting(own.items())).keys()
         self.load_state_dict({**weights, **{name: own[name] for name in passing}})

@@ -31,6 +31,8 @@ class Entry:
     needs_labels: bool
     judges: bool
     """whether it tells something of given pictures, rather than making new ones"""
+    adopts: bool
+    """whether networks that another program has trained can be brought to it"""
     presets: tuple[str, ...]
     verbs: tuple[str, ...]
 
@@ -78,6 +80,7 @@ def _read(path: Path) -> Entry:
         learns_from="" if learns_from == "None" else learns_from,
         needs_labels="needs_labels" in facts and ast.unparse(facts["needs_labels"]) == "True",
         judges="judges" in facts and ast.unparse(facts["judges"]) == "True",
+        adopts=any(isinstance(f, ast.FunctionDef) and f.name == "adopt" for f in node.body),
         presets=tuple(ast.literal_eval(k) for k in presets.keys if k) if isinstance(presets, ast.Dict) else (),
         verbs=tuple(
             f.name

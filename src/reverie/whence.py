@@ -20,7 +20,7 @@ def describe(record: dict[str, Any]) -> str:
     lines = [
         synthetic if record.get("synthetic", True) else "not synthetic: a given picture, and what a model says of it",
         f"method     {record.get('method')}  (reverie {record.get('reverie')})",
-        f"run        {record.get('run', 'unsaved')}  step {record.get('step', '-')}",
+        f"run        {record.get('run', 'unsaved')}{_step(record)}",
         f"verb       {record.get('verb')}  {arguments}".rstrip(),
         f"index      {record.get('index')}" if "sheet" not in record else f"sheet      {record['sheet']}",
     ]
@@ -28,8 +28,16 @@ def describe(record: dict[str, Any]) -> str:
         lines[0] = "synthetic: written by a trained model, not by anybody"
         indices = [line["index"] for line in record["lines"]]
         lines[-1] = f"lines      {len(indices)}, of index {min(indices)} to {max(indices)}"
+    lines[3:3] = [
+        f"trained    elsewhere: {file.get('name')}  {file.get('sha256')}" for file in record.get("imported", [])
+    ]
     lines += [f"made from  {source.get('name')}  {source.get('digest')}" for source in record.get("inputs", [])]
     return "\n".join(lines)
+
+
+def _step(record: dict[str, Any]) -> str:
+    """Weights of another program do not say how many steps they are from."""
+    return "" if "imported" in record else f"  step {record.get('step', '-')}"
 
 
 def verify(file: Path, run: Path, given: list[Any]) -> dict[str, Any]:

@@ -139,6 +139,8 @@ def load(path: str | Path) -> Method:
         reason = str(error).splitlines()[-1].strip()
         raise UserError(f"{file} does not fit its own config ({reason}); the file was changed: restore it.") from None
     method.origin = {"method": header["method"], "run": mark[:16], "step": header.get("step")}
+    if "imported" in header:  # another program has trained it
+        method.origin["imported"] = header["imported"]
     return method.eval()
 
 

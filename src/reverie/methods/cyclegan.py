@@ -3,7 +3,7 @@ a patch."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -19,10 +19,11 @@ from ..media import Image, Photo, sheet
 from ..method import Batch, Losses, Method, Stage, verb
 from ..parts.augment import cropped, random_flip
 from ..parts.conv import power_of_two_from
+from ..parts.foreign import Network
 from ..parts.patch import PatchGAN
 from ..parts.pool import Pool
 from ..parts.rates import linear
-from ..parts.resnet import ResNet
+from ..parts.resnet import ResNet, blocks_for, size_for
 from ..parts.tiles import check_tile, tiled
 
 LOSSES = {"leastsquares": losses.least_squares(), "nonsaturating": losses.nonsaturating()}
@@ -98,7 +99,7 @@ class CycleGAN(Method):
     @classmethod
     def suit(cls, config: Config, facts: dict[str, Any]) -> Config:
         size = config.size or min(256, max(16, power_of_two_from(facts["native"] // 2 + 1)))
-        return super().suit(config, {**facts, "size": size, "blocks": 9 if size >= 256 else 6})
+        return super().suit(config, {**facts, "size": size, "blocks": blocks_for(size)})
 
     @classmethod
     def wants(cls, config: Config) -> dict[str, Any]:
@@ -116,6 +117,35 @@ class CycleGAN(Method):
 
     def passing(self) -> tuple[str, ...]:
         return "pool_a", "pool_b"
+
+    def spare(self) -> tuple[str, ...]:
+        return "judge_a", "judge_b"
+
+    @classmethod
+    def adopt(cls, networks: Sequence[Network]) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
+        """Two networks are the way to b and the way back."""
+        if len(networks) != 2:
+            return None
+        to_b, to_a = networks
+        for net in networks:
+            if (net.kind, net.norm, net.dropout) != ("resnet", "instance", False):
+                raise UserError(
+                    f"{net.name} is {net.told()}; the two ways of a cyclegan are ResNets with instance norm and no "
+                    "dropout: import each file alone."
+                )
+        if (to_b.inputs, to_b.outputs) != (to_a.outputs, to_a.inputs):
+            raise UserError(
+                f"{to_a.name} ({to_a.inputs} to {to_a.outputs} channels) is not the way back of {to_b.name} "
+                f"({to_b.inputs} to {to_b.outputs}); give the two of one training."
+            )
+        if (to_b.width, to_b.blocks) != (to_a.width, to_a.blocks):
+            raise UserError(
+                f"{to_b.name} is {to_b.told()}, but {to_a.name} {to_a.told()}; give the two of one training."
+            )
+        config = {name: getattr(to_b, name) for name in ("inputs", "outputs", "width", "blocks")}
+        ways = (("to_b", to_b), ("to_a", to_a))
+        weights = {f"{way}.{name}": tensor for way, net in ways for name, tensor in net.weights.items()}
+        return {**config, "size": size_for(to_b.blocks or 0)}, weights
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         c = self.config

@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .. import losses
 from ..data.pairs import Pairs
@@ -22,8 +22,10 @@ from ..order import seed_of
 from ..parts.augment import cropped, flipped
 from ..parts.conv import power_of_two_from
 from ..parts.degrade import channels_of, degrade, spoilt
+from ..parts.foreign import Network
 from ..parts.patch import PatchGAN
 from ..parts.rates import linear
+from ..parts.resnet import ResNet, blocks_for, size_for
 from ..parts.still import as_in_training
 from ..parts.tiles import check_tile, tiled
 from ..parts.unet import UNet
@@ -57,8 +59,12 @@ class Pix2Pix(Method):
         """of that, in its unit; none: as usual"""
         width: int = 64
         """channels of the widest maps (section 6.1)"""
+        network: Literal["unet", "resnet"] = "unet"
+        """the generator: the paper's U-Net, or the ResNet of CycleGAN"""
         depth: int | None = None
         """halvings of the side in the U-Net; none: down to one pixel, at most 8"""
+        blocks: int | None = None
+        """residual blocks of the ResNet; none: 9 from 256 pixels on, else 6"""
         patch: int = 3
         """layers of the discriminator: 1 judges patches of 16 pixels, 3 of 70 (section 6.1.2)"""
         norm: Literal["batch", "instance"] = "batch"
@@ -92,6 +98,8 @@ class Pix2Pix(Method):
                 raise UserError(f"size is {self.size}; pix2pix learns on squares of 16, 32, 64, 128, 256 ... pixels.")
             if self.depth is not None and not 2 <= self.depth <= int(math.log2(self.size or 2**12)):
                 raise UserError(f"depth is {self.depth}; it goes from 2 to where one pixel is left (8 for 256 pixels).")
+            if self.blocks is not None and self.blocks < 0:
+                raise UserError(f"blocks is {self.blocks}; it must be 0 or more.")
             if self.l1 < 0 or self.game < 0 or self.l1 + self.game == 0:
                 raise UserError("l1 and game must not be negative, and not both 0: nothing would be learnt.")
             if not 1 <= self.jitter <= 2:
@@ -124,7 +132,8 @@ class Pix2Pix(Method):
         sides = {"inputs": given, "outputs": outputs}
         if config.direction == "b to a":
             sides = {"inputs": facts["outputs"], "outputs": facts.get("inputs", outputs)}
-        return super().suit(config, {**facts, **sides, "size": size, "depth": min(8, int(math.log2(size)))})
+        deep = {"depth": min(8, int(math.log2(size)))} if config.network == "unet" else {"blocks": blocks_for(size)}
+        return super().suit(config, {**facts, **sides, "size": size, **deep})
 
     @classmethod
     def wants(cls, config: Config) -> dict[str, Any]:
@@ -139,8 +148,28 @@ class Pix2Pix(Method):
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         c = self.config  # with what the data decides filled in
-        self.generator = UNet(c.inputs, c.outputs, c.width, c.depth, c.norm, c.dropout)
+        ends = (c.inputs, c.outputs, c.width)
+        self.generator: nn.Module
+        if c.network == "unet":
+            self.generator, self.multiple, self.least = UNet(*ends, c.depth, c.norm, c.dropout), 2**c.depth, 0
+        else:
+            self.generator, self.multiple, self.least = ResNet(*ends, c.blocks, c.norm, c.dropout), 4, 16
         self.discriminator = PatchGAN(c.inputs + c.outputs, c.width, c.patch, c.norm)
+
+    def spare(self) -> tuple[str, ...]:
+        return ("discriminator",)
+
+    @classmethod
+    def adopt(cls, networks: Sequence[Network]) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
+        """One network, whatever it was trained by, is a way from a to b."""
+        if len(networks) != 1:
+            return None
+        (net,) = networks
+        # Pixels of which a U-Net makes one, and with which a ResNet of so many blocks is trained as a rule.
+        size = max(16, 2**net.depth) if net.depth else size_for(net.blocks or 0)
+        told = {name: getattr(net, name) for name in ("inputs", "outputs", "width", "depth", "blocks", "norm")}
+        config = {**told, "network": net.kind, "size": size, "dropout": 0.5 if net.dropout else 0.0}
+        return config, {f"generator.{name}": tensor for name, tensor in net.weights.items()}
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         c = self.config
@@ -211,7 +240,7 @@ class Pix2Pix(Method):
 
     def translated(self, x: Tensor, still: bool | None, tile: int, seed: int) -> Tensor:
         """b [1,C,H,W] for one picture a of any size."""
-        act = partial(tiled, self.generator, x, tile, OVERLAP, 2**self.config.depth)
+        act = partial(tiled, self.generator, x, tile, OVERLAP, self.multiple, self.least)
         if self.config.still if still is None else still:
             return act()
         with as_in_training(self.generator, seed):

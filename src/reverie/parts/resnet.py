@@ -8,6 +8,16 @@ from .conv import initialise
 from .unet import norm_of
 
 
+def blocks_for(size: int) -> int:
+    """Residual blocks for pictures of `size` pixels a side (Zhu 2017, section 7.2)."""
+    return 9 if size >= 256 else 6
+
+
+def size_for(blocks: int) -> int:
+    """The other way round: pixels a side that so many blocks are for, 128 or 256 in the paper."""
+    return 256 if blocks >= 9 else 128
+
+
 class ResNet(nn.Sequential):
     """x [B,C,H,W] -> y [B,C',H,W], H and W multiples of 4 (Zhu 2017, section 7.2).
 
