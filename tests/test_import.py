@@ -268,6 +268,16 @@ def test_what_a_file_may_look_like(tmp_path: Path) -> None:
         assert (reverie.load(tmp_path / "out.safetensors").translated(x, True, 1024, 0) - net(x)).abs().max() < NEAR
 
 
+def test_tiles_of_a_deep_unet(tmp_path: Path) -> None:
+    """A U-Net that halves the side nine times takes multiples of 512 pixels, in tiles too."""
+    method = brought(PeerUNet(1, 1, 1, 9), tmp_path)
+    photo = Photo(np.zeros((20, 1100, 1), np.uint8), name="wide.png")
+    with pytest.raises(UserError, match="a multiple of 512, 1024 or more"):
+        method.verb("translate")([photo], tile=768)
+    (made,) = method.verb("translate")([photo], tile=1024)
+    assert made.pixels.shape == photo.pixels.shape
+
+
 def test_statistics_of_old_instance_norms_are_dropped(tmp_path: Path) -> None:
     for net in (PeerUNet(3, 3, 4, 4, "instance"), PeerResNet(3, 3, 4, 2)):
         state = dict(trained(net).state_dict())

@@ -329,17 +329,8 @@ def do_import(words: list[str]) -> int:
     what = "latest_net_G.pth; or latest_net_G_A.pth latest_net_G_B.pth (a to b, b to a); or the folder they are in"
     parser.add_argument("files", metavar="FILE", nargs="+", help=what)
     parser.add_argument("--out", metavar="FILE", help="the file to write; `reverie translate FILE` uses it like a run")
-    parser.add_options(
-        [
-            Option(
-                "dropout",
-                bool,
-                None,
-                "whether a U-Net was trained with it, which its file cannot say [with batch norm]",
-            )
-        ],
-        "options",
-    )
+    said = "whether a U-Net was trained with it, which its file cannot say [with batch norm]"
+    parser.add_options([Option("dropout", bool, None, said)], "how they were trained")
     parser.add_argument("--json", action="store_true", help="one JSON object, with what was recognised")
     asked = parser.read(words)
     if not asked.out:

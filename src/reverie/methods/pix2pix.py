@@ -220,7 +220,7 @@ class Pix2Pix(Method):
         tile: pixels a side from which on a picture is cut into tiles, a multiple of 256
         seed: of the dropout, by the place of a picture among those given
         """
-        check_tile(tile)
+        check_tile(tile, self.multiple)
         for i, photo in enumerate(photos):
             x = photo.to_tensor(self.config.inputs).to(self.device)
             yield photo.with_pixels(self.translated(x, still, tile, seed_of(seed, i))[0])

@@ -59,10 +59,11 @@ def tiled(act: Callable[[Tensor], Tensor], x: Tensor, tile: int, overlap: int, m
     return total / weight
 
 
-def check_tile(tile: int) -> None:
-    """Raises UserError unless a picture may be cut into tiles of so many pixels."""
-    if tile < 512 or tile % 256:
-        raise UserError(f"tile is {tile}; give a multiple of 256, 512 or more.")
+def check_tile(tile: int, multiple: int = 256) -> None:
+    """Raises UserError unless a picture may be cut into tiles of so many pixels, for a network of such multiples."""
+    multiple = max(256, multiple)
+    if tile < 2 * multiple or tile % multiple:
+        raise UserError(f"tile is {tile}; give a multiple of {multiple}, {2 * multiple} or more.")
 
 
 def _starts(side: int, tile: int, overlap: int, multiple: int) -> list[int]:
