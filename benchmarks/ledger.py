@@ -2,8 +2,8 @@
 
 `python -m benchmarks claim NAME` runs an experiment of the claims, seed by seed, and writes ledger/NAME.json after
 each; what was trained before is gone on with, and what was measured before is kept. `python -m benchmarks ledger`
-renders LEDGER.md from those files and puts in a row for every claim that has none yet. No figure in either is typed by hand
-but the published ones, which the claims hold with their source.
+renders LEDGER.md from those files and puts in a row for every claim that has none yet. No figure in either is typed by
+hand but the published ones, which the claims hold with their source.
 """
 
 from __future__ import annotations
