@@ -120,14 +120,15 @@ def test_a_file_says_what_it_is(name: str) -> None:
 
 
 def test_options_are_explained_and_never_collide(name: str) -> None:
-    ours, theirs = of_fields(registry.method_class(name).Config), of_fields(TrainConfig)
+    cls = registry.method_class(name)
+    ours, theirs = of_fields(cls.Config), of_fields(TrainConfig)
     assert not {o.name for o in ours} & {o.name for o in theirs}
     for option in [*ours, *theirs]:
         assert option.help, f"{option.name} has no line under it"
     for verb in registry.find(name).verbs:
-        for option in of_signature(getattr(registry.method_class(name), verb)):
+        for option in of_signature(getattr(cls, cls.verbs()[verb])):
             assert option.help or option.name == "items", f"{verb}: {option.name} is not explained"
-    assert dataclasses.fields(registry.method_class(name).Config)
+    assert dataclasses.fields(cls.Config)
 
 
 def test_presets_are_valid(name: str) -> None:

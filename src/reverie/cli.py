@@ -290,8 +290,8 @@ def do_whence(words: list[str]) -> int:
 
         given: list[Any] = []
         if asked.given:  # of the medium that the verb takes
-            act = getattr(load(asked.verify), str(record.get("verb")), None)
-            media = taken_by(act) if callable(act) and getattr(act, "is_verb", False) else []
+            method, verb = load(asked.verify), str(record.get("verb"))
+            media = taken_by(method.verb(verb)) if verb in method.verbs() else []
             given = list(gather(asked.given, *(medium for _, medium in media[:1])))
         verdict = verify(Path(asked.file), Path(asked.verify), given)
     if asked.json:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from . import __version__
 from .errors import UserError
 from .media import Image, sheet
-from .options import REQUIRED, convert, of_signature
+from .options import REQUIRED, convert, of_signature, verb_name
 from .parts.foreign import Network
 from .scores.score import Score
 
@@ -132,13 +132,17 @@ class Method(nn.Module):
         """
         yield from ()
 
+    @classmethod
+    def verbs(cls) -> dict[str, str]:
+        """What users call each verb -> the name of its function."""
+        return {verb_name(name): name for name, act in vars(cls).items() if getattr(act, "is_verb", False)}
+
     def verb(self, name: str) -> Any:
         """What this method does under that name; a function with .stream, which yields items as they are made."""
-        act = getattr(self, name, None)
-        if not getattr(act, "is_verb", False):
-            able = [v for v in vars(type(self)) if getattr(vars(type(self))[v], "is_verb", False)]
+        able = self.verbs()
+        if name not in able:
             raise UserError(f"{self.origin['method']} cannot {name}; it can {', '.join(able)}.")
-        return act
+        return getattr(self, able[name])
 
     @property
     def device(self) -> torch.device:
@@ -156,7 +160,7 @@ def verb(body: Callable[..., Iterable[Any]]) -> Any:
     @torch.no_grad()  # on a generator function it is off while the caller holds the item
     def stream(self: Method, *args: Any, **kwargs: Any) -> Iterator[Any]:
         arguments = _check(body, self, args, kwargs)
-        record = {**self.origin, "verb": body.__name__, "arguments": _plain(arguments), "reverie": __version__}
+        record = {**self.origin, "verb": verb_name(body.__name__), "arguments": _plain(arguments), "reverie": __version__}
         was_training = self.training
         self.eval()
         try:
@@ -176,17 +180,17 @@ def verb(body: Callable[..., Iterable[Any]]) -> Any:
 
 
 def _check(body: Callable[..., Any], self: Method, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-    options = of_signature(body)
+    options, called = of_signature(body), verb_name(body.__name__)
     for name in kwargs:
         if name not in [o.name for o in options]:
-            raise UserError(f"{body.__name__} has no option '{name}'; it has: {', '.join(o.name for o in options)}.")
+            raise UserError(f"{called} has no option '{name}'; it has: {', '.join(o.name for o in options)}.")
     given = {**dict(zip([o.name for o in options], args, strict=False)), **kwargs}
     arguments = {}
     for option in options:
         if option.name == "items":
             arguments["items"] = given.get("items")
         elif option.name not in given and option.default is REQUIRED:
-            raise UserError(f"{body.__name__} needs '{option.name}'.")
+            raise UserError(f"{called} needs '{option.name}'.")
         else:
             arguments[option.name] = convert(given.get(option.name, option.default), option.type, option.name)
     return arguments

@@ -57,6 +57,11 @@ def taken_by(function: Callable[..., Any]) -> list[tuple[Option, Any]]:
     return [(option, get_args(kind)[0]) for option, kind in lists]
 
 
+def verb_name(function: str) -> str:
+    """What users call a verb: the name of its function, without the underscore that `continue_` needs in Python."""
+    return function.removesuffix("_")
+
+
 def made_by(function: Callable[..., Any]) -> Any:
     """The medium that a verb makes: X of its Iterator[X]."""
     return get_args(get_type_hints(function)["return"])[0]

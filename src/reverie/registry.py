@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .errors import UserError, near_miss
+from .options import verb_name
 
 if TYPE_CHECKING:
     from .method import Method
@@ -83,7 +84,7 @@ def _read(path: Path) -> Entry:
         adopts=any(isinstance(f, ast.FunctionDef) and f.name == "adopt" for f in node.body),
         presets=tuple(ast.literal_eval(k) for k in presets.keys if k) if isinstance(presets, ast.Dict) else (),
         verbs=tuple(
-            f.name
+            verb_name(f.name)
             for f in node.body
             if isinstance(f, ast.FunctionDef) and any(ast.unparse(d) == "verb" for d in f.decorator_list)
         ),

@@ -200,14 +200,14 @@ def test_going_on_keeps_what_was_there() -> None:
     for decoder, bars in (("flat", 2), ("hierarchical", 4), ("flat", 3)):
         vae = model(decoder=decoder, bars=bars)
         tunes = [tune(0, 2), tune(1, 5), Music({"melody": tune(2, 1).part("melody")[:9]})]
-        made = vae.extend(tunes, bars=3, candidates=8)
+        made = vae.continue_(tunes, bars=3, candidates=8)
         assert [piece.steps for piece in made] == [80, 128, 64]
         for piece, before in zip(made, tunes, strict=True):
             assert events([piece])[0][: before.steps] == events([before])[0]
-        assert events(vae.extend(tunes[1:2], bars=3, candidates=8)) == events(made)[1:2]
-        assert events(vae.extend(tunes, bars=3, candidates=8, seed=1)) != events(made)
+        assert events(vae.continue_(tunes[1:2], bars=3, candidates=8)) == events(made)[1:2]
+        assert events(vae.continue_(tunes, bars=3, candidates=8, seed=1)) != events(made)
     with pytest.raises(UserError, match="2 bars or more"):
-        model(bars=1).extend([tune(0)])
+        model(bars=1).continue_([tune(0)])
 
 
 def test_the_code_that_goes_on_is_drawn_from_the_posterior() -> None:
@@ -238,10 +238,15 @@ def test_a_file_tells_whence_it_comes_and_is_made_again(tmp_path: Path) -> None:
     made, given = vae.verb("compose")(n=20, seed=2), [tune(0), tune(1, 5)]
     files = [made[17].save(tmp_path / f"a{ending}") for ending in (".mid", ".wav", ".png")]
     files.append(sheet(rolls(made)).save(tmp_path / "all.png"))
-    files.append(vae.verb("extend")(given, bars=2)[1].save(tmp_path / "longer.mid"))
+    files.append(vae.verb("continue")(given, bars=2)[1].save(tmp_path / "longer.mid"))
     for file in files:
         assert read_record(file)["run"] == vae.origin["run"]
         assert verify(file, run, given)["same"], file
+    assert read_record(files[-1])["verb"] == "continue"
+    with pytest.raises(UserError, match="cannot continue_; it can compose, reconstruct, interpolate, edit, continue"):
+        vae.verb("continue_")
+    with pytest.raises(UserError, match="continue has no option 'bar'"):
+        vae.continue_(given, bar=2)
     forged = Music(made[3].parts, record=made[17].record).save(tmp_path / "forged.mid")
     assert verify(forged, run, [])["same"] is False
     with pytest.raises(UserError, match=r"made from 1\.mid"):
@@ -306,15 +311,21 @@ def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
         assert main(["compose", run, "-n", "3", "--out", str(tmp_path / name)]) == 0
         assert (tmp_path / name).is_file()
     drums = tune(0, 2, "drums").save(tmp_path / "in" / "a.mid")
-    assert main(["extend", run, str(drums), "--bars", "2", "--out", str(tmp_path / "longer")]) == 0
+    assert main(["continue", run, str(drums), "--bars", "2", "--out", str(tmp_path / "longer")]) == 0
     assert Music.load(tmp_path / "longer" / "a.mid").steps == 64
     capsys.readouterr()
+    with pytest.raises(SystemExit, match="0"):
+        main(["continue", run, "--help"])
+    assert capsys.readouterr().out.startswith("usage: reverie continue ")
     (tmp_path / "words.mid").write_text("la la")
     melody = tune(0).save(tmp_path / "m.mid")
     for words, told in (
         (["reconstruct", run, str(tmp_path / "words.mid"), "--out", str(tmp_path / "x")], "no MIDI file"),
         (["reconstruct", run, str(melody), "--out", str(tmp_path / "x")], "holds no drums, only melody"),
         (["reconstruct", run, "--out", str(tmp_path / "x")], "reconstruct needs tunes"),
+        (["continue", run, "--out", str(tmp_path / "x")], "continue needs tunes"),
+        (["continue_", run, str(drums), "--out", str(tmp_path / "x")], "no command 'continue_'. Did you mean 'continue'"),
+        (["extend", run, str(drums), "--out", str(tmp_path / "x")], "no command 'extend'"),
         (["edit", run, "--along", "higher", "--out", str(tmp_path / "x")], "there are: denser, offbeat"),
         (["train", "music_vae:smoke", "--data", "beats:9", "--part", "melody", "--out", str(tmp_path / "y")],
          "holds no melody, only drums"),

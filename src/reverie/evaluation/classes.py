@@ -37,8 +37,9 @@ CLASS_SCORES = ("discriminability", "class spread", "class coverage")
 
 def takes_labels(method: Method | None) -> bool:
     """Whether images of a class can be asked of it."""
-    act: Any = getattr(method, "generate", None)
-    return getattr(act, "is_verb", False) and "label" in {option.name for option in of_signature(act)}
+    if method is None or "generate" not in method.verbs():
+        return False
+    return "label" in {option.name for option in of_signature(method.verb("generate"))}
 
 
 def class_scores(made: np.ndarray, wanted: np.ndarray, looked: Looked | None, sets: Sets, seed: int) -> Iterator[Score]:

@@ -36,7 +36,7 @@ class Subject:
 
     def can(self, verb: str) -> bool:
         """Whether the method has that verb."""
-        return getattr(getattr(self.method, verb, None), "is_verb", False)
+        return self.method is not None and verb in self.method.verbs()
 
     @property
     def wants(self) -> dict[str, Any]:

@@ -279,7 +279,7 @@ class MusicVAE(Method):
         yield from self.walk(ends, lerp, chosen(items, n, steps), steps, seed, temperature, tunes)
 
     @verb
-    def extend(
+    def continue_(
         self, tunes: list[Music], bars: int = 8, seed: int = 0, temperature: float = 1.0, candidates: int = 256
     ) -> Iterator[Music]:
         """Each tune, and bars that go on with it.
@@ -294,7 +294,7 @@ class MusicVAE(Method):
         """
         c = self.config
         if c.bars < 2 or bars < 1 or candidates < 1:
-            raise UserError("extend takes a run that learnt 2 bars or more, and bars and candidates of 1 or more.")
+            raise UserError("continue takes a run that learnt 2 bars or more, and bars and candidates of 1 or more.")
         for tune in tunes:
             key, have = int(tune.digest[:15], 16), tune.part(c.part)
             have, goal = np.pad(have, (0, -len(have) % STEPS)), -(-len(have) // STEPS) + bars
