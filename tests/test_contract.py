@@ -84,7 +84,9 @@ def arguments(method: Method, verb: str, data: Any) -> dict[str, Any]:
     given: dict[str, Any] = {}
     for option, medium in taken_by(method.verb(verb)):
         for i in range(3):
-            item = Music({data.part: data.array[i]}, name=f"{i}.mid") if medium is Music else None
+            item = None
+            if medium is Music:
+                item = dataclasses.replace(Music.of(data.parts, data.array[i]), name=f"{i}.mid")
             given.setdefault(option.name, []).append(item or medium(data.pixels(i), name=f"{i}.png"))
     for option in of_signature(method.verb(verb)):
         if option.name == "n":
@@ -96,7 +98,7 @@ def arguments(method: Method, verb: str, data: Any) -> dict[str, Any]:
 
 def numbers(made: Image | Code | Music | Text) -> np.ndarray:
     if isinstance(made, Music):
-        return next(iter(made.parts.values()))
+        return made.lines(list(made.parts))
     if isinstance(made, Text):
         return np.frombuffer(made.line.encode(), np.uint8)
     return made.values if isinstance(made, Code) else made.pixels

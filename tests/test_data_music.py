@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reverie.data import midi, tunes
+from reverie.data import bands, midi, tunes
 from reverie.data.midi import DRUMS, HOLD, OFF, ON
 from reverie.data.music import Tunes
 from reverie.errors import UserError
@@ -51,14 +51,32 @@ def midi_file(
     return held.getvalue()
 
 
+def band(*tracks: tuple[int, list[Note]], metres: dict[float, str] | None = None) -> bytes:
+    """A file of tracks: a program, or -1 for drums, and its notes."""
+    file = mido.MidiFile(ticks_per_beat=T)
+    for k, (program, notes) in enumerate(tracks):
+        channel = 9 if program < 0 else k + (k >= 9)
+        alone = midi_file(notes, metres, channel=channel, name=f"t{k}")
+        file.tracks.append(mido.MidiFile(file=io.BytesIO(alone)).tracks[0])
+        if program >= 0:
+            file.tracks[-1].insert(0, mido.Message("program_change", program=program, channel=channel, time=0))
+    held = io.BytesIO()
+    file.save(file=held)
+    return held.getvalue()
+
+
+BEAT: list[Note] = [(4.0 * k, 4.0 * k + 1, 36) for k in range(16)]
+
+
 def run(bars: int, start: int = 60) -> list[Note]:
     """Quarters going up for so many bars."""
     return [(4.0 * k, 4.0 * k + 4, start + k % 12) for k in range(4 * bars)]
 
 
 def cut(data: bytes, bars: int = 1, part: str = "melody", voice: str = "skyline") -> tuple[np.ndarray, dict[str, int]]:
-    rows, why = midi.windows(midi.read(data), part, bars, voice)
-    return rows, dict(why)
+    rows, why = bands.windows(midi.read(data), part, bars, voice)
+    assert rows.shape[1] == 1
+    return rows[:, 0], dict(why)
 
 
 def test_notes_become_events_on_the_grid() -> None:
@@ -148,6 +166,62 @@ def test_drums_fall_into_nine_classes() -> None:
     assert set(range(35, 82)) <= set(midi.CLASS_OF)
     with pytest.raises(midi.Unfit, match="no melody: drums only"):
         cut(data)
+
+
+def test_a_trio_is_every_combination_of_a_melody_a_bass_and_drums() -> None:
+    """Section 5.1: programs 0 to 31, 32 to 39 and channel 10; of several of a kind all combinations are used."""
+    low = [(8.0 * k, 8.0 * k + 8, 36 + k) for k in range(8)]
+    rare = [(0.0, 4.0, 30), (60.0, 64.0, 30)]
+    tracks = [(0, run(4)), (25, run(4, 70)), (33, low), (38, rare), (-1, BEAT), (73, run(4, 90))]
+    piece = midi.read(band(*tracks))
+    rows, why = bands.windows(piece, "trio", 2)
+    assert rows.shape == (6, 3, 32)  # three windows of two melodies; the second bass is never there
+    assert why == {"rests for more than a bar (bass)": 4, "empty (bass)": 2}
+    assert {int(row[0, 0]) - ON for row in rows} == {60, 68, 64, 70, 78, 74}
+    assert {int(row[1, 0]) - ON for row in rows} == {36, 38, 40}
+    assert (rows[:, 2, ::4] == 1).all()
+    # alone, a bass is what all basses play, the highest; a melody is the rest but drums, flutes too
+    assert {int(row[0, 0]) - ON for row in bands.windows(piece, "bass", 2)[0]} == {36, 38, 40}
+    assert {int(row[0, 0]) - ON for row in bands.windows(piece, "melody", 2)[0]} == {90, 98, 94}
+
+
+def test_what_lacks_an_instrument_is_no_trio(tmp_path: Path) -> None:
+    bass = [(8.0 * k, 8.0 * k + 8, 36) for k in range(8)]
+    files = {
+        "whole.mid": band((0, run(4)), (33, bass), (-1, BEAT)), "no_bass.mid": band((0, run(4, 50)), (-1, BEAT)),
+        "no_drums.mid": band((0, run(4, 51)), (33, bass)), "bass.mid": band((35, bass)),
+        "flute.mid": band((73, run(4, 52)), (33, bass), (-1, BEAT)),
+        "waltz.mid": band((0, run(4, 53)), (33, bass), (-1, BEAT), metres={0: "3/4"}),
+        "late.mid": band((0, run(4, 54)), (33, [(0.0, 4.0, 36), (60.0, 64.0, 36)]), (-1, BEAT)),
+    }  # fmt: skip
+    data = Tunes.open(tree(tmp_path, {f"train/{name}": body for name, body in files.items()})).prepare("trio", bars=2)
+    assert (data.parts, data.array.shape) == (("melody", "bass", "drums"), (3, 3, 32))
+    assert {drop.name[6:-4]: drop.reason for drop in data.dropped} == {
+        "no_bass": "no bass: no track of programs 32 to 39", "no_drums": "no drums: no notes on channel 10",
+        "bass": "no melody: bass only", "flute": "no melody of a trio: no track of programs 0 to 31",
+        "waltz": "no window of 2 bars: not 4/4: 3/4", "late": "no window of 2 bars: rests for more than a bar (bass)",
+    }  # fmt: skip
+    assert data.rejected == {"not 4/4: 3/4": 5, "rests for more than a bar (bass)": 2, "empty (bass)": 1}
+    batch = data.batch([0, 1])["events"]
+    assert batch.shape == (2, 3, 32)
+    findings = Tunes.inspect(tmp_path)
+    told = {"used": 0, "rejected": {"shorter than 16 bars": 3}, "steps": 256}
+    assert findings["splits"]["train"]["trios"] == told
+    assert "trios    0 of 16 bars, with --part trio" in Tunes.describe(findings)
+    for kept, why in (
+        (["no_bass"], "holds no bass, only melody and drums: a trio is .* learn one, with --part melody"),
+        (["no_drums", "bass"], "holds no drums, only melody and bass"), (["bass"], "holds no melody and no drums"),
+        (["no_bass", "no_drums"], "has no piece with all three: a trio"), (["flute"], "no track of programs 0 to 31"),
+        (["waltz"], "has no window of 2 bars in 4/4: 5 not 4/4: 3/4"),
+    ):  # fmt: skip
+        place = tree(tmp_path / "-".join(kept), {f"train/{name}.mid": files[f"{name}.mid"] for name in kept})
+        with pytest.raises(UserError, match=why) as caught:
+            Tunes.open(place).prepare("trio")
+        assert "\n" not in str(caught.value)
+    with pytest.raises(UserError, match="holds no melody, only bass; learn that, with --part bass"):
+        Tunes.open(tmp_path / "bass").prepare("melody")
+    assert Tunes.open(tmp_path / "bass").facts == {"part": "bass"}
+    assert len(Tunes.open(tmp_path / "flute").prepare("trio", 2, voice="t0")) == 3  # who names a track has chosen
 
 
 def test_the_digest_knows_a_tune_in_another_key_and_resolution() -> None:
@@ -257,7 +331,7 @@ def test_bad_input_gets_one_line(tmp_path: Path) -> None:
     assert len(Tunes.open(tmp_path / "drums").prepare(bars=1)) == 1
     with pytest.raises(UserError, match="holds no drums, only melody"):
         Tunes.open("tunes:4").prepare("drums")
-    for wrong, why in ((dict(bars=0), "1 to 64"), (dict(part="bass"), "melody or drums")):
+    for wrong, why in ((dict(bars=0), "1 to 64"), (dict(part="flute"), "one of melody, bass, drums, trio")):
         with pytest.raises(UserError, match=why):
             Tunes.open("tunes:4").prepare(**wrong)
     with pytest.raises(RuntimeError, match="prepare"):
@@ -268,7 +342,7 @@ def test_bad_input_gets_one_line(tmp_path: Path) -> None:
 
 def test_one_window_is_used_once() -> None:
     data = Tunes.open("tunes:20").prepare(bars=2)
-    assert len(np.unique(data.array, axis=0)) == len(data)
+    assert len(np.unique(data.array[:, 0], axis=0)) == len(data)
     assert len(data) + data.rejected["repeat of an earlier window"] == 20 * 15
     assert len(data.of) == len(data)
     assert data.of.max() == 19
@@ -277,14 +351,14 @@ def test_one_window_is_used_once() -> None:
 def test_a_batch() -> None:
     data = Tunes.open("beats:8").prepare(bars=1)
     batch = data.batch([2, 0, 2])
-    assert batch["events"].shape == (3, 16)
+    assert batch["events"].shape == (3, 1, 16)
     assert str(batch["events"].dtype) == "torch.int64"
     assert np.array_equal(batch["events"].numpy(), data.array[[2, 0, 2]])
     with pytest.raises(IndexError):
         data.batch([len(data)])
 
 
-@pytest.mark.parametrize("name", ["tunes", "beats"])
+@pytest.mark.parametrize("name", ["tunes", "beats", "trios"])
 def test_built_in_pieces_depend_on_split_and_number_alone(name: str) -> None:
     make = tunes.SETS[name]
     few, more = Tunes.open(f"{name}:5").prepare(bars=16), Tunes.open(f"{name}:9").prepare(bars=16)
@@ -299,16 +373,40 @@ def test_built_in_tunes_are_music() -> None:
     from reverie.scores.music import in_key, repetition
 
     data = Tunes.open("tunes:60").prepare(bars=16)
-    assert in_key(data.array).mean() > 0.98
-    assert repetition(data.array).mean() > 0.75
+    assert in_key(data.array[:, 0]).mean() > 0.98
+    assert repetition(data.array[:, 0]).mean() > 0.75
     for i in range(60):
         piece = tunes.tune("train", i)
         assert piece.notes[:, 1].max() == 16 * 4 * tunes.TPQ
         assert piece.notes[:, 2].min() >= 40
         assert piece.notes[:, 2].max() <= 90
-    beats = Tunes.open("beats:60").prepare(bars=16).array
+    beats = Tunes.open("beats:60").prepare(bars=16).array[:, 0]
     assert repetition(beats).mean() > 0.75
     assert (beats[:, ::16] & 1).mean() > 0.9  # a kick on the first beat of nearly every bar
+
+
+def test_built_in_trios_play_together() -> None:
+    """The melody is one that tunes have too, and bass and melody are in one key."""
+    from reverie.scores.music import in_key
+
+    data = Tunes.open("trios:60").prepare("trio", bars=16)
+    assert data.array.shape == (60, 3, 256)
+    assert not data.rejected
+    together = in_key(data.array[:, :2].reshape(60, -1)).mean()
+    others = in_key(np.concatenate([data.array[:, 0], np.roll(data.array[:, 1], 1, 0)], 1)).mean()
+    assert together > 0.97 > 0.9 > others
+    assert (data.array[:, 2, ::16] & 1).mean() > 0.9
+    for i in range(60):
+        piece = tunes.trio("train", i)
+        bass = piece.of("bass")
+        assert min(len(piece.of("melody")), len(piece.of("drums"))) > 40
+        assert 26 <= bass[:, 2].min() <= bass[:, 2].max() <= 62
+        assert bass[:, 1].max() == piece.of("melody")[:, 1].max() == 16 * 4 * tunes.TPQ
+    lows = [int(row[row >= ON][-1]) % 12 for row in data.array[:, 1]]
+    tops = [int(row[row >= ON][-1]) % 12 for row in data.array[:, 0]]
+    assert lows == tops  # both end on the tonic
+    assert Tunes.open("trios:9").facts == {"part": "melody"}
+    assert len(Tunes.open("trios:9").prepare("bass", bars=16)) == 9
 
 
 def test_inspect_tells_what_is_there(tmp_path: Path) -> None:
@@ -335,8 +433,8 @@ def test_windows_of_a_piece_join_to_the_piece(seed: int, length: int, part: str)
     stream = np.random.default_rng(seed)
     events = stream.choice([0, 0, 0, 1, 60, 64, 67], 96) if part == "melody" else stream.integers(0, 512, 96)
     events = midi.canonical(events, part)
-    rows, struck = zip(*(midi.window(events, at, length, part) for at in range(0, 96, length)), strict=True)
-    joined = midi.join(rows, struck, part)
+    rows, struck = zip(*(midi.window(events[None], at, length, [part]) for at in range(0, 96, length)), strict=True)
+    joined = midi.join(np.stack(rows), struck, [part])[0]
     if part == "drums":
         assert np.array_equal(joined, events)
         return

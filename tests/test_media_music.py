@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from reverie.data import midi
 from reverie.errors import UserError
 from reverie.media import Music, read_record, rolls, sheet
-from reverie.media.music import RATE, medley
+from reverie.media.music import INKS, RATE, medley
 
 RECORD = {"method": "x", "verb": "compose", "arguments": {"n": 3}, "index": 2, "synthetic": True}
 
@@ -63,6 +63,44 @@ def test_both_parts_stand_in_one_file() -> None:
     assert {part: events.tolist() for part, events in again.parts.items()} == {
         part: events.tolist() for part, events in music.parts.items()
     }
+
+
+def trio(bars: int = 2) -> Music:
+    return Music(
+        {"melody": melody(74, 0, 76, 1, bars=bars), "bass": melody(40, 0, 0, 1, 45, bars=bars),
+         "drums": melody(1, 0, 6, bars=bars)}, 96.0,
+    )  # fmt: skip
+
+
+def test_a_trio_is_three_tracks_that_others_open(tmp_path: Path) -> None:
+    read = mido.MidiFile(trio().save(tmp_path / "a.mid"))
+    assert [track.name for track in read.tracks[1:]] == ["melody", "bass", "drums"]
+    played = [[(m.note, m.channel) for m in track if m.type == "note_on"] for track in read.tracks[1:]]
+    assert played == [[(72, 0), (74, 0)], [(38, 1), (43, 1)], [(36, 9), (38, 9), (42, 9)]]
+    programs = [[(m.program, m.channel) for m in track if m.type == "program_change"] for track in read.tracks[1:]]
+    assert programs == [[(0, 0)], [(33, 1)], []]
+    score = symusic.Score(tmp_path / "a.mid")
+    assert [(t.program, t.is_drum) for t in score.tracks] == [(0, False), (33, False), (0, True)]
+    again = Music.load(tmp_path / "a.mid")
+    assert again.digest == trio().digest
+    assert again.lines(["melody", "bass", "drums"]).shape == (3, 32)
+    assert np.array_equal(Music.of(["drums", "bass"], again.lines(["drums", "bass"])).part("bass"), again.part("bass"))
+
+
+def test_a_part_that_rests_all_the_time_is_a_part_still() -> None:
+    """A trio whose melody or bass never sounds must not be read as music without one, nor its bass as its melody."""
+    for silent in ("melody", "bass", "drums"):
+        music = Music({**trio().parts, silent: np.zeros(32, int)})
+        again = Music.read(music.midi())
+        assert again.digest == music.digest
+    alone = Music.read(Music({"bass": melody(40, 0, 0, 1, 45)}).midi())
+    assert list(alone.parts) == ["bass"]
+    with pytest.raises(UserError, match="the music holds no melody, only bass"):
+        alone.part("melody")
+    with pytest.raises(
+        UserError, match="holds no bass, only melody and drums: none of its tracks plays a program from"
+    ):
+        Music({"melody": melody(62), "drums": melody(1)}).lines(["melody", "bass", "drums"])
 
 
 def test_a_note_that_ends_in_silence_is_no_event() -> None:
@@ -205,6 +243,24 @@ def test_a_roll_shows_the_notes_where_they_are() -> None:
         (60, 1),
         *((65, t) for t in range(4, 16)),
     }
+
+
+def test_the_parts_of_a_trio_have_colours_of_their_own() -> None:
+    pixels = trio().image(30, 80).pixels
+    assert pixels.shape == (51 * 4 + 4 + 9 * 4, 32 * 6, 3)
+    keys = pixels[: 51 * 4].reshape(51, 4, 32, 6, 3)[:, :, :, 1:]  # without the dark beginnings
+    drums = pixels[51 * 4 + 4 :].reshape(9, 4, 32, 6, 3)[:, :, :, 1:]
+    inks = {name: np.array(ink) for name, (ink, _) in INKS.items()}
+    assert len({tuple(ink) for ink in inks.values()}) == 3
+    found = {name: np.argwhere((part == inks[name]).all((1, 3, 4))).tolist()
+             for name, part in (("melody", keys), ("bass", keys), ("drums", drums))}  # fmt: skip
+    assert [(80 - row, t) for row, t in found["melody"]] == [(74, 2), (72, 0), (72, 1)]
+    assert {(80 - row, t) for row, t in found["bass"]} == {(38, 0), (38, 1), (38, 2), *((43, t) for t in range(4, 32))}
+    assert sorted((8 - row, t) for row, t in found["drums"]) == [(0, 0), (1, 2), (2, 2)]
+    over = Music({"bass": melody(62), "melody": melody(62)}).image(50, 70).pixels  # the melody lies on top
+    assert not (over == inks["bass"]).all(2).any()
+    sound = [Music({name: events}).sound() for name, events in trio().parts.items()]
+    assert all(np.abs(each).max() > 0.05 for each in sound)
 
 
 def test_a_medley_has_all_after_another(tmp_path: Path) -> None:

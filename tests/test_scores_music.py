@@ -73,20 +73,20 @@ def test_repetition() -> None:
 
 def test_the_nearest_window_is_found_in_any_key() -> None:
     among = np.stack([CHROMATIC, C, MINOR])
-    far, at = music.nearest(np.stack([D, scale(71)]), among, "melody")
+    far, at = music.nearest(np.stack([D, scale(71)])[:, None], among[:, None], ["melody"])
     assert far.tolist() == [0, 0]
     assert at.tolist() == [1, 1]
     changed = D.copy()
     changed[14] = 0
-    assert music.nearest(changed[None], among, "melody")[0].tolist() == [1 / 16]
+    assert music.nearest(changed[None, None], among[:, None], ["melody"])[0].tolist() == [1 / 16]
     # C of an octave above is another bar of drums, not the same one in another key
-    assert music.nearest(np.array([[2, 0]]), np.array([[1, 0], [2, 2]]), "drums")[0].tolist() == [0.5]
+    assert music.nearest(np.array([[[2, 0]]]), np.array([[[1, 0]], [[2, 2]]]), ["drums"])[0].tolist() == [0.5]
 
 
 def test_many_windows_are_compared_in_parts() -> None:
     stream = np.random.default_rng(0)
     x, y = stream.integers(0, 8, (150, 16)), stream.integers(0, 8, (40, 16))
-    far, at = music.nearest(x, y, "drums")
+    far, at = music.nearest(x[:, None], y[:, None], ["drums"])
     brute = (x[:, None] != y[None]).mean(2)
     assert np.allclose(far, brute.min(1))
     assert np.array_equal(at, brute.argmin(1))
@@ -114,6 +114,28 @@ def test_told_again_has_the_floors_it_says() -> None:
     assert right["accuracy"].reference.fingerprint == data.fingerprint
 
 
+def test_each_instrument_of_a_trio_has_its_scores() -> None:
+    data = Tunes.open("trios:30").prepare("trio", bars=2)
+    x = data.array[:100].astype(np.int64)
+    told = x.copy()
+    told[:, 1] = 0  # the bass is silent, the others are right
+    found = {s.name: s.value for s in music.told_again_scores(x, told, data, 0, "how")}
+    assert {name for name, value in found.items() if value == 1} == {
+        "melody accuracy", "melody onset accuracy", "drums accuracy", "drums onset accuracy",
+    }  # fmt: skip
+    assert found["bass onset accuracy"] == 0 < found["bass accuracy"] < 1
+    made, real = data.array[:200], data.array[200:400]
+    shifted = made.copy()
+    shifted[:, 1] = np.where(made[:, 1] >= ON, made[:, 1] + 1, made[:, 1])  # the bass a semitone beside the melody
+    good, bad = ({s.name: s for s in music.likeness_scores(m, real, real, "others", data, 0)} for m in (made, shifted))
+    assert {"melody pitch classes", "bass in key", "drums drum classes", "drums repetition", "in one key"} <= set(good)
+    assert bad["bass in key"].value == pytest.approx(good["bass in key"].value)
+    assert bad["in one key"].value < 0.85 < 0.95 < good["in one key"].value
+    far, at = music.nearest(shifted[:5], data.array, data.parts)
+    assert far.max() == 0  # in its own key each part is known
+    assert at.tolist() == list(range(5))
+
+
 def test_codes() -> None:
     means = np.zeros((50, 4))
     means[:, 1] = np.linspace(-1, 1, 50)
@@ -126,7 +148,7 @@ def test_real_windows_among_themselves_are_at_the_floor_and_noise_is_not() -> No
     stream = np.random.default_rng(0)
     rows = stream.permutation(len(data))
     a, b, c = (data.array[rows[k : k + 400]] for k in (0, 400, 800))
-    noise = np.where(stream.random((400, 32)) < 0.6, stream.integers(40, 90, (400, 32)), 0)
+    noise = np.where(stream.random((400, 1, 32)) < 0.6, stream.integers(40, 90, (400, 1, 32)), 0)
     like = {s.name: s for s in music.likeness_scores(c, a, b, "others", data, 0)}
     bad = {s.name: s for s in music.likeness_scores(noise, a, b, "others", data, 0)}
     assert set(like) == {"pitch classes", "note density", "note length", "in key", "repetition"}
@@ -142,8 +164,8 @@ def test_real_windows_among_themselves_are_at_the_floor_and_noise_is_not() -> No
 def test_copies_show() -> None:
     data = Tunes.open("tunes:60").prepare(bars=2)
     copies = np.where(data.array[:50] >= ON, data.array[:50] + 1, data.array[:50])  # in another key
-    far = music.nearest(copies, data.array, "melody")[0]
-    unseen = music.nearest(Tunes.open("tunes:60", "test").prepare(bars=2).array[:50], data.array, "melody")[0]
+    far = music.nearest(copies, data.array, data.parts)[0]
+    unseen = music.nearest(Tunes.open("tunes:60", "test").prepare(bars=2).array[:50], data.array, data.parts)[0]
     near, share = music.novelty_scores(far, unseen, data, 0, "windows of the test split")
     assert (near.value, share.value) == (0, 1)
     assert near.floor is not None
@@ -174,6 +196,18 @@ def test_the_bench_scores_a_run(run: Path) -> None:
     assert (run / "scores.json").is_file()
     with pytest.raises(UserError, match="3 tunes say nothing"):
         reverie.evaluate(run, "tunes:40", n=3)
+
+
+def test_the_bench_scores_a_trio(tmp_path: Path) -> None:
+    reverie.train("music_vae:smoke", data="trios:24", part="trio", out=tmp_path / "run", steps=2, preview_every=2)
+    found = reverie.evaluate(tmp_path / "run", "trios:24", n=16)
+    names = {score.name for score in found}
+    for who in ("melody", "bass", "drums"):
+        assert {f"{how}{who} {what}accuracy" for how in ("", "teacher-forced ") for what in ("", "onset ")} <= names
+        assert {f"{who} note density", f"{who} repetition"} <= names
+    assert {"kl", "in one key", "nearest training window", "copies"} <= names
+    assert all(math.isfinite(score.value) for score in found)
+    assert {"composed", "reconstruction", "neighbours", "interpolation"} <= set(found.pictures)
 
 
 def test_without_a_test_split_half_of_the_pieces_is_the_reference(run: Path) -> None:

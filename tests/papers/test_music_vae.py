@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import math
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from reverie.cli import main
-from reverie.data.midi import ON
+from reverie.data.midi import ON, PARTS
 from reverie.data.music import Tunes
 from reverie.errors import UserError
 from reverie.items import BLOCK, Shard
@@ -20,7 +22,7 @@ from reverie.losses import kl_to_standard_normal
 from reverie.media import Music
 from reverie.methods.music_vae import MusicVAE
 from reverie.parts.recurrent import drawn, uniform
-from reverie.parts.tunes import ATTRIBUTES, Quarters, attributes, transposed
+from reverie.parts.tunes import Quarters, attributes, names_of, transposed
 from reverie.ranks import Ranks
 
 TINY = dict(part="melody", latent=6, encoder_units=12, units=16, conductor=10, embedding=8)
@@ -46,26 +48,28 @@ def events(pieces: list[Music]) -> list[list[int]]:
     return [next(iter(piece.parts.values())).tolist() for piece in pieces]
 
 
+@pytest.mark.parametrize("part", ["melody", "trio"])
 @pytest.mark.parametrize("decoder", ["flat", "hierarchical"])
-def test_reading_the_truth_and_writing_it_are_the_same(decoder: str) -> None:
+def test_reading_the_truth_and_writing_it_are_the_same(decoder: str, part: str) -> None:
     """Step by step and all at once the decoder gives the same logits."""
-    vae = model(decoder=decoder, bars=3)
-    x, z = torch.randint(0, 130, (5, 48)), torch.randn(5, 6)
+    vae = model(decoder=decoder, bars=3, part=part)
+    x, z = torch.randint(0, 130, (5, len(vae.parts), 48)), torch.randn(5, 6)
     with torch.no_grad():
-        assert torch.allclose(vae.rehearse(z, x, truth=1.1), vae.logits(z, x), atol=1e-5)
-        greedy = vae.write(z, torch.zeros(5, 48), 0.0)
-        assert torch.equal(vae.logits(z, greedy).argmax(2), greedy)
+        for told, forced in zip(vae.rehearse(z, x, truth=1.1), vae.logits(z, x), strict=True):
+            assert torch.allclose(told, forced, atol=1e-5)
+        greedy = vae.write(z, torch.zeros(x.shape), 0.0)
+        assert torch.equal(torch.stack([logits.argmax(2) for logits in vae.logits(z, greedy)], 1), greedy)
 
 
 def test_bars_are_written_anew_from_the_conductor_alone() -> None:
     """Section 3.2: what stands in one bar cannot reach the next but through z."""
-    x, z = torch.randint(0, 130, (1, 48)), torch.randn(1, 6)
+    x, z = torch.randint(0, 130, (1, 1, 48)), torch.randn(1, 6)
     other = x.clone()
-    other[:, :16] = torch.randint(0, 130, (1, 16))
+    other[:, :, :16] = torch.randint(0, 130, (1, 16))
     with torch.no_grad():
         for decoder, reaches in (("hierarchical", False), ("flat", True)):
             vae = model(decoder=decoder, bars=3)
-            apart = (vae.logits(z, x) - vae.logits(z, other))[:, 16:].abs().max()
+            apart = (vae.logits(z, x)[0] - vae.logits(z, other)[0])[:, 16:].abs().max()
             assert bool(apart > 1e-6) is reaches
 
 
@@ -116,21 +120,32 @@ def test_scheduled_sampling_begins_with_the_truth() -> None:
 def test_transposing_moves_notes_alone_and_keeps_them_on_the_keyboard() -> None:
     x = torch.tensor([[0, 1, 62, 0], [2, 0, 0, 0], [129, 2, 0, 1], [0, 0, 0, 0]])
     torch.manual_seed(0)
-    seen = torch.stack([transposed(x, 6) for _ in range(400)])
+    seen = torch.stack([transposed(x[:, None], ["melody"], 6)[:, 0] for _ in range(400)])
     assert torch.equal(seen < ON, (x < ON).expand_as(seen))
     assert sorted(set((seen[:, 0, 2] - 62).tolist())) == list(range(-5, 7))  # each of twelve keys
     assert set(seen[:, 1, 0].tolist()) == set(range(2, 9))
     assert set((seen[:, 2] - x[2]).flatten().tolist()) == {0}
-    assert torch.equal(transposed(x, 0), x)
+    assert torch.equal(transposed(x[:, None], ["melody"], 0)[:, 0], x)
+    assert torch.equal(transposed(x[:, None], ["drums"], 6)[:, 0], x)
+    # a trio moves as one, as far as the melody and the bass both can; its drums stay
+    trio = torch.tensor([[[62, 0], [42, 42], [7, 0]], [[129, 0], [60, 0], [1, 2]]])
+    seen = torch.stack([transposed(trio, ["melody", "bass", "drums"], 6) for _ in range(400)]) - trio
+    assert set(seen[:, 0, 0, 0].tolist()) == set(range(-5, 7))
+    assert torch.equal(seen[:, 0, 0, 0], seen[:, 0, 1, 1])
+    assert set(seen[:, 1, 1, 0].tolist()) == set(range(-5, 1))
+    assert set(seen[:, :, 2].flatten().tolist()) == {0} == set(seen[:, 0, 0, 1].tolist())
 
 
 def test_attributes_of_known_bars() -> None:
-    row = torch.zeros(1, 16, dtype=torch.int64)
-    row[0, [0, 4, 6, 8]] = torch.tensor([60, 64, 61, 61]) + ON
-    assert attributes(row, "melody")[0].tolist() == pytest.approx([4, 61.5, 7 / 3, 1 / 4])
-    assert attributes(torch.zeros(1, 16, dtype=torch.int64), "melody")[0].tolist() == [0, 0, 0, 0]
-    drums = torch.tensor([[0b11, 0, 1, 0] + [0] * 12])
-    assert attributes(drums, "drums")[0].tolist() == [3, 0.5]
+    row = torch.zeros(1, 1, 16, dtype=torch.int64)
+    row[0, 0, [0, 4, 6, 8]] = torch.tensor([60, 64, 61, 61]) + ON
+    assert attributes(row, ["melody"])[0].tolist() == pytest.approx([4, 61.5, 7 / 3, 1 / 4])
+    assert attributes(torch.zeros_like(row), ["melody"])[0].tolist() == [0, 0, 0, 0]
+    drums = torch.tensor([[[0b11, 0, 1, 0] + [0] * 12]])
+    assert attributes(drums, ["drums"])[0].tolist() == [3, 0.5]
+    trio = attributes(torch.cat([row, torch.zeros_like(row), drums], 1), PARTS["trio"])[0]
+    told = dict(zip(names_of(PARTS["trio"]), trio.tolist(), strict=True))
+    assert (told["denser"], told["melody-higher"], told["bass-denser"], told["drums-offbeat"]) == (7, 61.5, 0, 0.5)
 
 
 def test_directions_are_found_from_the_quarters() -> None:
@@ -172,8 +187,8 @@ def test_temperature_zero_takes_the_likeliest() -> None:
     made = vae.compose(n=3, temperature=0)
     z = vae.latents(0)(range(BLOCK))
     with torch.no_grad():
-        again = vae.write(z, torch.rand(BLOCK, 32), 0.0)[:3]
-    assert events(made) == events([Music({"melody": row}) for row in again.numpy()])
+        again = vae.write(z, torch.rand(BLOCK, 1, 32), 0.0)[:3]
+    assert events(made) == events([Music.of(["melody"], lines) for lines in again.numpy()])
     with pytest.raises(UserError, match="must not be negative"):
         vae.compose(n=1, temperature=-1)
 
@@ -196,6 +211,93 @@ def test_walks_begin_and_end_where_they_should() -> None:
         vae.interpolate(tunes[:1])
 
 
+@pytest.mark.parametrize("decoder", ["flat", "hierarchical"])
+def test_a_trio_is_written_by_one_for_each_under_one_conductor(decoder: str) -> None:
+    """Section 3.3: the instruments hear each other through z alone; the encoder hears all of them."""
+    vae = model(decoder=decoder, part="trio", bars=2)
+    x, z = torch.randint(0, 130, (4, 3, 32)), torch.randn(4, 6)
+    for k in range(3):
+        other = x.clone()
+        other[:, k] = torch.randint(0, 130, (4, 32))
+        with torch.no_grad():
+            apart = [(a - b).abs().max() for a, b in zip(vae.logits(z, x), vae.logits(z, other), strict=True)]
+            assert [bool(gap > 0) for gap in apart] == [j == k for j in range(3)]
+            assert (vae.encoder(x)[0] - vae.encoder(other)[0]).abs().max() > 1e-3
+    assert [logits.shape[2] for logits in vae.logits(z, x)] == [130, 130, 512]
+    assert vae.encoder.embed.num_embeddings == 130 + 130 + 512
+    both = (x[:, 0], x[:, 1], x[:, 2] % 130)  # the same event of another instrument is read as another
+    with torch.no_grad():
+        first, second = (vae.encoder(torch.stack(lines, 1))[0] for lines in (both, (both[1], both[0], both[2])))
+    assert (first - second).abs().max() > 1e-3
+    assert list(vae.averages()) == []
+    names = list(model(decoder=decoder, part="trio", average=0.9).averages())
+    assert names == [*["encoder", "conductor", "writer", "others"][: 1 + 3 * (decoder != "flat")],
+                     *["writer", "others"] * (decoder == "flat")]  # fmt: skip
+
+
+def test_every_verb_plays_a_trio(tmp_path: Path) -> None:
+    """Three parts come out; an item is the same alone and among others; what is read is what was written."""
+    vae = model(part="trio", decoder="hierarchical", bars=2)
+    three = ["melody", "bass", "drums"]
+    whole = vae.compose(n=20, seed=3)
+    assert all(list(piece.parts) == three for piece in whole)
+    assert vae.compose(n=20, seed=3, items=[17])[0].digest == whole[17].digest
+    tunes = [Music.of(three, np.stack([next(iter(tune(10 * k + j, 2 + k, part).parts.values()))
+             for j, part in enumerate(three)]), 90.0) for k in range(3)]  # fmt: skip
+    again = vae.reconstruct(tunes)
+    assert [piece.lines(three).shape for piece in again] == [(3, 32), (3, 48), (3, 64)]
+    assert vae.reconstruct(tunes[2:])[0].digest == again[2].digest
+    walk = vae.interpolate(tunes, steps=3, temperature=0)
+    firsts = [vae.reconstruct([Music.of(three, piece.lines(three)[:, :32])])[0] for piece in tunes]
+    assert [walk[k].digest for k in (0, 2, 5)] == [piece.digest for piece in firsts]
+    vae.directions.follow(torch.randn(8, 6), torch.randn(8, len(vae.directions.names)))
+    moved = vae.edit(tunes[:1], along="bass-higher", steps=3, amount=9.0)
+    assert len({piece.digest for piece in moved}) > 1
+    longer = vae.continue_(tunes, bars=3, candidates=8)
+    for piece, before in zip(longer, tunes, strict=True):
+        assert np.array_equal(piece.lines(three)[:, : before.steps], before.lines(three))
+        assert piece.steps == before.steps + 48
+        assert piece.lines(three)[:, before.steps :].any(1).all()
+        assert piece.tempo == 90.0
+    for piece in (*whole[:3], *longer):
+        assert Music.load(piece.save(tmp_path / "a.mid")).digest == piece.digest
+    with pytest.raises(UserError, match="holds no bass, only melody and drums"):
+        vae.reconstruct([Music({"melody": tune(0).part("melody"), "drums": tune(0, part="drums").part("drums")})])
+    with pytest.raises(UserError, match=r"there are: denser, melody-denser, .* drums-offbeat"):
+        vae.edit(along="higher")
+
+
+def test_a_trio_is_cut_and_resumed_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import reverie
+    from reverie import loop
+    from reverie.stop import Interrupted
+    from reverie.whence import verify
+
+    options: dict[str, Any] = dict(data="trios:12", part="trio", steps=6, save_every=3, average=0.5)
+    trained = reverie.train("music_vae:smoke", out=tmp_path / "whole", **options)
+    original, seen = loop.seed_of, []
+
+    def seed_of(*numbers: int) -> int:
+        seen.append(numbers[1])
+        if numbers[1] == 4:
+            raise KeyboardInterrupt
+        return original(*numbers)
+
+    monkeypatch.setattr(loop, "seed_of", seed_of)
+    with pytest.raises((Interrupted, KeyboardInterrupt)):
+        reverie.train("music_vae:smoke", out=tmp_path / "cut", **options)
+    monkeypatch.undo()
+    reverie.resume(tmp_path / "cut")
+    a, b = ((tmp_path / run / "weights.safetensors").read_bytes() for run in ("whole", "cut"))
+    assert a == b
+    made = trained.verb("compose")(n=3, seed=1)
+    for name in ("a.mid", "a.wav", "a.png"):
+        assert verify(made[2].save(tmp_path / name), tmp_path / "whole", [])["same"], name
+    rows = [json.loads(line) for line in (tmp_path / "whole" / "log.jsonl").read_text().splitlines()]
+    told = [line["losses"] for line in rows if "losses" in line]
+    assert {"right", "melody", "bass", "drums"} <= set(told[-1])
+
+
 def test_going_on_keeps_what_was_there() -> None:
     for decoder, bars in (("flat", 2), ("hierarchical", 4), ("flat", 3)):
         vae = model(decoder=decoder, bars=bars)
@@ -214,10 +316,10 @@ def test_the_code_that_goes_on_is_drawn_from_the_posterior() -> None:
     """Chosen codes explain the known bar as well as the average of many draws of the prior, weighed by that, does."""
     vae = model(part="melody")
     with torch.no_grad():
-        known = vae.write(torch.randn(1, 6) * 2, torch.zeros(1, 32), 0.0)[0, :16]
+        known = vae.write(torch.randn(1, 6) * 2, torch.zeros(1, 1, 32), 0.0)[0, :, :16]
 
         def nats(z: torch.Tensor) -> torch.Tensor:
-            told = vae.logits(z, torch.cat([known, known])[None].expand(len(z), -1))[:, :16].log_softmax(2)
+            told = vae.logits(z, torch.cat([known, known], 1).expand(len(z), 1, -1))[0][:, :16].log_softmax(2)
             return told.gather(2, known.expand(len(z), -1)[:, :, None]).sum((1, 2))
 
         torch.manual_seed(1)
@@ -271,8 +373,12 @@ def test_the_paper_s_network() -> None:
 
     _, _, config, settings = plan("music_vae:paper", {})
     assert (config.bars, config.latent, config.decoder, settings.batch) == (16, 512, "hierarchical", 512)
+    _, _, trio, settings = plan("music_vae:paper_trio", {})
+    assert (trio.part, trio.bars, trio.latent, settings.batch) == ("trio", 16, 512, 256)
     with torch.device("meta"):
-        vae = MusicVAE(MusicVAE.suit(config, {"part": "melody"}))
+        vae, band = (MusicVAE(MusicVAE.suit(c, {"part": "melody"})) for c in (config, trio))
+    assert [writer.out.out_features for writer in (band.writer, *band.others)] == [130, 130, 512]
+    assert {writer.lstm.hidden_size for writer in (band.writer, *band.others)} == {1024}
     assert vae.encoder.lstm.hidden_size == 2048
     assert vae.encoder.lstm.num_layers == 2
     assert vae.writer.lstm.hidden_size == 1024
@@ -282,10 +388,10 @@ def test_the_paper_s_network() -> None:
     assert stage.rate(0.1) == pytest.approx(0.01 + 0.99 * 0.9999**10_000)
 
 
-@pytest.mark.parametrize(("data", "part"), [("tunes:12", "melody"), ("beats:12", "drums")])
+@pytest.mark.parametrize(("data", "part"), [("tunes:12", "melody"), ("beats:12", "drums"), ("trios:12", "trio")])
 def test_it_learns(data: str, part: str) -> None:
     """A few steps on a few windows tell them apart: onsets too are told again better than by another's."""
-    tunes = Tunes.open(data).prepare(bars=1)
+    tunes = Tunes.open(data).prepare(part, bars=1)
     vae = model(
         part=part, bars=1, latent=16, encoder_units=48, units=64, embedding=16, transpose=0, beta=0.01, rate=5e-3
     )
@@ -295,10 +401,10 @@ def test_it_learns(data: str, part: str) -> None:
         torch.manual_seed(step)
         told = vae.step(tunes.batch(rows), update)
     assert float(told["right"]) > 0.9
-    given = [Music({part: tunes.array[i]}) for i in rows]
-    made = np.array(events(vae.reconstruct(given)))
-    assert (made == tunes.array[rows]).mean() > 0.85
-    assert ATTRIBUTES[part][0] == "denser"
+    given = [Music.of(tunes.parts, tunes.array[i]) for i in rows]
+    made = np.stack([music.lines(tunes.parts) for music in vae.reconstruct(given)])
+    assert ((made == tunes.array[rows]).mean((0, 2)) > 0.85).all()
+    assert names_of(tunes.parts)[0] == "denser"
 
 
 def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -324,7 +430,7 @@ def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
         (["reconstruct", run, str(melody), "--out", str(tmp_path / "x")], "holds no drums, only melody"),
         (["reconstruct", run, "--out", str(tmp_path / "x")], "reconstruct needs tunes"),
         (["continue", run, "--out", str(tmp_path / "x")], "continue needs tunes"),
-        (["continue_", run, str(drums), "--out", str(tmp_path / "x")], "no command 'continue_'. Did you mean 'continue'"),
+        (["continue_", run, str(drums), "--out", str(tmp_path / "x")], "Did you mean 'continue'"),
         (["extend", run, str(drums), "--out", str(tmp_path / "x")], "no command 'extend'"),
         (["edit", run, "--along", "higher", "--out", str(tmp_path / "x")], "there are: denser, offbeat"),
         (["train", "music_vae:smoke", "--data", "beats:9", "--part", "melody", "--out", str(tmp_path / "y")],

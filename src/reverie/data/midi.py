@@ -2,8 +2,8 @@
 
 T steps (sixteenths), 16 to a bar of 4/4. A melody is T of 130 events, as in Roberts 2018 (arXiv:1803.05428, section
 5.1): 0 nothing new (what sounds goes on, silence too), 1 the note ends, 2 + p a note of pitch p begins. (The paper
-lists the 128 pitches first; the authors' later code keeps 88 of them.) Drums are T of 512 events: bit k says whether
-class k of nine is struck.
+lists the 128 pitches first; the authors' later code keeps 88 of them.) A bass is told as a melody is. Drums are T of
+512 events: bit k says whether class k of nine is struck.
 
 Files are read by symusic (extra: music); they are written here, since a MIDI file of notes is 40 lines.
 """
@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -26,8 +25,14 @@ SUFFIXES = frozenset((".mid", ".midi"))
 STEPS = 16
 """sixteenths of a bar"""
 HOLD, OFF, ON = 0, 1, 2
-EVENTS = {"melody": 130, "drums": 512}
-"""how many events a part has"""
+EVENTS = {"melody": 130, "bass": 130, "drums": 512}
+"""instrument -> how many events its line is made of"""
+PARTS = {"melody": ("melody",), "bass": ("bass",), "drums": ("drums",), "trio": ("melody", "bass", "drums")}
+"""what can be learnt -> the instruments that play it"""
+BASSES = range(32, 40)
+"""programs of General MIDI that are a bass (section 5.1)"""
+PROGRAMS = {"melody": 0, "bass": 33}
+"""what is written: a piano, a fingered bass; drums need none, but channel 10"""
 
 DRUMS = {
     "kick": (36, 35),
@@ -66,10 +71,13 @@ class Piece(NamedTuple):
     """tick, quarters a minute"""
     tracks: list[str]
     """their names"""
+    programs: list[int]
+    """what each plays, as General MIDI counts from 0"""
 
-    def has(self, part: str) -> bool:
-        """Whether there are notes of a part."""
-        return bool((self.notes[:, 4] == (part == "drums")).any())
+    def of(self, instrument: str) -> np.ndarray:
+        """The notes [N,5] of an instrument: drums are on channel 10, a bass has its programs, the rest is melody."""
+        drum, bass = self.notes[:, 4] == 1, np.isin(np.array(self.programs)[self.notes[:, 3]], BASSES)
+        return self.notes[drum if instrument == "drums" else ~drum & (bass == (instrument == "bass"))]
 
     @property
     def digest(self) -> str:
@@ -107,7 +115,8 @@ def read(data: bytes) -> Piece:
     notes = notes[np.lexsort((notes[:, 4], notes[:, 2], notes[:, 0]))]
     metres = sorted((int(m.time), int(m.numerator), int(m.denominator)) for m in score.time_signatures)
     tempos = sorted((int(t.time), float(t.qpm)) for t in score.tempos)
-    return Piece(int(score.tpq), notes, metres, tempos, [track.name for track in score.tracks])
+    names, programs = ([getattr(track, what) for track in score.tracks] for what in ("name", "program"))
+    return Piece(int(score.tpq), notes, metres, tempos, names, programs)
 
 
 def _check_chunks(data: bytes) -> None:
@@ -157,7 +166,7 @@ def bars_of(piece: Piece) -> list[Bar]:
 
 
 class Line(NamedTuple):
-    """A part of a stretch of bars on the grid."""
+    """What an instrument plays in a stretch of bars, on the grid."""
 
     events: np.ndarray
     """int16 [T]"""
@@ -171,10 +180,9 @@ class Line(NamedTuple):
     """bool [T]: whether more than one note sounds"""
 
 
-def line(piece: Piece, part: str, voice: str, tick: int, bars: int) -> Line:
-    """A part, from a tick on, so many bars of 4/4. voice: see windows."""
-    step, steps = piece.tpq / 4, STEPS * bars
-    notes = chosen_notes(piece, part, voice)
+def line(notes: np.ndarray, tpq: int, instrument: str, tick: int, bars: int) -> Line:
+    """Notes [N,5] of an instrument, from a tick on, so many bars of 4/4; of several at once the highest."""
+    step, steps = tpq / 4, STEPS * bars
     notes = notes[(notes[:, 0] < tick + steps * step) & (notes[:, 1] > tick)]
     exact = (notes[:, 0] - tick) / step
     begin = np.floor(exact + 0.5).astype(np.int64)
@@ -183,7 +191,7 @@ def line(piece: Piece, part: str, voice: str, tick: int, bars: int) -> Line:
     onsets, off = begin[inside], np.abs(exact - begin)[inside] > OFF_GRID
     events, sounds = np.full(steps, HOLD, np.int16), np.full(steps, -1, np.int16)
     count = np.zeros(steps + 1, np.int64)
-    if part == "drums":
+    if instrument == "drums":
         for at, pitch in zip(begin[inside], notes[inside, 2], strict=True):
             if (k := CLASS_OF.get(int(pitch))) is not None:
                 events[at] |= 1 << k
@@ -202,23 +210,6 @@ def line(piece: Piece, part: str, voice: str, tick: int, bars: int) -> Line:
     return Line(events, sounds, onsets, off, count.cumsum()[:steps] > 1)
 
 
-def chosen_notes(piece: Piece, part: str, voice: str) -> np.ndarray:
-    """The notes of a part [N,5]; of one track where voice is its name. Raises Unfit."""
-    if not piece.has(part):
-        raise Unfit(f"no {part}: " + ("drums only" if part == "melody" else "no notes on channel 10"))
-    notes = piece.notes[piece.notes[:, 4] == (part == "drums")]
-    if part == "drums" or voice in VOICES:
-        return notes
-    named = [k for k, name in enumerate(piece.tracks) if name.strip().lower() == voice.strip().lower()]
-    notes = notes[np.isin(notes[:, 3], named)]
-    if not len(notes):
-        raise Unfit(f"no track named '{voice}': it has {', '.join(filter(None, piece.tracks)) or 'no names'}")
-    return notes
-
-
-VOICES = ("skyline", "single")
-
-
 def skyline(begin: np.ndarray, end: np.ndarray, pitch: np.ndarray) -> Iterator[tuple[int, int, int]]:
     """(begin, end, pitch) of the highest voice: a note counts unless a higher one sounds when it begins, and lasts
     until the next that counts."""
@@ -234,68 +225,9 @@ def skyline(begin: np.ndarray, end: np.ndarray, pitch: np.ndarray) -> Iterator[t
         yield now
 
 
-def windows(piece: Piece, part: str, bars: int, voice: str = "skyline") -> tuple[np.ndarray, Counter[str]]:
-    """Every stretch of so many bars that can be used, int16 [M,T], moved by one bar at a time, and why others cannot.
-
-    voice: of a melody, "skyline" takes the highest voice; "single" leaves out what has more than one; else the name of
-    a track, of which the highest voice is taken. A note that sounds when a window begins is struck there. Raises Unfit.
-    """
-    chosen_notes(piece, part, voice)
-    grid = bars_of(piece)
-    kept, why = [np.zeros((0, STEPS * bars), np.int16)], Counter[str]()
-    if len(grid) < bars:
-        why[f"shorter than {bars} bars"] += 1
-    starts = np.arange(max(0, len(grid) - bars + 1))
-    right = np.array([bar.metre == "4/4" for bar in grid] + [False])
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], right]).astype(int)))
-    for first, stop in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
-        if stop - first >= bars:
-            found = line(piece, part, voice, grid[first].tick, stop - first)
-            fit, reasons = _cut(piece, found, grid[first].tick, stop - first, bars, part, voice)
-            kept.append(fit)
-            why += reasons
-            starts = starts[(starts < first) | (starts > stop - bars)]
-    for start in starts.tolist():
-        metres = {bar.metre for bar in grid[start : start + bars]}
-        alone = metres.pop() if len(metres) == 1 else ""
-        why[f"not 4/4: {alone}" if alone else "metre change inside"] += 1
-    return np.concatenate(kept), why
-
-
-def _cut(
-    piece: Piece, found: Line, tick: int, total: int, bars: int, part: str, voice: str
-) -> tuple[np.ndarray, Counter[str]]:
-    """The windows of a stretch of 4/4 that can be used, and the reasons against the others."""
-    length, step = STEPS * bars, piece.tpq / 4
-    starts = STEPS * np.arange(total - bars + 1)  # [M]
-    at = starts[:, None] + np.arange(length)  # [M,T]
-    silent = found.sounds < 0
-    since = np.arange(len(silent)) - np.maximum.accumulate(np.where(silent, -1, np.arange(len(silent))))
-    rest = np.minimum(since[at] * silent[at], np.arange(length) + 1).max(1)
-    onsets = np.searchsorted(np.sort(found.onsets), np.stack([starts, starts + length]))
-    off = np.searchsorted(np.sort(found.onsets[found.off]), np.stack([starts, starts + length]))
-    turns = np.array([(t - tick) / step for (t, b), (_, a) in zip(piece.tempos[1:], piece.tempos, strict=False)
-                      if abs(a - b) > 1e-3 * a])  # fmt: skip
-    turned = ((turns > starts[:, None]) & (turns < starts[:, None] + length)).any(1) if len(turns) else starts < 0
-    reasons = np.full(len(starts), "", object)
-    for name, bad in (  # the first that applies is told
-        ("tempo change inside", turned),
-        ("empty", silent[at].all(1)),
-        ("more than one voice", found.many[at].any(1) & (voice == "single")),
-        ("off the grid", 4 * (off[1] - off[0]) > onsets[1] - onsets[0]),
-        ("rests for more than a bar", rest > STEPS),  # as the paper's data, section 5.1
-    ):
-        reasons[(reasons == "") & bad] = name
-    cut = found.events[at]
-    if part == "melody":
-        sounding, first = found.sounds[starts], cut[:, 0]
-        cut[:, 0] = np.where((first < ON) & (sounding >= 0), ON + sounding, np.where(first == OFF, HOLD, first))
-    return cut[reasons == ""], Counter(reasons[reasons != ""].tolist())
-
-
-def canonical(events: np.ndarray, part: str) -> np.ndarray:
+def canonical(events: np.ndarray, instrument: str) -> np.ndarray:
     """The same music in the one way that reading gives: no note ends that does not sound."""
-    if part == "drums":
+    if instrument == "drums":
         return events.astype(np.int16)
     out, sounds = events.astype(np.int16), False
     for t, event in enumerate(out.tolist()):
@@ -305,12 +237,17 @@ def canonical(events: np.ndarray, part: str) -> np.ndarray:
     return out
 
 
-def window(events: np.ndarray, begin: int, length: int, part: str) -> tuple[np.ndarray, bool]:
-    """So many steps of a piece from `begin` on as int64, filled with silence; and whether a note that sounds there had
-    to be struck."""
+def window(lines: np.ndarray, begin: int, length: int, instruments: Sequence[str]) -> tuple[np.ndarray, list[bool]]:
+    """So many steps of music [I,T] from `begin` on, int64 [I,length], filled with silence; and of each instrument
+    whether a note that sounds there had to be struck."""
+    found = [_window(line, begin, length, name) for line, name in zip(lines, instruments, strict=True)]
+    return np.stack([row for row, _ in found]), [struck for _, struck in found]
+
+
+def _window(events: np.ndarray, begin: int, length: int, instrument: str) -> tuple[np.ndarray, bool]:
     row = events[begin : begin + length].astype(np.int64)
     row, struck = np.pad(row, (0, length - len(row))), False
-    if part == "melody":
+    if instrument != "drums":
         before = events[:begin][events[:begin] != HOLD]
         sounding = int(before[-1]) if len(before) else OFF
         struck = bool(row[0] == HOLD and sounding >= ON)
@@ -318,18 +255,24 @@ def window(events: np.ndarray, begin: int, length: int, part: str) -> tuple[np.n
     return row, struck
 
 
-def join(rows: Sequence[np.ndarray], struck: Sequence[bool], part: str) -> np.ndarray:
-    """Windows as one piece: where a note was struck because it sounded already, and still does, it goes on."""
+def join(rows: np.ndarray, struck: Sequence[Sequence[bool]], instruments: Sequence[str]) -> np.ndarray:
+    """Windows [N,I,T] as one piece [I,N*T]: where a note was struck because it sounded already, and still does, it goes
+    on."""
+    lines = zip(rows.swapaxes(0, 1), zip(*struck, strict=True), instruments, strict=True)
+    return np.stack([_join(line, again, name) for line, again, name in lines])
+
+
+def _join(rows: np.ndarray, struck: Sequence[bool], instrument: str) -> np.ndarray:
     out = np.concatenate(rows).astype(np.int64)
     for at, again in zip(np.cumsum([0, *map(len, rows)])[:-1].tolist(), struck, strict=True):
         before = out[:at][out[:at] != HOLD]
-        if part == "melody" and again and len(before) and before[-1] == out[at]:
+        if instrument != "drums" and again and len(before) and before[-1] == out[at]:
             out[at] = HOLD
     return out
 
 
 def notes_of(events: np.ndarray) -> list[tuple[int, int, int]]:
-    """(begin, end, pitch) in steps of the notes of a melody; what sounds at the end lasts to the end."""
+    """(begin, end, pitch) in steps of the notes of a melody or a bass; what sounds at the end lasts to the end."""
     found: list[tuple[int, int, int]] = []
     now: tuple[int, int] | None = None
     for t, event in enumerate([*events.tolist(), OFF]):
@@ -345,7 +288,8 @@ def notes_of(events: np.ndarray) -> list[tuple[int, int, int]]:
 
 
 def write(parts: dict[str, np.ndarray], tempo: float, told: dict[str, Any]) -> bytes:
-    """The bytes of a MIDI file: format 1, a track a part, and what is told as JSON in a text at the beginning."""
+    """The bytes of a MIDI file: format 1, a track and a channel for each instrument, and what is told as JSON in a text
+    at the beginning."""
     steps = max(len(events) for events in parts.values())
     head = [
         (0, b"\xff\x01" + _sized(MARK + json.dumps(told, sort_keys=True).encode())),
@@ -354,8 +298,10 @@ def write(parts: dict[str, np.ndarray], tempo: float, told: dict[str, Any]) -> b
     ]
     tracks = [_track(head, steps)]
     for part, events in parts.items():
-        channel, tick = 9 if part == "drums" else 0, TPQ // 4
+        channel, tick = {"melody": 0, "bass": 1, "drums": 9}[part], TPQ // 4
         lines = [(0, b"\xff\x03" + _sized(part.encode()))]
+        if part in PROGRAMS:
+            lines.append((0, bytes((0xC0 | channel, PROGRAMS[part]))))
         if part == "drums":
             notes = [(float(t), t + 0.5, pitches[0]) for t, event in enumerate(events.tolist())
                      for k, pitches in enumerate(DRUMS.values()) if event >> k & 1]  # fmt: skip

@@ -5,6 +5,7 @@
   of its notes relative to the first, to test (a tenth), val (a tenth) or train, so that the same tune, in another key
   or under another name, never stands in two splits; where that would leave nothing to train on, all is train.
 * A piece whose notes are those of an earlier one of its split is dropped.
+* What is learnt is a melody, a bass, drums, or a trio of all three (see reverie.data.bands for which notes are whose).
 * A window is used once, however often it comes: repeats are counted among the rejected ones.
 """
 
@@ -26,10 +27,11 @@ from tqdm import tqdm
 
 from ..errors import UserError, near_miss
 from . import tunes
+from .bands import windows
 from .boxes import Box, Dropped, FolderBox, ZipBox
 from .decode import SUFFIXES as PICTURES
 from .decode import Unfit
-from .midi import STEPS, SUFFIXES, Piece, read, windows
+from .midi import EVENTS, PARTS, STEPS, SUFFIXES, Piece, read
 
 SPLITS = ("train", "test", "val")
 _NAMED = {"train": "train", "test": "test", "val": "val", "valid": "val", "validation": "val"}
@@ -41,7 +43,7 @@ SHOWN = 5
 
 
 class Entry(NamedTuple):
-    """A piece: its name, what its bytes hash to, its tune's digest (see Piece.digest), and what parts it has."""
+    """A piece: its name, what its bytes hash to, its tune's digest (see Piece.digest), and which instruments play."""
 
     name: str
     sha: str
@@ -55,10 +57,11 @@ class Tunes:
     Attributes:
         spec, name, split, splits: as of Images.
         classes: [], since music has no labels.
-        facts: "part", the part that is learnt unless another is asked for: "melody", or "drums" where there is nothing
-            else.
+        facts: "part", the part that is learnt unless another is asked for: "melody", or where there is none "drums",
+            or "bass".
         pieces: what is used.
-        array: int16 [N,T], the windows, in order of the pieces (see reverie.data.midi for what the events mean).
+        part, parts: what is learnt, and the instruments that play it: I of them; after prepare.
+        array: int16 [N,I,T], the windows, in order of the pieces (see reverie.data.midi for what the events mean).
         of: int64 [N], the piece that a window is from.
         rejected: how many windows are not used, by reason; after prepare.
         dropped, notes, fingerprint: as of Images.
@@ -76,8 +79,8 @@ class Tunes:
         self._dropped = list(source.dropped[split])
         self.dropped, self.notes = list(self._dropped), list(source.notes)
         self.classes: list[str] = []
-        melodic = any("melody" in entry.parts for entry in self.pieces)
-        self.facts: dict[str, Any] = {"part": "melody" if melodic else "drums"}
+        usual = next(part for part in ("melody", "drums", "bass") if any(part in entry.parts for entry in self.pieces))
+        self.facts: dict[str, Any] = {"part": usual}
         told = hashlib.sha256(json.dumps([split]).encode())
         for entry in self.pieces:
             told.update(bytes.fromhex(entry.sha))
@@ -104,16 +107,14 @@ class Tunes:
     def prepare(self, part: str | None = None, bars: int = 2, voice: str = "skyline") -> Tunes:
         """Cuts the pieces into windows of so many bars; returns self. Raises UserError if there is none.
 
-        part: "melody" or "drums"; None: as facts has it; voice: see reverie.data.midi.windows
+        part: "melody", "bass", "drums" or "trio"; None: as facts has it; voice: see reverie.data.bands.windows
         """
         part = part or self.facts["part"]
-        if part not in ("melody", "drums"):
-            raise UserError(f"the part must be melody or drums, not {part}")
+        if part not in PARTS:
+            raise UserError(f"the part must be one of {', '.join(PARTS)}, not {part}")
         if not 1 <= bars <= MOST_BARS:
             raise UserError(f"windows must have 1 to {MOST_BARS} bars, not {bars}")
-        if not any(part in entry.parts for entry in self.pieces):
-            other = {"melody": "drums", "drums": "melody"}[part]
-            raise UserError(f"{self.spec} holds no {part}, only {other}; learn that, with --part {other}.")
+        self._check(part)
         self.dropped, self.rejected = list(self._dropped), Counter()
         seen: set[bytes] = set()
         kept, of = [], []
@@ -139,20 +140,31 @@ class Tunes:
         self._array, self.of = np.stack(kept), np.array(of, np.int64)
         total = len(kept) + sum(self.rejected.values())
         self.notes = [*self._source.notes, f"{len(kept)} of {total} windows of {bars} bars: {_told(self.rejected)}"]
-        self.part, self.bars = part, bars
+        self.part, self.parts, self.bars = part, PARTS[part], bars
         return self
+
+    def _check(self, part: str) -> None:
+        """Raises UserError unless all instruments of a part play in one of the pieces."""
+        if any(set(PARTS[part]) <= set(entry.parts) for entry in self.pieces):
+            return
+        there = [name for name in EVENTS if any(name in entry.parts for entry in self.pieces)]
+        lacking = " and no ".join(name for name in PARTS[part] if name not in there)
+        what = f"holds no {lacking}, only {' and '.join(there)}" if lacking else "has no piece with all three"
+        if len(PARTS[part]) > 1:
+            what += ": a trio is a melody, a bass (programs 32 to 39) and drums (channel 10)"
+        raise UserError(f"{self.spec} {what}; learn {'that' if len(there) == 1 else 'one'}, with --part {there[0]}.")
 
     def __len__(self) -> int:
         """The windows; before prepare, the pieces."""
         return len(self.pieces) if self._array is None else len(self._array)
 
     def batch(self, index: Sequence[int] | np.ndarray, device: str | torch.device = "cpu") -> dict[str, torch.Tensor]:
-        """The windows at the given indices: "events", int64 [B,T]."""
+        """The windows at the given indices: "events", int64 [B,I,T]."""
         return {"events": torch.from_numpy(self.array[np.asarray(index, np.int64)].astype(np.int64)).to(device)}
 
     @property
     def array(self) -> np.ndarray:
-        """All windows, int16 [N,T]."""
+        """All windows, int16 [N,I,T]."""
         if self._array is None:
             raise RuntimeError("call prepare(part, bars) before asking for windows")
         return self._array
@@ -209,6 +221,9 @@ class Tunes:
             for bars, told in part["windows"].items():
                 lines.append(f"  windows  {told['used']} of {bars} bars")
                 lines += [f"           {count} not used: {reason}" for reason, count in told["rejected"].items()]
+            if trios := part["trios"]:
+                lines.append(f"  trios    {trios['used']} of {trios['steps'] // STEPS} bars, with --part trio")
+                lines += [f"           {count} not used: {reason}" for reason, count in trios["rejected"].items()]
             for reason, drop in part["dropped_by_reason"].items():
                 names = ", ".join(drop["names"]) + (", ..." if drop["count"] > len(drop["names"]) else "")
                 lines.append(f"  dropped  {drop['count']}: {reason} ({names})")
@@ -239,12 +254,12 @@ class _Made(_Source):
 
     def __init__(self, spec: str) -> None:
         self.make, self.notes = tunes.SETS[spec.partition(":")[0]], []
-        part = "drums" if self.make is tunes.beat else "melody"
         seed, self.parts = f"{spec.partition(':')[0]}/{tunes.VERSION}", {}
         for split in ("train", "test"):
             names = [f"{split}/{i}" for i in range(tunes.count_of(spec, split))]
             shas = [hashlib.sha256(f"{seed}/{name}".encode()).hexdigest() for name in names]
-            self.parts[split] = [Entry(name, sha, sha, (part,)) for name, sha in zip(names, shas, strict=True)]
+            plays = tunes.PLAYS[self.make]
+            self.parts[split] = [Entry(name, sha, sha, plays) for name, sha in zip(names, shas, strict=True)]
         self.dropped = {split: [] for split in SPLITS}
 
     def piece(self, name: str) -> Piece:
@@ -314,7 +329,7 @@ def _exists(path: Path) -> bool:
 
 def _entry(name: str, data: bytes) -> Entry:
     piece = read(data)
-    parts = tuple(part for part in ("melody", "drums") if piece.has(part))
+    parts = tuple(name for name in EVENTS if len(piece.of(name)))
     return Entry(name, hashlib.sha256(data).hexdigest(), piece.digest, parts)
 
 
@@ -335,13 +350,9 @@ def _wrapper(names: list[str]) -> str:
 
 def _split(data: Tunes) -> dict[str, Any]:
     """What inspect tells of one split."""
-    told: dict[str, Any] = {}
-    for bars in (16, 2):  # 2 last, since what splits share is told of those
-        try:
-            data.prepare(bars=bars)
-            told[str(bars)] = {"used": len(data), "rejected": dict(data.rejected.most_common()), "steps": STEPS * bars}
-        except UserError:
-            told[str(bars)] = {"used": 0, "rejected": dict(data.rejected.most_common()), "steps": STEPS * bars}
+    trios = any(set(PARTS["trio"]) <= set(entry.parts) for entry in data.pieces)
+    trio = _windows(data, "trio", 16) if trios else None
+    told = {str(bars): _windows(data, None, bars) for bars in (16, 2)}  # 2 last: of those is told what splits share
     reasons: dict[str, list[str]] = {}
     for drop in data.dropped:
         reasons.setdefault(drop.reason.partition(":")[0], []).append(drop.name)
@@ -350,8 +361,17 @@ def _split(data: Tunes) -> dict[str, Any]:
         "dropped": [{"name": drop.name, "reason": drop.reason} for drop in data.dropped],
         "dropped_by_reason": {reason: {"count": len(names), "names": names[:SHOWN]}
                               for reason, names in sorted(reasons.items(), key=lambda pair: -len(pair[1]))},
-        "windows": told, "notes": data.notes, "fingerprint": data.fingerprint,
+        "windows": told, "trios": trio, "notes": data.notes, "fingerprint": data.fingerprint,
     }  # fmt: skip
+
+
+def _windows(data: Tunes, part: str | None, bars: int) -> dict[str, Any]:
+    """How many windows can be used, and why others cannot."""
+    try:
+        used = len(data.prepare(part, bars))
+    except UserError:
+        used = 0
+    return {"used": used, "rejected": dict(data.rejected.most_common()), "steps": STEPS * bars}
 
 
 def _told(reasons: Counter[str], most: int | None = None) -> str:

@@ -1,8 +1,9 @@
-"""Two sets of music that are made by rule, not downloaded, so that everything can be tried without a file.
+"""Three sets of music that are made by rule, not downloaded, so that everything can be tried without a file.
 
 * `tunes`: melodies of 16 bars in a major or minor key: phrases of four bars in a form such as AABA, motifs that are
   repeated over other chords and varied, a half cadence inside, the tonic at the end.
 * `beats`: drums of 16 bars: one of several grooves, a bar that is varied every second time, a fill every fourth.
+* `trios`: a melody as of `tunes`, a bass that walks or pulses on its chords, and a beat: they end together.
 
 1,000 pieces to train, 200 to test; `tunes:200` has 200 to train. Piece i of a split depends on the split and i alone.
 """
@@ -10,11 +11,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
 from ..errors import UserError
-from .midi import DRUMS, STEPS, Piece
+from .midi import DRUMS, PROGRAMS, STEPS, Piece
 
 VERSION = 1
 """raise it whenever a piece would be made otherwise"""
@@ -28,6 +30,13 @@ RHYTHMS = (
 CHORDS = ((0, 3, 4, 0), (0, 5, 3, 4), (0, 4, 5, 3), (0, 0, 3, 4), (0, 3, 0, 4))
 """degrees of the scale that the chords of a phrase stand on, from 0"""
 FORMS = ("AABA", "AABB", "ABAB", "ABAC", "AABC")
+
+BASS = (
+    ((8, 0), (8, 0)), ((4, 0), (4, 4), (4, 0), (4, 4)), ((2, 0),) * 8, ((6, 0), (2, 0), (8, 4)),
+    ((4, 0), (4, 2), (4, 4), (4, 2)), ((3, 0), (3, 0), (2, 0), (4, 7), (4, 4)),
+    ((4, 0), (2, 0), (2, 4), (4, 7), (4, 4)),
+)  # fmt: skip
+"""ways to play a bar: (length in sixteenths, steps of the scale above the root of the chord)"""
 
 GROOVES: tuple[tuple[str, str, str, str], ...] = (
     ("rock", "x.......x.......", "....x.......x...", "x.x.x.x.x.x.x.x."),
@@ -56,12 +65,29 @@ def count_of(spec: str, split: str) -> int:
 def tune(split: str, i: int) -> Piece:
     """Melody i of a split."""
     stream = _random("tunes", split, i)
+    return _piece({"melody": _song(stream).rows}, _tempo(stream, 96))
+
+
+class Song(NamedTuple):
+    """A melody, and what others need to play with it."""
+
+    rows: list[Row]
+    tonic: int
+    scale: tuple[int, ...]
+    chords: list[tuple[int, int]]
+    """the degrees that the chords of the two halves of each bar stand on"""
+
+
+def _song(stream: np.random.Generator) -> Song:
+    """A melody of 16 bars."""
     scale = MAJOR if stream.random() < 0.7 else MINOR
     tonic, form = 57 + int(stream.integers(12)), FORMS[stream.integers(len(FORMS))]
     chords = {name: CHORDS[stream.integers(len(CHORDS))] for name in "ABC"}
     phrases = {name: _phrase(stream, chords[name]) for name in "ABC"}
-    rows, at = [], 0
+    rows, at, under = list[Row](), 0, list[tuple[int, int]]()
     for k, name in enumerate(form):
+        under += [(chord, chord) for chord in chords[name][:3]]
+        under.append((4, 0) if k == len(form) - 1 else (3, 4 if k % 2 == 0 else 0))  # the cadence
         bars = [list(bar) for bar in phrases[name]]
         if name in form[:k]:
             _vary(stream, bars)
@@ -75,11 +101,13 @@ def tune(split: str, i: int) -> Piece:
             pitch += scale is MINOR and place == 6 and k == len(form) - 1
             rows.append((at, at + length, pitch))
             at += length
-    return _piece(rows, drum=False, tempo=(96.0, 108.0, 120.0, 132.0)[stream.integers(4)])
+    return Song(rows, tonic, scale, under)
 
 
 Note = tuple[int, int]
 """(length in sixteenths, degree of the scale from the tonic, 7 an octave)"""
+Row = tuple[int, int, int]
+"""(begin and end in sixteenths, pitch)"""
 
 
 def _phrase(stream: np.random.Generator, chords: tuple[int, ...]) -> list[list[Note]]:
@@ -122,6 +150,11 @@ def _vary(stream: np.random.Generator, bars: list[list[Note]]) -> None:
 def beat(split: str, i: int) -> Piece:
     """Drums i of a split."""
     stream = _random("beats", split, i)
+    return _piece({"drums": _groove(stream)}, _tempo(stream, 90, 10))
+
+
+def _groove(stream: np.random.Generator) -> list[Row]:
+    """Drums of 16 bars."""
     _, kick, snare, hat = GROOVES[stream.integers(len(GROOVES))]
     names, step = list(DRUMS), {name: k for k, name in enumerate(DRUMS)}
     bar = np.zeros((STEPS, len(DRUMS)), bool)
@@ -145,13 +178,46 @@ def beat(split: str, i: int) -> Piece:
         if b % 8 == 0:
             played[0, [step["crash"], step["kick"]]] = True
         rows += [(b * STEPS + t, b * STEPS + t + 1, DRUMS[names[k]][0]) for t, k in np.argwhere(played).tolist()]
-    return _piece(rows, drum=True, tempo=(90.0, 100.0, 110.0, 120.0)[stream.integers(4)])
+    return rows
 
 
-def _piece(rows: list[tuple[int, int, int]], drum: bool, tempo: float) -> Piece:
-    tick = TPQ // 4
-    notes = [(begin * tick, end * tick, pitch, 0, int(drum)) for begin, end, pitch in sorted(rows)]
-    return Piece(TPQ, np.array(notes, np.int64), [(0, 4, 4)], [(0, tempo)], ["drums" if drum else "melody"])
+def trio(split: str, i: int) -> Piece:
+    """Melody, bass and drums i of a split."""
+    stream = _random("trios", split, i)
+    song = _song(stream)
+    bass, drums = _bass(stream, song), _groove(stream)
+    return _piece({"melody": song.rows, "bass": bass, "drums": drums}, _tempo(stream, 96))
+
+
+def _bass(stream: np.random.Generator, song: Song) -> list[Row]:
+    """A bass for a song: one way to play, the chords of a cadence held, a step that leads to the next chord."""
+    way, leads = BASS[stream.integers(len(BASS))], stream.random() < 0.5
+    low = song.tonic - 24
+    rows, at = list[Row](), 0
+    for (first, second), (after, _) in zip(song.chords, [*song.chords[1:], (0, 0)], strict=True):
+        root = first - 7 * (first > 3)  # the roots lie around the tonic
+        notes = [(length, root + step) for length, step in way]
+        if first != second:
+            notes = [(8, root), (8, second - 7 * (second > 3))]
+        elif leads and after != first and notes[-1][0] == 4:
+            notes[-1] = (4, after - 7 * (after > 3) + (-1 if after > first else 1))
+        for length, degree in notes:
+            octave, place = divmod(degree, 7)
+            rows.append((at, at + length, low + 12 * octave + song.scale[place]))
+            at += length
+    return rows
+
+
+def _tempo(stream: np.random.Generator, slowest: int, step: int = 12) -> float:
+    return float(slowest + step * stream.integers(4))
+
+
+def _piece(parts: dict[str, list[Row]], tempo: float) -> Piece:
+    tick, programs = TPQ // 4, [PROGRAMS.get(name, 0) for name in parts]
+    rows = [(begin, end, pitch, k, int(name == "drums"))
+            for k, (name, played) in enumerate(parts.items()) for begin, end, pitch in played]  # fmt: skip
+    notes = [(begin * tick, end * tick, *others) for begin, end, *others in sorted(rows)]
+    return Piece(TPQ, np.array(notes, np.int64), [(0, 4, 4)], [(0, tempo)], list(parts), programs)
 
 
 def _random(name: str, split: str, i: int) -> np.random.Generator:
@@ -159,4 +225,6 @@ def _random(name: str, split: str, i: int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=[int.from_bytes(f"{name[:3]}{split[:3]}".encode(), "little"), i]))
 
 
-SETS: dict[str, Callable[[str, int], Piece]] = {"tunes": tune, "beats": beat}
+SETS: dict[str, Callable[[str, int], Piece]] = {"tunes": tune, "beats": beat, "trios": trio}
+PLAYS = {tune: ("melody",), beat: ("drums",), trio: ("melody", "bass", "drums")}
+"""who plays"""

@@ -97,12 +97,16 @@ class MusicBench:
             told["samples"] = sheet(rolls(method.verb("compose")(n=2 * columns, seed=seed)), columns)
         told["reconstruction"] = lack.format("reconstruct")
         if subject.can("reconstruct"):
-            given = [Music({self.data.part: row}) for row in self.data.array[self.reference[:columns]]]
+            given = self._music(self.data.array[self.reference[:columns]])
             told["reconstruction"] = _pairs(given, method.verb("reconstruct")(given), columns)
         told["interpolation"] = lack.format("interpolate")
         if subject.can("interpolate"):
             told["interpolation"] = sheet(rolls(method.verb("interpolate")(n=1, steps=STEPS, seed=seed)), columns)
         return told
+
+    def _music(self, windows: np.ndarray) -> list[Music]:
+        """Windows [N,I,T] as music."""
+        return [Music.of(self.data.parts, lines) for lines in windows]
 
     @property
     def _columns(self) -> int:
@@ -125,9 +129,9 @@ class MusicBench:
 
     def _told_again(self, found: Evaluation, method: Any, seed: int) -> None:
         originals = self.data.array[self.reference[:TOLD_AGAIN]]
-        given = [Music({self.data.part: row}) for row in originals]
+        given = self._music(originals)
         made = method.verb("reconstruct")(given)
-        again = np.stack([music.part(self.data.part) for music in made])
+        again = np.stack([music.lines(self.data.parts) for music in made])
         how = "the likeliest event at each step, after those that were written before it"
         found.scores += told_again_scores(originals, again, self.data, seed, how)
         few = 2 * self._columns
@@ -143,20 +147,20 @@ class MusicBench:
             found.leave_out(["likeness", "novelty"], f"{len(real)} real windows say nothing; it takes {LEAST}")
             return
         made = method.verb("compose")(n=n, seed=seed)
-        events = np.stack([music.part(data.part) for music in made])
+        events = np.stack([music.lines(data.parts) for music in made])
         name = "training windows" if data is not train else "windows of the other half of the pieces"
         found.scores += likeness_scores(events, real, others, name, data, seed)
         known = train.array[self.known]
-        far, at = nearest(events[:MOST], known, data.part)
+        far, at = nearest(events[:MOST], known, data.parts)
         name = f"windows of the {data.split} split" if data is not train else "windows of the reference"
-        found.scores += novelty_scores(far, nearest(real, known, data.part)[0], train, seed, name)
+        found.scores += novelty_scores(far, nearest(real, known, data.parts)[0], train, seed, name)
         found.pictures["composed"] = (
             sheet(rolls(made[: 4 * columns]), columns),
             f"The first of {n} that were composed: time to the right, a line at each bar; pitch upwards, a line at "
-            "each C.",
+            "each C; of trios the melody in blue, the bass in orange, and drums below.",
         )
         found.pictures["neighbours"] = (
-            _pairs(made[: 2 * columns], [Music({data.part: row}) for row in known[at[: 2 * columns]]], columns),
+            _pairs(made[: 2 * columns], self._music(known[at[: 2 * columns]]), columns),
             "Composed, and under each the training window that is most similar, in its own key.",
         )
 

@@ -19,18 +19,17 @@ import numpy as np
 
 from ..data import midi
 from ..data.decode import Unfit
-from ..data.midi import DRUMS, STEPS
+from ..data.midi import DRUMS, EVENTS, STEPS
 from ..errors import UserError
 from .image import Image, sheet
 
 RATE = 44_100
 """samples of sound a second"""
-PARTS = ("melody", "drums")
 
 
 @dataclass(frozen=True, eq=False)
 class Music:
-    """A piece of music: int16 [T] events for each of its parts."""
+    """A piece of music: int16 [T] events for each of its parts, which are melody, bass and drums or some of them."""
 
     NOUN: ClassVar = "tune"
     READS: ClassVar = midi.SUFFIXES
@@ -43,7 +42,7 @@ class Music:
     }
 
     parts: dict[str, np.ndarray]
-    """ "melody", "drums" or both"""
+    """instrument -> its events"""
     tempo: float = 120.0
     """quarters a minute"""
     name: str = ""
@@ -63,11 +62,17 @@ class Music:
         parts = {part: midi.canonical(np.asarray(events), part) for part, events in self.parts.items()}
         object.__setattr__(self, "parts", parts)
 
+    @classmethod
+    def of(cls, names: Sequence[str], lines: np.ndarray, tempo: float = 120.0, index: int | None = None) -> Music:
+        """Music of the events [I,T] of some instruments."""
+        return cls(dict(zip(names, lines, strict=True)), tempo, index=index)
+
     # -- files -----------------------------------------------------------------------------------------------------
 
     @classmethod
     def load(cls, path: str | Path) -> Music:
-        """Reads a MIDI file: its longest stretch of whole bars of 4/4, the highest voice as melody, and drums.
+        """Reads a MIDI file: its longest stretch of whole bars of 4/4, with the highest voice of all basses as its bass
+        and that of all others as its melody, and drums.
 
         Raises UserError.
         """
@@ -94,7 +99,9 @@ class Music:
             raise Unfit(f"no bar of 4/4, but of {', '.join(sorted({bar.metre for bar in bars} - {''}))}")
         count, first = max(stretches)  # of two of one length, the first
         tick, told = bars[-first].tick, midi.told_in(data)
-        parts = {p: midi.line(piece, p, "skyline", tick, count).events for p in PARTS if piece.has(p)}
+        lines = {name: midi.line(piece.of(name), piece.tpq, name, tick, count).events for name in EVENTS}
+        silent = told["parts"] if isinstance(told.get("parts"), list) else []  # what we wrote may rest all the time
+        parts = {name: events for name, events in lines.items() if len(piece.of(name)) or name in silent}
         steps = told.get("steps")
         if isinstance(steps, int) and 0 < steps - STEPS * count <= STEPS * midi.LONGEST:  # it ends with silence
             parts = {part: np.pad(events, (0, steps - len(events))) for part, events in parts.items()}
@@ -116,7 +123,8 @@ class Music:
 
     def midi(self) -> bytes:
         """The bytes of a MIDI file that carries its record."""
-        return midi.write(self.parts, self.tempo, {"steps": self.steps, "record": self.record})
+        told = {"steps": self.steps, "parts": list(self.parts), "record": self.record}
+        return midi.write(self.parts, self.tempo, told)
 
     def wav(self) -> bytes:
         """The bytes of a WAV file, 16 bits, one channel, that carries its record as a comment."""
@@ -139,8 +147,15 @@ class Music:
     def part(self, name: str) -> np.ndarray:
         """The events of a part, int16 [T]. Raises UserError if there is none."""
         if name not in self.parts:
-            raise UserError(f"{self.name or 'the music'} holds no {name}, only {', '.join(self.parts)}.")
+            hint = {"bass": ": none of its tracks plays a program from 32 to 39", "drums": ": nothing is on channel 10"}
+            told = f"{self.name or 'the music'} holds no {name}, only {' and '.join(self.parts)}"
+            raise UserError(f"{told}{hint.get(name, '')}.")
         return self.parts[name]
+
+    def lines(self, names: Sequence[str]) -> np.ndarray:
+        """The events of some parts, int16 [I,T], with silence after those that end early. Raises UserError."""
+        rows = [self.part(name) for name in names]
+        return np.stack([np.pad(row, (0, max(map(len, rows)) - len(row))) for row in rows])
 
     @property
     def digest(self) -> str:
@@ -169,10 +184,15 @@ class Music:
     # -- to look at ------------------------------------------------------------------------------------------------
 
     def image(self, low: int | None = None, high: int | None = None) -> Image:
-        """The piano roll: pitches from low to high (its own, if not told), C and black keys marked, bars parted."""
+        """The piano roll: pitches from low to high (its own, if not told), C and black keys marked, bars parted.
+
+        Melody and bass share the keys, in a colour each; drums lie below, the kick lowest.
+        """
         own = pitches_of([self])
         low, high = own[0] if low is None else low, own[1] if high is None else high
-        rows = [_roll(events, part, low, high) for part, events in self.parts.items()]
+        keys = {name: self.parts[name] for name in ("bass", "melody") if name in self.parts}  # the melody lies on top
+        drums = {name: events for name, events in self.parts.items() if name == "drums"}
+        rows = [_roll(parts, low, high) for parts in (keys, drums) if parts]
         wide = max(row.shape[1] for row in rows)
         rows = [np.pad(row, ((0, 4), (0, wide - row.shape[1]), (0, 0)), constant_values=255) for row in rows]
         return Image(np.concatenate(rows)[:-4], self.name, self.record, self.inputs, self.index, self.told, self.row)
@@ -198,7 +218,7 @@ class Music:
 
 def medley(pieces: Sequence[Music]) -> Music:
     """Music one after another, in the tempo of the first, a bar of silence between."""
-    first, parts = pieces[0], {part: list[np.ndarray]() for part in PARTS if any(part in m.parts for m in pieces)}
+    first, parts = pieces[0], {part: list[np.ndarray]() for part in EVENTS if any(part in m.parts for m in pieces)}
     for music in pieces:
         steps = music.steps + -music.steps % STEPS + STEPS
         for part, rows in parts.items():
@@ -212,7 +232,7 @@ def medley(pieces: Sequence[Music]) -> Music:
 
 
 def pitches_of(pieces: Sequence[Music]) -> tuple[int, int]:
-    """The lowest and highest pitch of some music's melodies, at least two octaves apart."""
+    """The lowest and highest pitch of some music's melodies and basses, at least two octaves apart."""
     found = [e for music in pieces for part, events in music.parts.items() if part != "drums" for e in events.tolist()]
     pitches = [event - midi.ON for event in found if event >= midi.ON] or [60]
     low, high = min(pitches) - 1, max(pitches) + 1
@@ -234,17 +254,22 @@ def rolls(pieces: Sequence[Music]) -> list[Image]:
     ]  # fmt: skip
 
 
-INK, EDGE = np.array((52, 101, 164), np.uint8), np.array((22, 46, 84), np.uint8)
+INKS = {
+    "melody": ((52, 101, 164), (22, 46, 84)), "bass": ((214, 120, 28), (122, 62, 6)),
+    "drums": ((63, 132, 84), (24, 66, 38)),
+}  # fmt: skip
+"""of a note, and of its beginning"""
 
 
-def _roll(events: np.ndarray, part: str, low: int, high: int) -> np.ndarray:
+def _roll(parts: dict[str, np.ndarray], low: int, high: int) -> np.ndarray:
     """uint8 [H,W,3]: time to the right, pitch upwards; the first column of a note is dark."""
-    wide, tall = (6 if len(events) <= 4 * STEPS else 3), 4
-    rows = len(DRUMS) if part == "drums" else high - low + 1
-    out = np.full((rows, tall, len(events), wide, 3), 255, np.uint8)
+    steps, struck = max(map(len, parts.values())), "drums" in parts
+    wide, tall = (6 if steps <= 4 * STEPS else 3), 4
+    rows = len(DRUMS) if struck else high - low + 1
+    out = np.full((rows, tall, steps, wide, 3), 255, np.uint8)
     for row in range(rows):
         pitch = high - row
-        if part == "drums":
+        if struck:
             out[row] = 255 if row % 2 else 244
         elif pitch % 12 == 0:
             out[row, -1] = 200
@@ -252,17 +277,16 @@ def _roll(events: np.ndarray, part: str, low: int, high: int) -> np.ndarray:
             out[row] = 238
     out[:, :, ::4, 0] = np.minimum(out[:, :, ::4, 0], 225)
     out[:, :, ::STEPS, 0] = 150
-    if part == "drums":
-        notes = [
-            (int(t), int(t) + 1, rows - 1 - int(k)) for t, k in np.argwhere(events[:, None] >> np.arange(rows) & 1)
-        ]
-    else:
-        notes = [(begin, end, high - pitch) for begin, end, pitch in midi.notes_of(events)]
-    for begin, end, row in notes:
-        if 0 <= row < rows:
-            out[row, :, begin:end] = INK
-            out[row, :, begin, 0] = EDGE
-    return out.reshape(rows * tall, len(events) * wide, 3)
+    for part, events in parts.items():
+        if struck:
+            strokes = np.argwhere(events[:, None] >> np.arange(rows) & 1).tolist()
+            notes = [(t, t + 1, rows - 1 - k) for t, k in strokes]
+        else:
+            notes = [(begin, end, high - pitch) for begin, end, pitch in midi.notes_of(events)]
+        for begin, end, row in notes:
+            if 0 <= row < rows:
+                out[row, :, begin:end], out[row, :, begin, 0] = INKS[part]
+    return out.reshape(rows * tall, steps * wide, 3)
 
 
 def _chunk(name: bytes, body: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""MusicVAE.   B batch, Z latents, T steps, U bars (or 1 where the decoder is flat), V events, E embedding, H units."""
+"""MusicVAE.   B batch, I instruments (3 of a trio), Z latents, T steps, U bars (1 if flat), V events, C a context."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any, Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from ..data.midi import EVENTS, STEPS, join, window
+from ..data.midi import EVENTS, PARTS, STEPS, join, window
 from ..data.music import MOST_BARS, Tunes
 from ..errors import UserError
 from ..items import BLOCK, Items, about, blocks, chosen, lerp, neighbours, noise, slerp
@@ -21,7 +21,7 @@ from ..losses import kl_to_standard_normal, log_normal
 from ..media import Image, Music, above, rolls, sheet
 from ..method import Batch, Losses, Method, Stage, verb
 from ..parts.recurrent import Conductor, Encoder, Writer, drawn, uniform
-from ..parts.tunes import ATTRIBUTES, Quarters, attributes, transposed
+from ..parts.tunes import Quarters, attributes, names_of, transposed
 from ..parts.watch import active
 from ..scores.music import code_scores, told_again_scores
 from ..scores.score import Score
@@ -31,7 +31,7 @@ NATS = math.log(2)
 
 
 class MusicVAE(Method):
-    """Music from a latent code and codes from music: bars of melody or drums, by recurrent networks.
+    """Music from a latent code and codes from music: bars of melody, bass, drums or all three, by recurrent networks.
 
     Roberts, Engel, Raffel, Hawthorne, Eck 2018, arXiv:1803.05428
     """
@@ -40,8 +40,8 @@ class MusicVAE(Method):
 
     @dataclass(frozen=True)
     class Config:
-        part: Literal["melody", "drums"] | None = None
-        """what is learnt; none: melody, or drums if the data has nothing else"""
+        part: Literal["melody", "bass", "drums", "trio"] | None = None
+        """what is learnt, trio: melody, bass and drums together; none: melody, or drums if the data has nothing else"""
         bars: int = 2
         """of 4/4 in a window; the paper's are 2 and 16"""
         voice: str = "skyline"
@@ -101,6 +101,7 @@ class MusicVAE(Method):
     _paper = dict(
         latent=512, encoder_units=2048, units=1024, conductor=1024, beta_rate=0.99999, decay=0.9999, batch=512,
     )  # fmt: skip
+    _paper_16 = dict(**_paper, bars=16, decoder="hierarchical", encoder_layers=2, free_bits=256, steps=100_000)
     presets = {
         "smoke": dict(
             bars=2, latent=8, encoder_units=16, units=16, conductor=16, embedding=8, decoder="hierarchical", batch=8,
@@ -113,9 +114,12 @@ class MusicVAE(Method):
             bars=16, decoder="hierarchical", latent=128, encoder_units=128, units=192, conductor=192, average=0.999,
             free_bits=128, beta_rate=0.9997, rate=3e-3, decay=0.9995, batch=32, steps=8_000,
         ),
-        "paper": dict(
-            **_paper, bars=16, decoder="hierarchical", encoder_layers=2, free_bits=256, steps=100_000,
+        "trio": dict(
+            part="trio", bars=16, decoder="hierarchical", latent=128, encoder_units=128, units=160, conductor=192,
+            average=0.999, free_bits=192, beta_rate=0.9997, rate=3e-3, decay=0.9995, batch=32, steps=8_000,
         ),
+        "paper": _paper_16,
+        "paper_trio": {**_paper_16, "part": "trio", "batch": 256},  # the batch is that of the authors' code
         "paper_flat": dict(
             **{**_paper, "units": 2048}, bars=2, layers=3, free_bits=48, sampling=1000, steps=50_000,
         ),
@@ -128,11 +132,14 @@ class MusicVAE(Method):
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         c = self.config  # with what the data decides filled in
-        self.events, flat = EVENTS[c.part], c.decoder == "flat"
-        self.encoder = Encoder(self.events, c.embedding, c.encoder_units, c.encoder_layers, c.latent)
+        self.parts, flat = PARTS[c.part], c.decoder == "flat"
+        events, context = [EVENTS[part] for part in self.parts], c.latent if flat else c.conductor
+        self.encoder = Encoder(events, c.embedding, c.encoder_units, c.encoder_layers, c.latent)
         self.conductor = None if flat else Conductor(c.latent, c.conductor, c.bars)
-        self.writer = Writer(self.events, c.embedding, c.latent if flat else c.conductor, c.units, c.layers)
-        self.directions = Quarters(ATTRIBUTES[c.part], c.latent)
+        # A writer for each instrument, under one conductor: they hear each other through z alone (section 3.3).
+        first, *others = [Writer(many, c.embedding, context, c.units, c.layers) for many in events]
+        self.writer, self.others = first, nn.ModuleList(others)
+        self.directions = Quarters(names_of(self.parts), c.latent)
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         return {"vae": torch.optim.Adam(self.parameters(), self.config.rate, fused=True)}
@@ -142,26 +149,29 @@ class MusicVAE(Method):
         return [Stage("train", c.steps, self.step, lambda done: 0.01 + 0.99 * c.decay ** (done * c.steps))]
 
     def averages(self) -> dict[str, float]:
-        parts = ("encoder", "writer") if self.conductor is None else ("encoder", "conductor", "writer")
+        parts = ["encoder", *["conductor"] * (self.conductor is not None), "writer", *["others"] * bool(self.others)]
         return dict.fromkeys(parts, self.config.average) if self.config.average else {}
 
     def step(self, batch: Batch, update: Update) -> Losses:
         c = self.config
-        x = batch["events"] if c.part == "drums" else transposed(batch["events"], c.transpose)  # [B,T]
+        x = transposed(batch["events"], self.parts, c.transpose)  # [B,I,T]
         mean, log_variance = self.encoder(x)  # [B,Z]
         z = mean + (log_variance / 2).exp() * torch.randn_like(mean)
         if c.sampling:
             logits = self.rehearse(z, x, c.sampling / (c.sampling + math.exp(min(update.step / c.sampling, 700))))
         else:
             logits = self.logits(z, x)
-        distortion = F.cross_entropy(logits.flatten(0, 1), x.flatten(), reduction="sum") / len(x)
+        lines = list(zip(logits, x.unbind(1), strict=True))  # [B,T,V] and [B,T] of each instrument
+        nats = [F.cross_entropy(told.flatten(0, 1), line.flatten(), reduction="sum") for told, line in lines]
+        distortion = torch.stack(nats).sum() / len(x)
         kl = kl_to_standard_normal(mean, log_variance).sum(1)  # [B]
         beta = c.beta * (1 - c.beta_rate**update.step)
         loss = update("vae", distortion + beta * (kl - c.free_bits * NATS).clamp_min(0).mean(), clip=c.clip)
 
-        self.directions.follow(mean, attributes(x, c.part))
-        right = (logits.detach().argmax(2) == x).float().mean()
-        return {"loss": loss, "nats": distortion, "kl_bits": kl.mean() / NATS, "right": right, "active": active(mean)}
+        self.directions.follow(mean, attributes(x, self.parts))
+        right = torch.stack([(told.detach().argmax(2) == line).float().mean() for told, line in lines])
+        told = {"loss": loss, "nats": distortion, "kl_bits": kl.mean() / NATS, "right": right.mean()}
+        return {**told, "active": active(mean), **(dict(zip(self.parts, right, strict=True)) if self.others else {})}
 
     # -- the model -------------------------------------------------------------------------------------------------
 
@@ -169,39 +179,28 @@ class MusicVAE(Method):
         """What each stretch is written from [B*U,C]: z itself, or what the conductor makes of it for each bar."""
         return z if self.conductor is None else self.conductor(z)
 
-    def stretches(self, x: Tensor) -> Tensor:
-        """[B,T,...] -> [B*U,T/U,...]"""
-        return x if self.conductor is None else x.unflatten(1, (-1, STEPS)).flatten(0, 1)
+    def each(self, *x: Tensor) -> Iterator[tuple[Any, ...]]:
+        """Each instrument's writer, and its lines [B,T] of x [B,I,T]."""
+        return zip([self.writer, *self.others], *(lines.unbind(1) for lines in x), strict=True)
 
-    def whole(self, x: Tensor) -> Tensor:
-        """[B*U,T/U,...] -> [B,T,...]"""
-        return x if self.conductor is None else x.unflatten(0, (-1, self.config.bars)).flatten(1, 2)
+    def logits(self, z: Tensor, x: Tensor) -> list[Tensor]:
+        """[B,T,V] for each instrument of events x [B,I,T], each after the true ones of its line before it."""
+        context = self.contexts(z)
+        return [writer(context, line) for writer, line in self.each(x)]
 
-    def logits(self, z: Tensor, x: Tensor) -> Tensor:
-        """[B,T,V] of events x [B,T], each after the true ones before it."""
-        return self.whole(self.writer(self.contexts(z), self.stretches(x)))
-
-    def rehearse(self, z: Tensor, x: Tensor, truth: float) -> Tensor:
+    def rehearse(self, z: Tensor, x: Tensor, truth: float) -> list[Tensor]:
         """As logits, but before each step the true event was read with that probability only, else one drawn."""
-        x = self.stretches(x)
-
-        def pick(t: int, logits: Tensor) -> Tensor:
-            u = torch.rand(2, len(x), device=x.device)
-            return torch.where(u[0] < truth, x[:, t], drawn(logits.detach(), u[1], 1.0))
-
-        return self.whole(self.writer.steps(self.contexts(z), x.shape[1], pick)[1])
+        context = self.contexts(z)
+        return [writer.rehearse(context, line, truth) for writer, line in self.each(x)]
 
     def write(self, z: Tensor, u: Tensor, temperature: float, known: Tensor | None = None) -> Tensor:
-        """Events [B,T], each drawn by u [B,T] in [0,1) after those before it; known: [B,T] events, -1 where free."""
+        """Events [B,I,T], drawn by u [B,I,T] in [0,1) after those of the line before; known: events, -1 where free."""
         if temperature < 0:
             raise UserError(f"temperature is {temperature}; it must not be negative.")
-        context, u = self.contexts(z), self.stretches(u)
-        known = u.new_full(u.shape, -1, dtype=torch.int64) if known is None else self.stretches(known)
-
-        def pick(t: int, logits: Tensor) -> Tensor:
-            return torch.where(known[:, t] < 0, drawn(logits, u[:, t], temperature), known[:, t])
-
-        return self.whole(self.writer.steps(context, u.shape[1], pick)[0])
+        context = self.contexts(z)
+        known = u.new_full(u.shape, -1, dtype=torch.int64) if known is None else known
+        told = [writer.write(context, chances, temperature, given) for writer, chances, given in self.each(u, known)]
+        return torch.stack(told, 1)
 
     # -- what users do -----------------------------------------------------------------------------------------------
 
@@ -223,7 +222,6 @@ class MusicVAE(Method):
         temperature: as in compose
         seed: what is drawn where the temperature is above 0
         """
-        c = self.config
         if not tunes:
             return
         cuts = [self.cut(tune) for tune in tunes]
@@ -236,9 +234,9 @@ class MusicVAE(Method):
             made.append(self.write(self.encoder(windows[rows])[0], u, temperature).cpu().numpy())
         told, at = np.concatenate(made), 0
         for tune, (cut, struck) in zip(tunes, cuts, strict=True):
-            events = join(list(told[at : at + len(cut)]), struck, c.part)[: len(tune.part(c.part))]
+            lines = join(told[at : at + len(cut)], struck, self.parts)[:, : tune.lines(self.parts).shape[1]]
             at += len(cut)
-            yield Music({c.part: events}, tune.tempo).made_from(tune)
+            yield Music.of(self.parts, lines, tune.tempo).made_from(tune)
 
     @verb
     def interpolate(
@@ -266,7 +264,7 @@ class MusicVAE(Method):
         """Music changed step by step along an attribute's vector (section 5.5), a row for each.
 
         tunes: MIDI files, of which the first window is taken; none: new ones
-        along: of melodies denser, higher, leaping (wider steps) or offbeat; of drums denser or offbeat
+        along: denser, higher, leaping (wider steps), offbeat; drums: denser, offbeat; trios: denser, bass-denser, ...
         amount: how far the ends of a row are away, in vectors from the quarter with least to that with most of it
         n: without tunes, how many rows; row r is about piece r of `compose`
         steps: pieces in a row, from -amount to amount; 1: the one at amount
@@ -296,41 +294,44 @@ class MusicVAE(Method):
         if c.bars < 2 or bars < 1 or candidates < 1:
             raise UserError("continue takes a run that learnt 2 bars or more, and bars and candidates of 1 or more.")
         for tune in tunes:
-            key, have = int(tune.digest[:15], 16), tune.part(c.part)
-            have, goal = np.pad(have, (0, -len(have) % STEPS)), -(-len(have) // STEPS) + bars
+            key, have = int(tune.digest[:15], 16), tune.lines(self.parts)  # [I,T]
+            have, goal = np.pad(have, ((0, 0), (0, -have.shape[1] % STEPS))), -(-have.shape[1] // STEPS) + bars
             for turn in range(bars):  # each adds half a window
-                last = min(len(have) // STEPS, c.bars - c.bars // 2) * STEPS
+                last = min(have.shape[1] // STEPS, c.bars - c.bars // 2) * STEPS
                 free = STEPS * c.bars - last
-                known = torch.from_numpy(window(have, len(have) - last, last, c.part)[0]).to(self.device)
-                draws = noise(seed, [key + turn], candidates * c.latent + free + 1, device=self.device)[0]
+                lines, _ = window(have, have.shape[1] - last, last, self.parts)
+                known = torch.from_numpy(lines).to(self.device)  # [I,K]
+                draws = noise(seed, [key + turn], candidates * c.latent + free * len(have) + 1, device=self.device)[0]
                 z = self.explaining(known, draws[: candidates * c.latent].view(candidates, -1), draws[-1])
-                u = uniform(F.pad(draws[-1 - free : -1], (last, 0)))
+                u = uniform(F.pad(draws[candidates * c.latent : -1].view(-1, free), (last, 0)))
                 told = self.write(z[None], u[None], temperature, F.pad(known, (0, free), value=-1)[None])[0]
-                have = np.concatenate([have, told[last:].cpu().numpy()])
-                if len(have) >= goal * STEPS:
+                have = np.concatenate([have, told[:, last:].cpu().numpy()], 1)
+                if have.shape[1] >= goal * STEPS:
                     break
-            yield Music({c.part: have[: goal * STEPS]}, tune.tempo).made_from(tune)
+            yield Music.of(self.parts, have[:, : goal * STEPS], tune.tempo).made_from(tune)
 
     def explaining(self, known: Tensor, draws: Tensor, choice: Tensor) -> Tensor:
-        """z [Z] from about p(z | its first events are the known ones [K]), one of many by importance (Rubin 1987).
+        """z [Z] from about p(z | its first events are the known ones [I,K]), one of many by importance (Rubin 1987).
 
         Proposed are N(0, I), and the posterior of a window that repeats the known events.
         """
-        times = -(-STEPS * self.config.bars // len(known))
-        window = known.repeat(times)[None, : STEPS * self.config.bars]  # [1,T]
+        times = -(-STEPS * self.config.bars // known.shape[1])
+        window = known.repeat(1, times)[None, :, : STEPS * self.config.bars]  # [1,I,T]
         mean, log_variance = self.encoder(window)  # [1,Z]
         half = torch.arange(len(draws), device=draws.device)[:, None] % 2 == 0
         z = torch.where(half, draws, mean + (log_variance / 2).exp() * draws)  # [N,Z]
         prior, near = log_normal(z).sum(1), log_normal(z, mean, log_variance).sum(1)
-        logits = self.logits(z, window.expand(len(z), -1))[:, : len(known)]
-        told = -F.cross_entropy(logits.flatten(0, 1), known.repeat(len(z)), reduction="none").view(len(z), -1).sum(1)
+        told = torch.zeros_like(prior)
+        for logits, line in zip(self.logits(z, window.expand(len(z), -1, -1)), known, strict=True):
+            logits = logits[:, : len(line)].flatten(0, 1)
+            told = told - F.cross_entropy(logits, line.repeat(len(z)), reduction="none").view(len(z), -1).sum(1)
         log_w = told + prior - torch.logaddexp(prior, near)
         return z[drawn(log_w[None], uniform(choice)[None], 1.0)[0]]
 
     def previews(self, batch: Batch) -> dict[str, Image]:
         """New music, and first windows of the data above their reconstructions, as piano rolls."""
         columns = 8 if self.config.bars <= 4 else 2
-        real = [Music({self.config.part: row}) for row in batch["events"][: 2 * columns].cpu().numpy()]
+        real = [Music.of(self.parts, lines) for lines in batch["events"][: 2 * columns].cpu().numpy()]
         both = rolls(real + self.verb("reconstruct")(real))
         return {
             "": sheet(rolls(self.verb("compose")(n=4 * columns, seed=0)), columns),
@@ -344,12 +345,11 @@ class MusicVAE(Method):
         with torch.no_grad():
             for part in x.split(256):
                 mean, log_variance = self.encoder(part)
-                found.append(
-                    (self.logits(mean, part).argmax(2), kl_to_standard_normal(mean, log_variance).sum(1), mean)
-                )
-        told, kl, means = (torch.cat(rows).cpu().numpy() for rows in zip(*found, strict=True))
+                told = torch.stack([logits.argmax(2) for logits in self.logits(mean, part)], 1)
+                found.append((told, kl_to_standard_normal(mean, log_variance).sum(1), mean))
+        again, kl, means = (torch.cat(rows).cpu().numpy() for rows in zip(*found, strict=True))
         how = "the likeliest event at each step, after the true ones before it"
-        yield from told_again_scores(x.cpu().numpy(), told, data, seed, how, "teacher-forced ")
+        yield from told_again_scores(x.cpu().numpy(), again, data, seed, how, "teacher-forced ")
         yield from code_scores(kl / NATS, means, data, seed)
 
     # -- between music and numbers ---------------------------------------------------------------------------------
@@ -359,9 +359,10 @@ class MusicVAE(Method):
         return lambda items: noise(seed, items, self.config.latent, device=self.device)
 
     def chances(self, seed: int, items: Sequence[int]) -> Tensor:
-        """Numbers in [0,1) [len(items),T] for the draws of items; apart from those that their z are made of."""
-        latent = self.config.latent
-        return uniform(noise(seed, items, latent + STEPS * self.config.bars, device=self.device)[:, latent:])
+        """Numbers in [0,1) [len(items),I,T] for the draws of items; apart from those that their z are made of."""
+        latent, count = self.config.latent, len(self.parts) * STEPS * self.config.bars
+        found = uniform(noise(seed, items, latent + count, device=self.device)[:, latent:])
+        return found.unflatten(1, (len(self.parts), -1))
 
     def played(
         self, latents: Callable[[list[int]], Tensor], items: Sequence[int], seed: int, temperature: float, row: int = 1
@@ -371,7 +372,7 @@ class MusicVAE(Method):
             u = self.chances(seed, [i // row for i in block])  # the same in a row, where only z shall change
             events = self.write(latents(block), u, temperature).cpu().numpy()
             for i in wanted:
-                yield Music({self.config.part: events[i - block[0]]}, index=i)
+                yield Music.of(self.parts, events[i - block[0]], index=i)
 
     def walk(
         self, ends: Any, between: Any, items: Sequence[int], steps: int, seed: int, temperature: float,
@@ -391,8 +392,8 @@ class MusicVAE(Method):
         """The means of q(z|x) [N,Z] of the first windows of tunes; None for none."""
         return torch.cat([self.encoder(self.cut(tune)[0][:1])[0] for tune in tunes]) if tunes else None
 
-    def cut(self, tune: Music) -> tuple[Tensor, list[bool]]:
-        """The windows [N,T] of a tune one after another, the last filled with silence; see midi.window."""
-        events, length = tune.part(self.config.part), STEPS * self.config.bars
-        rows = [window(events, at, length, self.config.part) for at in range(0, len(events), length)]
+    def cut(self, tune: Music) -> tuple[Tensor, list[list[bool]]]:
+        """The windows [N,I,T] of a tune one after another, the last filled with silence; see midi.window."""
+        lines, length = tune.lines(self.parts), STEPS * self.config.bars
+        rows = [window(lines, at, length, self.parts) for at in range(0, lines.shape[1], length)]
         return torch.from_numpy(np.stack([row for row, _ in rows])).to(self.device), [struck for _, struck in rows]

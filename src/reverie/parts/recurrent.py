@@ -1,12 +1,13 @@
-"""Recurrent networks that write events, and how an event is drawn.   B batch, Z latents, T steps, U bars, V events,
-S sequences, C numbers of a context, H units.
+"""Recurrent networks that write events, and how an event is drawn.   B batch, I instruments, Z latents, T steps,
+U bars, V events, S sequences, C numbers of a context, H units.
 
 The shape is that of MusicVAE (Roberts 2018, arXiv:1803.05428, section 3).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import accumulate
 
 import torch
 import torch.nn.functional as F
@@ -27,16 +28,22 @@ def drawn(logits: Tensor, u: Tensor, temperature: float) -> Tensor:
 
 
 class Encoder(nn.Module):
-    """Events [B,T] -> mean and log variance [B,Z]: the last states of a bidirectional LSTM (section 3.1)."""
+    """Events [B,I,T] -> mean and log variance [B,Z]: the last states of a bidirectional LSTM (section 3.1).
 
-    def __init__(self, events: int, embedding: int, units: int, layers: int, latent: int) -> None:
+    All instruments are read at once: the sum of what stands for the events of each, as for units side by side.
+    """
+
+    def __init__(self, events: Sequence[int], embedding: int, units: int, layers: int, latent: int) -> None:
         super().__init__()
-        self.embed = nn.Embedding(events, embedding)
+        self.first = list(accumulate(events[:-1], initial=0))
+        self.embed = nn.Embedding(sum(events), embedding)
         self.lstm = lstm(embedding, units, layers, bidirectional=True)
         self.mean, self.deviation = nn.Linear(2 * units, latent), nn.Linear(2 * units, latent)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        state = self.lstm(self.embed(x))[1][0]  # [2 * layers,B,H], the last two of the highest layer
+        read = sum((self.embed(line + k) for line, k in zip(x.unbind(1)[1:], self.first[1:], strict=True)),
+                   self.embed(x[:, 0]))  # fmt: skip
+        state = self.lstm(read)[1][0]  # [2 * layers,B,H], the last two of the highest layer
         h = torch.cat([state[-2], state[-1]], 1)
         return self.mean(h), 2 * (F.softplus(self.deviation(h)) + 1e-4).log()  # eq. 7
 
@@ -66,10 +73,11 @@ class Writer(nn.Module):
         self.out = nn.Linear(units, events)
 
     def forward(self, context: Tensor, x: Tensor) -> Tensor:
-        """Logits [S,T,V] of events x [S,T], each after the true ones before it."""
+        """Logits [B,T,V] of events x [B,T], each after the true ones before it; x in S stretches, one to a context."""
+        shape, x = x.shape, x.reshape(len(context), -1)
         before = self.embed(F.pad(x[:, :-1], (1, 0), value=self.start))
         read = torch.cat([before, context[:, None].expand(-1, x.shape[1], -1)], 2)
-        return self.out(self.lstm(read, states(self.begin(context), self.layers))[0])
+        return self.out(self.lstm(read, states(self.begin(context), self.layers))[0]).view(*shape, -1)
 
     def steps(self, context: Tensor, count: int, pick: Callable[[int, Tensor], Tensor]) -> tuple[Tensor, Tensor]:
         """Events [S,T] that pick(t, logits [S,V]) takes one after another, and the logits [S,T,V]."""
@@ -82,6 +90,25 @@ class Writer(nn.Module):
             event = pick(t, logits[-1])
             events.append(event)
         return torch.stack(events, 1), torch.stack(logits, 1)
+
+    def rehearse(self, context: Tensor, x: Tensor, truth: float) -> Tensor:
+        """As forward, but before each step the true event was read with that probability only, else one drawn."""
+        shape, x = x.shape, x.reshape(len(context), -1)
+
+        def pick(t: int, logits: Tensor) -> Tensor:
+            u = torch.rand(2, len(x), device=x.device)
+            return torch.where(u[0] < truth, x[:, t], drawn(logits.detach(), u[1], 1.0))
+
+        return self.steps(context, x.shape[1], pick)[1].view(*shape, -1)
+
+    def write(self, context: Tensor, u: Tensor, temperature: float, known: Tensor) -> Tensor:
+        """Events [B,T], each drawn by u [B,T] in [0,1) after those before it; known: [B,T] events, -1 where free."""
+        shape, u, known = u.shape, u.reshape(len(context), -1), known.reshape(len(context), -1)
+
+        def pick(t: int, logits: Tensor) -> Tensor:
+            return torch.where(known[:, t] < 0, drawn(logits, u[:, t], temperature), known[:, t])
+
+        return self.steps(context, u.shape[1], pick)[0].view(shape)
 
 
 def states(x: Tensor, layers: int) -> tuple[Tensor, Tensor]:

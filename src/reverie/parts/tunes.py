@@ -1,6 +1,6 @@
 """Tunes as tensors: moved to another key, what they are like in numbers, and the directions of z that go with it.
 
-B batch, T steps, A attributes, Z latents.
+B batch, I instruments, T steps, A attributes, Z latents.
 
 Roberts 2018, arXiv:1803.05428, section 5.5: an attribute's vector is the mean code of the quarter of tunes that have
 most of it, less the mean code of the quarter that have least.
@@ -8,30 +8,58 @@ most of it, less the mean code of the quarter that have least.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from ..data.midi import DRUMS, EVENTS, ON
 from ..errors import UserError
 
-ATTRIBUTES = {"melody": ("denser", "higher", "leaping", "offbeat"), "drums": ("denser", "offbeat")}
-"""part -> their names: more onsets; a higher mean pitch; wider steps from note to note; more onsets between beats"""
+_PITCHED = ("denser", "higher", "leaping", "offbeat")
+ATTRIBUTES = {"melody": _PITCHED, "bass": _PITCHED, "drums": ("denser", "offbeat")}
+"""of each instrument: more onsets; a higher mean pitch; wider steps from note to note; more onsets between beats"""
 
 
-def transposed(x: Tensor, most: int) -> Tensor:
-    """Melodies [B,T] moved by random intervals from 1 - most to most, as far as their notes stay among the 128."""
-    if not most:
+def transposed(x: Tensor, instruments: Sequence[str], most: int) -> Tensor:
+    """Music [B,I,T] moved by random intervals from 1 - most to most, as far as its notes stay among the 128.
+
+    What plays together moves together, but for drums.
+    """
+    pitched = [k for k, name in enumerate(instruments) if name != "drums"]
+    if not most or not pitched:
         return x
+    moved = x.clone()
+    moved[:, pitched] = _moved(x[:, pitched].flatten(1), most).unflatten(1, (len(pitched), -1))
+    return moved
+
+
+def _moved(x: Tensor, most: int) -> Tensor:
+    """Melodies [B,T] moved by random intervals."""
     top, on = EVENTS["melody"] - 1, x >= ON
     by = torch.randint(1 - most, most + 1, (len(x), 1), device=x.device)
     by = by.minimum(top - x.amax(1, keepdim=True)).maximum(ON - x.where(on, top).amin(1, keepdim=True))
     return x.where(~on, x + by)
 
 
-def attributes(events: Tensor, part: str) -> Tensor:
-    """[B,A] of events [B,T], int64, in the order of ATTRIBUTES."""
+def names_of(instruments: Sequence[str]) -> tuple[str, ...]:
+    """Their names: of one instrument as they stand; of several "denser" as a whole, then as "bass-denser"."""
+    if len(instruments) == 1:
+        return ATTRIBUTES[instruments[0]]
+    return ("denser", *(f"{who}-{name}" for who in instruments for name in ATTRIBUTES[who]))
+
+
+def attributes(events: Tensor, instruments: Sequence[str]) -> Tensor:
+    """[B,A] of events [B,I,T], int64, in the order of names_of."""
+    each = [_attributes(line, who) for line, who in zip(events.unbind(1), instruments, strict=True)]
+    whole = [] if len(each) == 1 else [torch.stack([found[:, 0] for found in each]).sum(0)[:, None]]
+    return torch.cat([*whole, *each], 1)
+
+
+def _attributes(events: Tensor, instrument: str) -> Tensor:
+    """[B,A] of events [B,T] of one instrument, in the order of ATTRIBUTES."""
     steps = torch.arange(events.shape[1], device=events.device)
-    if part == "drums":
+    if instrument == "drums":
         struck = (events[:, :, None] >> torch.arange(len(DRUMS), device=events.device) & 1).sum(2).float()  # [B,T]
         on = struck > 0
         return torch.stack([struck.sum(1), share(on, steps)], 1)

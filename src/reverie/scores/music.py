@@ -1,8 +1,11 @@
-"""What music is like, in numbers: functions of windows of events, int [N,T], 16 steps to a bar (see data/midi.py)."""
+"""What music is like, in numbers: functions of windows of events, int [N,T], 16 steps to a bar (see data/midi.py).
+
+Scores are of windows int [N,I,T] of I instruments.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,7 +25,7 @@ ROWS = 64
 
 def onsets(events: np.ndarray, part: str) -> np.ndarray:
     """bool [N,T]: where a note begins, or something is struck."""
-    return events >= ON if part == "melody" else events > 0
+    return events > 0 if part == "drums" else events >= ON
 
 
 def equal(x: np.ndarray, told: np.ndarray) -> np.ndarray:
@@ -44,7 +47,7 @@ def density(events: np.ndarray, part: str) -> np.ndarray:
 
 
 def lengths(events: np.ndarray) -> np.ndarray:
-    """The length in steps of every note of melodies; what sounds at the end of a window ends there."""
+    """The length in steps of every note of melodies or basses; what sounds at the end of a window ends there."""
     return np.array([end - begin for row in events for begin, end, _ in notes_of(row)] or [0])
 
 
@@ -94,8 +97,12 @@ def repetition(events: np.ndarray) -> np.ndarray:
     return np.stack(best, 1).mean(1) if best else np.zeros(len(events))
 
 
-def relative(events: np.ndarray, part: str) -> np.ndarray:
-    """The same in every key: notes as intervals from the first one."""
+def relative(events: np.ndarray, parts: Sequence[str]) -> np.ndarray:
+    """Windows [N,I,T] as [N,I*T], the same in every key: the notes of each part as intervals from its first one."""
+    return np.concatenate([_relative(line, part) for line, part in zip(events.swapaxes(0, 1), parts, strict=True)], 1)
+
+
+def _relative(events: np.ndarray, part: str) -> np.ndarray:
     if part == "drums":
         return events.astype(np.int16)
     on = onsets(events, part)
@@ -103,9 +110,9 @@ def relative(events: np.ndarray, part: str) -> np.ndarray:
     return np.where(on, events - first + 256, events).astype(np.int16)  # 256: no interval looks like another event
 
 
-def nearest(events: np.ndarray, among: np.ndarray, part: str) -> tuple[np.ndarray, np.ndarray]:
+def nearest(events: np.ndarray, among: np.ndarray, parts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """(distance [N], row of `among` [N]) of the most similar window: share of steps that differ, in the same key."""
-    ours, theirs = relative(events, part), relative(among, part)
+    ours, theirs = relative(events, parts), relative(among, parts)
     far, at = np.empty(len(ours)), np.empty(len(ours), np.int64)
     for start in range(0, len(ours), ROWS):
         rows = ours[start : start + ROWS]
@@ -134,14 +141,20 @@ def wasserstein(x: np.ndarray, y: np.ndarray) -> float:
 
 def reference_of(data: Any, n: int) -> Reference:
     """n windows of prepared music; their "size" is T."""
-    return Reference(data.name, data.split, data.fingerprint, n, data.array.shape[1], 0)
+    return Reference(data.name, data.split, data.fingerprint, n, data.array.shape[2], 0)
+
+
+def of_each(parts: Sequence[str], *windows: np.ndarray) -> Iterator[tuple[Any, ...]]:
+    """For each instrument: what the names of its scores begin with, itself, and its lines [N,T] of windows [N,I,T]."""
+    for k, part in enumerate(parts):
+        yield ("" if len(parts) == 1 else f"{part} "), part, *(x[:, k] for x in windows)
 
 
 def told_again_scores(
     x: np.ndarray, told: np.ndarray, data: Any, seed: int, how: str, short: str = ""
 ) -> Iterator[Score]:
-    """How much of windows [N,T] is told again right. how: what was read, in words; short: what the names begin with."""
-    part, n = data.part, len(x)
+    """How much of windows [N,I,T] is told again right. how: what was read, in words; short: what names begin with."""
+    n = len(x)
     reference = reference_of(data, n)
 
     def score(name: str, values: np.ndarray, what: str, floor: float, floor_of: str) -> Score:
@@ -150,11 +163,14 @@ def told_again_scores(
             floor, floor_of, float(values.std() / n**0.5), group="reconstruction",
         )  # fmt: skip
 
-    rests = float((x == HOLD).mean())
-    yield score("accuracy", equal(x, told), "share of steps with the right event", rests, "nothing new at every step")
-    other = float(equal_onsets(x, np.roll(x, max(1, n // 2), 0), part).mean())
-    what = "share of the steps where a note begins (or a drum is struck) with the right event"
-    yield score("onset accuracy", equal_onsets(x, told, part), what, other, "another window in place of each")
+    for who, part, true, again in of_each(data.parts, x, told):
+        rests, what = float((true == HOLD).mean()), "share of steps with the right event"
+        yield score(f"{who}accuracy", equal(true, again), what, rests, "nothing new at every step")
+        other = float(equal_onsets(true, np.roll(true, max(1, n // 2), 0), part).mean())
+        what = "share of the steps where a note begins (or a drum is struck) with the right event"
+        yield score(
+            f"{who}onset accuracy", equal_onsets(true, again, part), what, other, "another window in place of each"
+        )
 
 
 def code_scores(bits: np.ndarray, means: np.ndarray, data: Any, seed: int) -> Iterator[Score]:
@@ -175,31 +191,41 @@ def code_scores(bits: np.ndarray, means: np.ndarray, data: Any, seed: int) -> It
 def likeness_scores(
     made: np.ndarray, real: np.ndarray, stand_in: np.ndarray, floor_name: str, data: Any, seed: int
 ) -> Iterator[Score]:
-    """How composed windows differ from real ones, each beside what other real windows give."""
-    part, reference = data.part, reference_of(data, len(real))
-    floor_of = f"{len(stand_in)} {floor_name}"
+    """How composed windows [N,I,T] differ from real ones, each beside what other real windows give."""
+    reference, floor_of = reference_of(data, len(real)), f"{len(stand_in)} {floor_name}"
+    for who, part, *lines in of_each(data.parts, made, real, stand_in):
+        for name, value, floor, unit, better, told in _likeness(part, *lines):
+            yield Score(who + name, value, unit, better, told, reference, len(made), seed, floor, floor_of)
+    pitched = [k for k, part in enumerate(data.parts) if part != "drums"]
+    if len(pitched) > 1:
+        ours, theirs = (in_key(x[:, pitched].reshape(len(x), -1)) for x in (made, real))
+        told = "share of the notes of melody and bass together in the major scale that holds most of them, mean"
+        yield Score("in one key", float(ours.mean()), "", "near floor", told, reference, len(made), seed,
+                    float(theirs.mean()), floor_of)  # fmt: skip
 
-    def score(name: str, value: float, floor: float, unit: str, better: Better, told: str) -> Score:
-        return Score(name, value, unit, better, told, reference, len(made), seed, floor, floor_of)
 
+def _likeness(
+    part: str, made: np.ndarray, real: np.ndarray, stand_in: np.ndarray
+) -> Iterator[tuple[str, float, float, str, Better, str]]:
+    """Of lines [N,T] of an instrument: name, value, floor, unit, what is better, and what it is."""
     ours, theirs, others = (use(x, part) for x in (made, real, stand_in))
     told = "time that each pitch class sounds, counted from the tonic (Krumhansl-Schmuckler, key of each window)"
-    name, told = ("pitch classes", told) if part == "melody" else ("drum classes", "strokes of the nine classes")
-    yield score(name, total_variation(ours, theirs), total_variation(others, theirs), "", "lower",
-                f"total variation distance between composed and real shares: {told}")  # fmt: skip
+    name, told = ("drum classes", "strokes of the nine classes") if part == "drums" else ("pitch classes", told)
+    yield (name, total_variation(ours, theirs), total_variation(others, theirs), "", "lower",
+           f"total variation distance between composed and real shares: {told}")  # fmt: skip
     a, b, c = (density(x, part) for x in (made, real, stand_in))
-    yield score("note density", wasserstein(a, b), wasserstein(c, b), "onsets a bar", "lower",
-                "Wasserstein-1 distance between onsets a bar of composed and of real windows")  # fmt: skip
-    if part == "melody":
+    yield ("note density", wasserstein(a, b), wasserstein(c, b), "onsets a bar", "lower",
+           "Wasserstein-1 distance between onsets a bar of composed and of real windows")  # fmt: skip
+    if part != "drums":
         a, b, c = (lengths(x) for x in (made, real, stand_in))
-        yield score("note length", wasserstein(a, b), wasserstein(c, b), "sixteenths", "lower",
-                    "Wasserstein-1 distance between lengths of composed and of real notes")  # fmt: skip
+        yield ("note length", wasserstein(a, b), wasserstein(c, b), "sixteenths", "lower",
+               "Wasserstein-1 distance between lengths of composed and of real notes")  # fmt: skip
         told = "share of a window's notes in the major scale that holds most of them (muspy's scale consistency), mean"
-        yield score("in key", float(in_key(made).mean()), float(in_key(real).mean()), "", "near floor", told)
+        yield "in key", float(in_key(made).mean()), float(in_key(real).mean()), "", "near floor", told
     if made.shape[1] > STEPS:
         told = "share of equal steps of a bar and the most similar earlier one, mean over bars but the first"
         a, b = repetition(made), repetition(real)
-        yield score("repetition", float(a.mean()), float(b.mean()), "", "near floor", told)
+        yield "repetition", float(a.mean()), float(b.mean()), "", "near floor", told
 
 
 def novelty_scores(far: np.ndarray, unseen: np.ndarray, train: Any, seed: int, floor_name: str) -> Iterator[Score]:
