@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import reverie
+from reverie.cli import main
 from reverie.data import oracle
 from reverie.data.text import Texts
 from reverie.errors import UserError
@@ -41,6 +42,27 @@ def test_every_score_stands_beside_its_floor(run: Path) -> None:
     assert found["bleu-2"].hash in (run / "report.html").read_text()
     again = reverie.evaluate(run, "verses:400", n=100)
     assert [score.value for score in again] == [score.value for score in found]
+
+
+def test_lines_are_printed_where_no_file_is_named(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Text can be read in a terminal: stdout holds the lines and nothing else, with --json one object."""
+    assert main(["write", str(run), "-n", "5", "--seed", "3", "--out", str(tmp_path / "lines.txt")]) == 0
+    capsys.readouterr()
+    assert main(["write", str(run), "-n", "5", "--seed", "3"]) == 0
+    printed = capsys.readouterr()
+    assert printed.out == (tmp_path / "lines.txt").read_text(encoding="utf-8")
+    assert printed.out.count("\n") == 5
+    assert printed.err == ""
+    parts = ""
+    for part in (1, 2):
+        assert main(["write", str(run), "-n", "5", "--seed", "3", "--shard", f"{part}/2"]) == 0
+        parts += capsys.readouterr().out
+    assert parts == printed.out
+    assert main(["write", str(run), "-n", "5", "--seed", "3", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["lines"], told["files"]) == (printed.out.splitlines(), [])
 
 
 def test_without_a_test_split_the_floor_leaves_a_line_itself_out(run: Path, tmp_path: Path) -> None:

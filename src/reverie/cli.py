@@ -8,7 +8,6 @@ import os
 import shlex
 import sys
 import time
-from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -213,8 +212,9 @@ def do_verb(verb: str, words: list[str]) -> int:
     parser = Parser(verb, f"{verb}: what is made goes to --out.")
     parser.add_argument("run", metavar="RUN", help="a run folder, or a weights file")
     parser.add_argument(
-        "--out", metavar="OUT", help="a folder for a file an item, or a name such as all.png for one file"
-    )
+        "--out", metavar="OUT",
+        help="a folder for a file an item, or a name such as all.png for one file; text is printed where none is given",
+    )  # fmt: skip
     parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
     parser.add_argument("--json", action="store_true", help="one JSON object")
     named = first_word(words)
@@ -237,7 +237,8 @@ def do_verb(verb: str, words: list[str]) -> int:
     parser.add_options([o for o in found if o.name != "items" and o != given], "options")
     asked = vars(parser.read(words))
     out, overwrite, as_json, _ = (asked.pop(k) for k in ("out", "overwrite", "json", "run"))
-    if not out and not method.judges:
+    prints = ".txt" in made_of.TOGETHER  # lines can be read in a terminal, and need no file
+    if not out and not method.judges and not prints:
         one = " or ".join(made_of.TOGETHER)
         raise UserError(f"{verb} needs --out: a folder, or a name ending in {one} for one file of all.")
     if given and medium:
@@ -257,13 +258,16 @@ def do_verb(verb: str, words: list[str]) -> int:
 
     began, told = time.monotonic(), list[dict[str, Any]]()
     made = heard(act.stream(method, **asked), told, aloud=not as_json)
-    files: list[Path] = []
+    files, lines = list[Path](), list[str]()
     if out:
         files = write(made, Path(out), overwrite, made_of)
-    else:
-        deque(made, 0)
+    for item in () if out else made:
+        if prints and as_json:
+            lines.append(str(item))
+        elif prints:
+            print(item, flush=True)
     if as_json:
-        heard_of = {"told": told} if told else {}
+        heard_of = {**({"told": told} if told else {}), **({"lines": lines} if lines else {})}
         print(json.dumps({"files": [str(f) for f in files], **heard_of, "seconds": round(time.monotonic() - began, 3)}))
     elif out:
         where = files[0] if len(files) == 1 else f"{len(files)} files in {out}"
