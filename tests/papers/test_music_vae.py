@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import mido
 import numpy as np
 import pytest
 import torch
@@ -296,6 +297,53 @@ def test_a_trio_is_cut_and_resumed_bit_for_bit(tmp_path: Path, monkeypatch: pyte
     rows = [json.loads(line) for line in (tmp_path / "whole" / "log.jsonl").read_text().splitlines()]
     told = [line["losses"] for line in rows if "losses" in line]
     assert {"right", "melody", "bass", "drums"} <= set(told[-1])
+
+
+def test_wrong_input_for_a_trio_gets_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is missing is named, of data and of files; metres and tempos that do not fit are told."""
+
+    def song(name: str, *events: mido.MetaMessage | mido.Message) -> str:
+        """A file of a piano, a bass and a drum in quarters for 16 bars; a tempo is told, another, before each bar."""
+        file = mido.MidiFile(ticks_per_beat=96)
+        for channel, program, pitch in ((0, 0, 60), (1, 33, 40), (9, 0, 36)):
+            file.tracks.append(track := mido.MidiTrack())
+            track.append(mido.Message("program_change", channel=channel, program=program))
+            for k in range(64):
+                track.extend(e for e in events if channel == 0 and (k == 0 or (e.type == "set_tempo" and k % 4 == 0)))
+                track.append(mido.Message("note_on", channel=channel, note=pitch + k % 7, velocity=9, time=0))
+                track.append(mido.Message("note_off", channel=channel, note=pitch + k % 7, time=96))
+                events = tuple(e.copy(tempo=e.tempo + 9000) if e.type == "set_tempo" else e for e in events)
+        (tmp_path / name).mkdir()
+        file.save(tmp_path / name / "a.mid")
+        return str(tmp_path / name)
+
+    run, out = str(tmp_path / "run"), str(tmp_path / "out")
+    assert main(["train", "music_vae:smoke", "--part", "trio", "--data", "trios:9", "--steps", "2", "--out", run]) == 0
+    melody, drums = (str(tune(0, part=part).save(tmp_path / f"{part}.mid")) for part in ("melody", "drums"))
+    waltz = song("waltz", mido.MetaMessage("time_signature", numerator=3, denominator=4))
+    turns = song("turns", mido.MetaMessage("set_tempo", tempo=500_000))
+    whole = song("whole")
+    assert main(["continue", run, f"{whole}/a.mid", f"{turns}/a.mid", "--bars", "1", "--out", out]) == 0
+    capsys.readouterr()
+    train = ["train", "music_vae:smoke", "--out", str(tmp_path / "new"), "--part", "trio", "--data"]
+    for words, told in (
+        ([*train, "tunes:9"], "tunes:9 holds no bass and no drums, only melody: a trio is a melody, a bass"),
+        ([*train, "beats:9"], "beats:9 holds no melody and no bass, only drums: a trio"),
+        ([*train, melody], "holds no bass and no drums, only melody"),
+        ([*train, drums], "holds no melody and no bass, only drums"),
+        ([*train, waltz], "has no window of 2 bars in 4/4: 21 not 4/4: 3/4"),
+        ([*train, turns], "has no window of 2 bars in 4/4: 15 tempo change inside"),
+        ([*train, whole, "--voice", "flute"], "no track named 'flute'"),
+        (["reconstruct", run, melody, "--out", out], "melody.mid holds no bass and no drums, only melody: a bass has"),
+        (["continue", run, drums, "--out", out], "drums.mid holds no melody and no bass, only drums"),
+        (["interpolate", run, f"{waltz}/a.mid", melody, "--out", out], "no bar of 4/4, but of 3/4"),
+        (["edit", run, "--along", "bass", "--out", out], "there are: denser, melody-denser"),
+        ([*train[:-2], "band", "--data", "trios:9"], "--part is 'band'; it must be one of 'melody', 'bass', 'drums'"),
+    ):  # fmt: skip
+        assert main(words) == 2, words
+        error = capsys.readouterr().err
+        assert told in error
+        assert error.count("\n") == 1
 
 
 def test_going_on_keeps_what_was_there() -> None:

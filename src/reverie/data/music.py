@@ -258,7 +258,7 @@ class _Made(_Source):
         for split in ("train", "test"):
             names = [f"{split}/{i}" for i in range(tunes.count_of(spec, split))]
             shas = [hashlib.sha256(f"{seed}/{name}".encode()).hexdigest() for name in names]
-            plays = tunes.PLAYS[self.make]
+            plays = tunes.PLAYS[spec.partition(":")[0]]
             self.parts[split] = [Entry(name, sha, sha, plays) for name, sha in zip(names, shas, strict=True)]
         self.dropped = {split: [] for split in SPLITS}
 

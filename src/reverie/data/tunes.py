@@ -226,5 +226,5 @@ def _random(name: str, split: str, i: int) -> np.random.Generator:
 
 
 SETS: dict[str, Callable[[str, int], Piece]] = {"tunes": tune, "beats": beat, "trios": trio}
-PLAYS = {tune: ("melody",), beat: ("drums",), trio: ("melody", "bass", "drums")}
-"""who plays"""
+PLAYS = {"tunes": ("melody",), "beats": ("drums",), "trios": ("melody", "bass", "drums")}
+"""who plays in a set"""

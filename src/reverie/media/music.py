@@ -25,6 +25,8 @@ from .image import Image, sheet
 
 RATE = 44_100
 """samples of sound a second"""
+HINTS = {"bass": "a bass has a track of programs 32 to 39", "drums": "drums are on channel 10"}
+"""how an instrument is known in a MIDI file"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,15 +148,15 @@ class Music:
 
     def part(self, name: str) -> np.ndarray:
         """The events of a part, int16 [T]. Raises UserError if there is none."""
-        if name not in self.parts:
-            hint = {"bass": ": none of its tracks plays a program from 32 to 39", "drums": ": nothing is on channel 10"}
-            told = f"{self.name or 'the music'} holds no {name}, only {' and '.join(self.parts)}"
-            raise UserError(f"{told}{hint.get(name, '')}.")
-        return self.parts[name]
+        return self.lines([name])[0]
 
     def lines(self, names: Sequence[str]) -> np.ndarray:
         """The events of some parts, int16 [I,T], with silence after those that end early. Raises UserError."""
-        rows = [self.part(name) for name in names]
+        if missing := [name for name in names if name not in self.parts]:
+            told = f"{self.name or 'the music'} holds no {' and no '.join(missing)}, only {' and '.join(self.parts)}"
+            hints = "; ".join(HINTS[name] for name in missing if name in HINTS)
+            raise UserError(f"{told}{hints and f': {hints}'}.")
+        rows = [self.parts[name] for name in names]
         return np.stack([np.pad(row, (0, max(map(len, rows)) - len(row))) for row in rows])
 
     @property
@@ -190,9 +192,9 @@ class Music:
         """
         own = pitches_of([self])
         low, high = own[0] if low is None else low, own[1] if high is None else high
-        keys = {name: self.parts[name] for name in ("bass", "melody") if name in self.parts}  # the melody lies on top
-        drums = {name: events for name, events in self.parts.items() if name == "drums"}
-        rows = [_roll(parts, low, high) for parts in (keys, drums) if parts]
+        groups = (("bass", "melody"), ("drums",))  # the melody lies on top
+        shown = [{name: self.parts[name] for name in group if name in self.parts} for group in groups]
+        rows = [_roll(parts, low, high) for parts in shown if parts]
         wide = max(row.shape[1] for row in rows)
         rows = [np.pad(row, ((0, 4), (0, wide - row.shape[1]), (0, 0)), constant_values=255) for row in rows]
         return Image(np.concatenate(rows)[:-4], self.name, self.record, self.inputs, self.index, self.told, self.row)
