@@ -17,6 +17,8 @@ SCORED = [
     Option("split", str, None, "the split to compare with; none: test, or half of data that has no splits"),
     Option("taught", bool, False, "of a generator that is told the class, also what a classifier learns from "
            "its images (GAN-train); takes minutes"),
+    Option("classical", bool, True, "of a run that spoils good pictures itself, also what classical tools make of "
+           "the same spoilt pictures; takes a second or more a picture"),
 ]  # fmt: skip
 """flags of whatever is scored"""
 

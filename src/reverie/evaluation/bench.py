@@ -69,11 +69,12 @@ class Asked:
     seed: int = 0
     split: str | None = None
     taught: bool = False
+    classical: bool = True
 
     def told(self, subject: Subject, bench: Bench) -> dict[str, Any]:
         """What is measured on, and how, but for the options of a method's own scores."""
         return {
             **bench.marks, "n": self.n or bench.count(subject), "seed": self.seed,
             "features": None if self.features is None else mark_of(self.features), "taught": self.taught,
-            "reverie": __version__,
+            "classical": self.classical, "reverie": __version__,
         }  # fmt: skip

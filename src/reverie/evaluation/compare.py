@@ -89,6 +89,7 @@ def compare(
     seed: int = 0,
     split: str | None = None,
     taught: bool = False,
+    classical: bool = True,
     command: str = "",
 ) -> Comparison:
     """Scores each run against the data, where that was not done yet in the same way, and writes one page on all.
@@ -100,7 +101,8 @@ def compare(
     place = None if out is None else Path(out)
     if place is not None and place.suffix.lower() not in (".html", ".htm"):
         raise UserError(f"cannot write {place}: the comparison is a page; name it {place.stem or 'compare'}.html.")
-    subjects, benches, how = [open_subject(run) for run in runs], list[Bench](), Asked(features, n, seed, split, taught)
+    subjects, benches = [open_subject(run) for run in runs], list[Bench]()
+    how = Asked(features, n, seed, split, taught, classical)
     for run, subject in zip(runs, subjects, strict=True):
         if subject.folder is None:
             raise UserError(f"{run} is no run folder, and costs and curves are compared too; give the folder of a run.")
@@ -151,7 +153,8 @@ def _evaluation(name: str, subject: Subject, bench: Bench, data: str | Path, how
         "--data": data, "--features": how.features, "-n": how.n, "--seed": how.seed or None, "--split": how.split
     }  # fmt: skip
     flags = [str(word) for flag, value in words.items() if value is not None for word in (flag, value)]
-    command = shlex.join(["reverie", "evaluate", str(subject.folder), *flags, *(["--taught"] if how.taught else [])])
+    flags += ["--taught"] * how.taught + ["--no-classical"] * (not how.classical)
+    command = shlex.join(["reverie", "evaluate", str(subject.folder), *flags])
     return score(subject, data, how, command)
 
 

@@ -32,6 +32,7 @@ def evaluate(
     seed: int = 0,
     split: str | None = None,
     taught: bool = False,
+    classical: bool = True,
     **own: Any,
 ) -> Evaluation:
     """Scores a run against data; scores.json, figures/ and report.html of its folder tell them.
@@ -41,12 +42,14 @@ def evaluate(
     features: the network that images are compared by, a file of weights or a classifier's run folder; None: a
     classifier of the data's own labels; n: generated items (None: 5,000, or as many as the reference if it has fewer);
     taught: of a generator that is told the class, also what a classifier learns from its images (GAN-train; minutes);
+    classical: of a run that spoils good pictures itself, also what classical tools make of the same spoilt pictures;
     own: options of the method's own scores, such as k of the VAE. Raises UserError.
     """
     call = f"reverie.evaluate({str(run)!r}, {str(data)!r}, features={features and str(features)!r}, n={n}, seed={seed}"
-    more = {**({"split": split} if split else {}), **({"taught": True} if taught else {}), **own}
+    more = {**({"split": split} if split else {}), **({"taught": True} if taught else {})}
+    more.update({**({} if classical else {"classical": False}), **own})
     call += "".join(f", {name}={value!r}" for name, value in more.items())
-    return score(open_subject(run), data, Asked(features, n, seed, split, taught), call + ")", **own)
+    return score(open_subject(run), data, Asked(features, n, seed, split, taught, classical), call + ")", **own)
 
 
 def score(subject: Subject, data: str | Path, asked: Asked, command: str = "", **own: Any) -> Evaluation:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..errors import UserError
-from ..media import Image
+from ..media import Image, Photo
+from ..scores.score import Reference
 from .found import Evaluation
+from .rivals import TRIED, add_rivals, has_rivals
 from .subject import Subject
 
 USUAL = 100
@@ -48,6 +51,23 @@ class OwnBench:
         assert subject.method is not None
         found.notes += learnt_from(subject, self.data)
         found.scores += list(subject.method.own_scores(self.data, asked.n, asked.seed, **own))
+        if asked.classical and has_rivals(subject.method):
+            self._rivals(found, subject.method, asked.n, asked.seed)
+
+    def _rivals(self, found: Evaluation, method: Any, n: int, seed: int) -> None:
+        """Classical tools on the same whole pictures, spoilt by the same random numbers."""
+        photos = [Photo(pixels, name=name) for name, pixels in self.data.wholes(n, method.config.channels)]
+        spoilt = [photo.pixels for photo in method.verb("spoil")(photos, seed=seed)]
+        train = type(self.data).open(self.data.spec)
+        first = n if train.fingerprint == self.data.fingerprint else 0  # what is scored is nothing to choose on
+        training = [pixels for _, pixels in islice(train.wholes(first + TRIED, method.config.channels), first, None)]
+        good = [photo.pixels for photo in photos]
+        reference = Reference(
+            self.data.name, self.data.split, self.data.fingerprint, len(good), 0, method.config.channels
+        )
+        add_rivals(
+            found, method, good, spoilt, train, training, reference, seed, "whole pictures of the reference, 8 bits"
+        )
 
     def pictures(self, subject: Subject, seed: int) -> dict[str, Image | str]:
         """The previews of training, of the reference."""

@@ -21,6 +21,7 @@ from ..scores.score import Better, Reference, Score
 from .features import open_features
 from .found import Evaluation
 from .own import learnt_from, open_split
+from .rivals import TRIED, add_rivals, has_rivals
 from .subject import Subject
 
 USUAL = 1_000
@@ -83,6 +84,13 @@ class PairBench:
         if (palette := self.palette(subject)) is not None:
             found.scores += _labels(made, true, palette, reference, asked.seed, about)
         self._by_features(found, made, true, reference, asked, about)
+        if asked.classical and has_rivals(subject.method):
+            wants = {**subject.wants, "size": config.size}
+            train = type(self.data).open(self.data.spec).prepare(**wants)
+            first = n if train.fingerprint == self.data.fingerprint else 0  # what is scored is nothing to choose on
+            training = [train.pixels(i) for i in range(first, min(first + TRIED, len(train)))]
+            kind = f"pairs at {size}x{size}"
+            add_rivals(found, subject.method, true, given, train, training, reference, asked.seed, kind)
         order = psnrs(made, true).argsort(stable=True).tolist()
         for name, chosen, told in (
             ("worst", order[:SHOWN], f"The {SHOWN} pictures that come out worst"),

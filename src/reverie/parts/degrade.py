@@ -44,6 +44,18 @@ def spoilt(x: Tensor, make: Make, strength: float | None, seed: int) -> Tensor:
         return degrade(x, make, strength).clamp(-1, 1)
 
 
+def kernel(make: Make, strength: float, seed: int) -> Tensor | None:
+    """What a point of light becomes, float64 [K,K] with sum 1, where `spoilt` with that seed is a blur; else None."""
+    if make not in ("blur", "motion", "focus"):
+        return None
+    reach = math.ceil(3 * strength) + 1  # farther than any of them goes
+    point = torch.zeros(1, 1, 2 * reach + 1, 2 * reach + 1, dtype=torch.float64)
+    point[0, 0, reach, reach] = 1
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return degrade(point, make, strength)[0, 0]
+
+
 def channels_of(make: Make, channels: int) -> int:
     """The channels of what comes out."""
     return 1 if DEGRADATIONS[make].grey else channels
@@ -115,10 +127,14 @@ def noise(x: Tensor, sigma: float) -> Tensor:
 
 def small(x: Tensor, factor: float) -> Tensor:
     """Made `factor` times smaller, and as large as before again (bicubic)."""
+    return F.interpolate(smaller(x, factor), tuple(x.shape[2:]), mode="bicubic", align_corners=False)
+
+
+def smaller(x: Tensor, factor: float) -> Tensor:
+    """Made `factor` times smaller (bicubic, antialiased)."""
     h, w = x.shape[2:]
     size = (max(1, round(h / factor)), max(1, round(w / factor)))
-    little = F.interpolate(x, size, mode="bicubic", antialias=True, align_corners=False)
-    return F.interpolate(little, (h, w), mode="bicubic", align_corners=False)
+    return F.interpolate(x, size, mode="bicubic", antialias=True, align_corners=False)
 
 
 def jpeg(x: Tensor, quality: float) -> Tensor:

@@ -18,6 +18,7 @@ READING = {"lower": "lower is better", "higher": "higher is better", "near floor
 SHORT = {
     "fid": "FID", "kid": "KID", "nll": "NLL", "elbo": "ELBO", "reconstruction psnr": "Reconstruction PSNR",
     "gan-train": "GAN-train", "1-nn accuracy": "1-NN accuracy",
+    "psnr": "PSNR", "ssim": "SSIM", "lpips": "LPIPS",
 }  # fmt: skip
 MEANING = {
     "fid": "how far the generated images as a whole lie from the real ones, as a network sees them",
@@ -171,7 +172,9 @@ def _origin(told: dict[str, Any]) -> str:
 
 
 def title(name: str) -> str:
-    return SHORT.get(name) or words(name).capitalize()
+    """What a score is called on a page: "psnr, non-local means" -> "PSNR, non-local means"."""
+    head, comma, rest = name.partition(", ")
+    return (SHORT.get(head) or words(head).capitalize()) + comma + rest
 
 
 def _figures(value: float, unit: str) -> str:

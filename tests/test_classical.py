@@ -1,0 +1,209 @@
+"""Classical tools beside restoration: the same spoilt pixels, settings chosen on others, figures by hand."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+from scipy import ndimage
+
+import reverie
+from reverie.evaluation import rivals
+from reverie.evaluation.compare import Comparison
+from reverie.media import Photo
+from reverie.order import seed_of
+from reverie.parts.degrade import degrade, kernel, spoilt
+from reverie.scores import classical
+from reverie.scores.classical import NON_LOCAL, TOOLS, UNSHARP, WIENER, Case
+from reverie.scores.restoring import psnrs
+
+MAKES = ("noise", "blur", "motion", "focus", "jpeg", "small")
+
+
+@pytest.fixture(scope="module")
+def photo() -> np.ndarray:
+    """A piece of the photograph that comes with matplotlib, uint8 [96,96,3]."""
+    file = Path(mpl.get_data_path()) / "sample_data" / "grace_hopper.jpg"
+    return np.array(PIL.Image.open(file).convert("RGB"))[120:216, 180:276]
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory, photo: np.ndarray) -> Path:
+    """Photographs in two splits, and a run of each degradation."""
+    room = tmp_path_factory.mktemp("shop")
+    for split, cuts in (("train", ((0, 0), (0, 48))), ("test", ((48, 0), (48, 48)))):
+        (room / "photos" / split).mkdir(parents=True)
+        for i, (top, left) in enumerate(cuts):
+            PIL.Image.fromarray(photo[top : top + 48, left : left + 48]).save(room / "photos" / split / f"{i}.png")
+    for make in MAKES:
+        reverie.train("restoration:smoke", data=room / "photos", out=room / make, make=make, threads=1, steps=4)
+    return room
+
+
+def db(made: np.ndarray, good: np.ndarray) -> float:
+    return float(psnrs([made], [good])[0])
+
+
+def case_of(good: np.ndarray, make: str, strength: float, seed: int = 0) -> Case:
+    given = Photo(good).with_pixels(spoilt(Photo(good).to_tensor(good.shape[2]), make, strength, seed)[0]).pixels
+    blur = kernel(make, strength, seed)
+    return Case(good, given, strength, None if blur is None else blur.numpy())
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_non_local_means_raises_psnr_of_sigma_25(photo: np.ndarray, channels: int) -> None:
+    case = case_of(photo[:, :, :channels].copy(), "noise", 25.0)
+    assert db(NON_LOCAL.repair(case, {"h": 0.7}), case.good) > db(case.spoilt, case.good) + 5
+
+
+@pytest.mark.parametrize(("make", "strength"), [("blur", 1.6), ("focus", 3.0)])
+def test_wiener_undoes_a_known_blur_up_to_the_border(photo: np.ndarray, make: str, strength: float) -> None:
+    case = case_of(photo, make, strength)
+    made = WIENER.repair(case, {"balance": 1e-4})
+    assert db(made, photo) > db(case.spoilt, photo) + 3
+    edge = np.abs(made[:4].astype(float) - photo[:4]).mean()
+    assert edge < 1.5 * np.abs(made[40:44].astype(float) - photo[40:44]).mean() + 2  # nothing rings there
+
+
+@pytest.mark.parametrize(("make", "strength"), [("blur", 1.3), ("motion", 7.5), ("focus", 2.0)])
+def test_the_kernel_is_that_of_the_blur(photo: np.ndarray, make: str, strength: float) -> None:
+    x = Photo(photo[:, :, :1].copy()).to_tensor(1).double()
+    torch.manual_seed(5)
+    done = degrade(x, make, strength)[0, 0].numpy()
+    known = kernel(make, strength, 5)
+    assert known is not None
+    assert float(known.sum()) == pytest.approx(1)
+    by_hand = ndimage.convolve(x[0, 0].numpy(), known.numpy(), mode="mirror")
+    assert np.abs(by_hand - done)[12:-12, 12:-12].max() < 1e-5
+    if make != "motion":
+        assert np.abs(by_hand - done).max() < 1e-5
+    assert kernel("noise", 25.0, 0) is None
+
+
+def test_settings_are_chosen_by_psnr(photo: np.ndarray) -> None:
+    training = [case_of(photo[:40, :40].copy(), "blur", 1.6)]
+    choice = UNSHARP.chosen(training)
+    assert db(UNSHARP.repair(training[0], choice), training[0].good) > db(training[0].spoilt, training[0].good) + 0.5
+    best = max(db(UNSHARP.repair(training[0], other), training[0].good) for other in UNSHARP.choices)
+    assert db(UNSHARP.repair(training[0], choice), training[0].good) == best
+    assert choice != UNSHARP.choices[0]
+    assert UNSHARP.chosen([]) == UNSHARP.choices[0]
+
+
+@pytest.mark.parametrize("make", MAKES)
+def test_tools_get_the_very_same_spoilt_pixels(shop: Path, make: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[str, Case]] = []
+    true = reverie.load(shop / make)
+    theirs = classical.Tool.repair
+    monkeypatch.setattr(
+        classical.Tool,
+        "repair",
+        lambda tool, case, choice: seen.append((tool.name, case)) or theirs(tool, case, choice),
+    )
+    restored: list[np.ndarray] = []
+    own = type(true).restored
+    monkeypatch.setattr(type(true), "restored", lambda m, x, tile=512: restored.append(x.numpy()) or own(m, x, tile))
+    found = reverie.evaluate(shop / make, shop / "photos", seed=3)
+    given = [((x[0].transpose(1, 2, 0) + 1) * 127.5).round().astype(np.uint8) for x in restored]
+    assert len(given) == 2
+    there = [tool for tool in TOOLS[make] if tool.version]
+    assert len(there) >= 2
+    for tool in there:
+        score = found[f"psnr, {tool.name}"]
+        scored = [case.spoilt for name, case in seen if name == tool.name][-2:]  # before, settings were chosen
+        assert np.array_equal(scored, given)
+        assert score.floor == found["psnr"].floor
+        assert score.n == 2
+        assert score.group == "classical methods"
+        assert tool.library in score.definition
+        assert tool.version in score.definition
+        assert score.versions[tool.library] == tool.version
+        assert score.reference == found["psnr"].reference
+        assert ("seed 3" in score.definition) == (make in ("noise", "motion"))
+        if len(tool.choices) > 1:
+            assert "on 2 other pictures of photos train" in score.definition
+    page = (shop / make / "report.html").read_text(encoding="utf-8")
+    assert "Classical methods" in page
+    assert TOOLS[make][0].name in page
+
+
+def test_the_value_is_that_of_the_tool_by_hand(shop: Path) -> None:
+    found = reverie.evaluate(shop / "small", shop / "photos")
+    assert found["psnr, bicubic"].value == pytest.approx(found["psnr"].floor)
+    good = [np.array(PIL.Image.open(p)) for p in sorted((shop / "photos" / "test").glob("*.png"))]
+    made = []
+    for pixels in good:
+        y = Photo(pixels).to_tensor(3)
+        small = torch.nn.functional.interpolate(y, (12, 12), mode="bicubic", antialias=True, align_corners=False)
+        planes = [PIL.Image.fromarray(p.numpy()) for p in (small[0].clamp(-1, 1) + 1) / 2]
+        wide = [np.asarray(p.resize((48, 48), PIL.Image.Resampling.LANCZOS)) for p in planes]
+        made.append((np.stack(wide, 2).clip(0, 1) * 255).round().astype(np.uint8))
+    assert found["psnr, lanczos"].value == pytest.approx(float(psnrs(made, good).mean()), abs=1e-6)
+
+
+def test_blurs_of_a_run_have_the_kernels_of_its_random_numbers(shop: Path, photo: np.ndarray) -> None:
+    method = reverie.load(shop / "motion")
+    given = [p.pixels for p in method.verb("spoil")([Photo(photo), Photo(photo)], seed=7)]
+    one, two = rivals.cases(method, [photo, photo], given, 7)
+    assert one.kernel is not None
+    assert two.kernel is not None
+    assert not np.allclose(one.kernel, two.kernel)
+    known = kernel("motion", 9.0, seed_of(7, 1))
+    assert known is not None
+    assert np.array_equal(two.kernel, known.numpy())
+    again = [ndimage.convolve(photo[..., c].astype(float), two.kernel, mode="mirror") for c in range(3)]
+    assert np.abs(np.stack(again, 2) - given[1])[12:-12, 12:-12].max() <= 0.51
+
+
+def test_pairs_that_a_run_made_have_rivals_and_given_pairs_have_none(shop: Path, tmp_path: Path) -> None:
+    pairs = shop / "photos"
+    reverie.train("pix2pix:smoke", data=pairs, out=tmp_path / "sharp", make="blur", threads=1, steps=2)
+    reverie.train("pix2pix:smoke", data=pairs, out=tmp_path / "grey", make="grey", threads=1, steps=2)
+    found = reverie.evaluate(tmp_path / "sharp", pairs)
+    assert found["psnr, wiener"].floor == found["psnr"].floor
+    assert found["psnr, wiener"].value > found["psnr"].floor
+    assert not [s for s in reverie.evaluate(tmp_path / "grey", pairs) if s.group == "classical methods"]
+
+
+def test_without_other_pictures_settings_are_the_usual_ones(shop: Path) -> None:
+    found = reverie.evaluate(shop / "jpeg", shop / "photos" / "test")
+    assert "as usual" in found["psnr, total variation"].definition
+    part = reverie.evaluate(shop / "jpeg", shop / "photos" / "test", n=1)
+    assert "on 1 other pictures" in part["psnr, total variation"].definition
+
+
+def test_without_scikit_image_the_evaluation_says_so(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = importlib.metadata.version
+
+    def none(name: str) -> str:
+        if name in ("scikit-image", "bm3d"):
+            raise importlib.metadata.PackageNotFoundError(name)
+        return held(name)
+
+    monkeypatch.setattr(classical, "version", none)
+    found = reverie.evaluate(shop / "noise", shop / "photos")
+    assert found["psnr"].n == 2
+    left_out = {line["score"]: line["why"] for line in found.left_out}
+    assert "pip install 'reverie[classical]'" in left_out["psnr, non-local means"]
+    assert "non-commercial" in left_out["ssim, bm3d"]
+    assert "reverie[classical]" in found.table()
+
+
+def test_rivals_can_be_left_out_and_stand_in_comparisons(shop: Path, tmp_path: Path) -> None:
+    data = shop / "photos"
+    found = reverie.evaluate(shop / "blur", data, classical=False)
+    assert {s.name for s in found} == {"psnr", "ssim"}
+    assert "classical=False" in found.command
+    reverie.train("restoration:smoke", data=data, out=tmp_path / "b", make="blur", threads=1, steps=2)
+    table: Comparison = reverie.compare([shop / "blur", tmp_path / "b"], data, out=tmp_path / "page.html")
+    one, two = (cell.score for cell in table["psnr, wiener"])
+    assert one is not None
+    assert two is not None
+    assert one.value == two.value
+    assert table.best("psnr, wiener") is None
+    assert "unsharp mask" in (tmp_path / "page.html").read_text(encoding="utf-8")
