@@ -160,7 +160,7 @@ def _each(**values: tuple[float, ...]) -> tuple[dict[str, float], ...]:
 NON_LOCAL = Tool(
     "non-local means", SKIMAGE,
     "restoration.denoise_nl_means, not its fast mode, patches of 5 pixels within 6, sigma known, h in sigmas",
-    _means, _each(h=(0.8, 0.4, 0.5, 0.6, 0.7, 0.9, 1.0)),
+    _means, _each(h=(0.8, 0.4, 0.5, 0.6, 0.7, 0.9, 1.0, 1.2, 1.4)),
 )  # fmt: skip
 VARIATION = Tool(
     "total variation", SKIMAGE, "restoration.denoise_tv_chambolle, weight in sigmas of the noise, which is known",
@@ -172,7 +172,7 @@ WIENER = Tool(
 )  # fmt: skip
 UNSHARP = Tool(
     "unsharp mask", SKIMAGE, "filters.unsharp_mask",
-    _unsharp, _each(radius=(2.0, 1.0, 1.5, 3.0, 5.0), amount=(1.0, 0.25, 0.5, 1.5, 2.0, 3.0, 5.0)),
+    _unsharp, _each(radius=(2.0, 1.0, 1.5, 3.0, 5.0), amount=(1.0, 0.1, 0.25, 0.5, 1.5, 2.0, 3.0, 5.0, 8.0)),
 )  # fmt: skip
 TOOLS: dict[str, tuple[Tool, ...]] = {
     "noise": (NON_LOCAL, VARIATION, Tool("bm3d", BM3D, "its usual profile, sigma known", _bm3d)),
@@ -183,7 +183,7 @@ TOOLS: dict[str, tuple[Tool, ...]] = {
         Tool("total variation", SKIMAGE, "restoration.denoise_tv_chambolle",
              _variation, _each(weight=(0.02, 0.002, 0.005, 0.01, 0.015, 0.03, 0.05, 0.08))),
         Tool("bilateral filter", SKIMAGE, "restoration.denoise_bilateral, colour and space: sigmas",
-             _bilateral, _each(colour=(0.05, 0.01, 0.02, 0.03, 0.08), space=(1.0, 0.5, 2.0))),
+             _bilateral, _each(colour=(0.05, 0.01, 0.02, 0.03, 0.08), space=(1.0, 0.5, 2.0, 3.0))),
     ),
     "small": (
         Tool("bicubic", PILLOW, "which is what is given, as it is", _as_it_is),
