@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from reverie.errors import UserError, near_miss
 
-from . import account, enlarge, grid, layout, lecture, ledger, monitor, speed, stacked
+from . import account, enlarge, grid, large, layout, lecture, ledger, monitor, speed, stacked
 
 COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "speed": speed.main,
@@ -18,6 +18,7 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "enlarge": enlarge.main,
     "lecture": lecture.main,
     "monitor": monitor.main,
+    "large": large.main,
     "claim": ledger.main,
     "ledger": ledger.render,
 }
@@ -29,6 +30,7 @@ python -m benchmarks stacked METHOD[:PRESET] --data MNIST    Stacked-MNIST: 1,00
 python -m benchmarks enlarge --data MNIST        do generated images help a classifier, beside few real ones?
 python -m benchmarks lecture --data CIFAR        does joining a GAN and a VAE pay? five methods, equal time
 python -m benchmarks monitor                     does the monitor speak when it should, and only then?
+python -m benchmarks large [RUN]                 a photograph of 12 megapixels: time, memory, seams
 python -m benchmarks claim NAME                  an experiment of the ledger; --check: does it come out again?
 python -m benchmarks ledger                      LEDGER.md, from ledger/*.json
 

@@ -26,7 +26,7 @@ from reverie.options import Option
 from reverie.provenance import commit, machine, now
 from reverie.scores.score import Score
 
-from . import enlarge, grid, lecture, monitor, stacked, task
+from . import enlarge, grid, large, lecture, monitor, stacked, task
 from .claim import Experiment
 from .claims import CLAIMS, EXPERIMENTS
 
@@ -128,6 +128,9 @@ def _task(experiment: Experiment, seed: int, given: dict[str, Any], out: Path) -
         result = grid.grid(experiment.method, dict(experiment.options), [seed], out)[0]["runs"][0]
     elif experiment.task == "monitor":
         result = monitor.monitor(range(seed, seed + 3), 1, out)
+    elif experiment.task == "large":
+        asked = {o.name: o.default for o in large.OPTIONS} | {"run": experiment.method}
+        result = large.large(asked | experiment.options, seed, out)
     elif experiment.task == "enlarge":
         asked = {o.name: o.default for o in enlarge.OPTIONS} | {"data": data, "method": experiment.method}
         result = enlarge.enlarge(asked | experiment.options, [seed], out)
