@@ -65,7 +65,7 @@ def account(row: Row, room: Path, steps: int) -> dict[str, Any]:
         if len(watch.rounds) == 1:  # which warmed up
             profiler.start()
 
-    with Watch(steps, between) as watch:
+    with Watch(steps, between, type(method).learns_from) as watch:
         layout = watch.train(row, room / "run", 2 * steps + 1)
     spent: dict[Any, float] = defaultdict(float)  # ms a step
     for event in profiler.events():

@@ -6,6 +6,7 @@ set, torch.optim.Adam, loss.backward() into everything, zero_grad, the losses pr
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 
 import torch
@@ -18,8 +19,9 @@ EVERY = 50
 """steps between looks at the losses"""
 
 
-def gan(method: Method, images: Tensor, batch: int) -> Iterator[None]:
+def gan(method: Method, items: dict[str, Tensor], batch: int) -> Iterator[None]:
     """The loop of the PyTorch DCGAN tutorial (pytorch.org, "DCGAN Tutorial") on images [N,C,H,W] in [-1,1]."""
+    images = items["image"]
     generator, discriminator = method.generator, method.discriminator
     judge, latent = nn.BCEWithLogitsLoss(), method.config.latent
     adam_g = torch.optim.Adam(generator.parameters(), lr=2e-4, betas=(0.5, 0.999))
@@ -45,8 +47,9 @@ def gan(method: Method, images: Tensor, batch: int) -> Iterator[None]:
             yield
 
 
-def vae(method: Method, images: Tensor, batch: int) -> Iterator[None]:
+def vae(method: Method, items: dict[str, Tensor], batch: int) -> Iterator[None]:
     """The loop of PyTorch's VAE example (pytorch/examples, vae) on images [N,1,H,W] in [-1,1], binarised anew."""
+    images = items["image"]
     encoder, decoder = method.encoder, method.decoder
     adam = torch.optim.Adam(method.parameters(), lr=1e-3)
     loader, step = DataLoader(TensorDataset(images), batch_size=batch, shuffle=True, drop_last=True), 0
@@ -65,6 +68,119 @@ def vae(method: Method, images: Tensor, batch: int) -> Iterator[None]:
                 look(loss)
             step += 1
             yield
+
+
+def pix2pix(method: Method, items: dict[str, Tensor], batch: int) -> Iterator[None]:
+    """As the authors of pix2pix train, grey to colour: D is frozen while G learns, its loss is halved."""
+    generator, discriminator, size = method.generator, method.discriminator, method.config.size
+    judge, distance = nn.BCEWithLogitsLoss(), nn.L1Loss()
+    adam_g = torch.optim.Adam(generator.parameters(), lr=2e-4, betas=(0.5, 0.999))
+    adam_d = torch.optim.Adam(discriminator.parameters(), lr=2e-4, betas=(0.5, 0.999))
+    loader, step = DataLoader(TensorDataset(items["b"]), batch_size=batch, shuffle=True, drop_last=True), 0
+    weights = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
+    while True:
+        for (whole,) in loader:
+            real = cut(whole, size)
+            given = (real * weights).sum(1, keepdim=True)
+            fake = generator(given)
+            discriminator.requires_grad_(True)
+            adam_d.zero_grad()
+            said_fake = discriminator(torch.cat([given, fake.detach()], 1))
+            said_real = discriminator(torch.cat([given, real], 1))
+            loss_d = 0.5 * (
+                judge(said_fake, torch.zeros_like(said_fake)) + judge(said_real, torch.ones_like(said_real))
+            )
+            loss_d.backward()
+            adam_d.step()
+            discriminator.requires_grad_(False)
+            adam_g.zero_grad()
+            said = discriminator(torch.cat([given, fake], 1))
+            loss_g = judge(said, torch.ones_like(said)) + 100 * distance(fake, real)
+            loss_g.backward()
+            adam_g.step()
+            if step % EVERY == 0:
+                look(loss_d, loss_g)
+            step += 1
+            yield
+
+
+def cyclegan(method: Method, items: dict[str, Tensor], batch: int) -> Iterator[None]:
+    """As the authors of CycleGAN train: both G with both D frozen, then each D against a pool of 50 earlier images."""
+    to_a, to_b, judge_a, judge_b, size = method.to_a, method.to_b, method.judge_a, method.judge_b, method.config.size
+    judge, distance = nn.MSELoss(), nn.L1Loss()
+    adam_g = torch.optim.Adam([*to_a.parameters(), *to_b.parameters()], lr=2e-4, betas=(0.5, 0.999))
+    adam_d = torch.optim.Adam([*judge_a.parameters(), *judge_b.parameters()], lr=2e-4, betas=(0.5, 0.999))
+    data, step = TensorDataset(items["a"], items["b"]), 0
+    loader = DataLoader(data, batch_size=batch, shuffle=True, drop_last=True)
+    pools: dict[str, list[Tensor]] = {"a": [], "b": []}
+    while True:
+        for whole_a, whole_b in loader:
+            a, b = cut(whole_a, size), cut(whole_b, size)
+            judge_a.requires_grad_(False)
+            judge_b.requires_grad_(False)
+            adam_g.zero_grad()
+            fake_b, fake_a = to_b(a), to_a(b)
+            said_b, said_a = judge_b(fake_b), judge_a(fake_a)
+            loss_g = judge(said_b, torch.ones_like(said_b)) + judge(said_a, torch.ones_like(said_a))
+            loss_g = loss_g + 10 * (distance(to_a(fake_b), a) + distance(to_b(fake_a), b))
+            loss_g = loss_g + 5 * (distance(to_b(b), b) + distance(to_a(a), a))
+            loss_g.backward()
+            adam_g.step()
+            judge_a.requires_grad_(True)
+            judge_b.requires_grad_(True)
+            adam_d.zero_grad()
+            losses = []
+            for side, judged, real, fake in (("a", judge_a, a, fake_a), ("b", judge_b, b, fake_b)):
+                said_real, said_fake = judged(real), judged(pooled(pools[side], fake.detach()))
+                loss = judge(said_real, torch.ones_like(said_real)) + judge(said_fake, torch.zeros_like(said_fake))
+                (0.5 * loss).backward()
+                losses.append(loss)
+            adam_d.step()
+            if step % EVERY == 0:
+                look(loss_g, *losses)
+            step += 1
+            yield
+
+
+def restoration(method: Method, items: dict[str, Tensor], batch: int) -> Iterator[None]:
+    """The loop of any tutorial on denoising: pieces, noise of sigma 25, the mean absolute difference."""
+    network, size, distance = method.generator, method.config.size, nn.L1Loss()
+    adam = torch.optim.Adam(network.parameters(), lr=1e-3)
+    loader, step = DataLoader(TensorDataset(items["image"]), batch_size=batch, shuffle=True, drop_last=True), 0
+    while True:
+        for (whole,) in loader:
+            good = cut(whole, size)
+            adam.zero_grad()
+            loss = distance(network(good + torch.randn_like(good) * (25 / 127.5)), good)
+            loss.backward()
+            adam.step()
+            if step % EVERY == 0:
+                look(loss)
+            step += 1
+            yield
+
+
+def cut(images: Tensor, size: int) -> Tensor:
+    """A random square of each image [B,C,H,W], mirrored or not."""
+    found = []
+    for image in images:
+        top, left = (random.randint(0, side - size) for side in image.shape[1:])
+        piece = image[:, top : top + size, left : left + size]
+        found.append(piece.flip(2) if random.random() < 0.5 else piece)
+    return torch.stack(found)
+
+
+def pooled(pool: list[Tensor], images: Tensor, size: int = 50) -> Tensor:
+    """Half of the images as they are, for the others earlier ones (Shrivastava 2016, section 2.3)."""
+    found = []
+    for image in images:
+        if len(pool) < size:
+            pool.append(image)
+        elif random.random() < 0.5:
+            place = random.randrange(size)
+            image, pool[place] = pool[place], image
+        found.append(image)
+    return torch.stack(found)
 
 
 def look(*losses: Tensor) -> list[float]:

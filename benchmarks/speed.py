@@ -13,6 +13,7 @@ of single layers, and again; figures are medians over the rounds. Quiet machines
 from __future__ import annotations
 
 import argparse
+import atexit
 import json
 import resource
 import statistics
@@ -20,8 +21,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import redirect_stderr
+from contextlib import ExitStack, redirect_stderr
 from dataclasses import dataclass, field
+from functools import cache
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -35,6 +37,7 @@ import reverie
 from reverie import loop
 from reverie.data.images import Images
 from reverie.errors import UserError, near_miss
+from reverie.media import Image
 from reverie.method import Method, Stage
 from reverie.order import Order
 from reverie.provenance import machine
@@ -50,12 +53,48 @@ class Row:
     """Something whose speed is measured."""
 
     method: str
-    data: str
+    data: str | Callable[[], str]
+    """a built-in set, or a function that draws pictures into a folder"""
     options: dict[str, Any]
-    plain: Callable[[Method, Tensor, int], Iterator[None]] | None = None
-    """the loop beside it: (method, images, batch size) -> an iterator that trains a step each time"""
+    plain: Callable[[Method, dict[str, Tensor], int], Iterator[None]] | None = None
+    """the loop beside it: (method, the items that `batch` of the data gives, batch size) -> an iterator that trains a
+    step each time"""
     steps: int = 4
     """a round"""
+
+    @property
+    def place(self) -> str:
+        """The data as `reverie train` takes it."""
+        return self.data if isinstance(self.data, str) else self.data()
+
+
+@cache
+def photos() -> str:
+    """A folder of twelve drawn pictures, large enough to cut pieces out of; it lasts as long as the process."""
+    folder = Path(_KEPT.enter_context(tempfile.TemporaryDirectory()))
+    _draw("shapes:12", 384, folder)
+    return str(folder)
+
+
+@cache
+def worlds() -> str:
+    """A folder of two worlds of drawn pictures, shapes and their negatives; it lasts as long as the process."""
+    folder = Path(_KEPT.enter_context(tempfile.TemporaryDirectory()))
+    for side, half in (("trainA", False), ("trainB", True)):
+        (folder / side).mkdir()
+        _draw("shapes:12", 160, folder / side, half)
+    return str(folder)
+
+
+def _draw(spec: str, size: int, folder: Path, negative: bool = False) -> None:
+    images = Images.open(spec).prepare(size, 3)
+    for i in range(len(images)):
+        pixels = images.pixels(i)
+        Image(255 - pixels if negative else pixels).save(folder / f"{i:03}.png")
+
+
+_KEPT = ExitStack()
+atexit.register(_KEPT.close)
 
 
 ROWS = {
@@ -64,6 +103,9 @@ ROWS = {
     "vae-gan32": Row("vae_gan", "shapes:2000", dict(size=32, batch=64)),
     "cvae-gan32": Row("cvae_gan", "shapes:2000", dict(size=32, batch=64)),
     "bigan32": Row("bigan", "shapes:2000", dict(size=32, batch=64)),
+    "pix2pix256": Row("pix2pix:paper", "shapes:64", dict(make="grey"), plain.pix2pix, steps=2),
+    "cyclegan128": Row("cyclegan", worlds, dict(size=128, width=64, blocks=6, batch=1), plain.cyclegan, steps=2),
+    "restoration": Row("restoration", photos, {}, plain.restoration),
     "vae-mlp": Row("vae:mlp", "letters:2000", dict(size=28, batch=100), plain.vae, steps=200),
 }
 DATA = "data"
@@ -114,6 +156,8 @@ class Watch:
 
     steps: int
     between: Callable[[], None]
+    kind: Any = Images
+    """the class of the data"""
     rounds: list[dict[str, float]] = field(default_factory=list)
     """of each round, ms a step: "all", "step" and "batch" """
 
@@ -122,18 +166,18 @@ class Watch:
         self.seen, self.left = 0, time.perf_counter()
 
     def __enter__(self) -> Watch:
-        self.was: Any = loop.stage_at, Images.batch
-        loop.stage_at, Images.batch = self.stage_at, self.timed_batch()  # what the loop calls at every step
+        self.was: Any = loop.stage_at, self.kind.batch
+        loop.stage_at, self.kind.batch = self.stage_at, self.timed_batch()  # what the loop calls at every step
         return self
 
     def __exit__(self, *error: object) -> None:
-        loop.stage_at, Images.batch = self.was
+        loop.stage_at, self.kind.batch = self.was
 
     def train(self, row: Row, out: Path, steps: int) -> str:
         """Trains a row, watched; the layout that the loop chose."""
         threads = torch.get_num_threads()
         with redirect_stderr(StringIO()):  # the lines of its log
-            reverie.train(row.method, data=row.data, out=out, steps=steps, threads=threads, **QUIET, **row.options)
+            reverie.train(row.method, data=row.place, out=out, steps=steps, threads=threads, **QUIET, **row.options)
         return json.loads((out / "run.json").read_text(encoding="utf-8"))["train"]["layout"]
 
     def stage_at(self, stages: list[Stage], at: int) -> tuple[Stage, float]:
@@ -158,7 +202,7 @@ class Watch:
         return losses
 
     def timed_batch(self) -> Any:
-        def batch(data: Images, *given: Any) -> Any:
+        def batch(data: Any, *given: Any) -> Any:
             began = time.perf_counter()
             with record_function(BATCH):
                 found = self.was[1](data, *given)
@@ -168,10 +212,10 @@ class Watch:
         return batch
 
 
-def prepare(row: Row) -> tuple[Method, Images, int]:
+def prepare(row: Row) -> tuple[Method, Any, int]:
     """The method, untrained, its data, prepared, and the batch size."""
     cls, _, config, settings = plan(row.method, dict(row.options))
-    data = cls.learns_from.open(row.data)
+    data = cls.learns_from.open(row.place)
     config = cls.suit(config, {**data.facts, "names": tuple(data.classes)})
     data.prepare(**cls.wants(config))
     torch.manual_seed(0)
@@ -185,14 +229,19 @@ def one_step(row: Row) -> tuple[Callable[[], Any], Method]:
     return lambda: stage.step(items, update), method
 
 
+def items_of(data: Any) -> dict[str, Tensor]:
+    """All items of prepared data."""
+    parts = [data.batch(range(at, min(at + 500, len(data)))) for at in range(0, len(data), 500)]
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+
 def measure(row: Row, room: Path, rounds: int) -> dict[str, Any]:
     """The figures of a row."""
     act, method = one_step(row)
     flop = count(act)
     ceiling = Ceiling(list(method.children()), act)
     method, data, batch = prepare(row)
-    images = torch.cat([data.batch(range(at, min(at + 500, len(data))))["image"] for at in range(0, len(data), 500)])
-    beside, others = row.plain(method, images, batch) if row.plain else None, []
+    beside, others = row.plain(method, items_of(data), batch) if row.plain else None, []
 
     def between() -> None:
         ceiling.measure()
@@ -202,7 +251,7 @@ def measure(row: Row, room: Path, rounds: int) -> dict[str, Any]:
                 next(beside)
             others.append(1e3 * (time.perf_counter() - began) / row.steps)
 
-    with Watch(row.steps, between) as watch:
+    with Watch(row.steps, between, type(method).learns_from) as watch:
         # a round to warm up; the last step is not measured, since it ends with a save
         layout = watch.train(row, room / "run", row.steps * (rounds + 1) + 1)
     ms = {part: statistics.median(r[part] for r in watch.rounds[1:]) for part in ("all", "step", "batch")}
@@ -225,7 +274,7 @@ def describe(name: str, row: Row, found: dict[str, Any]) -> str:
     f = found
     beside = f"{f['times_plain']:.2f} times the plain loop's {f['plain_steps_per_s']:.2f}; " if f["times_plain"] else ""
     return (
-        f"{name}: {row.method}, {', '.join(f'{k} {v}' for k, v in row.options.items())}\n"
+        f"{', '.join([f'{name}: {row.method}', *(f'{k} {v}' for k, v in row.options.items())])}\n"
         f"  {f['steps_per_s']:.2f} steps/s, {beside}{f['layout']}; peak {f['peak_mb']:.0f} MB so far\n"
         f"  {f['gflop']:.3g} GFLOP a step, {f['gflops']:.1f} GFLOP/s = {f['of_ceiling']:.0%} of the ceiling "
         f"({f['ceiling_gflops']:.1f}: {f['ceiling']})\n"
@@ -239,14 +288,14 @@ def describe(name: str, row: Row, found: dict[str, Any]) -> str:
 
 def data_path(room: Path) -> dict[str, Any]:
     """Figures of decoding JPEG files, and of batches from the cache."""
-    from PIL import Image
+    import PIL.Image
 
     folder = room / "photos"
     folder.mkdir()
     draws = np.random.default_rng(0)
     for i in range(2000):
-        coarse = Image.fromarray(draws.integers(0, 256, (12, 16, 3), np.uint8))
-        coarse.resize((320, 240), Image.Resampling.BICUBIC).save(folder / f"{i}.jpg", quality=90)
+        coarse = PIL.Image.fromarray(draws.integers(0, 256, (12, 16, 3), np.uint8))
+        coarse.resize((320, 240), PIL.Image.Resampling.BICUBIC).save(folder / f"{i}.jpg", quality=90)
     began = time.perf_counter()
     data = Images.open(folder).prepare(64, 3)
     cold = time.perf_counter() - began

@@ -66,8 +66,39 @@ def test_gradients_that_nobody_wants_are_not_computed() -> None:
     row = speed.Row("dcgan:smoke", "shapes:40", dict(size=16, batch=4), speed.plain.gan)
     act, _ = speed.one_step(row)
     method, data, batch = speed.prepare(row)
-    beside = speed.plain.gan(method, data.batch(range(40))["image"], batch)
+    beside = speed.plain.gan(method, speed.items_of(data), batch)
     assert count(act) < count(lambda: next(beside))
+
+
+TRANSLATORS = {
+    "pix2pix": speed.Row("pix2pix:smoke", "shapes:8", dict(make="grey"), speed.plain.pix2pix, steps=2),
+    "cyclegan": speed.Row("cyclegan:smoke", speed.worlds, {}, speed.plain.cyclegan, steps=2),
+    "restoration": speed.Row("restoration:smoke", speed.photos, {}, speed.plain.restoration, steps=2),
+}
+
+
+@pytest.mark.parametrize("name", TRANSLATORS)
+def test_plain_loops_of_translators_do_the_work_of_the_step(name: str) -> None:
+    row = TRANSLATORS[name]
+    act, _ = speed.one_step(row)
+    method, data, batch = speed.prepare(row)
+    assert row.plain is not None
+    beside = row.plain(method, speed.items_of(data), batch)
+    next(beside)
+    before = {k: v.clone() for k, v in method.state_dict().items()}
+    assert count(lambda: next(beside)) == pytest.approx(count(act), rel=0.05)
+    still = {k for k, v in method.named_parameters() if torch.equal(v, before[k])}
+    assert not still  # both sides learn
+
+
+def test_speed_of_methods_that_learn_from_other_data(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(speed, "ROWS", TRANSLATORS)
+    assert main(["--only", ",".join(TRANSLATORS), "--rounds", "1", "--json"]) == 0
+    for found in json.loads(capsys.readouterr().out)["rows"].values():
+        assert 0 < found["ms_batch"] < found["ms"]
+        assert found["times_plain"] > 0
 
 
 def test_the_ceiling_is_the_fastest_of_the_layers() -> None:
