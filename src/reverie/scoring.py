@@ -19,6 +19,8 @@ SCORED = [
            "its images (GAN-train); takes minutes"),
     Option("classical", bool, True, "of a run that spoils good pictures itself, also what classical tools make of "
            "the same spoilt pictures; takes a second or more a picture"),
+    Option("lpips", str, None, "of pairs and restorations: the weights that LPIPS takes, FILE or FILE,FILE: "
+           "torchvision's alexnet and the authors' linear ones"),
 ]  # fmt: skip
 """flags of whatever is scored"""
 

@@ -11,6 +11,7 @@ from ..media import Image
 from .features import mark_of
 from .found import Evaluation
 from .images import ImageBench
+from .looks import marks_of
 from .music import MusicBench
 from .own import OwnBench
 from .subject import Subject
@@ -53,6 +54,8 @@ BENCHES: dict[str, type[Bench]] = {
     "music": MusicBench,
 }
 """by the kind of data that a method learns from"""
+TRUTH = ("pairs", "photos")
+"""kinds whose every picture has a true one beside it"""
 
 
 def bench_of(subject: Subject) -> type[Bench]:
@@ -70,11 +73,13 @@ class Asked:
     split: str | None = None
     taught: bool = False
     classical: bool = True
+    lpips: str | Path | None = None
 
     def told(self, subject: Subject, bench: Bench) -> dict[str, Any]:
         """What is measured on, and how, but for the options of a method's own scores."""
         return {
             **bench.marks, "n": self.n or bench.count(subject), "seed": self.seed,
             "features": None if self.features is None else mark_of(self.features), "taught": self.taught,
-            "classical": self.classical, "reverie": __version__,
+            "classical": self.classical, "lpips": None if self.lpips is None else marks_of(self.lpips),
+            "reverie": __version__,
         }  # fmt: skip

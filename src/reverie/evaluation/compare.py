@@ -90,6 +90,7 @@ def compare(
     split: str | None = None,
     taught: bool = False,
     classical: bool = True,
+    lpips: str | Path | None = None,
     command: str = "",
 ) -> Comparison:
     """Scores each run against the data, where that was not done yet in the same way, and writes one page on all.
@@ -102,7 +103,7 @@ def compare(
     if place is not None and place.suffix.lower() not in (".html", ".htm"):
         raise UserError(f"cannot write {place}: the comparison is a page; name it {place.stem or 'compare'}.html.")
     subjects, benches = [open_subject(run) for run in runs], list[Bench]()
-    how = Asked(features, n, seed, split, taught, classical)
+    how = Asked(features, n, seed, split, taught, classical, lpips)
     for run, subject in zip(runs, subjects, strict=True):
         if subject.folder is None:
             raise UserError(f"{run} is no run folder, and costs and curves are compared too; give the folder of a run.")
@@ -150,7 +151,8 @@ def _evaluation(name: str, subject: Subject, bench: Bench, data: str | Path, how
         return held
     print(f"evaluating {name}", file=sys.stderr)
     words = {
-        "--data": data, "--features": how.features, "-n": how.n, "--seed": how.seed or None, "--split": how.split
+        "--data": data, "--features": how.features, "-n": how.n, "--seed": how.seed or None, "--split": how.split,
+        "--lpips": how.lpips,
     }  # fmt: skip
     flags = [str(word) for flag, value in words.items() if value is not None for word in (flag, value)]
     flags += ["--taught"] * how.taught + ["--no-classical"] * (not how.classical)

@@ -18,7 +18,7 @@ from ..options import Option, check_names, convert, of_signature
 from ..provenance import versions
 from ..report.page import write_report
 from ..run import Run
-from .bench import Asked, bench_of
+from .bench import TRUTH, Asked, bench_of
 from .found import Evaluation
 from .subject import Subject, open_subject
 
@@ -33,6 +33,7 @@ def evaluate(
     split: str | None = None,
     taught: bool = False,
     classical: bool = True,
+    lpips: str | Path | None = None,
     **own: Any,
 ) -> Evaluation:
     """Scores a run against data; scores.json, figures/ and report.html of its folder tell them.
@@ -43,13 +44,15 @@ def evaluate(
     classifier of the data's own labels; n: generated items (None: 5,000, or as many as the reference if it has fewer);
     taught: of a generator that is told the class, also what a classifier learns from its images (GAN-train; minutes);
     classical: of a run that spoils good pictures itself, also what classical tools make of the same spoilt pictures;
+    lpips: of pairs and restorations, the weights that LPIPS takes: torchvision's alexnet and the authors' linear ones,
+    in one file, or in two with a comma between them;
     own: options of the method's own scores, such as k of the VAE. Raises UserError.
     """
     call = f"reverie.evaluate({str(run)!r}, {str(data)!r}, features={features and str(features)!r}, n={n}, seed={seed}"
     more = {**({"split": split} if split else {}), **({"taught": True} if taught else {})}
-    more.update({**({} if classical else {"classical": False}), **own})
+    more.update({**({} if classical else {"classical": False}), **({"lpips": str(lpips)} if lpips else {}), **own})
     call += "".join(f", {name}={value!r}" for name, value in more.items())
-    return score(open_subject(run), data, Asked(features, n, seed, split, taught, classical), call + ")", **own)
+    return score(open_subject(run), data, Asked(features, n, seed, split, taught, classical, lpips), call + ")", **own)
 
 
 def score(subject: Subject, data: str | Path, asked: Asked, command: str = "", **own: Any) -> Evaluation:
@@ -59,6 +62,11 @@ def score(subject: Subject, data: str | Path, asked: Asked, command: str = "", *
     if not 0 <= asked.seed < 2**63:
         raise UserError(f"seed is {asked.seed}; give a whole number from 0 to 2^63 - 1.")
     bench_of(subject).check(subject, asked.n)
+    if asked.lpips is not None and (subject.method is None or subject.method.learns_from.kind not in TRUTH):
+        raise UserError(
+            f"{subject.about['method'] or 'a folder of pictures'} has no true picture beside each that it makes, which "
+            "lpips compares with; leave --lpips away."
+        )
     if subject.folder is not None and not os.access(subject.folder, os.W_OK):
         raise UserError(f"{subject.folder} cannot be written, and scores go into it; copy it, or give its weights.")
     bench = bench_of(subject).open(subject, data, asked.split)

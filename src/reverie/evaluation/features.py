@@ -186,8 +186,11 @@ def _grey(x: Tensor) -> Tensor:
 # -- files of weights --------------------------------------------------------------------------------------------------
 
 
-def read_file(path: Path) -> tuple[dict[str, Tensor], dict[str, str], str]:
-    """(weights, metadata, first 16 hex digits of the SHA-256) of a .safetensors or .pth file. Raises UserError."""
+def read_file(path: Path, known: str = KNOWN) -> tuple[dict[str, Tensor], dict[str, str], str]:
+    """(weights, metadata, first 16 hex digits of the SHA-256) of a .safetensors or .pth file. Raises UserError.
+
+    known: what such a file may hold, for a user who gave another.
+    """
     try:
         raw = path.read_bytes()
     except OSError as error:
@@ -201,7 +204,7 @@ def read_file(path: Path) -> tuple[dict[str, Tensor], dict[str, str], str]:
     except Exception as error:  # whatever a strange file provokes in the readers, it is the file's fault
         reason = (str(error) or type(error).__name__).splitlines()[0][:120]
         raise UserError(
-            f"{path} is no file of weights, or damaged ({reason}); give a .safetensors or .pth file: {KNOWN}."
+            f"{path} is no file of weights, or damaged ({reason}); give a .safetensors or .pth file: {known}."
         ) from None
     if not isinstance(weights, dict) or not all(isinstance(v, Tensor) for v in weights.values()):
         raise UserError(f"{path} holds more than weights; save the state_dict of the network alone.")

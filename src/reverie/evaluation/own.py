@@ -13,6 +13,7 @@ from ..errors import UserError
 from ..media import Image, Photo
 from ..scores.score import Reference
 from .found import Evaluation
+from .looks import Looks, add_looks, open_looks
 from .rivals import TRIED, add_rivals, has_rivals
 from .subject import Subject
 
@@ -50,13 +51,31 @@ class OwnBench:
         """The method's own scores."""
         assert subject.method is not None
         found.notes += learnt_from(subject, self.data)
+        looks = None if asked.lpips is None else open_looks(asked.lpips)  # before anything takes long
         found.scores += list(subject.method.own_scores(self.data, asked.n, asked.seed, **own))
         if asked.classical and has_rivals(subject.method):
             self._rivals(found, subject.method, asked.n, asked.seed)
+        if looks is not None:
+            self._looks(found, looks, subject.method, asked.n, asked.seed)
+
+    def _looks(self, found: Evaluation, looks: Looks, method: Any, n: int, seed: int) -> None:
+        """LPIPS of what the method repaired, as its own scores have it."""
+        if not hasattr(method, "repaired"):
+            found.leave_out(["lpips"], f"{method.origin['method']} does not say what its pictures are held against")
+            return
+        pictures = list(method.repaired(self.data, n, seed))
+        if not pictures:
+            return
+        good, spoilt = [p.good for p in pictures], [p.spoilt for p in pictures]
+        reference = Reference(self.data.name, self.data.split, self.data.fingerprint, len(good), 0, good[0].shape[2])
+        add_looks(found, looks, [p.made for p in pictures], good, spoilt, "the pictures as they were spoilt", reference,
+                  seed, f"whole pictures of the reference, spoilt by {method.way}, 8 bits, and repaired")  # fmt: skip
 
     def _rivals(self, found: Evaluation, method: Any, n: int, seed: int) -> None:
         """Classical tools on the same whole pictures, spoilt by the same random numbers."""
         photos = [Photo(pixels, name=name) for name, pixels in self.data.wholes(n, method.config.channels)]
+        if not photos:
+            return
         spoilt = [photo.pixels for photo in method.verb("spoil")(photos, seed=seed)]
         train = type(self.data).open(self.data.spec)
         first = n if train.fingerprint == self.data.fingerprint else 0  # what is scored is nothing to choose on

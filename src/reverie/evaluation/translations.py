@@ -20,6 +20,7 @@ from ..scores.restoring import labelled, likeness, psnrs
 from ..scores.score import Better, Reference, Score
 from .features import open_features
 from .found import Evaluation
+from .looks import add_looks, open_looks
 from .own import learnt_from, open_split
 from .rivals import TRIED, add_rivals, has_rivals
 from .subject import Subject
@@ -64,6 +65,7 @@ class PairBench:
     def judge(self, found: Evaluation, subject: Subject, asked: Any, own: dict[str, Any]) -> None:
         """Translations beside the truth."""
         n = min(asked.n, len(self.data))
+        looks = None if asked.lpips is None else open_looks(asked.lpips)  # before anything takes long
         given, made, true = self._translated(subject, n, asked.seed)
         config, size = _config(subject), given[0].shape[0]
         reference = Reference(self.data.name, self.data.split, self.data.fingerprint, n, size, true[0].shape[2])
@@ -74,6 +76,8 @@ class PairBench:
             mean = np.mean(np.stack(true).astype(np.float64), 0).round().astype(np.uint8)
             floor, floor_of = [mean] * n, "the mean of the true pictures in place of each"
         found.scores += likeness(made, true, floor, floor_of, reference, asked.seed, about)
+        if looks is not None:
+            add_looks(found, looks, made, true, floor, floor_of, reference, asked.seed, about)
         real = sharpness(np.stack(true))
         sharp = ratio_of_means(sharpness(np.stack(made)), real)
         found.scores.append(

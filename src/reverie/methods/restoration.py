@@ -175,15 +175,23 @@ class Restoration(Method):
 
     def own_scores(self, data: Any, n: int, seed: int) -> Iterator[Score]:
         """PSNR and SSIM of the first n whole pictures, spoilt and repaired, beside the same as they were spoilt."""
-        pictures = []
+        pictures = list(self.repaired(data, n, seed))
+        yield from restored_scores(pictures, data, self.way, seed)
+
+    def repaired(self, data: Any, n: int, seed: int) -> Iterator[Restored]:
+        """The first n whole pictures: as they are, spoilt, and repaired."""
         for i, (name, pixels) in enumerate(data.wholes(n, self.config.channels)):
             good = Photo(pixels, name=name)
             spoilt = good.with_pixels(self.spoilt(good.to_tensor(self.config.channels), seed, i)[0])
             (repaired,) = self.verb("restore")([spoilt])
-            pictures.append(Restored(name, good.pixels, spoilt.pixels, repaired.pixels))
+            yield Restored(name, good.pixels, spoilt.pixels, repaired.pixels)
+
+    @property
+    def way(self) -> str:
+        """How good pictures are spoilt, in words."""
         way = DEGRADATIONS[self.config.make]
         strength = way.strength if self.config.strength is None else self.config.strength
-        yield from restored_scores(pictures, data, f"{self.config.make} {strength:g} ({way.unit})", seed)
+        return f"{self.config.make} {strength:g} ({way.unit})"
 
     def previews(self, batch: Batch) -> dict[str, Image]:
         """Rows of what is spoilt, what is made of it, and what was good."""
