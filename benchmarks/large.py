@@ -82,7 +82,9 @@ def large(asked: dict[str, Any], seed: int, room: Path) -> dict[str, Any]:
     """The result, of a picture and a network of that seed."""
     width, height, tile, crop = (asked[name] for name in ("width", "height", "tile", "crop"))
     if min(width, height) < crop or crop <= tile or asked["steps"] < 1 or asked["threads"] < 0:
-        raise UserError("crop must be larger than tile and no larger than the picture; steps 1 or more, threads 0.")
+        raise UserError(
+            "crop must be larger than tile and no larger than the picture; steps 1 or more, threads not negative."
+        )
     check_tile(tile)
     if not (Path(asked["run"]) / "run.json").is_file() and asked["run"] not in Restoration.presets:
         presets = ", ".join(Restoration.presets)
@@ -101,7 +103,8 @@ def large(asked: dict[str, Any], seed: int, room: Path) -> dict[str, Any]:
     if pixels.shape[:2] != good.shape[:2]:
         raise UserError(f"what came out is {pixels.shape[1]}x{pixels.shape[0]}, not {width}x{height}.")
     c, layers = method.config, f"{method.config.depth} convolutions of {method.config.width} channels"
-    about = f"{width}x{height} pixels, colour, PNG, by `reverie restore --tile {tile}`, {layers}, {c.make}"
+    kind = "colour" if c.channels == 3 else "grey"
+    about = f"{width}x{height} pixels, {kind}, PNG, by `reverie restore --tile {tile}`, {layers}, {c.make}"
     reach, apart = reach_of(method), seam(method, spoilt, crop, tile)
     rows: list[tuple[str, float, str, Better, str, float | None, str]] = [
         ("seconds", seconds, "s", "lower", f"from the start of the command to the written file; {about}", start,
@@ -109,7 +112,7 @@ def large(asked: dict[str, Any], seed: int, room: Path) -> dict[str, Any]:
         ("megapixels a second", width * height / 1e6 / seconds, "MP/s", "higher", f"of the whole command; {about}",
          None, ""),
         ("memory added", most - least, "MB", "lower", "peak of resident memory, above that of the same command for a "
-         f"picture of {TINY} pixels ({least:.0f} MB); {about}", None, ""),
+         f"picture of {TINY} pixels; {about}", None, ""),
         ("seam", apart, "levels of 255", "lower", "largest difference of any pixel, before rounding, of a crop of "
          f"{crop} pixels a side repaired in tiles of {tile} and at once; a pixel of the result depends on {reach} "
          f"pixels around it; {layers}, {c.make}", None, ""),
@@ -140,25 +143,17 @@ def network(asked: dict[str, Any], seed: int, folder: Path, room: Path) -> Path:
     named = Path(asked["run"])
     if (named / "run.json").is_file():
         return named
-    options = dict(make=asked["make"], steps=asked["steps"], average=0.0, seed=seed, threads=asked["threads"])
+    options = dict(make=asked["make"], steps=asked["steps"], average=0.0, seed=seed)
+    options |= {"threads": asked["threads"]} if asked["threads"] else {}
     task.trained(f"restoration:{asked['run']}", folder, room / "run", **task.QUIET, **options)
     return room / "run"
 
 
 def restore(run: Path, photo: Path, room: Path, asked: dict[str, Any]) -> tuple[float, float]:
     """Seconds and the peak of resident memory in MB of the command that repairs a picture."""
-    words = [
-        sys.executable,
-        "-m",
-        "reverie",
-        "restore",
-        run,
-        photo,
-        "--tile",
-        asked["tile"],
-        "--out",
-        room / "restored",
-    ]
+    out = room / "restored"
+    (out / photo.name).unlink(missing_ok=True)  # of an earlier time
+    words = [sys.executable, "-m", "reverie", "restore", run, photo, "--tile", asked["tile"], "--out", out]
     threads = {"OMP_NUM_THREADS": str(asked["threads"])} if asked["threads"] else {}
     launch = [sys.executable, "-I", "-c", WATCHED, *map(str, words)]
     told = subprocess.run(launch, env={**os.environ, **threads}, stdout=subprocess.PIPE, text=True, check=True).stdout

@@ -104,7 +104,7 @@ ROWS = {
     "cvae-gan32": Row("cvae_gan", "shapes:2000", dict(size=32, batch=64)),
     "bigan32": Row("bigan", "shapes:2000", dict(size=32, batch=64)),
     "pix2pix256": Row("pix2pix:paper", "shapes:64", dict(make="grey"), plain.pix2pix, steps=2),
-    "cyclegan128": Row("cyclegan", worlds, dict(size=128, width=64, blocks=6, batch=1), plain.cyclegan, steps=2),
+    "cyclegan128": Row("cyclegan", worlds, dict(size=128, width=64, blocks=6, batch=1), plain.cyclegan, steps=1),
     "restoration": Row("restoration", photos, {}, plain.restoration),
     "vae-mlp": Row("vae:mlp", "letters:2000", dict(size=28, batch=100), plain.vae, steps=200),
 }

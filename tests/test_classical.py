@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 from pathlib import Path
 
 import matplotlib as mpl
@@ -13,11 +14,12 @@ import torch
 from scipy import ndimage
 
 import reverie
+from reverie.cli import main
 from reverie.evaluation import rivals
 from reverie.evaluation.compare import Comparison
 from reverie.media import Photo
 from reverie.order import seed_of
-from reverie.parts.degrade import degrade, kernel, spoilt
+from reverie.parts.degrade import DEGRADATIONS, degrade, kernel, smaller, spoilt
 from reverie.scores import classical
 from reverie.scores.classical import NON_LOCAL, TOOLS, UNSHARP, WIENER, Case
 from reverie.scores.restoring import psnrs
@@ -83,6 +85,18 @@ def test_the_kernel_is_that_of_the_blur(photo: np.ndarray, make: str, strength: 
     if make != "motion":
         assert np.abs(by_hand - done).max() < 1e-5
     assert kernel("noise", 25.0, 0) is None
+
+
+@pytest.mark.parametrize("make", MAKES)
+@pytest.mark.parametrize(("size", "channels"), [((8, 9), 3), ((3, 12), 1)])
+def test_tiny_pictures_are_repaired(photo: np.ndarray, make: str, size: tuple[int, int], channels: int) -> None:
+    good = photo[: size[0], : size[1], :channels].copy()
+    strength = DEGRADATIONS[make].strength
+    small = rivals.levels(smaller(Photo(good).to_tensor(channels), strength)) if make == "small" else None
+    case = case_of(good, make, strength)._replace(small=small)
+    for tool in TOOLS[make]:
+        if tool.version:
+            assert tool.repair(case, tool.choices[0]).shape == good.shape
 
 
 def test_settings_are_chosen_by_psnr(photo: np.ndarray) -> None:
@@ -194,11 +208,15 @@ def test_without_scikit_image_the_evaluation_says_so(shop: Path, monkeypatch: py
     assert "reverie[classical]" in found.table()
 
 
-def test_rivals_can_be_left_out_and_stand_in_comparisons(shop: Path, tmp_path: Path) -> None:
+def test_rivals_can_be_left_out_and_stand_in_comparisons(
+    shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     data = shop / "photos"
     found = reverie.evaluate(shop / "blur", data, classical=False)
     assert {s.name for s in found} == {"psnr", "ssim"}
     assert "classical=False" in found.command
+    assert main(["evaluate", str(shop / "blur"), "--data", str(data), "--no-classical", "--json"]) == 0
+    assert {s["name"] for s in json.loads(capsys.readouterr().out)["scores"]} == {"psnr", "ssim"}
     reverie.train("restoration:smoke", data=data, out=tmp_path / "b", make="blur", threads=1, steps=2)
     table: Comparison = reverie.compare([shop / "blur", tmp_path / "b"], data, out=tmp_path / "page.html")
     one, two = (cell.score for cell in table["psnr, wiener"])

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks import large
+from benchmarks import large, ledger
 from benchmarks.__main__ import main
+from benchmarks.claims import CLAIMS, EXPERIMENTS
 
 import reverie
 from reverie.media import Photo
@@ -59,6 +61,15 @@ def test_a_seam_would_be_seen(place: Path, method: Method) -> None:
     none = large.seam(method, spoilt, 600, 512)
     method.generator.reach = 0  # tiles that share nothing
     assert large.seam(method, spoilt, 600, 512) > 100 * max(none, 1e-4)
+
+
+def test_it_is_an_experiment_of_the_ledger(tmp_path: Path) -> None:
+    experiment = EXPERIMENTS["photo-12mp"]
+    size = dict(width=600, height=560, crop=560, steps=2)
+    small = dataclasses.replace(experiment, method="smoke", options={**experiment.options, **size})
+    run = ledger.measure(small, 0, {"data": Path("data"), "features": ""}, tmp_path / "run")
+    assert {score["name"] for score in run["scores"]} == {c.score for c in CLAIMS if c.experiment == "photo-12mp"}
+    assert "600x560 pixels" in run["scores"][0]["definition"]
 
 
 @pytest.mark.parametrize(

@@ -56,11 +56,7 @@ def add_rivals(
         told = f"{tool.library} {tool.version}, {tool.told}"
         if choice:
             told += "; " + ", ".join(f"{name} {value:g}" for name, value in choice.items())
-            told += (
-                f", best of {len(tool.choices)} on {len(learnt)} other pictures of {train.name} {train.split}"
-                if learnt
-                else ", as usual"
-            )
+            told += f", {_how_chosen(len(tool.choices), len(learnt), train)}"
         for score in likeness(made, good, spoilt, "what is given, as it is", reference, seed, about):
             found.scores.append(
                 dataclasses.replace(
@@ -69,6 +65,12 @@ def add_rivals(
                     versions={**versions(), tool.library: tool.version},
                 )
             )  # fmt: skip
+
+
+def _how_chosen(choices: int, pictures: int, train: Any) -> str:
+    if not pictures:
+        return "as usual"
+    return f"best of {choices} on {pictures} other pictures of {train.name} {train.split} ({train.fingerprint})"
 
 
 def strength_of(method: Any) -> float:
@@ -82,12 +84,12 @@ def cases(method: Any, good: Sequence[np.ndarray], spoilt: Sequence[np.ndarray],
     c, strength, found = method.config, strength_of(method), []
     for i, (true, given) in enumerate(zip(good, spoilt, strict=True)):
         blur = kernel(c.make, strength, seed_of(seed, i))
-        small = _levels(smaller(Photo(true).to_tensor(true.shape[2]), strength)) if c.make == "small" else None
+        small = levels(smaller(Photo(true).to_tensor(true.shape[2]), strength)) if c.make == "small" else None
         found.append(Case(true, given, strength, None if blur is None else blur.numpy(), small))
     return found
 
 
-def _levels(x: Tensor) -> np.ndarray:
+def levels(x: Tensor) -> np.ndarray:
     """[1,C,H,W] in [-1,1] -> [H,W,C] in [0,1]."""
     return ((x[0].clamp(-1, 1) + 1) / 2).permute(1, 2, 0).to(torch.float64).numpy()
 

@@ -53,7 +53,9 @@ def kernel(make: Make, strength: float, seed: int) -> Tensor | None:
     point[0, 0, reach, reach] = 1
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return degrade(point, make, strength)[0, 0]
+        found = degrade(point, make, strength)[0, 0]
+    far = int((found.nonzero() - reach).abs().max())
+    return found[reach - far : reach + far + 1, reach - far : reach + far + 1]
 
 
 def channels_of(make: Make, channels: int) -> int:
