@@ -99,6 +99,7 @@ def test_restored_pictures_are_scored_beside_the_spoilt(shop: Path) -> None:
     found = reverie.evaluate(shop / "restore", "shapes:24", n=6)
     assert found["psnr"].floor == pytest.approx(20.3, abs=1.0)  # sigma 25: 20 log10(255/25) = 20.2, clipped
     assert "noise 25" in found["psnr"].definition
+    assert {"worst", "repaired"} <= {file.stem for file in (shop / "restore" / "figures").glob("*.png")}
 
 
 def test_runs_of_one_kind_are_compared(shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

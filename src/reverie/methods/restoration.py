@@ -23,8 +23,7 @@ from ..parts.patch import PatchGAN
 from ..parts.rates import cosine
 from ..parts.restorer import Restorer
 from ..parts.tiles import check_tile, tiled
-from ..scores.restoring import Restored, restored_scores
-from ..scores.score import Score
+from ..scores.restoring import Restored
 
 PLAY = losses.nonsaturating()
 
@@ -172,11 +171,6 @@ class Restoration(Method):
     def spoilt(self, y: Tensor, seed: int, i: int) -> Tensor:
         """What is left of picture i, y [1,C,H,W]."""
         return spoilt(y, self.config.make, self.config.strength, seed_of(seed, i))
-
-    def own_scores(self, data: Any, n: int, seed: int) -> Iterator[Score]:
-        """PSNR and SSIM of the first n whole pictures, spoilt and repaired, beside the same as they were spoilt."""
-        pictures = list(self.repaired(data, n, seed))
-        yield from restored_scores(pictures, data, self.way, seed)
 
     def repaired(self, data: Any, n: int, seed: int) -> Iterator[Restored]:
         """The first n whole pictures: as they are, spoilt, and repaired."""

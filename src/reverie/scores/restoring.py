@@ -6,7 +6,7 @@ Pictures are uint8 [H,W,C], C = 1 (grey) or 3 (RGB), each pair of one size.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -36,6 +36,10 @@ class Restored(NamedTuple):
     good: np.ndarray
     spoilt: np.ndarray
     made: np.ndarray
+
+    def seen(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """As a reader goes through them: spoilt, made, good."""
+        return self.spoilt, self.made, self.good
 
 
 def ssim(a: np.ndarray, b: np.ndarray) -> float:
@@ -78,19 +82,6 @@ def likeness(
             name, float(value.mean()), unit, better, f"{told}; {about}", reference, len(value), seed,
             float(trivial.mean()), floor_of, spread, group="likeness",
         )  # fmt: skip
-
-
-def restored_scores(pictures: Sequence[Restored], data: Any, about: str, seed: int) -> Iterator[Score]:
-    """PSNR and SSIM of pictures that were repaired, beside the same as they were spoilt, in 8 bits."""
-    if not pictures:
-        return
-    good = [p.good for p in pictures]
-    reference = Reference(data.name, data.split, data.fingerprint, len(good), 0, good[0].shape[2])
-    told = f"whole pictures of the reference, spoilt by {about}, 8 bits, and repaired"
-    yield from likeness(
-        [p.made for p in pictures], good, [p.spoilt for p in pictures], "the pictures as they were spoilt", reference,
-        seed, told,
-    )  # fmt: skip
 
 
 class Labelled(NamedTuple):
