@@ -137,9 +137,8 @@ class CVAEGAN(Method):
         made = c.pairs * pairs + c.match * match + c.match_class * of_class + c.game * g
         update({"classifier": right, "discriminator": d, "encoder": c.kl * kl + c.pairs * pairs, "generator": made})
         seen = {"d": d, "g": g, "pairs": pairs, "kl": kl, "match": match, "match class": of_class, "c": right}
-        found = {name: value.detach() for name, value in seen.items()}
-        found["accuracy"] = (c_x.argmax(1) == label).float().mean()
-        found |= {"active": active(mean), **watch(d_x, d_fake, x, fake)}
+        found = {name: value.detach() for name, value in seen.items()} | watch(d_x, d_fake, x, fake)
+        found |= {"accuracy": (c_x.argmax(1) == label).float().mean(), "active": active(mean)}
         if not c.game:
             del found["right"]  # nobody plays against D then, so that it is no fault
         return found
