@@ -32,16 +32,24 @@ class Degradation(NamedTuple):
 
 
 def degrade(x: Tensor, make: Make, strength: float | None = None) -> Tensor:
-    """x spoilt in a named way; strength: None for the usual one, in the unit that DEGRADATIONS names."""
-    way = DEGRADATIONS[make]
-    return way.act(x, way.strength if strength is None else strength)
+    """x spoilt in a named way; strength: None for the usual one, in the unit that DEGRADATIONS names.
+
+    In whole levels of 255, as files hold it: what lies between them would tell a network how to undo a blur, and of a
+    file it would then sharpen the rounding.
+    """
+    return ((_spoil(x, make, strength) + 1) * 127.5).round() / 127.5 - 1
 
 
 def spoilt(x: Tensor, make: Make, strength: float | None, seed: int) -> Tensor:
-    """As degrade, with random numbers of the seed alone, and clipped to [-1,1] as a file would be."""
+    """As degrade, with random numbers of the seed alone, clipped to [-1,1], and not rounded: a file will do that."""
     with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []):
         torch.manual_seed(seed)
-        return degrade(x, make, strength).clamp(-1, 1)
+        return _spoil(x, make, strength).clamp(-1, 1)
+
+
+def _spoil(x: Tensor, make: Make, strength: float | None) -> Tensor:
+    way = DEGRADATIONS[make]
+    return way.act(x, way.strength if strength is None else strength)
 
 
 def kernel(make: Make, strength: float, seed: int) -> Tensor | None:
@@ -53,7 +61,7 @@ def kernel(make: Make, strength: float, seed: int) -> Tensor | None:
     point[0, 0, reach, reach] = 1
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        found = degrade(point, make, strength)[0, 0]
+        found = _spoil(point, make, strength)[0, 0]
     far = int((found.nonzero() - reach).abs().max())
     return found[reach - far : reach + far + 1, reach - far : reach + far + 1]
 
