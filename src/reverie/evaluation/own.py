@@ -3,54 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..data.decode import in_channels
-from ..errors import UserError
 from ..media import Image, sheet
 from ..scores.restoring import Restored, likeness, psnrs
 from ..scores.score import Reference
 from .found import Evaluation
 from .looks import add_looks, open_looks
 from .rivals import TRIED, add_rivals, has_rivals
+from .split import SplitBench, learnt_from
 from .subject import Subject
 
-USUAL = 100
-"""photographs that are scored, unless told otherwise"""
 SHOWN, LARGEST = 8, 256
 """pictures of a figure, and pixels a side of what is shown of each at most"""
 
 
-@dataclass(frozen=True)
-class OwnBench:
+class OwnBench(SplitBench):
     """The split that is measured on."""
 
-    data: Any
-
-    @classmethod
-    def check(cls, subject: Subject, n: int | None) -> None:
-        """Raises UserError for a number that cannot be."""
-        if n is not None and n < 1:
-            raise UserError(f"n is {n}; it must be 1 or more.")
-
-    @classmethod
-    def open(cls, subject: Subject, data: str | Path, split: str | None) -> OwnBench:
-        """The split test, or val, or all there is. Raises UserError."""
-        return cls(open_split(subject, data, split))
-
-    @property
-    def marks(self) -> dict[str, str]:
-        """The fingerprint of what is measured on."""
-        return {"reference": self.data.fingerprint}
-
-    def count(self, subject: Subject) -> int:
-        """As many as there are, but not more than is usual."""
-        return min(USUAL, len(self.data))
+    usual = 100
 
     def judge(self, found: Evaluation, subject: Subject, asked: Any, own: dict[str, Any]) -> None:
         """The method's own scores; where it repairs, whole pictures beside the truth and beside classical tools."""
@@ -108,21 +83,3 @@ def _middle(pixels: np.ndarray, side: int, channels: int) -> Image:
     """The square in the middle of a picture."""
     top, left = ((length - side) // 2 for length in pixels.shape[:2])
     return Image(in_channels(pixels[top : top + side, left : left + side], channels))
-
-
-def open_split(subject: Subject, data: str | Path, split: str | None) -> Any:
-    """The data of the subject's kind: the split named, or test, or val, or all there is. Raises UserError."""
-    assert subject.method is not None
-    kind = subject.method.learns_from
-    if split is not None:
-        return kind.open(data, split)
-    first = kind.open(data)
-    other = next((name for name in ("test", "val") if name in first.splits), None)
-    return kind.open(data, other) if other else first
-
-
-def learnt_from(subject: Subject, data: Any) -> list[str]:
-    """A note where the reference is what the run learnt from."""
-    if subject.learnt.get("fingerprint") == data.fingerprint:
-        return ["the reference is what was learnt from, so that learning it by heart is rewarded."]
-    return []

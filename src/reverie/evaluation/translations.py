@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ import torch
 
 from ..data.decode import in_channels
 from ..data.labels import indices
-from ..errors import UserError
 from ..media import Image, Photo, sheet
 from ..scores.distribution import frechet_distance, kernel_distance
 from ..scores.pixels import ratio_of_means, sharpness
@@ -21,12 +19,10 @@ from ..scores.score import Better, Reference, Score
 from .features import open_features
 from .found import Evaluation
 from .looks import add_looks, open_looks
-from .own import learnt_from, open_split
 from .rivals import TRIED, add_rivals, has_rivals
+from .split import OneSplit, SplitBench, learnt_from, open_split
 from .subject import Subject
 
-USUAL = 1_000
-"""pictures that are scored, unless told otherwise"""
 LEAST = 32
 """pictures, translated and real, below which their distributions are not compared"""
 SHOWN = 8
@@ -34,33 +30,19 @@ SHOWN = 8
 NO_FEATURES = "there is no network to compare pictures by; name one with --features"
 
 
-@dataclass(frozen=True)
-class PairBench:
-    """Pairs of the reference: what is given and what is wanted."""
-
-    data: Any
+class TranslationBench(SplitBench):
+    """A split in the size that was learnt."""
 
     @classmethod
-    def check(cls, subject: Subject, n: int | None) -> None:
-        """Raises UserError for a number that cannot be."""
-        if n is not None and n < 1:
-            raise UserError(f"n is {n}; it must be 1 or more.")
-
-    @classmethod
-    def open(cls, subject: Subject, data: str | Path, split: str | None) -> PairBench:
-        """The pairs of test, or val, or all there are, in the size that was learnt. Raises UserError."""
+    def open(cls: type[OneSplit], subject: Subject, data: str | Path, split: str | None) -> OneSplit:
+        """As for every split, prepared. Raises UserError."""
         assert subject.method is not None
         wants = {**subject.wants, "size": subject.method.config.size}
         return cls(open_split(subject, data, split).prepare(**wants))
 
-    @property
-    def marks(self) -> dict[str, str]:
-        """The fingerprint of the pairs."""
-        return {"reference": self.data.fingerprint}
 
-    def count(self, subject: Subject) -> int:
-        """As many as there are, but not more than is usual."""
-        return min(USUAL, len(self.data))
+class PairBench(TranslationBench):
+    """Pairs of the reference: what is given and what is wanted."""
 
     def judge(self, found: Evaluation, subject: Subject, asked: Any, own: dict[str, Any]) -> None:
         """Translations beside the truth."""
@@ -152,32 +134,12 @@ class PairBench:
         found.scores += distances(seen, real, floors, f"{half} true pictures against the others", net, reference, asked)
 
 
-@dataclass(frozen=True)
-class UnpairedBench:
+class UnpairedBench(TranslationBench):
     """Pictures of both worlds."""
-
-    data: Any
-
-    @classmethod
-    def check(cls, subject: Subject, n: int | None) -> None:
-        """Raises UserError for a number that cannot be."""
-        PairBench.check(subject, n)
-
-    @classmethod
-    def open(cls, subject: Subject, data: str | Path, split: str | None) -> UnpairedBench:
-        """Both sides of test, or val, or all there are, in the size that was learnt. Raises UserError."""
-        assert subject.method is not None
-        wants = {**subject.wants, "size": subject.method.config.size}
-        return cls(open_split(subject, data, split).prepare(**wants))
-
-    @property
-    def marks(self) -> dict[str, str]:
-        """The fingerprint of both sides."""
-        return {"reference": self.data.fingerprint}
 
     def count(self, subject: Subject) -> int:
         """As many of each side as there are, but not more than is usual."""
-        return min(USUAL, max(len(self.data.a), len(self.data.b)))
+        return min(self.usual, max(len(self.data.a), len(self.data.b)))
 
     def judge(self, found: Evaluation, subject: Subject, asked: Any, own: dict[str, Any]) -> None:
         """Each way: how near to the other world translations come, beside the untranslated; and what comes back."""

@@ -1,8 +1,8 @@
 """What verbs take and give: pictures, photographs as they are, codes, lines of text. No torch until tensors are
 asked for.
 
-A medium is a frozen dataclass with `name`, `record`, `inputs`, `index`, `told` and `row`, `stamped(record)` and, for
-the command line,
+A medium is a frozen dataclass, a Made (which says how it was made and of what), with a `name` and, for the command
+line,
 
     NOUN        what people call one
     READS       the endings of files that it is read from, by load(path)

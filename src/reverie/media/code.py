@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from .image import Image
+from .made import Made
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 @dataclass(frozen=True, eq=False)
-class Code:
+class Code(Made):
     """What a picture is encoded as: float32 [Z]."""
 
     NOUN: ClassVar = "code"
@@ -28,16 +28,6 @@ class Code:
     TOGETHER: ClassVar = {".csv": lambda codes, path: save_codes(codes, path)}
 
     values: np.ndarray
-    record: dict[str, Any] | None = None
-    """how it was made"""
-    inputs: tuple[dict[str, str], ...] = ()
-    """the picture it stands for: name and digest"""
-    index: int | None = None
-    told: None = None
-
-    def stamped(self, record: dict[str, Any]) -> Code:
-        """The same with a record of how it was made."""
-        return dataclasses.replace(self, record={**record, "inputs": list(self.inputs)})
 
     @classmethod
     def of(cls, source: Image, z: Tensor) -> Code:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import io
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import PIL.Image
 
 from ..data.decode import SUFFIXES
 from ..errors import UserError
+from .made import Made
 from .record import chunks
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Image:
+class Image(Made):
     """One picture: uint8 [H,W,C] with C = 1 (grey) or 3 (RGB)."""
 
     NOUN: ClassVar = "picture"
@@ -35,16 +35,6 @@ class Image:
     pixels: np.ndarray
     name: str = ""
     """the file it came from"""
-    record: dict[str, Any] | None = None
-    """how it was made, if it was"""
-    inputs: tuple[dict[str, str], ...] = ()
-    """the pictures it was made from: name and digest"""
-    index: int | None = None
-    """its place in the job it was made in"""
-    told: dict[str, Any] | None = None
-    """what a method says of it, such as {"class": "cat", "probability": 0.93}"""
-    row: int = 0
-    """how many belong side by side on a sheet; 0: as many as fit a square"""
 
     @classmethod
     def load(cls, path: str | Path) -> Image:
@@ -91,22 +81,6 @@ class Image:
     def digest(self) -> str:
         """16 hex digits of SHA-256 over shape and pixels."""
         return hashlib.sha256(repr(self.pixels.shape).encode() + self.pixels.tobytes()).hexdigest()[:16]
-
-    def stamped(self, record: dict[str, Any]) -> Image:
-        """The same with a record of how it was made."""
-        if self.inputs:
-            record = {**record, "inputs": list(self.inputs)}
-        if self.told:
-            record = {**record, "told": self.told}
-        return dataclasses.replace(self, record=record)
-
-    def made_from(self, *sources: Image) -> Image:
-        """The same, noting which pictures it was made from."""
-        return dataclasses.replace(self, inputs=tuple({"name": s.name, "digest": s.digest} for s in sources))
-
-    def in_rows_of(self, columns: int) -> Image:
-        """The same, to stand with others in rows of so many on a sheet."""
-        return dataclasses.replace(self, row=columns)
 
     @staticmethod
     def to_tensor(images: Sequence[Image], size: int, channels: int) -> Tensor:

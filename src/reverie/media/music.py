@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from ..data.decode import Unfit
 from ..data.midi import DRUMS, EVENTS, STEPS
 from ..errors import UserError
 from .image import Image, sheet
+from .made import Made
 
 RATE = 44_100
 """samples of sound a second"""
@@ -30,7 +31,7 @@ HINTS = {"bass": "a bass has a track of programs 32 to 39", "drums": "drums are 
 
 
 @dataclass(frozen=True, eq=False)
-class Music:
+class Music(Made):
     """A piece of music: int16 [T] events for each of its parts, which are melody, bass and drums or some of them."""
 
     NOUN: ClassVar = "tune"
@@ -49,16 +50,6 @@ class Music:
     """quarters a minute"""
     name: str = ""
     """the file it came from"""
-    record: dict[str, Any] | None = None
-    """how it was made, if it was"""
-    inputs: tuple[dict[str, str], ...] = ()
-    """the music it was made from: name and digest"""
-    index: int | None = None
-    """its place in the job it was made in"""
-    told: dict[str, Any] | None = None
-    """what a method says of it"""
-    row: int = 0
-    """how many belong side by side on a sheet; 0: as many as fit a square"""
 
     def __post_init__(self) -> None:
         parts = {part: midi.canonical(np.asarray(events), part) for part, events in self.parts.items()}
@@ -111,7 +102,7 @@ class Music:
             parts = {part: events[:steps] for part, events in parts.items()}
         record = told.get("record")
         tempo = piece.tempos[0][1] if piece.tempos else 120.0
-        return cls(parts, tempo, name, record if isinstance(record, dict) else None)
+        return cls(parts, tempo, name, record=record if isinstance(record, dict) else None)
 
     def save(self, path: str | Path) -> Path:
         """Writes .mid (or .midi), .wav or a piano roll as .png, each with its record. Raises UserError."""
@@ -167,22 +158,6 @@ class Music:
             told.update(f"{part} {len(events)} ".encode() + events.astype("<i2").tobytes())
         return told.hexdigest()[:16]
 
-    def stamped(self, record: dict[str, Any]) -> Music:
-        """The same with a record of how it was made."""
-        if self.inputs:
-            record = {**record, "inputs": list(self.inputs)}
-        if self.told:
-            record = {**record, "told": self.told}
-        return dataclasses.replace(self, record=record)
-
-    def made_from(self, *sources: Music) -> Music:
-        """The same, noting which music it was made from."""
-        return dataclasses.replace(self, inputs=tuple({"name": s.name, "digest": s.digest} for s in sources))
-
-    def in_rows_of(self, columns: int) -> Music:
-        """The same, to stand with others in rows of so many on a sheet."""
-        return dataclasses.replace(self, row=columns)
-
     # -- to look at ------------------------------------------------------------------------------------------------
 
     def image(self, low: int | None = None, high: int | None = None) -> Image:
@@ -197,7 +172,7 @@ class Music:
         rows = [_roll(parts, low, high) for parts in shown if parts]
         wide = max(row.shape[1] for row in rows)
         rows = [np.pad(row, ((0, 4), (0, wide - row.shape[1]), (0, 0)), constant_values=255) for row in rows]
-        return Image(np.concatenate(rows)[:-4], self.name, self.record, self.inputs, self.index, self.told, self.row)
+        return Image(np.concatenate(rows)[:-4], self.name, **self.making)
 
     def _repr_png_(self) -> bytes | None:  # notebooks show it
         return self.image()._repr_png_()

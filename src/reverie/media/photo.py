@@ -6,7 +6,6 @@ translated comes back in its own size and depth, its alpha untouched.
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import io
 import struct
@@ -14,7 +13,7 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import PIL.Image
@@ -24,6 +23,7 @@ from ..data import decode
 from ..data.decode import SUFFIXES, Unfit
 from ..errors import UserError
 from .image import Image, sheet
+from .made import Made
 from .record import chunks
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ SIGNATURE_AND_HEADER = 33
 
 
 @dataclass(frozen=True, eq=False)
-class Photo:
+class Photo(Made):
     """One photograph: uint8 or uint16 [H,W,C] with C = 1 (grey) or 3 (RGB), and alpha [H,W] of that kind or None."""
 
     NOUN: ClassVar = "picture"
@@ -47,13 +47,6 @@ class Photo:
     alpha: np.ndarray | None = None
     name: str = ""
     """the file it came from"""
-    record: dict[str, Any] | None = None
-    """how it was made, if it was"""
-    inputs: tuple[dict[str, str], ...] = ()
-    """the pictures it was made from: name and digest"""
-    index: int | None = None
-    told: dict[str, Any] | None = None
-    row: int = 0
 
     @classmethod
     def check(cls, path: Path) -> None:
@@ -105,12 +98,7 @@ class Photo:
     def image(self) -> Image:
         """As an 8-bit picture without alpha, for sheets and reports."""
         pixels = self.pixels if self.pixels.dtype == np.uint8 else ((self.pixels + 128) // 257).astype(np.uint8)
-        return Image(pixels, self.name, self.record, self.inputs)
-
-    def stamped(self, record: dict[str, Any]) -> Photo:
-        """The same with a record of how it was made."""
-        record = {**record, "inputs": list(self.inputs)} if self.inputs else record
-        return dataclasses.replace(self, record={**record, "told": self.told} if self.told else record)
+        return Image(pixels, self.name, record=self.record, inputs=self.inputs)
 
     def save(self, path: str | Path) -> Path:
         """Writes a PNG that carries its record. Raises UserError on another ending, since others would lose it."""

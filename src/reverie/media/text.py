@@ -6,7 +6,6 @@ made the lines, with what arguments, and of which digest each line was when it w
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 from collections.abc import Sequence
@@ -15,13 +14,14 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from ..errors import UserError
+from .made import Made
 
 BESIDE = ".json"
 """what is added to the name of a .txt file for the file of its record"""
 
 
 @dataclass(frozen=True, eq=False)
-class Text:
+class Text(Made):
     """One line of text."""
 
     NOUN: ClassVar = "text"
@@ -33,15 +33,6 @@ class Text:
     line: str
     name: str = ""
     """the file it came from"""
-    record: dict[str, Any] | None = None
-    """how it was made, if it was"""
-    inputs: tuple[dict[str, str], ...] = ()
-    """what it was made from: name and digest"""
-    index: int | None = None
-    """its place in the job it was made in"""
-    told: dict[str, Any] | None = None
-    """what a method says of it"""
-    row: int = 0
 
     @classmethod
     def load(cls, path: str | Path) -> Text:
@@ -73,18 +64,6 @@ class Text:
     def digest(self) -> str:
         """16 hex digits of SHA-256 over the line."""
         return hashlib.sha256(self.line.encode()).hexdigest()[:16]
-
-    def stamped(self, record: dict[str, Any]) -> Text:
-        """The same with a record of how it was made."""
-        if self.inputs:
-            record = {**record, "inputs": list(self.inputs)}
-        if self.told:
-            record = {**record, "told": self.told}
-        return dataclasses.replace(self, record=record)
-
-    def made_from(self, *sources: Any) -> Text:
-        """The same, noting what it was made from."""
-        return dataclasses.replace(self, inputs=tuple({"name": s.name, "digest": s.digest} for s in sources))
 
     def __str__(self) -> str:
         return self.line
