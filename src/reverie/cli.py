@@ -237,7 +237,7 @@ def do_verb(verb: str, words: list[str]) -> int:
     parser.add_options([o for o in found if o.name != "items" and o != given], "options")
     asked = vars(parser.read(words))
     out, overwrite, as_json, _ = (asked.pop(k) for k in ("out", "overwrite", "json", "run"))
-    prints = ".txt" in made_of.TOGETHER  # lines can be read in a terminal, and need no file
+    prints = made_of.PRINTED
     if not out and not method.judges and not prints:
         one = " or ".join(made_of.TOGETHER)
         raise UserError(f"{verb} needs --out: a folder, or a name ending in {one} for one file of all.")

@@ -9,7 +9,7 @@ import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -18,8 +18,10 @@ from . import __version__
 from .errors import UserError
 from .media import Image, sheet
 from .options import REQUIRED, convert, of_signature, verb_name
-from .parts.foreign import Network
 from .scores.score import Score
+
+if TYPE_CHECKING:
+    from .parts.foreign import Network
 
 Batch = dict[str, Tensor]
 Losses = dict[str, Tensor]

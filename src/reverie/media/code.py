@@ -24,7 +24,6 @@ class Code(Made):
     NOUN: ClassVar = "code"
     READS: ClassVar = frozenset[str]()
     ENDING: ClassVar = ""
-    LARGE: ClassVar = False
     TOGETHER: ClassVar = {".csv": lambda codes, path: save_codes(codes, path)}
 
     values: np.ndarray

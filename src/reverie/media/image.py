@@ -29,7 +29,6 @@ class Image(Made):
     NOUN: ClassVar = "picture"
     READS: ClassVar = SUFFIXES
     ENDING: ClassVar = ".png"
-    LARGE: ClassVar = False
     TOGETHER: ClassVar = {".png": lambda images, path: sheet(images).save(path)}
 
     pixels: np.ndarray

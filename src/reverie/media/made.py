@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 Medium = TypeVar("Medium", bound="Made")
 
@@ -12,6 +12,9 @@ Medium = TypeVar("Medium", bound="Made")
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Made:
     """An item that a method takes or makes."""
+
+    LARGE: ClassVar[bool] = False
+    PRINTED: ClassVar[bool] = False
 
     record: dict[str, Any] | None = None
     """how it was made, if it was"""

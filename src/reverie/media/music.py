@@ -37,7 +37,6 @@ class Music(Made):
     NOUN: ClassVar = "tune"
     READS: ClassVar = midi.SUFFIXES
     ENDING: ClassVar = ".mid"
-    LARGE: ClassVar = False
     TOGETHER: ClassVar = {
         ".png": lambda pieces, path: sheet(rolls(pieces)).save(path),
         ".mid": lambda pieces, path: medley(pieces).save(path),

@@ -27,7 +27,7 @@ class Text(Made):
     NOUN: ClassVar = "text"
     READS: ClassVar = frozenset({".txt"})
     ENDING: ClassVar = ".txt"
-    LARGE: ClassVar = False
+    PRINTED: ClassVar = True
     TOGETHER: ClassVar = {".txt": lambda texts, path: save_texts(texts, path)}
 
     line: str
