@@ -21,7 +21,8 @@ MONET = (
 )
 SET14 = (
     "super_resolution.zip: learnt from pieces of the 400 BSDS images, judged by the 14 images of Set14 in their own "
-    "size. The classical method is given exactly the same spoilt pixels, and knows how they were spoilt."
+    "size. The classical method (extra `classical`) is given exactly the same spoilt pixels, and knows how they were "
+    "spoilt."
 )
 BSDS = {"train": "bsds400/*", "test": "set14/x2/*_HR.png"}
 RESTORED: dict[str, Any] = {"width": 32, "threads": 1}
