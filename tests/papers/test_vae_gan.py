@@ -168,7 +168,8 @@ def test_unlabelled_data_knows_no_classes() -> None:
 
 def test_a_table_of_codes_holds_them_exactly(tmp_path: Path) -> None:
     values = np.random.default_rng(0).standard_normal((2, 3)).astype(np.float32)
-    codes = [Code(v, {"run": "abc"}, ({"name": f"{i},x.png", "digest": "d"},)) for i, v in enumerate(values)]
+    sources = [({"name": f"{i},x.png", "digest": "d"},) for i in range(2)]
+    codes = [Code(v, record={"run": "abc"}, inputs=source) for v, source in zip(values, sources, strict=True)]
     rows = list(csv.reader(save_codes(codes, tmp_path / "new" / "c.csv").open(encoding="utf-8")))
     assert rows[0] == ["picture", "digest", "run", "z1", "z2", "z3"]
     assert rows[2][:3] == ["1,x.png", "d", "abc"]
