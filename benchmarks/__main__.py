@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from reverie.errors import UserError, near_miss
 
-from . import account, enlarge, grid, large, layout, lecture, ledger, monitor, speed, stacked
+from . import account, enlarge, grid, large, layout, lecture, ledger, monitor, speed, stacked, stages
 
 COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "speed": speed.main,
@@ -15,6 +15,7 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "layout": layout.main,
     "grid": grid.main,
     "stacked": stacked.main,
+    "stages": stages.main,
     "enlarge": enlarge.main,
     "lecture": lecture.main,
     "monitor": monitor.main,
@@ -27,6 +28,7 @@ python -m benchmarks profile dcgan64             where the time of a step goes
 python -m benchmarks layout                      layouts in memory and kinds of Adam, side by side
 python -m benchmarks grid METHOD[:PRESET]        the 2-D grid of 25 Gaussians: modes found
 python -m benchmarks stacked METHOD[:PRESET] --data MNIST    Stacked-MNIST: 1,000 modes
+python -m benchmarks stages METHOD[:PRESET] --data oracle    likelihood alone, and with the adversarial stage
 python -m benchmarks enlarge --data MNIST        do generated images help a classifier, beside few real ones?
 python -m benchmarks lecture --data CIFAR        does joining a GAN and a VAE pay? five methods, equal time
 python -m benchmarks monitor                     does the monitor speak when it should, and only then?

@@ -16,7 +16,7 @@ class Experiment:
     """what a reader must know to check the figures: data, schedule, split, what is ours and not the paper's"""
     method: str
     """METHOD:PRESET"""
-    task: Literal["train", "grid", "stacked", "monitor", "enlarge", "lecture", "large"] = "train"
+    task: Literal["train", "grid", "stacked", "monitor", "enlarge", "lecture", "large", "stages"] = "train"
     """train: `reverie train` and `reverie evaluate`; else a task of this package"""
     data: str = ""
     """file in the data folder"""
@@ -44,8 +44,10 @@ class Claim:
     at_least: float | None = None
     within: float | None = None
     beats: str | None = None
+    over: str | None = None
     """what every seed has to keep to for the row to count as reached; within: so far below its floor at most; beats:
-    better than this other score of the same run, or than its "floor\""""
+    better than this other score of the same run, or than its "floor"; over: better than every run of this other
+    experiment"""
 
     def to_json(self) -> dict[str, Any]:
         """As in a file of the ledger."""

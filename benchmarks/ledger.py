@@ -13,6 +13,7 @@ import shlex
 import shutil
 import sys
 import time
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from statistics import mean, stdev
@@ -26,7 +27,7 @@ from reverie.options import Option
 from reverie.provenance import commit, machine, now
 from reverie.scores.score import Score
 
-from . import enlarge, grid, large, lecture, monitor, stacked, task
+from . import enlarge, grid, large, lecture, monitor, stacked, stages, task
 from .claim import Experiment
 from .claims import CLAIMS, EXPERIMENTS
 
@@ -102,16 +103,20 @@ def measure(experiment: Experiment, seed: int, given: dict[str, Any], out: Path)
 
 def _train(experiment: Experiment, seed: int, given: dict[str, Any], out: Path) -> tuple[list[Score], float, float]:
     """Scores, and the seconds of training and of judging."""
-    data = given["data"] / experiment.data if experiment.data else experiment.data
-    if experiment.parts:
-        assert isinstance(data, Path)
-        data = task.unpacked(data, experiment.parts, out.with_name(f"{out.name}-data"))
+    data = _data(experiment, given, out)
     task.trained(experiment.method, data, out, seed=seed, **experiment.options)
     features = {"features": given["features"]} if experiment.features else {}
     began = time.monotonic()
     found = evaluate(out, data, **features, **experiment.judged)
     judged = time.monotonic() - began
     return list(found), task.seconds_of(out), judged
+
+
+def _data(experiment: Experiment, given: dict[str, Any], out: Path) -> str | Path:
+    """Where an experiment's data are, laid out by split."""
+    if not experiment.parts:
+        return given["data"] / experiment.data if experiment.data else experiment.data
+    return task.unpacked(given["data"] / experiment.data, experiment.parts, out.with_name(f"{out.name}-data"))
 
 
 def _anew(out: Path) -> Path:
@@ -123,7 +128,7 @@ def _anew(out: Path) -> Path:
 
 
 def _task(experiment: Experiment, seed: int, given: dict[str, Any], out: Path) -> tuple[list[Score], float, float]:
-    began, data = time.monotonic(), str(given["data"] / experiment.data)
+    began, data = time.monotonic(), str(_data(experiment, given, out))
     if experiment.task == "grid":
         result = grid.grid(experiment.method, dict(experiment.options), [seed], out)[0]["runs"][0]
     elif experiment.task == "monitor":
@@ -134,6 +139,9 @@ def _task(experiment: Experiment, seed: int, given: dict[str, Any], out: Path) -
     elif experiment.task == "enlarge":
         asked = {o.name: o.default for o in enlarge.OPTIONS} | {"data": data, "method": experiment.method}
         result = enlarge.enlarge(asked | experiment.options, [seed], out)
+    elif experiment.task == "stages":
+        asked = {"data": data, "n": experiment.judged["n"]}
+        result, _ = stages.stages(experiment.method, {**experiment.options, "seed": seed}, asked, out)
     elif experiment.task == "lecture":
         asked = {o.name: o.default for o in lecture.OPTIONS} | {"data": data, "features": given["features"]}
         result = lecture.lecture(asked | experiment.options | {"seed": seed}, out)[0]
@@ -224,14 +232,20 @@ def page(files: list[dict[str, Any]]) -> str:
     for told in files:
         lines += [f"## {told['title']}", "", told["protocol"], "", f"`{told['command']}`", ""]
         lines += ["| score | published | obtained | floor | target | |", "|---|---|---|---|---|---|"]
-        lines += [_row(claim, told["runs"]) for claim in told["claims"]]
+        lines += [_row(claim, told["runs"], _of(files, claim["over"])) for claim in told["claims"]]
         lines += ["", _cost(told["runs"]), ""]
     return "\n".join(line.rstrip() for line in lines)
 
 
-def _row(claim: dict[str, Any], runs: list[dict[str, Any]]) -> str:
+def _of(files: list[dict[str, Any]], name: str | None) -> list[dict[str, Any]]:
+    """The runs of an experiment."""
+    return next((told["runs"] for told in files if told["experiment"] == name), [])
+
+
+def _row(claim: dict[str, Any], runs: list[dict[str, Any]], others: Sequence[dict[str, Any]] = ()) -> str:
+    """A line of the table; others: the runs that the claim has to be better than, where it is over another."""
     published = f"{claim['published']} ({claim['source']})" if claim["published"] else claim["source"] or "-"
-    if not runs:
+    if not runs or (claim["over"] and not others):
         return f"| {claim['score']} | {published} | - | - | {claim['target'] or '-'} | open |"
     scores = [_score_of(run, claim["score"]) for run in runs]
     values, first = [s.value for s in scores], scores[0]
@@ -240,11 +254,12 @@ def _row(claim: dict[str, Any], runs: list[dict[str, Any]]) -> str:
     floors = [s.floor for s in scores if s.floor is not None]
     floor = f"{mean(floors):.4g}" if floors else "-"
     state = "measured"
-    if any(claim[limit] is not None for limit in ("at_most", "at_least", "within", "beats")):
+    if any(claim[limit] is not None for limit in ("at_most", "at_least", "within", "beats", "over")):
         low = claim["at_least"] is None or min(values) >= claim["at_least"]
         high = claim["at_most"] is None or max(values) <= claim["at_most"]
         near = claim["within"] is None or all(s.value >= (s.floor or 0) - claim["within"] for s in scores)
         ahead = claim["beats"] is None or all(map(partial(_beats, claim["beats"]), runs, scores))
+        ahead &= all(_better(one, _score_of(other, claim["score"]).value) for one in scores for other in others)
         state = "reached" if low and high and near and ahead else "not reached"
     return f"| {claim['score']} | {published} | {obtained} | {floor} | {claim['target'] or '-'} | {state} |"
 
@@ -253,7 +268,11 @@ def _beats(rival: str, run: dict[str, Any], score: Score) -> bool:
     """Whether a score is better than its floor, or than another score of the same run."""
     theirs = score.floor if rival == "floor" else _score_of(run, rival).value
     assert theirs is not None
-    return score.value > theirs if score.better == "higher" else score.value < theirs
+    return _better(score, theirs)
+
+
+def _better(score: Score, other: float) -> bool:
+    return score.value > other if score.better == "higher" else score.value < other
 
 
 def _cost(runs: list[dict[str, Any]]) -> str:

@@ -54,6 +54,11 @@ class Update:
             self.optimizers[name].zero_grad(set_to_none=True)
         return torch.stack([value.detach() for value in losses.values()]).sum()
 
+    def forget(self, names: tuple[str, ...]) -> None:
+        """Optimizers begin anew: momenta and the like are gone."""
+        for name in names:
+            self.optimizers[name].state.clear()
+
     def set_rates(self, factor: float) -> None:
         """Learning rates: what the optimizers were made with, times a factor."""
         for name, optimizer in self.optimizers.items():
@@ -94,6 +99,8 @@ def fit(method: Method, data: Any, run: Run, settings: TrainConfig, ranks: Ranks
             ranks.seed(seed_of(seed, step, ranks.rank))
             update.step = step
             update.set_rates(stage.rate(done) * ease)
+            if not done:
+                update.forget(stage.anew)
             batch = data.batch(order(step)[ranks.rank :: ranks.world], ranks.device)
             with torch.autocast(ranks.device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
                 losses = stage.step(batch, update)

@@ -37,6 +37,8 @@ class Stage:
     """step(batch, update) -> named losses, as tensors that are not read back here"""
     rate: Callable[[float], float] = lambda done: 1.0
     """share of the stage done, in [0,1) -> factor on every learning rate"""
+    anew: tuple[str, ...] = ()
+    """optimizers that forget at its first step what they have gathered, because the gradients are of another kind"""
 
 
 class Method(nn.Module):

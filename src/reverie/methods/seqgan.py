@@ -171,7 +171,8 @@ class SeqGAN(Method):
         return [
             Stage("mle", mle, self.imitate),
             Stage("judge", judge, self.compare),
-            Stage("adversarial", c.steps - mle - judge, self.compete, lambda done: c.ease),
+            # The gradient of rewards is a hundredth of that of likelihoods: an Adam that remembers those hardly moves.
+            Stage("adversarial", c.steps - mle - judge, self.compete, lambda done: c.ease, anew=("generator",)),
         ]
 
     def passing(self) -> tuple[str, ...]:
@@ -217,8 +218,7 @@ class SeqGAN(Method):
         counts = self.counts(made)
         if c.baseline:
             worth = worth - (worth * counts).sum(0) / counts.sum(0).clamp_min(1)
-        # eq. 8. Paper: a sum; here a mean over tokens, as in the first stage, whose Adam goes on and knows its scale.
-        loss = (worth * self.nll(made)).sum() / counts.sum()
+        loss = (worth * self.nll(made)).sum() / counts.sum()  # eq. 8, but a mean: to Adam it is the same
         if c.teach:
             loss = loss + c.teach * self.nll(real, c.forget).sum() / self.counts(real).sum()
         told["g"] = update("generator", loss, clip=c.clip)

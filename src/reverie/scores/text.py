@@ -6,6 +6,7 @@ N lines, each a sequence of tokens; an n-gram is a tuple of n of them. Nothing h
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -101,6 +102,14 @@ def distinct(lines: Sequence[Tokens], n: int) -> float:
     return len(counts) / counts.total() if counts else 0.0
 
 
+def even(line: Tokens) -> bool:
+    """Whether a line's stretches between marks of punctuation, two or more, are all of one length."""
+    marks = [i for i, token in enumerate(line) if unicodedata.category(token[0])[0] == "P"]
+    ends = [-1, *marks, len(line)]
+    lengths = [b - a - 1 for a, b in zip(ends, ends[1:], strict=False) if b - a > 1]
+    return len(lengths) > 1 and len(set(lengths)) == 1
+
+
 class Known:
     """Training lines, to look up what is near to them."""
 
@@ -173,6 +182,13 @@ def likeness_scores(
             f"distinct-{n}", distinct(made, n), "", "near floor",
             f"different {n}-grams of {what} among all {n}-grams of {len(made)} lines (Li 2015)",
             reference, len(made), seed, distinct(alike, n), f"{len(alike)} lines of the reference",
+        )  # fmt: skip
+    if what == "characters":
+        values, floors = (np.array([even(line) for line in lines], float) for lines in (made, alike))
+        yield Score(
+            "metre", float(values.mean()), "", "near floor",
+            "share of lines whose stretches between marks of punctuation, two or more, all have as many characters",
+            reference, len(made), seed, float(floors.mean()), f"{len(alike)} lines of the reference", _error(values),
         )  # fmt: skip
 
 

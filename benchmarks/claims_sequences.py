@@ -1,0 +1,86 @@
+"""What the ledger claims of methods that learn sequences: words and tunes."""
+
+from __future__ import annotations
+
+from .claim import Claim, Experiment
+from .stages import ALONE, COOLED
+
+TABLE = "Yu 2016, table 1"
+TEXYGEN = "Texygen, table"
+ORACLE = (
+    "The authors' oracle (seqgan_oracle.npz): 10,000 sequences of it to learn from, 2,000 written ones judged by it; "
+    "NLL_gen on 2,000 others of its own. The networks are the paper's. *Likelihood alone* is the same training when "
+    "the first stage ends; *cooled* is that generator at the temperature where its NLL_oracle is that of the end. Ours, "
+    "not the paper's: a d-step sees 64 written sequences and not 10,000, and the end is reported, not the best."
+)
+COCO = (
+    "text.zip: Texygen's 10,000 captions of COCO to learn from, judged by its 10,000 test captions, by words. The "
+    "presets' sizes, not the paper's. The floor of BLEU is that of training captions, of self-BLEU that of test captions."
+)
+TANG = (
+    "text.zip: 8,000 poems of Tang, by character; those that are longer than 64 are left out. Judged by a tenth that "
+    "was held out."
+)
+MUSIC = (
+    "nottingham.zip, melodies, split by piece before they are moved into other keys; 16 steps a bar, only 4/4. Sampled: "
+    "each event after those that were written before it. The paper's data are 1.5 million files, its networks far larger."
+)
+ROBERTS = "Roberts 2018, table 1"
+
+EXPERIMENTS = [
+    Experiment(
+        "seqgan-oracle", "SeqGAN's table, on the authors' oracle", ORACLE, "seqgan:paper", "stages",
+        data="seqgan_oracle.npz", options={"threads": 1}, judged={"n": 2_000}, seeds=(0, 1, 2),
+    ),
+    Experiment(
+        "coco", "Captions of COCO", COCO, "seqgan:laptop", "stages", data="text.zip",
+        parts={"train": "coco_train.txt", "test": "coco_test.txt"}, options={"threads": 1}, judged={"n": 2_000},
+    ),
+    Experiment(
+        "tang", "Poems of Tang", TANG, "seqgan:laptop", "stages", data="text.zip", parts={".": "tang_poems.txt"},
+        options={"threads": 1}, judged={"n": 500},
+    ),
+    Experiment(
+        "nottingham-2", "Melodies of 2 bars", MUSIC, "music_vae:laptop", data="nottingham.zip", options={"threads": 1}
+    ),
+    *(
+        Experiment(
+            f"nottingham-16{end}", f"Melodies of 16 bars, {decoder}", MUSIC, "music_vae:long", data="nottingham.zip",
+            options={"threads": 1, "decoder": decoder, "steps": 5_000},
+        )
+        for end, decoder in (("", "hierarchical"), ("-flat", "flat"))
+    ),
+]  # fmt: skip
+
+CLAIMS = [
+    Claim("seqgan-oracle", "nll oracle", "8.736", TABLE, "<= 8.74", at_most=8.74),
+    Claim("seqgan-oracle", f"nll oracle{ALONE}", "9.038", TABLE),
+    Claim("seqgan-oracle", "nll gen"),
+    Claim("seqgan-oracle", f"nll gen{ALONE}"),
+    Claim("seqgan-oracle", f"nll gen{COOLED}"),
+    Claim("seqgan-oracle", f"temperature{COOLED}"),
+    Claim("seqgan-oracle", "words used"),
+    Claim("seqgan-oracle", f"words used{COOLED}"),
+    *(
+        Claim("coco", f"{score}-{n}{of}", published, TEXYGEN)
+        for score, of, row in (
+            ("bleu", "", (".745", ".498", ".294", ".180")), ("bleu", ALONE, (".731", ".497", ".305", ".189")),
+            ("self-bleu", "", (".950", ".840", ".670", ".489")), ("self-bleu", ALONE, ("", "", "", "")),
+        )
+        for n, published in zip((2, 3, 4, 5), row, strict=True)
+    ),
+    *(Claim(name, f"{score}{of}") for name in ("coco", "tang") for score in ("nll gen", "copied lines") for of in ("", ALONE)),
+    *(Claim("tang", f"{score}{of}") for score in ("metre", "bleu-2", "self-bleu-2") for of in ("", ALONE)),
+    Claim("nottingham-2", "accuracy", ".951", ROBERTS, ">= .95", at_least=0.95),
+    Claim("nottingham-16", "accuracy", ".812", ROBERTS, "above the flat one", over="nottingham-16-flat"),
+    Claim("nottingham-16-flat", "accuracy", ".620", ROBERTS),
+    *(
+        Claim(name, score)
+        for name in ("nottingham-2", "nottingham-16", "nottingham-16-flat")
+        for score in (
+            "onset accuracy", "teacher-forced accuracy", "teacher-forced onset accuracy", "kl", "active units",
+            "pitch classes", "note density", "in key", "copies",
+        )
+    ),
+    *(Claim(name, "repetition") for name in ("nottingham-16", "nottingham-16-flat")),
+]  # fmt: skip
