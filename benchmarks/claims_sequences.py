@@ -10,20 +10,21 @@ TEXYGEN = "Texygen, table"
 ORACLE = (
     "The authors' oracle (seqgan_oracle.npz): 10,000 sequences of it to learn from, 2,000 written ones judged by it; "
     "NLL_gen on 2,000 others of its own. The networks are the paper's. *Likelihood alone* is the same training when "
-    "the first stage ends; *cooled* is that generator at the temperature where its NLL_oracle is that of the end. Ours, "
-    "not the paper's: a d-step sees 64 written sequences and not 10,000, and the end is reported, not the best."
+    "the first stage ends; *cooled* is that generator at the temperature where its NLL_oracle is that of the end. "
+    "Ours, not the paper's: a d-step sees 64 written sequences and not 10,000, and the end is told, not the best."
 )
 COCO = (
     "text.zip: Texygen's 10,000 captions of COCO to learn from, judged by its 10,000 test captions, by words. The "
-    "presets' sizes, not the paper's. The floor of BLEU is that of training captions, of self-BLEU that of test captions."
+    "preset's sizes, not the paper's. The floor of BLEU is that of training captions, of self-BLEU of test captions."
 )
 TANG = (
     "text.zip: 8,000 poems of Tang, by character; those that are longer than 64 are left out. Judged by a tenth that "
     "was held out."
 )
 MUSIC = (
-    "nottingham.zip, melodies, split by piece before they are moved into other keys; 16 steps a bar, only 4/4. Sampled: "
-    "each event after those that were written before it. The paper's data are 1.5 million files, its networks far larger."
+    "nottingham.zip, melodies, split by piece before they are moved into other keys; 16 steps a bar, only 4/4. "
+    "Sampled: each event after those that were written before it. The paper's data are 1.5 million files, its networks "
+    "far larger."
 )
 ROBERTS = "Roberts 2018, table 1"
 
@@ -69,7 +70,12 @@ CLAIMS = [
         )
         for n, published in zip((2, 3, 4, 5), row, strict=True)
     ),
-    *(Claim(name, f"{score}{of}") for name in ("coco", "tang") for score in ("nll gen", "copied lines") for of in ("", ALONE)),
+    *(
+        Claim(name, f"{score}{of}")
+        for name in ("coco", "tang")
+        for score in ("nll gen", "copied lines")
+        for of in ("", ALONE)
+    ),
     *(Claim("tang", f"{score}{of}") for score in ("metre", "bleu-2", "self-bleu-2") for of in ("", ALONE)),
     Claim("nottingham-2", "accuracy", ".951", ROBERTS, ">= .95", at_least=0.95),
     Claim("nottingham-16", "accuracy", ".812", ROBERTS, "above the flat one", over="nottingham-16-flat"),

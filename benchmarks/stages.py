@@ -113,8 +113,8 @@ def _cooled(alone: Any, whole: Any, data: Texts, n: int, seed: int) -> Iterator[
     ):
         yield Score(
             name + COOLED, float(np.interp(goal, oracles, column)), "nats/token" if name == "nll gen" else "",
-            definition=f"{what}, of the generator after maximum likelihood, made so cold that its NLL_oracle is that after "
-            "the adversarial stage; straight between temperatures 0.05 apart",
+            definition=f"{what}, of the generator after maximum likelihood, made so cold that its NLL_oracle is that "
+            "after the adversarial stage; straight between temperatures 0.05 apart",
             **{**known, "better": "lower" if name == "nll gen" else "higher"},
         )  # fmt: skip
 

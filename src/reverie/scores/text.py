@@ -9,6 +9,7 @@ import math
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -106,7 +107,7 @@ def even(line: Tokens) -> bool:
     """Whether a line's stretches between marks of punctuation, two or more, are all of one length."""
     marks = [i for i, token in enumerate(line) if unicodedata.category(token[0])[0] == "P"]
     ends = [-1, *marks, len(line)]
-    lengths = [b - a - 1 for a, b in zip(ends, ends[1:], strict=False) if b - a > 1]
+    lengths = [b - a - 1 for a, b in pairwise(ends) if b - a > 1]
     return len(lengths) > 1 and len(set(lengths)) == 1
 
 
