@@ -20,6 +20,19 @@ LAYERS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 
 
+def _recurrent(x: Tensor, from_input: Tensor, from_state: Tensor, *rest: Any, **more: Any) -> int:
+    """FLOP of a recurrent layer over x [T,B,I]: at each step its input and its state, each times a matrix."""
+    return 2 * x.shape[0] * x.shape[1] * (from_input.numel() + from_state.numel())
+
+
+FORMULAS: dict[Any, Callable[..., int]] = {
+    **flop_registry,
+    # torch has no formula for these; backward is two products for each one, as for any layer
+    torch.ops.aten.mkldnn_rnn_layer: _recurrent,
+    torch.ops.aten.mkldnn_rnn_layer_backward: lambda *args, **more: 2 * _recurrent(*args),
+}
+
+
 class Call(NamedTuple):
     """One convolution or matrix product that was computed."""
 
@@ -51,7 +64,7 @@ class _Counter(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
-        if formula := flop_registry.get(func.overloadpacket):
+        if formula := FORMULAS.get(func.overloadpacket):
             shapes = tuple(tuple(x.shape) for x in args if isinstance(x, Tensor))
             flop = formula(*args, **(kwargs or {}), out_val=out)
             self.calls.append(Call(str(func.overloadpacket).rpartition(".")[2], shapes, flop))

@@ -6,6 +6,7 @@ set, torch.optim.Adam, loss.backward() into everything, zero_grad, the losses pr
 
 from __future__ import annotations
 
+import copy
 import random
 from collections.abc import Iterator
 
@@ -153,6 +154,79 @@ def restoration(method: Method, items: dict[str, Tensor], batch: int) -> Iterato
             adam.zero_grad()
             loss = distance(network(good + torch.randn_like(good) * (25 / 127.5)), good)
             loss.backward()
+            adam.step()
+            if step % EVERY == 0:
+                look(loss)
+            step += 1
+            yield
+
+
+def seqgan(method: Method, items: dict[str, Tensor], batch: int) -> Iterator[None]:
+    """A straightforward port of the authors' loop: one rollout and one position after another, each written word by
+    word with torch.multinomial; then an update of the generator and one of the discriminator. items: an oracle's."""
+    writer, judged, c = method.generator, method.discriminator, method.config
+    old, judge = copy.deepcopy(writer), nn.BCEWithLogitsLoss()
+    adam_g = torch.optim.Adam(writer.parameters(), lr=1e-2)
+    adam_d = torch.optim.Adam(judged.parameters(), lr=1e-4)
+    loader, step = DataLoader(TensorDataset(items["tokens"]), batch_size=batch, shuffle=True, drop_last=True), 0
+
+    def written(policy: nn.Module, given: Tensor) -> Tensor:
+        """Lines [B,T] that begin with the words given [B,t]."""
+        word, state, words = torch.zeros(batch, dtype=torch.long), policy.blank(batch), []
+        for t in range(c.length):
+            state = policy.step(word, state)
+            if t < given.shape[1]:
+                word = given[:, t]
+            else:
+                word = torch.multinomial(policy.out(state[0]).softmax(1), 1)[:, 0]
+            words.append(word)
+        return torch.stack(words, 1)
+
+    while True:
+        for (real,) in loader:
+            with torch.no_grad():
+                made = written(writer, real[:, :0])
+                rewards = torch.zeros(batch, c.length)
+                for _ in range(c.rollouts):
+                    for t in range(1, c.length):
+                        rewards[:, t - 1] += judged(written(old, made[:, :t])).sigmoid()
+                    rewards[:, -1] += judged(made).sigmoid()
+                rewards /= c.rollouts
+            adam_g.zero_grad()
+            loss_g = (method.nll(made) * rewards).sum()
+            loss_g.backward()
+            nn.utils.clip_grad_norm_(writer.parameters(), 5.0)
+            adam_g.step()
+            for mine, theirs in zip(old.parameters(), writer.parameters(), strict=True):
+                mine.data.mul_(0.8).add_(theirs.data, alpha=0.2)
+            with torch.no_grad():
+                made = written(writer, real[:, :0])
+            adam_d.zero_grad()
+            said_real, said_made = judged(real, c.dropout), judged(made, c.dropout)
+            loss_d = judge(said_real, torch.ones_like(said_real)) + judge(said_made, torch.zeros_like(said_made))
+            loss_d.backward()
+            adam_d.step()
+            if step % EVERY == 0:
+                look(loss_g, loss_d)
+            step += 1
+            yield
+
+
+def music_vae(method: Method, items: dict[str, Tensor], batch: int) -> Iterator[None]:
+    """A VAE of events with torch's own LSTM layers, which on a CPU are oneDNN's fused ones, over whole sequences."""
+    adam = torch.optim.Adam(method.parameters(), lr=1e-3)
+    loader, step = DataLoader(TensorDataset(items["events"]), batch_size=batch, shuffle=True, drop_last=True), 0
+    while True:
+        for (events,) in loader:
+            adam.zero_grad()
+            mean, log_variance = method.encoder(events)
+            z = mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean)
+            (logits,) = method.logits(z, events)
+            distortion = nn.functional.cross_entropy(logits.flatten(0, 1), events.flatten(), reduction="sum")
+            kl = -0.5 * torch.sum(1 + log_variance - mean.pow(2) - log_variance.exp())
+            loss = (distortion + 0.2 * kl) / len(events)
+            loss.backward()
+            nn.utils.clip_grad_norm_(method.parameters(), 1.0)
             adam.step()
             if step % EVERY == 0:
                 look(loss)

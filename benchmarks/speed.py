@@ -22,7 +22,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, redirect_stderr
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from io import StringIO
 from pathlib import Path
@@ -106,6 +106,11 @@ ROWS = {
     "pix2pix256": Row("pix2pix:paper", "shapes:64", dict(make="grey"), plain.pix2pix, steps=2),
     "cyclegan128": Row("cyclegan", worlds, dict(size=128, width=64, blocks=6, batch=1), plain.cyclegan, steps=1),
     "restoration": Row("restoration", photos, {}, plain.restoration),
+    "seqgan": Row(
+        "seqgan:paper", "oracle", dict(mle=0, judge=0, judge_steps=1, passes=1, batch=64), plain.seqgan, steps=1
+    ),
+    "music-16": Row("music_vae:long", "tunes", {}, plain.music_vae, steps=2),
+    "music-16-flat": Row("music_vae:long", "tunes", dict(decoder="flat"), plain.music_vae, steps=2),
     "vae-mlp": Row("vae:mlp", "letters:2000", dict(size=28, batch=100), plain.vae, steps=200),
 }
 DATA = "data"
@@ -192,7 +197,7 @@ class Watch:
         self.seen += 1
         stage, done = self.was[0](stages, at)
         self.left = time.perf_counter()
-        return Stage(stage.name, stage.steps, lambda *given: self.timed_step(stage, *given), stage.rate), done
+        return replace(stage, step=lambda *given: self.timed_step(stage, *given)), done
 
     def timed_step(self, stage: Stage, *given: Any) -> Any:
         began = time.perf_counter()
@@ -218,6 +223,7 @@ def prepare(row: Row) -> tuple[Method, Any, int]:
     data = cls.learns_from.open(row.place)
     config = cls.suit(config, {**data.facts, "names": tuple(data.classes)})
     data.prepare(**cls.wants(config))
+    config = cls.suit(config, {**data.facts, "names": tuple(data.classes)})  # a vocabulary is known only now
     torch.manual_seed(0)
     return cls(config).train(), data, settings.batch
 
@@ -225,7 +231,8 @@ def prepare(row: Row) -> tuple[Method, Any, int]:
 def one_step(row: Row) -> tuple[Callable[[], Any], Method]:
     """A function that does one training step, as the loop calls it, and the method that is trained."""
     method, data, batch = prepare(row)
-    update, stage, items = loop.Update(method.optimizers(), Ranks("cpu")), method.stages()[0], data.batch(range(batch))
+    update, items = loop.Update(method.optimizers(), Ranks("cpu")), data.batch(range(batch))
+    stage = next(stage for stage in method.stages() if stage.steps)
     return lambda: stage.step(items, update), method
 
 
