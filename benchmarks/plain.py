@@ -175,10 +175,7 @@ def seqgan(method: Method, items: dict[str, Tensor], batch: int) -> Iterator[Non
         word, state, words = torch.zeros(batch, dtype=torch.long), policy.blank(batch), []
         for t in range(c.length):
             state = policy.step(word, state)
-            if t < given.shape[1]:
-                word = given[:, t]
-            else:
-                word = torch.multinomial(policy.out(state[0]).softmax(1), 1)[:, 0]
+            word = given[:, t] if t < given.shape[1] else torch.multinomial(policy.out(state[0]).softmax(1), 1)[:, 0]
             words.append(word)
         return torch.stack(words, 1)
 

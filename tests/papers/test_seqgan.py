@@ -17,6 +17,7 @@ from reverie.errors import UserError
 from reverie.loop import Update
 from reverie.methods.seqgan import SeqGAN
 from reverie.options import build
+from reverie.parts.judge import AT_ONCE, Judge
 from reverie.ranks import Ranks
 
 WORDS = (*MARKS, "a", "b", "c", ".")
@@ -105,6 +106,16 @@ def test_rewards_are_those_of_a_loop_over_positions_and_rollouts(kind: str, monk
                 worths.append(method.discriminator(torch.tensor([line])).sigmoid())
             expected[b, t] = torch.cat(worths).mean()
     assert torch.allclose(found, expected, atol=1e-5)
+
+
+def test_many_lines_are_judged_as_each_alone_is() -> None:
+    """By tables of what each word adds to a window, with every kernel, over one part and more."""
+    torch.manual_seed(0)
+    judge = Judge(40, 6, 9, (1, 2, 4, 9), (5, 3, 4, 2))
+    for lines in (17, AT_ONCE + 3):
+        tokens = torch.randint(3, 40, (lines, 9))  # words 0 to 2 don't occur
+        with torch.no_grad():
+            assert torch.allclose(judge.many(tokens), judge(tokens), atol=1e-5)
 
 
 def test_rewards_are_expectations_under_the_rollout_policy() -> None:

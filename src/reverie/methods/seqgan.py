@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..data.text import VOCABULARY, Texts
 from ..data.tokens import END, UNKNOWN, Tokenizer
@@ -24,15 +24,13 @@ from ..losses import nonsaturating
 from ..media import Image, Text, text_sheet
 from ..method import Batch, Losses, Method, Stage, verb
 from ..parts.delayed import delayed, follow
+from ..parts.judge import Judge
 from ..parts.patience import Patience
 from ..parts.sampling import uniforms
 from ..parts.watch import hamming, right_order
 from ..parts.writer import Writer
 from ..scores.score import Score
 from ..scores.text import gen_scores
-
-JUDGED = 512
-"""sequences that the discriminator looks at together, where many thousands are to be judged"""
 
 
 class SeqGAN(Method):
@@ -273,8 +271,7 @@ class SeqGAN(Method):
         found = whole.expand(T - 1, N, B).reshape(-1).clone()  # a line that had ended is worth what it is
         written = begun.nonzero()[:, 0]
         if len(written):
-            judged = [self.discriminator(flat[part]) for part in written.split(JUDGED)]
-            found[written] = torch.cat(judged).sigmoid()
+            found[written] = self.discriminator.many(flat[written]).sigmoid()
         return torch.cat([found.view(T - 1, N, B).mean(1), whole[None]]).T
 
     def open(self, tokens: Tensor) -> Tensor:
@@ -372,27 +369,6 @@ class SeqGAN(Method):
 
     def previews(self, batch: Batch) -> dict[str, Image]:
         return {"": text_sheet([text.line for text in self.verb("write")(n=16)])}
-
-
-class Judge(nn.Module):
-    """Tokens [B,T] -> logits [B]: convolutions over the line, the largest of each, a highway layer (section 4.2)."""
-
-    def __init__(self, words: int, seen: int, length: int, kernels: Sequence[int], filters: Sequence[int]) -> None:
-        super().__init__()
-        self.words = nn.Embedding(words, seen)
-        pairs = [(kernel, many) for kernel, many in zip(kernels, filters, strict=True) if kernel <= length]
-        self.convs = nn.ModuleList(nn.Conv2d(seen, many, (1, kernel)) for kernel, many in pairs)
-        width = sum(many for _, many in pairs)
-        self.gate, self.change, self.last = nn.Linear(width, width), nn.Linear(width, width), nn.Linear(width, 1)
-        nn.init.constant_(self.gate.bias, -2)  # at first it lets nearly all pass (the authors' code)
-
-    def forward(self, tokens: Tensor, dropout: float = 0.0) -> Tensor:
-        # [B,E,1,T] with the E numbers of a word side by side, as they come: so convolutions are half again as fast.
-        x = self.words(tokens)[:, None].permute(0, 3, 1, 2)
-        features = torch.cat([conv(x).amax((2, 3)) for conv in self.convs], 1).relu()  # = the largest relu
-        gate = self.gate(features).sigmoid()
-        features = gate * self.change(features).relu() + (1 - gate) * features
-        return self.last(F.dropout(features, dropout)).squeeze(1)
 
 
 def skipped(batch: Batch) -> Losses:
