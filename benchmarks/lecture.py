@@ -63,6 +63,8 @@ OPTIONS = [
     Option("width", int, 32, "width of all networks"),
     Option("size", int, 32, "pixels a side"),
     Option("side", str, "", "a or b: the data are pairs, and what is learnt from is this side of them"),
+    Option("flip", bool, False, "mirror training images at random"),
+    Option("shift", float, 0.0, "share of the side that training images are moved by at random"),
     Option("n", int, 5_000, "generated images that are scored"),
     Option("seed", int, 0, "of all runs"),
     Option("threads", int, 1, "CPU threads"),
@@ -150,7 +152,7 @@ def paces(players: Sequence[Player], asked: dict[str, Any], kept: Path) -> dict[
 
 
 def _given(asked: dict[str, Any]) -> dict[str, Any]:
-    return {k: asked[k] for k in ("size", "width", "seed", "threads")}
+    return {k: asked[k] for k in ("size", "width", "flip", "shift", "seed", "threads")}
 
 
 def train(player: Player, asked: dict[str, Any], pace: float, out: Path) -> float:

@@ -352,6 +352,7 @@ TRAIN = [
     (f"{CLASSIFIER} --rate 0", "rate", "above 0"),
     (f"{CLASSIFIER} --smoothing 1", "smoothing is 1.0", "0.1"),
     (f"{CLASSIFIER} --shift -0.1", "shift is -0.1", "0 to 0.5"),
+    (f"{VAE} --shift 0.6", "shift is 0.6", "0 to 0.5"),
     (f"{CLASSIFIER} --average 1", "average is 1.0", "0.999"),
     ("train vae:smoke --out new", "--data", "FOLDER"),
     ("train vae:smoke --data letters:64", "--out", "runs/NAME"),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import math
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,8 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+import reverie
 from reverie import losses
-from reverie.parts.augment import diff_augment, random_flip
+from reverie.parts.augment import diff_augment, random_flip, varied
+from reverie.run import Run
 
 PAIRS = {
     "nonsaturating": (losses.nonsaturating(), 2 * math.log(2), math.log(2)),
@@ -106,6 +111,36 @@ def test_flips_mirror_some_and_change_no_other() -> None:
     kept = [torch.equal(b, a) for a, b in zip(x, y, strict=True)]
     assert all(f or k for f, k in zip(flipped, kept, strict=True))
     assert 16 < sum(flipped) < 48
+
+
+def test_images_are_varied_by_whole_pixels_with_mirrored_borders() -> None:
+    torch.manual_seed(0)
+    x = torch.arange(64.0).view(1, 1, 8, 8).expand(300, 2, 8, 8)
+    framed = np.pad(x[0, 0].numpy(), 2, mode="reflect")
+    known = {framed[dy : dy + 8, dx : dx + 8].tobytes() for dy in range(5) for dx in range(5)}
+    moved = varied(x, False, 0.25)
+    assert torch.equal(moved[:, 0], moved[:, 1])
+    assert {row.numpy().tobytes() for row in moved[:, 0].contiguous()} == known
+    assert {row.numpy().tobytes() for row in varied(x, True, 0.25)[:, 0].contiguous()} > known
+    assert varied(x, False, 0.0) is x
+
+
+@pytest.mark.parametrize("name", ["dcgan", "vae", "vae_gan", "cvae_gan", "bigan"])
+def test_images_are_learnt_as_they_are_varied(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`flip` and `shift` reach what a method sees of its images, and are off as it comes."""
+    asked: list[tuple[bool, float]] = []
+
+    def varied(x: Tensor, flip: bool, shift: float) -> Tensor:
+        asked.append((flip, shift))
+        return x.flip(3) if flip else x
+
+    monkeypatch.setattr(importlib.import_module(f"reverie.methods.{name}"), "varied", varied)
+    told, as_it_comes, asked_for = [], dict[str, Any](), {"flip": True, "shift": 0.125}
+    for i, options in enumerate([as_it_comes, asked_for]):
+        reverie.train(f"{name}:smoke", data="letters:64", out=tmp_path / str(i), steps=2, log_every=1, **options)
+        told.append([line["losses"] for line in Run(tmp_path / str(i)).lines() if "losses" in line])
+    assert asked == [(False, 0.0)] * 2 + [(True, 0.125)] * 2
+    assert told[0] != told[1]
 
 
 def test_differentiable_augmentation_lets_gradients_through_and_differs_by_image() -> None:

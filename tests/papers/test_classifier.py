@@ -18,7 +18,8 @@ from reverie.cli import main
 from reverie.data import Images
 from reverie.errors import UserError
 from reverie.media import Image, read_record
-from reverie.methods.classifier import Classifier, accuracy_scores, captioned, cosine, random_shift, tenths
+from reverie.methods.classifier import Classifier, accuracy_scores, captioned, cosine, tenths
+from reverie.parts.augment import random_shift
 
 
 @pytest.fixture(scope="module")

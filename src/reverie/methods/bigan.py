@@ -17,6 +17,7 @@ from ..items import Items, about, apply, chosen, draw, encoded, lerp, neighbours
 from ..loop import Update
 from ..media import Code, Image, above
 from ..method import Batch, Losses, Method, Stage, verb
+from ..parts.augment import check_shift, varied
 from ..parts.conv import Generator, Trunk, size_for, width_for
 from ..parts.directions import direction
 from ..parts.rates import late
@@ -71,10 +72,15 @@ class BiGAN(Method):
         """of the rate; late: from half of the steps on it falls exponentially to a hundredth, as in that code"""
         average: float = 0.0
         """decay of averaged weights of generator and encoder; 0: none, as in the papers"""
+        flip: bool = False
+        """mirror training images left to right at random"""
+        shift: float = 0.0
+        """training images are moved by up to this share of the side at random; both help where images are few"""
         steps: int = 10_000
         """training steps"""
 
         def __post_init__(self) -> None:
+            check_shift(self.shift)
             if self.network == "conv" and self.size is not None and (self.size < 16 or self.size & (self.size - 1)):
                 raise UserError(f"size is {self.size}; bigan makes squares of 16, 32, 64 ... pixels.")
             if self.penalty and self.norm == "batch":
@@ -137,7 +143,7 @@ class BiGAN(Method):
 
     def step(self, batch: Batch, update: Update) -> Losses:  # Donahue 2016, section 3; Dumoulin 2016, algorithm 1
         c, D, play = self.config, self.discriminator, LOSSES[self.config.loss]
-        x, z = batch["image"], self.prior(len(batch["image"]))  # [B,C,H,W] in [-1,1], [B,Z]
+        x, z = varied(batch["image"], c.flip, c.shift), self.prior(len(batch["image"]))  # [B,C,H,W] in [-1,1], [B,Z]
         code, fake = self.encode_for_training(x), self.generator(z)
 
         x = x.requires_grad_() if c.penalty else x

@@ -21,7 +21,7 @@ from ..items import BLOCK
 from ..loop import Update
 from ..media import Image, sheet
 from ..method import Batch, Losses, Method, Stage, verb
-from ..parts.augment import random_flip
+from ..parts.augment import check_shift, random_flip, random_shift
 from ..scores.score import Better, Reference, Score
 
 WHITE, GREY, GREEN, RED = (255, 255, 255), (150, 150, 150), (110, 220, 120), (255, 110, 100)
@@ -80,8 +80,7 @@ class Classifier(Method):
                 raise UserError("rate must be above 0, and decay must not be negative.")
             if not 0 <= self.smoothing < 1:
                 raise UserError(f"smoothing is {self.smoothing}; it is a share from 0 to below 1, such as 0.1.")
-            if not 0 <= self.shift <= 0.5:
-                raise UserError(f"shift is {self.shift}; it is a share of the side from 0 to 0.5.")
+            check_shift(self.shift)
             if not 0 <= self.average < 1:
                 raise UserError(f"average is {self.average}; it is a decay from 0 to below 1, such as 0.999.")
 
@@ -260,18 +259,6 @@ def tenths(done: float) -> float:
 
 
 RATES = {"cosine": cosine, "steps": tenths}
-
-
-def random_shift(x: Tensor, reach: int) -> Tensor:
-    """Each image of [B,C,H,W] moved by up to `reach` pixels each way; what moves in repeats the edge."""
-    if not reach:
-        return x
-    b, _, h, w = x.shape
-    dy, dx = torch.randint(-reach, reach + 1, (2, b, 1), device=x.device)
-    rows = (torch.arange(h, device=x.device) + dy).clamp(0, h - 1)  # [B,H]
-    columns = (torch.arange(w, device=x.device) + dx).clamp(0, w - 1)  # [B,W]
-    batch = torch.arange(b, device=x.device).view(b, 1, 1)
-    return x.permute(0, 2, 3, 1)[batch, rows.unsqueeze(2), columns.unsqueeze(1)].permute(0, 3, 1, 2)
 
 
 def captioned(image: Image, lines: Sequence[tuple[str, tuple[int, int, int]]]) -> Image:

@@ -19,6 +19,7 @@ from ..items import Items, about, apply, chosen, draw, encoded, lerp, neighbours
 from ..loop import Update
 from ..media import Code, Image, above, sheet
 from ..method import Batch, Losses, Method, Stage, verb
+from ..parts.augment import check_shift, varied
 from ..parts.conv import Generator, Trunk, size_for, width_for
 from ..parts.directions import ClassMeans, direction
 from ..parts.watch import active, watch
@@ -68,10 +69,15 @@ class CVAEGAN(Method):
         """Adam's beta2"""
         average: float = 0.0
         """decay of averaged weights of encoder and generator; 0: none, as in the paper"""
+        flip: bool = False
+        """mirror training images left to right at random"""
+        shift: float = 0.0
+        """training images are moved by up to this share of the side at random; both help where images are few"""
         steps: int = 10_000
         """training steps"""
 
         def __post_init__(self) -> None:
+            check_shift(self.shift)
             if self.size is not None and (self.size < 16 or self.size & (self.size - 1)):
                 raise UserError(f"size is {self.size}; cvae_gan makes squares of 16, 32, 64, 128, 256 ... pixels.")
             if min(self.kl, self.pairs, self.match, self.match_class, self.game) < 0 or self.rate <= 0:
@@ -118,7 +124,7 @@ class CVAEGAN(Method):
 
     def step(self, batch: Batch, update: Update) -> Losses:  # algorithm 1
         c, label = self.config, batch["label"]  # [B]
-        x, share = batch["image"], self.one_hot(label)  # [B,C,H,W] in [-1,1], [B,K]
+        x, share = varied(batch["image"], c.flip, c.shift), self.one_hot(label)  # [B,C,H,W] in [-1,1], [B,K]
         mean, log_variance = self.posterior(x, share)  # [B,Z]
         z = mean + (log_variance / 2).exp() * torch.randn_like(mean)
         # In one pass: batch norm then has the same statistics for x told again and for images from the prior.
@@ -328,15 +334,9 @@ class CVAEGAN(Method):
 
     @verb
     def edit(
-        self,
-        images: list[Image] | None = None,
-        along: str = "1",
-        amount: float = 3.0,
-        n: int = 8,
-        steps: int = 7,
-        seed: int = 0,
-        items: Items = None,
-    ) -> Iterator[Image]:
+        self, images: list[Image] | None = None, along: str = "1", amount: float = 3.0, n: int = 8, steps: int = 7,
+        seed: int = 0, items: Items = None,
+    ) -> Iterator[Image]:  # fmt: skip
         """Images changed step by step, a row for each: into another class, or along a direction of the code.
 
         images: pictures; none: new images

@@ -18,7 +18,7 @@ from ..items import Items, apply, chosen, draw, neighbours, noise, slerp, walk
 from ..loop import Update
 from ..media import Image
 from ..method import Batch, Losses, Method, Stage, verb
-from ..parts.augment import diff_augment, random_flip
+from ..parts.augment import check_shift, diff_augment, varied
 from ..parts.conv import Generator, initialise, maps, size_for, width_for
 from ..parts.watch import watch
 
@@ -60,6 +60,8 @@ class DCGAN(Method):
         """discriminator steps to one of the generator (Wasserstein: 5)"""
         flip: bool = False
         """mirror training images left to right at random"""
+        shift: float = 0.0
+        """training images are moved by up to this share of the side at random; both help where images are few"""
         augment: bool = False
         """differentiable augmentation, for some hundreds or few thousands of images"""
         rate: float = 2e-4
@@ -74,6 +76,7 @@ class DCGAN(Method):
         """training steps"""
 
         def __post_init__(self) -> None:
+            check_shift(self.shift)
             if self.size is not None and (self.size < 16 or self.size & (self.size - 1)):
                 raise UserError(f"size is {self.size}; dcgan makes squares of 16, 32, 64, 128, 256 ... pixels.")
             if self.penalty and self.norm == "batch":
@@ -135,7 +138,7 @@ class DCGAN(Method):
     def step(self, batch: Batch, update: Update) -> Losses:
         c, D, play = self.config, self.discriminator, LOSSES[self.config.loss]
         seen = diff_augment if c.augment else nn.Identity()
-        real = random_flip(batch["image"]) if c.flip else batch["image"]  # [B,C,H,W] in [-1,1]
+        real = varied(batch["image"], c.flip, c.shift)  # [B,C,H,W] in [-1,1]
         fake = self.generator(torch.randn(len(real), c.latent, device=real.device))
 
         x, y = seen(real), seen(fake.detach())

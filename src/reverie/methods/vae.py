@@ -21,6 +21,7 @@ from ..loop import Update
 from ..losses import kl_to_standard_normal, log_bernoulli, log_discretised_logistic, log_normal
 from ..media import Code, Image, above
 from ..method import Batch, Losses, Method, Stage, verb
+from ..parts.augment import check_shift, varied
 from ..parts.conv import width_for
 from ..parts.rates import burda, cosine
 from ..parts.watch import active
@@ -77,10 +78,15 @@ class VAE(Method):
         during 3^i shares of the steps, i = 0..7 (Burda 2015, section 5)"""
         average: float = 0.0
         """decay of averaged weights; 0: none"""
+        flip: bool = False
+        """mirror training images left to right at random"""
+        shift: float = 0.0
+        """training images are moved by up to this share of the side at random; both help where images are few"""
         steps: int = 10_000
         """training steps"""
 
         def __post_init__(self) -> None:
+            check_shift(self.shift)
             if self.size is not None and self.size < 8:
                 raise UserError(f"size is {self.size}; vae makes squares of 8 pixels or more.")
             counts = (self.latent, self.width, self.hidden, self.importance)
@@ -137,7 +143,7 @@ class VAE(Method):
 
     def step(self, batch: Batch, update: Update) -> Losses:
         c = self.config
-        x = self.observe(batch["image"])  # [B,C,H,W], in {0,1} or [-1,1]
+        x = self.observe(varied(batch["image"], c.flip, c.shift))  # [B,C,H,W], in {0,1} or [-1,1]
         mean, log_variance = self.posterior(x)  # [B,Z]
         if c.importance > 1:
             log_w = self.log_weights(x, mean, log_variance, torch.randn(c.importance, *mean.shape, device=x.device))

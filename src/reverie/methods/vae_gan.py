@@ -17,6 +17,7 @@ from ..items import Items, about, apply, chosen, draw, encoded, lerp, neighbours
 from ..loop import Update
 from ..media import Code, Image, above
 from ..method import Batch, Losses, Method, Stage, verb
+from ..parts.augment import check_shift, varied
 from ..parts.conv import Generator, Trunk, size_for, width_for
 from ..parts.directions import ClassMeans, direction
 from ..parts.watch import active, watch
@@ -71,10 +72,15 @@ class VAEGAN(Method):
         """Adam's beta2"""
         average: float = 0.0
         """decay of averaged weights of encoder and decoder; 0: none, as in the paper"""
+        flip: bool = False
+        """mirror training images left to right at random"""
+        shift: float = 0.0
+        """training images are moved by up to this share of the side at random; both help where images are few"""
         steps: int = 10_000
         """training steps"""
 
         def __post_init__(self) -> None:
+            check_shift(self.shift)
             if self.size is not None and (self.size < 16 or self.size & (self.size - 1)):
                 raise UserError(f"size is {self.size}; vae_gan makes squares of 16, 32, 64, 128, 256 ... pixels.")
             if self.penalty and self.norm == "batch":
@@ -134,7 +140,7 @@ class VAEGAN(Method):
 
     def step(self, batch: Batch, update: Update) -> Losses:  # algorithm 1
         c, D, play = self.config, self.discriminator, LOSSES[self.config.loss]
-        x = batch["image"]  # [B,C,H,W] in [-1,1]
+        x = varied(batch["image"], c.flip, c.shift)  # [B,C,H,W] in [-1,1]
         mean, log_variance = self.posterior(x)  # [B,Z]
         z = mean + (log_variance / 2).exp() * torch.randn_like(mean)
         # In one pass: batch norm then has the same statistics for x told again and for images from the prior.

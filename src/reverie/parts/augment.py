@@ -6,10 +6,38 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..errors import UserError
+
 
 def random_flip(x: Tensor) -> Tensor:
     """Each image of [B,C,H,W] mirrored left to right with probability 1/2."""
     return flipped([x])[0]
+
+
+def random_shift(x: Tensor, reach: int, mirrored: bool = False) -> Tensor:
+    """Each image of [B,C,H,W] moved by up to `reach` pixels each way; what moves in repeats the edge, or mirrors it."""
+    if not reach:
+        return x
+    b, _, h, w = x.shape
+    dy, dx = torch.randint(-reach, reach + 1, (2, b, 1), device=x.device)
+    rows, columns = torch.arange(h, device=x.device) + dy, torch.arange(w, device=x.device) + dx  # [B,H], [B,W]
+    if mirrored:
+        rows, columns = ((side - 1) - ((side - 1) - i.abs()).abs() for i, side in ((rows, h), (columns, w)))
+    rows, columns = rows.clamp(0, h - 1), columns.clamp(0, w - 1)
+    batch = torch.arange(b, device=x.device).view(b, 1, 1)
+    return x.permute(0, 2, 3, 1)[batch, rows.unsqueeze(2), columns.unsqueeze(1)].permute(0, 3, 1, 2)
+
+
+def varied(x: Tensor, flip: bool, shift: float) -> Tensor:
+    """Images as a generator may learn them, which would copy an edge that is repeated: mirrored left to right with
+    probability 1/2 if `flip`, and moved by up to `shift` of the side."""
+    return random_shift(random_flip(x) if flip else x, round(shift * x.shape[3]), mirrored=True)
+
+
+def check_shift(share: float) -> None:
+    """Raises UserError where a share of the side that images are moved by is none."""
+    if not 0 <= share <= 0.5:
+        raise UserError(f"shift is {share}; it is a share of the side from 0 to 0.5.")
 
 
 def diff_augment(x: Tensor) -> Tensor:
