@@ -74,10 +74,12 @@ EXPERIMENTS = [
     ),
     Experiment(
         "grid-ali", "25 Gaussians, ALI",
-        f"{GRID} The encoder tells mean and log variance of z; relativistic pairing with R1+R2 of pairs.",
+        f"{GRID} The encoder tells mean and log variance of z; relativistic pairing with R1+R2 of pairs; the rate "
+        "falls in the second half, and weights are averaged.",
         "bigan:ali", "grid", seeds=tuple(range(10)),
         options={
-            "loss": "relativistic", "norm": "none", "penalty": 0.01, "beta1": 0.0, "beta2": 0.99, "threads": 1
+            "loss": "relativistic", "norm": "none", "penalty": 0.01, "beta1": 0.0, "beta2": 0.99, "threads": 1,
+            "schedule": "late", "average": 0.9995,
         },
     ),
     Experiment(
