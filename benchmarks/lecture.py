@@ -49,6 +49,8 @@ PLAYERS = (
     Player("cvae_gan", "cvae_gan:laptop"),
     Player("bigan", "bigan:laptop"),
 )
+FEW: dict[str, Any] = {"flip": True, "shift": 1 / 16}
+"""what all are given where images are few, and would be learnt by heart"""
 RIVALS = (("fid", "vae"), ("sharpness", "vae"), ("reconstruction error", "dcgan"))
 """what VAE/GAN has to be better in, and than whom"""
 
@@ -63,8 +65,7 @@ OPTIONS = [
     Option("width", int, 32, "width of all networks"),
     Option("size", int, 32, "pixels a side"),
     Option("side", str, "", "a or b: the data are pairs, and what is learnt from is this side of them"),
-    Option("flip", bool, False, "mirror training images at random"),
-    Option("shift", float, 0.0, "share of the side that training images are moved by at random"),
+    Option("few", bool, False, "some hundreds of images: all mirror and move them at random; vae_gan:few"),
     Option("n", int, 5_000, "generated images that are scored"),
     Option("seed", int, 0, "of all runs"),
     Option("threads", int, 1, "CPU threads"),
@@ -92,7 +93,7 @@ def lecture(asked: dict[str, Any], room: Path) -> tuple[dict[str, Any], Comparis
     """The result and the comparison; asked: OPTIONS by name."""
     if asked["side"]:
         asked = {**asked, "data": str(one_side(asked["data"], asked["side"], asked["size"], room / "data"))}
-    players = _able(asked["data"])
+    players = _able(asked["data"], asked["few"])
     pace = paces(players, asked, room / "paces.json")
     seconds = {p.name: train(p, asked, pace[p.name], room / p.name) for p in players}
     page = asked["out"].with_suffix(".html") if asked["out"] else room / "lecture.html"
@@ -114,10 +115,11 @@ def lecture(asked: dict[str, Any], room: Path) -> tuple[dict[str, Any], Comparis
     return result, found
 
 
-def _able(data: str) -> list[Player]:
-    """Those that can learn from the data: without labels, not what is told the class."""
+def _able(data: str, few: bool) -> list[Player]:
+    """Those that can learn from the data, without labels not what is told the class; in their presets for few images."""
     labelled = bool(Images.open(data).classes)
-    return [p for p in PLAYERS if labelled or not find(p.name).needs_labels]
+    able = [p for p in PLAYERS if labelled or not find(p.name).needs_labels]
+    return [dataclasses.replace(p, method="vae_gan:few") if few and p.name == "vae_gan" else p for p in able]
 
 
 def one_side(data: str, side: str, size: int, out: Path) -> Path:
@@ -152,7 +154,8 @@ def paces(players: Sequence[Player], asked: dict[str, Any], kept: Path) -> dict[
 
 
 def _given(asked: dict[str, Any]) -> dict[str, Any]:
-    return {k: asked[k] for k in ("size", "width", "flip", "shift", "seed", "threads")}
+    given = {k: asked[k] for k in ("size", "width", "seed", "threads")}
+    return given | FEW if asked["few"] else given
 
 
 def train(player: Player, asked: dict[str, Any], pace: float, out: Path) -> float:

@@ -323,6 +323,16 @@ def test_lecture_end_to_end(
     assert "fid, vae_gan over vae: " in capsys.readouterr().out
 
 
+def test_few_images_are_varied_for_all_in_the_lecture(tmp_path: Path) -> None:
+    """The same for each player, by options that each of them has."""
+    asked = task.options("lecture", "", lecture.OPTIONS, ["--data", "shapes", "--few", "--width", "4"])[0]
+    for player in lecture._able("shapes", True):
+        cls, _, config, _ = task.plan(player.method, {**lecture._given(asked), **player.options})
+        assert (config.flip, config.shift) == (True, 1 / 16)
+        assert cls.Config.__dataclass_fields__["shift"].default == 0
+    assert not {"flip", "shift"} & set(lecture._given({**asked, "few": False}))
+
+
 def test_sharpness_is_held_to_the_floor(tmp_path: Path) -> None:
     """VAE/GAN at 0.9 of real images' sharpness and a VAE at 0.5: a fifth of the fault is left."""
     cell = partial(Score, "sharpness", unit="", better="near floor", definition="", reference=None, n=2, seed=0)

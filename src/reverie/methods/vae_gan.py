@@ -92,23 +92,16 @@ class VAEGAN(Method):
             if any(count is not None and count < 1 for count in (self.latent, self.width, self.level, self.lazy)):
                 raise UserError("latent, width, level and lazy must be 1 or more.")
 
+    _laptop = dict(
+        loss="relativistic", norm="none", penalty=0.01, lazy=4, variance="optimal", gamma=1e-2, rate=1e-3, beta1=0.0,
+        beta2=0.99, average=0.999, steps=6_000,
+    )  # fmt: skip
     presets = {
         "smoke": dict(
             size=16, latent=8, width=8, level=1, batch=16, steps=20, save_every=10, preview_every=10, log_every=5
         ),
-        "laptop": dict(
-            loss="relativistic",
-            norm="none",
-            penalty=0.01,
-            lazy=4,
-            variance="optimal",
-            gamma=1e-2,
-            rate=1e-3,
-            beta1=0.0,
-            beta2=0.99,
-            average=0.999,
-            steps=6_000,
-        ),
+        "laptop": _laptop,
+        "few": {**_laptop, "flip": True, "shift": 1 / 16, "level": 1, "gamma": 2e-3},
         "paper": dict(size=64, latent=128, width=64, gamma=1e-6, rate=3e-4, steps=60_000),
     }
 
