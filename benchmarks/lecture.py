@@ -116,7 +116,7 @@ def lecture(asked: dict[str, Any], room: Path) -> tuple[dict[str, Any], Comparis
 
 
 def _able(data: str, few: bool) -> list[Player]:
-    """Those that can learn from the data, without labels not what is told the class; in their presets for few images."""
+    """Those that can learn from the data, not what is told the class if there is none; in presets for few images."""
     labelled = bool(Images.open(data).classes)
     able = [p for p in PLAYERS if labelled or not find(p.name).needs_labels]
     return [dataclasses.replace(p, method="vae_gan:few") if few and p.name == "vae_gan" else p for p in able]
