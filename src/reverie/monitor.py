@@ -3,7 +3,7 @@
 What it knows (a step reports what it can; see `parts/watch.py`):
 
     right     share of (real, generated) pairs that a discriminator puts in the right order: 0.5 fooled, 1 never wrong
-    variety   how far generated images lie from one another, in units of how far real ones do: 1 as varied, 0 all alike
+    variety   how far generated items lie from one another, in units of how far real ones do: 1 as varied, 0 all alike
     active    latents whose posterior mean moves with the data (Burda 2015, section 5.2)
     anything  that is not a finite number
 
@@ -49,7 +49,7 @@ FAULTS = (
     ),
     Fault(
         "lost diversity", "variety", 0.25, False,
-        "generated images lie {value:.2f} times as far from one another as real ones (mode collapse)",
+        "what is generated lies {value:.2f} times as far from one another as what is real (mode collapse)",
         "Use a loss that compares pairs, or a gradient penalty (a preset called stable has them), a lower rate, a "
         "larger batch, or more numbers in z.",
     ),

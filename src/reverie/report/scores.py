@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import shlex
 from collections import Counter
 from html import escape
@@ -15,11 +16,7 @@ from reverie.report.record import Record, is_number
 from reverie.scores.score import Better, Reference, Score
 
 READING = {"lower": "lower is better", "higher": "higher is better", "near floor": "best near the floor"}
-SHORT = {
-    "fid": "FID", "kid": "KID", "nll": "NLL", "elbo": "ELBO", "reconstruction psnr": "Reconstruction PSNR",
-    "gan-train": "GAN-train", "1-nn accuracy": "1-NN accuracy",
-    "psnr": "PSNR", "ssim": "SSIM", "lpips": "LPIPS",
-}  # fmt: skip
+ACRONYMS = frozenset(["fid", "kid", "nll", "elbo", "psnr", "ssim", "lpips", "bleu", "kl", "gan", "nn"])
 MEANING = {
     "fid": "how far the generated images as a whole lie from the real ones, as a network sees them",
     "kid": "the same by another measure, which few images do not bias",
@@ -172,9 +169,10 @@ def _origin(told: dict[str, Any]) -> str:
 
 
 def title(name: str) -> str:
-    """What a score is called on a page: "psnr, non-local means" -> "PSNR, non-local means"."""
+    """What a score is called on a page: "self-bleu-2" -> "Self-BLEU-2"; what stands after a comma stays as it is."""
     head, comma, rest = name.partition(", ")
-    return (SHORT.get(head) or words(head).capitalize()) + comma + rest
+    told = re.sub("[a-z]+", lambda word: word[0].upper() if word[0] in ACRONYMS else word[0], head.replace("_", " "))
+    return told[:1].upper() + told[1:] + comma + rest
 
 
 def _figures(value: float, unit: str) -> str:
