@@ -23,6 +23,7 @@ from reverie.report import page
 from reverie.report.curves import by_scale, chart, number, ticks
 from reverie.report.page import write_report
 from reverie.report.pieces import LARGE, Section
+from reverie.report.scores import title
 from reverie.scores.score import Reference, Score
 
 EVIL = "<script>alert('x')</script>"
@@ -159,6 +160,15 @@ def section(text: str, anchor: str) -> str:
     """The words of a section, "" if it is not there."""
     found = re.search(f'<section id="{anchor}">(.*?)</section>', text, re.DOTALL)
     return " ".join(re.sub(r"<[^>]*>", " ", found[1]).split()) if found else ""
+
+
+def test_scores_have_their_usual_names() -> None:
+    told = {
+        "psnr, non-local means": "PSNR, non-local means", "self-bleu-2": "Self-BLEU-2", "kl": "KL",
+        "nll gen per line": "NLL gen per line", "1-nn accuracy": "1-NN accuracy", "gan-train": "GAN-train",
+        "teacher-forced onset accuracy": "Teacher-forced onset accuracy", "class_spread": "Class spread",
+    }  # fmt: skip
+    assert {name: title(name) for name in told} == told
 
 
 def test_all_parts_are_there(run: Path) -> None:
