@@ -30,7 +30,7 @@ BIGAN = (
 )
 CODED = ("vae", "vae_gan", "cvae_gan", "bigan")
 TABLES = {
-    "cifar": ("dcgan", *CODED), "cifar-small": ("dcgan", *CODED),
+    "cifar": ("dcgan", *CODED),
     **dict.fromkeys(("facades", "facades-small"), ("dcgan", "vae", "vae_gan", "bigan")),
 }  # fmt: skip
 """who plays where"""
@@ -164,13 +164,6 @@ EXPERIMENTS = [
         "lecture-cifar", "The table of the lecture, CIFAR-10", LECTURE, "all", "lecture", "cifar10.zip",
         features=MOBILENET,
     ),
-    Experiment(
-        "lecture-cifar-small", "The table of the lecture, CIFAR-10, a quarter of the time",
-        f"{LECTURE.replace('12 minutes', '3 minutes')} Measured before VAE/GAN and CVAE-GAN decoded in one pass, with "
-        "paces that were fixed beforehand.",
-        "all", "lecture", "cifar10.zip", options={"minutes": 3.0},
-        features=MOBILENET,
-    ),
     *(
         Experiment(
             f"lecture-facades{small}", f"The table of the lecture, photos of facades{told}",
@@ -257,8 +250,7 @@ CLAIMS = [
         for score, rival in (("fid", "vae"), ("sharpness", "vae"), ("reconstruction error", "dcgan"))
     ),
     *(
-        Claim(f"lecture-{data}", score)
-        for data in ("cifar", "cifar-small")
+        Claim("lecture-cifar", score)
         for score in (
             "discriminability, cvae_gan",
             "gan-train, cvae_gan",
