@@ -101,7 +101,7 @@ class VAEGAN(Method):
             size=16, latent=8, width=8, level=1, batch=16, steps=20, save_every=10, preview_every=10, log_every=5
         ),
         "laptop": _laptop,
-        "few": {**_laptop, "flip": True, "shift": 1 / 16, "level": 1, "gamma": 2e-3},
+        "few": {**_laptop, "flip": True, "shift": 1 / 16, "level": 1, "batch": 32},
         "paper": dict(size=64, latent=128, width=64, gamma=1e-6, rate=3e-4, steps=60_000),
     }
 
