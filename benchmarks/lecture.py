@@ -40,12 +40,14 @@ class Player:
     method: str
     """METHOD:PRESET"""
     options: dict[str, Any] = field(default_factory=dict)
+    few: str = ""
+    """METHOD:PRESET where images are few; none: the same"""
 
 
 PLAYERS = (
     Player("dcgan", "dcgan:stable"),
     Player("vae", "vae:laptop"),
-    Player("vae_gan", "vae_gan:laptop"),
+    Player("vae_gan", "vae_gan:laptop", few="vae_gan:few"),
     Player("cvae_gan", "cvae_gan:laptop"),
     Player("bigan", "bigan:laptop"),
 )
@@ -65,7 +67,9 @@ OPTIONS = [
     Option("width", int, 32, "width of all networks"),
     Option("size", int, 32, "pixels a side"),
     Option("side", str, "", "a or b: the data are pairs, and what is learnt from is this side of them"),
-    Option("few", bool, False, "some hundreds of images: all mirror and move them at random; vae_gan:few"),
+    Option(
+        "few", bool, False, "some hundreds of images: all mirror and move them at random, and vae_gan is vae_gan:few"
+    ),
     Option("n", int, 5_000, "generated images that are scored"),
     Option("seed", int, 0, "of all runs"),
     Option("threads", int, 1, "CPU threads"),
@@ -116,10 +120,10 @@ def lecture(asked: dict[str, Any], room: Path) -> tuple[dict[str, Any], Comparis
 
 
 def _able(data: str, few: bool) -> list[Player]:
-    """Those that can learn from the data, not what is told the class if there is none; in presets for few images."""
+    """Those that can learn from the data: without labels, not what is told the class. few: so are the images."""
     labelled = bool(Images.open(data).classes)
     able = [p for p in PLAYERS if labelled or not find(p.name).needs_labels]
-    return [dataclasses.replace(p, method="vae_gan:few") if few and p.name == "vae_gan" else p for p in able]
+    return [dataclasses.replace(p, method=p.few or p.method) for p in able] if few else able
 
 
 def one_side(data: str, side: str, size: int, out: Path) -> Path:

@@ -323,13 +323,15 @@ def test_lecture_end_to_end(
     assert "fid, vae_gan over vae: " in capsys.readouterr().out
 
 
-def test_few_images_are_varied_for_all_in_the_lecture(tmp_path: Path) -> None:
+def test_few_images_are_varied_for_all_in_the_lecture() -> None:
     """The same for each player, by options that each of them has."""
     asked = task.options("lecture", "", lecture.OPTIONS, ["--data", "shapes", "--few", "--width", "4"])[0]
     for player in lecture._able("shapes", True):
         cls, _, config, _ = task.plan(player.method, {**lecture._given(asked), **player.options})
         assert (config.flip, config.shift) == (True, 1 / 16)
         assert cls.Config.__dataclass_fields__["shift"].default == 0
+    assert "vae_gan:few" in {player.method for player in lecture._able("shapes", True)}
+    assert lecture._able("shapes", False) == list(lecture.PLAYERS)
     assert not {"flip", "shift"} & set(lecture._given({**asked, "few": False}))
 
 
