@@ -13,6 +13,10 @@ ORACLE = (
     "the first stage ends; *cooled* is that generator at the temperature where its NLL_oracle is that of the end. "
     "Ours, not the paper's: a d-step sees 64 written sequences and not 10,000, and the end is told, not the best."
 )
+WEAK = (
+    " The discriminator is kept weak: 300 steps alone, then one update to a step of the generator, of which there are "
+    "60. This was chosen on seed 0, with the oracle's figures in sight; seed 0 is not among these."
+)
 COCO = (
     "text.zip: Texygen's 10,000 captions of COCO to learn from, judged by its 10,000 test captions, by words. The "
     "preset's sizes, not the paper's. The floor of BLEU is that of training captions, of self-BLEU of test captions."
@@ -29,9 +33,14 @@ MUSIC = (
 ROBERTS = "Roberts 2018, table 1"
 
 EXPERIMENTS = [
-    Experiment(
-        "seqgan-oracle", "SeqGAN's table, on the authors' oracle", ORACLE, "seqgan:paper", "stages",
-        data="seqgan_oracle.npz", options={"threads": 1}, judged={"n": 2_000}, seeds=(0, 1, 2),
+    *(
+        Experiment(
+            f"seqgan-oracle{end}", f"SeqGAN's table, on the authors' oracle, {title}", ORACLE + told, f"seqgan:{preset}",
+            "stages", data="seqgan_oracle.npz", options={"threads": 1}, judged={"n": 2_000}, seeds=seeds,
+        )
+        for end, title, told, preset, seeds in (
+            ("", "a weak discriminator", WEAK, "stable", (1, 2, 3)), ("-paper", "the paper's schedule", "", "paper", (0,)),
+        )
     ),
     Experiment(
         "coco", "Captions of COCO", COCO, "seqgan:laptop", "stages", data="text.zip",
@@ -54,14 +63,21 @@ EXPERIMENTS = [
 ]  # fmt: skip
 
 CLAIMS = [
-    Claim("seqgan-oracle", "nll oracle", "8.736", TABLE, "<= 8.74", at_most=8.74),
-    Claim("seqgan-oracle", f"nll oracle{ALONE}", "9.038", TABLE),
-    Claim("seqgan-oracle", "nll gen"),
-    Claim("seqgan-oracle", f"nll gen{ALONE}"),
-    Claim("seqgan-oracle", f"nll gen{COOLED}"),
-    Claim("seqgan-oracle", f"temperature{COOLED}"),
-    Claim("seqgan-oracle", "words used"),
-    Claim("seqgan-oracle", f"words used{COOLED}"),
+    *(
+        claim
+        for name in ("seqgan-oracle", "seqgan-oracle-paper")
+        for claim in (
+            Claim(name, "nll oracle", "8.736", TABLE, "<= 8.74", at_most=8.74),
+            Claim(name, f"nll oracle{ALONE}", "9.038", TABLE),
+            Claim(name, "nll gen", target="below the cooled likelihood", beats=f"nll gen{COOLED}"),
+            *(
+                Claim(name, score)
+                for score in (
+                    f"nll gen{ALONE}", f"nll gen{COOLED}", f"temperature{COOLED}", "words used", f"words used{COOLED}",
+                )
+            ),
+        )
+    ),
     *(
         Claim("coco", f"{score}-{n}{of}", published, TEXYGEN)
         for score, of, row in (
