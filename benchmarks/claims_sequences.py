@@ -36,7 +36,8 @@ EXPERIMENTS = [
     *(
         Experiment(
             f"seqgan-oracle{end}", f"SeqGAN's table, on the authors' oracle, {title}", ORACLE + told,
-            f"seqgan:{preset}", "stages", data="seqgan_oracle.npz", options={"threads": 1}, judged={"n": 2_000}, seeds=seeds,
+            f"seqgan:{preset}", "stages", data="seqgan_oracle.npz", options={"threads": 1}, judged={"n": 2_000},
+            seeds=seeds,
         )
         for end, title, told, preset, seeds in (
             ("", "a weak discriminator", WEAK, "stable", (1, 2, 3)),
