@@ -23,7 +23,7 @@ from reverie.ranks import Ranks
 WORDS = (*MARKS, "a", "b", "c", ".")
 SMALL: dict[str, Any] = dict(
     tokens="word", words=WORDS, length=5, embedding=4, hidden=6, kernels=(1, 2, 3), filters=(4, 4, 4), seen=4,
-    rollouts=3, judge_steps=1, passes=1,
+    rollouts=3, stride=1, judge_steps=1, passes=1,
 )  # fmt: skip
 
 
@@ -78,34 +78,45 @@ class Dice:
         monkeypatch.setattr(torch, "rand", rand)
 
 
+@pytest.mark.parametrize("stride", [1, 2, 3, 5])
 @pytest.mark.parametrize("kind", ["lines", "numbers"])
-def test_rewards_are_those_of_a_loop_over_positions_and_rollouts(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rewards_are_those_of_a_loop_over_positions_and_rollouts(
+    kind: str, stride: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Exactly, with the same draws: every line is written on from every position, read from its beginning each time."""
-    method = model() if kind == "lines" else numbers()
+    method = (model if kind == "lines" else numbers)(stride=stride)
     B, T, N = 6, 5, method.config.rollouts
     tokens = method.write_lines(B)
     if kind == "lines":
         tokens[0, 1:] = END  # a line that ends early
     dice = Dice(monkeypatch)
     found = method.rewards(tokens)
-    assert len(dice.rows) == T - 1
+    assert len(dice.rows) == T - stride
 
     expected = torch.zeros(B, T)
     for b in range(B):
         for t in range(T):
             worths = []
-            for n in range(N if t < T - 1 else 1):
-                line = tokens[b, : t + 1].tolist()
-                for s in range(t + 1, T):
+            p = t // stride
+            read = min((p + 1) * stride, T)  # tokens up to the next position
+            for n in range(N if read < T else 1):
+                line = tokens[b, :read].tolist()
+                for s in range(read, T):
                     if method.ends and END in line:
                         line.append(END)
                         continue
-                    u = dice.rows[s - 1].view(s, N, B)[t, n, b]
+                    u = dice.rows[s - stride].view(s // stride, N, B)[p, n, b]
                     running = naive_next(method, line).cumsum(0)
                     line.append(int((running <= u * running[-1]).sum()))
                 worths.append(method.discriminator(torch.tensor([line])).sigmoid())
             expected[b, t] = torch.cat(worths).mean()
     assert torch.allclose(found, expected, atol=1e-5)
+
+
+def test_long_lines_are_written_on_from_twenty_positions_at_most() -> None:
+    for length, stride in ((5, 1), (20, 1), (21, 2), (64, 4)):
+        assert model(length=length, stride=None).stride == stride
+    assert model(length=64, stride=3).stride == 3
 
 
 def test_many_lines_are_judged_as_each_alone_is() -> None:

@@ -32,6 +32,9 @@ from ..parts.writer import Writer
 from ..scores.score import Score
 from ..scores.text import gen_scores
 
+POSITIONS = 20
+"""of a line that lines are written on from, at most, unless told otherwise"""
+
 
 class SeqGAN(Method):
     """Lines of text, by a recurrent writer that is rewarded where a discriminator takes its lines for real.
@@ -69,6 +72,9 @@ class SeqGAN(Method):
         """weight of half the squared norm of the discriminator's last layer in its loss (the authors' code)"""
         rollouts: int = 16
         """N, lines that are written to an end from every position, to see what a word is worth (section 5.1)"""
+        stride: int | None = None
+        """words between positions that lines are written on from; all of them are worth what the last is. None: so
+        many that there are 20 positions at most, as in the paper; what this costs grows with the square of them"""
         delay: float = 0.8
         """share of the rollout policy that stays what it was, at each step of the generator (the authors' code; there
         the numbers of words follow at once)"""
@@ -99,11 +105,13 @@ class SeqGAN(Method):
         passes without learning; 0: never"""
 
         def __post_init__(self) -> None:
-            counts = (self.embedding, self.hidden, self.seen, self.rollouts, self.judge_steps, self.passes)
+            counts = (
+                self.embedding, self.hidden, self.seen, self.rollouts, self.stride or 1, self.judge_steps, self.passes,
+            )  # fmt: skip
             if min(counts) < 1 or self.vocabulary < 2 or (self.length or 2) < 2:
                 raise UserError(
-                    "embedding, hidden, seen, rollouts, judge_steps and passes must be 1 or more, vocabulary and "
-                    "length 2 or more."
+                    "embedding, hidden, seen, rollouts, stride, judge_steps and passes must be 1 or more, vocabulary "
+                    "and length 2 or more."
                 )
             if len(self.kernels) != len(self.filters) or min(*self.kernels, *self.filters, 1) < 1:
                 raise UserError(
@@ -150,6 +158,7 @@ class SeqGAN(Method):
         if c.words is None or c.length is None:
             raise UserError("seqgan needs words and length, which are read off the data in training.")
         count = len(c.words) or c.vocabulary
+        self.stride = c.stride or -(-c.length // POSITIONS)
         self.ends, self.never = bool(c.words), [UNKNOWN] if c.words else []
         self.tokenizer = Tokenizer(c.tokens, c.words) if c.words else None
         self.generator = Writer(count, c.embedding, c.hidden)
@@ -247,22 +256,26 @@ class SeqGAN(Method):
 
         All rollouts of all positions are written side by side: at position s those that left the line before s go on,
         and those that leave it there begin from the state that reading the line has reached. Nothing is read twice.
+        With a stride, a word is worth what the line is up to the next position: noisier, and as right on average.
         """
-        c, (B, T), N = self.config, tokens.shape, self.config.rollouts
+        (B, T), N, stride = tokens.shape, self.config.rollouts, self.stride
         whole = self.discriminator(tokens).sigmoid()  # [B]
-        lines = tokens.expand(T - 1, N, B, T).clone()  # row t: what is written after t + 1 tokens
+        P = (T - 1) // stride  # positions: row p is what is written after (p + 1) * stride tokens
+        lines = tokens.expand(P, N, B, T).clone()
         flat = lines.view(-1, T)
-        open_ = self.open(tokens)[:, None].expand(-1, N, -1).reshape(-1)  # [(T-1)NB], lines that have no end yet
+        open_ = self.open(tokens)[stride - 1 :: stride, None].expand(-1, N, -1).flatten()  # [PNB], have no end yet
         begun = open_.clone()
         draws, states = self.rollout.draws(never=self.never), self.rollout.read(tokens)  # [T,B,H] each
-        h, cell = (x[1:, None].expand(-1, N, -1, -1).reshape(-1, c.hidden) for x in states)
-        for s in range(1, T):
-            u = torch.rand(s * N * B, device=tokens.device)  # for every rollout, whether or not it still writes
-            old, new = u.split([(s - 1) * N * B, N * B])
-            going = open_[: len(old)].nonzero()[:, 0]
-            begin = open_[len(old) : len(u)].nonzero()[:, 0]
-            first = draws(states[0][s], new.view(N, B).T).T.flatten()  # N draws from the state that they share
-            rows, word = torch.cat([going, len(old) + begin]), torch.cat([draws(h[going], u[going]), first[begin]])
+        h, cell = (x[stride::stride, None].expand(-1, N, -1, -1).flatten(0, 2) for x in states)
+        for s in range(stride, T):
+            u = torch.rand(s // stride * N * B, device=tokens.device)  # for every rollout, whether or not it writes
+            old = (s - 1) // stride * N * B
+            rows = open_[:old].nonzero()[:, 0]
+            word = draws(h[rows], u[rows])
+            if old < len(u):
+                begin = open_[old : len(u)].nonzero()[:, 0]
+                first = draws(states[0][s], u[old:].view(N, B).T).T.flatten()  # N draws from the state that they share
+                rows, word = torch.cat([rows, old + begin]), torch.cat([word, first[begin]])
             flat[rows, s] = word
             if self.ends:
                 flat[rows[word == END], s:] = END
@@ -270,11 +283,12 @@ class SeqGAN(Method):
                 rows, word = rows[word != END], word[word != END]
             if s < T - 1:
                 h[rows], cell[rows] = self.rollout.step(word, (h[rows], cell[rows]))
-        found = whole.expand(T - 1, N, B).reshape(-1).clone()  # a line that had ended is worth what it is
+        found = whole.expand(P, N, B).flatten().clone()  # a line that had ended is worth what it is
         written = begun.nonzero()[:, 0]
         if len(written):
             found[written] = self.discriminator.many(flat[written]).sigmoid()
-        return torch.cat([found.view(T - 1, N, B).mean(1), whole[None]]).T
+        worth = found.view(P, N, B).mean(1).repeat_interleave(stride, 0)
+        return torch.cat([worth, whole.expand(stride, B)])[:T].T
 
     def open(self, tokens: Tensor) -> Tensor:
         """Whether the first t + 1 of tokens [B,T] hold no end: [T-1,B]."""
