@@ -58,7 +58,7 @@ EXPERIMENTS = [
     *(
         Experiment(
             f"nottingham-16{end}", f"Melodies of 16 bars, {decoder}", MUSIC, "music_vae:long", data="nottingham.zip",
-            options={"threads": 1, "decoder": decoder, "steps": 5_000},
+            options={"threads": 1, "decoder": decoder, "steps": 4_000},
         )
         for end, decoder in (("", "hierarchical"), ("-flat", "flat"))
     ),

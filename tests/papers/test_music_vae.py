@@ -74,6 +74,18 @@ def test_bars_are_written_anew_from_the_conductor_alone() -> None:
             assert bool(apart > 1e-6) is reaches
 
 
+@pytest.mark.parametrize("layers", [1, 2])
+def test_bars_are_read_apart_and_z_is_told_from_all(layers: int) -> None:
+    """The network is fed a bar at a time, from nothing; z is a map of what it kept of each, one after another."""
+    vae = model(encoder="hierarchical", encoder_layers=layers, bars=3)
+    encoder, x = vae.encoder, torch.randint(0, 130, (4, 1, 48))
+    half, kept = vae.config.encoder_units, []
+    for bar in x[:, 0].split(16, 1):
+        top = encoder.lstm(encoder.embed(bar))[0]  # the end of the way there, and of the way back
+        kept += [top[:, -1, :half], top[:, 0, half:]]
+    assert torch.allclose(encoder(x)[0], encoder.mean(torch.cat(kept, 1)), atol=1e-6)
+
+
 def test_a_draw_follows_the_probabilities_and_the_temperature() -> None:
     logits = torch.tensor([[0.0, math.log(2), math.log(5)]])
     u = (torch.arange(8000)[:, None].float() + 0.5) / 8000

@@ -49,6 +49,8 @@ class MusicVAE(Method):
         decoder: Literal["flat", "hierarchical"] = "flat"
         """one network that writes all steps; or a conductor that gives each bar a code, from which the bar is written
         anew (section 3.2). The authors' code hands on a bar's last event; here none is: all bars are written at once"""
+        encoder: Literal["flat", "hierarchical"] = "flat"
+        """one network that reads all steps; or one that reads each bar alone; z is told from what it kept of all"""
         latent: int = 64
         """numbers in z (the paper: 512)"""
         encoder_units: int = 192
@@ -98,9 +100,11 @@ class MusicVAE(Method):
             if not (0 <= self.average < 1 and 0 <= self.beta_rate < 1):
                 raise UserError("average and beta_rate must lie from 0 to below 1.")
 
-    _paper = dict(
-        latent=512, encoder_units=2048, units=1024, conductor=1024, beta_rate=0.99999, decay=0.9999, batch=512,
+    _long: dict[str, Any] = dict(
+        bars=16, encoder="hierarchical", decoder="hierarchical", latent=128, encoder_units=128, conductor=192,
+        free_bits=256, sampling=600, beta_rate=0.9997, rate=3e-3, decay=0.9995, average=0.999, batch=32, steps=8_000,
     )  # fmt: skip
+    _paper = dict(latent=512, encoder_units=2048, units=1024, conductor=1024, beta_rate=0.99999, batch=512)
     _paper_16 = dict(**_paper, bars=16, decoder="hierarchical", encoder_layers=2, free_bits=256, steps=100_000)
     presets = {
         "smoke": dict(
@@ -110,14 +114,8 @@ class MusicVAE(Method):
         "laptop": dict(
             sampling=600, beta_rate=0.9997, rate=3e-3, decay=0.9995, average=0.999, steps=8_000, save_every=1_000,
         ),
-        "long": dict(
-            bars=16, decoder="hierarchical", latent=128, encoder_units=128, units=192, conductor=192, average=0.999,
-            free_bits=128, beta_rate=0.9997, rate=3e-3, decay=0.9995, batch=32, steps=8_000,
-        ),
-        "trio": dict(
-            part="trio", bars=16, decoder="hierarchical", latent=128, encoder_units=128, units=160, conductor=192,
-            average=0.999, free_bits=192, beta_rate=0.9997, rate=3e-3, decay=0.9995, batch=32, steps=8_000,
-        ),
+        "long": dict(**_long, units=192),
+        "trio": dict(**_long, part="trio", units=160),
         "paper": _paper_16,
         "paper_trio": {**_paper_16, "part": "trio", "batch": 256},  # the batch is that of the authors' code
         "paper_flat": dict(
@@ -134,7 +132,8 @@ class MusicVAE(Method):
         c = self.config  # with what the data decides filled in
         self.parts, flat = PARTS[c.part], c.decoder == "flat"
         events, context = [EVENTS[part] for part in self.parts], c.latent if flat else c.conductor
-        self.encoder = Encoder(events, c.embedding, c.encoder_units, c.encoder_layers, c.latent)
+        stretches = 1 if c.encoder == "flat" else c.bars
+        self.encoder = Encoder(events, c.embedding, c.encoder_units, c.encoder_layers, c.latent, stretches)
         self.conductor = None if flat else Conductor(c.latent, c.conductor, c.bars)
         # A writer for each instrument, under one conductor: they hear each other through z alone (section 3.3).
         first, *others = [Writer(many, c.embedding, context, c.units, c.layers) for many in events]

@@ -30,21 +30,27 @@ def drawn(logits: Tensor, u: Tensor, temperature: float) -> Tensor:
 class Encoder(nn.Module):
     """Events [B,I,T] -> mean and log variance [B,Z]: the last states of a bidirectional LSTM (section 3.1).
 
-    All instruments are read at once: the sum of what stands for the events of each, as for units side by side.
+    All instruments are read at once: the sum of what stands for the events of each, as for units side by side. With
+    several stretches each is read alone, and z is told from what was kept of all. The authors' code has another LSTM
+    that reads what was kept; at our sizes z is of no use then for hundreds of steps.
     """
 
-    def __init__(self, events: Sequence[int], embedding: int, units: int, layers: int, latent: int) -> None:
+    def __init__(
+        self, events: Sequence[int], embedding: int, units: int, layers: int, latent: int, stretches: int = 1
+    ) -> None:
         super().__init__()
-        self.first = list(accumulate(events[:-1], initial=0))
+        self.first, self.stretches = list(accumulate(events[:-1], initial=0)), stretches
         self.embed = nn.Embedding(sum(events), embedding)
         self.lstm = lstm(embedding, units, layers, bidirectional=True)
-        self.mean, self.deviation = nn.Linear(2 * units, latent), nn.Linear(2 * units, latent)
+        kept = 2 * units * stretches
+        self.mean, self.deviation = nn.Linear(kept, latent), nn.Linear(kept, latent)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         read = sum((self.embed(line + k) for line, k in zip(x.unbind(1)[1:], self.first[1:], strict=True)),
                    self.embed(x[:, 0]))  # fmt: skip
-        state = self.lstm(read)[1][0]  # [2 * layers,B,H], the last two of the highest layer
-        h = torch.cat([state[-2], state[-1]], 1)
+        state = self.lstm(read.unflatten(1, (self.stretches, -1)).flatten(0, 1))[1][0]
+        h = torch.cat([state[-2], state[-1]], 1)  # of [2 * layers,S,H] the last two, those of the highest layer
+        h = h.unflatten(0, (-1, self.stretches)).flatten(1)
         return self.mean(h), 2 * (F.softplus(self.deviation(h)) + 1e-4).log()  # eq. 7
 
 
