@@ -105,9 +105,8 @@ class SeqGAN(Method):
         passes without learning; 0: never"""
 
         def __post_init__(self) -> None:
-            counts = (
-                self.embedding, self.hidden, self.seen, self.rollouts, self.stride or 1, self.judge_steps, self.passes,
-            )  # fmt: skip
+            stride = 1 if self.stride is None else self.stride
+            counts = (self.embedding, self.hidden, self.seen, self.rollouts, stride, self.judge_steps, self.passes)
             if min(counts) < 1 or self.vocabulary < 2 or (self.length or 2) < 2:
                 raise UserError(
                     "embedding, hidden, seen, rollouts, stride, judge_steps and passes must be 1 or more, vocabulary "
