@@ -292,7 +292,8 @@ def test_what_cannot_be_written_is_refused(arguments: dict[str, Any], told: str)
     ("options", "told"),
     [
         (dict(kernels=(1, 2), filters=(4,)), "as many of both"), (dict(length=1), "length 2 or more"),
-        (dict(length=4, kernels=(5, 6), filters=(1, 1)), "no kernel fits"), (dict(rollouts=0), "1 or more"), (dict(stride=0), "1 or more"),
+        (dict(length=4, kernels=(5, 6), filters=(1, 1)), "no kernel fits"), (dict(rollouts=0), "1 or more"),
+        (dict(stride=0), "1 or more"),
         (dict(delay=1.0), "delay"), (dict(rate=0.0), "rate"), (dict(patience=-1), "patience"),
     ],
 )  # fmt: skip
