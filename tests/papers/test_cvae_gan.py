@@ -38,6 +38,18 @@ def trained() -> CVAEGAN:
     return gan.eval()
 
 
+class Watched(Update):
+    """An update that keeps the gradient of the discriminator's loss."""
+
+    own: list[torch.nn.Parameter]
+    slope: torch.Tensor
+
+    def __call__(self, which: Any, loss: Any = None, clip: Any = None) -> torch.Tensor:
+        found = torch.autograd.grad(which["discriminator"], self.own, retain_graph=True)
+        self.slope = torch.cat([slope.flatten() for slope in found])
+        return super().__call__(which, loss, clip)
+
+
 def pictures(n: int = 2) -> list[Image]:
     draws = np.random.default_rng(0)
     return [Image(draws.integers(0, 256, (16, 16, 3), np.uint8), f"{i}.png") for i in range(n)]
@@ -162,7 +174,36 @@ def test_half_square_is_summed_over_an_image_and_averaged_over_the_batch() -> No
     assert float(half_square(torch.full((4, 3, 2, 2), 2.0))) == 24
 
 
-@pytest.mark.parametrize("options", [dict(rate=0.0), dict(kl=-1.0), dict(average=1.0), dict(latent=0), dict(size=17)])
+def test_a_lazy_penalty_is_taken_seldom_and_weighs_as_much_more() -> None:
+    """On its steps the discriminator's gradient is that of a penalty so many times heavier, else of none."""
+    found, shown = {}, batch()
+    for name, more in {
+        "lazy": dict(penalty=0.1, lazy=4), "heavy": dict(penalty=0.4), "none": dict(penalty=0.0)
+    }.items():  # fmt: skip
+        for step in (4, 5):
+            gan = model(loss="relativistic", norm="none", game=1.0, **more)
+            update = Watched(gan.optimizers(), Ranks("cpu"))
+            update.step, update.own = step, list(gan.discriminator.parameters())
+            torch.manual_seed(1)
+            gan.step(shown, update)
+            found[name, step] = update.slope
+    assert torch.allclose(found["lazy", 4], found["heavy", 4], rtol=1e-3, atol=1e-6)
+    assert torch.allclose(found["lazy", 5], found["none", 5], rtol=1e-3, atol=1e-6)
+    assert not torch.allclose(found["lazy", 4], found["none", 4], rtol=1e-1)
+
+
+def test_a_penalty_that_batch_norm_would_mix_is_refused() -> None:
+    with pytest.raises(UserError, match="norm none"):
+        model(penalty=0.1)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        dict(rate=0.0), dict(kl=-1.0), dict(average=1.0), dict(latent=0), dict(size=17), dict(lazy=0),
+        dict(penalty=-1.0, norm="none"),
+    ],
+)  # fmt: skip
 def test_wrong_options_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(UserError):
         model(**options)

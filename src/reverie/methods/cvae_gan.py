@@ -6,11 +6,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from .. import losses
 from ..data.images import Images
@@ -20,11 +20,12 @@ from ..loop import Update
 from ..media import Code, Image, above, sheet
 from ..method import Batch, Losses, Method, Stage, verb
 from ..parts.augment import check_shift, varied
-from ..parts.conv import Generator, Trunk, size_for, width_for
+from ..parts.classed import Encoder, Judge
+from ..parts.conv import Generator, size_for, width_for
 from ..parts.directions import ClassMeans, direction
 from ..parts.watch import active, watch
 
-PLAY = losses.nonsaturating()
+LOSSES = {"nonsaturating": losses.nonsaturating(), "relativistic": losses.relativistic()}
 
 
 class CVAEGAN(Method):
@@ -60,7 +61,15 @@ class CVAEGAN(Method):
         match_class: float = 1e-3
         """the same for each class, as the classifier sees them: lambda 4 (eq. 6)"""
         game: float = 0.0
-        """weight of the plain game against the discriminator; the paper has none"""
+        """weight of the game against the discriminator; the paper has none"""
+        loss: Literal["nonsaturating", "relativistic"] = "nonsaturating"
+        """what the discriminator plays for; the paper's is nonsaturating"""
+        norm: Literal["batch", "none"] = "batch"
+        """normalisation in the discriminator. With a penalty: none"""
+        penalty: float = 0.0
+        """weight of the discriminator's gradient penalty, R1+R2; the paper has none"""
+        lazy: int = 1
+        """the penalty is taken at every so many steps alone, and weighs as much more"""
         rate: float = 2e-4
         """learning rate of Adam"""
         beta1: float = 0.5
@@ -80,12 +89,15 @@ class CVAEGAN(Method):
             check_shift(self.shift)
             if self.size is not None and (self.size < 16 or self.size & (self.size - 1)):
                 raise UserError(f"size is {self.size}; cvae_gan makes squares of 16, 32, 64, 128, 256 ... pixels.")
-            if min(self.kl, self.pairs, self.match, self.match_class, self.game) < 0 or self.rate <= 0:
-                raise UserError("rate must be above 0; kl, pairs, match, match_class and game must not be negative.")
+            if self.penalty and self.norm == "batch":
+                raise UserError("penalty needs single images, but norm 'batch' mixes them; give --norm none.")
+            weights = (self.kl, self.pairs, self.match, self.match_class, self.game, self.penalty)
+            if min(weights) < 0 or self.rate <= 0:
+                raise UserError("rate must be above 0; kl, pairs, match, match_class, game and penalty not negative.")
             if not (0 <= self.beta1 < 1 and 0 <= self.beta2 < 1 and 0 <= self.average < 1):
                 raise UserError("beta1, beta2 and average must lie from 0 to below 1.")
-            if any(count is not None and count < 1 for count in (self.latent, self.width)):
-                raise UserError("latent and width must be 1 or more.")
+            if any(count is not None and count < 1 for count in (self.latent, self.width, self.lazy)):
+                raise UserError("latent, width and lazy must be 1 or more.")
 
     presets = {
         "smoke": dict(size=16, latent=8, width=8, batch=16, steps=20, save_every=10, preview_every=10, log_every=5),
@@ -106,7 +118,7 @@ class CVAEGAN(Method):
             raise UserError(f"there is one class, {c.names[0]}; cvae_gan tells 2 or more apart: a folder for each.")
         self.encoder = Encoder(c.size, c.channels, c.width, c.latent, len(c.names))
         self.generator = Generator(c.size, c.channels, c.width, c.latent + len(c.names))
-        self.discriminator = Judge(c.size, c.channels, c.width, 1)
+        self.discriminator = Judge(c.size, c.channels, c.width, 1, c.norm)
         self.classifier = Judge(c.size, c.channels, c.width, len(c.names))
         features = self.classifier.features
         self.real_means, self.made_means = ClassMeans(len(c.names), features), ClassMeans(len(c.names), features)
@@ -123,23 +135,28 @@ class CVAEGAN(Method):
         return {"encoder": self.config.average, "generator": self.config.average} if self.config.average else {}
 
     def step(self, batch: Batch, update: Update) -> Losses:  # algorithm 1
-        c, label = self.config, batch["label"]  # [B]
+        c, play, label = self.config, LOSSES[self.config.loss], batch["label"]  # [B]
         x, share = varied(batch["image"], c.flip, c.shift), self.one_hot(label)  # [B,C,H,W] in [-1,1], [B,K]
         mean, log_variance = self.posterior(x, share)  # [B,Z]
         z = mean + (log_variance / 2).exp() * torch.randn_like(mean)
         # In one pass: batch norm then has the same statistics for x told again and for images from the prior.
         told, fake = self.decode(torch.cat([z, torch.randn_like(mean)]), torch.cat([share, share])).chunk(2)
 
-        (d_x, d_seen), (_, d_seen_told), (d_fake, d_seen_fake) = (self.discriminator(i) for i in (x, told, fake))
+        held = c.penalty > 0 and update.step % c.lazy == 0
+        shown = x.detach().requires_grad_() if held else x
+        (d_x, d_seen), (_, d_seen_told), (d_fake, d_seen_fake) = (self.discriminator(i) for i in (shown, told, fake))
         (c_x, c_seen), (_, c_seen_told), (_, c_seen_fake) = (self.classifier(i) for i in (x, told, fake))
-        d = PLAY.discriminator(d_x, d_fake)  # eq. 3
+        d = play.discriminator(d_x, d_fake)  # eq. 3
+        if held:
+            rough = losses.zero_centred_penalty(d_x, shown) + losses.zero_centred_penalty(d_fake, fake)
+            d = d + c.lazy * c.penalty * rough
         right = F.cross_entropy(c_x, label)  # eq. 5
         kl = losses.kl_to_standard_normal(mean, log_variance).sum(1).mean()  # eq. 7
         pairs = half_square(x - told) + half_square(d_seen.detach() - d_seen_told)  # eq. 8
         pairs = pairs + half_square(c_seen.detach() - c_seen_told)
         match = 0.5 * (d_seen.detach().mean(0) - d_seen_fake.mean(0)).square().sum()  # eq. 4
         of_class = self.apart(c_seen.detach(), c_seen_fake, label)  # eq. 6
-        g = PLAY.generator(d_fake, None)
+        g = play.generator(d_fake, d_x)
         made = c.pairs * pairs + c.match * match + c.match_class * of_class + c.game * g
         update({"classifier": right, "discriminator": d, "encoder": c.kl * kl + c.pairs * pairs, "generator": made})
         seen = {"d": d, "g": g, "pairs": pairs, "kl": kl, "match": match, "match class": of_class, "c": right}
@@ -367,32 +384,6 @@ class CVAEGAN(Method):
         real = list(Image.from_tensor(batch["image"][:16]))
         samples = self.verb("generate")(n=min(8 * len(self.config.names), 200), seed=0)
         return {"": sheet(samples, k), "reconstruction": above(real, self.reconstruct(real))}
-
-
-class Encoder(nn.Module):
-    """x [B,C,H,W] and its class [B,K] -> means and log variances [B,2Z]."""
-
-    def __init__(self, size: int, channels: int, width: int, latent: int, classes: int) -> None:
-        super().__init__()
-        self.trunk = Trunk(size, channels, width, nn.BatchNorm2d)
-        self.head = nn.Linear(16 * self.trunk.channels + classes, 2 * latent)
-
-    def forward(self, x: Tensor, share: Tensor) -> Tensor:
-        return self.head(torch.cat([self.trunk(x).flatten(1), share], 1))
-
-
-class Judge(nn.Module):
-    """x [B,C,H,W] -> logits [B,K], or [B] of one output, and what the last layer looks at [B,F]."""
-
-    def __init__(self, size: int, channels: int, width: int, outputs: int) -> None:
-        super().__init__()
-        self.trunk = Trunk(size, channels, width, nn.BatchNorm2d)
-        self.features = 16 * self.trunk.channels
-        self.head = nn.Linear(self.features, outputs)
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        seen = self.trunk(x).flatten(1)
-        return self.head(seen).squeeze(1), seen
 
 
 def half_square(x: Tensor) -> Tensor:

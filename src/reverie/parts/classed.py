@@ -1,0 +1,35 @@
+"""Networks beside a generator that is told the class.   B batch, Z latents, K classes, F features, C channels, H = W
+pixels; images [B,C,H,W] in [-1,1]."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from .conv import Trunk
+
+
+class Encoder(nn.Module):
+    """x [B,C,H,W] and its class [B,K] -> means and log variances [B,2Z]."""
+
+    def __init__(self, size: int, channels: int, width: int, latent: int, classes: int) -> None:
+        super().__init__()
+        self.trunk = Trunk(size, channels, width, nn.BatchNorm2d)
+        self.head = nn.Linear(16 * self.trunk.channels + classes, 2 * latent)
+
+    def forward(self, x: Tensor, share: Tensor) -> Tensor:
+        return self.head(torch.cat([self.trunk(x).flatten(1), share], 1))
+
+
+class Judge(nn.Module):
+    """x [B,C,H,W] -> logits [B,K], or [B] of one output, and what the last layer looks at [B,F]."""
+
+    def __init__(self, size: int, channels: int, width: int, outputs: int, norm: str = "batch") -> None:
+        super().__init__()
+        self.trunk = Trunk(size, channels, width, {"batch": nn.BatchNorm2d, "none": nn.Identity}[norm])
+        self.features = 16 * self.trunk.channels
+        self.head = nn.Linear(self.features, outputs)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        seen = self.trunk(x).flatten(1)
+        return self.head(seen).squeeze(1), seen
