@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -472,7 +473,9 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     keep("batch.pth", PeerResNet(3, 3, 4, 2, "batch").state_dict())
     keep("dropped.pth", PeerResNet(3, 3, 4, 2, dropout=True).state_dict())
     keep("first.pth", nn.Sequential(nn.Conv2d(3, 3, 3)).state_dict())
-    torch.jit.script(nn.Conv2d(1, 1, 1)).save(place / "script.pth")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # TorchScript is old: people bring old files
+        torch.jit.script(nn.Conv2d(1, 1, 1)).save(place / "script.pth")
     whole = (place / "good.pth").read_bytes()
     (place / "cut.pth").write_bytes(whole[:-300])
     (place / "text.pth").write_text("no weights here")
