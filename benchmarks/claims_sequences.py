@@ -57,7 +57,8 @@ EXPERIMENTS = [
     ),
     *(
         Experiment(
-            f"nottingham-16{end}", f"Melodies of 16 bars, {decoder}", MUSIC, "music_vae:long", data="nottingham.zip",
+            f"nottingham-16{end}", f"Melodies of 16 bars, {decoder}", f"{MUSIC} Half of the preset's 8,000 steps.",
+            "music_vae:long", data="nottingham.zip",
             options={"threads": 1, "decoder": decoder, "steps": 4_000},
         )
         for end, decoder in (("", "hierarchical"), ("-flat", "flat"))

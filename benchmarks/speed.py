@@ -109,8 +109,8 @@ ROWS = {
     "seqgan": Row(
         "seqgan:paper", "oracle", dict(mle=0, judge=0, judge_steps=1, passes=1, batch=64), plain.seqgan, steps=1
     ),
-    "music-16": Row("music_vae:long", "tunes", {}, plain.music_vae, steps=2),
-    "music-16-flat": Row("music_vae:long", "tunes", dict(decoder="flat"), plain.music_vae, steps=2),
+    "music-16": Row("music_vae:long", "tunes", dict(sampling=0), plain.music_vae, steps=2),
+    "music-16-flat": Row("music_vae:long", "tunes", dict(decoder="flat", sampling=0), plain.music_vae, steps=2),
     "vae-mlp": Row("vae:mlp", "letters:2000", dict(size=28, batch=100), plain.vae, steps=200),
 }
 DATA = "data"

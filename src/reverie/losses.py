@@ -63,6 +63,10 @@ def relativistic() -> Adversarial:
     return Adversarial(lambda real, fake: F.softplus(fake - real).mean(), generator, paired=True)
 
 
+PLAYS = {"nonsaturating": nonsaturating(), "relativistic": relativistic()}
+"""what the discriminator of a model that also encodes can play for, by the option's name"""
+
+
 def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Tensor:
     """Mean of (|gradient of D| - 1)^2 between real and fake (Gulrajani 2017, eq. 3)."""
     share = torch.rand(len(real), 1, 1, 1, device=real.device)

@@ -23,7 +23,6 @@ from ..parts.directions import direction
 from ..parts.rates import late
 from ..parts.watch import active, watch
 
-LOSSES = {"nonsaturating": losses.nonsaturating(), "relativistic": losses.relativistic()}
 NORMS = {"batch": nn.BatchNorm2d, "none": nn.Identity}
 
 
@@ -142,7 +141,7 @@ class BiGAN(Method):
         return {"generator": self.config.average, "encoder": self.config.average} if self.config.average else {}
 
     def step(self, batch: Batch, update: Update) -> Losses:  # Donahue 2016, section 3; Dumoulin 2016, algorithm 1
-        c, D, play = self.config, self.discriminator, LOSSES[self.config.loss]
+        c, D, play = self.config, self.discriminator, losses.PLAYS[self.config.loss]
         x, z = varied(batch["image"], c.flip, c.shift), self.prior(len(batch["image"]))  # [B,C,H,W] in [-1,1], [B,Z]
         code, fake = self.encode_for_training(x), self.generator(z)
 

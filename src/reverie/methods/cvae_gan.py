@@ -25,8 +25,6 @@ from ..parts.conv import Generator, size_for, width_for
 from ..parts.directions import ClassMeans, direction
 from ..parts.watch import active, watch
 
-LOSSES = {"nonsaturating": losses.nonsaturating(), "relativistic": losses.relativistic()}
-
 
 class CVAEGAN(Method):
     """New images of a class, variations of a given one, holes filled: encoder, generator, classifier, discriminator.
@@ -135,7 +133,7 @@ class CVAEGAN(Method):
         return {"encoder": self.config.average, "generator": self.config.average} if self.config.average else {}
 
     def step(self, batch: Batch, update: Update) -> Losses:  # algorithm 1
-        c, play, label = self.config, LOSSES[self.config.loss], batch["label"]  # [B]
+        c, play, label = self.config, losses.PLAYS[self.config.loss], batch["label"]  # [B]
         x, share = varied(batch["image"], c.flip, c.shift), self.one_hot(label)  # [B,C,H,W] in [-1,1], [B,K]
         mean, log_variance = self.posterior(x, share)  # [B,Z]
         z = mean + (log_variance / 2).exp() * torch.randn_like(mean)

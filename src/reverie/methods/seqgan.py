@@ -74,7 +74,7 @@ class SeqGAN(Method):
         """N, lines that are written to an end from every position, to see what a word is worth (section 5.1)"""
         stride: int | None = None
         """words between positions that lines are written on from; all of them are worth what the last is. None: so
-        many that there are 20 positions at most, as in the paper; what this costs grows with the square of them"""
+        many that there are 20 positions at most, as in the paper: what a step costs grows with their number"""
         delay: float = 0.8
         """share of the rollout policy that stays what it was, at each step of the generator (the authors' code; there
         the numbers of words follow at once)"""

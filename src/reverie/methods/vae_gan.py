@@ -22,8 +22,6 @@ from ..parts.conv import Generator, Trunk, size_for, width_for
 from ..parts.directions import ClassMeans, direction
 from ..parts.watch import active, watch
 
-LOSSES = {"nonsaturating": losses.nonsaturating(), "relativistic": losses.relativistic()}
-
 
 class VAEGAN(Method):
     """A VAE whose error is what a discriminator sees: codes that mean something, and sharp images.
@@ -132,7 +130,7 @@ class VAEGAN(Method):
         return {"encoder": self.config.average, "decoder": self.config.average} if self.config.average else {}
 
     def step(self, batch: Batch, update: Update) -> Losses:  # algorithm 1
-        c, D, play = self.config, self.discriminator, LOSSES[self.config.loss]
+        c, D, play = self.config, self.discriminator, losses.PLAYS[self.config.loss]
         x = varied(batch["image"], c.flip, c.shift)  # [B,C,H,W] in [-1,1]
         mean, log_variance = self.posterior(x)  # [B,Z]
         z = mean + (log_variance / 2).exp() * torch.randn_like(mean)
