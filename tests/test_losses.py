@@ -16,7 +16,7 @@ from torch import Tensor
 
 import reverie
 from reverie import losses
-from reverie.parts.augment import diff_augment, random_flip, varied
+from reverie.parts.augment import _cutout, diff_augment, random_flip, varied
 from reverie.run import Run
 
 PAIRS = {
@@ -154,3 +154,6 @@ def test_differentiable_augmentation_lets_gradients_through_and_differs_by_image
     hidden = (y == 0).all(1).float().mean()  # a square of half the side, often partly outside, and what moved in
     assert 0.1 < float(hidden) < 0.45
     assert len({round(float(v), 4) for v in y.detach().mean((1, 2, 3))}) > 25
+    holes = (_cutout(torch.ones(200, 1, 16, 24)) == 0)[:, 0]  # [B,H,W]
+    assert holes.any(2).sum(1).max() == 8
+    assert holes.any(1).sum(1).max() == 12

@@ -147,7 +147,7 @@ def test_an_edit_into_a_class_ends_in_it(trained: CVAEGAN) -> None:
     with torch.no_grad():
         end = next(Image.from_tensor(trained.generator(code)))
     assert np.abs(row[3].pixels.astype(int) - end.pixels.astype(int)).max() <= 1
-    assert len(trained.edit(along="2", n=2, steps=3)) == 6
+    assert len(trained.edit(along="z2", n=2, steps=3)) == 6
 
 
 # -- what it learns from -----------------------------------------------------------------------------------------------

@@ -160,29 +160,29 @@ def test_a_line_that_has_ended_is_worth_what_it_is() -> None:
 def test_the_generator_climbs_the_policy_gradient() -> None:
     """The step's gradient is that of -sum_t Q_t log p(y_t), worked out apart; what follows an end has no part in it."""
     method = model(clip=1e9)
-    seen: dict[str, torch.Tensor] = {}
+    seen: dict[str, Any] = {}
 
     class Watched(Update):
         def __call__(self, which: Any, loss: Any = None, clip: Any = None) -> torch.Tensor:
             if which == "generator":
-                seen["loss"] = loss.detach()
+                seen.update(loss=loss.detach(), clip=clip)
             return super().__call__(which, loss, clip)
 
     real = torch.tensor([[2, 3, 5, 0, 0]] * 4)
     torch.manual_seed(3)
     made = method.write_lines(4)
     worth = method.rewards(made)
-    expected, count = torch.zeros(()), 0
+    expected = torch.zeros(())
     states = method.generator.read(made)[0]
     for b in range(4):
         for t in range(5):
             if t and END in made[b, :t].tolist():
                 break
-            count += 1
             expected = expected - worth[b, t] * method.generator.out(states[t, b]).log_softmax(0)[made[b, t]]
     torch.manual_seed(3)
     method.compete({"tokens": real}, Watched(method.optimizers(), Ranks("cpu")))
-    assert float(seen["loss"]) == pytest.approx(float(expected.detach()) / count, rel=1e-4)
+    assert float(seen["loss"]) == pytest.approx(float(expected.detach()), rel=1e-4)
+    assert seen["clip"] == 1e9  # of the sum, as the authors' code has it
 
 
 def test_more_reward_makes_a_word_likelier(monkeypatch: pytest.MonkeyPatch) -> None:

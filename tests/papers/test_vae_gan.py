@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 import reverie
 from reverie import losses
@@ -17,7 +18,7 @@ from reverie.errors import UserError
 from reverie.loop import Update
 from reverie.media import Code, Image, save_codes
 from reverie.methods.vae_gan import VAEGAN
-from reverie.parts.directions import ClassMeans, principal
+from reverie.parts.directions import ClassMeans, direction, principal
 from reverie.ranks import Ranks
 
 LATENT = 6
@@ -146,12 +147,24 @@ def test_edits_begin_and_end_on_either_side_of_the_reconstruction() -> None:
     assert np.array_equal(row[4].pixels, middle[1].pixels)
     assert not np.array_equal(row[0].pixels, row[2].pixels)
     assert np.array_equal(gan.edit(pictures, along="b", steps=1, amount=2.0)[1].pixels, row[5].pixels)
-    assert len(gan.edit(along="6", n=2, steps=3)) == 6
+    assert len(gan.edit(along="z6", n=2, steps=3)) == 6
 
 
-@pytest.mark.parametrize("along", ["c", "0", "7", "-1", ""])
+def test_classes_whose_names_are_numbers_leave_the_directions_alone() -> None:
+    """Of digits, z1 is not the class 1."""
+    gan = model(names=("1", "2")).eval()
+    assert gan.classes is not None
+    gan.classes.follow(torch.randn(4, 6), torch.tensor([0, 1, 0, 1]))
+    first = gan.decoder.first()
+    found = {along: direction(along, ("1", "2"), gan.classes, first) for along in ("1", "z1")}
+    assert torch.equal(found["z1"], principal(first)[0])
+    assert torch.allclose(found["1"], F.normalize(gan.classes.direction(0), dim=0))
+    assert np.array_equal(gan.edit(n=1)[0].pixels, gan.edit(n=1, along="z1")[0].pixels)
+
+
+@pytest.mark.parametrize("along", ["c", "z0", "z7", "1", "z-1", "z", ""])
 def test_a_direction_that_does_not_exist_is_one_line(along: str) -> None:
-    with pytest.raises(UserError, match=f"no direction '{along}'; give a number from 1 to 6; or one of"):
+    with pytest.raises(UserError, match=f"no direction '{along}'; give one from z1 to z6; or one of"):
         model().eval().edit(along=along)
 
 

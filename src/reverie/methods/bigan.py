@@ -239,7 +239,7 @@ class BiGAN(Method):
     def edit(
         self,
         images: list[Image] | None = None,
-        along: str = "1",
+        along: str = "z1",
         amount: float = 3.0,
         n: int = 8,
         steps: int = 7,
@@ -249,7 +249,7 @@ class BiGAN(Method):
         """Images changed step by step along a direction of the code, a row for each.
 
         images: pictures; none: new images
-        along: the number of a direction that was found without labels, the strongest first
+        along: a direction that was found without labels, z1, z2, ..., the strongest first
         amount: how far the ends of a row are away, in units of z
         n: without pictures, how many rows; row r is about image r of `generate`
         steps: images in a row, from -amount to amount; 1: the one at amount

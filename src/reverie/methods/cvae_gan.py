@@ -349,13 +349,13 @@ class CVAEGAN(Method):
 
     @verb
     def edit(
-        self, images: list[Image] | None = None, along: str = "1", amount: float = 3.0, n: int = 8, steps: int = 7,
+        self, images: list[Image] | None = None, along: str = "z1", amount: float = 3.0, n: int = 8, steps: int = 7,
         seed: int = 0, items: Items = None,
     ) -> Iterator[Image]:  # fmt: skip
         """Images changed step by step, a row for each: into another class, or along a direction of the code.
 
         images: pictures; none: new images
-        along: a class, which a row ends with; or the number of a direction found without labels, the strongest first
+        along: a class, which a row ends with; or a direction found without labels, z1, z2, ..., the strongest first
         amount: for a direction, how far the ends of a row are away, in standard deviations of z
         n: without pictures, how many rows; row r is about image r of `generate`
         steps: images in a row; of a direction from -amount to amount; 1: the last of them

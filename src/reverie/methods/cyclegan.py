@@ -173,6 +173,10 @@ class CycleGAN(Method):
             g = play.generator(self.judge_b(made_b).flatten(), None) + play.generator(
                 self.judge_a(made_a).flatten(), None
             )
+        # Mao's least squares halve the generator's part too; here it is whole (section 4), and that of D alone is
+        # halved, which slows it down beside G (section 7.1).
+        whole, half = (2.0, 1.0) if c.loss == "leastsquares" else (1.0, 0.5)
+        g = whole * g
         update("generators", c.game * g + c.cycle * (cycle + c.identity * identity))  # eq. 3
         told = {"cycle": cycle.detach(), "identity": identity.detach()}
         if not c.game:
@@ -181,8 +185,6 @@ class CycleGAN(Method):
         older_b, older_a = self.pool_b(made_b.detach()), self.pool_a(made_a.detach())
         d_b, d_a = self.judge_b(b).flatten(), self.judge_a(a).flatten()
         d_made_b, d_made_a = self.judge_b(older_b).flatten(), self.judge_a(older_a).flatten()
-        # Least squares carry the half already that slows D down beside G (section 7.1).
-        half = 1.0 if c.loss == "leastsquares" else 0.5
         d = update("discriminators", half * (play.discriminator(d_b, d_made_b) + play.discriminator(d_a, d_made_a)))
         right = ((d_b[:, None] > d_made_b[None]).float().mean() + (d_a[:, None] > d_made_a[None]).float().mean()) / 2
         return {"d": d, "g": g.detach(), **told, "right": right}

@@ -245,7 +245,7 @@ class MusicVAE(Method):
         """Walks from one tune to another, in rows, along the sphere of z (section 5.4).
 
         tunes: MIDI files; row r goes from the first window of tune r to that of tune r + 1
-        n: without tunes, how many rows; row r goes from piece 2r to piece 2r + 1 of `compose`
+        n: without tunes, how many rows; row r goes from the code of piece 2r to that of piece 2r + 1 of `compose`
         steps: pieces in a row, both ends included
         seed: as in compose
         temperature: as in compose; the draws are the same in all of a row, so that what changes is z alone
@@ -265,7 +265,7 @@ class MusicVAE(Method):
         tunes: MIDI files, of which the first window is taken; none: new ones
         along: denser, higher, leaping (wider steps), offbeat; drums: denser, offbeat; trios: denser, bass-denser, ...
         amount: how far the ends of a row are away, in vectors from the quarter with least to that with most of it
-        n: without tunes, how many rows; row r is about piece r of `compose`
+        n: without tunes, how many rows; row r is about the code of piece r of `compose`
         steps: pieces in a row, from -amount to amount; 1: the one at amount
         seed: as in compose
         temperature: as in interpolate

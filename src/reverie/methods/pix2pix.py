@@ -70,7 +70,8 @@ class Pix2Pix(Method):
         norm: Literal["batch", "instance"] = "batch"
         """normalisation; of single images (batch 1) the two differ in what is kept for later"""
         dropout: float = 0.5
-        """share of units dropped in the inner layers of the decoder: the only noise there is (section 3.2)"""
+        """share of units dropped in the inner layers of the decoder: the only noise there is (section 3.2). A U-Net of
+        depth 5 or less, for 32 pixels say, has no such layers: none is dropped"""
         still: bool = False
         """whether `translate` goes without dropout, with the statistics kept from training; the paper has both as in
         training (section 3.4)"""

@@ -68,16 +68,17 @@ class SeqGAN(Method):
         """numbers of a word in the discriminator (here and below: the authors' code)"""
         dropout: float = 0.25
         """share of the discriminator's features that is dropped in its training"""
-        decay: float = 0.2
-        """weight of half the squared norm of the discriminator's last layer in its loss (the authors' code)"""
+        decay: float = 0.1
+        """weight of half the squared norm of the discriminator's last layer in its loss (the authors' code has two
+        columns there, told apart by their difference: the 0.2 that both bear are 0.1 for one)"""
         rollouts: int = 16
         """N, lines that are written to an end from every position, to see what a word is worth (section 5.1)"""
         stride: int | None = None
         """words between positions that lines are written on from; all of them are worth what the last is. None: so
         many that there are 20 positions at most, as in the paper: what a step costs grows with their number"""
-        delay: float = 0.8
-        """share of the rollout policy that stays what it was, at each step of the generator (the authors' code; there
-        the numbers of words follow at once)"""
+        delay: float = 0.0
+        """share of the rollout policy that stays what it was, at each step of the generator. The paper rolls out with
+        the generator itself (algorithm 1), and so, in effect, does the authors' code, which names 0.8"""
         baseline: bool = False
         """whether the mean reward at a position is taken off it, for less noise (not in the paper)"""
         teach: float = 0.0
@@ -93,7 +94,8 @@ class SeqGAN(Method):
         ease: float = 1.0
         """factor on both rates in the adversarial stage"""
         clip: float = 5.0
-        """largest norm of the generator's gradient (the authors' code)"""
+        """largest norm of the generator's gradient (the authors' code), in the adversarial stage of the sum over all
+        words, so that each step is about as long as another"""
         mle: int = 3_000
         """steps of the first stage, maximum likelihood (section 3, algorithm 1)"""
         judge: int = 500
@@ -226,10 +228,10 @@ class SeqGAN(Method):
         counts = self.counts(made)
         if c.baseline:
             worth = worth - (worth * counts).sum(0) / counts.sum(0).clamp_min(1)
-        loss = (worth * self.nll(made)).sum() / counts.sum()  # eq. 8, but a mean: to Adam it is the same
+        loss, words = (worth * self.nll(made)).sum(), counts.sum()  # eq. 8
         if c.teach:
-            loss = loss + c.teach * self.nll(real, c.forget).sum() / self.counts(real).sum()
-        told["g"] = update("generator", loss, clip=c.clip)
+            loss = loss + c.teach * words * self.nll(real, c.forget).sum() / self.counts(real).sum()
+        told["g"] = update("generator", loss, clip=c.clip) / words
         follow(self.rollout, self.generator, c.delay)
         for _ in range(c.judge_steps):
             made = self.write_lines(len(real))

@@ -210,7 +210,7 @@ class VAEGAN(Method):
     def edit(
         self,
         images: list[Image] | None = None,
-        along: str = "1",
+        along: str = "z1",
         amount: float = 3.0,
         n: int = 8,
         steps: int = 7,
@@ -220,7 +220,7 @@ class VAEGAN(Method):
         """Images changed step by step along a direction of the code, a row for each.
 
         images: pictures; none: new images
-        along: the name of a class, or the number of a direction that was found without labels, the strongest first
+        along: the name of a class, or a direction that was found without labels, z1, z2, ..., the strongest first
         amount: how far the ends of a row are away, in standard deviations of z
         n: without pictures, how many rows; row r is about image r of `generate`
         steps: images in a row, from -amount to amount; 1: the one at amount

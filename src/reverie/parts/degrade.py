@@ -34,10 +34,10 @@ class Degradation(NamedTuple):
 def degrade(x: Tensor, make: Make, strength: float | None = None) -> Tensor:
     """x spoilt in a named way; strength: None for the usual one, in the unit that DEGRADATIONS names.
 
-    In whole levels of 255, as files hold it: what lies between them would tell a network how to undo a blur, and of a
-    file it would then sharpen the rounding.
+    In whole levels from 0 to 255, as files hold it: what lies between them would tell a network how to undo a blur, and
+    of a file it would then sharpen the rounding; and noise that goes beyond black and white is told apart from none.
     """
-    return ((_spoil(x, make, strength) + 1) * 127.5).round() / 127.5 - 1
+    return ((_spoil(x, make, strength).clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1
 
 
 def spoilt(x: Tensor, make: Make, strength: float | None, seed: int) -> Tensor:
@@ -131,7 +131,7 @@ def focus(x: Tensor, radius: float) -> Tensor:
 
 
 def noise(x: Tensor, sigma: float) -> Tensor:
-    """With Gaussian noise of `sigma` levels of 255 in each channel, not clipped, as papers have it."""
+    """With Gaussian noise of `sigma` levels of 255 in each channel, not clipped."""
     return x + torch.randn_like(x) * (sigma / 127.5)
 
 

@@ -40,17 +40,18 @@ class ClassMeans(nn.Module):
 
 
 def direction(along: str, names: Sequence[str], classes: ClassMeans | None, first: Tensor) -> Tensor:
-    """A unit direction of z [Z]: towards a class, or one of those found without labels, by number from 1.
+    """A unit direction of z [Z]: towards a class by its name, or one of those found without labels: z1, z2, ...
 
-    first: how z enters the generator [Z,D]. Raises UserError if there is no such class or number.
+    first: how z enters the generator [Z,D]. Raises UserError if there is no such class or direction.
     """
     if along in names and classes is not None:
         found = classes.direction(list(names).index(along))
         return found / found.norm().clamp_min(1e-12)
-    if along.isdecimal() and 1 <= int(along) <= len(first):
-        return principal(first)[int(along) - 1]
+    number = along.removeprefix("z")
+    if number != along and number.isdecimal() and 1 <= int(number) <= len(first):
+        return principal(first)[int(number) - 1]
     known = f"; or one of the classes {', '.join(names)}" if names else "; the run had no classes to learn others from"
-    raise UserError(f"there is no direction '{along}'; give a number from 1 to {len(first)}{known}.")
+    raise UserError(f"there is no direction '{along}'; give one from z1 to z{len(first)}{known}.")
 
 
 def principal(first: Tensor) -> Tensor:

@@ -26,7 +26,7 @@ class Judge(nn.Module):
         self.convs = nn.ModuleList(nn.Conv2d(seen, many, (1, kernel)) for kernel, many in pairs)
         width = sum(many for _, many in pairs)
         self.gate, self.change, self.last = nn.Linear(width, width), nn.Linear(width, width), nn.Linear(width, 1)
-        nn.init.constant_(self.gate.bias, -2)  # at first it lets nearly all pass (the authors' code)
+        nn.init.zeros_(self.gate.bias)  # (the authors' code)
 
     def forward(self, tokens: Tensor, dropout: float = 0.0) -> Tensor:
         # [R,E,1,T] with the E numbers of a word side by side, as they come: so convolutions are half again as fast.

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from .conv import initialise
 
 DROPPED = 3
-"""layers of the decoder, from the innermost, that have dropout (Isola 2016, section 6.1.1: CD512-CD512-CD512)"""
+"""layers of the decoder that have dropout, at most: those between widest maps, from the innermost but one outwards, as
+in the authors' code (Isola 2016, section 6.1.1: CD512-CD512-CD512)"""
 
 
 class UNet(nn.Module):
@@ -38,7 +39,6 @@ class UNet(nn.Module):
         )
         self.up_norms = nn.ModuleList(norm_of(norm, into[k]) if k else nn.Identity() for k in range(depth))
         self.dropout = nn.Dropout(dropout)
-        # From the innermost but one outwards, as far as the maps are widest.
         self.dropped = [k for k in range(depth - 2, -1, -1) if k > 3][:DROPPED]
         self.apply(initialise)
 
