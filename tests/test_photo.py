@@ -39,6 +39,11 @@ def test_depth_and_alpha_survive(tmp_path: Path, channels: int, alpha: bool, ful
     assert again.alpha is None or np.array_equal(again.alpha, read.alpha)
 
 
+def test_sixteen_bits_on_a_sheet_keep_their_white() -> None:
+    levels = np.array([[[0], [128], [129], [60000], [65407], [65408], [65535]]], np.uint16)
+    assert Photo(levels).image().pixels.ravel().tolist() == [0, 0, 1, 233, 255, 255, 255]
+
+
 def test_colour_becomes_grey_and_grey_colour(tmp_path: Path) -> None:
     photo = Photo(shades(5, 7, 3, 255))
     grey = np.asarray(PIL.Image.fromarray(photo.pixels).convert("L")).astype(float)

@@ -97,7 +97,9 @@ class Photo(Made):
 
     def image(self) -> Image:
         """As an 8-bit picture without alpha, for sheets and reports."""
-        pixels = self.pixels if self.pixels.dtype == np.uint8 else ((self.pixels + 128) // 257).astype(np.uint8)
+        pixels = self.pixels
+        if pixels.dtype != np.uint8:
+            pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)  # in 16 bits white would turn over
         return Image(pixels, self.name, record=self.record, inputs=self.inputs)
 
     def save(self, path: str | Path) -> Path:
