@@ -43,6 +43,19 @@ def test_words_and_punctuation_are_tokens_and_come_back_as_print_sets_them() -> 
         assert join(split(line, "word"), "word") == line
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "यह एक छोटी कविता है", "สวัสดี โลก", "cafe\u0301 noir", "I \u2764\ufe0f it",
+        "\u0646\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645 \u0628\u0631\u0648\u0645",
+        "\U0001f468\u200d\U0001f469\u200d\U0001f467 family \U0001f44d\U0001f3fd",
+    ],
+)  # fmt: skip
+def test_marks_stay_with_what_they_stand_on(line: str) -> None:
+    assert split(line, "word") == line.split()
+    assert join(split(line, "word"), "word") == line
+
+
 def test_characters_come_back_exactly_spaces_too() -> None:
     line = "明月照空山，a b。"
     assert split(line, "character")[7] == SPACE

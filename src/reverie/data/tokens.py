@@ -12,6 +12,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import cache
 
 from ..errors import UserError
 
@@ -22,7 +23,6 @@ MARKS = ("<end>", "<unk>")
 SPACE = "\u2581"
 """a space, as sentencepiece writes it: a token of spaces would not outlive a list of words in a command line"""
 
-_WORDS = re.compile(r"\w+(?:['’\-]\w+)*|[^\w\s]")
 _CLOSING = frozenset(".,;:!?%)]}…") | frozenset("。，、；：！？）】》」』”’")
 _OPENING = frozenset("([{") | frozenset("（【《「『“‘")
 _CJK = ("CJK", "HIRAGANA", "KATAKANA")
@@ -65,7 +65,19 @@ def split(line: str, kind: str) -> list[str]:
     """The words or the characters of a line."""
     if kind == "character":
         return [SPACE if character == " " else character for character in line]
-    return _WORDS.findall(line)
+    return _words().findall(line)
+
+
+@cache
+def _words() -> re.Pattern[str]:
+    """A word with its hyphens, or any other sign; each with the marks that belong to it, such as vowels of Hindi and
+    Thai, of which `re` does not know that they are no signs of their own."""
+    joiners = "\u200c\u200d"  # within words of Persian and Hindi; between the parts of an emoji
+    marks = "".join(c for c in map(chr, range(0x300, 0x1F000)) if unicodedata.category(c) in ("Mn", "Mc"))
+    marks += "\U000e0100-\U000e01ef\U0001f3fb-\U0001f3ff"  # variants, and colours of skin
+    letters = f"\\w[\\w{marks}{joiners}]*"
+    sign = f"[^\\w\\s][{marks}]*"
+    return re.compile(f"{letters}(?:['’\\-]{letters})*|{sign}(?:\u200d{sign})*")
 
 
 def join(tokens: Sequence[str], kind: str) -> str:
