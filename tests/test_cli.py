@@ -219,6 +219,18 @@ def test_data_inspect(command: Command, tmp_path: Path) -> None:
     assert {"dcgan", "vae"} < set(told.splitlines()[-1].removeprefix("methods that can learn from it: ").split(", "))
 
 
+def test_names_that_the_output_cannot_spell_are_no_traceback(tmp_path: Path) -> None:
+    for label in ("猫", "dog"):
+        (tmp_path / "d" / label).mkdir(parents=True)
+        Image(np.full((8, 8, 3), len(label) * 60, np.uint8)).save(tmp_path / "d" / label / "1.png")
+    told = subprocess.run(
+        [sys.executable, "-m", "reverie", "data", "inspect", "d"], cwd=tmp_path, capture_output=True, check=False,
+        env={**os.environ, "PYTHONIOENCODING": "cp1252", "PYTHONUTF8": "0"},
+    )  # fmt: skip
+    assert told.returncode == 0, told.stderr
+    assert "猫" in told.stdout.decode("utf-8")
+
+
 # -- from a run to pictures, and back ----------------------------------------------------------------------------------
 
 
@@ -241,6 +253,9 @@ def test_words_may_stand_in_any_order(command: Command, trained: Path) -> None:
     run = trained / "vae"
     command("train --out a --data letters:16 vae:smoke --steps 2 --preview-every 5")
     assert json.loads(Path("a/save.json").read_text())["step"] == 2
+    command("train --data letters:16 --no-tensorboard dcgan:smoke --out a2 --steps 2 --width 4 --preview-every 5")
+    command("train --data letters:16 --flip dcgan:smoke --out a3 --steps 2 --width 4 --preview-every 5")
+    assert json.loads(Path("a3/run.json").read_text())["config"]["flip"] is True
     command(f"generate -n 2 --out b '{run}'")
     command(f"generate --json '{run}' -n 2 --out c")
     assert pixels(Path("b")) == pixels(Path("c"))

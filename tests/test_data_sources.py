@@ -207,6 +207,19 @@ def test_zip_names_never_reach_the_disk(tmp_path):
     assert not (tmp_path.parent / "evil.png").exists()
 
 
+def test_zip_names_in_utf8_that_do_not_say_so(tmp_path):
+    files = pngs("猫/1.png", "狗/2.png")
+    path = packed(tmp_path / "d.zip", files)
+    data = bytearray(path.read_bytes())
+    for mark, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        at = -1
+        while (at := data.find(mark, at + 1)) >= 0:
+            data[at + flags + 1] &= ~8  # bit 11: the name is UTF-8
+    path.write_bytes(data)
+    assert zipfile.ZipFile(path).namelist()[0] != "猫/1.png"
+    assert set(placed(Images.open(path)).values()) == {"猫", "狗"}
+
+
 def test_damaged_and_encrypted_members_are_dropped(tmp_path):
     path = packed(tmp_path / "d.zip", pngs("a.png", "b.png", "c.png"))
     data = bytearray(path.read_bytes())

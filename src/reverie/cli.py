@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import shlex
@@ -41,6 +42,7 @@ DATA is a folder, a zip, an idx or text file, two folders with a comma between t
 def main(argv: list[str] | None = None) -> int:
     """Runs one command. Exit status: 0 done, 1 a check or the monitor said no, 2 wrong input, 130 stopped and saved."""
     words = sys.argv[1:] if argv is None else argv
+    _speak_unicode()
     try:
         try:
             return run(words)
@@ -62,6 +64,13 @@ def main(argv: list[str] | None = None) -> int:
         _drop_output()
         print("reverie: the disk that the output goes to is full; free some space.", file=sys.stderr)
         return 2
+
+
+def _speak_unicode() -> None:
+    """Names and lines of any language can be printed: a file or a pipe gets UTF-8, a terminal what it can show."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="backslashreplace")
 
 
 def _drop_output() -> None:
@@ -144,9 +153,11 @@ def do_train(words: list[str]) -> int:
     parser.add_argument("method", metavar="METHOD[:PRESET]", help=f"one of {', '.join(registry.methods())}")
     parser.add_argument("--data", metavar="DATA", help="a folder, a zip, an idx file, or the name of a set")
     parser.add_argument("--out", metavar="RUN", help="the run folder to make")
-    settings = of_fields(TrainConfig)
-    named = first_word(words)
-    if named is None or (named.partition(":")[0] not in registry.methods() and {"-h", "--help"} & set(words)):
+    settings, known = of_fields(TrainConfig), registry.methods()
+    named = first_word(words, parser.switches | {f"--{option.name}" for option in settings if option.type is bool})
+    if (named or "").partition(":")[0] not in known:  # it may stand behind a switch of its own
+        named = next((word for word in words if word.partition(":")[0] in known), named)
+    if named is None or (named.partition(":")[0] not in known and {"-h", "--help"} & set(words)):
         parser.add_options(settings, "the run's settings")
         parser.epilog = "`reverie train METHOD --help` shows the options of a method too."
         parser.read(words)
@@ -197,8 +208,10 @@ def _farewell(folder: Path) -> None:
     if os.environ.get("RANK", "0") == "0":
         step = json.loads((folder / "save.json").read_text(encoding="utf-8"))["step"]
         about = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        entry = registry.find(about["method"])
-        verb, given = entry.verbs[0], " photo.jpg" if entry.judges else ""
+        able = registry.method_class(about["method"]).verbs()
+        verb, function = next(iter(able.items()))
+        taken = taken_by(getattr(registry.method_class(about["method"]), function))
+        given = "".join(f" {medium.NOUN.upper()}" for option, medium in taken if option.default is REQUIRED)
         from .run import Run
 
         for finding in [line["finding"] for line in Run(folder).lines() if "finding" in line]:
@@ -217,7 +230,7 @@ def do_verb(verb: str, words: list[str]) -> int:
     )  # fmt: skip
     parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
     parser.add_argument("--json", action="store_true", help="one JSON object")
-    named = first_word(words)
+    named = first_word(words, parser.switches)
     if named is None:
         parser.epilog = f"`reverie {verb} RUN --help` shows the options that the run's method has."
         parser.read(words)

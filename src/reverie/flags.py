@@ -47,17 +47,23 @@ class Parser(argparse.ArgumentParser):
             text = (option.help + default).replace("%", "%%")
             group.add_argument(*flags, dest=option.name, default=argparse.SUPPRESS, help=text, **kind)
 
+    @property
+    def switches(self) -> set[str]:
+        """The flags so far that take no value."""
+        return {flag for flag, action in self._option_string_actions.items() if action.nargs == 0}
 
-SWITCHES = ("--json", "--overwrite", "--tensorboard")
 
+def first_word(words: list[str], switches: set[str]) -> str | None:
+    """The first word that is neither a flag nor the value of one, as far as can be told before all flags are known.
 
-def first_word(words: list[str]) -> str | None:
-    """The first word that is neither a flag nor the value of one, as far as can be told before the flags are known."""
-    plain = [
-        word for before, word in zip(["", *words], words, strict=False)
-        if not word.startswith("-") and (not before.startswith("-") or "=" in before or before in SWITCHES)
-    ]  # fmt: skip
-    return next(iter(plain or [word for word in words if not word.startswith("-")]), None)
+    switches: flags that take no value, as those that begin with --no do.
+    """
+
+    def valued(flag: str) -> bool:
+        return flag.startswith("-") and "=" not in flag and flag not in switches and not flag.startswith("--no-")
+
+    free = [word for before, word in zip(["", *words], words, strict=False) if not valued(before)]
+    return next((word for word in [*free, *words] if not word.startswith("-")), None)
 
 
 def _converter(option: Option) -> Callable[[str], Any]:

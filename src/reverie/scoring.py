@@ -32,7 +32,7 @@ def do_evaluate(words: list[str]) -> int:
     parser.add_argument("--data", metavar="DATA", help="the data to compare with, as in train")
     parser.add_argument("--json", action="store_true", help="one JSON object, as in scores.json")
     parser.add_options(SCORED, "options")
-    named = first_word(words)
+    named = first_word(words, parser.switches)
     if named is None:
         parser.epilog = "`reverie evaluate RUN --help` shows the options of the scores that its method alone has."
         parser.read(words)

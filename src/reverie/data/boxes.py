@@ -1,5 +1,6 @@
 """Places that files are read from: a folder, or a zip, of which nothing touches the disk."""
 
+import contextlib
 import os
 import zipfile
 from collections.abc import Iterable
@@ -103,7 +104,7 @@ class ZipBox:
             raise UserError(f"cannot open {path} as a zip: {why}; copy or download it again") from None
         self._members: dict[str, zipfile.ZipInfo] = {}
         for member in self._zip.infolist():
-            parts = [part for part in member.filename.replace("\\", "/").split("/") if part not in ("", ".", "..")]
+            parts = [part for part in _name_of(member).replace("\\", "/").split("/") if part not in ("", ".", "..")]
             if not member.is_dir() and parts and not any(map(_ignored, parts)):
                 self._members["/".join(parts)] = member
         # the zip's own stamp: a zip that changed is scanned anew as a whole
@@ -122,6 +123,14 @@ class ZipBox:
 
     def close(self) -> None:
         pass  # kept open for the next draw; closed with the object
+
+
+def _name_of(member: zipfile.ZipInfo) -> str:
+    """A member's name; many programs write UTF-8 and do not say so, which is then read as the code page of DOS."""
+    if not member.flag_bits & 0x800:
+        with contextlib.suppress(UnicodeError):
+            return member.filename.encode("cp437").decode("utf-8")
+    return member.filename
 
 
 def _stamp(stat: os.stat_result) -> str:
