@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from reverie.data.inspect import closest, describe, inspect
+from reverie.data.kinds import kind_of
 from reverie.errors import UserError
 
 
@@ -146,3 +147,21 @@ def test_closest_is_the_nearest_whatever_the_chunks(n, m, chunk, seed):
 def test_what_cannot_be_opened_is_a_user_error(tmp_path):
     with pytest.raises(UserError, match="no such path"):
         inspect(str(tmp_path / "none"))
+
+
+@pytest.mark.parametrize(
+    ("layout", "told"),
+    [
+        (["train/cat/{}.png", "train/dog/{}.png", "test/unknown/{}.png"], "test is of no use: none of the 3 images"),
+        (["train/input/{}.png", "train/target/{}.png", "test/input/{}.png"], "test is of no use"),
+        (["trainA/{}.png", "trainB/{}.png", "testA/{}.png"], "test is of no use"),
+    ],
+)
+def test_a_split_of_no_use_leaves_the_others_to_be_looked_at(tmp_path, layout, told):
+    for k, place in enumerate(layout):
+        folder(tmp_path / "d", {place.format(i): encode(picture(10 * k + i)) for i in range(3)})
+    kind = kind_of(tmp_path / "d")
+    findings = kind.inspect(str(tmp_path / "d"))
+    assert any(warning.startswith(told) for warning in findings["warnings"]), findings["warnings"]
+    assert not any("test" in split for split in findings["splits"])
+    assert told in kind.describe(findings)

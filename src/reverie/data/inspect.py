@@ -15,6 +15,7 @@ import numpy as np
 from reverie.data.decode import LUMA
 from reverie.data.images import Images
 from reverie.data.sources import Item, group
+from reverie.errors import UserError
 
 SIZE = 32  # what the doctor decodes to
 THUMB = 16
@@ -33,7 +34,7 @@ ASPECT = 2.0  # long side to short
 def inspect(spec: str) -> dict[str, Any]:
     """Findings on the data that `spec` names: a dict that json can write. Raises UserError as Images.open does."""
     first = Images.open(spec)
-    parts = {split: (first if split == "train" else Images.open(spec, split)).prepare(SIZE) for split in first.splits}
+    parts, unusable = usable(first)
     findings: dict[str, Any] = {
         "spec": str(spec),
         "name": first.name,
@@ -48,8 +49,21 @@ def inspect(spec: str) -> dict[str, Any]:
         if split != "train":
             findings["exact_duplicates"].append(_exact(parts["train"], images))
             findings["near_duplicates"].append(_near(parts["train"], images))
-    findings["warnings"] = _warnings(findings, parts)
+    findings["warnings"] = _warnings(findings, parts) + unusable
     return findings
+
+
+def usable(first: Any) -> tuple[dict[str, Any], list[str]]:
+    """Data of any kind by split, `first` and what stands beside it, decoded small; and a warning for each split of
+    which nothing can be used. Raises UserError if that is the one to train on."""
+    parts, warnings = {first.split: first.prepare(SIZE)}, []
+    for split in first.splits:
+        if split != first.split:
+            try:
+                parts[split] = type(first).open(first.spec, split).prepare(SIZE)
+            except UserError as error:
+                warnings.append(f"{split} is of no use: {error}")
+    return parts, warnings
 
 
 def _split(images: Images) -> dict[str, Any]:

@@ -137,11 +137,11 @@ class Pairs:
     def inspect(cls, spec: str) -> dict[str, Any]:
         """Findings on pairs: how many, which files have no partner, what was dropped, label maps."""
         first = cls.open(spec)
-        parts = {split: cls.open(spec, split).prepare(inspect.SIZE) for split in first.splits}
+        parts, unusable = inspect.usable(first)
         return {
             "spec": spec, "name": first.name, "kind": cls.kind, "facts": parts["train"].facts,
             "splits": {split: inspect.used_of(pairs) for split, pairs in parts.items()},
-            "warnings": [f"only {len(p)} pairs in {s}" for s, p in parts.items() if len(p) < inspect.FEW],
+            "warnings": [f"only {len(p)} pairs in {s}" for s, p in parts.items() if len(p) < inspect.FEW] + unusable,
         }  # fmt: skip
 
     @classmethod

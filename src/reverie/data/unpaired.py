@@ -104,7 +104,7 @@ class Unpaired:
     def inspect(cls, spec: str) -> dict[str, Any]:
         """Findings on the two sides."""
         first = cls.open(spec)
-        parts = {split: cls.open(spec, split).prepare(inspect.SIZE) for split in first.splits}
+        parts, unusable = inspect.usable(first)
         told = {
             f"{split}, side {side.upper()}": inspect.used_of(getattr(both, side))
             for split, both in parts.items()
@@ -113,7 +113,7 @@ class Unpaired:
         few = [f"only {part['used']} images in {name}" for name, part in told.items() if part["used"] < inspect.FEW]
         return {
             "spec": spec, "name": first.name, "kind": cls.kind, "facts": parts["train"].facts, "splits": told,
-            "warnings": few,
+            "warnings": few + unusable,
         }  # fmt: skip
 
     @classmethod
