@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +88,30 @@ def test_pairs_are_scored_beside_the_truth(shop: Path) -> None:
     assert (shop / "pix" / "figures" / "worst.png").is_file()
     page = (shop / "pix" / "report.html").read_text(encoding="utf-8")
     assert page.index("Worst cases") < page.index(">Translations<")
+
+
+@dataclass
+class Corners:
+    """A stand-in for a network: eight pixels of a picture."""
+
+    width: int = 8
+    definition: str = "corners"
+
+    def features(self, pixels: np.ndarray, what: str) -> torch.Tensor:
+        return torch.from_numpy(pixels.reshape(len(pixels), -1)[:, ::97][:, :8].astype(np.float64) / 255)
+
+
+def test_the_floor_of_a_distance_is_of_as_many_pictures(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of fewer it would be higher, and a worse translator below it."""
+    monkeypatch.setattr("reverie.evaluation.translations.open_features", lambda spec, data: Corners())
+    net = shop / "pix" / "weights.safetensors"  # a file that is there; what is seen through is the stand-in
+    found = reverie.evaluate(shop / "pix", shop / "pairs", features=net)
+    assert found["fid"].floor is None  # there are 12 training pairs, and 40 are scored
+    reverse = reverie.evaluate(shop / "pix", shop / "pairs", features=net, split="train", n=12)
+    assert "fid" not in {score.name for score in reverse}
+    some = reverie.evaluate(shop / "grey", "shapes:100", features=net, n=40)
+    assert (some["fid"].n, some["fid"].floor_of) == (40, "40 other true pictures")
+    assert some["fid"].floor is not None
 
 
 def test_two_worlds_are_scored_beside_the_untranslated(shop: Path) -> None:

@@ -20,6 +20,7 @@ from .samples import (
     BY_FEATURES,
     LEAST,
     SHARE,
+    K,
     Looked,
     Neighbours,
     by_features,
@@ -151,7 +152,10 @@ def _sample_scores(found: Evaluation, subject: Subject, sets: Sets, net: Any, n:
         if why := _unlike(subject, sets):
             found.leave_out(CLASS_SCORES, why)
         else:
-            found.scores += list(class_scores(made, _turns(subject, sets, n), looked, sets, seed))
+            told = list(class_scores(made, _turns(subject, sets, n), looked, sets, seed))
+            found.scores += told
+            if looked is not None and len(told) < len(CLASS_SCORES):
+                found.leave_out(CLASS_SCORES[1:], f"they take {K + 2} images of each class, generated and real")
     near = Neighbours(made, sets, looked)
     found.scores += list(near.scores(sets, seed))
     if len(sets.unseen) < SHARE:

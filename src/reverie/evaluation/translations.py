@@ -69,14 +69,11 @@ class PairBench(TranslationBench):
         )  # fmt: skip
         if (palette := self.palette(subject)) is not None:
             found.scores += _labels(made, true, palette, reference, asked.seed, about)
-        self._by_features(found, made, true, reference, asked, about)
+        train, others = self._others(subject, n)
+        self._by_features(found, made, true, others, reference, asked, about)
         if asked.classical and has_rivals(subject.method):
-            wants = {**subject.wants, "size": config.size}
-            train = type(self.data).open(self.data.spec).prepare(**wants)
-            first = n if train.fingerprint == self.data.fingerprint else 0  # what is scored is nothing to choose on
-            training = [train.pixels(i) for i in range(first, min(first + TRIED, len(train)))]
             kind = f"pairs at {size}x{size}"
-            add_rivals(found, subject.method, true, given, train, training, reference, asked.seed, kind)
+            add_rivals(found, subject.method, true, given, train, others[:TRIED], reference, asked.seed, kind)
         order = psnrs(made, true).argsort(stable=True).tolist()
         for name, chosen, told in (
             ("worst", order[:SHOWN], f"The {SHOWN} pictures that come out worst"),
@@ -109,9 +106,17 @@ class PairBench(TranslationBench):
         photos = [Photo(pixels, name=str(i)) for i, pixels in enumerate(given)]
         return given, [photo.pixels for photo in method.verb("translate")(photos, seed=seed)], true
 
+    def _others(self, subject: Subject, n: int) -> tuple[Any, list[np.ndarray]]:
+        """The training pairs, and as many true pictures of them that are not among the first n of the reference."""
+        config = _config(subject)
+        train = type(self.data).open(self.data.spec).prepare(**{**subject.wants, "size": config.size})
+        first = n if train.fingerprint == self.data.fingerprint else 0  # what is scored is nothing to choose on
+        wanted = "a" if config.direction == "b to a" else "b"
+        return train, [train.pixels(i, wanted) for i in range(first, min(first + max(n, TRIED), len(train)))]
+
     def _by_features(
-        self, found: Evaluation, made: list[np.ndarray], true: list[np.ndarray], reference: Reference, asked: Any,
-        about: str,
+        self, found: Evaluation, made: list[np.ndarray], true: list[np.ndarray], others: list[np.ndarray],
+        reference: Reference, asked: Any, about: str,
     ) -> None:  # fmt: skip
         names = ("feature distance", "fid", "kid")
         if asked.features is None:
@@ -129,9 +134,17 @@ class PairBench(TranslationBench):
         if len(made) < LEAST:
             found.leave_out(names[1:], f"{len(made)} pictures say nothing about a distribution; it takes {LEAST}")
             return
-        half = len(real) // 2
-        floors = (frechet_distance(real[:half], real[half:]), kernel_distance(real[:half], real[half:]).value)
-        found.scores += distances(seen, real, floors, f"{half} true pictures against the others", net, reference, asked)
+        if len(made) < net.width:
+            found.notes.append(
+                f"fid: {len(made)} pictures are fewer than the {net.width} numbers of a feature, which biases it "
+                "upwards; read it beside its floor only, or read kid, which has no bias."
+            )
+        floors, floor_of = None, ""
+        if len(others) >= len(made):  # of fewer, fid would be higher
+            fresh = net.features(np.stack(others[: len(made)]), "other true pictures")
+            floors = (frechet_distance(real, fresh), kernel_distance(real, fresh).value)
+            floor_of = f"{len(fresh)} other true pictures"
+        found.scores += distances(seen, real, floors, floor_of, net, reference, asked)
 
 
 class UnpairedBench(TranslationBench):
@@ -196,8 +209,8 @@ class UnpairedBench(TranslationBench):
 
 
 def distances(
-    seen: torch.Tensor, real: torch.Tensor, floors: tuple[float, float], floor_of: str, net: Any, reference: Reference,
-    asked: Any, way: str = "",
+    seen: torch.Tensor, real: torch.Tensor, floors: tuple[float, float] | None, floor_of: str, net: Any,
+    reference: Reference, asked: Any, way: str = "",
 ) -> list[Score]:  # fmt: skip
     """FID and KID of translations against real pictures of the world they are translated into."""
     kid = kernel_distance(real, seen)
@@ -210,7 +223,7 @@ def distances(
     return [
         Score(f"{name}{way}", value, "", better, f"{told[name]}; {len(real)} real pictures; features: {net.definition}",
               reference, len(seen), asked.seed, floor, floor_of, spread, group=way.strip(", ") or "likeness")
-        for name, (value, spread), floor in zip(told, values, floors, strict=True)
+        for name, (value, spread), floor in zip(told, values, floors or (None, None), strict=True)
     ]  # fmt: skip
 
 
