@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 import reverie
 from reverie.errors import UserError
@@ -172,6 +173,28 @@ def test_means_of_classes_are_matched_by_moving_averages() -> None:
 
 def test_half_square_is_summed_over_an_image_and_averaged_over_the_batch() -> None:
     assert float(half_square(torch.full((4, 3, 2, 2), 2.0))) == 24
+
+
+def test_the_discriminator_meets_reconstructions_and_images_from_the_prior() -> None:
+    """Algorithm 1; a real image weighs as much as the two kinds together."""
+    gan, x = model(), batch()
+
+    class Seen(Update):
+        def __call__(self, which: Any, loss: Any = None, clip: Any = None) -> torch.Tensor:
+            self.loss = float(which["discriminator"].detach())
+            return torch.zeros(())
+
+    update = Seen(gan.optimizers(), Ranks("cpu"))
+    torch.manual_seed(1)
+    gan.step(dict(x), update)
+    torch.manual_seed(1)
+    share = gan.one_hot(x["label"])
+    mean, log_variance = gan.posterior(x["image"], share)
+    z = mean + (log_variance / 2).exp() * torch.randn_like(mean)
+    both = gan.decode(torch.cat([z, torch.randn_like(mean)]), torch.cat([share, share]))
+    real, told, fake = (gan.discriminator(i)[0] for i in (x["image"], *both.chunk(2)))
+    expected = F.softplus(-real).mean() + F.softplus(told).mean() / 2 + F.softplus(fake).mean() / 2
+    assert update.loss == pytest.approx(float(expected.detach()), rel=1e-4)
 
 
 def test_a_lazy_penalty_is_taken_seldom_and_weighs_as_much_more() -> None:

@@ -133,7 +133,7 @@ class CVAEGAN(Method):
         return {"encoder": self.config.average, "generator": self.config.average} if self.config.average else {}
 
     def step(self, batch: Batch, update: Update) -> Losses:  # algorithm 1
-        c, play, label = self.config, losses.PLAYS[self.config.loss], batch["label"]  # [B]
+        c, D, play, label = self.config, self.discriminator, losses.PLAYS[self.config.loss], batch["label"]  # [B]
         x, share = varied(batch["image"], c.flip, c.shift), self.one_hot(label)  # [B,C,H,W] in [-1,1], [B,K]
         mean, log_variance = self.posterior(x, share)  # [B,Z]
         z = mean + (log_variance / 2).exp() * torch.randn_like(mean)
@@ -142,19 +142,19 @@ class CVAEGAN(Method):
 
         held = c.penalty > 0 and update.step % c.lazy == 0
         shown = x.detach().requires_grad_() if held else x
-        (d_x, d_seen), (_, d_seen_told), (d_fake, d_seen_fake) = (self.discriminator(i) for i in (shown, told, fake))
+        (d_x, d_seen), (d_told, d_seen_told), (d_fake, d_seen_fake) = (D(i) for i in (shown, told, fake))
         (c_x, c_seen), (_, c_seen_told), (_, c_seen_fake) = (self.classifier(i) for i in (x, told, fake))
-        d = play.discriminator(d_x, d_fake)  # eq. 3
+        d = (play.discriminator(d_x, d_told) + play.discriminator(d_x, d_fake)) / 2  # eq. 3, of both kinds of images
         if held:
-            rough = losses.zero_centred_penalty(d_x, shown) + losses.zero_centred_penalty(d_fake, fake)
-            d = d + c.lazy * c.penalty * rough
+            rough = losses.zero_centred_penalty(d_told, told) + losses.zero_centred_penalty(d_fake, fake)
+            d = d + c.lazy * c.penalty * (losses.zero_centred_penalty(d_x, shown) + rough / 2)
         right = F.cross_entropy(c_x, label)  # eq. 5
         kl = losses.kl_to_standard_normal(mean, log_variance).sum(1).mean()  # eq. 7
         pairs = half_square(x - told) + half_square(d_seen.detach() - d_seen_told)  # eq. 8
         pairs = pairs + half_square(c_seen.detach() - c_seen_told)
         match = 0.5 * (d_seen.detach().mean(0) - d_seen_fake.mean(0)).square().sum()  # eq. 4
         of_class = self.apart(c_seen.detach(), c_seen_fake, label)  # eq. 6
-        g = play.generator(d_fake, d_x)
+        g = (play.generator(d_told, d_x) + play.generator(d_fake, d_x)) / 2
         made = c.pairs * pairs + c.match * match + c.match_class * of_class + c.game * g
         update({"classifier": right, "discriminator": d, "encoder": c.kl * kl + c.pairs * pairs, "generator": made})
         seen = {"d": d, "g": g, "pairs": pairs, "kl": kl, "match": match, "match class": of_class, "c": right}
