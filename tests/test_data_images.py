@@ -4,6 +4,7 @@ import io
 import struct
 import subprocess
 import sys
+import zipfile
 import zlib
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from PIL import Image
 
 from reverie.data import cache, decode, open_data
 from reverie.data.images import Images
+from reverie.data.photos import Photos
+from reverie.data.unpaired import Unpaired
 from reverie.errors import UserError
 
 
@@ -231,6 +234,84 @@ def test_a_file_without_permission_is_dropped_and_tried_again(tmp_path, monkeypa
         assert [tuple(drop) for drop in images.dropped] == [("1.png", "unreadable: Permission denied")]
         assert len(images) == 2
     assert len(Images.open(path)) == 3
+
+
+@pytest.mark.parametrize("kind", [Images, Photos, Unpaired])
+def test_what_cannot_be_read_for_a_while_is_no_fault_of_the_bytes(kind, tmp_path):
+    path = tmp_path / "nas"
+    for side in ("trainA", "trainB") if kind is Unpaired else ("",):
+        folder(path / side, {f"{i:02}.png": encode(noise(i, 16)) for i in range(40)})
+    data = kind.open(path)
+    gone = sorted(path.rglob("*.png"))[20:40]
+    for file in gone:
+        file.rename(file.with_suffix(".away"))
+    with pytest.raises(UserError, match=r"^cannot read .*[23]\d.* now \(unreadable: No such file") as caught:
+        data.prepare(16)
+    assert "\n" not in str(caught.value)
+    for file in gone:
+        file.with_suffix(".away").rename(file)
+    assert len(kind.open(path).prepare(16)) == (40 if kind is not Unpaired else 1600)
+    assert not data.dropped
+
+
+def test_a_file_that_lost_its_permission_is_left_out_at_the_second_try(tmp_path, monkeypatch):
+    path = some(tmp_path / "d", 4)
+    whole = Images.open(path).prepare(8).fingerprint
+    real = Path.read_bytes
+
+    def refuse(self):
+        if self.name == "1.png":
+            raise PermissionError(13, "Permission denied")
+        return real(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", refuse)
+        assert len(Images.open(path).prepare(8)) == 4  # what is in the cache need not be read
+        with pytest.raises(UserError, match=r"cannot read 1.png now \(unreadable: Permission denied\)"):
+            Images.open(path).prepare(12)
+        rest = Images.open(path).prepare(12)
+        assert [tuple(drop) for drop in rest.dropped] == [("1.png", "unreadable: Permission denied")]
+        assert len(rest) == 3
+        assert rest.fingerprint != whole
+    again = Images.open(path).prepare(12)
+    assert (len(again), again.fingerprint, again.dropped) == (4, whole, [])
+
+
+def test_too_little_memory_is_no_fault_of_the_bytes(tmp_path, monkeypatch):
+    path = some(tmp_path / "d")
+
+    def fail(*_):
+        raise MemoryError
+
+    images = Images.open(path)
+    with monkeypatch.context() as patch:
+        patch.setattr(decode, "fit", fail)
+        with pytest.raises(UserError, match=r"cannot read \d.png now \(not enough memory\)"):
+            images.prepare(8)
+    assert len(Images.open(path).prepare(8)) == 3
+    other = some(tmp_path / "other")
+    with monkeypatch.context() as patch:
+        patch.setattr(decode, "opened", fail)
+        with pytest.raises(UserError, match="all 3 'not enough memory'"):
+            Images.open(other)
+    assert len(Images.open(other)) == 3
+
+
+def test_a_zip_on_a_share_that_fails_is_read_again(tmp_path, monkeypatch):
+    path = tmp_path / "d.zip"
+    with zipfile.ZipFile(path, "w") as file:
+        for i in range(3):
+            file.writestr(f"{i}.png", encode(noise(i)))
+
+    def fail(*_):
+        raise OSError(5, "Input/output error")
+
+    images = Images.open(path)
+    with monkeypatch.context() as patch:
+        patch.setattr(zipfile.ZipFile, "read", fail)
+        with pytest.raises(UserError, match="Input/output error"):
+            images.prepare(8)
+    assert len(Images.open(path).prepare(8)) == 3
 
 
 def test_duplicates_are_dropped_and_name_their_twin(tmp_path):

@@ -302,6 +302,20 @@ def test_more_steps_later_are_the_same_steps(method: str, tmp_path: Path, straig
     assert Run(out).about["config"]["steps"] == STEPS
 
 
+def test_other_items_than_it_began_with_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The fingerprint is of what was opened; what decoding dropped is told by the number of items."""
+    out = tmp_path / "run"
+    begin("dcgan", out, steps=2)
+    data = Run(out).about["data"]
+    Run(out).update(data={**data, "n": 201})
+    capsys.readouterr()
+    assert cli.main(["resume", str(out), "--steps", "3"]) == 2
+    (told,) = capsys.readouterr().err.splitlines()
+    assert told.startswith(f"reverie: 200 items of letters:200 can be used, where {out} began with 201; ")
+    Run(out).update(data={k: v for k, v in data.items() if k != "n"})  # a run.json that does not say
+    resume(out, steps=3)
+
+
 def test_cadence_changes_nothing(tmp_path: Path, straight: Callable[..., Path]) -> None:
     expected, out = straight("vae"), tmp_path / "run"
     begin("vae", out, save_every=5, log_every=1, preview_every=2)

@@ -106,6 +106,11 @@ def resume(
                 f"{about['data']['fingerprint']}); restore it, give its place with --data, or train a new run."
             )
         _ready(ranks, cls, config, learnt)
+        if (n := about["data"].get("n", len(learnt))) != len(learnt):
+            raise UserError(
+                f"{len(learnt)} items of {learnt.spec} can be used, where {run} began with {n}; `reverie data inspect` "
+                "says what is dropped: mend that, or train a new run."
+            )
         method = _make(cls, config, settings)
         total, done = sum(stage.steps for stage in method.stages()), manifest(found.path).get("step", 0)
         if steps is not None and total < done:

@@ -1,6 +1,7 @@
 """Places that files are read from: a folder, or a zip, of which nothing touches the disk."""
 
 import contextlib
+import errno
 import os
 import zipfile
 from collections.abc import Iterable
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from reverie.data import decode
-from reverie.data.decode import Unfit
+from reverie.data.decode import Unfit, Unread
 from reverie.errors import UserError
 
 _IGNORED = frozenset(("__macosx", "thumbs.db", "desktop.ini"))
@@ -29,7 +30,7 @@ class Box(Protocol):
     unread: list[Dropped]  # what cannot even be looked at
 
     def read(self, name: str) -> bytes:
-        """The bytes of a file. Raises Unfit."""
+        """The bytes of a file. Raises Unfit, and Unread for what may pass."""
 
     def close(self) -> None: ...
 
@@ -83,7 +84,9 @@ class FolderBox:
                 raise Unfit("larger than 512 MB")
             return path.read_bytes()
         except OSError as error:
-            raise Unfit(f"unreadable: {error.strerror or error}") from None
+            raise Unread(f"unreadable: {error.strerror or error}") from None
+        except MemoryError:
+            raise Unread("not enough memory") from None
 
     def close(self) -> None:
         pass
@@ -119,6 +122,9 @@ class ZipBox:
         try:
             return self._zip.read(member)
         except Exception as error:  # zlib, lzma, bz2 and zipfile each raise their own for damaged members
+            if isinstance(error, MemoryError) or getattr(error, "errno", None) not in (None, errno.EINVAL):
+                # the disk's own errors have a number; a seek to where a damaged zip points is refused as EINVAL
+                raise Unread(f"unreadable: {getattr(error, 'strerror', None) or 'not enough memory'}") from None
             raise Unfit(f"damaged in the zip: {' '.join(str(error).split())[:80]}") from None
 
     def close(self) -> None:

@@ -22,7 +22,7 @@ import platformdirs
 from filelock import FileLock
 from tqdm import tqdm
 
-from reverie.data.decode import Unfit, quiet
+from reverie.data.decode import Unfit, Unread, quiet
 from reverie.errors import UserError
 
 T = TypeVar("T")
@@ -72,10 +72,10 @@ def ordered(function: Callable[[T], R], items: Sequence[T], what: str) -> Genera
                 future.cancel()
 
 
-def rows(key: str, count: int, shape: tuple[int, int, int], draw: Callable[[int], np.ndarray]) -> Rows:
-    """The array kept under `key`, built by draw(i) -> uint8 `shape` for i in range(count) if it is not there.
+def rows(key: str, names: Sequence[str], shape: tuple[int, int, int], draw: Callable[[int], np.ndarray]) -> Rows:
+    """The array kept under `key`, built by draw(i) -> uint8 `shape` for each of the names if it is not there.
 
-    A draw that raises Unfit leaves its row out. Raises UserError if the cache cannot be written.
+    A draw that raises Unfit leaves its row out. Raises UserError if one raises Unread, or the cache cannot be written.
     """
     if (found := _load(key, shape)) is not None:
         return found
@@ -85,10 +85,10 @@ def rows(key: str, count: int, shape: tuple[int, int, int], draw: Callable[[int]
         with FileLock(base / f"{key}.lock"):
             found = _load(key, shape)  # another process may have built it while this one waited
             if found is None:
-                _build(base, key, count, shape, draw)
+                _build(base, key, names, shape, draw)
                 found = _load(key, shape)
     except OSError as error:  # what reading the images raises is Unfit by now: this is the cache's own
-        _cannot_write(error, count * int(np.prod(shape)))
+        _cannot_write(error, len(names) * int(np.prod(shape)))
     if found is None:
         raise UserError(
             f"the image cache in {folder()} does not keep what is written: set REVERIE_CACHE to another folder"
@@ -96,13 +96,20 @@ def rows(key: str, count: int, shape: tuple[int, int, int], draw: Callable[[int]
     return found
 
 
-def _build(base: Path, key: str, count: int, shape: tuple[int, int, int], draw: Callable[[int], np.ndarray]) -> None:
+def _build(
+    base: Path, key: str, names: Sequence[str], shape: tuple[int, int, int], draw: Callable[[int], np.ndarray]
+) -> None:
     for stale in base.glob(f"{key}.*.part"):  # of builders that were killed: the lock is ours, so none is at work
         stale.unlink(missing_ok=True)
 
     def attempt(i: int) -> np.ndarray | str:
         try:
             return draw(i)
+        except Unread as fault:  # what is kept must follow from the bytes, as the key does
+            raise UserError(
+                f"cannot read {names[i]} now ({fault}): see to it, then do the same again; a file that still cannot be "
+                "opened is then left out"
+            ) from None
         except Unfit as unfit:
             return str(unfit)
 
@@ -113,7 +120,7 @@ def _build(base: Path, key: str, count: int, shape: tuple[int, int, int], draw: 
         with part.open("wb") as file:
             file.write(bytes(_HEADER))
             # closed at once on any error, so that no thread still reads when this returns
-            with contextlib.closing(ordered(attempt, range(count), "decoding")) as results:
+            with contextlib.closing(ordered(attempt, range(len(names)), "decoding")) as results:
                 for i, result in enumerate(results):
                     if isinstance(result, str):
                         faults[i] = result
@@ -213,6 +220,12 @@ def save_memo(place: str, record: dict[str, Any]) -> None:
     """Remember what was found at a place. A cache that cannot be written only costs time later."""
     with contextlib.suppress(OSError):
         write_json(_memo(place), record)
+
+
+def forget(place: str) -> None:
+    """Remember nothing of a place any more."""
+    with contextlib.suppress(OSError):
+        _memo(place).unlink(missing_ok=True)
 
 
 def _memo(place: str) -> Path:

@@ -43,10 +43,15 @@ _GREY = frozenset(("1", "L", "LA", "La", "I", "F"))
 _COLOUR = frozenset(("P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr"))
 _ORIENTATION = 0x0112  # the EXIF tag
 _TIFF_BITS = 258  # the TIFF tag BitsPerSample
+_NO_MEMORY = "not enough memory"
 
 
 class Unfit(Exception):
     """One image cannot be used. The text is the reason: a few words that group, then perhaps a colon and detail."""
+
+
+class Unread(Unfit):
+    """One image cannot be read now, for a reason that lies outside its bytes: it may be readable again."""
 
 
 class Head(NamedTuple):
@@ -99,8 +104,10 @@ def read_head(data: bytes) -> Head:
             )
     except Unfit as unfit:
         return Head(sha, fault=str(unfit))
+    except MemoryError:
+        return Head("", fault=_NO_MEMORY)  # without a hash, as what cannot be read
     except Exception as error:  # hostile bytes make Pillow's plugins raise almost anything
-        return Head(sha, fault=damage(error))
+        return Head(sha, fault=str(unfit_by(error)))
 
 
 def decode(data: bytes, size: int, channels: int) -> np.ndarray:
@@ -119,7 +126,7 @@ def decode(data: bytes, size: int, channels: int) -> np.ndarray:
     except Unfit:
         raise
     except Exception as error:
-        raise Unfit(damage(error)) from None
+        raise unfit_by(error) from None
 
 
 def fit(image: Image.Image, size: int, channels: int) -> np.ndarray:
@@ -221,13 +228,15 @@ def in_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
     return np.asarray(Image.fromarray(pixels).convert("L"))[:, :, None]
 
 
-def damage(error: Exception) -> str:
+def unfit_by(error: Exception) -> Unfit:
     """A Pillow exception as a reason; the commonest by far is a file cut short."""
+    if isinstance(error, MemoryError):
+        return Unread(_NO_MEMORY)
     text = " ".join(str(error).split())[:80]
     cut = any(word in text.lower() for word in ("truncated", "not enough", "unexpected end", "eof"))
     if cut or isinstance(error, EOFError):
-        return "truncated file"
-    return f"damaged file: {text or type(error).__name__}"
+        return Unfit("truncated file")
+    return Unfit(f"damaged file: {text or type(error).__name__}")
 
 
 def whole(data: bytes) -> np.ndarray:
@@ -241,4 +250,4 @@ def whole(data: bytes) -> np.ndarray:
     except Unfit:
         raise
     except Exception as error:
-        raise Unfit(damage(error)) from None
+        raise unfit_by(error) from None

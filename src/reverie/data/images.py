@@ -104,7 +104,7 @@ class Images:
         all_items = self._part.items
         rows = cache.rows(
             f"{self.fingerprint}-{size}x{channels}-v{decode.VERSION}",
-            len(all_items),
+            [item.name for item in all_items],
             (size, size, channels),
             lambda i: self._source.draw(all_items[i], size, channels),
         )

@@ -64,7 +64,7 @@ class Photos:
             return decode.in_channels(whole(item), channels)[top : top + size, left : left + size]
 
         key = f"{self.fingerprint}-pieces{size}x{channels}-{keep}-v{decode.VERSION}"
-        self._rows = cache.rows(key, keep, (size, size, channels), draw)
+        self._rows = cache.rows(key, [item.name for item, _, _ in places], (size, size, channels), draw)
         if not self._rows.kept:
             raise UserError(nothing_usable(self.spec, [Dropped(self.spec, why) for why in self._rows.faults.values()]))
         self.notes = [f"cut into {total} pieces of {size} pixels" + (f", of which {keep} are used" * (keep < total))]

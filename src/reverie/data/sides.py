@@ -26,7 +26,7 @@ from ..errors import UserError
 from . import decode
 from .boxes import Box, Dropped, FolderBox, ZipBox
 from .decode import Head, Unfit
-from .sources import SPLITS, Item, Part, is_image, natural, nothing_usable, scan
+from .sources import SPLITS, Item, Part, is_image, natural, nothing_usable, read, scan
 
 NAMES = (
     ("a", "b"), ("input", "target"), ("input", "output"), ("source", "target"), ("x", "y"), ("noisy", "clean"),
@@ -215,7 +215,7 @@ class SideSource:
     def picture(self, name: str) -> Image.Image:
         """The picture of an item, upright, the half of it that is on this side. Raises Unfit."""
         place = self.held[name]
-        data = place.box.read(place.name)
+        data = read(place.box, place.name)
         try:
             with decode.opened(data) as image:
                 image.load()
@@ -223,7 +223,7 @@ class SideSource:
         except Unfit:
             raise
         except Exception as error:  # hostile bytes make Pillow's plugins raise almost anything
-            raise Unfit(decode.damage(error)) from None
+            raise decode.unfit_by(error) from None
         if self.half is None:
             return upright
         middle = upright.width // 2

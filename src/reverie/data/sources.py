@@ -27,7 +27,7 @@ import numpy as np
 
 from reverie.data import cache, decode
 from reverie.data.boxes import Box, Dropped, FolderBox, ZipBox
-from reverie.data.decode import Head, Unfit
+from reverie.data.decode import Head, Unfit, Unread
 from reverie.errors import UserError
 
 SPLITS = {"train": "train", "test": "test", "val": "val", "valid": "val", "validation": "val"}
@@ -77,10 +77,10 @@ class FileSource:
             self.classes, self.parts = arrange(heads, dropped, title)
 
     def draw(self, item: Item, size: int, channels: int) -> np.ndarray:
-        return decode.decode(self.box.read(item.name), size, channels)
+        return decode.decode(read(self.box, item.name), size, channels)
 
     def whole(self, item: Item) -> np.ndarray:
-        return decode.whole(self.box.read(item.name))
+        return decode.whole(read(self.box, item.name))
 
     def close(self) -> None:
         self.box.close()
@@ -140,6 +140,15 @@ def scan(box: Box) -> tuple[dict[str, Head], list[Dropped]]:
     if len(memo) != len(kept) or any(heads[name].sha for name in fresh):
         _remember(box.place, kept)
     return heads, dropped
+
+
+def read(box: Box, name: str) -> bytes:
+    """The bytes of a file that a scan has seen. Raises Unfit, and Unread for what may pass."""
+    try:
+        return box.read(name)
+    except Unread:
+        cache.forget(box.place)  # so that the next scan tries it, and drops it if it must
+        raise
 
 
 def _remember(place: str, table: dict[str, tuple[str, Head]]) -> None:
