@@ -15,7 +15,9 @@ from PIL import Image
 
 from reverie.data import open_data
 from reverie.data.images import Images
+from reverie.data.music import Tunes
 from reverie.data.sources import natural
+from reverie.data.text import Texts
 from reverie.errors import UserError
 
 
@@ -194,6 +196,37 @@ def test_two_folders_that_link_to_each_other(tmp_path):
     images = Images.open(path)
     assert set(placed(images)) == {"a/1.png", "a/b/2.png"}
     assert sum("link to a folder" in drop.reason for drop in images.dropped) == 2
+
+
+RUN = {"run.json": b'{"method": "vae", "config": {}, "train": {}, "data": {}}', "log.jsonl": b"", "weights.pt": b"w"}
+
+
+@pytest.mark.parametrize("form", ["folder", "zip"])
+@pytest.mark.parametrize("place", ["run", "lab/run", "cat/run", "train/run"])
+def test_a_run_inside_the_data_is_none_of_it(place, form, tmp_path):
+    top = "train/" if place.startswith("train") else ""
+    files = pngs(f"{top}cat/1.png", f"{top}cat/2.png", f"{top}dog/3.png")
+    samples = {f"{place}/samples/step-{i}.png": png(50 + i) for i in range(3)}
+    made = {**files, **samples, **{f"{place}/{name}": data for name, data in RUN.items()}}
+    put = folder if form == "folder" else packed
+    before, after = Images.open(put(tmp_path / "before", files)), Images.open(put(tmp_path / "after", made))
+    assert placed(after) == placed(before)
+    assert after.classes == ["cat", "dog"]
+    assert after.fingerprint == before.fingerprint
+    assert [tuple(drop) for drop in after.dropped] == [(f"{place}/", "a run of reverie")]
+
+
+def test_a_run_json_of_another_program_hides_nothing(tmp_path):
+    for i, told in enumerate([b"{}", b"[]", b"no json", b"\xff", b'{"method": "GET", "data": {}}', b"[" * 10_000]):
+        path = folder(tmp_path / str(i), {**pngs("a/1.png", "b/2.png"), "b/run.json": told})
+        assert placed(Images.open(path)) == {"a/1.png": "a", "b/2.png": "b"}
+
+
+def test_pictures_of_a_run_make_no_pictures_of_text_and_music(tmp_path):
+    inside = {**{f"run/{name}": data for name, data in RUN.items()}, "run/samples/step-1.png": png(1)}
+    assert Texts.recognises(folder(tmp_path / "text", {"a.txt": b"a line", **inside}))
+    inside |= {f"run/samples/step-{i}.png": png(i) for i in range(9)}
+    assert Tunes.recognises(folder(tmp_path / "music", {"a.mid": b"MThd", **inside}))
 
 
 # zips

@@ -21,8 +21,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reverie import UserError, cli, load, resume, train
+from reverie import UserError, cli, load, open_data, resume, train
 from reverie.disk import sha256
+from reverie.media import Image
 from reverie.method import Stage
 from reverie.order import Order, seed_of, stage_at
 from reverie.progress import Progress
@@ -300,6 +301,25 @@ def test_more_steps_later_are_the_same_steps(method: str, tmp_path: Path, straig
     resume(out, steps=STEPS)
     assert_same_run(out, expected)
     assert Run(out).about["config"]["steps"] == STEPS
+
+
+@pytest.mark.parametrize("out", ["run", "runs/deep/a"])
+def test_a_run_inside_its_own_data(out: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its previews are no pictures to learn from: the data stays what the run began with."""
+    letters = open_data("letters:12").prepare(16)
+    for i in range(12):
+        Image(letters.pixels(i)).save(tmp_path / f"{('cat', 'dog')[i % 2]}/{i}.png")
+    monkeypatch.chdir(tmp_path)
+    steps = ["--steps", "2", "--batch", "4", "--preview-every", "1", "--threads", "1"]
+    assert cli.main(["train", "dcgan:smoke", "--data", ".", "--out", out, *steps]) == 0
+    assert list((tmp_path / out / "samples").iterdir())
+    assert cli.main(["resume", out, "--steps", "3"]) == 0
+    assert open_data(tmp_path).classes == ["cat", "dog"]
+    assert cli.main(["train", "dcgan:smoke", "--data", ".", "--out", f"{out}-2", *steps]) == 0
+    first, second = (Run(place).about["data"] for place in (out, f"{out}-2"))
+    for fact in ("fingerprint", "n", "classes"):
+        assert first[fact] == second[fact]
+    assert second["dropped"] == 1
 
 
 def test_other_items_than_it_began_with_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

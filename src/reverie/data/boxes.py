@@ -2,9 +2,10 @@
 
 import contextlib
 import errno
+import json
 import os
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -13,6 +14,7 @@ from reverie.data.decode import Unfit, Unread
 from reverie.errors import UserError
 
 _IGNORED = frozenset(("__macosx", "thumbs.db", "desktop.ini"))
+_OF_RUN, _RUN = "run.json", "a run of reverie"
 
 
 class Dropped(NamedTuple):
@@ -27,7 +29,7 @@ class Box(Protocol):
 
     place: str  # absolute, to remember scans by
     stamps: dict[str, str]  # name (with forward slashes) -> what changes when the file does; in no order
-    unread: list[Dropped]  # what cannot even be looked at
+    unread: list[Dropped]  # what cannot, or shall not, even be looked at
 
     def read(self, name: str) -> bytes:
         """The bytes of a file. Raises Unfit, and Unread for what may pass."""
@@ -57,6 +59,9 @@ class FolderBox:
             if not prefix:
                 raise UserError(f"cannot read folder {folder}: {error.strerror}") from None
             self.unread.append(Dropped(prefix, f"unreadable folder: {error.strerror}"))
+            return
+        if prefix and any(entry.name == _OF_RUN for entry in found) and is_run(folder):
+            self.unread.append(Dropped(prefix, _RUN))
             return
         for entry in found:
             name = prefix + entry.name
@@ -110,8 +115,18 @@ class ZipBox:
             parts = [part for part in _name_of(member).replace("\\", "/").split("/") if part not in ("", ".", "..")]
             if not member.is_dir() and parts and not any(map(_ignored, parts)):
                 self._members["/".join(parts)] = member
+        self._leave_runs()
         # the zip's own stamp: a zip that changed is scanned anew as a whole
         self.stamps = dict.fromkeys(self._members, stamp)
+
+    def _leave_runs(self) -> None:
+        """As in the folder that the zip was made of."""
+        for name in [name for name in self._members if name.endswith(f"/{_OF_RUN}")]:
+            with contextlib.suppress(Unfit):
+                if name in self._members and _tells_run(self.read(name)):
+                    run = name.removesuffix(_OF_RUN)
+                    self._members = {name: m for name, m in self._members.items() if not name.startswith(run)}
+                    self.unread.append(Dropped(run, _RUN))
 
     def read(self, name: str) -> bytes:
         member = self._members[name]
@@ -137,6 +152,32 @@ def _name_of(member: zipfile.ZipInfo) -> str:
         with contextlib.suppress(UnicodeError):
             return member.filename.encode("cp437").decode("utf-8")
     return member.filename
+
+
+def files_below(root: Path) -> Iterator[str]:
+    """The names of the files below a folder, without their folders, as they are found; none of a run of reverie."""
+    for folder, folders, files in os.walk(root):
+        if folder != str(root) and _OF_RUN in files and is_run(folder):
+            folders.clear()
+        else:
+            yield from files
+
+
+def is_run(folder: str) -> bool:
+    """Whether a folder is a run of reverie: what it holds is made from data, and is none."""
+    try:
+        return _tells_run(Path(folder, _OF_RUN).read_bytes())
+    except OSError:
+        return False
+
+
+def _tells_run(data: bytes) -> bool:
+    """Whether this is the run.json of a run of reverie; other programs have files of that name."""
+    try:
+        about = json.loads(data)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(about, dict) and about.keys() >= {"method", "config", "train", "data"}
 
 
 def _stamp(stat: os.stat_result) -> str:

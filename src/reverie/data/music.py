@@ -28,7 +28,7 @@ from tqdm import tqdm
 from ..errors import UserError, near_miss
 from . import tunes
 from .bands import windows
-from .boxes import Box, Dropped, FolderBox, ZipBox
+from .boxes import Box, Dropped, FolderBox, ZipBox, files_below
 from .decode import SUFFIXES as PICTURES
 from .decode import Unfit
 from .midi import EVENTS, PARTS, STEPS, SUFFIXES, Piece, read
@@ -177,7 +177,7 @@ class Tunes:
             return tunes.is_name(str(spec))
         names = [path.name]
         if path.is_dir():
-            names = [p.name for p in islice(path.rglob("*"), LOOKED_AT)]
+            names = list(islice(files_below(path), LOOKED_AT))
         elif path.suffix.lower() == ".zip":
             try:
                 with zipfile.ZipFile(path) as held:

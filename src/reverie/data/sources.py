@@ -11,6 +11,7 @@ The rules by which a folder, or a zip of one, is read:
   more: the class is the first-level folder's name. Classes are sorted naturally (2 before 10). The classes of the
   other splits are those of train; a class that train lacks is dropped.
 * Items are ordered by name. A file with the same bytes as an earlier one of its split is dropped.
+* A folder below that is a run of reverie is left out, and listed as dropped: what a run makes is no data.
 * Links to files are read; a link to a folder that leads back above itself is not followed. Members of a zip are read
   in memory: their names never touch the disk.
 """

@@ -15,7 +15,6 @@ N lines, T tokens a line at most, V words.
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import unicodedata
 import zipfile
@@ -29,7 +28,7 @@ import torch
 
 from ..errors import UserError, near_miss
 from . import oracle, verses
-from .boxes import Box, Dropped, FolderBox, ZipBox
+from .boxes import Box, Dropped, FolderBox, ZipBox, files_below
 from .decode import SUFFIXES as PICTURES
 from .decode import Unfit
 from .inspect import told_of, used_of
@@ -134,7 +133,7 @@ class Texts:
             return str(spec).partition(":")[0] in (*verses.NAMES, "oracle")
         names: Iterable[str]
         if path.is_dir():
-            names = (name for _, _, files in os.walk(path) for name in files if not name.startswith("."))
+            names = (name for name in files_below(path) if not name.startswith("."))
         elif path.suffix.lower() in (".zip", ".npz"):
             try:
                 with zipfile.ZipFile(path) as held:
