@@ -40,7 +40,7 @@ OPTIONS: dict[str, Any] = dict(
 
 
 def begin(method: str, out: Path, **options: Any) -> Any:
-    return train(f"{method}:smoke", data="letters:200", out=out, **{**OPTIONS, **options})
+    return train(f"{method}:smoke", out=out, **{"data": "letters:200", **OPTIONS, **options})
 
 
 def words(method: str, out: Path, **options: Any) -> list[str]:
@@ -301,6 +301,60 @@ def test_more_steps_later_are_the_same_steps(method: str, tmp_path: Path, straig
     resume(out, steps=STEPS)
     assert_same_run(out, expected)
     assert Run(out).about["config"]["steps"] == STEPS
+
+
+def two_sides(place: Path) -> str:
+    """Two folders of four letters, and the spec that names them by their full paths."""
+    letters = open_data("letters:8").prepare(16)
+    for i in range(8):
+        Image(letters.pixels(i)).save(place / f"{('horses', 'zebras')[i % 2]}/{i}.png")
+    return f"{place / 'horses'},{place / 'zebras'}"
+
+
+def test_two_folders_are_found_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home, away, options = tmp_path / "home", tmp_path / "away", dict(steps=1, batch=2, threads=1)
+    spec = two_sides(home / "data")
+    train("cyclegan:smoke", data=spec, out=home / "runs/full", **options)
+    monkeypatch.chdir(home)
+    train("cyclegan:smoke", data="data/horses, data/zebras", out="runs/relative", **options)
+    train("cyclegan:smoke", data=f"letters:8,{home / 'data/zebras'}", out="runs/named", **options)
+    told = {name: Run(f"runs/{name}").about["data"] for name in ("full", "relative", "named")}
+    assert (told["full"]["spec"], told["full"]["path"]) == ("horses,zebras", ["../../data/horses", "../../data/zebras"])
+    assert str(home) not in json.dumps(told)
+    monkeypatch.chdir(tmp_path)
+    for steps, place in ((2, home), (3, away)):
+        if place == away:
+            home.rename(away)
+        for name in told:
+            resume(place / "runs" / name, steps=steps)
+            assert step_in(place / "runs" / name) == steps
+    shutil.rmtree(away / "data/horses")
+    with pytest.raises(UserError, match=r"data of .*full is not at .*horses any more; say where it is with --data"):
+        resume(away / "runs/full", steps=4)
+
+
+def test_what_has_no_relative_path_keeps_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As between two drives of Windows."""
+    spec = two_sides(tmp_path / "data")
+
+    def refuse(*_: Any) -> str:
+        raise ValueError("path is on mount 'D:', start on mount 'C:'")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os.path, "relpath", refuse)
+        train("cyclegan:smoke", data=spec, out=tmp_path / "two", steps=1, batch=2, threads=1)
+        begin("dcgan", tmp_path / "one", data=tmp_path / "data/horses", steps=1, batch=2)
+    assert Run(tmp_path / "two").about["data"]["path"] == spec.split(",")
+    for run in ("one", "two"):
+        resume(tmp_path / run, steps=2)
+
+
+def test_two_folders_of_a_run_that_kept_their_names_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    two_sides(tmp_path / "data")
+    monkeypatch.chdir(tmp_path / "data")
+    train("cyclegan:smoke", data="horses,zebras", out="run", steps=1, batch=2, threads=1)
+    Run("run").update(data={**Run("run").about["data"], "path": None})  # as it was written once
+    resume("run", steps=2)
 
 
 @pytest.mark.parametrize("out", ["run", "runs/deep/a"])

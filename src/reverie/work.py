@@ -173,7 +173,7 @@ def describe_data(learnt: Any) -> dict[str, Any]:
     """What run.json says of the data."""
     facts = {name: value for name, value in learnt.facts.items() if not isinstance(value, tuple)}  # no vocabulary
     return {
-        "spec": Path(learnt.spec).name if Path(learnt.spec).is_absolute() else str(learnt.spec),
+        "spec": ",".join(Path(part).name if Path(part).is_absolute() else part for part in _parts(learnt.spec)),
         "name": learnt.name, "kind": learnt.kind, "split": learnt.split, "n": len(learnt),
         "fingerprint": learnt.fingerprint, "facts": facts, "classes": learnt.classes,
         "dropped": len(learnt.dropped), "notes": learnt.notes,
@@ -242,21 +242,39 @@ def _go(run: Run, method: Method, learnt: Any, settings: TrainConfig, ranks: Ran
     return load(run.path)
 
 
-def _relative(data: str | Path, out: Path) -> str | None:
-    """Where the data is, seen from the run folder, so that both can be moved together."""
-    if not Path(data).exists():
+def _parts(spec: str | Path) -> list[str]:
+    """The places that a spec names: one, or two with a comma between them. A path that is there is one."""
+    return [str(spec)] if Path(spec).exists() else [part.strip() for part in str(spec).split(",")]
+
+
+def _relative(data: str | Path, out: Path) -> str | list[str | None] | None:
+    """Where the data is, seen from the run folder, so that both can be moved together; of two places a list."""
+    paths = [_seen_from(out, part) for part in _parts(data)]
+    return paths if len(paths) > 1 else paths[0]
+
+
+def _seen_from(out: Path, place: str) -> str | None:
+    """A path as it is seen from the run folder; None if it is the name of a set."""
+    if not Path(place).exists():
         return None
     try:
-        return Path(os.path.relpath(data, out)).as_posix()
+        return Path(os.path.relpath(place, out)).as_posix()
     except ValueError:  # another drive on Windows
-        return None
+        return Path(place).absolute().as_posix()
 
 
 def _whereabouts(data: dict[str, Any], run: Path) -> str:
+    """The spec to open the data by again."""
     path = data.get("path")
+    if not isinstance(path, list):
+        return _found(str(data["spec"]), path, run)
+    return ",".join(_found(*part, run) for part in zip(str(data["spec"]).split(","), path, strict=False))
+
+
+def _found(spec: str, path: str | None, run: Path) -> str:
     if path is None:
-        return str(data["spec"])
-    for place in (run / path, Path(data["spec"])):
+        return spec
+    for place in (run / path, Path(spec)):
         if place.exists():
             return os.path.normpath(place)
     raise UserError(f"the data of {run} is not at {run / path} any more; say where it is with --data.")
