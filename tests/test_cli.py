@@ -322,6 +322,21 @@ def test_shards_together_are_the_whole(command: Command, trained: Path, method: 
         assert pixels(Path(f"{verb}-together")) == pixels(Path(f"{verb}-whole"))
 
 
+def test_shards_from_one_picture_are_the_whole(command: Command, trained: Path) -> None:
+    command("train cvae_gan:smoke --data shapes:60 --out run --threads 1")
+    command(f"generate '{trained / 'vae'}' -n 1 --out given")
+    Path("given/000000.png").rename("cat.png")
+    for verb, size in (("vary", "-n 40"), ("edit", "--steps 40")):
+        command(f"{verb} run cat.png {size} --out {verb}-whole")
+        for i in (3, 1, 2):
+            command(f"{verb} run cat.png {size} --shard {i}/3 --out {verb}-together")
+        whole, together = (
+            {p.name: p.read_bytes() for p in Path(f"{verb}-{of}").iterdir()} for of in ("whole", "together")
+        )
+        assert together == whole
+        assert sorted(whole) == ["cat.png" if i == 0 else f"cat-{i:06d}.png" for i in (*range(1, 40), 0)]
+
+
 def test_a_shard_with_nothing_to_do_says_so(command: Command, trained: Path) -> None:
     assert "nothing to do" in command(f"generate '{trained / 'vae'}' -n 2 --shard 1/3 --out out")
     assert not Path("out").exists()

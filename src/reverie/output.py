@@ -55,8 +55,8 @@ def read_shard(text: str) -> Shard:
 def write(items: Iterable[Any], out: Path, overwrite: bool, medium: Any = Image) -> list[Path]:
     """Writes each item of a medium as it comes into a folder, or all into one file if `out` has the ending of one.
 
-    Named after the item it was made from, else by index. Raises UserError instead of replacing a file, and before
-    anything is made if `out` cannot be what is written to.
+    Named after the item it was made from, else by index; of many made from one, by both but for the first. Raises
+    UserError instead of replacing a file, and before anything is made if `out` cannot be what is written to.
     """
     ending = out.suffix.lower()
     if ending in medium.TOGETHER:
@@ -72,7 +72,10 @@ def write(items: Iterable[Any], out: Path, overwrite: bool, medium: Any = Image)
     taken: set[str] = set()
     for item in items:
         index = item.record["index"] if item.record else len(files)
-        name = Path(item.inputs[0]["name"]).stem if len(item.inputs) == 1 else f"{index:06d}"
+        name = f"{index:06d}"
+        if len(item.inputs) == 1:
+            stem = Path(item.inputs[0]["name"]).stem
+            name = f"{stem}-{name}" if item.index else stem  # told by the index: a shard may not see the first
         while name in taken:  # items of one name from two folders
             name += f"-{index:06d}"
         taken.add(name)
