@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import tarfile
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,7 @@ import numpy as np
 import pytest
 
 import reverie
-from reverie import open_data
+from reverie import UserError, open_data
 from reverie.cli import main
 from reverie.evaluation import augment as module
 from reverie.evaluation.augment import augment
@@ -88,6 +91,50 @@ def test_any_division_of_the_work_gives_the_same_files(run: Path, tmp_path: Path
     assert (told["class"], told["synthetic"]) == (open_data(DATA).classes[int(held["00000161.cls"])], True)
     file = next((tmp_path / "whole" / "train" / told["class"]).glob("*32.png"))
     assert np.array_equal(Image.read(held["00000161.png"]).pixels, Image.load(file).pixels)
+
+
+AT_ONCE = 8
+
+
+def begun_at_once(places: list[Path], seeds: int) -> Iterator[list[str]]:
+    """What so many shards are told in each place, of which `seeds` kinds begin at the same moment; "" for nothing."""
+    barrier = threading.Barrier(AT_ONCE)
+
+    def begin(out: Path, k: int) -> str:
+        counts = dict.fromkeys(NAMES, 20)
+        plan = module.Plan(DATA, "0" * 16, "cvae_gan", "1" * 16, k % seeds, counts, "train", 0)
+        barrier.wait()
+        try:
+            module._agree(plan, out)
+            (out / "train" / NAMES[k % 5]).mkdir(parents=True, exist_ok=True)  # goes on at once, as shards do
+        except (UserError, OSError) as error:
+            return str(error)
+        return ""
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for out in places:
+            yield list(pool.map(begin, [out] * AT_ONCE, range(AT_ONCE)))
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_shards_that_begin_at_once_agree(links: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    if not links:
+        monkeypatch.setattr(Path, "hardlink_to", refuse)
+    places = [tmp_path / str(turn) for turn in range(30)]
+    for out, told in zip(places, begun_at_once(places, seeds=1), strict=True):
+        assert told == [""] * AT_ONCE
+        assert sorted(path.name for path in out.iterdir()) == ["augment.json", "train"]
+
+
+def test_of_two_plans_at_once_one_is_refused(tmp_path: Path) -> None:
+    places = [tmp_path / str(turn) for turn in range(30)]
+    for out, told in zip(places, begun_at_once(places, seeds=2), strict=True):
+        seed = json.loads((out / "augment.json").read_text())["seed"]
+        assert [k % 2 for k, line in enumerate(told) if not line] == [seed] * (AT_ONCE // 2)
+        assert {"begun otherwise (seed differ)" in line for line in told if line} == {True}
 
 
 def test_what_is_there_is_not_made_again(

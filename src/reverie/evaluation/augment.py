@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 from tqdm import tqdm
@@ -161,18 +162,33 @@ def _agree(plan: Plan, out: Path) -> None:
     """Writes the plan, or finds the same one there. Raises UserError if something else is."""
     out.mkdir(parents=True, exist_ok=True)
     told = json.loads(json.dumps(dataclasses.asdict(plan)))
+    if not (out / PLAN).exists():
+        others = any(not path.name.startswith(".") for path in out.iterdir())
+        if not others:
+            _propose(json.dumps(told, indent=2, ensure_ascii=False) + "\n", out)
+        elif not (out / PLAN).exists():  # else they are of another process, which has begun since
+            raise UserError(f"{out} holds other files; give another --out.")
     try:
         held = json.loads((out / PLAN).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        if any(not path.name.startswith(".") for path in out.iterdir()):
-            raise UserError(f"{out} holds other files; give another --out.") from None
-        replace_text(out / PLAN, json.dumps(told, indent=2, ensure_ascii=False) + "\n")
-        return
     except ValueError:
         held = {}
     if held != told:
         unlike = ", ".join(key for key in told if not isinstance(held, dict) or held.get(key) != told[key])
         raise UserError(f"{out} was begun otherwise ({unlike} differ); give another --out, or do it as before.")
+
+
+def _propose(text: str, out: Path) -> None:
+    """Makes this the plan, unless another process was first."""
+    fresh = out / f".{PLAN}.{uuid4().hex}"  # hidden, so that it is none of the other files
+    replace_text(fresh, text)
+    try:
+        (out / PLAN).hardlink_to(fresh)  # which a plan that is there refuses, and a rename would not
+    except FileExistsError:
+        pass
+    except OSError:  # not every file system has links
+        fresh.replace(out / PLAN)
+    finally:
+        fresh.unlink(missing_ok=True)
 
 
 # -- making it ---------------------------------------------------------------------------------------------------------
