@@ -149,6 +149,72 @@ def test_exif_orientation_is_applied(orientation, form):
     assert decode.read_head(data).orientation == orientation
 
 
+def turned(kind, orientation):
+    """A picture 24 wide and 16 high, in a file that tells an orientation in one of the ways there are."""
+    picture, exif = noise(orientation, 24).crop((0, 0, 24, 16)), Image.Exif()
+    exif[0x0112] = orientation
+    if kind in ("JPEG", "PNG", "WEBP", "TIFF"):
+        return encode(picture, kind, exif=exif)
+    profile = f"\nexif\n{len(exif.tobytes()):8}\n{exif.tobytes().hex()}\n"
+    xmp = f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="{orientation}"/></x:xmpmeta>'
+    if kind == "JPEG xmp":
+        return encode(picture, "JPEG", xmp=xmp.encode())
+    told = {
+        "eXIf": chunk(b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0")),
+        "profile": chunk(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(profile.encode())),
+        "xmp": chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp.encode()),
+    }
+    place, _, what = kind.partition(" ")
+    data = encode(picture)
+    at = data.index(b"IDAT" if place == "early" else b"IEND") - 4
+    return data[:at] + told[what] + data[at:]
+
+
+LATE_OR_EARLY = [f"{place} {what}" for place in ("early", "late") for what in ("eXIf", "profile", "xmp")]
+
+
+@pytest.mark.parametrize("orientation", [0, *range(1, 9), 9])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "JPEG xmp", *LATE_OR_EARLY])
+def test_the_size_that_a_header_tells_is_that_of_the_pixels(kind, orientation, tmp_path):
+    data = turned(kind, orientation)
+    head = decode.read_head(data)
+    assert (head.width, head.height) == (24, 16)
+    assert head.orientation == (orientation if 1 <= orientation <= 8 else 1)
+    path = folder(tmp_path / "d", {"turned.png": data, "plain.png": encode(noise(9, 16))})
+    images = Images.open(path)
+    for item in images.items:
+        assert images.whole(item).shape[:2] == images.shape(item)
+    assert any("EXIF" in note for note in images.notes) == (head.orientation > 1)
+    assert len(Photos.open(path).prepare(16)) == 3
+
+
+def test_scans_of_before_are_not_believed(tmp_path):
+    """They may tell other sizes than the pixels have."""
+    path = folder(tmp_path / "d", {"a.png": turned("late eXIf", 6)})
+    place = str((tmp_path / "d").resolve())
+    Images.open(path)
+    memo = cache.load_memo(place)
+    cache.save_memo(place, {**memo, "version": 1, "kinds": [[*memo["kinds"][0][:5], 1, *memo["kinds"][0][6:]]]})
+    assert Images.open(path).items[0].head.orientation == 6
+
+
+def test_a_photograph_of_another_size_than_its_header_tells_is_dropped(tmp_path, monkeypatch):
+    path = folder(
+        tmp_path / "d", {"a.png": encode(noise(1, 32)), "b.png": turned("PNG", 6), "c.png": encode(noise(2, 16))}
+    )
+    monkeypatch.setattr(decode, "_orientation", lambda image, data: 1)
+    photos = Photos.open(path).prepare(16)
+    assert len(photos) == 4 + 1
+    assert [tuple(drop) for drop in photos.dropped] == [("b.png", "another size than its header tells: 16x24")]
+    assert np.array_equal(photos.pixels(4), np.asarray(noise(2, 16)))
+
+
+def test_only_what_has_the_shape_asked_for_is_kept(cache_dir):
+    with pytest.raises(RuntimeError, match=r"b was drawn as \(4, 5, 1\), not \(4, 4, 1\)"):
+        cache.rows("key", ["a", "b"], (4, 4, 1), lambda i: np.zeros((4, 4 + i, 1), np.uint8))
+    assert not list(cache_dir.glob("images/*.part"))
+
+
 def test_of_an_animation_the_first_frame_is_taken():
     frames = [Image.new("L", (8, 8), 30), Image.new("L", (8, 8), 220)]
     for form in ("GIF", "WEBP", "PNG", "TIFF"):

@@ -104,7 +104,7 @@ def _build(
 
     def attempt(i: int) -> np.ndarray | str:
         try:
-            return draw(i)
+            drawn = draw(i)
         except Unread as fault:  # what is kept must follow from the bytes, as the key does
             raise UserError(
                 f"cannot read {names[i]} now ({fault}): see to it, then do the same again; a file that still cannot be "
@@ -112,6 +112,9 @@ def _build(
             ) from None
         except Unfit as unfit:
             return str(unfit)
+        if drawn.shape != shape:  # or all rows after it would lie elsewhere than the header says
+            raise RuntimeError(f"{names[i]} was drawn as {drawn.shape}, not {shape}")
+        return drawn
 
     kept: list[int] = []
     faults: dict[int, str] = {}

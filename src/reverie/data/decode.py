@@ -26,6 +26,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 VERSION = 1  # part of every cache key: raise it whenever the same bytes would give other pixels
+HEADS = 2  # kept with every scan: raise it whenever the same bytes would give another Head
 SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".pbm", ".pnm")
 )
@@ -42,7 +43,8 @@ _MAGIC = (b"\xff\xd8", b"\x89PNG", b"RIFF", b"BM", b"II*\0", b"MM\0*", b"GIF8")
 _GREY = frozenset(("1", "L", "LA", "La", "I", "F"))
 _COLOUR = frozenset(("P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr"))
 _ORIENTATION = 0x0112  # the EXIF tag
-_TIFF_BITS = 258  # the TIFF tag BitsPerSample
+_LATE = (b"eXIf", b"Raw profile type exif", b"XML:com.adobe.xmp")  # of a PNG: what may tell the orientation
+_TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_BITS = 256, 257, 258  # TIFF tags
 _NO_MEMORY = "not enough memory"
 
 
@@ -85,22 +87,24 @@ def quiet() -> Iterator[None]:
 
 
 def read_head(data: bytes) -> Head:
-    """The header of an image file's bytes; decodes nothing and never raises for what is in them: see `fault`."""
+    """The header of an image file's bytes; never raises for what is in them: see `fault`. Decodes nothing, but for a
+    PNG that has something to say of its orientation behind its pixels."""
     sha = hashlib.sha256(data).hexdigest()
     try:
         with opened(data) as image:
+            width, height = _stored(image)
             return Head(
                 sha=sha,
                 format="JPEG" if image.format == "MPO" else image.format or "",
                 mode=image.mode,
-                width=image.width,
-                height=image.height,
+                width=width,
+                height=height,
                 bits=_bits(image, data),
-                orientation=_orientation(image),
                 # a phone's JPEG with an embedded preview is an MPO of two frames, and no animation
                 animated=image.format != "MPO" and bool(getattr(image, "is_animated", False)),
                 alpha=image.has_transparency_data,
                 grey=_is_grey(image),
+                orientation=_orientation(image, data),  # last, since it may decode
             )
     except Unfit as unfit:
         return Head(sha, fault=str(unfit))
@@ -197,13 +201,28 @@ def _is_grey(image: Image.Image) -> bool:
     return image.mode in _GREY or image.mode.startswith("I;16")
 
 
-def _orientation(image: Image.Image) -> int:
-    if image.format == "PNG" and "exif" not in image.info:
-        return 1  # asking would make Pillow decode the whole file, to look behind the pixels
+def _stored(image: Image.Image) -> tuple[int, int]:
+    """Width and height as stored; of a TIFF that is to be turned, some versions of Pillow tell them turned."""
+    tags: Any = getattr(image, "tag_v2", {}) if image.format == "TIFF" else {}
+    return int(tags.get(_TIFF_WIDTH, image.width)), int(tags.get(_TIFF_HEIGHT, image.height))
+
+
+def _orientation(image: Image.Image, data: bytes) -> int:
+    """The EXIF orientation that Pillow will obey: of EXIF, of its older form in PNGs, or of XMP."""
     try:
-        return int(image.getexif().get(_ORIENTATION, 1))
+        if image.format == "PNG":
+            # asked plainly, Pillow would decode the whole of every PNG, to look behind the pixels
+            pixels = data.find(b"IDAT")
+            if any(data.find(key, pixels) >= 0 for key in _LATE):
+                image.load()
+            found = Image.Image.getexif(image).get(_ORIENTATION, 1)
+        else:
+            found = image.getexif().get(_ORIENTATION, 1)
+    except MemoryError:
+        raise
     except Exception:  # damaged EXIF says nothing about the pixels
         return 1
+    return int(found) if found in range(1, 9) else 1  # others are obeyed by nobody
 
 
 def _bits(image: Image.Image, data: bytes) -> int:

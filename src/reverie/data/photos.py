@@ -61,12 +61,17 @@ class Photos:
 
         def draw(i: int) -> np.ndarray:
             item, top, left = places[i]
-            return decode.in_channels(whole(item), channels)[top : top + size, left : left + size]
+            pixels = whole(item)
+            if pixels.shape[:2] != self.images.shape(item):
+                raise decode.Unfit(f"another size than its header tells: {pixels.shape[1]}x{pixels.shape[0]}")
+            return decode.in_channels(pixels, channels)[top : top + size, left : left + size]
 
         key = f"{self.fingerprint}-pieces{size}x{channels}-{keep}-v{decode.VERSION}"
         self._rows = cache.rows(key, [item.name for item, _, _ in places], (size, size, channels), draw)
+        faults = {places[i][0].name: why for i, why in self._rows.faults.items()}
+        self.dropped += [Dropped(name, why) for name, why in faults.items()]
         if not self._rows.kept:
-            raise UserError(nothing_usable(self.spec, [Dropped(self.spec, why) for why in self._rows.faults.values()]))
+            raise UserError(nothing_usable(self.spec, self.dropped))
         self.notes = [f"cut into {total} pieces of {size} pixels" + (f", of which {keep} are used" * (keep < total))]
         return self
 

@@ -157,7 +157,7 @@ def _remember(place: str, table: dict[str, tuple[str, Head]]) -> None:
     kinds = {head[1:]: 0 for _, head in table.values()}
     kinds = {kind: i for i, kind in enumerate(kinds)}
     record = {
-        "version": decode.VERSION,
+        "version": decode.HEADS,
         "names": list(table),
         "stamps": [stamp for stamp, _ in table.values()],
         "shas": [head.sha for _, head in table.values()],
@@ -170,7 +170,7 @@ def _remember(place: str, table: dict[str, tuple[str, Head]]) -> None:
 def _remembered(place: str) -> dict[str, tuple[str, Head]]:
     """File name -> stamp and header, as of the last scan of a place; {} if there was none."""
     record = cache.load_memo(place)
-    if record.get("version") != decode.VERSION:
+    if record.get("version") != decode.HEADS:
         return {}
     kinds = record["kinds"]
     rows = zip(record["names"], record["stamps"], record["shas"], record["kind"], strict=True)
