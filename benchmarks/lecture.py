@@ -48,7 +48,7 @@ PLAYERS = (
     Player("dcgan", "dcgan:stable"),
     Player("vae", "vae:laptop"),
     Player("vae_gan", "vae_gan:laptop", few="vae_gan:few"),
-    Player("cvae_gan", "cvae_gan:laptop"),
+    Player("cvae_gan", "cvae_gan:stable"),
     Player("bigan", "bigan:laptop"),
 )
 FEW: dict[str, Any] = {"flip": True, "shift": 1 / 16}
