@@ -202,6 +202,7 @@ def test_the_card_says_what_they_are_worth(run: Path, tmp_path: Path, monkeypatc
     text = (out / "CARD.md").read_text()
     assert "100 images in 5 classes, 16x16 pixels, colour" in text
     assert "| star | 20 |" in text
+    assert f"reverie augment {DATA} --run {run.name} --each 20 --out FOLDER" in text
     assert str(tmp_path) not in text
 
 

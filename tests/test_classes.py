@@ -67,6 +67,20 @@ def test_obedience_is_seen_by_a_judge(looker: Looker, wrong: bool) -> None:
     assert score.better == "higher"
 
 
+def test_of_a_single_split_the_judge_has_not_seen_the_reference(
+    looker: Looker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for i, pixels in enumerate(open_data(DATA).prepare(16, 1).array[:40]):
+        Image(pixels).save(tmp_path / "d" / "ab"[i % 2] / f"{i}.png")
+    sets = open_sets(tmp_path / "d", None, {"size": 16, "channels": 1})
+    learnt: list[Any] = []
+    monkeypatch.setattr(classes, "trained_judge", lambda data, device: learnt.append(data))
+    classes.known_judge(sets)
+    seen = {pixels.tobytes() for pixels in learnt[0].array}
+    assert len(learnt[0]) == 20
+    assert not seen & {pixels.tobytes() for pixels in sets.data.array[sets.reference]}
+
+
 def test_a_class_of_one_image_has_no_spread(looker: Looker) -> None:
     sets = open_sets("shapes:400", None, {"size": 16, "channels": 3})
     count = len(sets.train.classes)

@@ -125,12 +125,12 @@ def test_what_is_not_a_number_is_never_saved(tmp_path: Path, capsys: pytest.Capt
             assert all(w.isfinite().all() for w in weights.values() if w.is_floating_point())
 
 
-def unlucky(monkeypatch: pytest.MonkeyPatch, times: int) -> None:
-    """The monitor finds a fault in every fourth line, `times` times, whatever the run is like."""
+def unlucky(monkeypatch: pytest.MonkeyPatch, times: int, lasted: int = 6) -> None:
+    """The monitor finds a fault at step 12, `times` times, whatever the run is like; it has lasted so many steps."""
 
     def look(self: Monitor, step: int, values: dict[str, float]) -> Finding | None:
         self.lines.append((step, values))
-        return Finding("bad luck", "it is so", "Try again.", 1.0, 0.5, step - 6) if step == 12 else None
+        return Finding("bad luck", "it is so", "Try again.", 1.0, 0.5, step - lasted) if step == 12 else None
 
     def outlook(run: Any, settings: Any) -> Any:
         watching, seed, ease = real(run, settings)
@@ -211,6 +211,26 @@ def test_trouble_before_the_first_save_goes_back_to_the_start(monkeypatch: pytes
     reverie.train("dcgan:smoke", out=tmp_path / "run", on_trouble="rollback", **options)
     told = [line["rollback"] for line in lines_of(tmp_path / "run") if "rollback" in line]
     assert [(line["from"], line["to"]) for line in told] == [(12, 0)]
+
+
+def test_trouble_that_began_before_both_saves_goes_back_to_when_all_was_well(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A window is longer than two saves are apart: neither of them is from before it."""
+    unlucky(monkeypatch, times=1, lasted=9)
+    monkeypatch.setattr(Monitor, "well", property(lambda self: len(self.lines) < 2))
+    reverie.train("dcgan:smoke", out=tmp_path / "run", on_trouble="rollback", **OPTIONS, width=4)
+    told = [line["rollback"] for line in lines_of(tmp_path / "run") if "rollback" in line]
+    assert [(line["from"], line["to"]) for line in told] == [(12, 0)]
+
+
+def test_all_is_well_until_a_sign_is_beyond_its_threshold() -> None:
+    monitor = Monitor()
+    assert monitor.well
+    for values, well in (({"right": 0.9}, True), ({"right": 0.9999}, False), ({"variety": 0.9}, False),
+                         ({"right": 0.8}, True), ({"variety": 0.1}, False)):  # fmt: skip
+        monitor.look(len(monitor.lines) + 1, values)
+        assert monitor.well is well
 
 
 def test_rates_are_halved_at_each_rollback(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -83,14 +83,16 @@ def fit(method: Method, data: Any, run: Run, settings: TrainConfig, ranks: Ranks
         with averages.in_place():
             weights = {k: v.detach().clone() for k, v in method.lasting(method.state_dict().items())}
         run.save(step, _state(step, method, update, averages, meter), weights, header)
+        if settings.on_trouble == "rollback" and monitor.well:
+            run.keep()
 
     step = ranks.tell(run.settle) or 0
+    monitor, seed, ease = _outlook(run, settings)
     if step:
         _restore(run, method, update, averages, meter)
     elif settings.on_trouble == "rollback":
         ranks.together(save)  # so that there is always something to go back to
     shared = [b for _, b in method.lasting(method.named_buffers()) if b.is_floating_point()]
-    monitor, seed, ease = _outlook(run, settings)
     order = Order(len(data), settings.batch, seed)
     watched = data.batch(Order(len(data), min(32, len(data)), settings.seed)(0), ranks.device)
     with Stop() as stop, Progress(run, step, total, settings, ranks.first) as progress:

@@ -109,6 +109,14 @@ class Monitor:
         del self.lines[:-1000]  # no window reaches back further
         return found
 
+    @property
+    def well(self) -> bool:
+        """Whether nothing that was told last is a sign of a fault."""
+        last = {
+            fault: next((v[fault.sign] for _, v in reversed(self.lines) if fault.sign in v), None) for fault in FAULTS
+        }
+        return all(value is None or (value > fault.threshold) != fault.above for fault, value in last.items())
+
     def weigh(self, step: int, finite: bool) -> Finding | None:
         """What the weights show that are about to be saved."""
         return None if finite else self._not_a_number(step, "a weight")

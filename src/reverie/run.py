@@ -33,6 +33,7 @@ from .errors import UserError
 
 WEIGHTS, RESUME, MANIFEST = "weights.safetensors", "resume.pt", "save.json"
 FILES = (RESUME, WEIGHTS, MANIFEST)
+WELL = "well"  # the folder of the newest save that was made while all was well, where there may be rollbacks
 UNDER_WAY = (".lock", "run.json.new")  # what a process leaves that dies before there is a run
 
 
@@ -151,19 +152,31 @@ class Run:
 
         The log loses what came after it and gets a line on the rollback.
         """
-        previous = self.path / "previous"
-        if manifest(self.path)["step"] > since and find_damage(previous, (RESUME, WEIGHTS)) is None:
+        places = [self.path, *(self.path / name for name in ("previous", WELL))]
+        steps = {place: manifest(place)["step"] for place in places if find_damage(place, (RESUME, WEIGHTS)) is None}
+        good = [place for place in steps if steps[place] <= since]
+        chosen = max(good, key=steps.__getitem__) if good else min(steps, key=steps.__getitem__, default=self.path)
+        if chosen != self.path:
             with friendly(self.path):
-                self._retreat()
+                self._retreat(chosen.name)
+                for name in FILES:  # what lies there may be of later, when all was not well
+                    link(chosen / name, self.path / "previous" / name)
         to, lines = manifest(self.path)["step"], self.lines()
         self.settle_log(to)
         told = {"from": step, "to": to, **why, "attempt": 1 + sum("rollback" in line for line in self.lines())}
         self.log({"step": to, "stage": lines[-1]["stage"], "rollback": told, "seconds": lines[-1]["seconds"]})
         return to
 
-    def _retreat(self) -> None:
+    def keep(self) -> None:
+        """Keeps the save in place as the one to go back to, whatever comes after it."""
+        with friendly(self.path):
+            (self.path / WELL).mkdir(exist_ok=True)
+            for name in FILES:
+                link(self.path / name, self.path / WELL / name)
+
+    def _retreat(self, source: str = "previous") -> None:
         for name in FILES:
-            link(self.path / "previous" / name, self.path / name)
+            link(self.path / source / name, self.path / name)
 
     def whole(self, names: tuple[str, ...] = (RESUME, WEIGHTS)) -> Path:
         """The folder of the newest save with these files whole: this one or previous/, which it says."""

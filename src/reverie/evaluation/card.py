@@ -33,7 +33,18 @@ def write_card(out: Path, plan: Plan, pictures: Iterator[tuple[np.ndarray, int]]
         "scores": [score.to_json() for score in scores], "versions": versions(), "machine": machine(), "created": now(),
     }  # fmt: skip
     replace_text(out / "card.json", json.dumps(told, indent=2, ensure_ascii=False) + "\n")
-    replace_text(out / "CARD.md", _page(plan, scores, made, run))
+    replace_text(out / "CARD.md", _page(plan, scores, made, f"--run {Path(run).name} {_flags(plan, sets)}"))
+
+
+def _flags(plan: Plan, sets: Sets) -> str:
+    """What else makes as many of each class again."""
+    least, most = min(plan.counts.values()), max(plan.counts.values())
+    flags = f"--each {most}"
+    if least < most:  # filled up, together with the real ones
+        real = np.bincount(sets.train.labels, minlength=len(sets.train.classes))
+        full = (int(real[k]) + plan.counts[name] for k, name in enumerate(sets.train.classes) if plan.counts[name])
+        flags = f"--fill {max(full)}"
+    return flags + (f" --seed {plan.seed}" if plan.seed else "") + (f" --tar {plan.tar}" if plan.tar else "")
 
 
 def _scores(made: np.ndarray, wanted: np.ndarray, sets: Sets, seed: int) -> Iterator[Score]:
@@ -47,7 +58,7 @@ def _scores(made: np.ndarray, wanted: np.ndarray, sets: Sets, seed: int) -> Iter
     yield from Neighbours(few, sets, looked).scores(sets, seed)
 
 
-def _page(plan: Plan, scores: list[Score], made: np.ndarray, run: str) -> str:
+def _page(plan: Plan, scores: list[Score], made: np.ndarray, again: str) -> str:
     total = sum(plan.counts.values())
     size = f"{made.shape[1]}x{made.shape[2]} pixels, {'colour' if made.shape[3] == 3 else 'grey'}"
     rows = [f"| {name} | {count} |" for name, count in plan.counts.items()]
@@ -64,7 +75,7 @@ def _page(plan: Plan, scores: list[Score], made: np.ndarray, run: str) -> str:
         "show was never seen by a camera. Each carries a record of how it was made (`reverie whence FILE`).", "",
         f"- learnt from: {plan.data}, fingerprint {plan.fingerprint}",
         f"- made by: {plan.method}, run {plan.run}, seed {plan.seed}, reverie {__version__}",
-        f"- to make them again: `reverie augment {plan.data} --run {Path(run).name} --out FOLDER`, the counts as below",
+        f"- to make them again: `reverie augment {plan.data} {again} --out FOLDER`",
         "", "| class | images |", "|---|---|", *rows, "",
         "## What they are worth", "",
         "Beside each figure stands that of real images. If *gan-train* lies far below it, a classifier learns less "

@@ -44,7 +44,7 @@ def takes_labels(method: Method | None) -> bool:
 
 def class_scores(made: np.ndarray, wanted: np.ndarray, looked: Looked | None, sets: Sets, seed: int) -> Iterator[Score]:
     """Whether images [N,H,W,C] are of the classes wanted [N], and how much those of a class differ."""
-    judge, count = trained_judge(Images.open(sets.train.spec, "train"), "auto"), len(sets.train.classes)
+    judge, count = known_judge(sets), len(sets.train.classes)
     real = sets.data.labels[sets.reference]
     right = read(judge, made) == wanted
     known = read(judge, sets.data.array[sets.reference]) == real
@@ -91,7 +91,7 @@ def gan_train(made: np.ndarray, labels: np.ndarray, sets: Sets, seed: int) -> Sc
     """What a classifier knows of real images that has seen only these, of these classes, beside one that has seen real
     ones."""
     judge = taught(HeldImages(made, labels, sets.train.classes, "generated images"))
-    known = trained_judge(Images.open(sets.train.spec, "train"), "auto")
+    known = known_judge(sets)
     pixels, real = sets.data.array[sets.reference], sets.data.labels[sets.reference]
     right, floor = read(judge, pixels) == real, read(known, pixels) == real
     return Score(
@@ -99,8 +99,20 @@ def gan_train(made: np.ndarray, labels: np.ndarray, sets: Sets, seed: int) -> Sc
         f"share of real images that a classifier gets right which learnt from generated images alone (Shmelkov 2018; "
         f"classification accuracy score, Ravuri 2019): {len(made)} of them; {recipe()}",
         sets.reference_of(), len(made), seed, float(floor.mean()),
-        f"the same, trained on {len(sets.train)} real images", error_of(right), group="classes",
+        f"the same, trained on {len(sets.floor if sets.left_out_one else sets.train)} real images", error_of(right),
+        group="classes",
     )  # fmt: skip
+
+
+def known_judge(sets: Sets) -> Any:
+    """A classifier that learnt from real images; of a single split from the half that is not the reference, or it would
+    be asked about what it knows by heart."""
+    train = sets.train
+    if not sets.left_out_one:
+        return trained_judge(Images.open(train.spec, "train"), "auto")
+    half = np.sort(sets.floor)
+    held = HeldImages(np.array(train.array[half]), train.labels[half], train.classes, f"half of {train.name}")
+    return trained_judge(held, "auto")
 
 
 def taught(data: HeldImages) -> Any:

@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 
 from .. import __version__, registry
 from ..data.cache import folder
+from ..data.held import HeldImages
 from ..data.images import Images
 from ..disk import friendly
 from ..errors import UserError
@@ -41,7 +42,7 @@ def read_judge(place: str | Path) -> Method:
     return method
 
 
-def trained_judge(data: Images, device: str) -> Method:
+def trained_judge(data: Images | HeldImages, device: str) -> Method:
     """The classifier trained on the training split of the data, with labels; from the cache if it was done before.
 
     Raises UserError, and Interrupted after Ctrl-C: what was done is saved, and the next call goes on with it.
@@ -72,20 +73,28 @@ def trained_judge(data: Images, device: str) -> Method:
         lock.release()
 
 
-def _train(name: str, learnt: Images, place: Path, device: str) -> Method:
+def _train(name: str, learnt: Images | HeldImages, place: Path, device: str) -> Method:
     print(
         f"training a {name} on {learnt.name}, whose features scores compare by (once: it is kept in {place}; "
         "another network is taken where one is named)",
         file=sys.stderr,
     )
     began = time.monotonic()
-    try:
-        resume(place, data=learnt.spec)
-    except UserError:  # there is none yet, or it is damaged
+    given = learnt if isinstance(learnt, HeldImages) else learnt.spec
+    if isinstance(given, HeldImages) or not _gone_on(place, given):
         shutil.rmtree(place, ignore_errors=True)
-        train(f"{name}:{PRESET}", data=learnt.spec, out=place, seed=SEED, device=device)
+        train(f"{name}:{PRESET}", data=given, out=place, seed=SEED, device=device)
     print(f"the {name} is trained ({clock(time.monotonic() - began)})", file=sys.stderr)
     return read_judge(place)
+
+
+def _gone_on(place: Path, data: str) -> bool:
+    """Whether there is a training that was cut, which has come to its end now; not so if it is damaged."""
+    try:
+        resume(place, data=data)
+    except UserError:
+        return False
+    return True
 
 
 def _finished(place: Path) -> Method | None:
