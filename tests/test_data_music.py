@@ -114,6 +114,19 @@ def test_a_metre_that_cuts_a_bar_short_is_a_change() -> None:
     assert why == {"metre change inside": 1}  # the second bar ends after half
 
 
+def test_of_two_metres_or_tempos_at_one_tick_the_last_holds() -> None:
+    """Some programs begin every file with 4/4 and 120, and only then tell what it is."""
+    for first, second in (((4, 500), (3, 300)), ((3, 300), (4, 500))):
+        file = mido.MidiFile(file=io.BytesIO(midi_file(run(3))))
+        for beats, milliseconds in (second, first):
+            file.tracks[0].insert(0, mido.MetaMessage("time_signature", numerator=beats, denominator=4))
+            file.tracks[0].insert(0, mido.MetaMessage("set_tempo", tempo=1000 * milliseconds))
+        held = io.BytesIO()
+        file.save(file=held)
+        piece = midi.read(held.getvalue())
+        assert (piece.metres, piece.tempos) == ([(0, second[0], 4)], [(0, 60_000 / second[1])])
+
+
 def test_tempo_changes_inside_are_counted_but_not_between_windows() -> None:
     data = midi_file(run(4), {0: "4/4"}, {0: 120, 16: 90, 40: 90, 56: 100})
     rows, why = cut(data)

@@ -113,8 +113,10 @@ def read(data: bytes) -> Piece:
     if notes[:, 0].min() < 0 or notes[:, 2].min() < 0 or notes[:, 2].max() > 127:
         raise Unfit("damaged: notes out of range")
     notes = notes[np.lexsort((notes[:, 4], notes[:, 2], notes[:, 0]))]
-    metres = sorted((int(m.time), int(m.numerator), int(m.denominator)) for m in score.time_signatures)
-    tempos = sorted((int(t.time), float(t.qpm)) for t in score.tempos)
+    # of several at one tick the last that is told holds
+    signs = {int(m.time): (int(m.numerator), int(m.denominator)) for m in score.time_signatures}
+    metres = [(tick, *sign) for tick, sign in sorted(signs.items())]
+    tempos = sorted({int(t.time): float(t.qpm) for t in score.tempos}.items())
     names, programs = ([getattr(track, what) for track in score.tracks] for what in ("name", "program"))
     return Piece(int(score.tpq), notes, metres, tempos, names, programs)
 
