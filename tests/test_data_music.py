@@ -457,6 +457,15 @@ def test_windows_of_a_piece_join_to_the_piece(seed: int, length: int, part: str)
     assert begins[0] == begins[1]
 
 
+def test_the_silence_behind_a_piece_ends_what_sounds() -> None:
+    for events, notes in (([62], [(0, 16, 60)]), ([62, 0, 1], [(0, 2, 60)]), ([62, 0, 64], [(0, 2, 60), (2, 16, 62)])):
+        line = np.pad(np.array(events), (0, 16 - len(events)))
+        for begin in (0, 8):
+            row = midi.window(line[None], begin, 32, ["bass"])[0][0]
+            assert midi.notes_of(row) == [(max(0, a - begin), b - begin, p) for a, b, p in notes if b > begin]
+    assert midi.window(np.array([[1, 1, 1]]), 0, 5, ["drums"])[0].tolist() == [[1, 1, 1, 0, 0]]
+
+
 def test_skyline_is_the_highest_voice() -> None:
     begin, end, pitch = np.array([0, 0, 2, 4]), np.array([8, 4, 3, 6]), np.array([50, 60, 55, 70])
     assert list(midi.skyline(begin, end, pitch)) == [(0, 4, 60), (4, 6, 70)]

@@ -101,6 +101,13 @@ def test_a_part_that_rests_all_the_time_is_a_part_still() -> None:
         Music({"melody": melody(62), "drums": melody(1)}).lines(["melody", "bass", "drums"])
 
 
+def test_a_part_that_is_shorter_than_others_is_silent_behind_its_end() -> None:
+    music = Music({"melody": melody(62), "bass": melody(40, bars=2), "drums": melody(1)})
+    again = [midi.notes_of(line) for line in music.lines(["melody", "bass"])]
+    assert again == [[(0, 16, 60)], [(0, 32, 38)]]
+    assert np.flatnonzero(music.lines(["bass", "drums"])[1]).tolist() == [0]
+
+
 def test_a_note_that_ends_in_silence_is_no_event() -> None:
     assert Music({"melody": melody(1, 0, 62, 1, 1, 0, 1)}).part("melody").tolist()[:7] == [0, 0, 62, 1, 0, 0, 0]
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from reverie.cli import main
-from reverie.data.midi import ON, PARTS
+from reverie.data.midi import OFF, ON, PARTS
 from reverie.data.music import Tunes
 from reverie.errors import UserError
 from reverie.items import BLOCK, Shard
@@ -366,6 +366,7 @@ def test_going_on_keeps_what_was_there() -> None:
         assert [piece.steps for piece in made] == [80, 128, 64]
         for piece, before in zip(made, tunes, strict=True):
             assert events([piece])[0][: before.steps] == events([before])[0]
+        assert events(made)[2][9:16] == [OFF, 0, 0, 0, 0, 0, 0]  # its last note is not held through its last bar
         assert events(vae.continue_(tunes[1:2], bars=3, candidates=8)) == events(made)[1:2]
         assert events(vae.continue_(tunes, bars=3, candidates=8, seed=1)) != events(made)
     with pytest.raises(UserError, match="2 bars or more"):

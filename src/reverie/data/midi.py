@@ -239,6 +239,22 @@ def canonical(events: np.ndarray, instrument: str) -> np.ndarray:
     return out
 
 
+def lengthened(events: np.ndarray, steps: int, instrument: str) -> np.ndarray:
+    """A line, and silence up to so many steps: what still sounds at its end is ended there."""
+    if len(events) >= steps:
+        return events
+    out = np.pad(events, (0, steps - len(events)))
+    if instrument != "drums" and _last(events) >= ON:
+        out[len(events)] = OFF
+    return out
+
+
+def _last(events: np.ndarray) -> int:
+    """The last event that tells something: an ON while a note sounds; OFF if there is none."""
+    told = events[events != HOLD]
+    return int(told[-1]) if len(told) else OFF
+
+
 def window(lines: np.ndarray, begin: int, length: int, instruments: Sequence[str]) -> tuple[np.ndarray, list[bool]]:
     """So many steps of music [I,T] from `begin` on, int64 [I,length], filled with silence; and of each instrument
     whether a note that sounds there had to be struck."""
@@ -247,11 +263,10 @@ def window(lines: np.ndarray, begin: int, length: int, instruments: Sequence[str
 
 
 def _window(events: np.ndarray, begin: int, length: int, instrument: str) -> tuple[np.ndarray, bool]:
-    row = events[begin : begin + length].astype(np.int64)
-    row, struck = np.pad(row, (0, length - len(row))), False
+    row = lengthened(events, begin + length, instrument)[begin : begin + length].astype(np.int64)
+    struck = False
     if instrument != "drums":
-        before = events[:begin][events[:begin] != HOLD]
-        sounding = int(before[-1]) if len(before) else OFF
+        sounding = _last(events[:begin])
         struck = bool(row[0] == HOLD and sounding >= ON)
         row[0] = sounding if struck else HOLD if row[0] == OFF else row[0]
     return row, struck
@@ -267,8 +282,7 @@ def join(rows: np.ndarray, struck: Sequence[Sequence[bool]], instruments: Sequen
 def _join(rows: np.ndarray, struck: Sequence[bool], instrument: str) -> np.ndarray:
     out = np.concatenate(rows).astype(np.int64)
     for at, again in zip(np.cumsum([0, *map(len, rows)])[:-1].tolist(), struck, strict=True):
-        before = out[:at][out[:at] != HOLD]
-        if instrument != "drums" and again and len(before) and before[-1] == out[at]:
+        if instrument != "drums" and again and _last(out[:at]) == out[at]:
             out[at] = HOLD
     return out
 

@@ -146,8 +146,8 @@ class Music(Made):
             told = f"{self.name or 'the music'} holds no {' and no '.join(missing)}, only {' and '.join(self.parts)}"
             hints = "; ".join(HINTS[name] for name in missing if name in HINTS)
             raise UserError(f"{told}{hints and f': {hints}'}.")
-        rows = [self.parts[name] for name in names]
-        return np.stack([np.pad(row, (0, max(map(len, rows)) - len(row))) for row in rows])
+        steps = max(len(self.parts[name]) for name in names)
+        return np.stack([midi.lengthened(self.parts[name], steps, name) for name in names])
 
     @property
     def digest(self) -> str:
@@ -198,10 +198,7 @@ def medley(pieces: Sequence[Music]) -> Music:
     for music in pieces:
         steps = music.steps + -music.steps % STEPS + STEPS
         for part, rows in parts.items():
-            events = music.parts.get(part, np.zeros(0, np.int16))
-            rows.append(np.pad(events, (0, steps - len(events))))
-            if part != "drums" and len(events):
-                rows[-1][len(events)] = midi.OFF
+            rows.append(midi.lengthened(music.parts.get(part, np.zeros(0, np.int16)), steps, part))
     joined = {part: np.concatenate(rows)[:-STEPS] for part, rows in parts.items()}
     record = first.record and {**first.record, "tunes": len(pieces)}
     return Music(joined, first.tempo, record=record)

@@ -294,7 +294,8 @@ class MusicVAE(Method):
             raise UserError("continue takes a run that learnt 2 bars or more, and bars and candidates of 1 or more.")
         for tune in tunes:
             key, have = int(tune.digest[:15], 16), tune.lines(self.parts)  # [I,T]
-            have, goal = np.pad(have, ((0, 0), (0, -have.shape[1] % STEPS))), -(-have.shape[1] // STEPS) + bars
+            whole = -(-have.shape[1] // STEPS)
+            have, goal = window(have, 0, whole * STEPS, self.parts)[0], whole + bars
             for turn in range(bars):  # each adds half a window
                 last = min(have.shape[1] // STEPS, c.bars - c.bars // 2) * STEPS
                 free = STEPS * c.bars - last
