@@ -10,13 +10,14 @@ import mido
 import numpy as np
 import pytest
 import symusic
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from reverie.data import midi
 from reverie.errors import UserError
 from reverie.media import Music, read_record, rolls, sheet
 from reverie.media.music import INKS, RATE, medley
+from reverie.whence import _same_music
 
 RECORD = {"method": "x", "verb": "compose", "arguments": {"n": 3}, "index": 2, "synthetic": True}
 
@@ -39,10 +40,10 @@ drums = st.integers(1, 4).flatmap(
 
 @settings(max_examples=150, deadline=None)
 @given(events=melodies, tempo=st.integers(20, 300))
+@example(events=[62, *[0] * 15, 1, *[0] * 15], tempo=120)  # a bar of silence at the end
+@example(events=[0] * 32, tempo=90)
 def test_a_melody_survives_a_file(events: list[int], tempo: int) -> None:
     music = Music({"melody": np.array(events)}, float(tempo))
-    if not (music.part("melody") >= midi.ON).any():
-        return
     again = Music.read(music.midi())
     assert again.part("melody").tolist() == music.part("melody").tolist()
     assert again.digest == music.digest
@@ -51,10 +52,10 @@ def test_a_melody_survives_a_file(events: list[int], tempo: int) -> None:
 
 @settings(max_examples=100, deadline=None)
 @given(events=drums)
+@example(events=[0] * 16)
 def test_drums_survive_a_file(events: list[int]) -> None:
     music = Music({"drums": np.array(events)})
-    if any(events):
-        assert Music.read(music.midi()).part("drums").tolist() == events
+    assert Music.read(music.midi()).part("drums").tolist() == events
 
 
 def test_both_parts_stand_in_one_file() -> None:
@@ -99,6 +100,28 @@ def test_a_part_that_rests_all_the_time_is_a_part_still() -> None:
         alone.part("melody")
     with pytest.raises(UserError, match="holds no bass, only melody and drums: a bass has a track of"):
         Music({"melody": melody(62), "drums": melody(1)}).lines(["melody", "bass", "drums"])
+
+
+def test_a_silent_tune_is_verified_as_any_other(tmp_path: Path) -> None:
+    music = Music({"melody": melody(bars=2), "drums": melody(bars=2)}, record=RECORD)
+    again = Music.load(music.save(tmp_path / "a.mid"))
+    assert (again.digest, again.record, again.tempo) == (music.digest, RECORD, 120.0)
+    assert _same_music(music, tmp_path / "a.mid")["same"]
+
+
+@pytest.mark.parametrize(("own", "begin", "steps"), [(16, 16, 32), (16, 40, 48), (9, 9, 16), (9, 20, 32)])
+def test_what_somebody_has_played_on_is_read_too(tmp_path: Path, own: int, begin: int, steps: int) -> None:
+    music = Music({"melody": melody(62, 0, 64)[:own]})
+    file = mido.MidiFile(music.save(tmp_path / "a.mid"))
+    assert Music.load(tmp_path / "a.mid").digest == music.digest
+    end = file.tracks[1].pop()
+    now = sum(message.time for message in file.tracks[1])
+    file.tracks[1].append(mido.Message("note_on", note=70, velocity=80, time=120 * begin - now))
+    file.tracks[1].append(mido.Message("note_off", note=70, time=50))  # less than half a step
+    file.tracks[1].append(end.copy(time=0))
+    file.save(tmp_path / "b.mid")
+    again = Music.load(tmp_path / "b.mid")
+    assert (again.steps, midi.notes_of(again.part("melody"))[-1]) == (steps, (begin, begin + 1, 70))
 
 
 def test_a_part_that_is_shorter_than_others_is_silent_behind_its_end() -> None:
@@ -191,7 +214,7 @@ def test_bad_files_get_one_line(tmp_path: Path) -> None:
         ("text", b"la la la", "no MIDI file"), ("empty", b"", "empty file"), ("short", good[:-9], "cut short"),
         ("waltz", waltz, "no bar of 4/4, but of 3/4"), ("head", good[:20], "cut short"),
         ("film", good[:12] + b"\xe7\x28" + good[14:], "frames of film"),
-        ("silent", Music({"melody": melody()}).midi(), "no notes"),
+        ("silent", Music({"melody": melody()}).midi().replace(midi.MARK, b"another "), "no notes"),
     ):  # fmt: skip
         (tmp_path / f"{name}.mid").write_bytes(data)
         with pytest.raises(UserError, match=why) as caught:

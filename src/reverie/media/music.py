@@ -80,26 +80,18 @@ class Music(Made):
     @classmethod
     def read(cls, data: bytes, name: str = "") -> Music:
         """Reads the bytes of a MIDI file. Raises Unfit."""
-        piece = midi.read(data)
-        bars, at, stretches = midi.bars_of(piece), 0, []
-        for metre, group in groupby(bars, key=lambda bar: bar.metre):
-            count = len(list(group))
-            if metre == "4/4":
-                stretches.append((count, -at))
-            at += count
-        if not stretches:
-            raise Unfit(f"no bar of 4/4, but of {', '.join(sorted({bar.metre for bar in bars} - {''}))}")
-        count, first = max(stretches)  # of two of one length, the first
-        tick, told = bars[-first].tick, midi.told_in(data)
+        told = midi.told_in(data)
+        steps, silent, record = told.get("steps"), told.get("parts"), told.get("record")
+        steps = steps if isinstance(steps, int) and 0 < steps <= STEPS * midi.LONGEST else 0
+        silent = silent if steps and isinstance(silent, list) else []  # what we wrote may rest all the time
+        piece = midi.read(data, any(name in silent for name in EVENTS))
+        tick, count = _longest(piece)
         lines = {name: midi.line(piece.of(name), piece.tpq, name, tick, count).events for name in EVENTS}
-        silent = told["parts"] if isinstance(told.get("parts"), list) else []  # what we wrote may rest all the time
         parts = {name: events for name, events in lines.items() if len(piece.of(name)) or name in silent}
-        steps = told.get("steps")
-        if isinstance(steps, int) and 0 < steps - STEPS * count <= STEPS * midi.LONGEST:  # it ends with silence
-            parts = {part: np.pad(events, (0, steps - len(events))) for part, events in parts.items()}
-        elif isinstance(steps, int) and 0 < steps < STEPS * count:
-            parts = {part: events[:steps] for part, events in parts.items()}
-        record = told.get("record")
+        step = piece.tpq / 4
+        end = np.maximum(piece.notes[:, 0] + step, piece.notes[:, 1]).max(initial=0) - tick
+        if steps and end < (steps + 0.5) * step:  # else somebody has played on
+            parts = {part: midi.lengthened(events, steps, part)[:steps] for part, events in parts.items()}
         tempo = piece.tempos[0][1] if piece.tempos else 120.0
         return cls(parts, tempo, name, record=record if isinstance(record, dict) else None)
 
@@ -190,6 +182,22 @@ class Music(Made):
                 for begin, end, pitch in midi.notes_of(events):
                     _add(out, round(begin * step * RATE), _tone(pitch, (end - begin) * step))
         return out / max(1.0, float(np.abs(out).max()))
+
+
+def _longest(piece: midi.Piece) -> tuple[int, int]:
+    """The tick and the bars of the longest stretch of 4/4, of two of one length the first. Raises Unfit."""
+    if not len(piece.notes):
+        return 0, 0
+    bars, at, stretches = midi.bars_of(piece), 0, []
+    for metre, group in groupby(bars, key=lambda bar: bar.metre):
+        count = len(list(group))
+        if metre == "4/4":
+            stretches.append((count, -at))
+        at += count
+    if not stretches:
+        raise Unfit(f"no bar of 4/4, but of {', '.join(sorted({bar.metre for bar in bars} - {''}))}")
+    count, first = max(stretches)
+    return bars[-first].tick, count
 
 
 def medley(pieces: Sequence[Music]) -> Music:
