@@ -394,7 +394,7 @@ def test_the_code_that_goes_on_is_drawn_from_the_posterior() -> None:
 
 def test_a_file_tells_whence_it_comes_and_is_made_again(tmp_path: Path) -> None:
     import reverie
-    from reverie.media import read_record, rolls, sheet
+    from reverie.media import medley, read_record, rolls, sheet
     from reverie.whence import verify
 
     vae, run = reverie.train("music_vae:smoke", data="tunes:12", out=tmp_path / "run"), tmp_path / "run"
@@ -402,10 +402,16 @@ def test_a_file_tells_whence_it_comes_and_is_made_again(tmp_path: Path) -> None:
     files = [made[17].save(tmp_path / f"a{ending}") for ending in (".mid", ".wav", ".png")]
     files.append(sheet(rolls(made)).save(tmp_path / "all.png"))
     files.append(vae.verb("continue")(given, bars=2)[1].save(tmp_path / "longer.mid"))
+    assert read_record(files[-1])["verb"] == "continue"
+    several = {"again": vae.verb("reconstruct")([*given, given[0]]), "walk": vae.verb("interpolate")(given, steps=3),
+               "moved": vae.verb("edit")(given[1:], steps=3), "new": made}  # fmt: skip
+    for name, pieces in several.items():
+        files += [medley(pieces).save(tmp_path / f"{name}{ending}") for ending in (".mid", ".wav")]
     for file in files:
         assert read_record(file)["run"] == vae.origin["run"]
         assert verify(file, run, given)["same"], file
-    assert read_record(files[-1])["verb"] == "continue"
+    told = {file.stem: [source["name"] for source in read_record(file).get("inputs", [])] for file in files[-8:]}
+    assert told == {"again": ["0.mid", "1.mid", "0.mid"], "walk": ["0.mid", "1.mid"], "moved": ["1.mid"], "new": []}
     with pytest.raises(UserError, match="cannot continue_; it can compose, reconstruct, interpolate, edit, continue"):
         vae.verb("continue_")
     with pytest.raises(UserError, match="continue has no option 'bar'"):
@@ -413,7 +419,7 @@ def test_a_file_tells_whence_it_comes_and_is_made_again(tmp_path: Path) -> None:
     forged = Music(made[3].parts, record=made[17].record).save(tmp_path / "forged.mid")
     assert verify(forged, run, [])["same"] is False
     with pytest.raises(UserError, match=r"made from 1\.mid"):
-        verify(files[-1], run, given[:1])
+        verify(tmp_path / "longer.mid", run, given[:1])
 
 
 def test_wrong_input_gets_one_line() -> None:

@@ -209,6 +209,9 @@ def medley(pieces: Sequence[Music]) -> Music:
             rows.append(midi.lengthened(music.parts.get(part, np.zeros(0, np.int16)), steps, part))
     joined = {part: np.concatenate(rows)[:-STEPS] for part, rows in parts.items()}
     record = first.record and {**first.record, "tunes": len(pieces)}
+    inputs = [source for music in pieces for source in music.inputs]
+    if record and inputs and not first.row:  # each was made from a tune of its own; in rows all name the same ones
+        record["inputs"] = inputs
     return Music(joined, first.tempo, record=record)
 
 
