@@ -111,6 +111,23 @@ def test_the_scores_say_what_they_are() -> None:
     assert floors["copied lines"].floor == 0
 
 
+def test_variety_is_compared_at_one_number_of_lines() -> None:
+    """More lines hold fewer new n-grams: beside a small reference, lines like it would look collapsed."""
+    draw = random.Random(0)
+    lines = [[draw.choice("abcdefgh") for _ in range(6)] for _ in range(300)]
+    real, reference = lines[:30], reference_of(fake(30), 30)
+    few, many = (
+        {s.name: s for s in likeness_scores(made, real, real, "characters", "training lines", reference, 0)}
+        for made in (lines[30:60], lines[30:])
+    )
+    for name in (*(f"self-bleu-{n}" for n in (2, 3, 4, 5)), *(f"distinct-{n}" for n in (1, 2, 3))):
+        assert many[name] == few[name], name
+        assert many[name].n == 30
+        assert many[name].value == pytest.approx(many[name].floor, abs=0.1), name
+    assert "the other 29 lines" in many["self-bleu-2"].definition
+    assert (many["metre"].n, many["bleu-2"].n) == (270, 270)  # means over lines take all of them
+
+
 def test_nll_gen_is_a_mean_over_tokens_and_one_over_lines() -> None:
     nats, counts = torch.tensor([4.0, 9.0]).double(), torch.tensor([2.0, 3.0]).double()
     token, line = gen_scores(nats, counts, fake(), 0)

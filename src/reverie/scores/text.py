@@ -168,28 +168,29 @@ def likeness_scores(
             "weights, smoothing NLTK method1, mean over lines (Texygen, Zhu 2018)",
             reference, len(made), seed, float(floors[:, n - 1].mean()), others_are, _error(values[:, n - 1]),
         )  # fmt: skip
-    alike = real[: len(made)]
-    values, floors = (bleus(lines, References(lines), own=True) for lines in (made, alike))
+    few = min(len(made), len(real))  # both figures depend on how many lines there are
+    some, alike = made[:few], real[:few]
+    values, floors = (bleus(lines, References(lines), own=True) for lines in (some, alike))
     for n in ORDERS:
         yield Score(
             f"self-bleu-{n}", float(values[:, n - 1].mean()), "", "near floor",
-            f"BLEU of up to {n}-grams of {what} of each line against the other {len(made) - 1} lines, itself left out, "
+            f"BLEU of up to {n}-grams of {what} of each line against the other {few - 1} lines, itself left out, "
             "uniform weights, smoothing NLTK method1, mean over lines; high where lines repeat one another",
-            reference, len(made), seed, float(floors[:, n - 1].mean()), f"{len(alike)} lines of the reference",
+            reference, few, seed, float(floors[:, n - 1].mean()), f"{few} lines of the reference",
             _error(values[:, n - 1]),
         )  # fmt: skip
     for n in GRAMS:
         yield Score(
-            f"distinct-{n}", distinct(made, n), "", "near floor",
-            f"different {n}-grams of {what} among all {n}-grams of {len(made)} lines (Li 2015)",
-            reference, len(made), seed, distinct(alike, n), f"{len(alike)} lines of the reference",
+            f"distinct-{n}", distinct(some, n), "", "near floor",
+            f"different {n}-grams of {what} among all {n}-grams of {few} lines (Li 2015)",
+            reference, few, seed, distinct(alike, n), f"{few} lines of the reference",
         )  # fmt: skip
     if what == "characters":
         values, floors = (np.array([even(line) for line in lines], float) for lines in (made, alike))
         yield Score(
             "metre", float(values.mean()), "", "near floor",
             "share of lines whose stretches between marks of punctuation, two or more, all have as many characters",
-            reference, len(made), seed, float(floors.mean()), f"{len(alike)} lines of the reference", _error(values),
+            reference, len(made), seed, float(floors.mean()), f"{few} lines of the reference", _error(values),
         )  # fmt: skip
 
 
