@@ -134,6 +134,13 @@ def test_tempo_changes_inside_are_counted_but_not_between_windows() -> None:
     assert why == {"tempo change inside": 1}
 
 
+def test_until_a_tempo_is_told_it_is_120() -> None:
+    assert midi.read(midi_file(run(3))).tempos == [(0, 120.0)]
+    rows, why = cut(midi_file(run(3), tempos={24: 90}))
+    assert (len(rows), why) == (2, {"tempo change inside": 1})
+    assert not cut(midi_file(run(3), tempos={24: 120}))[1]
+
+
 def test_voices() -> None:
     chord = [(0, 8, 60), (0, 8, 67), (4, 6, 64), (8, 16, 62), (10, 12, 72)]
     rows, _ = cut(midi_file(chord))

@@ -195,14 +195,18 @@ def test_the_longest_stretch_of_four_four_is_read(tmp_path: Path) -> None:
     file = mido.MidiFile(ticks_per_beat=96)
     file.tracks.append(track := mido.MidiTrack())
     track.append(mido.MetaMessage("time_signature", numerator=3, denominator=4, time=0))
+    track.append(mido.MetaMessage("set_tempo", tempo=400_000))
     track.append(mido.Message("note_on", note=50, velocity=9, time=0))
     track.append(mido.Message("note_off", note=50, time=96))
     track.append(mido.MetaMessage("time_signature", numerator=4, denominator=4, time=192))  # after one bar of 3/4
+    track.append(mido.MetaMessage("set_tempo", tempo=600_000))
     for pitch in (60, 62, 64, 65, 67):
         track.append(mido.Message("note_on", note=pitch, velocity=9, time=0))
         track.append(mido.Message("note_off", note=pitch, time=96))
+        track.append(mido.MetaMessage("set_tempo", tempo=500_000 + 1000 * pitch))
     file.save(tmp_path / "a.mid")
     music = Music.load(tmp_path / "a.mid")
+    assert music.tempo == 100.0  # as it begins, not as the file does
     assert [note[2] for note in midi.notes_of(music.part("melody"))] == [60, 62, 64, 65, 67]
     assert music.steps == 32
 

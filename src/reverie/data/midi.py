@@ -68,7 +68,7 @@ class Piece(NamedTuple):
     metres: list[tuple[int, int, int]]
     """tick, numerator, denominator"""
     tempos: list[tuple[int, float]]
-    """tick, quarters a minute"""
+    """tick, quarters a minute; the first from the beginning on"""
     tracks: list[str]
     """their names"""
     programs: list[int]
@@ -120,6 +120,8 @@ def read(data: bytes, silent: bool = False) -> Piece:
     signs = {int(m.time): (int(m.numerator), int(m.denominator)) for m in score.time_signatures}
     metres = [(tick, *sign) for tick, sign in sorted(signs.items())]
     tempos = sorted({int(t.time): float(t.qpm) for t in score.tempos}.items())
+    if not tempos or tempos[0][0] > 0:
+        tempos = [(0, 120.0), *tempos]  # what MIDI takes until one is told
     names, programs = ([getattr(track, what) for track in score.tracks] for what in ("name", "program"))
     return Piece(int(score.tpq), notes, metres, tempos, names, programs)
 

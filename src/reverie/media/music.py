@@ -92,7 +92,7 @@ class Music(Made):
         end = np.maximum(piece.notes[:, 0] + step, piece.notes[:, 1]).max(initial=0) - tick
         if steps and end < (steps + 0.5) * step:  # else somebody has played on
             parts = {part: midi.lengthened(events, steps, part)[:steps] for part, events in parts.items()}
-        tempo = piece.tempos[0][1] if piece.tempos else 120.0
+        tempo = [quarters for at, quarters in piece.tempos if at <= tick][-1]
         return cls(parts, tempo, name, record=record if isinstance(record, dict) else None)
 
     def save(self, path: str | Path) -> Path:
