@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from reverie.errors import UserError
 from reverie.evaluation.found import Evaluation
 from reverie.evaluation.music import MusicBench
 from reverie.evaluation.subject import open_subject
+from reverie.media import Music
 from reverie.scores import music
 
 
@@ -220,3 +222,18 @@ def test_without_a_test_split_half_of_the_pieces_is_the_reference(run: Path) -> 
     assert any("half of the pieces" in note for note in found.notes)
     assert bench.count(subject) == len(bench.reference)
     assert set(bench.pictures(subject, 0)) == {"samples", "reconstruction", "interpolation"}
+
+
+def test_copies_of_any_training_piece_are_found_without_a_test_split(run: Path) -> None:
+    subject = open_subject(run)
+    bench = MusicBench.open(subject, "tunes:40", "train")
+    copies = [Music.of(bench.train.parts, lines) for lines in bench.train.array[bench.reference[:20]]]
+    found = Evaluation(subject.about)
+    bench._composed(found, SimpleNamespace(verb=lambda name: lambda n, seed: copies[:n]), 20, 0)
+    assert (found["nearest training window"].value, found["copies"].value) == (0, 1)
+    for score in (found["nearest training window"], found["copies"]):
+        assert score.reference is not None
+        assert score.reference.n == len(bench.train)
+        assert f"among the {len(bench.known)} of the other half" in score.floor_of
+    assert found["copies"].floor is not None
+    assert found["copies"].floor < 0.5  # the reference is not looked for among itself

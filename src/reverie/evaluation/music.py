@@ -39,7 +39,7 @@ class MusicBench:
     stand_in: np.ndarray
     """row numbers in `train` of windows that stand in for composed ones, in no order"""
     known: np.ndarray
-    """row numbers in `train` of the windows that the nearest are looked for among"""
+    """row numbers in `train` of the windows that those nearest to the reference are looked for among: none is of it"""
 
     @classmethod
     def check(cls, subject: Subject, n: int | None) -> None:
@@ -150,17 +150,19 @@ class MusicBench:
         events = np.stack([music.lines(data.parts) for music in made])
         name = "training windows" if data is not train else "windows of the other half of the pieces"
         found.scores += likeness_scores(events, real, others, name, data, seed)
-        known = train.array[self.known]
-        far, at = nearest(events[:MOST], known, data.parts)
-        name = f"windows of the {data.split} split" if data is not train else "windows of the reference"
-        found.scores += novelty_scores(far, nearest(real, known, data.parts)[0], train, seed, name)
+        far, at = nearest(events[:MOST], train.array, data.parts)
+        unseen = nearest(real, train.array[self.known], data.parts)[0]
+        name = f"windows of the {data.split} split"
+        if data is train:
+            name = f"windows of the reference, looked for among the {len(self.known)} of the other half of the pieces"
+        found.scores += novelty_scores(far, unseen, train, seed, name)
         found.pictures["composed"] = (
             sheet(rolls(made[: 4 * columns]), columns),
             f"The first of {n} that were composed: time to the right, a line at each bar; pitch upwards, a line at "
             "each C; of trios the melody in blue, the bass in orange, and drums below.",
         )
         found.pictures["neighbours"] = (
-            _pairs(made[: 2 * columns], self._music(known[at[: 2 * columns]]), columns),
+            _pairs(made[: 2 * columns], self._music(train.array[at[: 2 * columns]]), columns),
             "Composed, and under each the training window that is most similar, in its own key.",
         )
 
