@@ -188,6 +188,13 @@ def test_drums_fall_into_nine_classes() -> None:
         cut(data)
 
 
+def test_a_stroke_without_a_length_counts_on_every_barline() -> None:
+    piece = midi.read(midi_file(BEAT[:5], channel=9))
+    piece.notes[:, 1] = piece.notes[:, 0]
+    rows, _ = bands.windows(piece, "drums", 1)
+    assert [np.flatnonzero(row).tolist() for row in rows[:, 0]] == [[0, 4, 8, 12], [0]]
+
+
 def test_a_trio_is_every_combination_of_a_melody_a_bass_and_drums() -> None:
     """Section 5.1: programs 0 to 31, 32 to 39 and channel 10; of several of a kind all combinations are used."""
     low = [(8.0 * k, 8.0 * k + 8, 36 + k) for k in range(8)]

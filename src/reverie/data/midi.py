@@ -156,7 +156,7 @@ class Bar(NamedTuple):
 
 def bars_of(piece: Piece) -> list[Bar]:
     """The bars from the beginning to the last note. Raises Unfit."""
-    end = int(piece.notes[:, 1].max())
+    end = int(np.maximum(piece.notes[:, 0] + 1, piece.notes[:, 1]).max())  # a drum may be struck without a length
     found: list[Bar] = []
     metres = piece.metres if piece.metres and piece.metres[0][0] <= 0 else [(0, 4, 4), *piece.metres]
     for k, (tick, beats, unit) in enumerate(metres):
@@ -190,7 +190,7 @@ class Line(NamedTuple):
 def line(notes: np.ndarray, tpq: int, instrument: str, tick: int, bars: int) -> Line:
     """Notes [N,5] of an instrument, from a tick on, so many bars of 4/4; of several at once the highest."""
     step, steps = tpq / 4, STEPS * bars
-    notes = notes[(notes[:, 0] < tick + steps * step) & (notes[:, 1] > tick)]
+    notes = notes[(notes[:, 0] < tick + steps * step) & ((notes[:, 0] >= tick) | (notes[:, 1] > tick))]
     exact = (notes[:, 0] - tick) / step
     begin = np.floor(exact + 0.5).astype(np.int64)
     end = np.maximum(begin + 1, np.floor((notes[:, 1] - tick) / step + 0.5).astype(np.int64))
