@@ -375,6 +375,14 @@ def test_one_window_is_used_once() -> None:
     assert data.of.max() == 19
 
 
+def test_some_windows_alone() -> None:
+    data = Tunes.open("tunes:9").prepare()
+    few = data.only(np.array([5, 2]))
+    assert np.array_equal(few.batch([0, 1])["events"], data.batch([5, 2])["events"])
+    assert (len(few), few.fingerprint, few.of.tolist()) == (2, data.fingerprint, data.of[[5, 2]].tolist())
+    assert len(data) > 2
+
+
 def test_a_batch() -> None:
     data = Tunes.open("beats:8").prepare(bars=1)
     batch = data.batch([2, 0, 2])

@@ -14,6 +14,7 @@ import reverie
 from reverie.data.midi import ON
 from reverie.data.music import Tunes
 from reverie.errors import UserError
+from reverie.evaluation import music as bench_of_music
 from reverie.evaluation.found import Evaluation
 from reverie.evaluation.music import MusicBench
 from reverie.evaluation.subject import open_subject
@@ -198,6 +199,19 @@ def test_the_bench_scores_a_run(run: Path) -> None:
     assert (run / "scores.json").is_file()
     with pytest.raises(UserError, match="3 tunes say nothing"):
         reverie.evaluate(run, "tunes:40", n=3)
+
+
+@pytest.mark.parametrize("split", ["test", "train"])
+def test_what_is_told_again_is_of_the_same_windows_with_and_without_the_truth(
+    run: Path, monkeypatch: pytest.MonkeyPatch, split: str
+) -> None:
+    """Accuracies stand beside each other: of both the floor, which is of the windows alone, is the same."""
+    monkeypatch.setattr(bench_of_music, "TOLD_AGAIN", 40)
+    found = reverie.evaluate(run, "tunes:40", n=16, split=split)
+    for name in ("accuracy", "onset accuracy"):
+        forced, free = found[f"teacher-forced {name}"], found[name]
+        assert (forced.floor, forced.n, forced.reference) == (free.floor, 40, free.reference)
+    assert (found["kl"].n, found["active units"].n) == (40, 40)
 
 
 def test_the_bench_scores_a_trio(tmp_path: Path) -> None:

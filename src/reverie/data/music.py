@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import sys
@@ -168,6 +169,12 @@ class Tunes:
         if self._array is None:
             raise RuntimeError("call prepare(part, bars) before asking for windows")
         return self._array
+
+    def only(self, rows: np.ndarray) -> Tunes:
+        """The same with the windows of these numbers alone, in their order."""
+        few = copy.copy(self)
+        few._array, few.of = self.array[rows], self.of[rows]
+        return few
 
     @classmethod
     def recognises(cls, spec: str | Path) -> bool:

@@ -76,9 +76,10 @@ class MusicBench:
         method, n, seed = subject.method, asked.n, asked.seed
         assert method is not None
         found.notes += self._notes(subject)
-        peculiar = list(method.own_scores(self.data, min(n, len(self.data)), seed, **own))
+        few = self.data.only(self.reference[:TOLD_AGAIN])  # of the same windows, so that they can be compared
+        peculiar = list(method.own_scores(few, len(few), seed, **own))
         if subject.can("reconstruct"):
-            self._told_again(found, method, seed)
+            self._told_again(found, method, few, seed)
         found.scores += peculiar
         if subject.can("compose"):
             self._composed(found, method, n, seed)
@@ -127,13 +128,12 @@ class MusicBench:
             )
         return notes
 
-    def _told_again(self, found: Evaluation, method: Any, seed: int) -> None:
-        originals = self.data.array[self.reference[:TOLD_AGAIN]]
-        given = self._music(originals)
+    def _told_again(self, found: Evaluation, method: Any, data: Tunes, seed: int) -> None:
+        given = self._music(data.array)
         made = method.verb("reconstruct")(given)
-        again = np.stack([music.lines(self.data.parts) for music in made])
+        again = np.stack([music.lines(data.parts) for music in made])
         how = "the likeliest event at each step, after those that were written before it"
-        found.scores += told_again_scores(originals, again, self.data, seed, how)
+        found.scores += told_again_scores(data.array, again, data, seed, how)
         few = 2 * self._columns
         found.pictures["reconstruction"] = (
             _pairs(given[:few], made[:few], self._columns),
