@@ -75,6 +75,16 @@ def test_without_a_test_split_the_floor_leaves_a_line_itself_out(run: Path, tmp_
     assert any("learnt from" in note for note in found.notes)
 
 
+def test_the_likelihood_is_of_a_random_choice_of_lines(run: Path, tmp_path: Path) -> None:
+    """A file may be sorted: its first lines are not like the others."""
+    data = Texts.open("verses:400").prepare()
+    lines = sorted((data.line(i) for i in range(200)), key=lambda line: (len(line), line))
+    (tmp_path / "sorted.txt").write_text("".join(f"{line}\n" for line in lines))
+    few, whole = (reverie.evaluate(run, tmp_path / "sorted.txt", n=n)["nll gen per line"] for n in (64, 200))
+    assert (few.n, whole.n) == (64, 200)
+    assert few.value == pytest.approx(whole.value, rel=0.1)
+
+
 def test_real_lines_reach_the_floor(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A writer that copies lines of the world it should write of is as good as those lines are."""
     from reverie.evaluation import text as bench

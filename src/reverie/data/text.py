@@ -14,6 +14,7 @@ N lines, T tokens a line at most, V words.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import re
 import unicodedata
@@ -243,6 +244,12 @@ class Texts:
     def line(self, i: int) -> str:
         """Line i as it stands in the file; of an oracle, its numbers."""
         return " ".join(map(str, self.array[i])) if self.oracle else self._lines[i].text
+
+    def only(self, rows: np.ndarray) -> Texts:
+        """The same with the lines of these numbers alone, in their order; not of an oracle."""
+        few = copy.copy(self)
+        few._array, few._lines = self.array[rows], [self._lines[i] for i in rows]
+        return few
 
     # -- the data doctor ---------------------------------------------------------------------------------------------
 

@@ -87,7 +87,8 @@ def judge(
     method, train = subject.method, data if train is None else train
     assert method is not None
     found.notes += _notes(subject, data, train)
-    found.scores += list(method.own_scores(data, min(n, len(data)), seed, **(own or {})))
+    mixed = data if data.oracle else data.only(_order(data))  # what an oracle draws is in no order
+    found.scores += list(method.own_scores(mixed, min(n, len(data)), seed, **(own or {})))
     if not subject.can("write"):
         return
     lines = _written(subject, n, seed)
@@ -121,9 +122,14 @@ def _tokens(data: Texts) -> tuple[str, str]:
 
 
 def _lines(data: Texts, kind: str) -> list[list[str]]:
-    """The lines of a split in an order that follows from their number, so that the first are a random choice."""
-    order = np.random.Generator(np.random.Philox(key=[0, len(data)])).permutation(len(data))
-    return [split(data.line(int(i)), kind) for i in order]
+    """The lines of a split in the order of _order."""
+    return [split(data.line(int(i)), kind) for i in _order(data)]
+
+
+def _order(data: Texts) -> np.ndarray:
+    """The numbers of all lines in an order that follows from how many there are, so that the first are a random
+    choice."""
+    return np.random.Generator(np.random.Philox(key=[0, len(data)])).permutation(len(data))
 
 
 def _written(subject: Subject, n: int, seed: int, **options: Any) -> list[str]:
