@@ -276,6 +276,12 @@ def test_write_begins_as_it_is_told_and_never_writes_the_unknown() -> None:
     assert one.write(2, start="3 4")[1].line.startswith("3 4 ")
 
 
+def test_a_beginning_is_composed_as_the_lines_are_that_were_learnt() -> None:
+    """Some systems give an accent as a sign of its own; lines are read in NFC (reverie.data.text)."""
+    method = model(words=(*WORDS[:-1], "caf\u00e9"))
+    assert method.read_start(" a  cafe\u0301") == method.read_start("a caf\u00e9") == [WORDS.index("a"), len(WORDS) - 1]
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

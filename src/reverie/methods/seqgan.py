@@ -7,6 +7,7 @@ oracle have no end: there every word is a word.
 from __future__ import annotations
 
 import dataclasses
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -366,7 +367,8 @@ class SeqGAN(Method):
             if any(number >= count for number in found):
                 raise UserError(f"start is '{start}'; the words of this run are numbers from 0 to {count - 1}.")
         else:
-            pieces = self.tokenizer.split(" ".join(start.split())) if start.strip() else []
+            start = " ".join(unicodedata.normalize("NFC", start).split())  # as lines are read
+            pieces = self.tokenizer.split(start) if start else []
             for piece in pieces:
                 if piece not in self.tokenizer.number:
                     hint = near_miss(piece, self.tokenizer.words[2:])
