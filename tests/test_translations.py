@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ import reverie
 from reverie.cli import main
 from reverie.media import Photo, read_record
 from reverie.scores.restoring import labelled, psnrs, ssim
+from reverie.whence import verify
 from reverie.work import plan
 
 
@@ -74,6 +76,49 @@ def test_how_pix2pix_is_used_is_chosen_and_recorded(shop: Path, tmp_path: Path) 
     other = reverie.load(shop / "grey")
     (spoilt,) = other.verb("spoil")([photo])
     assert spoilt.pixels.shape == (16, 16, 1)
+
+
+def test_whence_makes_again_what_was_one_of_many(
+    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each picture, whatever stood beside it; of 8 and 16 bits, with alpha and without, and on a sheet."""
+    cv2 = pytest.importorskip("cv2", reason="16 bits in colour take OpenCV, an extra")
+    monkeypatch.chdir(tmp_path)
+    pairs = str(shop / "pairs")  # so large that there is dropout
+    reverie.train("pix2pix:smoke", data=pairs, out="drop", make="", size=64, width=2, threads=1, steps=1)
+    Path("given").mkdir()
+    shades(Path("given/a.png"), 64, 64)
+    shades(Path("given/b.png"), 20, 30, alpha=True)
+    deep = np.random.Generator(np.random.Philox(key=[3, 0])).integers(0, 65536, (18, 24, 4)).astype(np.uint16)
+    cv2.imwrite("given/c.png", deep)
+    cv2.imwrite("given/d.png", deep[:, :, 0])
+    for verb, run in (("translate", "drop"), ("spoil", str(shop / "grey")), ("spoil", str(shop / "restore"))):
+        out = Path(verb + Path(run).name)
+        assert main([verb, run, "given", "--out", str(out)]) == 0
+        for name in "abcd":
+            assert main(["whence", f"{out}/{name}.png", "--verify", run, "--given", "given"]) == 0, (verb, run, name)
+            assert "equal to the pixel" in capsys.readouterr().out
+    for made, given in (("sheet.png", ["given/a.png"] * 2), ("deep.png", ["given/c.png"])):
+        assert main(["translate", "drop", *given, "--out", made]) == 0
+        assert main(["whence", made, "--verify", "drop", "--given", *given]) == 0
+
+
+def test_whence_looks_at_depth_and_alpha(shop: Path, tmp_path: Path) -> None:
+    run, sources = shop / "restore", [shades(tmp_path / "x.png", 16, 20, alpha=True)]
+    sources.append(tmp_path / "y.png")
+    PIL.Image.fromarray(np.arange(320, dtype=np.uint16).reshape(16, 20) * 200).save(sources[1])
+    given = [Photo.load(path) for path in sources]
+    clear, deep = reverie.load(run).verb("spoil")(given)
+    faint = dataclasses.replace(clear, alpha=clear.alpha // 2)
+    bare = dataclasses.replace(clear, alpha=None)
+    flat = Photo(deep.image().pixels, record=deep.record)
+    bent = dataclasses.replace(deep, pixels=deep.pixels ^ 1)  # all but invisible, and told all the same
+    for made, same, told in (
+        (clear, True, "equal to the pixel"), (deep, True, "equal to the pixel"), (faint, False, "its alpha"),
+        (bare, False, "its alpha"), (flat, False, "its levels go to 255"), (bent, True, "at most 1 of 255 apart"),
+    ):  # fmt: skip
+        verdict = verify(made.save(tmp_path / "made.png"), run, given)
+        assert (verdict["same"], told in verdict["why"]) == (same, True), verdict
 
 
 def test_pairs_are_scored_beside_the_truth(shop: Path) -> None:

@@ -1,5 +1,7 @@
 """How verbs make items: each from (seed, its index) alone, in blocks that are cut at fixed places.
 
+What is random in what is made of a picture follows from (seed, the picture) alone.
+
 B batch, Z latents, C channels, H = W pixels. Images inside are [B,C,H,W] in [-1,1].
 """
 
@@ -9,6 +11,7 @@ import dataclasses
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +20,7 @@ from torch import Tensor
 
 from .errors import UserError
 from .media import Code, Image
+from .order import seed_of
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,11 @@ def noise(seed: int, items: Sequence[int], *shape: int, device: torch.device | s
         raise UserError(f"seed is {seed}; give a whole number from 0 to 2^63 - 1.")
     rows = [np.random.Generator(np.random.Philox(key=[seed, i])).standard_normal(shape, np.float32) for i in items]
     return torch.from_numpy(np.stack(rows)).to(device)
+
+
+def seed_for(seed: int, source: Any) -> int:
+    """The seed of what is made of an item that was given: by its digest, so that it may come alone or among others."""
+    return seed_of(seed, int(source.digest, 16))
 
 
 def chosen(items: Items, n: int, steps: int = 1) -> Sequence[int]:

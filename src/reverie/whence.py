@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .errors import UserError
-from .media import Image, Music, medley, read_record, rolls, sheet
+from .media import Image, Music, Photo, medley, read_record, rolls, sheet
 from .options import taken_by
 
 
@@ -61,10 +61,24 @@ def verify(file: Path, run: Path, given: list[Any]) -> dict[str, Any]:
         if file.suffix.lower() != ".png":
             return _same_music(again, file)
         again = again.image()
-    ours, theirs = again.pixels, Image.load(file).pixels
-    if ours.shape != theirs.shape:
-        return {"same": False, "difference": None, "why": f"its shape is {theirs.shape}, the run makes {ours.shape}"}
-    difference = int(np.abs(ours.astype(int) - theirs.astype(int)).max())
+    return _same_picture(again, file)
+
+
+def _same_picture(again: Image | Photo, file: Path) -> dict[str, Any]:
+    """As verify, of pictures as their files hold them: in their own depth, with their alpha."""
+    ours, theirs = Photo.read(again.png()), Photo.load(file)
+    alphas = {None if photo.alpha is None else photo.alpha.tobytes() for photo in (ours, theirs)}
+    why = ""
+    if ours.pixels.shape != theirs.pixels.shape:
+        why = f"its shape is {theirs.pixels.shape}, the run makes {ours.pixels.shape}"
+    elif ours.full != theirs.full:
+        why = f"its levels go to {theirs.full}, those that the run makes to {ours.full}"
+    elif len(alphas) > 1:
+        why = "its alpha is not what the run makes"
+    if why:
+        return {"same": False, "difference": None, "why": why}
+    apart = int(np.abs(ours.pixels.astype(int) - theirs.pixels.astype(int)).max())
+    difference = -(-apart // (ours.full // 255))  # rounded up, so that 0 is equality in 16 bits too
     # Another machine may round a sum differently: that moves a pixel by one level at the most.
     why = "made again, equal to the pixel" if difference == 0 else f"made again, at most {difference} of 255 apart"
     return {"same": difference <= 1, "difference": difference, "why": why}
@@ -114,7 +128,11 @@ def _again(method: Any, record: dict[str, Any], given: list[Any]) -> Any:
         if "items" in parameters:
             arguments["items"] = range(layout["first"], layout["first"] + layout["images"])
         made = act(**arguments)
-        return sheet(rolls(made) if isinstance(made[0], Music) else made, layout["columns"], layout["gap"])
+        if isinstance(made[0], Music):
+            made = rolls(made)
+        elif isinstance(made[0], Photo):
+            made = [photo.image() for photo in made]
+        return sheet(made, layout["columns"], layout["gap"])
     if "tunes" in record:  # several in one file, one after another
         if "items" in parameters:
             arguments["items"] = range(record["index"], record["index"] + record["tunes"])

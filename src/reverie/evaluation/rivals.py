@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from ..items import seed_for
 from ..media import Photo
-from ..order import seed_of
 from ..parts.degrade import DEGRADATIONS, kernel, smaller
 from ..provenance import versions
 from ..scores.classical import INSTALL, TOOLS, Case
@@ -80,10 +80,10 @@ def strength_of(method: Any) -> float:
 
 
 def cases(method: Any, good: Sequence[np.ndarray], spoilt: Sequence[np.ndarray], seed: int) -> list[Case]:
-    """The pictures, spoilt in one call of the method's `spoil` with that seed, and what tools are told of them."""
+    """The pictures, spoilt by the method's `spoil` with that seed, and what tools are told of them."""
     c, strength, found = method.config, strength_of(method), []
-    for i, (true, given) in enumerate(zip(good, spoilt, strict=True)):
-        blur = kernel(c.make, strength, seed_of(seed, i))
+    for true, given in zip(good, spoilt, strict=True):
+        blur = kernel(c.make, strength, seed_for(seed, Photo(true)))
         small = levels(smaller(Photo(true).to_tensor(true.shape[2]), strength)) if c.make == "small" else None
         found.append(Case(true, given, strength, None if blur is None else blur.numpy(), small))
     return found

@@ -57,13 +57,17 @@ class Photo(Made):
     @classmethod
     def load(cls, path: str | Path) -> Photo:
         """Reads a picture file as it is; upright, CMYK and palettes as RGB. Raises UserError."""
-        data = _bytes(path)
+        return cls.read(_bytes(path), str(path))
+
+    @classmethod
+    def read(cls, data: bytes, place: str = "it") -> Photo:
+        """Reads the bytes of a picture file; place: where they come from. Raises UserError."""
         try:
             with decode.quiet():
-                pixels, alpha = _read(data, path)
+                pixels, alpha = _read(data, place)
         except Unfit as unfit:
-            raise UserError(f"{path} is no usable picture ({unfit}); give another.") from None
-        return cls(pixels, alpha, Path(path).name)
+            raise UserError(f"{place} is no usable picture ({unfit}); give another.") from None
+        return cls(pixels, alpha, Path(place).name)
 
     @property
     def full(self) -> int:

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from .. import losses
 from ..data.pairs import Pairs
 from ..errors import UserError
+from ..items import seed_for
 from ..loop import Update
 from ..media import Image, Photo, sheet
 from ..method import Batch, Losses, Method, Stage, verb
-from ..order import seed_of
 from ..parts.augment import cropped, flipped
 from ..parts.conv import power_of_two_from
 from ..parts.degrade import channels_of, degrade, spoilt
@@ -219,25 +219,25 @@ class Pix2Pix(Method):
         photos: pictures of the kind that is given
         still: without dropout, with the statistics kept from training; none: as the run says
         tile: pixels a side from which on a picture is cut into tiles, a multiple of 256
-        seed: of the dropout, by the place of a picture among those given
+        seed: of the dropout; what becomes of a picture depends on the seed and the picture alone
         """
         check_tile(tile, self.multiple)
-        for i, photo in enumerate(photos):
+        for photo in photos:
             x = photo.to_tensor(self.config.inputs).to(self.device)
-            yield photo.with_pixels(self.translated(x, still, tile, seed_of(seed, i))[0])
+            yield photo.with_pixels(self.translated(x, still, tile, seed_for(seed, photo))[0])
 
     @verb
     def spoil(self, photos: list[Photo], seed: int = 0) -> Iterator[Photo]:
         """What runs with --make are given: it is made of good pictures, to see what `translate` makes of it.
 
         photos: good pictures
-        seed: of what is random, by the place of a picture among those given
+        seed: what becomes of a picture depends on the seed and the picture alone
         """
         c = self.config
         if not c.make:
             raise UserError("this run learnt from pairs that were given, not from inputs that it made itself.")
-        for i, photo in enumerate(photos):
-            yield photo.with_pixels(spoilt(photo.to_tensor(c.outputs), c.make, c.strength, seed_of(seed, i))[0])
+        for photo in photos:
+            yield photo.with_pixels(spoilt(photo.to_tensor(c.outputs), c.make, c.strength, seed_for(seed, photo))[0])
 
     def translated(self, x: Tensor, still: bool | None, tile: int, seed: int) -> Tensor:
         """b [1,C,H,W] for one picture a of any size."""

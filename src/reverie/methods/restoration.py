@@ -13,10 +13,10 @@ from torch import Tensor
 from .. import losses
 from ..data.photos import Photos
 from ..errors import UserError
+from ..items import seed_for
 from ..loop import Update
 from ..media import Image, Photo, sheet
 from ..method import Batch, Losses, Method, Stage, verb
-from ..order import seed_of
 from ..parts.augment import cropped, flipped
 from ..parts.degrade import DEGRADATIONS, channels_of, degrade, spoilt
 from ..parts.patch import PatchGAN
@@ -158,25 +158,25 @@ class Restoration(Method):
         """Each good picture spoilt in the way that was learnt, to see what `restore` makes of it.
 
         photos: good pictures
-        seed: of what is random, by the place of a picture among those given
+        seed: what becomes of a picture depends on the seed and the picture alone
         """
-        for i, photo in enumerate(photos):
-            yield photo.with_pixels(self.spoilt(photo.to_tensor(self.config.channels), seed, i)[0])
+        for photo in photos:
+            yield photo.with_pixels(self.spoilt(photo.to_tensor(self.config.channels), seed_for(seed, photo))[0])
 
     def restored(self, x: Tensor, tile: int = 512) -> Tensor:
         """One picture [1,C,H,W] of any size, repaired."""
         reach = -(-self.generator.reach // 2) * 2
         return tiled(self.generator, x, tile, reach, 2)
 
-    def spoilt(self, y: Tensor, seed: int, i: int) -> Tensor:
-        """What is left of picture i, y [1,C,H,W]."""
-        return spoilt(y, self.config.make, self.config.strength, seed_of(seed, i))
+    def spoilt(self, y: Tensor, seed: int) -> Tensor:
+        """What is left of good pictures y [B,C,H,W]."""
+        return spoilt(y, self.config.make, self.config.strength, seed)
 
     def repaired(self, data: Any, n: int, seed: int) -> Iterator[Restored]:
         """The first n whole pictures: as they are, spoilt, and repaired."""
-        for i, (name, pixels) in enumerate(data.wholes(n, self.config.channels)):
+        for name, pixels in data.wholes(n, self.config.channels):
             good = Photo(pixels, name=name)
-            spoilt = good.with_pixels(self.spoilt(good.to_tensor(self.config.channels), seed, i)[0])
+            (spoilt,) = self.verb("spoil")([good], seed=seed)
             (repaired,) = self.verb("restore")([spoilt])
             yield Restored(name, good.pixels, spoilt.pixels, repaired.pixels)
 
@@ -192,7 +192,7 @@ class Restoration(Method):
         y = batch["image"][:8]
         with torch.no_grad():
             self.eval()
-            x = self.spoilt(y, 0, 0)
+            x = self.spoilt(y, 0)
             made = self.generator(x)
             self.train()
         rows = [t.expand(-1, max(self.inputs, self.config.channels), -1, -1) for t in (x, made, y)]
