@@ -53,6 +53,10 @@ def test_a_record_does_not_speak_for_lines_that_were_changed(tmp_path: Path) -> 
     file.write_text("a\nb\n")
     with pytest.raises(UserError, match="from line 3"):
         read_text_record(file)
+    for text, line in (("a\nb\nc\nadded", 4), ("a\nb\nc", 3), ("a\nb\ncut", 3)):
+        file.write_text(text)
+        with pytest.raises(UserError, match=f"from line {line}"):
+            read_text_record(file)
     save_texts([Text("by hand")], file)  # takes the place of what was made, and its record with it
     with pytest.raises(UserError, match="no record"):
         read_text_record(file)
@@ -105,5 +109,8 @@ def test_whence_makes_the_lines_again(tmp_path: Path) -> None:
     assert _verify_lines(file, method, record, []) == {
         "same": True, "difference": 0, "why": "made again, equal line by line",
     }  # fmt: skip
+    file.write_text(file.read_text() + "added")
+    assert _verify_lines(file, method, record, [])["same"] is False
+    file.write_text(file.read_text().removesuffix("added"))
     record["arguments"]["seed"] = 4
     assert _verify_lines(file, method, record, [])["same"] is False

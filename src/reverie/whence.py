@@ -106,7 +106,9 @@ def _verify_lines(file: Path, method: Any, record: dict[str, Any], given: list[A
     else:
         whole = act(**arguments)
         again = [whole[i] for i in indices if i < len(whole)]
-    theirs = file.read_text(encoding="utf-8").split("\n")[:-1]
+    *theirs, rest = file.read_text(encoding="utf-8", errors="replace").split("\n")
+    if rest:
+        return {"same": False, "difference": None, "why": "its last line has no end, which all that the run makes have"}
     difference = sum(a.line != b for a, b in zip(again, theirs, strict=False)) + abs(len(again) - len(theirs))
     why = "made again, equal line by line" if difference == 0 else f"made again, {difference} of {len(theirs)} differ"
     return {"same": difference == 0, "difference": difference, "why": why}

@@ -114,8 +114,8 @@ def read_text_record(path: str | Path) -> dict[str, Any]:
         raise UserError(f"{path} carries no record of reverie: there is no {beside.name} beside it.") from None
     except (ValueError, KeyError, TypeError):
         raise UserError(f"{beside} is no record of reverie; it was changed or is damaged.") from None
-    written = path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]
-    if (now := [Text(line).digest for line in written]) != lines:
+    *written, rest = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    if (now := [Text(line).digest for line in written]) != lines or rest:  # every line that was made has an end
         at = next((i for i, (a, b) in enumerate(zip(now, lines, strict=False)) if a != b), min(len(now), len(lines)))
         raise UserError(f"{path} was changed after it was made, from line {at + 1} on; its record is of other lines.")
     return record
