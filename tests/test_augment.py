@@ -173,6 +173,17 @@ def test_classes_are_filled_up(run: Path, tmp_path: Path, cards: list[Any]) -> N
     }  # fmt: skip
 
 
+def test_a_class_with_a_plus_in_its_name_is_no_mixture(tmp_path: Path, cards: list[Any]) -> None:
+    data = open_data("shapes:30").prepare(16, 3)
+    for i in range(30):
+        Image(data.pixels(i)).save(tmp_path / "data" / ("cat", "cat+dog", "dog")[i % 3] / f"{i}.png")
+    reverie.train("cvae_gan:smoke", data=tmp_path / "data", out=tmp_path / "run", threads=1, steps=1)
+    out = augment(tmp_path / "data", tmp_path / "out", run=tmp_path / "run", each=3)
+    for k, image in enumerate(reverie.load(tmp_path / "run").generate(n=3)):  # without a label the classes take turns
+        (file,) = (out / ("cat", "cat+dog", "dog")[k]).glob(f"*{k:06d}.png")
+        assert np.array_equal(Image.load(file).pixels, image.pixels)
+
+
 def test_without_a_run_one_is_trained_and_gone_on_with(
     tmp_path: Path, cards: list[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

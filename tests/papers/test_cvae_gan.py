@@ -69,6 +69,13 @@ def test_classes_take_turns_and_labels_are_obeyed(trained: CVAEGAN) -> None:
     assert not np.array_equal(same[0].pixels, trained.generate(n=1)[0].pixels)
 
 
+def test_a_plus_may_be_part_of_a_name() -> None:
+    gan = model(names=("cat", "cat+dog", "c++", "dog"))
+    for k, name in enumerate(gan.config.names):
+        assert gan.shares(name).tolist() == F.one_hot(torch.tensor(k), 4).tolist()
+    assert gan.shares("cat+dog+dog").tolist() == pytest.approx([1 / 3, 0, 0, 2 / 3])
+
+
 @pytest.mark.parametrize("label", ["bird", "cat+", "dgo", "cat,dog"])
 def test_a_class_that_does_not_exist_is_one_line(trained: CVAEGAN, label: str) -> None:
     with pytest.raises(UserError, match="there is no class"):

@@ -210,9 +210,9 @@ class CVAEGAN(Method):
         return self.generator(torch.cat([z, share], 1))
 
     def shares(self, label: str) -> Tensor:
-        """The classes [K] that a label names: "cat", or "cat+dog" for half of each. Raises UserError."""
+        """The classes [K] that a label names: a class, or "cat+dog" for half of each. Raises UserError."""
         found = torch.zeros(len(self.config.names), device=self.device)
-        for name in label.split("+"):
+        for name in [label] if label in self.config.names else label.split("+"):  # a class may be called c++
             if name not in self.config.names:
                 hint = near_miss(name, list(self.config.names)) or f" There are: {', '.join(self.config.names)}."
                 raise UserError(f"there is no class '{name}'.{hint}")
