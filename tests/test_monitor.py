@@ -125,6 +125,32 @@ def test_what_is_not_a_number_is_never_saved(tmp_path: Path, capsys: pytest.Capt
             assert all(w.isfinite().all() for w in weights.values() if w.is_floating_point())
 
 
+@pytest.mark.parametrize("where", ["parameters", "buffers"])
+@pytest.mark.parametrize("bad_luck", [True, False])
+def test_weights_are_weighed_whatever_the_log_shows(
+    where: str, bad_luck: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A finding that a run goes on from, at the very step of a save, hides none that it cannot go on from."""
+    methods: list[torch.nn.Module] = []
+    begin = loop.Averages.__init__
+
+    def caught(self: loop.Averages, method: torch.nn.Module, decays: dict[str, float]) -> None:
+        methods.append(method)
+        begin(self, method, decays)
+
+    def look(self: Monitor, step: int, values: dict[str, float]) -> Finding | None:
+        if step != 10:
+            return None
+        next(t for t in getattr(methods[0], where)() if t.is_floating_point()).data.fill_(math.nan)
+        return Finding("bad luck", "it is so", "Try again.", 1.0, 0.5, 0) if bad_luck else None
+
+    monkeypatch.setattr(loop.Averages, "__init__", caught)
+    monkeypatch.setattr(Monitor, "look", look)
+    with pytest.raises(Trouble, match="not a number at step 10"):
+        reverie.train("dcgan:smoke", data="letters:96", out=tmp_path / "run", save_every=5, log_every=5)
+    assert json.loads((tmp_path / "run" / "save.json").read_text())["step"] == 5
+
+
 def unlucky(monkeypatch: pytest.MonkeyPatch, times: int, lasted: int = 6) -> None:
     """The monitor finds a fault at step 12, `times` times, whatever the run is like; it has lasted so many steps."""
 

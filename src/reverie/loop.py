@@ -118,8 +118,8 @@ def fit(method: Method, data: Any, run: Run, settings: TrainConfig, ranks: Ranks
             progress.tick(step)
             asked = ranks.any(stop.asked)
             saving = step % settings.save_every == 0 or step == total or asked
-            if saving and not found:
-                found = monitor.weigh(step, all(bool(p.isfinite().all()) for p in method.parameters()))
+            if saving:
+                found = monitor.weigh(step, method.parameters(), shared) or found
             if found:
                 progress.warn(step, stage.name, found)
                 if found.fatal or settings.on_trouble != "warn":

@@ -13,8 +13,12 @@ It sees nothing but the lines of the log, so a resumed run comes to the same fin
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 WINDOW = 500
 """steps that a fault must last at least, so that no bad moment is taken for one"""
@@ -117,9 +121,10 @@ class Monitor:
         }
         return all(value is None or (value > fault.threshold) != fault.above for fault, value in last.items())
 
-    def weigh(self, step: int, finite: bool) -> Finding | None:
-        """What the weights show that are about to be saved."""
-        return None if finite else self._not_a_number(step, "a weight")
+    def weigh(self, step: int, parameters: Iterable[Tensor], buffers: Iterable[Tensor]) -> Finding | None:
+        """What the weights show that are about to be saved. A buffer may be infinite: a best that was not yet."""
+        broken = any(bool(t.isnan().any()) for t in buffers) or not all(bool(p.isfinite().all()) for p in parameters)
+        return self._not_a_number(step, "a weight") if broken else None
 
     def _not_a_number(self, step: int, name: str) -> Finding:
         known = self.lines[-1][0] if self.lines else 0
