@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import os
 import shlex
@@ -472,6 +473,22 @@ def test_an_exported_file_serves_as_the_run(command: Command, trained: Path, met
     assert "verified   yes" in command("whence generate-run/000013.png --verify deep/model.safetensors")
     command("export deep/model.safetensors --out again.safetensors")
     assert Path("again.safetensors").read_bytes() == Path("deep/model.safetensors").read_bytes()
+
+
+def test_an_export_that_is_cut_off_leaves_nothing(
+    command: Command, trained: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut(source: Path, out: Path) -> None:
+        out.write_bytes(source.read_bytes()[:100])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr(shutil, "copyfile", cut)
+        assert main(["export", str(trained / "vae"), "--out", "deep/model.safetensors"]) == 2
+    assert "free some space" in capsys.readouterr().err
+    assert list(Path("deep").iterdir()) == []
+    command(f"export '{trained / 'vae'}' --out deep/model.safetensors")
+    assert [path.name for path in Path("deep").iterdir()] == ["model.safetensors"]
 
 
 def test_only_overwrite_overwrites(
