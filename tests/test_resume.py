@@ -333,6 +333,27 @@ def test_two_folders_are_found_again(tmp_path: Path, monkeypatch: pytest.MonkeyP
         resume(away / "runs/full", steps=4)
 
 
+@pytest.mark.parametrize("linked", ["before", "since"])
+def test_runs_on_another_disk(linked: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder of runs is a link: there `..` is not where the link lies."""
+    home, big = tmp_path / "home/deep", tmp_path / "big"
+    spec = two_sides(home / "data")
+    monkeypatch.chdir(home)
+    if linked == "before":
+        big.mkdir()
+        Path("runs").symlink_to(big)
+    train("cyclegan:smoke", data=spec, out="runs/two", steps=1, batch=2, threads=1)
+    begin("dcgan", Path("runs/one"), data=home / "data/horses", steps=1, batch=2)
+    if linked == "since":
+        Path("runs").rename(big)
+        Path("runs").symlink_to(big)
+    monkeypatch.chdir(tmp_path)
+    for name in ("one", "two"):
+        resume(home / "runs" / name, steps=2)
+        if linked == "before":  # as it is known on that disk
+            resume(big / name, steps=3)
+
+
 def test_what_has_no_relative_path_keeps_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As between two drives of Windows."""
     spec = two_sides(tmp_path / "data")

@@ -258,7 +258,10 @@ def _seen_from(out: Path, place: str) -> str | None:
     if not Path(place).exists():
         return None
     try:
-        return Path(os.path.relpath(place, out)).as_posix()
+        path = os.path.relpath(place, out)
+        if os.path.realpath(out / path) != os.path.realpath(place):  # behind a link to a folder, .. is another one
+            path = os.path.relpath(place, os.path.realpath(out))
+        return Path(path).as_posix()
     except ValueError:  # another drive on Windows
         return Path(place).absolute().as_posix()
 
@@ -274,7 +277,10 @@ def _whereabouts(data: dict[str, Any], run: Path) -> str:
 def _found(spec: str, path: str | None, run: Path) -> str:
     if path is None:
         return spec
-    for place in (run / path, Path(spec)):
+    far, near = run / path, Path(os.path.normpath(run / path))  # not the same where the run is behind a link
+    if far.exists() and not (near.exists() and near.samefile(far)):
+        return os.path.realpath(far)
+    for place in (near, Path(spec)):
         if place.exists():
             return os.path.normpath(place)
     raise UserError(f"the data of {run} is not at {run / path} any more; say where it is with --data.")
