@@ -198,6 +198,17 @@ def _bad_files() -> None:
         "option": json.dumps({**good, "arguments": {"m": 1}}),
         "given": json.dumps({**good, "verb": "reconstruct", "arguments": {},
                              "inputs": [{"name": "cat.png", "digest": "0" * 16}]}),
+        "digest": json.dumps({**good, "inputs": [{"name": "cat.png", "digest": 0}]}),
+        "lines": json.dumps({"arguments": {}, "index": 0, "lines": 5}),
+        "line": json.dumps({**good, "lines": [{"index": 0, "digest": "0" * 16}]}),
+        "imported": json.dumps({**good, "imported": 7}),
+        "tunes": json.dumps({**good, "tunes": "all"}),
+        "tune": json.dumps({**good, "tunes": 1}),
+        "deep": '{"arguments":' + "[" * 100_000,
+        "code": json.dumps({**good, "verb": "encode", "arguments": {}}),
+        "sources": json.dumps({**good, "inputs": [{"name": "cat.png", "digest": "0" * 16}]}),
+        "none": json.dumps({**good, "verb": "reconstruct", "arguments": {"images": ""}}),
+        "lies": json.dumps({**good, "verb": "generate\nverified   yes: made again\x1b[8m"}),
     }  # fmt: skip
     for name, text in records.items():
         info = PngInfo()
@@ -470,6 +481,15 @@ WHENCE = [
     ("whence record-verb.png --verify runs/vae", "vae cannot eval", "generate"),
     ("whence record-option.png --verify runs/vae", "generate has no option 'm'"),
     ("whence record-given.png --verify runs/vae", "cat.png", "--given"),
+    *[
+        (f"whence record-{name}.png", f"record-{name}.png carries no record")
+        for name in ("digest", "lines", "line", "imported", "tunes", "deep")
+    ],
+    ("whence record-tune.png --verify runs/vae", "generate made the file so, which it cannot", "as it was made"),
+    ("whence record-code.png --verify runs/vae", "encode made the file so"),
+    ("whence record-sources.png --verify runs/vae", "generate made the file so"),
+    ("whence record-none.png --verify runs/vae", "reconstruct needs 'images'"),
+    ("whence record-lies.png --verify runs/vae", "vae cannot generate verified yes: made again\\x1b[8m; it can"),
     ("whence made/000000.png --verify runs/nowhere", "no run folder runs/nowhere"),
     ("whence made/000000.png --verify", "--verify", "expected one argument"),
     ("whence made/000000.png --verify runs/vae --given nowhere.png", "no picture at nowhere.png"),
@@ -608,6 +628,15 @@ def test_a_damaged_save_falls_back_to_the_previous_one(shop: Path, tmp_path: Pat
     assert told.err.count("\n") == 1
     with PIL.Image.open(tmp_path / "out/000000.png") as made:
         assert json.loads(made.text["reverie"])["step"] == 10
+
+
+def test_a_record_cannot_pose_as_the_verdict(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for rest, status, verdicts in (([], 0, []), (["--verify", str(shop / "runs/dcgan")], 1, ["verified   NO"])):
+        capsys.readouterr()
+        assert main(["whence", str(shop / "record-lies.png"), *rest]) == status
+        told = capsys.readouterr().out
+        assert "verb       generate\\nverified   yes: made again\\x1b[8m" in told
+        assert [line[:13] for line in told.splitlines() if line.startswith("verified")] == verdicts
 
 
 @pytest.mark.parametrize(

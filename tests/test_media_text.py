@@ -62,9 +62,16 @@ def test_a_record_does_not_speak_for_lines_that_were_changed(tmp_path: Path) -> 
         read_text_record(file)
 
 
+WHOLE = {"arguments": {}, "index": 0, "lines": [{"index": 0, "digest": Text("a").digest}]}
+
+
 @pytest.mark.parametrize(
-    "beside", ["", "[]", "{}", '{"lines": [{}], "arguments": {}}', '{"lines": 3, "arguments": {}}']
-)
+    "beside",
+    [
+        "", "[]", "{}", '{"lines": [{}], "arguments": {}}', '{"lines": 3, "arguments": {}}', "[" * 100_000,
+        *(json.dumps({**WHOLE, **wrong}) for wrong in ({"inputs": 3}, {"imported": 7}, {"lines": []})),
+    ],
+)  # fmt: skip
 def test_damaged_records_are_refused_in_one_line(tmp_path: Path, beside: str) -> None:
     (tmp_path / "a.txt").write_text("a\n")
     (tmp_path / "a.txt.json").write_text(beside)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from . import __version__, registry
-from .errors import Trouble, UserError, near_miss
+from .errors import Trouble, UserError, near_miss, printable
 from .flags import Parser, first_word
 from .options import REQUIRED, Option, made_by, of_fields, of_signature, taken_by
 from .scoring import do_augment, do_compare, do_evaluate
@@ -50,7 +50,7 @@ def main(argv: list[str] | None = None) -> int:
             sys.stdout.flush()  # a pipe that nobody reads any more shows here, not after the end
     except UserError as error:
         if os.environ.get("RANK", "0") == "0":
-            print(f"reverie: {' '.join(str(error).split())}", file=sys.stderr)
+            print(f"reverie: {printable(' '.join(str(error).split()))}", file=sys.stderr)
         return 1 if isinstance(error, Trouble) else 2
     except KeyboardInterrupt as interrupt:
         print(f"reverie: {interrupt}" if str(interrupt) else "reverie: stopped", file=sys.stderr)

@@ -12,6 +12,11 @@ class Trouble(UserError):
     """Training went wrong and was stopped; the message says what was found, what is kept, and what to try. Status 1."""
 
 
+def printable(text: str) -> str:
+    """The text with its control characters spelt out, so that nothing in a file can pose as a line of ours."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def near_miss(word: str, known: list[str] | tuple[str, ...]) -> str:
     """` Did you mean 'x'?` for the closest of the known words, or an empty string."""
     import difflib

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from .errors import UserError
-from .media import Image, Music, Photo, medley, read_record, rolls, sheet
-from .options import taken_by
+from .errors import UserError, printable
+from .media import Image, Music, Photo, Text, medley, read_record, rolls, sheet
+from .media.photo import together
+from .options import made_by, taken_by
 
 
 def describe(record: dict[str, Any]) -> str:
@@ -32,7 +33,7 @@ def describe(record: dict[str, Any]) -> str:
         f"trained    elsewhere: {file.get('name')}  {file.get('sha256')}" for file in record.get("imported", [])
     ]
     lines += [f"made from  {source.get('name')}  {source.get('digest')}" for source in record.get("inputs", [])]
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def _step(record: dict[str, Any]) -> str:
@@ -53,7 +54,7 @@ def verify(file: Path, run: Path, given: list[Any]) -> dict[str, Any]:
         if record.get(name) != ours:
             hint = f" (the file was made at step {record.get('step')}, the run is at step {method.origin['step']})"
             why = f"another {name} made it: {record.get(name)}, not {ours}" + (hint if name == "run" else "")
-            return {"same": False, "difference": None, "why": why}
+            return {"same": False, "difference": None, "why": printable(why)}
     if "lines" in record:
         return _verify_lines(file, method, record, given)
     again = _again(method, record, given)
@@ -99,13 +100,13 @@ def _same_music(again: Music, file: Path) -> dict[str, Any]:
 
 def _verify_lines(file: Path, method: Any, record: dict[str, Any], given: list[Any]) -> dict[str, Any]:
     """As verify, of lines of text; the difference is how many are not the same."""
-    act, parameters, arguments = _asked(method, record, given)
+    act, parameters, arguments = _asked(method, record, given, Text)
     indices = [line["index"] for line in record["lines"]]
     if "items" in parameters:
         again = act(**arguments, items=indices)
     else:
         whole = act(**arguments)
-        again = [whole[i] for i in indices if i < len(whole)]
+        again = [whole[i] for i in indices if 0 <= i < len(whole)]
     *theirs, rest = file.read_text(encoding="utf-8", errors="replace").split("\n")
     if rest:
         return {"same": False, "difference": None, "why": "its last line has no end, which all that the run makes have"}
@@ -114,27 +115,30 @@ def _verify_lines(file: Path, method: Any, record: dict[str, Any], given: list[A
     return {"same": difference == 0, "difference": difference, "why": why}
 
 
-def _asked(method: Any, record: dict[str, Any], given: list[Any]) -> tuple[Any, Any, dict[str, Any]]:
-    """The verb that made a file, its parameters, and what it was given."""
-    act = method.verb(str(record.get("verb")))
-    arguments = {k: v for k, v in record["arguments"].items() if k not in ("self", "items", "images")}
-    if record.get("inputs"):
-        arguments[taken_by(act)[0][0].name] = [_matching(source, given) for source in record["inputs"]]
+def _asked(method: Any, record: dict[str, Any], given: list[Any], *media: type) -> tuple[Any, Any, dict[str, Any]]:
+    """The verb that made a file of one of these media, its parameters, and what it was given. Raises UserError."""
+    verb = str(record.get("verb"))
+    act, sources = method.verb(verb), record.get("inputs")
+    taken = [option.name for option, _ in taken_by(act)]
+    if made_by(act) not in media or (sources and not taken):
+        raise UserError(f"the record says that {verb} made the file so, which it cannot; give the file as it was made.")
+    arguments = {k: v for k, v in record["arguments"].items() if k not in ("self", "items", *taken)}
+    if sources:
+        arguments[taken[0]] = [_matching(source, given) for source in sources]
     return act, inspect.signature(act).parameters, arguments
 
 
 def _again(method: Any, record: dict[str, Any], given: list[Any]) -> Any:
-    act, parameters, arguments = _asked(method, record, given)
+    media = (Music,) if "tunes" in record else (Image, Photo, Music)
+    act, parameters, arguments = _asked(method, record, given, *media)
     if "sheet" in record:
         layout = record["sheet"]
         if "items" in parameters:
             arguments["items"] = range(layout["first"], layout["first"] + layout["images"])
         made = act(**arguments)
-        if isinstance(made[0], Music):
-            made = rolls(made)
-        elif isinstance(made[0], Photo):
-            made = [photo.image() for photo in made]
-        return sheet(made, layout["columns"], layout["gap"])
+        if isinstance(made[0], Photo):
+            return together(made, layout["columns"], layout["gap"])
+        return sheet(rolls(made) if isinstance(made[0], Music) else made, layout["columns"], layout["gap"])
     if "tunes" in record:  # several in one file, one after another
         if "items" in parameters:
             arguments["items"] = range(record["index"], record["index"] + record["tunes"])

@@ -134,7 +134,7 @@ class Photo(Made):
         return self.png()
 
 
-def together(photos: list[Photo]) -> Image:
+def together(photos: list[Photo], columns: int = 0, gap: int = 2) -> Image:
     """A sheet of photographs of one size. Raises UserError if they are of several."""
     images = [photo.image() for photo in photos]
     if odd := next((image for image in images if image.pixels.shape != images[0].pixels.shape), None):
@@ -142,7 +142,7 @@ def together(photos: list[Photo]) -> Image:
             f"{odd.inputs[0]['name'] if odd.inputs else 'one picture'} is of another size than the first, and a sheet "
             "takes pictures of one size; give --out a folder."
         )
-    return sheet(images)
+    return sheet(images, columns, gap)
 
 
 def _bytes(path: str | Path) -> bytes:

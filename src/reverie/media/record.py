@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import PIL.Image
 from PIL.PngImagePlugin import PngInfo
@@ -54,9 +54,9 @@ def read_record(path: str | Path) -> dict[str, Any]:
         raise UserError(f"{path} cannot be read as a picture ({error}); give a PNG that reverie wrote.") from None
     try:
         record = json.loads(text) if text else None
-    except ValueError:
+    except (ValueError, RecursionError):
         record = None
-    if not isinstance(record, dict) or not _is_record(record):
+    if not is_record(record):
         raise UserError(f"{path} carries no record of reverie; it was not made here, or a program removed it.")
     return record
 
@@ -64,21 +64,37 @@ def read_record(path: str | Path) -> dict[str, Any]:
 def _in_music(path: Path) -> dict[str, Any]:
     """The record in a MIDI or WAV file, where it is JSON after the word reverie. Raises UserError."""
     found = told_in(path.read_bytes()).get("record")
-    if not isinstance(found, dict) or not _is_record(found):
+    if not is_record(found):
         raise UserError(f"{path} carries no record of reverie; it was not made here, or a program removed it.")
     return found
 
 
-def _is_record(found: dict[str, Any]) -> bool:
-    """Whether JSON from a file, which anybody may have written, has the shape of a record."""
-    inputs, layout = found.get("inputs", []), found.get("sheet", _LAYOUT)
+def is_record(found: Any, of_lines: bool = False) -> TypeGuard[dict[str, Any]]:
+    """Whether JSON from a file, which anybody may have written, has the shape of a record, of lines or of no lines."""
     return (
-        isinstance(found.get("arguments"), dict)
+        isinstance(found, dict)
+        and isinstance(found.get("arguments"), dict)
         and isinstance(found.get("index"), int)
-        and isinstance(inputs, list)
-        and all(isinstance(source, dict) and {"name", "digest"} <= source.keys() for source in inputs)
-        and isinstance(layout, dict)
-        and all(isinstance(layout.get(k), int) and low <= layout[k] <= 1_000_000 for k, low in _LAYOUT.items())
+        and _are(found.get("inputs", []), name=str, digest=str)
+        and _are(found.get("imported", []), name=str, sha256=str)
+        and _counts(found, {"tunes": 1} if "tunes" in found else {})
+        and _counts(found.get("sheet", _LAYOUT), _LAYOUT)
+        and ("lines" in found) == of_lines
+        and (not of_lines or (_are(found["lines"], index=int, digest=str) and found["lines"] != []))
+    )
+
+
+def _are(found: Any, **kinds: type) -> bool:
+    """Whether it is a list of objects that have these entries."""
+    return isinstance(found, list) and all(
+        isinstance(one, dict) and all(isinstance(one.get(k), kind) for k, kind in kinds.items()) for one in found
+    )
+
+
+def _counts(found: Any, least: dict[str, int]) -> bool:
+    """Whether it is an object with these whole numbers, none of them below the least or beyond all sense."""
+    return isinstance(found, dict) and all(
+        isinstance(found.get(k), int) and low <= found[k] <= 1_000_000 for k, low in least.items()
     )
 
 

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 from ..errors import UserError
 from .made import Made
+from .record import is_record
 
 BESIDE = ".json"
 """what is added to the name of a .txt file for the file of its record"""
@@ -106,14 +107,13 @@ def read_text_record(path: str | Path) -> dict[str, Any]:
         raise UserError(f"there is no file {path}; give the path of a generated .txt file.")
     try:
         record = json.loads(beside.read_text(encoding="utf-8"))
-        lines = [line["digest"] for line in record["lines"]]
-        whole = isinstance(record["arguments"], dict) and isinstance(record["index"], int) and lines
-        if not whole or not all(isinstance(line["index"], int) for line in record["lines"]):
-            raise TypeError
     except OSError:
         raise UserError(f"{path} carries no record of reverie: there is no {beside.name} beside it.") from None
-    except (ValueError, KeyError, TypeError):
-        raise UserError(f"{beside} is no record of reverie; it was changed or is damaged.") from None
+    except (ValueError, RecursionError):
+        record = None
+    if not is_record(record, of_lines=True):
+        raise UserError(f"{beside} is no record of reverie; it was changed or is damaged.")
+    lines = [line["digest"] for line in record["lines"]]
     *written, rest = path.read_text(encoding="utf-8", errors="replace").split("\n")
     if (now := [Text(line).digest for line in written]) != lines or rest:  # every line that was made has an end
         at = next((i for i, (a, b) in enumerate(zip(now, lines, strict=False)) if a != b), min(len(now), len(lines)))
