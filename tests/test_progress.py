@@ -11,9 +11,11 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 import reverie
-from reverie.progress import clock
+from reverie.progress import Meter, clock
+from reverie.ranks import Ranks
 
 SMOKE = dict(data="letters:64", save_every=10, preview_every=8, log_every=4)
 
@@ -83,6 +85,16 @@ def test_tensorboard_files_behind_a_flag(tmp_path: Path) -> None:
     logged = [json.loads(x)["losses"]["d"] for x in (tmp_path / "run" / "log.jsonl").open()]
     assert [e.value for e in events.Scalars("train/d")] == pytest.approx(logged, rel=1e-6)
     assert events.Images("samples")
+
+
+@pytest.mark.parametrize("saved", [torch.tensor([1.0, 3.0]), torch.tensor(2.0), torch.tensor([2.0])])
+def test_sums_of_other_ranks_are_gone_on_with(saved: torch.Tensor) -> None:
+    """By one process: of two ranks, of the first alone as it was saved once, and its own."""
+    meter, ranks = Meter(), Ranks("cpu")
+    meter.load({"sums": {"d": saved.double()}, "steps": {"d": 2}}, ranks)
+    meter.add({"d": torch.tensor(4.0)})
+    assert meter.state(ranks) == {"sums": {"d": torch.tensor([6.0])}, "steps": {"d": 3}}
+    assert meter.read(ranks) == {"d": 2.0}
 
 
 def test_durations_as_people_say_them() -> None:

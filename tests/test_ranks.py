@@ -113,6 +113,10 @@ def test_a_signal_to_one_stops_both_and_resuming_is_exact(
     assert (tmp_path / "run" / "weights.safetensors").read_bytes() == (
         folder / "run" / "weights.safetensors"
     ).read_bytes()
+    told, cut = (
+        [json.loads(line)["losses"] for line in (place / "run" / "log.jsonl").open()] for place in (folder, tmp_path)
+    )
+    assert cut == told  # also the line of which either rank had seen a part
 
 
 def test_an_error_stops_both_and_is_told_once(tmp_path: Path) -> None:

@@ -79,19 +79,19 @@ def fit(method: Method, data: Any, run: Run, settings: TrainConfig, ranks: Ranks
     stages, meter = method.stages(), Meter()
     total = sum(stage.steps for stage in stages)
 
-    def save() -> None:
+    def save(told: dict[str, Any]) -> None:
         with averages.in_place():
             weights = {k: v.detach().clone() for k, v in method.lasting(method.state_dict().items())}
-        run.save(step, _state(step, method, update, averages, meter), weights, header)
+        run.save(step, _state(step, method, update, averages, told), weights, header)
         if settings.on_trouble == "rollback" and monitor.well:
             run.keep()
 
     step = ranks.tell(run.settle) or 0
     monitor, seed, ease = _outlook(run, settings)
     if step:
-        _restore(run, method, update, averages, meter)
+        _restore(run, method, update, averages, meter, ranks)
     elif settings.on_trouble == "rollback":
-        ranks.together(save)  # so that there is always something to go back to
+        ranks.together(lambda: save(meter.state(ranks)))  # so that there is always something to go back to
     shared = [b for _, b in method.lasting(method.named_buffers()) if b.is_floating_point()]
     order = Order(len(data), settings.batch, seed)
     watched = data.batch(Order(len(data), min(32, len(data)), settings.seed)(0), ranks.device)
@@ -124,15 +124,16 @@ def fit(method: Method, data: Any, run: Run, settings: TrainConfig, ranks: Ranks
                 progress.warn(step, stage.name, found)
                 if found.fatal or settings.on_trouble != "warn":
                     step = _go_back(run, settings, ranks, step, found)
-                    _restore(run, method, update, averages, meter)
+                    _restore(run, method, update, averages, meter, ranks)
                     monitor, seed, ease = _outlook(run, settings)
                     order = Order(len(data), settings.batch, seed)
                     continue
             if ranks.first and (step % settings.preview_every == 0 or step == total):
                 with averages.in_place():
                     progress.show(step, method.previews(watched))
+            told = meter.state(ranks) if saving else {}
             if ranks.first and saving:
-                save()
+                save(told)
             if asked and step < total:
                 raise Interrupted(f"stopped and saved at step {step} of {total}; go on with: reverie resume {run.path}")
 
@@ -159,25 +160,24 @@ def _go_back(run: Run, settings: TrainConfig, ranks: Ranks, step: int, found: Fi
     return ranks.tell(lambda: run.go_back(step, found.since, {"why": found.name, "what": found.what}))
 
 
-def _state(step: int, method: Method, update: Update, averages: Averages, meter: Meter) -> dict[str, Any]:
+def _state(step: int, method: Method, update: Update, averages: Averages, meter: dict[str, Any]) -> dict[str, Any]:
     return {
         "step": step,
         "method": method.state_dict(),
         "optimizers": {name: optimizer.state_dict() for name, optimizer in update.optimizers.items()},
         "averages": averages.state(),
-        "meter": {"sums": meter.sums, "steps": meter.steps},
+        "meter": meter,
     }
 
 
-def _restore(run: Run, method: Method, update: Update, averages: Averages, meter: Meter) -> None:
+def _restore(run: Run, method: Method, update: Update, averages: Averages, meter: Meter, ranks: Ranks) -> None:
     state = run.state()
     try:
         method.load_state_dict(state["method"])
         for name, optimizer in update.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][name])
         averages.load(state["averages"])
-        meter.sums = {name: value.to(method.device) for name, value in state["meter"]["sums"].items()}
-        meter.steps = state["meter"]["steps"]
+        meter.load(state["meter"], ranks)
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
         reason = str(error).splitlines()[-1].strip()
         raise UserError(f"{run.path}: resume.pt does not fit run.json ({reason}); restore both from a copy.") from None

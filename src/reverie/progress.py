@@ -102,6 +102,16 @@ class Meter:
             self.sums[name] = self.sums[name] + value if name in self.sums else value
             self.steps[name] = self.steps.get(name, 0) + 1
 
+    def state(self, ranks: Ranks) -> dict[str, Any]:
+        """What a save holds: the sums of each rank, since the next line is of all of them. All ranks must call it."""
+        return {"sums": {name: ranks.all(total) for name, total in self.sums.items()}, "steps": self.steps}
+
+    def load(self, state: dict[str, Any], ranks: Ranks) -> None:
+        """Takes up what a save held; of another number of ranks their mean."""
+        each = {name: sums.reshape(-1).to(ranks.device) for name, sums in state["sums"].items()}
+        self.sums = {n: sums[ranks.rank] if len(sums) == ranks.world else sums.mean() for n, sums in each.items()}
+        self.steps = state["steps"]
+
     def read(self, ranks: Ranks) -> dict[str, float]:
         """The mean losses since the last reading, over all ranks."""
         means = torch.stack([self.sums[n] / self.steps[n] for n in self.sums])

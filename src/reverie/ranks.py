@@ -78,13 +78,16 @@ class Ranks:
         for tensor, part in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
             tensor.copy_(part.view_as(tensor))
 
+    def all(self, tensor: Tensor) -> Tensor:
+        """What each rank has [world,...]."""
+        found = [tensor.clone() for _ in range(self.world)]
+        if self.world > 1:
+            dist.all_gather(found, tensor)
+        return torch.stack(found)
+
     def any(self, flag: bool) -> bool:
         """Whether the flag is up on any rank."""
-        if self.world == 1:
-            return flag
-        told = torch.tensor(float(flag), device=self.device)
-        dist.all_reduce(told)
-        return bool(told > 0)
+        return flag if self.world == 1 else bool(self.all(torch.tensor(float(flag), device=self.device)).any())
 
     def close(self) -> None:
         """Leaves the group."""
