@@ -196,6 +196,10 @@ def test_nearness_tells_copies_from_new_images() -> None:
         assert found.farther.value == pytest.approx(farther, abs=0.03)
         assert found.copies.value == pytest.approx(copies, abs=0.02)
     assert nearness(unseen, unseen).farther.value == 0.5  # ties count half
+    twice = unseen.clone()
+    twice[:50] = 0  # of the real images some are there twice, which makes no copy of a generated one less of a copy
+    assert nearness(copied, twice).copies.value == 1
+    assert nearness(new, twice).copies.value == 0
     scatter = [nearness(5 + torch.randn(100, generator=draw), 5 + torch.randn(80, generator=draw)) for _ in range(200)]
     values = torch.tensor([found.farther.value for found in scatter])
     assert np.mean([found.farther.error for found in scatter]) == pytest.approx(float(values.std()), rel=0.15)

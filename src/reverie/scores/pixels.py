@@ -53,7 +53,8 @@ class Nearness(NamedTuple):
     """probability that a generated image is farther from its nearest training image than an unseen one; 0.5 where both
     are alike, near 0 where the generated ones are copies (Meehan 2020, section 3.1, without cells)"""
     copies: Mean
-    """share of generated images nearer to a training image than all but one in a hundred of the unseen ones"""
+    """share of generated images nearer to a training image than all but one in a hundred of the unseen ones, or the
+    same as one"""
 
 
 def nearness(made: Tensor, unseen: Tensor) -> Nearness:
@@ -67,7 +68,8 @@ def nearness(made: Tensor, unseen: Tensor) -> Nearness:
     back = torch.searchsorted(others, unseen) + torch.searchsorted(others, unseen, right=True)
     # The two terms of the variance of a Mann-Whitney statistic (DeLong 1988, eq. 5).
     error = float(ranks.var() / len(made) + (back.double() / (2 * len(made))).var() / len(unseen)) ** 0.5
-    close = (made < ordered.quantile(0.01)).double()
+    # Where more than one in a hundred of the unseen ones are the same as a training image, none is nearer than that.
+    close = ((made < ordered.quantile(0.01)) | (made == 0)).double()
     return Nearness(
         _ratio(made.median(), unseen.median()),
         Mean(float(ranks.mean()), error),
