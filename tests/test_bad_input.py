@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 import os
 import pickle
 import shlex
@@ -533,6 +534,7 @@ EVALUATE = [
     (f"{SCORE} --features text.txt", "text.txt"),
     (f"{SCORE} --features pickle.safetensors", "pickle.safetensors"),
     (f"{SCORE} --features runs/dcgan", "runs/dcgan", "does not judge"),
+    *[(f"{SCORE} -n {n}", f"{n} images do not fit into memory", "-n 5000") for n in (3 * 10**12, 10**25)],
     ("evaluate runs/dcgan --data letters:64 --k 3", "no flag '--k'"),
     ("evaluate runs/vae --data letters:nine", "'nine'", "number of images"),
     ("evaluate runs/vae --data data/nowhere", "data/nowhere", "no such path"),
@@ -665,6 +667,8 @@ PYTHON: list[tuple[str, Callable[[], Any], tuple[str, ...]]] = [
     ("fraction", lambda: reverie.train("vae", data="letters:64", out="new", steps=1.5), ("steps is 1.5", "whole")),
     ("truth", lambda: reverie.train("vae", data="letters:64", out="new", batch=True), ("batch is True", "whole")),
     ("nan", lambda: reverie.train("vae", data="letters:64", out="new", rate=float("nan")), ("rate is nan", "finite")),
+    ("infinite", lambda: reverie.train("vae", data="letters:64", out="new", steps=math.inf), ("steps is inf", "whole")),
+    ("huge", lambda: reverie.train("vae", data="letters:64", out="new", rate=10**400), ("rate is 1", "finite")),
     ("method", lambda: reverie.train("vea", data="letters:64", out="new"), ("no method 'vea'", "'vae'")),
     ("data", lambda: reverie.train("vae:smoke", data="leters", out="new"), ("leters", "'letters'")),
     ("path", lambda: reverie.train("vae:smoke", data=Path("data/empty"), out=Path("new")), ("data/empty", "empty")),

@@ -90,7 +90,7 @@ def convert(value: Any, wanted: Any, name: str) -> Any:
     for kind in alternatives(wanted):
         try:
             return _as(value, kind)
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError):  # infinity is no whole number
             continue
     raise UserError(f"{name} is {_quoted(value)}; it must be {describe(wanted)}.")
 

@@ -28,7 +28,7 @@ from .samples import (
     sharpness_score,
 )
 from .sets import Sets, check_fit, open_sets
-from .subject import Subject, gathered
+from .subject import Subject, gathered, room_for
 
 USUAL = 5_000
 """generated images, unless told otherwise"""
@@ -59,6 +59,8 @@ class ImageBench:
             raise UserError(
                 f"n is {n}, but there are {len(subject.pictures)} pictures; leave -n away to score them all."
             )
+        if made and n is not None:  # before a network is trained for them
+            room_for(n, (subject.wants["size"], subject.wants["size"], subject.wants["channels"]))
 
     @classmethod
     def open(cls, subject: Subject, data: str | Path, split: str | None) -> ImageBench:

@@ -88,15 +88,23 @@ def _of_pictures(path: Path, files: list[Path]) -> Subject:
 
 
 def gathered(images: Iterable[Image], n: int, what: str) -> np.ndarray:
-    """n images as uint8 [n,H,W,C]; on a terminal a bar shows progress."""
+    """n images as uint8 [n,H,W,C]; on a terminal a bar shows progress. Raises UserError if there is no room."""
     held: np.ndarray | None = None
     bar = tqdm(images, total=n, desc=what, unit=" images", delay=1, disable=None, leave=False, file=sys.stderr)
     for i, image in enumerate(bar):
         if held is None:
-            held = np.empty((n, *image.pixels.shape), np.uint8)
+            held = room_for(n, image.pixels.shape)
         held[i] = image.pixels
     assert held is not None
     return held
+
+
+def room_for(n: int, shape: tuple[int, ...]) -> np.ndarray:
+    """Memory for n pictures of a shape [H,W,C]. Raises UserError if there is none."""
+    try:
+        return np.empty((n, *shape), np.uint8)
+    except (MemoryError, ValueError):  # which of them says how far beyond it is
+        raise UserError(f"{n} images do not fit into memory; give fewer, such as -n 5000.") from None
 
 
 def words(shape: tuple[int, ...]) -> str:
