@@ -14,6 +14,7 @@ from reverie.errors import UserError
 from reverie.loop import Update
 from reverie.media import Image
 from reverie.methods.cvae_gan import CVAEGAN, half_square
+from reverie.parts.classed import apart
 from reverie.ranks import Ranks
 
 NAMES = ("cat", "dog", "owl")
@@ -169,11 +170,11 @@ def test_means_of_classes_are_matched_by_moving_averages() -> None:
         torch.manual_seed(seed)
         real = torch.randn(4, features) + label.unsqueeze(1)
         made = (torch.randn(4, features) + 2 * label.unsqueeze(1)).requires_grad_()
-        loss = gan.apart(real, made, label)
+        loss = apart(gan.real_means, gan.made_means, real, made, label)
     (slope,) = torch.autograd.grad(loss, made)
-    apart = gan.made_means.means() - gan.real_means.means()
-    assert float(loss.detach()) == pytest.approx(0.5 * float(apart[:2].square().sum()), rel=1e-4)
-    assert torch.allclose(slope, apart[label] / 2, atol=1e-5)
+    off = gan.made_means.means() - gan.real_means.means()
+    assert float(loss.detach()) == pytest.approx(0.5 * float(off[:2].square().sum()), rel=1e-4)
+    assert torch.allclose(slope, off[label] / 2, atol=1e-5)
     # Class 1 is off by one in each feature; of four images alone the noise would be as large as that.
     assert float(loss.detach()) / features == pytest.approx(0.5, abs=0.1)
 

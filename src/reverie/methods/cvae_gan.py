@@ -20,7 +20,7 @@ from ..loop import Update
 from ..media import Code, Image, above, sheet
 from ..method import Batch, Losses, Method, Stage, verb
 from ..parts.augment import check_shift, varied
-from ..parts.classed import Encoder, Judge
+from ..parts.classed import Encoder, Judge, apart
 from ..parts.conv import Generator, size_for, width_for
 from ..parts.directions import ClassMeans, direction
 from ..parts.watch import active, watch
@@ -170,7 +170,7 @@ class CVAEGAN(Method):
         pairs = half_square(x - told) + half_square(d_seen.detach() - d_seen_told)  # eq. 8
         pairs = pairs + half_square(c_seen.detach() - c_seen_told)
         match = 0.5 * (d_seen.detach().mean(0) - d_seen_fake.mean(0)).square().sum()  # eq. 4
-        of_class = self.apart(c_seen.detach(), c_seen_fake, label)  # eq. 6
+        of_class = apart(self.real_means, self.made_means, c_seen.detach(), c_seen_fake, label)  # eq. 6
         g = (play.generator(d_told, d_x) + play.generator(d_fake, d_x)) / 2
         made = c.pairs * pairs + c.match * match + c.match_class * of_class + c.game * g
         update({"classifier": right, "discriminator": d, "encoder": c.kl * kl + c.pairs * pairs, "generator": made})
@@ -180,19 +180,6 @@ class CVAEGAN(Method):
         if not c.game:
             del found["right"]  # nobody plays against D then, so that it is no fault
         return found
-
-    def apart(self, real: Tensor, made: Tensor, label: Tensor) -> Tensor:
-        """Half the squared distance of the mean features [B,F] of each class, real and made, summed over the classes.
-
-        Of few images in a batch a mean is mostly noise, which would pull all images of a class together. The means are
-        moving averages, as in the paper, and the gradient is that of the batch's part in them.
-        """
-        self.real_means.follow(real, label)
-        self.made_means.follow(made.detach(), label)
-        belongs = self.one_hot(label)  # [B,K]
-        here = belongs.T @ made / belongs.sum(0).clamp_min(1).unsqueeze(1)  # [K,F]
-        means = self.made_means.means() + here - here.detach()
-        return 0.5 * (self.real_means.means() - means)[belongs.sum(0) > 0].square().sum()
 
     # -- the model -------------------------------------------------------------------------------------------------
 

@@ -4,9 +4,11 @@ pixels; images [B,C,H,W] in [-1,1]."""
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .conv import Trunk
+from .directions import ClassMeans
 
 
 class Encoder(nn.Module):
@@ -33,3 +35,18 @@ class Judge(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         seen = self.trunk(x).flatten(1)
         return self.head(seen).squeeze(1), seen
+
+
+def apart(real_means: ClassMeans, made_means: ClassMeans, real: Tensor, made: Tensor, label: Tensor) -> Tensor:
+    """Half the squared distance of the mean features [B,F] of each class, real and made, summed over the classes (Bao
+    2017, eq. 6).
+
+    Of few images in a batch a mean is mostly noise, which would pull all images of a class together. The means are
+    moving averages, as in the paper, and the gradient is that of the batch's part in them.
+    """
+    real_means.follow(real, label)
+    made_means.follow(made.detach(), label)
+    belongs = F.one_hot(label, len(made_means.sums)).float()  # [B,K]
+    here = belongs.T @ made / belongs.sum(0).clamp_min(1).unsqueeze(1)  # [K,F]
+    means = made_means.means() + here - here.detach()
+    return 0.5 * (real_means.means() - means)[belongs.sum(0) > 0].square().sum()
