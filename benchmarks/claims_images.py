@@ -37,11 +37,11 @@ TABLES = {
 """who plays where"""
 TABLE = ("fid", "kid", "precision", "recall", "sharpness", "reconstruction error")
 LECTURE = (
-    "A GAN, a VAE and three ways to join them, dcgan:stable and cvae_gan:stable, else laptop presets, about 12 minutes "
-    "each, on one thread of a two-core machine: 32x32, batch 64, width 32. 5,000 generated images against the 10,000 test images by "
-    "the pooled features of MobileNetV2; 64 test images reconstructed, by DCGAN in 300 steps of descent on z. Presets "
-    "were chosen by training images. All are timed in turns first, which turns the minutes into steps; what each took "
-    "stands in its row."
+    "A GAN, a VAE and three ways to join them, dcgan:stable and cvae_gan:stable, else laptop presets, about 12 minutes"
+    " each, on one thread of a two-core machine: 32x32, batch 64, width 32. 5,000 generated images against the 10,000 "
+    "test images by the pooled features of MobileNetV2; 64 test images reconstructed, by DCGAN in 300 steps of descent"
+    " on z. Presets were chosen by training images. All are timed in turns first, which turns the minutes into steps; "
+    "what each took stands in its row."
 )
 ENLARGE = (
     "20, 100 and 500 real images of each class, 32x32; CVAE-GAN (laptop, width 16, 1,500 steps of 64) learns from "
