@@ -158,8 +158,8 @@ EXPERIMENTS = [
     *(
         Experiment(
             f"cvae-cifar{end}", f"CVAE-GAN on CIFAR-10{title}",
-            f"{CIFAR} {steps:,} steps. Class scores as of cvae-mnist; GAN-train from 50,000 generated images. Weights "
-            "of losses were chosen by 5,000 training images that were held out.",
+            f"{CIFAR} Here 10,000 are generated; {steps:,} steps. Class scores as of cvae-mnist; GAN-train from 50,000 "
+            "generated images. Weights of losses were chosen by 5,000 training images that were held out.",
             "cvae_gan:stable", data="cifar10.zip", options={"steps": steps, **options},
             judged={"n": 10_000, "taught": True}, features=MOBILENET,
         )
