@@ -37,10 +37,10 @@ TABLES = {
 """who plays where"""
 TABLE = ("fid", "kid", "precision", "recall", "sharpness", "reconstruction error")
 LECTURE = (
-    "A GAN, a VAE and three ways to join them, dcgan:stable and cvae_gan:stable, else laptop presets, about 12 minutes"
-    " each, on one thread of a two-core machine: 32x32, batch 64, width 32. 5,000 generated images against the 10,000 "
-    "test images by the pooled features of MobileNetV2; 64 test images reconstructed, by DCGAN in 300 steps of descent"
-    " on z. Presets were chosen by training images. All are timed in turns first, which turns the minutes into steps; "
+    "A GAN, a VAE and three ways to join them, dcgan:stable and cvae_gan:stable, else laptop presets, about 12 minutes "
+    "each, on one thread of a two-core machine: 32x32, batch 64, width 32. 5,000 generated images against the 10,000 "
+    "test images by the pooled features of MobileNetV2; 64 test images reconstructed, by DCGAN in 300 steps of descent "
+    "on z. Presets were chosen by training images. All are timed in turns first, which turns the minutes into steps; "
     "what each took stands in its row."
 )
 ENLARGE = (
@@ -170,8 +170,7 @@ EXPERIMENTS = [
     Experiment(
         "lecture-cifar", "The table of the lecture, CIFAR-10",
         f"{LECTURE} The column of CVAE-GAN is still that of cvae_gan:laptop, before there was a stable one.",
-        "all", "lecture", "cifar10.zip",
-        features=MOBILENET,
+        "all", "lecture", "cifar10.zip", features=MOBILENET,
     ),
     *(
         Experiment(

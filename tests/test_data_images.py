@@ -285,17 +285,22 @@ def test_what_cannot_be_used_is_dropped_with_its_reason(name, tmp_path, capfd, r
     assert not recwarn.list
 
 
-def test_a_file_without_permission_is_dropped_and_tried_again(tmp_path, monkeypatch):
-    path = some(tmp_path / "d")
+def forbid(patch, name):
+    """Files of this name cannot be read."""
     real = Path.read_bytes
 
     def refuse(self):
-        if self.name == "1.png":
+        if self.name == name:
             raise PermissionError(13, "Permission denied")
         return real(self)
 
+    patch.setattr(Path, "read_bytes", refuse)
+
+
+def test_a_file_without_permission_is_dropped_and_tried_again(tmp_path, monkeypatch):
+    path = some(tmp_path / "d")
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "read_bytes", refuse)
+        forbid(patch, "1.png")
         images = Images.open(path)
         assert [tuple(drop) for drop in images.dropped] == [("1.png", "unreadable: Permission denied")]
         assert len(images) == 2
@@ -323,15 +328,8 @@ def test_what_cannot_be_read_for_a_while_is_no_fault_of_the_bytes(kind, tmp_path
 def test_a_file_that_lost_its_permission_is_left_out_at_the_second_try(tmp_path, monkeypatch):
     path = some(tmp_path / "d", 4)
     whole = Images.open(path).prepare(8).fingerprint
-    real = Path.read_bytes
-
-    def refuse(self):
-        if self.name == "1.png":
-            raise PermissionError(13, "Permission denied")
-        return real(self)
-
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "read_bytes", refuse)
+        forbid(patch, "1.png")
         assert len(Images.open(path).prepare(8)) == 4  # what is in the cache need not be read
         with pytest.raises(UserError, match=r"cannot read 1.png now \(unreadable: Permission denied\)"):
             Images.open(path).prepare(12)

@@ -208,9 +208,9 @@ def _farewell(folder: Path) -> None:
     if os.environ.get("RANK", "0") == "0":
         step = json.loads((folder / "save.json").read_text(encoding="utf-8"))["step"]
         about = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        able = registry.method_class(about["method"]).verbs()
-        verb, function = next(iter(able.items()))
-        taken = taken_by(getattr(registry.method_class(about["method"]), function))
+        method = registry.method_class(about["method"])
+        verb, function = next(iter(method.verbs().items()))
+        taken = taken_by(getattr(method, function))
         given = "".join(f" {medium.NOUN.upper()}" for option, medium in taken if option.default is REQUIRED)
         from .run import Run
 

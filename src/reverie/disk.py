@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import safetensors
@@ -34,15 +35,22 @@ def flush(path: Path) -> None:
         os.close(handle)
 
 
-def replace_text(path: Path, text: str) -> None:
-    """Writes a text file so that it is either the old or the new one, never half."""
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """The place to write a file at, which then takes its name: it is either the old or the new one, never half."""
     fresh = path.with_name(path.name + ".new")
     try:
-        fresh.write_bytes(text.encode("utf-8", "replace"))
+        yield fresh
         flush(fresh)
         fresh.replace(path)
     finally:
         fresh.unlink(missing_ok=True)
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Writes a text file, whole or not at all."""
+    with replacing(path) as fresh:
+        fresh.write_bytes(text.encode("utf-8", "replace"))
 
 
 def link(file: Path, place: Path) -> None:

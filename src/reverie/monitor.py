@@ -116,10 +116,8 @@ class Monitor:
     @property
     def well(self) -> bool:
         """Whether nothing that was told last is a sign of a fault."""
-        last = {
-            fault: next((v[fault.sign] for _, v in reversed(self.lines) if fault.sign in v), None) for fault in FAULTS
-        }
-        return all(value is None or (value > fault.threshold) != fault.above for fault, value in last.items())
+        last = {name: value for _, values in self.lines for name, value in values.items()}
+        return not any(f.sign in last and (last[f.sign] > f.threshold) == f.above for f in FAULTS)
 
     def weigh(self, step: int, parameters: Iterable[Tensor], buffers: Iterable[Tensor]) -> Finding | None:
         """What the weights show that are about to be saved. A buffer may be infinite: a best that was not yet."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .data.decode import SUFFIXES
-from .disk import flush, friendly
+from .disk import friendly, replacing
 from .errors import UserError
 from .items import Shard
 from .media import Files, Image
@@ -106,13 +106,8 @@ def export(run: str, out: Path) -> Path:
     read_weights(source)
     with friendly(out):
         out.parent.mkdir(parents=True, exist_ok=True)
-        fresh = out.with_name(out.name + ".new")
-        try:
+        with replacing(out) as fresh:
             shutil.copyfile(source, fresh)
-            flush(fresh)
-            fresh.replace(out)
-        finally:
-            fresh.unlink(missing_ok=True)
     return out
 
 

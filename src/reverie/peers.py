@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from . import __version__, registry
-from .disk import friendly, sha256
+from .disk import friendly, replacing, sha256
 from .errors import UserError
 from .options import build
 from .parts.foreign import Network, recognise
@@ -49,12 +49,8 @@ def adopt(files: Sequence[str | Path], out: str | Path, *, dropout: bool | None 
     }  # fmt: skip
     with friendly(place):
         place.parent.mkdir(parents=True, exist_ok=True)
-        fresh = place.with_name(place.name + ".new")
-        try:
+        with replacing(place) as fresh:
             write_weights(fresh, weights, header)
-            fresh.replace(place)
-        finally:
-            fresh.unlink(missing_ok=True)
     seen = [
         {**{k: v for k, v in vars(network).items() if k != "weights"}, "told": network.told(), **file}
         for network, file in zip(networks, imported, strict=True)

@@ -69,9 +69,10 @@ class PairBench(TranslationBench):
         )  # fmt: skip
         if (palette := self.palette(subject)) is not None:
             found.scores += _labels(made, true, palette, reference, asked.seed, about)
-        train, others = self._others(subject, n)
+        rivals = asked.classical and has_rivals(subject.method)
+        train, others = self._others(subject, n) if rivals or asked.features is not None else (None, [])
         self._by_features(found, made, true, others, reference, asked, about)
-        if asked.classical and has_rivals(subject.method):
+        if rivals:
             kind = f"pairs at {size}x{size}"
             add_rivals(found, subject.method, true, given, train, others[:TRIED], reference, asked.seed, kind)
         order = psnrs(made, true).argsort(stable=True).tolist()
