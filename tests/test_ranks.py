@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 SCRIPT = """
-import hashlib, json, os, sys
+import hashlib, json, os, sys, time
 import torch
-from reverie import loop, work
+from reverie import loop, progress, run, work
 from reverie.errors import UserError
+from reverie.methods import dcgan
 
 seen = []
 def fit(method, data, run, settings, ranks, header, original=loop.fit):
@@ -35,13 +36,42 @@ def fit(method, data, run, settings, ranks, header, original=loop.fit):
 work.fit = fit
 stop_at = int(os.environ.get("STOP_AT", "0"))
 original_seed = loop.seed_of
+how, rank = os.environ.get("HOW", ""), int(os.environ["RANK"])
 def seed_of(*numbers):
     if stop_at and numbers[1] == stop_at - 1 and numbers[2] == 1:  # the signal reaches one rank only
         os.kill(os.getpid(), 15)
+    if how == "second fails" and numbers[1:] == (7, 1):
+        raise UserError("the second one's disk is gone")
     return original_seed(*numbers)
 loop.seed_of = seed_of
+if how == "first is late" and rank == 0:
+    time.sleep(2)
+if how == "preview fails":
+    def show(*told):
+        raise UserError("the disk is full")
+    progress.Progress.show = show
+if how == "rollbacks":
+    lines, step, fails = run.Run.lines, dcgan.DCGAN.step, iter((1, 1, 1))
+    def late(self):
+        if rank == 1 and sys._getframe(1).f_code.co_name == "_go_back":
+            time.sleep(1.5)  # by then the first has written a line more
+        return lines(self)
+    def broken(self, batch, update):
+        bad = update.step == 12 and next(fails, 0)
+        return step(self, {**batch, "image": batch["image"] * float("nan")} if bad else batch, update)
+    run.Run.lines, dcgan.DCGAN.step = late, broken
 from reverie.cli import main
 sys.exit(main(sys.argv[1:]))
+"""
+
+AGAIN = """
+from datetime import timedelta
+import torch.distributed as dist
+import reverie
+for k in range(3):
+    reverie.train("dcgan:smoke", data="letters:96", out=f"run{k}", steps=2)
+backend = dist.group.WORLD._get_backend(__import__("torch").device("cpu"))
+assert backend.options._timeout > timedelta(hours=12)  # while the first decodes a large folder the others wait
 """
 
 
@@ -119,12 +149,38 @@ def test_a_signal_to_one_stops_both_and_resuming_is_exact(
     assert cut == told  # also the line of which either rank had seen a part
 
 
-def test_an_error_stops_both_and_is_told_once(tmp_path: Path) -> None:
-    for words, what in (
-        (("train", "dcgan:smoke", "--data", "letters:96", "--out", "run", "--batch", "15"), "multiple of 2"),
-        (("train", "dcgan:smoke", "--data", "nothing-here", "--out", "run"), "nothing-here"),
-    ):
-        status, text, _ = launch(tmp_path, *words)
-        assert status != 0
-        assert [what in line for line in text.splitlines() if line.startswith("reverie: ")] == [True]
-        assert not (tmp_path / "run").exists()
+TRAIN = ("train", "dcgan:smoke", "--data", "letters:96", "--out", "run")
+
+
+@pytest.mark.parametrize(
+    ("words", "what", "how"),
+    [
+        ((*TRAIN, "--batch", "15"), "multiple of 2", ""),
+        ((*TRAIN[:3], "nothing-here", *TRAIN[4:]), "nothing-here", ""),
+        (("train", "dcgan:not", *TRAIN[2:]), "no preset", "first is late"),  # the second must not end before it speaks
+        (TRAIN, "the second one's disk is gone", "second fails"),
+        (TRAIN, "the disk is full", "preview fails"),
+    ],
+)
+def test_an_error_stops_both_and_is_told_once(tmp_path: Path, words: tuple[str, ...], what: str, how: str) -> None:
+    status, text, _ = launch(tmp_path, *words, HOW=how)
+    assert status != 0
+    assert [what in line for line in text.splitlines() if line.startswith("reverie: ")] == [True]
+    assert how == "second fails" or "Connection closed by peer" not in text  # the other one is told to stop
+    assert how.endswith("fails") or not (tmp_path / "run").exists()
+
+
+def test_both_count_the_same_rollbacks(tmp_path: Path) -> None:
+    status, text, (first, second) = launch(tmp_path, *TRAIN, "--on-trouble", "rollback", HOW="rollbacks")
+    assert status == 0, text[-2000:]
+    assert first["digest"] == second["digest"]
+    assert (tmp_path / "run" / "log.jsonl").read_text().count('"rollback"') == 3
+
+
+def test_processes_may_train_again_and_again(tmp_path: Path) -> None:
+    (tmp_path / "again.py").write_text(AGAIN)
+    ran = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "again.py"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=100, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr[-2000:]

@@ -49,11 +49,12 @@ def main(argv: list[str] | None = None) -> int:
         finally:
             sys.stdout.flush()  # a pipe that nobody reads any more shows here, not after the end
     except UserError as error:
-        if os.environ.get("RANK", "0") == "0":
-            print(f"reverie: {printable(' '.join(str(error).split()))}", file=sys.stderr)
+        _first(5)  # one that is still there after this was wrong alone, and speaks for itself
+        print(f"reverie: {printable(' '.join(str(error).split()))}", file=sys.stderr)
         return 1 if isinstance(error, Trouble) else 2
     except KeyboardInterrupt as interrupt:
-        print(f"reverie: {interrupt}" if str(interrupt) else "reverie: stopped", file=sys.stderr)
+        if _first(1):
+            print(f"reverie: {interrupt}" if str(interrupt) else "reverie: stopped", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
         _drop_output()
@@ -64,6 +65,14 @@ def main(argv: list[str] | None = None) -> int:
         _drop_output()
         print("reverie: the disk that the output goes to is full; free some space.", file=sys.stderr)
         return 2
+
+
+def _first(patience: float) -> bool:
+    """Whether this is the first of many processes, which says what is wrong; the others wait, since all are stopped as
+    soon as one has ended."""
+    first = os.environ.get("RANK", "0") == "0"
+    time.sleep(0 if first else patience)
+    return first
 
 
 def _speak_unicode() -> None:
@@ -205,7 +214,7 @@ def do_resume(words: list[str]) -> int:
 
 
 def _farewell(folder: Path) -> None:
-    if os.environ.get("RANK", "0") == "0":
+    if _first(0):
         step = json.loads((folder / "save.json").read_text(encoding="utf-8"))["step"]
         about = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         method = registry.method_class(about["method"])

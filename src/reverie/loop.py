@@ -77,21 +77,25 @@ def fit(method: Method, data: Any, run: Run, settings: TrainConfig, ranks: Ranks
     update = Update(method.optimizers(), ranks)
     averages = Averages(method, method.averages())
     stages, meter = method.stages(), Meter()
-    total = sum(stage.steps for stage in stages)
+    total, told = sum(stage.steps for stage in stages), meter.state(ranks)
 
-    def save(told: dict[str, Any]) -> None:
+    def save() -> None:
         with averages.in_place():
             weights = {k: v.detach().clone() for k, v in method.lasting(method.state_dict().items())}
         run.save(step, _state(step, method, update, averages, told), weights, header)
         if settings.on_trouble == "rollback" and monitor.well:
             run.keep()
 
+    def show() -> None:
+        with averages.in_place():
+            progress.show(step, method.previews(watched))
+
     step = ranks.tell(run.settle) or 0
     monitor, seed, ease = _outlook(run, settings)
     if step:
         _restore(run, method, update, averages, meter, ranks)
     elif settings.on_trouble == "rollback":
-        ranks.together(lambda: save(meter.state(ranks)))  # so that there is always something to go back to
+        ranks.together(save)  # so that there is always something to go back to
     shared = [b for _, b in method.lasting(method.named_buffers()) if b.is_floating_point()]
     order = Order(len(data), settings.batch, seed)
     watched = data.batch(Order(len(data), min(32, len(data)), settings.seed)(0), ranks.device)
@@ -104,7 +108,8 @@ def fit(method: Method, data: Any, run: Run, settings: TrainConfig, ranks: Ranks
             if not done:
                 update.forget(stage.anew)
             batch = data.batch(order(step)[ranks.rank :: ranks.world], ranks.device)
-            with torch.autocast(ranks.device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
+            # Without a cache: after an update a step would go on with weights that were cast before it.
+            with torch.autocast(ranks.device.type, torch.bfloat16, settings.precision == "bf16", cache_enabled=False):
                 losses = stage.step(batch, update)
             ranks.mean_(shared)
             averages.follow()
@@ -128,12 +133,11 @@ def fit(method: Method, data: Any, run: Run, settings: TrainConfig, ranks: Ranks
                     monitor, seed, ease = _outlook(run, settings)
                     order = Order(len(data), settings.batch, seed)
                     continue
-            if ranks.first and (step % settings.preview_every == 0 or step == total):
-                with averages.in_place():
-                    progress.show(step, method.previews(watched))
-            told = meter.state(ranks) if saving else {}
-            if ranks.first and saving:
-                save(told)
+            if step % settings.preview_every == 0 or step == total:
+                ranks.together(show)
+            if saving:
+                told = meter.state(ranks)
+                ranks.together(save)
             if asked and step < total:
                 raise Interrupted(f"stopped and saved at step {step} of {total}; go on with: reverie resume {run.path}")
 
@@ -150,7 +154,7 @@ def _outlook(run: Run, settings: TrainConfig) -> tuple[Monitor, int, float]:
 
 def _go_back(run: Run, settings: TrainConfig, ranks: Ranks, step: int, found: Finding) -> int:
     """Puts a save from before the trouble in place and notes it in the log. Returns its step; raises Trouble."""
-    rollbacks = sum("rollback" in line for line in run.lines())
+    rollbacks = ranks.tell(lambda: sum("rollback" in line for line in run.lines()))  # the first will write one more
     kept = f"the last save of {run.path} is kept. {found.advice}"
     if settings.on_trouble != "rollback":
         more = f" To go back and try again with other random numbers: reverie resume {run.path} --on-trouble rollback"

@@ -98,7 +98,7 @@ class Meter:
     def add(self, losses: Losses) -> None:
         """Adds the losses of a step."""
         for name, loss in losses.items():
-            value = loss.detach().double()
+            value = loss.detach().to(widest(loss.device))
             self.sums[name] = self.sums[name] + value if name in self.sums else value
             self.steps[name] = self.steps.get(name, 0) + 1
 
@@ -108,7 +108,8 @@ class Meter:
 
     def load(self, state: dict[str, Any], ranks: Ranks) -> None:
         """Takes up what a save held; of another number of ranks their mean."""
-        each = {name: sums.reshape(-1).to(ranks.device) for name, sums in state["sums"].items()}
+        kind = dict(device=ranks.device, dtype=widest(ranks.device))
+        each = {name: sums.reshape(-1).to(**kind) for name, sums in state["sums"].items()}
         self.sums = {n: sums[ranks.rank] if len(sums) == ranks.world else sums.mean() for n, sums in each.items()}
         self.steps = state["steps"]
 
@@ -119,6 +120,11 @@ class Meter:
         values = dict(zip(self.sums, means.tolist(), strict=True))
         self.sums, self.steps = {}, {}
         return values
+
+
+def widest(device: torch.device) -> torch.dtype:
+    """The floating-point numbers with most bits that a device has."""
+    return torch.float32 if device.type == "mps" else torch.float64
 
 
 def clock(seconds: float) -> str:

@@ -6,8 +6,10 @@ wrong shape for players that take turns.
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Callable, Iterable
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch
@@ -27,7 +29,10 @@ class Ranks:
         self.rank = int(os.environ.get("RANK", "0"))
         self.device = _device(device)
         if self.world > 1 and not dist.is_initialized():
-            dist.init_process_group("nccl" if self.device.type == "cuda" else "gloo")
+            # The others may wait for hours while the first downloads or decodes; the launcher sees which has died.
+            dist.init_process_group("nccl" if self.device.type == "cuda" else "gloo", timeout=timedelta(days=7))
+            # Kept for what is trained next in this process: a second group would find the addresses of the first.
+            atexit.register(dist.destroy_process_group)
 
     @property
     def first(self) -> bool:
@@ -38,10 +43,8 @@ class Ranks:
         """Seeds torch's generators on this device: what torch.manual_seed does, but for the devices not in use."""
         # For each of those it notes a stack trace, which takes longer than a small step's forward pass.
         torch.default_generator.manual_seed(seed)
-        if self.device.type == "cuda":
-            torch.cuda.manual_seed(seed)
-        elif self.device.type == "mps":
-            torch.mps.manual_seed(seed)
+        if self.device.type != "cpu":
+            torch.get_device_module(self.device).manual_seed(seed)
 
     def together(self, act: Callable[[], T]) -> T | None:
         """Rank 0 acts and the others wait; if it fails, all stop, and rank 0 alone says why."""
@@ -89,17 +92,12 @@ class Ranks:
         """Whether the flag is up on any rank."""
         return flag if self.world == 1 else bool(self.all(torch.tensor(float(flag), device=self.device)).any())
 
-    def close(self) -> None:
-        """Leaves the group."""
-        if self.world > 1 and dist.is_initialized():
-            dist.destroy_process_group()
-
 
 def _device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and "LOCAL_RANK" in os.environ:
-        name = f"cuda:{os.environ['LOCAL_RANK']}"
+    if name == "cuda":  # by its number, which set_device wants
+        name = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
     try:
         device = torch.device(name)
         torch.zeros(1, device=device).item()  # "meta" has no numbers

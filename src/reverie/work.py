@@ -35,36 +35,33 @@ def train(method: str, *, data: Any, out: str | Path, command: str = "", **optio
     cls, preset, config, settings = plan(method, options)
     ranks = Ranks(settings.device)
     settings = _settle_machine(settings, ranks)
+    place = data if isinstance(data, str | Path) else data.spec
+    learnt = _open(ranks, cls, data)
+    config = cls.suit(config, {**learnt.facts, "names": tuple(learnt.classes)})
+    _ready(ranks, cls, config, learnt)
+    config = cls.suit(config, {**learnt.facts, "names": tuple(learnt.classes)})  # what preparing has decided
+    model = _make(cls, config, settings)
+    if settings.layout == "auto":
+        layout = layout_for(model, settings.batch // ranks.world, settings.device)
+        settings = dataclasses.replace(settings, layout=layout)
+    about = {
+        "method": method.partition(":")[0],
+        "preset": preset,
+        "title": (cls.__doc__ or "").strip().splitlines()[0],
+        "config": dataclasses.asdict(config),
+        "train": dataclasses.asdict(settings),
+        "data": {**describe_data(learnt), "path": _relative(place, Path(out))},
+        "versions": versions(),
+        "commit": commit(),
+        "command": command or _call(method, data=str(place), out=str(out), **options),
+        "machine": {**machine(), "threads": settings.threads, "ranks": ranks.world},
+        "created": now(),
+    }
+    run = ranks.together(lambda: Run.create(out, about)) or Run(out)
     try:
-        place = data if isinstance(data, str | Path) else data.spec
-        learnt = _open(ranks, cls, data)
-        config = cls.suit(config, {**learnt.facts, "names": tuple(learnt.classes)})
-        _ready(ranks, cls, config, learnt)
-        config = cls.suit(config, {**learnt.facts, "names": tuple(learnt.classes)})  # what preparing has decided
-        model = _make(cls, config, settings)
-        if settings.layout == "auto":
-            layout = layout_for(model, settings.batch // ranks.world, settings.device)
-            settings = dataclasses.replace(settings, layout=layout)
-        about = {
-            "method": method.partition(":")[0],
-            "preset": preset,
-            "title": (cls.__doc__ or "").strip().splitlines()[0],
-            "config": dataclasses.asdict(config),
-            "train": dataclasses.asdict(settings),
-            "data": {**describe_data(learnt), "path": _relative(place, Path(out))},
-            "versions": versions(),
-            "commit": commit(),
-            "command": command or _call(method, data=str(place), out=str(out), **options),
-            "machine": {**machine(), "threads": settings.threads, "ranks": ranks.world},
-            "created": now(),
-        }
-        run = ranks.together(lambda: Run.create(out, about)) or Run(out)
-        try:
-            return _go(run, model, learnt, settings, ranks, about)
-        finally:
-            run.release()  # a notebook keeps what was raised, and with it the run
+        return _go(run, model, learnt, settings, ranks, about)
     finally:
-        ranks.close()
+        run.release()  # a notebook keeps what was raised, and with it the run
 
 
 def resume(
@@ -121,7 +118,6 @@ def resume(
             found.update(train={**about["train"], "on_trouble": settings.on_trouble})
         return _go(found, method, learnt, settings, ranks, found.about)
     finally:
-        ranks.close()
         found.release()
 
 

@@ -193,7 +193,7 @@ class Classifier(Method):
         log_p, labels = [], []
         for start in range(0, len(rows), 256):
             batch = data.batch(rows[start : start + 256], self.device)
-            log_p.append(self.log_probabilities(batch["image"]).double().cpu())
+            log_p.append(self.log_probabilities(batch["image"]).cpu().double())
             labels.append(label_of[batch["label"].cpu()])
         yield from accuracy_scores(torch.cat(log_p), torch.cat(labels), data, seed)
 

@@ -252,7 +252,7 @@ class Pix2Pix(Method):
         c = self.config
         edge = (batch["b"].shape[3] - c.size) // 2
         middle = {k: v[:8, :, edge : edge + c.size, edge : edge + c.size] for k, v in batch.items()}
-        with torch.random.fork_rng(), torch.no_grad():
+        with torch.random.fork_rng([]), torch.no_grad():  # that of a GPU is seeded anew with the next step
             torch.manual_seed(0)
             a, b = (middle["b"], middle["a"]) if c.direction == "b to a" else (middle.get("a"), middle["b"])
             a = degrade(b, c.make, c.strength) if a is None else a

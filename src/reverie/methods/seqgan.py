@@ -383,7 +383,7 @@ class SeqGAN(Method):
         with torch.no_grad():
             parts = [data.batch(range(a, min(a + 256, n)), self.device)["tokens"] for a in range(0, n, 256)]
             costs = [(self.nll(part).sum(1), self.counts(part).sum(1)) for part in parts]
-        nats, counts = (torch.cat(list(x)).double().cpu() for x in zip(*costs, strict=True))
+        nats, counts = (torch.cat(list(x)).cpu().double() for x in zip(*costs, strict=True))
         yield from gen_scores(nats, counts, data, seed)
 
     def previews(self, batch: Batch) -> dict[str, Image]:

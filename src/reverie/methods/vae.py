@@ -192,7 +192,7 @@ class VAE(Method):
 
     @torch.no_grad()
     def log_likelihood(self, x: Tensor, k: int = 5000, seed: int = 0, at_once: int = 5000) -> Tensor:
-        """L_k, a lower bound on log p(x) [B] in nats, float64, that tightens with k (Burda 2015, eq. 8).
+        """L_k, a lower bound on log p(x) [B] in nats, float64, on the CPU; it tightens with k (Burda 2015, eq. 8).
 
         x: observed images (see observe); at_once: samples of z drawn in one go. On a terminal a bar shows progress.
         """
@@ -207,7 +207,7 @@ class VAE(Method):
                 shapes = [(n, *mean.shape) for n in counts]
                 noises = (torch.randn(shape, generator=draws, device=x.device) for shape in shapes)
                 log_w = [self.weigh(part, mean, log_variance, noise) for noise in noises]
-                bounds.append(torch.cat(log_w).double().logsumexp(0) - math.log(k))
+                bounds.append(torch.cat(log_w).cpu().double().logsumexp(0) - math.log(k))
                 bar.update(len(part))
         return torch.cat(bounds)
 
@@ -233,14 +233,15 @@ class VAE(Method):
 
     @torch.no_grad()
     def elbo(self, x: Tensor, seed: int = 0) -> Tensor:
-        """log p(x|z) - KL(q(z|x) || p(z)) [B] in nats, float64, with one z from q(z|x) for each observed image."""
+        """log p(x|z) - KL(q(z|x) || p(z)) [B] in nats, float64, on the CPU, with one z from q(z|x) for each image."""
         draws = torch.Generator(x.device).manual_seed(seed)
         found = []
         for part in x.split(250):
             mean, log_variance = self.posterior(part)
             noise = torch.randn(mean.shape, generator=draws, device=x.device)
             log_px = self.log_likelihood_of(part, mean + (log_variance / 2).exp() * noise)
-            found.append(log_px.double() - kl_to_standard_normal(mean, log_variance).sum(1).double())
+            kl = kl_to_standard_normal(mean, log_variance).sum(1)
+            found.append(log_px.cpu().double() - kl.cpu().double())
         return torch.cat(found)
 
     @torch.no_grad()
@@ -269,7 +270,7 @@ class VAE(Method):
         else:
             trivial, what = independent_levels(train.array, data.array[rows]), "images of 256 levels"
         bound, elbo, reference = self.log_likelihood(x, k, seed), self.elbo(x, seed), Reference.of(data, len(rows))
-        yield from likelihood_scores(bound.cpu(), elbo.cpu(), trivial, k, x[0].numel(), what, reference, seed)
+        yield from likelihood_scores(bound, elbo, trivial, k, x[0].numel(), what, reference, seed)
         yield Score(
             "active units", self.active_units(x), f"of {c.latent}", "higher",
             f"latents whose mean in q(z|x) has a variance above 0.01 over {what} (Burda 2015, section 5.2)",

@@ -37,7 +37,8 @@ def degrade(x: Tensor, make: Make, strength: float | None = None) -> Tensor:
     In whole levels from 0 to 255, as files hold it: what lies between them would tell a network how to undo a blur, and
     of a file it would then sharpen the rounding; and noise that goes beyond black and white is told apart from none.
     """
-    return ((_spoil(x, make, strength).clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1
+    with torch.autocast(x.device.type, enabled=False):  # in bfloat16 JPEG would be another one
+        return ((_spoil(x, make, strength).clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1
 
 
 def spoilt(x: Tensor, make: Make, strength: float | None, seed: int) -> Tensor:

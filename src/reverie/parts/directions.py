@@ -26,9 +26,10 @@ class ClassMeans(nn.Module):
     @torch.no_grad()
     def follow(self, vectors: Tensor, labels: Tensor) -> None:
         """Takes in vectors [B,D] of classes [B]."""
-        belongs = F.one_hot(labels, len(self.sums)).to(vectors.dtype)  # [B,K]
-        self.sums.lerp_(belongs.T @ vectors, 1 - self.decay)
-        self.counts.lerp_(belongs.sum(0).unsqueeze(1), 1 - self.decay)
+        belongs = F.one_hot(labels, len(self.sums)).to(self.sums)  # [B,K]
+        with torch.autocast(vectors.device.type, enabled=False):  # sums are kept in full
+            self.sums.lerp_(belongs.T @ vectors.to(self.sums), 1 - self.decay)
+            self.counts.lerp_(belongs.sum(0).unsqueeze(1), 1 - self.decay)
 
     def means(self) -> Tensor:
         """[K,D]; zeros for a class that was never seen."""
@@ -59,6 +60,6 @@ def principal(first: Tensor) -> Tensor:
 
     Shen & Zhou 2020 (SeFa), arXiv:2007.06600, eq. 4. The largest number of a direction is positive.
     """
-    vectors = torch.linalg.eigh((first @ first.T).double()).eigenvectors.flip(1).T
+    vectors = torch.linalg.eigh((first @ first.T).cpu().double()).eigenvectors.flip(1).T
     largest = vectors.gather(1, vectors.abs().argmax(1, keepdim=True))
     return (vectors * largest.sign()).to(first)

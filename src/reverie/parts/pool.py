@@ -27,12 +27,12 @@ class Pool(nn.Module):
         if not size:
             return images
         for image in images:
-            # Without reading the count back: while the pool fills, an image goes to the next free place and is given
-            # back itself.
+            # Without reading the count back, as a place of no dimension would be: while the pool fills, an image goes
+            # to the next free place and is given back itself.
             free, swap = self.count < size, torch.rand((), device=images.device) < 0.5
-            place = torch.where(free, self.count, torch.randint(size, (), device=images.device))
+            place = torch.where(free, self.count, torch.randint(size, (), device=images.device))[None]
             older = self.held[place]
-            found.append(torch.where(~free & swap, older, image))
+            found.append(torch.where(~free & swap, older[0], image))
             self.held[place] = torch.where(free | swap, image, older)
             self.count += free.long()
         return torch.stack(found)

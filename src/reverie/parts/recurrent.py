@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 def uniform(normal: Tensor) -> Tensor:
     """Numbers in [0,1) from standard normal ones."""
-    return torch.special.ndtr(normal.double()).float().clamp_max(1 - 2**-24)
+    # On the CPU: MPS has no float64, and a draw shall be the same everywhere.
+    return torch.special.ndtr(normal.cpu().double()).float().clamp_max(1 - 2**-24).to(normal.device)
 
 
 def drawn(logits: Tensor, u: Tensor, temperature: float) -> Tensor:

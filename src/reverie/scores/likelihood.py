@@ -24,7 +24,7 @@ def independent_bernoulli(train: np.ndarray, x: Tensor) -> Tensor:
     impossible)."""
     total = sum(train[i : i + SLICE].astype(np.int64).sum(0) for i in range(0, len(train), SLICE))
     white = torch.from_numpy((np.asarray(total) / 255 + 1) / (len(train) + 2)).permute(2, 0, 1).flatten()  # [D]
-    x = x.flatten(1).double().cpu()
+    x = x.flatten(1).cpu().double()
     return -(x @ white.log() + (1 - x) @ torch.log1p(-white))
 
 

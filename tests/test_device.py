@@ -1,0 +1,119 @@
+"""What would go wrong on a GPU, as far as it shows without one. Runs on a pretended device: tests/far.py."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+import reverie
+from reverie import ranks, registry
+from reverie.methods.dcgan import DCGAN
+from reverie.parts.degrade import DEGRADATIONS, degrade
+from reverie.parts.pool import Pool
+from reverie.progress import Meter, widest
+from reverie.ranks import Ranks
+
+
+@pytest.mark.parametrize("name", sorted(registry.methods()))
+def test_a_second_device_without_float64_learns_the_same_and_goes_on_elsewhere(name: str, tmp_path: Path) -> None:
+    far = Path(__file__).with_name("far.py")
+    ran = subprocess.run(
+        [sys.executable, str(far), str(tmp_path), name], capture_output=True, text=True, timeout=100,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr[-2000:]
+
+
+def test_a_gpu_is_named_by_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[torch.device] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "set_device", given.append)
+    zeros = torch.zeros
+    monkeypatch.setattr(ranks.torch, "zeros", lambda n, device: zeros(n))
+    for name, local, told in (("auto", None, "cuda:0"), ("cuda", None, "cuda:0"), ("cuda", "1", "cuda:1")):
+        monkeypatch.delenv("LOCAL_RANK", raising=False)
+        if local:
+            monkeypatch.setenv("LOCAL_RANK", local)
+        assert Ranks(name).device == torch.device(told) == given.pop()  # set_device takes none without a number
+
+
+def test_sums_of_losses_are_float64_where_there_is_such() -> None:
+    assert widest(torch.device("cpu")) is widest(torch.device("cuda")) is torch.float64
+    assert widest(torch.device("mps")) is torch.float32
+    meter = Meter()
+    meter.add({"a": torch.ones(())})
+    assert meter.sums["a"].dtype is torch.float64
+
+
+def test_a_pool_reads_nothing_back() -> None:
+    class Reads(TorchDispatchMode):
+        def __torch_dispatch__(self, act: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            assert "_local_scalar_dense" not in str(act)
+            return act(*args, **(kwargs or {}))
+
+    pool = Pool(2, 3, 4, 4)
+    for _ in range(4):
+        with Reads():
+            assert pool(torch.randn(3, 3, 4, 4)).shape == (3, 3, 4, 4)
+
+
+def test_previews_of_one_gpu_leave_the_others_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    forked: list[object] = []
+    fork = torch.random.fork_rng
+
+    def watched(devices: Any = None, **more: Any) -> Any:
+        forked.append(devices)  # none named: every GPU is taken, and there is a warning
+        return fork(devices, **more)
+
+    monkeypatch.setattr(torch.random, "fork_rng", watched)
+    reverie.train("pix2pix:smoke", data="shapes:16", out=tmp_path / "run", steps=1)
+    assert forked
+    assert None not in forked
+
+
+# -- bfloat16 ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", sorted(registry.methods()))
+def test_every_method_learns_in_bfloat16(name: str, tmp_path: Path) -> None:
+    data = {"seqgan": "verses:64", "music_vae": "tunes", "cyclegan": "letters:32,shapes:32", "pix2pix": "shapes:32"}
+    stages = {"mle": 1, "judge": 1} if name == "seqgan" else {}
+    reverie.train(
+        f"{name}:smoke", data=data.get(name, "letters:64"), out=tmp_path / "run", precision="bf16", steps=3, **stages
+    )
+
+
+def test_a_step_in_bfloat16_goes_on_with_the_weights_of_its_last_update(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    seen: list[bool] = []
+
+    def step(self: Any, batch: Any, update: Any) -> Any:
+        before = self.discriminator(batch["image"])
+        loss = update("discriminator", 100 * before.square().mean())
+        seen.append(torch.equal(before, self.discriminator(batch["image"])))
+        return {"loss": loss}
+
+    monkeypatch.setattr(DCGAN, "step", step)
+    data = {"norm": "none", "rate": 0.1}
+    reverie.train("dcgan:smoke", data="letters:32", out=tmp_path / "run", precision="bf16", steps=2, **data)
+    assert seen == [False, False]
+
+
+@pytest.mark.parametrize("make", DEGRADATIONS)
+def test_pictures_are_spoilt_alike_in_bfloat16(make: Any) -> None:
+    torch.manual_seed(0)
+    x = torch.nn.functional.interpolate(torch.rand(2, 3, 8, 8), 32, mode="bilinear") * 2 - 1
+    found = []
+    for enabled in (False, True):
+        torch.manual_seed(1)
+        with torch.autocast("cpu", torch.bfloat16, enabled):
+            found.append(degrade(x, make))
+    assert torch.equal(*found)
