@@ -215,6 +215,17 @@ def test_psnr_and_ssim_are_those_of_torchmetrics() -> None:
     assert ssim(a, a) == pytest.approx(1.0)
 
 
+def test_a_residual_cyclegan_begins_with_the_picture_itself(shop: Path, tmp_path: Path) -> None:
+    picture = shades(tmp_path / "a.png", 20, 21)
+    before = Photo.load(picture).pixels.astype(int)
+    for rate, steps in ((1e-12, 1), (2e-3, 20)):
+        run = tmp_path / str(steps)
+        options = dict(data=str(shop / "pairs"), network="residual", average=0.9, threads=1)
+        reverie.train("cyclegan:smoke", out=run, rate=rate, steps=steps, **options)
+        after = next(iter(reverie.load(run).translate([Photo.load(picture)]))).pixels.astype(int)
+        assert (np.abs(after - before).max() == 0) == (steps == 1)
+
+
 def test_labels_by_hand() -> None:
     true = np.array([[[0, 0, 1, 2]]])
     made = np.array([[[0, 1, 1, 2]]])
@@ -226,6 +237,8 @@ def test_labels_by_hand() -> None:
     [
         (["train", "pix2pix", "--data", "shapes:8"], "--make grey"),
         (["train", "cyclegan", "--data", "shapes:8"], "no two sides"),
+        (["train", "cyclegan:smoke", "--data", "letters:8,shapes:8", "--network", "residual"], "keeps its channels"),
+        (["train", "cyclegan:smoke", "--data", "letters:8,shapes:8", "--average", "1"], "below 1"),
         (["train", "pix2pix:smoke", "--data", "{pairs}"], "leave --make away"),
         (["train", "pix2pix:smoke", "--data", "shapes:8", "--direction", "b to a"], "pairs that are given"),
         (["train", "restoration:smoke", "--data", "letters:8", "--make", "grey"], "no colour to learn"),

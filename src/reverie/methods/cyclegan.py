@@ -23,7 +23,7 @@ from ..parts.foreign import Network
 from ..parts.patch import PatchGAN
 from ..parts.pool import Pool
 from ..parts.rates import linear
-from ..parts.resnet import ResNet, blocks_for, size_for
+from ..parts.resnet import Residual, ResNet, blocks_for, size_for
 from ..parts.tiles import check_tile, tiled
 
 LOSSES = {"leastsquares": losses.least_squares(), "nonsaturating": losses.nonsaturating()}
@@ -51,6 +51,9 @@ class CycleGAN(Method):
         """channels of the first maps (section 7.2)"""
         blocks: int | None = None
         """residual blocks of the generators; none: 9 from 256 pixels on, else 6 (section 7.2)"""
+        network: Literal["resnet", "residual"] = "resnet"
+        """the generators: the paper's; or as those, but each adds to the picture what it changes, at first nothing:
+        quick where the worlds are alike, and of as many channels (not in the paper)"""
         patch: int = 3
         """layers of the discriminators: 3 judge patches of 70 pixels (section 4)"""
         cycle: float = 10.0
@@ -72,6 +75,8 @@ class CycleGAN(Method):
         """Adam's beta1"""
         beta2: float = 0.999
         """Adam's beta2"""
+        average: float = 0.0
+        """decay of averaged weights of the generators; 0: none, as in the paper"""
         steps: int = 100_000
         """training steps; in the second half the rate falls to 0 in a straight line (section 7.1)"""
 
@@ -84,6 +89,13 @@ class CycleGAN(Method):
                 raise UserError(f"jitter is {self.jitter}; it goes from 1 (none) to 2.")
             if self.rate <= 0 or min(self.width, self.patch) < 1 or self.pool < 0:
                 raise UserError("rate must be above 0, width and patch 1 or more, pool 0 or more.")
+            if not 0 <= self.average < 1:
+                raise UserError(f"average is {self.average}; it must lie from 0 to below 1.")
+            if self.network == "residual" and self.inputs != self.outputs:
+                raise UserError(
+                    f"a is of {self.inputs} channels and b of {self.outputs}; a residual network adds to a picture and "
+                    "keeps its channels: give --network resnet."
+                )
             if self.blocks is not None and self.blocks < 0:
                 raise UserError(f"blocks is {self.blocks}; it must be 0 or more.")
 
@@ -109,8 +121,9 @@ class CycleGAN(Method):
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         c = self.config  # with what the data decides filled in
-        self.to_b = ResNet(c.inputs, c.outputs, c.width, c.blocks)  # G of the paper
-        self.to_a = ResNet(c.outputs, c.inputs, c.width, c.blocks)  # F
+        way = Residual if c.network == "residual" else ResNet
+        self.to_b = way(c.inputs, c.outputs, c.width, c.blocks)  # G of the paper
+        self.to_a = way(c.outputs, c.inputs, c.width, c.blocks)  # F
         self.judge_b = PatchGAN(c.outputs, c.width, c.patch, "instance")  # D_Y
         self.judge_a = PatchGAN(c.inputs, c.width, c.patch, "instance")  # D_X
         self.pool_b, self.pool_a = (Pool(c.pool, n, c.size, c.size) for n in (c.outputs, c.inputs))
@@ -158,6 +171,9 @@ class CycleGAN(Method):
 
     def stages(self) -> list[Stage]:
         return [Stage("train", self.config.steps, self.step, linear)]
+
+    def averages(self) -> dict[str, float]:
+        return dict.fromkeys(("to_b", "to_a"), self.config.average) if self.config.average else {}
 
     def step(self, batch: Batch, update: Update) -> Losses:  # section 3
         c, play = self.config, LOSSES[self.config.loss]
@@ -221,7 +237,7 @@ class CycleGAN(Method):
 
     def translated(self, x: Tensor, to: str, tile: int) -> Tensor:
         """One picture [1,C,H,W] of any size in the other world."""
-        return tiled(self.to_b if to == "b" else self.to_a, x, tile, OVERLAP, 4, 16)
+        return tiled(self.to_b if to == "b" else self.to_a, x, tile, OVERLAP, 4, 16).clamp(-1, 1)
 
     def previews(self, batch: Batch) -> dict[str, Image]:
         """For each way rows of a picture, its translation, and what comes back of it."""

@@ -33,11 +33,36 @@ class ResNet(nn.Sequential):
             nn.Conv2d(width, 2 * width, 3, 2, 1, bias=bias), norm_of(norm, 2 * width), nn.ReLU(True),
             nn.Conv2d(2 * width, wide, 3, 2, 1, bias=bias), norm_of(norm, wide), nn.ReLU(True),
             *(Block(wide, norm, dropout) for _ in range(blocks)),
-            nn.ConvTranspose2d(wide, 2 * width, 3, 2, 1, 1, bias=bias), norm_of(norm, 2 * width), nn.ReLU(True),
-            nn.ConvTranspose2d(2 * width, width, 3, 2, 1, 1, bias=bias), norm_of(norm, width), nn.ReLU(True),
+            self.up(wide, 2 * width, bias), norm_of(norm, 2 * width), nn.ReLU(True),
+            self.up(2 * width, width, bias), norm_of(norm, width), nn.ReLU(True),
             nn.ReflectionPad2d(3), nn.Conv2d(width, outputs, 7), nn.Tanh(),
         )  # fmt: skip
         self.apply(initialise)
+
+    @staticmethod
+    def up(inputs: int, outputs: int, bias: bool) -> nn.Module:
+        """Twice the size."""
+        return nn.ConvTranspose2d(inputs, outputs, 3, 2, 1, 1, bias=bias)
+
+
+class Residual(ResNet):
+    """As ResNet, but y is x and what the network adds, which at first is nothing; y may lie a little beyond [-1,1].
+
+    Not the paper's: it need not learn first what is to stay. Maps grow by repeated pixels and a convolution, since
+    transposed ones lay a grid over all that they make (Odena 2016, Deconvolution and Checkerboard Artifacts).
+    """
+
+    def __init__(self, inputs: int, outputs: int, width: int, blocks: int) -> None:
+        super().__init__(inputs, outputs, width, blocks)
+        for numbers in self[-2].parameters():
+            nn.init.zeros_(numbers)
+
+    @staticmethod
+    def up(inputs: int, outputs: int, bias: bool) -> nn.Module:
+        return nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(inputs, outputs, 3, 1, 1, bias=bias))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + super().forward(x)
 
 
 class Block(nn.Module):
