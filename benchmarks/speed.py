@@ -104,7 +104,9 @@ ROWS = {
     "cvae-gan32": Row("cvae_gan", "shapes:2000", dict(size=32, batch=64)),
     "bigan32": Row("bigan", "shapes:2000", dict(size=32, batch=64)),
     "pix2pix256": Row("pix2pix:paper", "shapes:64", dict(make="grey"), plain.pix2pix, steps=2),
-    "cyclegan128": Row("cyclegan", worlds, dict(size=128, width=64, blocks=6, batch=1), plain.cyclegan, steps=1),
+    "cyclegan128": Row(
+        "cyclegan:paper", worlds, dict(size=128, blocks=6, identity=0.5, batch=1), plain.cyclegan, steps=1
+    ),
     "restoration": Row("restoration", photos, {}, plain.restoration),
     "seqgan": Row(
         "seqgan:paper", "oracle", dict(mle=0, judge=0, judge_steps=1, passes=1, batch=64), plain.seqgan, steps=1
