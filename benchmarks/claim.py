@@ -16,7 +16,7 @@ class Experiment:
     """what a reader must know to check the figures: data, schedule, split, what is ours and not the paper's"""
     method: str
     """METHOD:PRESET"""
-    task: Literal["train", "grid", "stacked", "monitor", "enlarge", "lecture", "large", "stages"] = "train"
+    task: Literal["train", "grid", "stacked", "monitor", "enlarge", "lecture", "large", "stages", "speed"] = "train"
     """train: `reverie train` and `reverie evaluate`; else a task of this package"""
     data: str = ""
     """file in the data folder"""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from . import claims_images, claims_sequences, claims_translations
+from . import claims_images, claims_sequences, claims_speed, claims_translations
 from .claim import Claim, Experiment
 
-ROOMS = (claims_images, claims_translations, claims_sequences)
+ROOMS = (claims_images, claims_translations, claims_sequences, claims_speed)
 EXPERIMENTS: dict[str, Experiment] = {e.name: e for room in ROOMS for e in room.EXPERIMENTS}
 CLAIMS: list[Claim] = [claim for room in ROOMS for claim in room.CLAIMS]

@@ -27,13 +27,13 @@ from reverie.options import Option
 from reverie.provenance import commit, machine, now
 from reverie.scores.score import Score
 
-from . import enlarge, grid, large, lecture, monitor, stacked, stages, task
+from . import enlarge, grid, large, lecture, monitor, speed, stacked, stages, task
 from .claim import Experiment
 from .claims import CLAIMS, EXPERIMENTS
 
 HERE = Path(__file__).parents[1]
 FOLDER, PAGE = HERE / "ledger", HERE / "LEDGER.md"
-CLOCK = ("s", "min", "MP/s")
+CLOCK = ("s", "min", "MP/s", "steps/s", "times", "of the ceiling")
 """units of what depends on the machine and on what else it does"""
 
 OPTIONS = [
@@ -136,6 +136,8 @@ def _task(experiment: Experiment, seed: int, given: dict[str, Any], out: Path) -
         result = grid.grid(experiment.method, dict(experiment.options), [seed], out)[0]["runs"][0]
     elif experiment.task == "monitor":
         result = monitor.monitor(range(seed, seed + 3), 1, out)
+    elif experiment.task == "speed":
+        result = speed.speed(**experiment.options, seed=seed)
     elif experiment.task == "large":
         asked = {o.name: o.default for o in large.OPTIONS} | {"run": experiment.method}
         result = large.large(asked | experiment.options, seed, out)

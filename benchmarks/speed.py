@@ -40,8 +40,9 @@ from reverie.errors import UserError, near_miss
 from reverie.media import Image
 from reverie.method import Method, Stage
 from reverie.order import Order
-from reverie.provenance import machine
+from reverie.provenance import machine, versions
 from reverie.ranks import Ranks
+from reverie.scores.score import Score
 from reverie.work import plan
 
 from . import plain, task
@@ -276,6 +277,33 @@ def measure(row: Row, room: Path, rounds: int) -> dict[str, Any]:
         "of_ceiling": flop / 1e6 / ms["all"] / rate, "layout": layout,
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10),
     }  # fmt: skip
+
+
+def speed(rounds: int, threads: int, seed: int) -> dict[str, Any]:
+    """All rows, as scores for the ledger."""
+    torch.set_num_threads(threads)
+    began, scores = time.monotonic(), list[Score]()
+    for name, row in ROWS.items():
+        with tempfile.TemporaryDirectory() as folder:
+            scores += scores_of(name, row, measure(row, Path(folder), rounds), rounds, seed)
+    return {"scores": [score.to_json() for score in scores], "seconds": round(time.monotonic() - began, 1)}
+
+
+def scores_of(name: str, row: Row, found: dict[str, Any], rounds: int, seed: int) -> Iterator[Score]:
+    """What the ledger keeps of a row."""
+    options = "".join(f", {key} {value}" for key, value in row.options.items())
+    about = f"{row.method}{options}; median of {rounds} rounds of {row.steps} steps, {torch.get_num_threads()} threads"
+    rows = [
+        ("steps a second", found["steps_per_s"], "steps/s", "of reverie.train, data and log and all"),
+        ("times the plain loop", found["times_plain"], "times", "how many times as fast as a plain hand-written loop "
+         "over the same networks, measured in turns"),
+        ("share of the ceiling", found["of_ceiling"], "of the ceiling", "counted operations a second, over those of "
+         "the fastest single layer of its kind, forwards only"),
+    ]  # fmt: skip
+    for kind, value, unit, told in rows:
+        if value is not None:
+            yield Score(f"{kind}, {name}", value, unit, "higher", f"{told}; {about}", None, rounds, seed,
+                        versions=versions())  # fmt: skip
 
 
 def describe(name: str, row: Row, found: dict[str, Any]) -> str:

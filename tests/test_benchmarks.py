@@ -101,6 +101,17 @@ def test_speed_of_methods_that_learn_from_other_data(
         assert found["times_plain"] > 0
 
 
+def test_speed_as_scores_of_the_ledger(monkeypatch: pytest.MonkeyPatch) -> None:
+    small(monkeypatch)
+    told = [
+        Score.from_json(score) for score in speed.speed(rounds=1, threads=torch.get_num_threads(), seed=0)["scores"]
+    ]
+    assert [score.name for score in told] == [
+        "steps a second, tiny", "times the plain loop, tiny", "share of the ceiling, tiny",
+    ]  # fmt: skip
+    assert all(score.value > 0 and score.unit in ledger.CLOCK for score in told)
+
+
 def test_the_ceiling_is_the_fastest_of_the_layers() -> None:
     network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 36, 4))
     ceiling = Ceiling([network], lambda: network(torch.randn(2, 3, 8, 8)))
