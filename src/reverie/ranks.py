@@ -96,10 +96,9 @@ class Ranks:
 def _device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda":  # by its number, which set_device wants
-        name = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+    number = f":{os.environ.get('LOCAL_RANK', '0')}" if name == "cuda" else ""  # which set_device wants
     try:
-        device = torch.device(name)
+        device = torch.device(name + number)
         torch.zeros(1, device=device).item()  # "meta" has no numbers
     except (RuntimeError, AssertionError, NotImplementedError, ImportError):
         raise UserError(f"the device '{name}' is not there; use --device cpu, or auto to take what there is.") from None
