@@ -102,23 +102,11 @@ class CVAEGAN(Method):
         "laptop": dict(kl=50.0, match=1.0, match_class=0.1, average=0.999, steps=6_000),
         # The paper's errors and a game against both kinds of images: photographs come out sharper and more varied.
         "stable": dict(
-            pairs=0.02,
-            kl=0.01,
-            match=0.0,
-            match_class=0.01,
-            game=1.0,
-            loss="relativistic",
-            norm="none",
-            penalty=0.01,
-            lazy=4,
-            rate=1e-3,
-            beta1=0.0,
-            beta2=0.99,
-            average=0.999,
-            steps=6_000,
+            pairs=0.02, kl=0.01, match=0.0, match_class=0.01, game=1.0, loss="relativistic", norm="none", penalty=0.01,
+            lazy=4, rate=1e-3, beta1=0.0, beta2=0.99, average=0.999, steps=6_000,
         ),
         "paper": dict(size=128, latent=256, width=64, steps=100_000),
-    }
+    }  # fmt: skip
 
     @classmethod
     def suit(cls, config: Config, facts: dict[str, Any]) -> Config:

@@ -105,21 +105,12 @@ class CycleGAN(Method):
         ),
         # In some thousand steps the paper's generators do not yet give back what they are given.
         "laptop": dict(
-            size=64,
-            width=32,
-            blocks=6,
-            network="residual",
-            cycle=1.0,
-            identity=0.0,
-            average=0.998,
-            batch=1,
-            steps=4_000,
-            save_every=1_000,
-            preview_every=1_000,
+            size=64, width=32, blocks=6, network="residual", cycle=1.0, identity=0.0, average=0.998, batch=1,
+            steps=4_000, save_every=1_000, preview_every=1_000,
         ),
         "paper": dict(size=256, blocks=9, identity=0.0, batch=1, steps=200_000),
         "paintings": dict(size=256, blocks=9, batch=1, steps=200_000),
-    }
+    }  # fmt: skip
 
     @classmethod
     def suit(cls, config: Config, facts: dict[str, Any]) -> Config:
