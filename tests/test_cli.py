@@ -18,6 +18,7 @@ import numpy as np
 import PIL.Image
 import pytest
 import safetensors
+import torch
 
 import reverie
 from reverie.cli import COMMANDS, main
@@ -489,6 +490,19 @@ def test_an_export_that_is_cut_off_leaves_nothing(
     assert list(Path("deep").iterdir()) == []
     command(f"export '{trained / 'vae'}' --out deep/model.safetensors")
     assert [path.name for path in Path("deep").iterdir()] == ["model.safetensors"]
+
+
+@pytest.mark.parametrize("grab", [lambda: torch.empty(2**60), lambda: np.empty(2**56)])
+def test_a_machine_without_memory_is_one_line(
+    command: Command,
+    grab: Callable[[], Any],
+    trained: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(method_class("vae"), "expected", lambda *given: grab())
+    assert main(["generate", str(trained / "vae"), "-n", "1", "--out", "no-room"]) == 2
+    assert capsys.readouterr().err.startswith("reverie: there is not enough memory; give a smaller --batch")
 
 
 def test_only_overwrite_overwrites(

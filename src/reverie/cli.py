@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import io
 import json
 import os
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from . import __version__, registry
-from .errors import Trouble, UserError, near_miss, printable
+from .errors import Trouble, UserError, near_miss, printable, shortage
 from .flags import Parser, first_word
 from .options import REQUIRED, Option, made_by, of_fields, of_signature, taken_by
 from .scoring import do_augment, do_compare, do_evaluate
@@ -59,11 +58,12 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
         _drop_output()
         return 0
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
+    except (OSError, RuntimeError, MemoryError) as error:
+        if not (told := shortage(error)):
             raise
-        _drop_output()
-        print("reverie: the disk that the output goes to is full; free some space.", file=sys.stderr)
+        if isinstance(error, OSError):
+            _drop_output()
+        print(f"reverie: {told}", file=sys.stderr)
         return 2
 
 
