@@ -30,7 +30,6 @@ _setup_privateuseone_for_python_backend("far", Module())
 
 class Far(torch.Tensor):
     held: torch.Tensor
-    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
 
     @staticmethod
     def __new__(cls, held: torch.Tensor, requires_grad: bool = False) -> Far:
