@@ -98,9 +98,12 @@ def test_whence_makes_again_what_was_one_of_many(
         for name in "abcd":
             assert main(["whence", f"{out}/{name}.png", "--verify", run, "--given", "given"]) == 0, (verb, run, name)
             assert "equal to the pixel" in capsys.readouterr().out
-    for made, given in (("sheet.png", ["given/a.png"] * 2), ("deep.png", ["given/c.png"])):
-        assert main(["translate", "drop", *given, "--out", made]) == 0
-        assert main(["whence", made, "--verify", "drop", "--given", *given]) == 0
+    for made, given in (("sheet.png", ["a", "a"]), ("deep.png", ["c", "c"]), ("one.png", ["c"]), ("clear.png", ["b"])):
+        places = [f"given/{name}.png" for name in given]
+        assert main(["translate", "drop", *places, "--out", made]) == 0
+        assert main(["whence", made, "--verify", "drop", "--given", *places]) == 0
+    for one, alone in (("one.png", "c"), ("clear.png", "b")):  # is the picture itself, not a sheet of one
+        assert Photo.load(one).digest == Photo.load(f"translatedrop/{alone}.png").digest
 
 
 def test_whence_looks_at_depth_and_alpha(shop: Path, tmp_path: Path) -> None:
