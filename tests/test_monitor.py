@@ -93,7 +93,18 @@ def test_signs_are_what_they_say() -> None:
     assert told["variety"] == pytest.approx(1, abs=0.1)
     # five pictures over and over are as far apart on average as many, but each has its like beside it
     assert apart(torch.randn(5, 3, 8, 8).repeat(7, 1, 1, 1)) < 0.01
-    assert active(torch.cat([torch.zeros(64, 3), torch.randn(64, 2)], 1)) == 2
+    assert active(torch.cat([torch.zeros(64, 3), torch.randn(64, 2)], 1)) == {"active": 2}
+
+
+def test_of_one_item_nothing_is_told_that_takes_others(tmp_path: Path) -> None:
+    """Else every run with a batch of 1, or with one item for each process, would be said to have collapsed."""
+    assert active(torch.randn(1, 5)) == {}
+    assert set(watch(torch.randn(1), torch.randn(1), torch.randn(1, 3, 8, 8), torch.randn(1, 3, 8, 8))) == {"right"}
+    for method, data in (("vae", "shapes:40"), ("dcgan", "shapes:40"), ("music_vae", "tunes:40")):
+        run = tmp_path / method
+        reverie.train(f"{method}:smoke", data=data, out=run, batch=1, steps=10, threads=1, log_every=5)
+        lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+        assert not {"active", "variety"} & set(lines[-1]["losses"])
 
 
 # -- what follows ------------------------------------------------------------------------------------------------------

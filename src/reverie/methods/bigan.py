@@ -155,7 +155,7 @@ class BiGAN(Method):
         # Generator and encoder both want the pairs to be taken for each other.
         g = play.generator(d_fake, d_real) + (0 if play.paired else play.generator(-d_real, None))
         update({"makers": g, "discriminator": d})
-        told = {"d": d.detach(), "g": g.detach(), "active": active(code)}
+        told = {"d": d.detach(), "g": g.detach(), **active(code)}
         return {**told, **watch(d_real, d_fake, x, fake)}
 
     def prior(self, n: int) -> Tensor:

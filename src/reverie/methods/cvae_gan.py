@@ -164,7 +164,7 @@ class CVAEGAN(Method):
         update({"classifier": right, "discriminator": d, "encoder": c.kl * kl + c.pairs * pairs, "generator": made})
         seen = {"d": d, "g": g, "pairs": pairs, "kl": kl, "match": match, "match class": of_class, "c": right}
         found = {name: value.detach() for name, value in seen.items()} | watch(d_x, d_fake, x, fake)
-        found |= {"accuracy": (c_x.argmax(1) == label).float().mean(), "active": active(mean)}
+        found |= {"accuracy": (c_x.argmax(1) == label).float().mean(), **active(mean)}
         if not c.game:
             del found["right"]  # nobody plays against D then, so that it is no fault
         return found

@@ -170,7 +170,7 @@ class MusicVAE(Method):
         self.directions.follow(mean, attributes(x, self.parts))
         right = torch.stack([(told.detach().argmax(2) == line).float().mean() for told, line in lines])
         told = {"loss": loss, "nats": distortion, "kl_bits": kl.mean() / NATS, "right": right.mean()}
-        return {**told, "active": active(mean), **(dict(zip(self.parts, right, strict=True)) if self.others else {})}
+        return {**told, **active(mean), **(dict(zip(self.parts, right, strict=True)) if self.others else {})}
 
     # -- the model -------------------------------------------------------------------------------------------------
 

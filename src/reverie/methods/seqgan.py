@@ -28,7 +28,7 @@ from ..parts.delayed import delayed, follow
 from ..parts.judge import Judge
 from ..parts.patience import Patience
 from ..parts.sampling import uniforms
-from ..parts.watch import hamming, right_order
+from ..parts.watch import hamming, right_order, variety
 from ..parts.writer import Writer
 from ..scores.score import Score
 from ..scores.text import gen_scores
@@ -248,7 +248,7 @@ class SeqGAN(Method):
         d = nonsaturating().discriminator(d_real, d_made) / 2  # mean cross entropy of all
         shrink = sum(p.square().sum() for p in D.last.parameters()) / 2
         told = {"d": update("discriminator", d + c.decay * shrink), "right": right_order(d_real, d_made)}
-        return {**told, "variety": hamming(made) / hamming(real).clamp_min(1)}
+        return {**told, **variety(real, made, hamming, least=1)}
 
     # -- rewards (section 3.1) -----------------------------------------------------------------------------------------
 

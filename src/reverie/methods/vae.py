@@ -148,14 +148,14 @@ class VAE(Method):
         if c.importance > 1:
             log_w = self.log_weights(x, mean, log_variance, torch.randn(c.importance, *mean.shape, device=x.device))
             bound = log_w.logsumexp(0) - math.log(c.importance)  # [B]; eq. 8
-            return {"loss": update("vae", -bound.mean()), "active": active(mean)}
+            return {"loss": update("vae", -bound.mean()), **active(mean)}
 
         z = mean + (log_variance / 2).exp() * torch.randn_like(mean)  # section 2.4
         distortion = -self.log_likelihood_of(x, z).mean()
         kl = kl_to_standard_normal(mean, log_variance).mean(0)  # [Z]
         beta = c.beta * min(1.0, update.step / c.warmup) if c.warmup else c.beta
         loss = update("vae", distortion + beta * kl.clamp_min(c.free_bits).sum())
-        return {"loss": loss, "distortion": distortion, "kl": kl.sum(), "active": active(mean)}
+        return {"loss": loss, "distortion": distortion, "kl": kl.sum(), **active(mean)}
 
     # -- the model -------------------------------------------------------------------------------------------------
 

@@ -154,7 +154,7 @@ class VAEGAN(Method):
 
         if self.classes is not None:
             self.classes.follow(mean, batch["label"])
-        found = {"d": d, "g": g, "like": like, "kl": prior, "active": active(mean)}
+        found = {"d": d, "g": g, "like": like, "kl": prior, **active(mean)}
         return {**{name: value.detach() for name, value in found.items()}, **watch(d_x, d_fake, x, fake)}
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,6 +1,11 @@
-"""What a step reports for the monitor to see. No gradients, no random numbers: training stays the same."""
+"""What a step reports for the monitor to see. No gradients, no random numbers: training stays the same.
+
+Of a single item nothing can be told that takes others beside it, and nothing is.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -9,22 +14,28 @@ from torch import Tensor
 @torch.no_grad()
 def watch(d_real: Tensor, d_fake: Tensor, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
     """ "right" and "variety" of a batch, from D's logits and the images [B,...] they are for (see monitor.py)."""
-    return {"right": right_order(d_real, d_fake), "variety": apart(fake) / apart(real).clamp_min(1e-6)}
+    return {"right": right_order(d_real, d_fake), **variety(real, fake, apart)}
 
 
 @torch.no_grad()
-def active(mean: Tensor, threshold: float = 0.01) -> Tensor:
+def variety(real: Tensor, fake: Tensor, apart: Callable[[Tensor], Tensor], least: float = 1e-6) -> dict[str, Tensor]:
+    """How far generated items lie apart, in units of how far real ones do (`least`, if those are nearer)."""
+    return {"variety": apart(fake) / apart(real).clamp_min(least)} if len(fake) > 1 else {}
+
+
+@torch.no_grad()
+def active(mean: Tensor, threshold: float = 0.01) -> dict[str, Tensor]:
     """How many latents answer to the data: variance of their mean [B,Z] over the batch above the threshold."""
-    return (mean.var(0) > threshold).sum().float() if len(mean) > 1 else mean.new_zeros(())
+    return {"active": (mean.var(0) > threshold).sum().float()} if len(mean) > 1 else {}
 
 
 @torch.no_grad()
 def apart(x: Tensor) -> Tensor:
-    """Mean distance of an item of [B,...] from the one nearest to it; copies of a few images give nearly 0."""
+    """Mean distance of an item of [B,...], B > 1, from the one nearest to it; copies of a few give nearly 0."""
     flat = x.flatten(1).float()
     distance = torch.cdist(flat, flat)
     distance.fill_diagonal_(torch.inf)
-    return distance.min(1).values.mean() if len(x) > 1 else flat.new_zeros(())
+    return distance.min(1).values.mean()
 
 
 @torch.no_grad()
@@ -35,7 +46,7 @@ def right_order(d_real: Tensor, d_fake: Tensor) -> Tensor:
 
 @torch.no_grad()
 def hamming(x: Tensor) -> Tensor:
-    """Mean number of places in which a row of [B,T] differs from the one most like it."""
+    """Mean number of places in which a row of [B,T], B > 1, differs from the one most like it."""
     unlike = (x[:, None] != x[None]).sum(2).float()
     unlike.fill_diagonal_(torch.inf)
-    return unlike.min(1).values.mean() if len(x) > 1 else unlike.new_zeros(())
+    return unlike.min(1).values.mean()
