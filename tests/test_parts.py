@@ -15,7 +15,7 @@ from reverie.methods.pix2pix import Pix2Pix
 from reverie.methods.restoration import Restoration
 from reverie.options import of_fields
 from reverie.parts.augment import cropped, flipped
-from reverie.parts.degrade import DEGRADATIONS, Make, blur, channels_of, degrade, edges, jpeg, spoilt
+from reverie.parts.degrade import DEGRADATIONS, Make, blur, channels_of, coloured, degrade, edges, grey, jpeg, spoilt
 from reverie.parts.patch import PatchGAN
 from reverie.parts.pool import Pool
 from reverie.parts.resnet import ResNet
@@ -120,6 +120,17 @@ def test_sides_are_cut_and_mirrored_alike() -> None:
     a, b = flipped(cropped([x, 2 * x], 6))
     assert a.shape == (2, 1, 6, 6)
     assert torch.equal(2 * a, b)
+
+
+def test_what_is_coloured_keeps_its_light() -> None:
+    x, y = torch.rand(2, 1, 8, 9) * 2 - 1, torch.randn(2, 3, 8, 9)
+    x[0, 0, 0, :2] = torch.tensor([-1.0, 1.0])  # black and white have no room for colour
+    made = coloured(x, y)
+    assert torch.allclose(grey(made), x, atol=1e-5)
+    assert made.abs().max() <= 1 + 1e-6
+    assert made[0, :, 0, :2].std(0).max() < 1e-6
+    within = torch.rand(2, 3, 8, 9) * 2 - 1
+    assert torch.allclose(coloured(grey(within), within), within, atol=1e-5)
 
 
 def test_every_degradation_by_its_name() -> None:

@@ -15,6 +15,7 @@ from torchmetrics.functional.image import peak_signal_noise_ratio, structural_si
 
 import reverie
 from reverie.cli import main
+from reverie.data.decode import LUMA
 from reverie.media import Photo, read_record
 from reverie.scores.restoring import labelled, psnrs, ssim
 from reverie.whence import verify
@@ -104,6 +105,16 @@ def test_whence_makes_again_what_was_one_of_many(
         assert main(["whence", made, "--verify", "drop", "--given", *places]) == 0
     for one, alone in (("one.png", "c"), ("clear.png", "b")):  # is the picture itself, not a sheet of one
         assert Photo.load(one).digest == Photo.load(f"translatedrop/{alone}.png").digest
+
+
+def test_colours_are_given_to_a_picture_in_its_own_light(shop: Path, tmp_path: Path) -> None:
+    reverie.train("restoration:smoke", data="shapes:12", out=tmp_path / "r", make="grey", size=16, threads=1)
+    given = Photo.load(shades(tmp_path / "x.png", 40, 52))
+    grey = (given.pixels @ np.array(LUMA))[:, :, None]
+    for run, verb in ((shop / "grey", "translate"), (tmp_path / "r", "restore")):
+        (made,) = reverie.load(run).verb(verb)([given])
+        assert made.pixels.std(2).max() > 0
+        assert np.abs(made.pixels @ np.array(LUMA) - grey[:, :, 0]).max() <= 1
 
 
 def test_whence_looks_at_depth_and_alpha(shop: Path, tmp_path: Path) -> None:
@@ -245,6 +256,7 @@ def test_labels_by_hand() -> None:
         (["train", "pix2pix:smoke", "--data", "{pairs}"], "leave --make away"),
         (["train", "pix2pix:smoke", "--data", "shapes:8", "--direction", "b to a"], "pairs that are given"),
         (["train", "restoration:smoke", "--data", "letters:8", "--make", "grey"], "no colour to learn"),
+        (["train", "pix2pix:colourise", "--data", "letters:8"], "no colour to learn"),
         (["train", "restoration:smoke", "--data", "shapes:8", "--size", "64"], "smaller than 128 pixels"),
         (["train", "restoration:smoke", "--data", "shapes:8", "--strength", "-1"], "above 0"),
         (["translate", "{pix}", "{words}"], "words.txt is no usable picture"),

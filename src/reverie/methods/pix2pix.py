@@ -21,7 +21,7 @@ from ..media import Image, Photo, sheet
 from ..method import Batch, Losses, Method, Stage, verb
 from ..parts.augment import cropped, flipped
 from ..parts.conv import power_of_two_from
-from ..parts.degrade import channels_of, degrade, spoilt
+from ..parts.degrade import channels_of, coloured, degrade, spoilt
 from ..parts.foreign import Network
 from ..parts.patch import PatchGAN
 from ..parts.rates import linear
@@ -184,7 +184,7 @@ class Pix2Pix(Method):
     def step(self, batch: Batch, update: Update) -> Losses:  # section 3.3
         c, play = self.config, LOSSES[self.config.loss]
         a, b = self.pair(batch)
-        made = self.generator(a)
+        made = self.made(a)
         told: Losses = {}
         if c.game:
             d_real, d_made = self.judged(a, b), self.judged(a, made.detach())
@@ -203,6 +203,11 @@ class Pix2Pix(Method):
         sides = cropped(sides, c.size)
         sides = flipped(sides) if c.mirror else sides
         return (degrade(sides[0], c.make, c.strength), sides[0]) if c.make else (sides[0], sides[1])
+
+    def made(self, a: Tensor) -> Tensor:
+        """What becomes of a; of a grey picture whose colours were learnt, in its own light."""
+        b = self.generator(a)
+        return coloured(a, b) if self.config.make == "grey" else b
 
     def judged(self, a: Tensor, b: Tensor) -> Tensor:
         """What the discriminator makes of the patches of pairs: logits [N]."""
@@ -241,7 +246,7 @@ class Pix2Pix(Method):
 
     def translated(self, x: Tensor, still: bool | None, tile: int, seed: int) -> Tensor:
         """b [1,C,H,W] for one picture a of any size."""
-        act = partial(tiled, self.generator, x, tile, OVERLAP, self.multiple, self.least)
+        act = partial(tiled, self.made, x, tile, OVERLAP, self.multiple, self.least)
         if self.config.still if still is None else still:
             return act()
         with as_in_training(self.generator, seed):

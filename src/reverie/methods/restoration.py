@@ -18,7 +18,7 @@ from ..loop import Update
 from ..media import Image, Photo, sheet
 from ..method import Batch, Losses, Method, Stage, verb
 from ..parts.augment import cropped, flipped
-from ..parts.degrade import DEGRADATIONS, channels_of, degrade, spoilt
+from ..parts.degrade import DEGRADATIONS, channels_of, coloured, degrade, spoilt
 from ..parts.patch import PatchGAN
 from ..parts.rates import cosine
 from ..parts.restorer import Restorer
@@ -99,8 +99,6 @@ class Restoration(Method):
         super().__init__(config)
         c = self.config  # with what the data decides filled in
         self.inputs = channels_of(c.make, c.channels)
-        if self.inputs == c.channels == 1 and c.make == "grey":
-            raise UserError("the pictures are grey, so there is no colour to learn; give pictures in colour.")
         self.generator = Restorer(self.inputs, c.channels, c.width, c.depth)
         if c.game:
             self.discriminator = PatchGAN(self.inputs + c.channels, c.width // 2, 2, "instance")
@@ -123,7 +121,7 @@ class Restoration(Method):
         c = self.config
         y = flipped(cropped([batch["image"]], c.size))[0]
         x = degrade(y, c.make, c.strength)
-        made = self.generator(x)
+        made = self.made(x)
         error = (made - y).abs().mean() if c.error == "l1" else (made - y).square().mean()
         told = {"error": error.detach(), "psnr": -10 * ((made - y).detach() / 2).square().mean().log10()}
         if not c.game:
@@ -134,6 +132,11 @@ class Restoration(Method):
         g = PLAY.generator(self.judged(x, made), None)
         update("generator", error + c.game * g)
         return {**told, "d": d, "g": g.detach(), "right": (d_real[:, None] > d_made[None]).float().mean()}
+
+    def made(self, x: Tensor) -> Tensor:
+        """What becomes of x; a grey picture keeps its light."""
+        y = self.generator(x)
+        return coloured(x, y) if self.config.make == "grey" else y
 
     def judged(self, x: Tensor, y: Tensor) -> Tensor:
         """What the discriminator makes of the patches of pairs: logits [N]."""
@@ -166,7 +169,7 @@ class Restoration(Method):
     def restored(self, x: Tensor, tile: int = 512) -> Tensor:
         """One picture [1,C,H,W] of any size, repaired."""
         reach = -(-self.generator.reach // 2) * 2
-        return tiled(self.generator, x, tile, reach, 2)
+        return tiled(self.made, x, tile, reach, 2)
 
     def spoilt(self, y: Tensor, seed: int) -> Tensor:
         """What is left of good pictures y [B,C,H,W]."""
@@ -193,7 +196,7 @@ class Restoration(Method):
         with torch.no_grad():
             self.eval()
             x = self.spoilt(y, 0)
-            made = self.generator(x)
+            made = self.made(x)
             self.train()
         rows = [t.expand(-1, max(self.inputs, self.config.channels), -1, -1) for t in (x, made, y)]
         return {"": sheet([image for three in zip(*map(Image.from_tensor, rows), strict=True) for image in three], 6)}

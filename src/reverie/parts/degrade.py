@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..data.decode import LUMA
+from ..errors import UserError
 
 Make = Literal["grey", "edges", "sketch", "blur", "motion", "focus", "noise", "jpeg", "small"]
 
@@ -68,13 +69,26 @@ def kernel(make: Make, strength: float, seed: int) -> Tensor | None:
 
 
 def channels_of(make: Make, channels: int) -> int:
-    """The channels of what comes out."""
+    """The channels of what comes out. Raises UserError if nothing would be lost."""
+    if make == "grey" and channels == 1:
+        raise UserError("the pictures are grey, so there is no colour to learn; give pictures in colour.")
     return 1 if DEGRADATIONS[make].grey else channels
 
 
 def grey(x: Tensor, _: float = 0.0) -> Tensor:
     """The luminance [B,1,H,W]."""
     return x if x.shape[1] == 1 else (x * x.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
+
+
+def coloured(x: Tensor, y: Tensor) -> Tensor:
+    """x [B,1,H,W] in the colours of y [B,3,H,W]: as far from grey as y is, or as there is room for, and the light of x.
+
+    So a picture that is given its colours keeps its light, as where a network makes the two other numbers of Lab (Isola
+    2016, section 4).
+    """
+    colour = y - grey(y)
+    room = torch.where(colour > 0, 1 - x, 1 + x) / colour.abs().clamp_min(1e-6)
+    return x + colour * room.amin(1, keepdim=True).clamp(0, 1)
 
 
 def edges(x: Tensor, threshold: float) -> Tensor:
