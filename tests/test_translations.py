@@ -66,7 +66,9 @@ def test_any_size_alpha_and_order(shop: Path, tmp_path: Path, run: str, verb: st
     assert np.array_equal(Photo.load(alone / "b.png").pixels, Photo.load(out / "b.png").pixels)
 
 
-def test_how_pix2pix_is_used_is_chosen_and_recorded(shop: Path, tmp_path: Path) -> None:
+def test_how_pix2pix_is_used_is_chosen_and_recorded(
+    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     method = reverie.load(shop / "pix")
     photo = Photo.load(shades(tmp_path / "x.png", 16, 16))
     (own,), (still,), (again,) = (method.verb("translate")([photo], still=s) for s in (None, True, False))
@@ -74,6 +76,10 @@ def test_how_pix2pix_is_used_is_chosen_and_recorded(shop: Path, tmp_path: Path) 
     assert not np.array_equal(own.pixels, still.pixels)
     assert still.record["arguments"]["still"] is True
     assert method.config.still is False
+    monkeypatch.chdir(tmp_path)  # and so on the command line
+    for flag, made in (("--still", still), ("--no-still", again)):
+        assert main(["translate", str(shop / "pix"), flag, "x.png", "--out", flag.strip("-")]) == 0
+        assert Photo.load(Path(flag.strip("-")) / "x.png").digest == made.digest
     other = reverie.load(shop / "grey")
     (spoilt,) = other.verb("spoil")([photo])
     assert spoilt.pixels.shape == (16, 16, 1)

@@ -42,7 +42,7 @@ class Parser(argparse.ArgumentParser):
             flags += ["-" + option.name] if len(option.name) == 1 else []
             default = "" if option.default in (REQUIRED, None, "", ()) else f" [{option.default}]"
             kind: dict[str, Any] = {"action": argparse.BooleanOptionalAction}
-            if option.type is not bool:
+            if bool not in alternatives(option.type):
                 kind = {"type": _converter(option), "metavar": _metavar(option.type)}
             text = (option.help + default).replace("%", "%%")
             group.add_argument(*flags, dest=option.name, default=argparse.SUPPRESS, help=text, **kind)
