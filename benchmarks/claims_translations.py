@@ -8,13 +8,13 @@ from .claim import MOBILENET, Claim, Experiment
 
 FACADES = (
     "facades.zip, its 400 pairs of train, 128x128, width 32, batch 1; a U-Net with dropout and batch statistics at "
-    "test time, as in training. Judged by the 106 pairs of test."
+    "test time, as in training. Judged by the 106 pairs of test. Its maps grow by repeated pixels and a convolution: "
+    "by the paper's transposed ones (`--upsampling transposed`) a fine grid lay over the photos made, and with L1 and "
+    "the game their FID was 637 and their KID 1.354. Chosen on the pairs of val, after 4,000 steps: FID 628 for 753."
 )
 ABLATION = (
     ("both", "L1 and the game", {}), ("l1", "L1 alone", {"game": 0.0}), ("game", "the game alone", {"l1": 0.0}),
 )  # fmt: skip
-LENGTHS = (("", "", 20_000), ("-small", ", a fifth of the steps", 4_000))
-"""end of the name, of the title, steps"""
 MONET = (
     "monet2photo.zip: 250 paintings (a) and 800 photos (b) to learn from, 64x64, width 32, 6 blocks, batch 1; judged "
     "by 50 paintings and 100 photos of test. The floor of a distance is that of the untranslated pictures. The "
@@ -34,17 +34,17 @@ RESTORED: dict[str, Any] = {"width": 32, "threads": 1}
 EXPERIMENTS = [
     *(
         Experiment(
-            f"facades-{order}{small}", f"Labels to photos of facades, {title}{told}", FACADES, "pix2pix:facades",
-            data="facades.zip", options={**weights, "steps": steps, "threads": 1}, features=MOBILENET,
+            f"facades-{order}", f"Labels to photos of facades, {title}", FACADES, "pix2pix:facades",
+            data="facades.zip", options={**weights, "threads": 1}, features=MOBILENET,
         )
-        for small, told, steps in LENGTHS for order, title, weights in ABLATION
+        for order, title, weights in ABLATION
     ),
     *(
         Experiment(
-            f"photos-{order}{small}", f"Photos of facades to labels, {title}{told}", FACADES, "pix2pix:laptop",
-            data="facades.zip", options={**weights, "steps": steps, "threads": 1}, features=MOBILENET,
+            f"photos-{order}", f"Photos of facades to labels, {title}", FACADES, "pix2pix:laptop",
+            data="facades.zip", options={**weights, "threads": 1}, features=MOBILENET,
         )
-        for small, told, steps in LENGTHS for order, title, weights in ABLATION if order != "game"
+        for order, title, weights in ABLATION if order != "game"
     ),
     *(
         Experiment(
@@ -79,14 +79,12 @@ EXPERIMENTS = [
 
 CLAIMS = [
     *(
-        Claim(f"facades-{order}{small}", score, source="none with these features" if score in ("fid", "kid") else "")
-        for small, *_ in LENGTHS
+        Claim(f"facades-{order}", score, source="none with these features" if score in ("fid", "kid") else "")
         for order, *_ in ABLATION
         for score in ("fid", "kid", "feature distance", "sharpness", "psnr", "ssim")
     ),
     *(
-        Claim(f"photos-{order}{small}", f"label {score}", target="above the commonest class", beats="floor")
-        for small, *_ in LENGTHS
+        Claim(f"photos-{order}", f"label {score}", target="above the commonest class", beats="floor")
         for order in ("both", "l1")
         for score in ("accuracy", "overlap")
     ),

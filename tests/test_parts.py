@@ -122,6 +122,17 @@ def test_sides_are_cut_and_mirrored_alike() -> None:
     assert torch.equal(2 * a, b)
 
 
+@pytest.mark.parametrize("upsampling", ["transposed", "resize"])
+def test_a_unet_and_the_grid_that_it_lays(upsampling: str) -> None:
+    """Of maps that are all alike, repeated pixels make nothing with a grid in it; transposed convolutions do."""
+    net = UNet(3, 3, 8, 4, upsampling=upsampling).eval()
+    up = net.ups[0]
+    made = up(torch.ones(1, 16, 32, 32))[:, :, 8:-8, 8:-8]
+    assert made.shape == (1, 3, 48, 48)
+    assert (made.std((2, 3)).max() < 1e-5) == (upsampling == "resize")
+    assert net(torch.randn(2, 3, 48, 32)).shape == (2, 3, 48, 32)
+
+
 def test_what_is_coloured_keeps_its_light() -> None:
     x, y = torch.rand(2, 1, 8, 9) * 2 - 1, torch.randn(2, 3, 8, 9)
     x[0, 0, 0, :2] = torch.tensor([-1.0, 1.0])  # black and white have no room for colour

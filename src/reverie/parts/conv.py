@@ -82,6 +82,15 @@ class Trunk(nn.Sequential):
         self.apply(initialise)
 
 
+def doubled(inputs: int, outputs: int, bias: bool) -> nn.Module:
+    """[B,C,H,W] -> [B,C',2H,2W]: pixels repeated and convolved.
+
+    Transposed convolutions can lay a grid over all that is made of them (Odena 2016, Deconvolution and Checkerboard
+    Artifacts).
+    """
+    return nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(inputs, outputs, 3, 1, 1, bias=bias))
+
+
 def initialise(layer: nn.Module) -> None:
     """N(0, 0.02) for all weights (section 4); gains of batch norm around 1, as in the authors' code."""
     if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from .conv import initialise
+from .conv import doubled, initialise
 from .unet import norm_of
 
 
@@ -48,8 +48,7 @@ class ResNet(nn.Sequential):
 class Residual(ResNet):
     """As ResNet, but y is x and what the network adds, which at first is nothing; y may lie a little beyond [-1,1].
 
-    Not the paper's: it need not learn first what is to stay. Maps grow by repeated pixels and a convolution, since
-    transposed ones lay a grid over all that they make (Odena 2016, Deconvolution and Checkerboard Artifacts).
+    Not the paper's: it need not learn first what is to stay, and transposed convolutions laid a grid over all of it.
     """
 
     def __init__(self, inputs: int, outputs: int, width: int, blocks: int) -> None:
@@ -59,7 +58,7 @@ class Residual(ResNet):
 
     @staticmethod
     def up(inputs: int, outputs: int, bias: bool) -> nn.Module:
-        return nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(inputs, outputs, 3, 1, 1, bias=bias))
+        return doubled(inputs, outputs, bias)
 
     def forward(self, x: Tensor) -> Tensor:
         return x + super().forward(x)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .conv import initialise
+from .conv import doubled, initialise
 
 DROPPED = 3
 """layers of the decoder that have dropout, at most: those between widest maps, from the innermost but one outwards, as
@@ -17,12 +19,13 @@ class UNet(nn.Module):
     """x [B,C,H,W] -> y [B,C',H,W], H and W multiples of 2^depth (Isola 2016, section 6.1.1).
 
     Each layer of the encoder halves the side, and is handed to the layer of the decoder that doubles it back. The
-    first layer of the encoder and the innermost have no norm.
+    first layer of the encoder and the innermost have no norm. With upsampling "resize" the decoder is not the paper's.
     """
 
     def __init__(
-        self, inputs: int, outputs: int, width: int, depth: int, norm: str = "batch", dropout: float = 0.5
-    ) -> None:
+        self, inputs: int, outputs: int, width: int, depth: int, norm: str = "batch", dropout: float = 0.5,
+        upsampling: str = "transposed",
+    ) -> None:  # fmt: skip
         super().__init__()
         bias = norm == "instance"  # a batch norm would take it away again
         widths = [width * min(2**k, 8) for k in range(depth)]  # 64, 128, 256, 512, 512 ...
@@ -33,9 +36,10 @@ class UNet(nn.Module):
             norm_of(norm, wide) if 0 < k < depth - 1 else nn.Identity() for k, wide in enumerate(widths)
         )
         into = [outputs, *widths[:-1]]  # what layer k of the decoder makes
+        grown = partial(nn.ConvTranspose2d, kernel_size=4, stride=2, padding=1)
+        up = doubled if upsampling == "resize" else grown
         self.ups = nn.ModuleList(
-            nn.ConvTranspose2d(widths[k] * (1 if k == depth - 1 else 2), into[k], 4, 2, 1, bias=bias or k == 0)
-            for k in range(depth)
+            up(widths[k] * (1 if k == depth - 1 else 2), into[k], bias=bias or k == 0) for k in range(depth)
         )
         self.up_norms = nn.ModuleList(norm_of(norm, into[k]) if k else nn.Identity() for k in range(depth))
         self.dropout = nn.Dropout(dropout)
