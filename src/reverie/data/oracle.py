@@ -2,7 +2,7 @@
 
     oracle          one drawn with N(0,1) weights from seed 0
     oracle:7        another, from seed 7
-    oracle:FILE.npz that of the authors, or any of this layout
+    FILE.npz        that of the authors, or any of this layout
 
 A file holds float32 arrays: embeddings [V,H], for each gate g of i, f, og, c: Wg, Ug [H,H] and bg [H], and Wo [H,V],
 bo [V]. Gates i, f, og are sigmoid, the candidate c is tanh; the state begins at zero and the first input is token 0.

@@ -112,12 +112,9 @@ class Texts:
             title = path.resolve().name if path.is_dir() else path.stem
             return cls(text, title, _read(path), wanted)
         if name == "oracle":
-            if rest == "" or (rest.isascii() and rest.isdecimal()):
-                return cls(text, text, {}, wanted, Oracle.drawn(int(rest or 0)))
-            file = Path(rest).expanduser()
-            if not file.is_file():
-                raise UserError(f"there is no file {rest} for {name}; give oracle:FILE.npz, oracle:SEED, or oracle.")
-            return cls(text, f"oracle:{file.stem}", {}, wanted, Oracle.read(file))
+            if rest and not (rest.isascii() and rest.isdecimal()):
+                raise UserError(f"oracle:{rest} names no seed; give oracle:7, say, or a file of weights as it is.")
+            return cls(text, text, {}, wanted, Oracle.drawn(int(rest or 0)))
         if name in verses.NAMES:
             held = verses.lines(text)
             of = {part: [Line(f"{part}/{i}", line) for i, line in enumerate(lines)] for part, lines in held.items()}
