@@ -264,6 +264,7 @@ def test_labels_by_hand() -> None:
             ["train", "pix2pix:smoke", "--data", "shapes:8", "--network", "resnet", "--upsampling", "resize"],
             "of the U-Net",
         ),
+        (["train", "pix2pix:smoke", "--data", "shapes:8", "--average", "1"], "below 1"),
         (["train", "pix2pix:smoke", "--data", "shapes:8", "--direction", "b to a"], "pairs that are given"),
         (["train", "restoration:smoke", "--data", "letters:8", "--make", "grey"], "no colour to learn"),
         (["train", "pix2pix:colourise", "--data", "letters:8"], "no colour to learn"),

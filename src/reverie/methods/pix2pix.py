@@ -94,6 +94,8 @@ class Pix2Pix(Method):
         """Adam's beta1 (section 3.3)"""
         beta2: float = 0.999
         """Adam's beta2"""
+        average: float = 0.0
+        """decay of averaged weights of the generator, which are those in use; 0: none (the paper)"""
         steps: int = 80_000
         """training steps; in the second half the rate falls to 0 in a straight line, as in the authors' code"""
 
@@ -110,14 +112,17 @@ class Pix2Pix(Method):
                 raise UserError("l1 and game must not be negative, and not both 0: nothing would be learnt.")
             if not 1 <= self.jitter <= 2:
                 raise UserError(f"jitter is {self.jitter}; it goes from 1 (none) to 2.")
+            if not 0 <= self.average < 1:
+                raise UserError(f"average is {self.average}; it goes from 0 (none) to below 1.")
             if not 0 <= self.dropout < 1 or self.rate <= 0 or min(self.width, self.patch) < 1:
                 raise UserError("dropout goes from 0 to below 1; rate must be above 0, width and patch 1 or more.")
             if self.make and self.direction == "b to a":
                 raise UserError("direction is of pairs that are given; with --make, what is made is what is given.")
 
     _laptop = dict(
-        size=128, width=32, upsampling="resize", batch=1, steps=20_000, save_every=1_000, preview_every=2_000
-    )
+        size=128, width=32, upsampling="resize", average=0.999, batch=1, steps=20_000, save_every=1_000,
+        preview_every=2_000,
+    )  # fmt: skip
     presets = {
         "smoke": dict(
             size=16, width=8, make="grey", patch=1, batch=4, steps=20, save_every=10, preview_every=10, log_every=5
@@ -189,6 +194,9 @@ class Pix2Pix(Method):
 
     def stages(self) -> list[Stage]:
         return [Stage("train", self.config.steps, self.step, linear)]
+
+    def averages(self) -> dict[str, float]:
+        return {"generator": self.config.average} if self.config.average else {}
 
     def step(self, batch: Batch, update: Update) -> Losses:  # section 3.3
         c, play = self.config, LOSSES[self.config.loss]
