@@ -83,8 +83,8 @@ def grey(x: Tensor, _: float = 0.0) -> Tensor:
 def coloured(x: Tensor, y: Tensor) -> Tensor:
     """x [B,1,H,W] in the colours of y [B,3,H,W]: as far from grey as y is, or as there is room for, and the light of x.
 
-    So a picture that is given its colours keeps its light, as where a network makes the two other numbers of Lab (Isola
-    2016, section 4).
+    So a picture that is given its colours keeps its light, as where a network makes the a and b of Lab for a given L
+    (Zhang 2016, arXiv:1603.08511, section 2).
     """
     colour = y - grey(y)
     room = torch.where(colour > 0, 1 - x, 1 + x) / colour.abs().clamp_min(1e-6)
