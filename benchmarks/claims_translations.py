@@ -73,9 +73,9 @@ EXPERIMENTS = [
         options=RESTORED,
     ),
     Experiment(
-        "colourise", "Grey to colour, Set14", f"{SET14} Two of the 14 are grey: untouched they are without fault, which "
-        "is most of what the floor is above the figure.", "restoration:colourise", data="super_resolution.zip",
-        parts=BSDS, options=RESTORED,
+        "colourise", "Grey to colour, Set14",
+        f"{SET14} Two of the 14 are grey: untouched they are without fault, which alone lifts the floor above the figure.",
+        "restoration:colourise", data="super_resolution.zip", parts=BSDS, options=RESTORED,
     ),
 ]  # fmt: skip
 
