@@ -74,7 +74,7 @@ EXPERIMENTS = [
     ),
     Experiment(
         "colourise", "Grey to colour, Set14",
-        f"{SET14} Two of the 14 are grey: untouched they are without fault, which alone lifts the floor above the figure.",
+        f"{SET14} Two of the 14 are grey: untouched they are perfect, which alone lifts the floor above the figure.",
         "restoration:colourise", data="super_resolution.zip", parts=BSDS, options=RESTORED,
     ),
 ]  # fmt: skip
