@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from reverie.method import Method
+from reverie.parts.degrade import coloured
 
 EVERY = 50
 """steps between looks at the losses"""
@@ -83,7 +84,7 @@ def pix2pix(method: Method, items: dict[str, Tensor], batch: int) -> Iterator[No
         for (whole,) in loader:
             real = cut(whole, size)
             given = (real * weights).sum(1, keepdim=True)
-            fake = generator(given)
+            fake = coloured(given, generator(given))
             discriminator.requires_grad_(True)
             adam_d.zero_grad()
             said_fake = discriminator(torch.cat([given, fake.detach()], 1))

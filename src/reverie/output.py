@@ -63,6 +63,8 @@ def write(items: Iterable[Any], out: Path, overwrite: bool, medium: Any = Image)
         _free(out, overwrite)
         together = list(items)
         with friendly(out):
+            if len(together) == 1 and ending == medium.ENDING:
+                return [together[0].save(out)]  # as it is: of one photograph in 16 bits no sheet in 8
             return [medium.TOGETHER[ending](together, out)] if together else []
     if out.is_file() or ending in ENDINGS or not medium.ENDING:
         one = " or ".join(medium.TOGETHER)

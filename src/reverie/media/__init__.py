@@ -7,7 +7,7 @@ line,
     NOUN        what people call one
     READS       the endings of files that it is read from, by load(path)
     ENDING      of the files that it is written to, by save(path), one for each item; "" where there are none
-    TOGETHER    ending -> function(items, path) that writes all items into one file; a single item as itself
+    TOGETHER    ending -> function(items, path) that writes all items, if there are several, into one file
     PRINTED     whether items go to the terminal where no file is asked for
     LARGE       whether files are read one by one as their turn comes; check(path) then looks at each before
 """

@@ -29,7 +29,7 @@ class Image(Made):
     NOUN: ClassVar = "picture"
     READS: ClassVar = SUFFIXES
     ENDING: ClassVar = ".png"
-    TOGETHER: ClassVar = {".png": lambda images, path: (sheet(images) if len(images) > 1 else images[0]).save(path)}
+    TOGETHER: ClassVar = {".png": lambda images, path: sheet(images).save(path)}
 
     pixels: np.ndarray
     name: str = ""

@@ -41,7 +41,7 @@ class Photo(Made):
     READS: ClassVar = SUFFIXES
     ENDING: ClassVar = ".png"
     LARGE: ClassVar = True
-    TOGETHER: ClassVar = {".png": lambda photos, path: (together(photos) if len(photos) > 1 else photos[0]).save(path)}
+    TOGETHER: ClassVar = {".png": lambda photos, path: together(photos).save(path)}
 
     pixels: np.ndarray
     alpha: np.ndarray | None = None

@@ -21,7 +21,7 @@ from ..media import Image, Photo, sheet
 from ..method import Batch, Losses, Method, Stage, verb
 from ..parts.augment import cropped, flipped
 from ..parts.conv import power_of_two_from
-from ..parts.degrade import channels_of, coloured, degrade, spoilt
+from ..parts.degrade import channels_of, degrade, mended, spoilt
 from ..parts.foreign import Network
 from ..parts.patch import PatchGAN
 from ..parts.rates import linear
@@ -222,9 +222,8 @@ class Pix2Pix(Method):
         return (degrade(sides[0], c.make, c.strength), sides[0]) if c.make else (sides[0], sides[1])
 
     def made(self, a: Tensor) -> Tensor:
-        """What becomes of a; of a grey picture whose colours were learnt, in its own light."""
-        b = self.generator(a)
-        return coloured(a, b) if self.config.make == "grey" else b
+        """b [B,C,H,W] made of a."""
+        return mended(a, self.generator(a), self.config.make)
 
     def judged(self, a: Tensor, b: Tensor) -> Tensor:
         """What the discriminator makes of the patches of pairs: logits [N]."""

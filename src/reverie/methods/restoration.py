@@ -18,7 +18,7 @@ from ..loop import Update
 from ..media import Image, Photo, sheet
 from ..method import Batch, Losses, Method, Stage, verb
 from ..parts.augment import cropped, flipped
-from ..parts.degrade import DEGRADATIONS, channels_of, coloured, degrade, spoilt
+from ..parts.degrade import DEGRADATIONS, channels_of, degrade, mended, spoilt
 from ..parts.patch import PatchGAN
 from ..parts.rates import cosine
 from ..parts.restorer import Restorer
@@ -134,9 +134,8 @@ class Restoration(Method):
         return {**told, "d": d, "g": g.detach(), "right": (d_real[:, None] > d_made[None]).float().mean()}
 
     def made(self, x: Tensor) -> Tensor:
-        """What becomes of x; a grey picture keeps its light."""
-        y = self.generator(x)
-        return coloured(x, y) if self.config.make == "grey" else y
+        """y [B,C,H,W] made of x."""
+        return mended(x, self.generator(x), self.config.make)
 
     def judged(self, x: Tensor, y: Tensor) -> Tensor:
         """What the discriminator makes of the patches of pairs: logits [N]."""

@@ -80,6 +80,11 @@ def grey(x: Tensor, _: float = 0.0) -> Tensor:
     return x if x.shape[1] == 1 else (x * x.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
 
 
+def mended(x: Tensor, y: Tensor, make: str) -> Tensor:
+    """y, that was made of a spoilt x, but with what `make` had left as it was: of a grey picture its light."""
+    return coloured(x, y) if make == "grey" else y
+
+
 def coloured(x: Tensor, y: Tensor) -> Tensor:
     """x [B,1,H,W] in the colours of y [B,3,H,W]: as far from grey as y is, or as there is room for, and the light of x.
 
