@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
+from functools import partial
 from typing import get_args
 
 import numpy as np
@@ -123,14 +125,15 @@ def test_sides_are_cut_and_mirrored_alike() -> None:
 
 
 @pytest.mark.parametrize("upsampling", ["transposed", "resize"])
-def test_a_unet_and_the_grid_that_it_lays(upsampling: str) -> None:
+@pytest.mark.parametrize("network", [partial(UNet, 3, 3, 8, 4), partial(ResNet, 3, 3, 8, 1)], ids=["unet", "resnet"])
+def test_the_grid_that_a_generator_lays(network: Callable[..., nn.Module], upsampling: str) -> None:
     """Of maps that are all alike, repeated pixels make nothing with a grid in it; transposed convolutions do."""
-    net = UNet(3, 3, 8, 4, upsampling=upsampling).eval()
-    up = net.ups[0]
-    made = up(torch.ones(1, 16, 32, 32))[:, :, 8:-8, 8:-8]
-    assert made.shape == (1, 3, 48, 48)
-    assert (made.std((2, 3)).max() < 1e-5) == (upsampling == "resize")
+    net = network(upsampling=upsampling).eval()
     assert net(torch.randn(2, 3, 48, 32)).shape == (2, 3, 48, 32)
+    up = net.ups[0] if isinstance(net, UNet) else net.get_submodule("14")
+    made = up(torch.ones(1, 16, 32, 32))[:, :, 8:-8, 8:-8]
+    assert made.shape[2:] == (48, 48)
+    assert (made.std((2, 3)).max() < 1e-5) == (upsampling == "resize")
 
 
 def test_what_is_coloured_keeps_its_light() -> None:

@@ -260,10 +260,6 @@ def test_labels_by_hand() -> None:
         (["train", "cyclegan:smoke", "--data", "letters:8,shapes:8", "--network", "residual"], "keeps its channels"),
         (["train", "cyclegan:smoke", "--data", "letters:8,shapes:8", "--average", "1"], "below 1"),
         (["train", "pix2pix:smoke", "--data", "{pairs}"], "leave --make away"),
-        (
-            ["train", "pix2pix:smoke", "--data", "shapes:8", "--network", "resnet", "--upsampling", "resize"],
-            "of the U-Net",
-        ),
         (["train", "pix2pix:smoke", "--data", "shapes:8", "--average", "1"], "below 1"),
         (["train", "pix2pix:smoke", "--data", "shapes:8", "--direction", "b to a"], "pairs that are given"),
         (["train", "restoration:smoke", "--data", "letters:8", "--make", "grey"], "no colour to learn"),

@@ -66,8 +66,8 @@ class Pix2Pix(Method):
         blocks: int | None = None
         """residual blocks of the ResNet; none: 9 from 256 pixels on, else 6"""
         upsampling: Literal["transposed", "resize"] = "transposed"
-        """how the maps of the U-Net grow: the paper's transposed convolutions, which can lay a grid over all that is
-        made, or pixels repeated and convolved, which takes a tenth longer"""
+        """how the maps of the generator grow: the paper's transposed convolutions, which can lay a grid over all that
+        is made, or pixels repeated and convolved, which takes a tenth longer"""
         patch: int = 3
         """layers of the discriminator: 1 judges patches of 16 pixels, 3 of 70 (section 6.1.2)"""
         norm: Literal["batch", "instance"] = "batch"
@@ -104,8 +104,6 @@ class Pix2Pix(Method):
                 raise UserError(f"size is {self.size}; pix2pix learns on squares of 16, 32, 64, 128, 256 ... pixels.")
             if self.depth is not None and not 2 <= self.depth <= int(math.log2(self.size or 2**12)):
                 raise UserError(f"depth is {self.depth}; it goes from 2 to where one pixel is left (8 for 256 pixels).")
-            if self.upsampling != "transposed" and self.network != "unet":
-                raise UserError("upsampling is of the U-Net; leave it away with --network resnet.")
             if self.blocks is not None and self.blocks < 0:
                 raise UserError(f"blocks is {self.blocks}; it must be 0 or more.")
             if self.l1 < 0 or self.game < 0 or self.l1 + self.game == 0:
@@ -125,7 +123,17 @@ class Pix2Pix(Method):
     )  # fmt: skip
     presets = {
         "smoke": dict(
-            size=16, width=8, make="grey", patch=1, batch=4, steps=20, save_every=10, preview_every=10, log_every=5
+            size=16,
+            width=8,
+            make="grey",
+            upsampling="resize",
+            average=0.9,
+            patch=1,
+            batch=4,
+            steps=20,
+            save_every=10,
+            preview_every=10,
+            log_every=5,
         ),
         "laptop": _laptop,
         "facades": dict(**_laptop, direction="b to a"),
@@ -167,7 +175,7 @@ class Pix2Pix(Method):
             self.generator = UNet(*ends, c.depth, c.norm, c.dropout, c.upsampling)
             self.multiple, self.least = 2**c.depth, 0
         else:
-            self.generator = ResNet(*ends, c.blocks, c.norm, c.dropout)
+            self.generator = ResNet(*ends, c.blocks, c.norm, c.dropout, c.upsampling)
             self.multiple, self.least = 4, 16
         self.discriminator = PatchGAN(c.inputs + c.outputs, c.width, c.patch, c.norm)
 

@@ -82,13 +82,16 @@ class Trunk(nn.Sequential):
         self.apply(initialise)
 
 
-def doubled(inputs: int, outputs: int, bias: bool) -> nn.Module:
-    """[B,C,H,W] -> [B,C',2H,2W]: pixels repeated and convolved.
+def doubled(inputs: int, outputs: int, upsampling: str, kernel: int, bias: bool) -> nn.Module:
+    """[B,C,H,W] -> [B,C',2H,2W] by a transposed convolution of `kernel` 3 or 4, or ("resize") by pixels repeated and
+    convolved.
 
     Transposed convolutions can lay a grid over all that is made of them (Odena 2016, Deconvolution and Checkerboard
     Artifacts).
     """
-    return nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(inputs, outputs, 3, 1, 1, bias=bias))
+    if upsampling == "resize":
+        return nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(inputs, outputs, 3, 1, 1, bias=bias))
+    return nn.ConvTranspose2d(inputs, outputs, kernel, 2, 1, kernel % 2, bias=bias)
 
 
 def initialise(layer: nn.Module) -> None:

@@ -21,28 +21,25 @@ def size_for(blocks: int) -> int:
 class ResNet(nn.Sequential):
     """x [B,C,H,W] -> y [B,C',H,W], H and W multiples of 4 (Zhu 2017, section 7.2).
 
-    c7s1-64, d128, d256, residual blocks of 256, u128, u64, c7s1-3; reflected at the borders.
+    c7s1-64, d128, d256, residual blocks of 256, u128, u64, c7s1-3; reflected at the borders. With upsampling "resize"
+    u128 and u64 are not the paper's.
     """
 
     def __init__(
-        self, inputs: int, outputs: int, width: int, blocks: int, norm: str = "instance", dropout: float = 0.0
-    ) -> None:
+        self, inputs: int, outputs: int, width: int, blocks: int, norm: str = "instance", dropout: float = 0.0,
+        upsampling: str = "transposed",
+    ) -> None:  # fmt: skip
         bias, wide = norm == "instance", 4 * width
         super().__init__(
             nn.ReflectionPad2d(3), nn.Conv2d(inputs, width, 7, bias=bias), norm_of(norm, width), nn.ReLU(True),
             nn.Conv2d(width, 2 * width, 3, 2, 1, bias=bias), norm_of(norm, 2 * width), nn.ReLU(True),
             nn.Conv2d(2 * width, wide, 3, 2, 1, bias=bias), norm_of(norm, wide), nn.ReLU(True),
             *(Block(wide, norm, dropout) for _ in range(blocks)),
-            self.up(wide, 2 * width, bias), norm_of(norm, 2 * width), nn.ReLU(True),
-            self.up(2 * width, width, bias), norm_of(norm, width), nn.ReLU(True),
+            doubled(wide, 2 * width, upsampling, 3, bias), norm_of(norm, 2 * width), nn.ReLU(True),
+            doubled(2 * width, width, upsampling, 3, bias), norm_of(norm, width), nn.ReLU(True),
             nn.ReflectionPad2d(3), nn.Conv2d(width, outputs, 7), nn.Tanh(),
         )  # fmt: skip
         self.apply(initialise)
-
-    @staticmethod
-    def up(inputs: int, outputs: int, bias: bool) -> nn.Module:
-        """Twice the size."""
-        return nn.ConvTranspose2d(inputs, outputs, 3, 2, 1, 1, bias=bias)
 
 
 class Residual(ResNet):
@@ -52,13 +49,9 @@ class Residual(ResNet):
     """
 
     def __init__(self, inputs: int, outputs: int, width: int, blocks: int) -> None:
-        super().__init__(inputs, outputs, width, blocks)
+        super().__init__(inputs, outputs, width, blocks, upsampling="resize")
         for numbers in self[-2].parameters():
             nn.init.zeros_(numbers)
-
-    @staticmethod
-    def up(inputs: int, outputs: int, bias: bool) -> nn.Module:
-        return doubled(inputs, outputs, bias)
 
     def forward(self, x: Tensor) -> Tensor:
         return x + super().forward(x)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -36,10 +34,9 @@ class UNet(nn.Module):
             norm_of(norm, wide) if 0 < k < depth - 1 else nn.Identity() for k, wide in enumerate(widths)
         )
         into = [outputs, *widths[:-1]]  # what layer k of the decoder makes
-        grown = partial(nn.ConvTranspose2d, kernel_size=4, stride=2, padding=1)
-        up = doubled if upsampling == "resize" else grown
         self.ups = nn.ModuleList(
-            up(widths[k] * (1 if k == depth - 1 else 2), into[k], bias=bias or k == 0) for k in range(depth)
+            doubled(widths[k] * (1 if k == depth - 1 else 2), into[k], upsampling, 4, bias or k == 0)
+            for k in range(depth)
         )
         self.up_norms = nn.ModuleList(norm_of(norm, into[k]) if k else nn.Identity() for k in range(depth))
         self.dropout = nn.Dropout(dropout)
