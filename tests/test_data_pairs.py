@@ -156,7 +156,39 @@ def test_photographs_and_grey_pictures_are_no_label_maps() -> None:
     label_map(1).save(held, "PNG")
     found = palette_of([Image.open(held)])
     assert found is not None
-    assert {tuple(c) for c in found} == {tuple(c) for c in COLOURS}
+    assert found.exact
+    assert {tuple(c) for c in found.colours} == {tuple(c) for c in COLOURS}
+    drawing = picture(1, 200, 200).convert("L").point(lambda level: 255 if level > 40 else 6 * level)  # lines on white
+    assert palette_of([drawing] * 3) is None
+
+
+def test_label_maps_of_many_classes_and_rare_ones(tmp_path: Path) -> None:
+    """A hundred and fifty classes, as numbers; masks of which most are empty; a class that one file alone has."""
+    draws = np.random.Generator(np.random.Philox(key=[4, 0]))
+    for i in range(40):
+        for side in ("many", "masks", "rare", "photos"):
+            (tmp_path / side).mkdir(exist_ok=True)
+        picture(i, 64, 64).save(tmp_path / "photos" / f"{i:02}.png")
+        areas = draws.integers(0, 150, (4, 4), np.uint8).repeat(16, 0).repeat(16, 1)
+        Image.fromarray(areas).save(tmp_path / "many" / f"{i:02}.png")
+        mask = np.zeros((64, 64), np.uint8)
+        mask[10:30, 20:50] = 255 * (i > 34)
+        Image.fromarray(mask).save(tmp_path / "masks" / f"{i:02}.png")
+        rare = np.array(label_map(i).crop((0, 0, 64, 64)))
+        rare[:20, :20] = (255, 128, 0) if i > 37 else rare[0, 0]
+        Image.fromarray(rare).save(tmp_path / "rare" / f"{i:02}.png")
+    for side, count in (("many", 100), ("masks", 2), ("rare", 5)):
+        pairs = Pairs.open(f"{tmp_path / side},{tmp_path / 'photos'}").prepare(30)
+        assert set(pairs.palettes) == {"a"}
+        assert len(pairs.palettes["a"]) >= count
+        for i in range(40):
+            true = Image.open(tmp_path / side / f"{i:02}.png")
+            expected = np.asarray(true.resize((30, 30), Image.Resampling.NEAREST)).reshape(30, 30, -1)
+            assert np.array_equal(pairs.pixels(i, "a"), expected)
+    Image.fromarray(draws.integers(0, 256, (64, 64, 3), np.uint8)).save(tmp_path / "rare" / "00.png")
+    pairs = Pairs.open(f"{tmp_path / 'rare'},{tmp_path / 'photos'}")
+    assert "1 files of side a hold too many colours for label maps (train/00)" in "".join(pairs.notes)
+    assert len(pairs.palettes["a"]) == 5
 
 
 def test_photographs_are_cut_into_pieces_that_cover_them(tmp_path: Path) -> None:

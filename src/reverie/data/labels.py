@@ -1,47 +1,90 @@
 """Label maps: pictures whose colours are names. They are never blended, only picked from (nearest).
 
 A picture file does not say that it is a label map, and one that was saved as JPEG no longer has its colours: they lie
-around the true ones. So the colours are looked for in a few pictures of a set (`palette_of`), and every pixel is then
-given the nearest of them (`snapped`).
+around the true ones. So the colours are looked for in a few pictures of a set (`palette_of`), then, where the files
+hold them as they were drawn, in all of them (`completed`), and every pixel is given the nearest of them (`snapped`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from .decode import to_bytes
 
-MOST = 64
+FEW = 64
+"""colours of a set that nobody draws with but for label maps; of JPEGs, the most that are told apart"""
+MOST = 256
 """colours of a set of label maps, at most"""
 LOOKED_AT = 32
-"""pictures of a set that are looked at"""
+"""pictures of a set that are looked at, beside those of one colour alone"""
+WINDOW = 1024
+"""pixels a side of their middle that is looked at, at most"""
 RADIUS = 45
 """levels of 255 around a colour that JPEG may have moved its pixels to"""
 TIGHT = 4
 """levels of 255 in which the pixels of an area stay, even in a JPEG"""
 
 
-def palette_of(pictures: Sequence[Image.Image]) -> np.ndarray | None:
-    """The colours uint8 [K,3] of a set of label maps, the most frequent first; None if these are no label maps.
+class Palette(NamedTuple):
+    """The colours uint8 [K,3] of label maps, and whether their files hold them exactly."""
 
-    They are, if there are few colours in all; or, for JPEG, if a third of the pixels lie inside areas of one colour,
-    and nine in ten of these very near to one of a few colours that are far apart. At the edges of areas JPEG makes
-    colours that nobody drew, so these are not looked at.
+    colours: np.ndarray
+    exact: bool
+
+
+def palette_of(pictures: Iterable[Image.Image]) -> Palette | None:
+    """The colours of a set of label maps, the most frequent first; None if these are no label maps.
+
+    They are, if there are few colours in all; or not many, of which most fill areas whose edges are hard; or, for JPEG,
+    if a third of the pixels lie inside areas of one colour, and nine in ten of these very near to one of a few colours
+    that are far apart. At the edges of areas JPEG makes colours that nobody drew, so these are not looked at.
     """
-    arrays = [np.asarray(to_bytes(p, 3)) for p in pictures[:LOOKED_AT]]
-    colours, counts = _counted(np.concatenate([a.reshape(-1, 3) for a in arrays]))
-    if len(colours) <= MOST:
-        return colours if len(colours) > 1 else None
-    inside = np.concatenate([_inside(a) for a in arrays])
-    if 3 * len(inside) < counts.sum():
+    every, areas, inner = Counter[int](), Counter[int](), list[np.ndarray]()
+    hard, edges, telling, quiet, total = 0, 0, 0, 0, 0
+    for picture in pictures:
+        pixels = np.asarray(to_bytes(_middle(picture), 3))
+        apart, middle, here = _apart(pixels), pixels[1:-1, 1:-1], _tally(pixels)
+        inner.append(_packed(middle[apart <= TIGHT]))
+        total += here.total()
+        if len(here) <= MOST:  # else it is no label map, or one that was saved as JPEG
+            every, areas, quiet = every + here, areas + _tally(middle[apart == 0]), quiet + 1
+            beside = np.abs(np.diff(pixels.astype(np.int16), axis=1)).max(2)
+            hard, edges = hard + int((beside > TIGHT).sum()), edges + int((beside > 0).sum())
+        telling += len(here) > 1
+        if telling == LOOKED_AT:
+            break
+    if 10 * quiet >= 9 * len(inner):
+        if len(every) <= FEW:
+            return Palette(_colours(every), True) if len(every) > 1 else None
+        filling = sum(20 * areas[colour] >= count for colour, count in every.items())
+        if len(every) <= MOST and 2 * filling > len(every) and 2 * hard > edges:
+            return Palette(_colours(every), True)
+    if 3 * sum(map(len, inner)) < total:
         return None
-    colours, counts = _counted(inside)
+    packed, counts = np.unique(np.concatenate(inner), return_counts=True)
+    order = np.argsort(-counts, kind="stable")
+    colours, counts = _unpacked(packed[order]), counts[order]
     found = _peaks(colours, counts)
     near = counts[_distance(colours, found).min(1) <= TIGHT].sum() / counts.sum()
-    return found if 1 < len(found) <= MOST and near >= 0.9 else None
+    return Palette(found, False) if 1 < len(found) <= FEW and near >= 0.9 else None
+
+
+def completed(colours: np.ndarray, pictures: Iterable[tuple[str, Image.Image]]) -> tuple[np.ndarray, list[str]] | None:
+    """Exact colours with those of all pictures (name, picture) after them, and the names of the pictures that have too
+    many to be label maps; None if these are more than one in ten."""
+    packed, strays, count = dict.fromkeys(_packed(colours).tolist()), list[str](), 0
+    for count, (name, picture) in enumerate(pictures, 1):  # noqa: B007 - how many there were
+        new = [c for c in np.unique(_packed(np.asarray(to_bytes(picture, 3)))).tolist() if c not in packed]
+        if len(packed) + len(new) > MOST:
+            strays.append(name)
+        else:
+            packed.update(dict.fromkeys(new))
+    return None if 10 * len(strays) > count else (_unpacked(list(packed)), strays)
 
 
 def snapped(pixels: np.ndarray, palette: np.ndarray) -> np.ndarray:
@@ -64,28 +107,46 @@ def fit_labels(image: Image.Image, size: int, palette: np.ndarray) -> np.ndarray
     return snapped(np.asarray(square.resize((size, size), Image.Resampling.NEAREST)), palette)
 
 
-def _counted(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The colours uint8 [N,3] and how often each occurs, the most frequent first."""
-    packed = pixels.astype(np.int64) @ np.array([1 << 16, 1 << 8, 1])
-    found, counts = np.unique(packed, return_counts=True)
-    order = np.argsort(-counts, kind="stable")
-    found = found[order]
-    return np.stack([found >> 16, found >> 8 & 255, found & 255], 1).astype(np.uint8), counts[order]
+def _middle(picture: Image.Image) -> Image.Image:
+    """At most WINDOW pixels a side: whole photographs by the dozen would fill memory."""
+    left, top = (max(0, side - WINDOW) // 2 for side in picture.size)
+    return picture.crop((left, top, left + min(WINDOW, picture.width), top + min(WINDOW, picture.height)))
 
 
-def _inside(pixels: np.ndarray) -> np.ndarray:
-    """The pixels [N,3] of uint8 [H,W,3] that differ little from their eight neighbours."""
+def _packed(pixels: np.ndarray) -> np.ndarray:
+    """Each colour of uint8 [...,3] as one number: int32 [N]."""
+    red, green, blue = pixels.reshape(-1, 3).T.astype(np.int32)
+    return red << 16 | green << 8 | blue
+
+
+def _unpacked(numbers: list[int] | np.ndarray) -> np.ndarray:
+    """The other way round: uint8 [N,3]."""
+    packed = np.array(numbers, np.int32)
+    return np.stack([packed >> 16, packed >> 8 & 255, packed & 255], 1).astype(np.uint8)
+
+
+def _tally(pixels: np.ndarray) -> Counter[int]:
+    """How often each colour, as a number, occurs in uint8 [...,3]."""
+    found, counts = np.unique(_packed(pixels), return_counts=True)
+    return Counter(dict(zip(found.tolist(), counts.tolist(), strict=True)))
+
+
+def _colours(tally: Counter[int]) -> np.ndarray:
+    """The colours uint8 [N,3], the most frequent first."""
+    return _unpacked(sorted(tally, key=lambda colour: (-tally[colour], colour)))
+
+
+def _apart(pixels: np.ndarray) -> np.ndarray:
+    """By how many levels each pixel of uint8 [H,W,3] differs from its eight neighbours at most: [H-2,W-2]."""
     h, w = pixels.shape[:2]
     around = [pixels[y : y + h - 2, x : x + w - 2].astype(np.int16) for y in range(3) for x in range(3)]
-    middle = around[4]
-    apart = np.max([np.abs(other - middle).max(2) for other in around], 0)
-    return pixels[1:-1, 1:-1][apart <= TIGHT]
+    return np.max([np.abs(other - around[4]).max(2) for other in around], 0)
 
 
 def _peaks(colours: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """The most frequent colours that are RADIUS apart, until they stand for all but one in 5,000 of the pixels."""
     left, found = np.ones(len(colours), bool), list[np.ndarray]()
-    while len(found) <= MOST and counts[left].sum() > 0.0002 * counts.sum():
+    while len(found) <= FEW and counts[left].sum() > 0.0002 * counts.sum():
         first = colours[int(left.argmax())]
         found.append(first)
         left &= _distance(colours, first[None])[:, 0] > RADIUS

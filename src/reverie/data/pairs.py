@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,14 @@ import torch
 from PIL import Image
 
 from ..errors import UserError, near_miss
-from . import decode, inspect
+from . import cache, decode, inspect
 from .boxes import Dropped
 from .images import Images
-from .labels import LOOKED_AT, fit_labels, palette_of
+from .labels import completed, fit_labels, palette_of
 from .sides import FOUND_IN, Sides, SideSource, check_some, find
 
+VERSION = 1
+"""of what is remembered of label maps: another wherever it is found otherwise"""
 SHAPES = 0.02
 """by how much the proportions of the two pictures of a pair may differ"""
 
@@ -66,13 +69,17 @@ class Pairs:
             raise UserError(f"no split '{split}' in {text}: it has {', '.join(have)}.{near_miss(split, have)}")
         keys = {s: _fitting(sides, s) for s in have}
         check_some(sides, wanted, len(keys[wanted]), text)
-        palettes = {}
-        for i, side in enumerate("ab"):
-            if (colours := _palette(sides, i, keys)) is not None:
-                palettes[side] = colours
+        labels = {side: found for i, side in enumerate("ab") if (found := _palette(sides, i, keys))}
+        palettes = {side: colours for side, (colours, _) in labels.items()}
         name = Path(text.split(",")[-1]).expanduser().resolve().stem
-        found = [_side(text, name, wanted, sides, i, keys, palettes.get("ab"[i])) for i in (0, 1)]
-        return cls(text, wanted, found[0], found[1], palettes)
+        a, b = (_side(text, name, wanted, sides, i, keys, palettes.get("ab"[i])) for i in (0, 1))
+        pairs = cls(text, wanted, a, b, palettes)
+        for side, strays in ((side, strays) for side, (_, strays) in labels.items() if strays):
+            pairs.notes.append(
+                f"{len(strays)} files of side {side} hold too many colours for label maps ({strays[0]}): each pixel "
+                "becomes the nearest colour of the others"
+            )
+        return pairs
 
     @classmethod
     def recognises(cls, spec: str) -> bool:
@@ -171,16 +178,29 @@ def _fitting(sides: Sides, split: str) -> list[str]:
     return fitting
 
 
-def _palette(sides: Sides, side: int, keys: dict[str, list[str]]) -> np.ndarray | None:
-    """The colours of a side, if its pictures are label maps."""
-    source = SideSource(sides, side, keys, "", decode.fit)
-    pictures = []
-    for name in list(source.held)[:LOOKED_AT]:
-        try:
-            pictures.append(source.picture(name))
-        except decode.Unfit:
-            continue
-    return palette_of(pictures) if pictures else None
+def _palette(sides: Sides, side: int, keys: dict[str, list[str]]) -> tuple[np.ndarray, list[str]] | None:
+    """The colours of a side, if its pictures are label maps, and the names of files that have others besides.
+
+    Remembered by what the files hold: of label maps that keep their colours all are looked at.
+    """
+    source = SideSource(sides, side, keys, f"colours {VERSION}", decode.fit)
+    told = hashlib.sha256("".join(item.head.sha for part in source.parts.values() for item in part.items).encode())
+    place = f"colours {told.hexdigest()}"
+    if not (held := cache.load_memo(place)):
+        first = palette_of(picture for _, picture in _pictures(source))
+        found = (first.colours, list[str]()) if first else None
+        if first and first.exact:
+            found = completed(first.colours, _pictures(source))
+        held = {"colours": found[0].tolist(), "strays": found[1]} if found else {"colours": [], "strays": []}
+        cache.save_memo(place, held)
+    return (np.array(held["colours"], np.uint8), held["strays"]) if held["colours"] else None
+
+
+def _pictures(source: SideSource) -> Iterator[tuple[str, Image.Image]]:
+    """All that can be read of a side, one after another."""
+    for name in source.held:
+        with contextlib.suppress(decode.Unfit):
+            yield name, source.picture(name)
 
 
 def _side(

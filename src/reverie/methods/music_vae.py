@@ -112,8 +112,7 @@ class MusicVAE(Method):
             sampling=5, steps=20, save_every=10, preview_every=10, log_every=5,
         ),
         "laptop": dict(
-            latent=128, beta=0.05, sampling=600, beta_rate=0.9997, rate=3e-3, decay=0.9995, average=0.999, steps=8_000,
-            save_every=1_000,
+            sampling=600, beta_rate=0.9997, rate=3e-3, decay=0.9995, average=0.999, steps=8_000, save_every=1_000,
         ),
         "long": dict(**_long, units=192),
         "trio": dict(**_long, part="trio", units=160),
