@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import numpy as np
 import PIL.Image
+import PIL.ImageCms
+import PIL.ImageOps
 import pytest
 import torch
 
@@ -62,6 +65,64 @@ def test_palettes_cmyk_and_orientation(tmp_path: Path) -> None:
     assert Photo.load(tmp_path / "p.png").pixels.shape == (6, 9, 3)
     assert Photo.load(tmp_path / "c.jpg").pixels.shape == (6, 9, 3)
     assert np.array_equal(Photo.load(tmp_path / "t.png").pixels, np.rot90(np.asarray(image), 3))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_sixteen_bits_in_colour_are_upright(tmp_path: Path, orientation: int) -> None:
+    pytest.importorskip("cv2", reason="16 bits in colour take OpenCV, an extra")
+    stored = shades(6, 9, 3, 65535)
+    (tmp_path / "x.tif").write_bytes(deep_tiff(stored, orientation))
+    plain = PIL.Image.fromarray((stored >> 8).astype(np.uint8))
+    plain.getexif()[0x0112] = orientation
+    upright = np.asarray(PIL.ImageOps.exif_transpose(plain))
+    assert np.array_equal(Photo.load(tmp_path / "x.tif").pixels >> 8, upright)
+
+
+def deep_tiff(pixels: np.ndarray, orientation: int) -> bytes:
+    """A TIFF of 16 bits a channel, one strip, uncompressed."""
+    height, width, channels = pixels.shape
+    tags = [
+        (256, 3, 1, width), (257, 3, 1, height), (258, 3, channels, 8), (259, 3, 1, 1), (262, 3, 1, 2),
+        (273, 4, 1, 14), (274, 3, 1, orientation), (277, 3, 1, channels), (278, 3, 1, height),
+        (279, 4, 1, pixels.nbytes),
+    ]  # fmt: skip
+    data = struct.pack("<HHH", 16, 16, 16) + pixels.astype("<u2").tobytes()
+    entries = b"".join(struct.pack("<HHII", *tag) for tag in tags)
+    return b"II*\0" + struct.pack("<I", 8 + len(data)) + data + struct.pack("<H", len(tags)) + entries + b"\0" * 4
+
+
+def test_depth_and_transparency_of_rarer_files(tmp_path: Path) -> None:
+    grey = shades(5, 7, 1, 65535)[:, :, 0]
+    PIL.Image.fromarray(grey).save(tmp_path / "g.png", transparency=int(grey[2, 3]))
+    read = Photo.load(tmp_path / "g.png")
+    assert np.array_equal(read.pixels[:, :, 0], grey)
+    assert read.alpha is not None
+    assert np.array_equal(read.alpha, np.where(grey == grey[2, 3], 0, 65535))
+    pytest.importorskip("cv2", reason="16 bits in colour take OpenCV, an extra")
+    colour = shades(5, 7, 3, 65535)
+    (tmp_path / "c.ppm").write_bytes(b"P6\n# a note\n7 5\n65535\n" + colour.astype(">u2").tobytes())
+    assert np.array_equal(Photo.load(tmp_path / "c.ppm").pixels, colour)
+
+
+@pytest.mark.parametrize("full", [255, 65535])
+def test_what_colours_mean_is_kept(tmp_path: Path, full: int) -> None:
+    if full == 65535:
+        pytest.importorskip("cv2", reason="16 bits in colour take OpenCV, an extra")
+    profile = PIL.ImageCms.ImageCmsProfile(PIL.ImageCms.createProfile("sRGB")).tobytes()
+    photo = Photo.load(Photo(shades(5, 7, 3, full), profile=profile).save(tmp_path / "x.png"))
+    assert photo.profile == profile
+    made = photo.with_pixels(photo.to_tensor(3)[0])
+    assert PIL.Image.open(made.save(tmp_path / "y.png")).info["icc_profile"] == profile
+    assert photo.with_pixels(photo.to_tensor(1)[0]).profile is None
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png"])
+def test_a_file_cut_short_is_said(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"x.{ending}"
+    PIL.Image.fromarray(shades(80, 90, 3, 255)).save(path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(UserError, match=r"no usable picture \(truncated file\)"):
+        Photo.load(path)
 
 
 def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:

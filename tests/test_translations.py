@@ -17,6 +17,8 @@ import reverie
 from reverie.cli import main
 from reverie.data.decode import LUMA
 from reverie.media import Photo, read_record
+from reverie.methods.cyclegan import CycleGAN
+from reverie.methods.restoration import Restoration
 from reverie.scores.restoring import labelled, psnrs, ssim
 from reverie.whence import verify
 from reverie.work import plan
@@ -66,6 +68,43 @@ def test_any_size_alpha_and_order(shop: Path, tmp_path: Path, run: str, verb: st
     assert np.array_equal(Photo.load(alone / "b.png").pixels, Photo.load(out / "b.png").pixels)
 
 
+def test_what_is_given_is_never_written_over_unread(
+    shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tree = tmp_path / "tree"
+    for place in ("1/a.png", "a.png", ".thumbs/t.png", "__MACOSX/._a.png", "1/.hidden.png"):
+        (tree / place).parent.mkdir(parents=True, exist_ok=True)
+        shades(tree / place, 16, 16 + len(place))
+    (tree / "d.jpg").mkdir()  # a folder, whatever its name
+    asked = ["restore", str(shop / "restore"), str(tree), "--overwrite", "--out"]
+    before = {path: path.read_bytes() for path in tree.rglob("*.png")}
+    assert main([*asked, str(tree)]) == 2
+    assert "a.png is one of the pictures given and not read yet" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in tree.rglob("*.png")} == before
+    assert main([*asked, str(tmp_path / "out")]) == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a-000001.png", "a.png"]
+    flat = tree / "1"  # its own file a picture may replace, once it is read
+    assert main(["restore", str(shop / "restore"), str(flat), "--overwrite", "--out", str(flat)]) == 0
+    assert read_record(flat / "a.png")["verb"] == "restore"
+
+
+def test_a_side_that_is_not_known_yet_is_not_refused() -> None:
+    assert CycleGAN.Config(network="residual", outputs=3).inputs is None
+
+
+def test_a_deep_network_restores_in_tiles_too() -> None:
+    deep = Restoration(Restoration.Config(depth=64, width=2, channels=1)).eval()
+    assert deep.restored(torch.zeros(1, 1, 530, 20)).shape == (1, 1, 530, 20)
+
+
+@pytest.mark.parametrize(("run", "data"), [("pix", "pairs"), ("cycle", "pairs"), ("restore", "shapes:24")])
+def test_scores_of_one_item_have_no_spread(shop: Path, run: str, data: str) -> None:
+    place = str(shop / data) if data == "pairs" else data
+    for score in reverie.evaluate(shop / run, data=place, n=1):
+        assert score.spread is None
+        assert np.isfinite(score.value)
+
+
 def test_how_pix2pix_is_used_is_chosen_and_recorded(
     shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -75,6 +114,7 @@ def test_how_pix2pix_is_used_is_chosen_and_recorded(
     assert np.array_equal(own.pixels, again.pixels)
     assert not np.array_equal(own.pixels, still.pixels)
     assert still.record["arguments"]["still"] is True
+    assert own.record["arguments"]["still"] is False  # where nobody said it too
     assert method.config.still is False
     monkeypatch.chdir(tmp_path)  # and so on the command line
     for flag, made in (("--still", still), ("--no-still", again)):
@@ -261,6 +301,8 @@ def test_labels_by_hand() -> None:
         (["train", "cyclegan:smoke", "--data", "letters:8,shapes:8", "--average", "1"], "below 1"),
         (["train", "pix2pix:smoke", "--data", "{pairs}"], "leave --make away"),
         (["train", "pix2pix:smoke", "--data", "shapes:8", "--average", "1"], "below 1"),
+        (["train", "pix2pix:smoke", "--data", "shapes:8", "--make", "jpeg", "--strength", "0"], "above 0 (quality"),
+        (["train", "pix2pix:smoke", "--data", "shapes:8", "--make", "jpeg", "--strength", "101"], "from 1 to 100"),
         (["train", "pix2pix:smoke", "--data", "shapes:8", "--direction", "b to a"], "pairs that are given"),
         (["train", "restoration:smoke", "--data", "letters:8", "--make", "grey"], "no colour to learn"),
         (["train", "pix2pix:colourise", "--data", "letters:8"], "no colour to learn"),

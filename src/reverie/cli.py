@@ -282,7 +282,7 @@ def do_verb(verb: str, words: list[str]) -> int:
     made = heard(act.stream(method, **asked), told, aloud=not as_json)
     files, lines = list[Path](), list[str]()
     if out:
-        files = write(made, Path(out), overwrite, made_of)
+        files = write(made, Path(out), overwrite, made_of, asked.get(given.name) if given else None)
     for item in () if out else made:
         if prints and as_json:
             lines.append(str(item))

@@ -164,12 +164,8 @@ def verb(body: Callable[..., Iterable[Any]]) -> Any:
     @torch.no_grad()  # on a generator function it is off while the caller holds the item
     def stream(self: Method, *args: Any, **kwargs: Any) -> Iterator[Any]:
         arguments = _check(body, self, args, kwargs)
-        record = {
-            **self.origin,
-            "verb": verb_name(body.__name__),
-            "arguments": _plain(arguments),
-            "reverie": __version__,
-        }
+        told = {"verb": verb_name(body.__name__), "arguments": _plain(arguments), "reverie": __version__}
+        record = {**self.origin, **told}
         was_training = self.training
         self.eval()
         try:
@@ -201,7 +197,9 @@ def _check(body: Callable[..., Any], self: Method, args: tuple[Any, ...], kwargs
         elif option.name not in given and option.default is REQUIRED:
             raise UserError(f"{called} needs '{option.name}'.")
         else:
-            arguments[option.name] = convert(given.get(option.name, option.default), option.type, option.name)
+            value = given.get(option.name, option.default)
+            value = getattr(self.config, option.name, None) if value is None else value  # none: as the run says
+            arguments[option.name] = convert(value, option.type, option.name)
     return arguments
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from .data.boxes import ignored
 from .data.decode import SUFFIXES
 from .disk import friendly, replacing
 from .errors import UserError
@@ -29,9 +30,8 @@ def gather(places: list[str], medium: Any = Image) -> Sequence[Any]:
     for place in places:
         path = Path(place)
         if path.is_dir():
-            files = sorted(
-                p for p in path.rglob("*") if p.suffix.lower() in medium.READS and not p.name.startswith(".")
-            )
+            names = (p for p in path.rglob("*") if not any(map(ignored, p.relative_to(path).parts)))
+            files = sorted(p for p in names if p.suffix.lower() in medium.READS and p.is_file())
         else:  # a pattern reaches us where no shell has expanded it
             files = [path] if path.exists() else sorted(Path(p) for p in glob.glob(place))  # noqa: PTH207 - absolute patterns too
         if not files:
@@ -52,11 +52,14 @@ def read_shard(text: str) -> Shard:
     return Shard(int(match[1]), int(match[2]))
 
 
-def write(items: Iterable[Any], out: Path, overwrite: bool, medium: Any = Image) -> list[Path]:
+def write(
+    items: Iterable[Any], out: Path, overwrite: bool, medium: Any = Image, given: Sequence[Any] | None = None
+) -> list[Path]:
     """Writes each item of a medium as it comes into a folder, or all into one file if `out` has the ending of one.
 
     Named after the item it was made from, else by index; of many made from one, by both but for the first. Raises
-    UserError instead of replacing a file, and before anything is made if `out` cannot be what is written to.
+    UserError instead of replacing a file, always where it is one of those `given` that is still to be read, and before
+    anything is made if `out` cannot be what is written to.
     """
     ending = out.suffix.lower()
     if ending in medium.TOGETHER:
@@ -82,6 +85,8 @@ def write(items: Iterable[Any], out: Path, overwrite: bool, medium: Any = Image)
             name += f"-{index:06d}"
         taken.add(name)
         path = out / f"{name}{medium.ENDING}"
+        if path.resolve() in getattr(given, "waiting", ()):
+            raise UserError(f"{path} is one of the {medium.NOUN}s given and not read yet; give another --out.")
         _free(path, overwrite)
         with friendly(out):
             files.append(item.save(path))

@@ -54,7 +54,7 @@ class FolderBox:
         """Collect the files of a folder; `above` are the real paths of the folders that led here, itself included."""
         try:
             with os.scandir(folder) as entries:
-                found = [entry for entry in entries if not _ignored(entry.name)]
+                found = [entry for entry in entries if not ignored(entry.name)]
         except OSError as error:
             if not prefix:
                 raise UserError(f"cannot read folder {folder}: {error.strerror}") from None
@@ -113,7 +113,7 @@ class ZipBox:
         self._members: dict[str, zipfile.ZipInfo] = {}
         for member in self._zip.infolist():
             parts = [part for part in _name_of(member).replace("\\", "/").split("/") if part not in ("", ".", "..")]
-            if not member.is_dir() and parts and not any(map(_ignored, parts)):
+            if not member.is_dir() and parts and not any(map(ignored, parts)):
                 self._members["/".join(parts)] = member
         self._leave_runs()
         # the zip's own stamp: a zip that changed is scanned anew as a whole
@@ -184,5 +184,5 @@ def _stamp(stat: os.stat_result) -> str:
     return f"{stat.st_size}:{stat.st_mtime_ns}"
 
 
-def _ignored(name: str) -> bool:
+def ignored(name: str) -> bool:
     return name.startswith(".") or name.lower() in _IGNORED

@@ -18,6 +18,7 @@ import contextlib
 import hashlib
 import io
 import logging
+import re
 import warnings
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -26,11 +27,12 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 VERSION = 1  # part of every cache key: raise it whenever the same bytes would give other pixels
-HEADS = 2  # kept with every scan: raise it whenever the same bytes would give another Head
+HEADS = 3  # kept with every scan: raise it whenever the same bytes would give another Head
 SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".pbm", ".pnm")
 )
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")  # Pillow opens MPO as JPEG
+_DEEP_PPM = re.compile(rb"P6\s+(?:#.*\s+)*\d+\s+(?:#.*\s+)*\d+\s+(?:#.*\s+)*65535\s")
 MAX_PIXELS = 100_000_000
 MAX_BYTES = 512 * 1024 * 1024
 MIN_SIDE = 4
@@ -233,7 +235,8 @@ def _bits(image: Image.Image, data: bytes) -> int:
         tags: Any = getattr(image, "tag_v2", {})
         bits = tags.get(_TIFF_BITS, 8)
         return int(max(bits)) if isinstance(bits, tuple) else int(bits)
-    if image.mode.startswith("I;16"):
+    deep = image.format == "PPM" and _DEEP_PPM.match(data) is not None
+    if image.mode.startswith("I;16") or deep:
         return 16
     return {"1": 1, "I": 16, "F": 32}.get(image.mode, 8)
 

@@ -16,7 +16,7 @@ from ..data.decode import in_channels
 from ..errors import UserError
 from ..ranks import Ranks
 from ..scores.lpips import LEAST, LPIPS
-from ..scores.score import Reference, Score
+from ..scores.score import Reference, Score, standard_error
 from .features import mark_of, read_file
 from .found import Evaluation
 
@@ -87,8 +87,7 @@ def add_looks(
         f"LPIPS v0.1 (Zhang 2018) by AlexNet, weights {looks.marks}: squared differences of features of length 1, "
         f"weighted, mean over places, sum over five layers; RGB, nothing resized; mean over pictures; {about}"
     )
-    spread = float(value.std() / len(value) ** 0.5) if len(value) > 1 else None
     found.scores.append(
         Score("lpips", float(value.mean()), "", "lower", definition, reference, len(value), seed,
-              float(trivial.mean()), floor_of, spread, group="likeness")
+              float(trivial.mean()), floor_of, standard_error(value), group="likeness")
     )  # fmt: skip

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,7 +12,7 @@ from torch import Tensor
 from ..scores.distribution import PRDC, Mean, frechet_distance, kernel_distance, nearest, prdc
 from ..scores.pixels import LOOKED_AT, mean_image, nearest_images, nearness, psnr, ratio_of_means, sharpness
 from ..scores.pixels import squared_errors as errors_of
-from ..scores.score import Better, Reference, Score
+from ..scores.score import Better, Reference, Score, standard_error
 from .sets import COMPARED, MOST, STAND_IN, Sets, features_of, shuffled
 
 LEAST = 64
@@ -69,7 +68,7 @@ def by_features(looked: Looked, sets: Sets, seed: int) -> Iterator[Score]:
     made, real, stand_in = looked.made, looked.reference, looked.floor
     fid, kid = frechet_distance(real, made), kernel_distance(real, made)
     floors = {"fid": frechet_distance(real, stand_in), "kid": kernel_distance(real, stand_in).value}
-    yield _by_feature("fid", Mean(fid, math.nan), floors["fid"], looked, sets, len(real), seed)
+    yield _by_feature("fid", Mean(fid, None), floors["fid"], looked, sets, len(real), seed)
     yield _by_feature("kid", kid, floors["kid"], looked, sets, len(real), seed)
     # As their authors use them: with unlike numbers recall and coverage tell of the numbers more than of the images.
     count = min(len(real), len(made))
@@ -84,7 +83,7 @@ def _by_feature(name: str, mean: Mean, floor: float, looked: Looked, sets: Sets,
     n, stand_in = (min(len(x), real) if name in PRDC._fields else len(x) for x in (looked.made, looked.floor))
     return Score(
         name, mean.value, "", better, f"{told}; features: {looked.net.definition}", sets.reference_of(real), n, seed,
-        floor, f"{stand_in} {sets.floor_name}", None if math.isnan(mean.error) else mean.error,
+        floor, f"{stand_in} {sets.floor_name}", mean.error,
     )  # fmt: skip
 
 
@@ -161,7 +160,7 @@ def reconstruction_scores(originals: np.ndarray, made: np.ndarray, sets: Sets, s
         return Score(
             name, float(values.mean()), unit, better, f"{told}, mean over images", sets.reference_of(len(values)),
             len(values), seed, float(floor.mean()), "the mean training image in place of each",
-            float(values.std() / len(values) ** 0.5), group="reconstruction",
+            standard_error(values), group="reconstruction",
         )  # fmt: skip
 
     yield score("reconstruction error", error, "", "lower", "mean squared error of pixels in [0,1]", trivial)

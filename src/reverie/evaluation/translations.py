@@ -15,7 +15,7 @@ from ..media import Image, Photo, sheet
 from ..scores.distribution import frechet_distance, kernel_distance
 from ..scores.pixels import ratio_of_means, sharpness
 from ..scores.restoring import labelled, likeness, psnrs
-from ..scores.score import Better, Reference, Score
+from ..scores.score import Better, Reference, Score, standard_error
 from .features import open_features
 from .found import Evaluation
 from .looks import add_looks, open_looks
@@ -130,7 +130,7 @@ class PairBench(TranslationBench):
             Score("feature distance", float(apart.mean()), "", "lower", "distance of the features of a translation "
                   f"from those of the truth, mean; features: {net.definition}; {about}", reference, len(made),
                   asked.seed, float(other.mean()), "another true picture in place of the translation",
-                  float(apart.std() / len(apart) ** 0.5), group="likeness")
+                  standard_error(apart), group="likeness")
         )  # fmt: skip
         if len(made) < LEAST:
             found.leave_out(names[1:], f"{len(made)} pictures say nothing about a distribution; it takes {LEAST}")
@@ -178,7 +178,7 @@ class UnpairedBench(TranslationBench):
                 Score(f"cycle error, {way}", float(error.mean()), "", "lower", "mean absolute difference, of pixels in "
                       f"[0,1], of a picture at {size}x{size} and what comes back of it", reference, len(error),
                       asked.seed, trivial, "the mean picture in place of what comes back",
-                      float(error.std() / len(error) ** 0.5), group=f"{way}")
+                      standard_error(error), group=f"{way}")
             )  # fmt: skip
             rows = [i for three in zip(sides[source], made, back, strict=True) for i in _row(*three)][: 3 * SHOWN]
             found.pictures[f"{source}-to-{target}"] = (

@@ -14,9 +14,15 @@ class Files(Sequence[Any]):
 
     def __init__(self, paths: Sequence[Path], medium: Any) -> None:
         self.paths, self.medium = list(paths), medium
+        self.waiting = {path.resolve() for path in paths}
+        """those that nobody has asked for yet, which must not be written over"""
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def __getitem__(self, i: Any) -> Any:
-        return Files(self.paths[i], self.medium) if isinstance(i, slice) else self.medium.load(self.paths[i])
+        if isinstance(i, slice):
+            return Files(self.paths[i], self.medium)
+        item = self.medium.load(self.paths[i])
+        self.waiting.discard(self.paths[i].resolve())
+        return item

@@ -47,6 +47,8 @@ class Photo(Made):
     alpha: np.ndarray | None = None
     name: str = ""
     """the file it came from"""
+    profile: bytes | None = None
+    """what its colours mean, as an ICC profile; None: sRGB, as a rule"""
 
     @classmethod
     def check(cls, path: Path) -> None:
@@ -64,10 +66,14 @@ class Photo(Made):
         """Reads the bytes of a picture file; place: where they come from. Raises UserError."""
         try:
             with decode.quiet():
-                pixels, alpha = _read(data, place)
+                pixels, alpha, profile = _read(data, place)
         except Unfit as unfit:
             raise UserError(f"{place} is no usable picture ({unfit}); give another.") from None
-        return cls(pixels, alpha, Path(place).name)
+        except UserError:
+            raise
+        except Exception as error:  # hostile bytes make Pillow's plugins raise almost anything
+            raise UserError(f"{place} is no usable picture ({decode.unfit_by(error)}); give another.") from None
+        return cls(pixels, alpha, Path(place).name, profile)
 
     @property
     def full(self) -> int:
@@ -93,11 +99,13 @@ class Photo(Made):
         return (x / self.full * 2 - 1).expand(1, channels, -1, -1)
 
     def with_pixels(self, x: Tensor) -> Photo:
-        """What a network made of it, x [C,H,W] in [-1,1], in its own depth and, if the size is the same, its alpha."""
+        """What a network made of it, x [C,H,W] in [-1,1], in its own depth and colour space and, if the size is the
+        same, with its alpha."""
         levels = ((x.float().clamp(-1, 1) + 1) * (self.full / 2)).round()
         pixels = np.ascontiguousarray(levels.permute(1, 2, 0).cpu().numpy().astype(self.pixels.dtype))
         alpha = self.alpha if self.alpha is not None and self.alpha.shape == pixels.shape[:2] else None
-        return Photo(pixels, alpha, inputs=({"name": self.name, "digest": self.digest},))
+        profile = self.profile if pixels.shape[2] == self.pixels.shape[2] else None  # that of grey is none of colour
+        return Photo(pixels, alpha, profile=profile, inputs=({"name": self.name, "digest": self.digest},))
 
     def image(self) -> Image:
         """As an 8-bit picture without alpha, for sheets and reports."""
@@ -121,13 +129,16 @@ class Photo(Made):
         whole = whole[:, :, 0] if whole.shape[2] == 1 else whole
         if whole.dtype == np.uint8 or whole.ndim == 2:
             held = io.BytesIO()
-            PIL.Image.fromarray(whole).save(held, format="PNG", pnginfo=chunks(self.record))
+            about = {"pnginfo": chunks(self.record), "icc_profile": self.profile}
+            PIL.Image.fromarray(whole).save(held, format="PNG", **about)
             return held.getvalue()
         if whole.shape[2] == 2:  # OpenCV writes no grey with alpha
             whole = np.dstack([whole[:, :, :1]] * 3 + [whole[:, :, 1:]])
         order = [2, 1, 0, 3][: whole.shape[2]]
         data = _opencv(self.name or "it").imencode(".png", np.ascontiguousarray(whole[:, :, order]))[1].tobytes()
         told = b"".join(_chunk(chunk[0], chunk[1]) for chunk in chunks(self.record).chunks)
+        if self.profile:
+            told += _chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(self.profile))
         return data[:SIGNATURE_AND_HEADER] + told + data[SIGNATURE_AND_HEADER:]
 
     def _repr_png_(self) -> bytes:  # notebooks show it
@@ -152,29 +163,37 @@ def _bytes(path: str | Path) -> bytes:
         raise UserError(f"{path} cannot be read ({error.strerror}); give the path of a picture.") from None
 
 
-def _read(data: bytes, place: str | Path) -> tuple[np.ndarray, np.ndarray | None]:
-    """Pixels and alpha of an image file's bytes. Raises Unfit."""
+def _read(data: bytes, place: str | Path) -> tuple[np.ndarray, np.ndarray | None, bytes | None]:
+    """Pixels, alpha and colour profile of an image file's bytes. Raises Unfit, and what Pillow raises."""
     head = decode.read_head(data)
     if head.fault:
         raise Unfit(head.fault)
-    if head.bits == 16 and not head.mode.startswith("I"):  # Pillow would keep 8 of them without a word
-        return _read_deep(data, place, head.orientation)
     with decode.opened(data) as image:
+        profile = None if image.mode == "CMYK" else image.info.get("icc_profile")  # CMYK becomes RGB
+        if head.bits == 16 and not head.mode.startswith("I"):  # Pillow would keep 8 of them without a word
+            return *_read_deep(data, place, 1 if head.format == "TIFF" else head.orientation), profile
         image.load()
-        image = PIL.ImageOps.exif_transpose(image)
-        if image.mode == "I" or image.mode.startswith("I;16"):
-            levels = np.asarray(image).astype(np.int64)
-            if levels.min() < 0 or levels.max() > 65535:
-                raise Unfit(f"32-bit values outside 0..65535: from {levels.min()} to {levels.max()}")
-            return levels.astype(np.uint16)[:, :, None], None
-        channels = 1 if head.grey else 3
-        if image.has_transparency_data:
-            whole = np.array(image.convert("LA" if head.grey else "RGBA"))
-            return np.ascontiguousarray(whole[:, :, :channels]), np.ascontiguousarray(whole[:, :, -1])
-        return np.array(decode.to_bytes(image, channels)).reshape(image.height, image.width, channels), None
+        return *_pixels(PIL.ImageOps.exif_transpose(image), head), profile
+
+
+def _pixels(image: PIL.Image.Image, head: decode.Head) -> tuple[np.ndarray, np.ndarray | None]:
+    """Pixels and alpha of an upright image."""
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        levels = np.asarray(image).astype(np.int64)
+        if levels.min() < 0 or levels.max() > 65535:
+            raise Unfit(f"32-bit values outside 0..65535: from {levels.min()} to {levels.max()}")
+        clear = image.info.get("transparency")  # a level that stands for nothing
+        alpha = np.where(levels == clear, 0, 65535).astype(np.uint16) if isinstance(clear, int) else None
+        return levels.astype(np.uint16)[:, :, None], alpha
+    channels = 1 if head.grey else 3
+    if image.has_transparency_data:
+        whole = np.array(image.convert("LA" if head.grey else "RGBA"))
+        return np.ascontiguousarray(whole[:, :, :channels]), np.ascontiguousarray(whole[:, :, -1])
+    return np.array(decode.to_bytes(image, channels)).reshape(image.height, image.width, channels), None
 
 
 def _read_deep(data: bytes, place: str | Path, orientation: int) -> tuple[np.ndarray, np.ndarray | None]:
+    """Pixels and alpha by OpenCV, which turns a TIFF upright itself, and nothing else."""
     cv2 = _opencv(place)
     found = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if found is None or found.dtype != np.uint16:

@@ -91,7 +91,8 @@ class CycleGAN(Method):
                 raise UserError("rate must be above 0, width and patch 1 or more, pool 0 or more.")
             if not 0 <= self.average < 1:
                 raise UserError(f"average is {self.average}; it must lie from 0 to below 1.")
-            if self.network == "residual" and self.inputs != self.outputs:
+            known = self.inputs is not None and self.outputs is not None
+            if self.network == "residual" and known and self.inputs != self.outputs:
                 raise UserError(
                     f"a is of {self.inputs} channels and b of {self.outputs}; a residual network adds to a picture and "
                     "keeps its channels: give --network resnet."

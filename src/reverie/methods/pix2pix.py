@@ -21,7 +21,7 @@ from ..media import Image, Photo, sheet
 from ..method import Batch, Losses, Method, Stage, verb
 from ..parts.augment import cropped, flipped
 from ..parts.conv import power_of_two_from
-from ..parts.degrade import channels_of, degrade, mended, spoilt
+from ..parts.degrade import channels_of, check_strength, degrade, mended, spoilt
 from ..parts.foreign import Network
 from ..parts.patch import PatchGAN
 from ..parts.rates import linear
@@ -114,6 +114,8 @@ class Pix2Pix(Method):
                 raise UserError(f"average is {self.average}; it goes from 0 (none) to below 1.")
             if not 0 <= self.dropout < 1 or self.rate <= 0 or min(self.width, self.patch) < 1:
                 raise UserError("dropout goes from 0 to below 1; rate must be above 0, width and patch 1 or more.")
+            if self.make:
+                check_strength(self.make, self.strength)
             if self.make and self.direction == "b to a":
                 raise UserError("direction is of pairs that are given; with --make, what is made is what is given.")
 

@@ -18,7 +18,7 @@ from ..loop import Update
 from ..media import Image, Photo, sheet
 from ..method import Batch, Losses, Method, Stage, verb
 from ..parts.augment import cropped, flipped
-from ..parts.degrade import DEGRADATIONS, channels_of, degrade, mended, spoilt
+from ..parts.degrade import DEGRADATIONS, channels_of, check_strength, degrade, mended, spoilt
 from ..parts.patch import PatchGAN
 from ..parts.rates import cosine
 from ..parts.restorer import Restorer
@@ -73,10 +73,7 @@ class Restoration(Method):
                 raise UserError("rate must be above 0, game not negative, average from 0 to below 1.")
             if not (0 <= self.beta1 < 1 and 0 <= self.beta2 < 1):
                 raise UserError("beta1 and beta2 must lie from 0 to below 1.")
-            if self.strength is not None and self.strength <= 0:
-                raise UserError(f"strength is {self.strength:g}; it must be above 0 ({DEGRADATIONS[self.make].unit}).")
-            if self.make == "jpeg" and self.strength is not None and self.strength > 100:
-                raise UserError(f"strength is {self.strength:g}; of jpeg it is a quality from 1 to 100.")
+            check_strength(self.make, self.strength)
 
     _laptop = dict(batch=16, average=0.999, save_every=1_000, preview_every=1_000)
     presets = {
@@ -168,7 +165,7 @@ class Restoration(Method):
     def restored(self, x: Tensor, tile: int = 512) -> Tensor:
         """One picture [1,C,H,W] of any size, repaired."""
         reach = -(-self.generator.reach // 2) * 2
-        return tiled(self.made, x, tile, reach, 2)
+        return tiled(self.made, x, max(tile, 4 * reach + 2), reach, 2)  # of a deep network larger ones
 
     def spoilt(self, y: Tensor, seed: int) -> Tensor:
         """What is left of good pictures y [B,C,H,W]."""

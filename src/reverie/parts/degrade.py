@@ -32,6 +32,14 @@ class Degradation(NamedTuple):
     """whether what comes out has one channel"""
 
 
+def check_strength(make: Make, strength: float | None) -> None:
+    """Raises UserError where pictures cannot be spoilt so strongly."""
+    if strength is not None and not strength > 0:
+        raise UserError(f"strength is {strength:g}; it must be above 0 ({DEGRADATIONS[make].unit}).")
+    if make == "jpeg" and strength is not None and strength > 100:
+        raise UserError(f"strength is {strength:g}; of jpeg it is a quality from 1 to 100.")
+
+
 def degrade(x: Tensor, make: Make, strength: float | None = None) -> Tensor:
     """x spoilt in a named way; strength: None for the usual one, in the unit that DEGRADATIONS names.
 

@@ -13,16 +13,17 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError
+from .score import standard_error
 
 ROWS = 1024
 """rows of a block of distances or kernel values"""
 
 
 class Mean(NamedTuple):
-    """A figure, and its standard error."""
+    """A figure, and its standard error; None where it cannot be told."""
 
     value: float
-    error: float
+    error: float | None
 
 
 class PRDC(NamedTuple):
@@ -152,4 +153,4 @@ def _kernel_sums(x: Tensor, y: Tensor, same: bool = False) -> Tensor:
 
 def _mean(x: Tensor) -> Mean:
     x = x.double()
-    return Mean(float(x.mean()), float(x.std() / len(x) ** 0.5))
+    return Mean(float(x.mean()), standard_error(x))

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .score import Better, Reference, Score
+from .score import Better, Reference, Score, standard_error
 
 SLICE = 2000
 """images counted at once"""
@@ -54,7 +54,7 @@ def likelihood_scores(
         return Score(
             name, float(values.mean()), unit, better, f"{told}, {what}", reference, n, seed, float(floor.mean()),
             "each pixel on its own, with its frequencies in the training split",
-            float(values.std() / math.sqrt(n)) if n > 1 else None, group="likelihood",
+            standard_error(values), group="likelihood",
         )  # fmt: skip
 
     told = f"L_k = log of the mean of p(x,z)/q(z|x) over k = {k} z from q(z|x) (Burda 2015, eq. 8), float64"

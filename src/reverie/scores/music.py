@@ -160,7 +160,7 @@ def told_again_scores(
     def score(name: str, values: np.ndarray, what: str, floor: float, floor_of: str) -> Score:
         return Score(
             short + name, float(values.mean()), "", "higher", f"{what}, mean over windows; {how}", reference, n, seed,
-            floor, floor_of, float(values.std() / n**0.5), group="reconstruction",
+            floor, floor_of, float(values.std() / n**0.5) if n > 1 else None, group="reconstruction",
         )  # fmt: skip
 
     for who, part, true, again in of_each(data.parts, x, told):
@@ -179,7 +179,7 @@ def code_scores(bits: np.ndarray, means: np.ndarray, data: Any, seed: int) -> It
     yield Score(
         "kl", float(bits.mean()), "bits", "near floor",
         "KL(q(z|x) || N(0, I)), mean over windows: what a code can tell of its tune", reference_of(data, n), n, seed,
-        0.0, "a code that tells nothing", float(bits.std() / n**0.5), group="codes",
+        0.0, "a code that tells nothing", float(bits.std() / n**0.5) if n > 1 else None, group="codes",
     )  # fmt: skip
     yield Score(
         "active units", float((means.var(0, ddof=1) > 0.01).sum()) if n > 1 else 0.0, f"of {latent}", "higher",

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..data.decode import LUMA
 from .distribution import Mean
+from .score import standard_error
 
 SLICE = 2000
 """images that are widened to floats at once"""
@@ -40,6 +41,8 @@ def sharpness(images: np.ndarray) -> Tensor:
 def ratio_of_means(a: Tensor, b: Tensor) -> Mean:
     """mean(a) / mean(b) of two independent samples, and its standard error to first order."""
     value = float(a.mean() / b.mean())
+    if min(len(a), len(b)) < 2:
+        return Mean(value, None)
     apart = sum(float(x.var() / len(x) / x.mean().square()) for x in (a, b))
     return Mean(value, abs(value) * apart**0.5)
 
@@ -73,7 +76,7 @@ def nearness(made: Tensor, unseen: Tensor) -> Nearness:
     return Nearness(
         _ratio(made.median(), unseen.median()),
         Mean(float(ranks.mean()), error),
-        Mean(float(close.mean()), float(close.std() / len(close) ** 0.5)),
+        Mean(float(close.mean()), standard_error(close)),
     )
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..data.decode import in_channels
 from .pixels import psnr, squared_errors
-from .score import Better, Reference, Score
+from .score import Better, Reference, Score, standard_error
 
 WINDOW, SIGMA = 11, 1.5
 """pixels of SSIM's Gaussian window, and its sigma (Wang 2004, section III.C)"""
@@ -77,10 +77,9 @@ def likeness(
         values = [torch.tensor([ssim(p, g) for p, g in zip(x, good, strict=True)]) for x in (made, floor)]
         columns.append(("ssim", "", "higher", SSIM, values[0], values[1]))
     for name, unit, better, told, value, trivial in columns:
-        spread = float(value.std() / len(value) ** 0.5) if len(value) > 1 else None
         yield Score(
             name, float(value.mean()), unit, better, f"{told}; {about}", reference, len(value), seed,
-            float(trivial.mean()), floor_of, spread, group="likeness",
+            float(trivial.mean()), floor_of, standard_error(value), group="likeness",
         )  # fmt: skip
 
 

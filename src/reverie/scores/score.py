@@ -5,11 +5,19 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import UserError
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 Better = Literal["lower", "higher", "near floor"]
+
+
+def standard_error(values: Tensor) -> float | None:
+    """The standard error of the mean of values [N]; None where there is one, which tells nothing of it."""
+    return float(values.std() / len(values) ** 0.5) if len(values) > 1 else None
 
 
 @dataclass(frozen=True)
