@@ -439,7 +439,7 @@ VERBS = [
     ("reconstruct runs/vae photo.jpg --out new --shard 1/2", "no flag '--shard'", "reconstruct --help"),
     ("interpolate runs/dcgan --out new --steps 0", "steps is 0", "1 or more"),
     ("interpolate runs/dcgan --out new -n -2 --steps -2", "n is -2", "1 or more"),
-    ("interpolate runs/vae photo.jpg --out new", "one picture", "two or more"),
+    ("interpolate runs/vae photo.jpg --out new", "got one", "two or more"),
     ("interpolate runs/dcgan photo.jpg plain.png --out new", "what to do with", "photo.jpg"),
     ("generate runs/vae --out new.jpg", "new.jpg", "folder", ".png"),
     ("generate runs/vae --out text.txt", "text.txt", "folder", ".png"),

@@ -17,6 +17,7 @@ from reverie.data import bands, midi, tunes
 from reverie.data.midi import DRUMS, HOLD, OFF, ON
 from reverie.data.music import Tunes
 from reverie.errors import UserError
+from reverie.media import Music
 
 T = 96
 """ticks of a quarter in hand-made files: 24 to a step"""
@@ -251,11 +252,20 @@ def test_what_lacks_an_instrument_is_no_trio(tmp_path: Path) -> None:
     assert len(Tunes.open(tmp_path / "flute").prepare("trio", 2, voice="t0")) == 3  # who names a track has chosen
 
 
+def test_a_named_track_is_what_verbs_take_too() -> None:
+    music = Music.read(band((0, run(2, 80)), (40, run(2, 50))))
+    assert music.lines(["melody"])[0, 0] == music.lines(["melody"], " T0 ")[0, 0] == 80 + ON
+    assert music.lines(["melody"], "t1")[0, 0] == 50 + ON
+    assert music.lines(["melody"], "violin")[0, 0] == 80 + ON
+
+
 def test_the_digest_knows_a_tune_in_another_key_and_resolution() -> None:
     a, b = midi.read(midi_file(run(2))), midi.read(midi_file(run(2, 65)))
     other = midi.read(midi_file([*run(2)[:-1], (28.0, 32.0, 70)]))
     fine = a._replace(tpq=2 * T, notes=a.notes * np.array([2, 2, 1, 1, 1]))
     assert a.digest == b.digest == fine.digest != other.digest
+    tunes_ = [midi.read(band((0, run(2, 30 + up)), (-1, BEAT))).digest for up in range(12)]
+    assert len(set(tunes_)) == 1  # among drums, which are not moved
 
 
 def tree(root: Path, files: dict[str, bytes]) -> Path:

@@ -122,6 +122,9 @@ def test_subwords_need_no_model_once_they_are_learnt() -> None:
     assert len(tokenizer.words) <= 42
     assert any(len(word) > 3 for word in tokenizer.words[2:])
     again = Tokenizer("subword", tokenizer.words)
+    marked = Tokenizer("subword", (*tokenizer.words, "longest"))
+    assert END not in marked.encode("the <end> of it")
+    assert marked.decode(marked.encode("the <unk> of it")).startswith("the")
     for line in ("the lower newest", "the widly lowing"):
         numbers = again.encode(line)
         assert UNKNOWN not in numbers

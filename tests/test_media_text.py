@@ -45,6 +45,21 @@ def test_one_line_comes_back_and_several_are_refused(tmp_path: Path) -> None:
         Text.load(tmp_path / "none.txt")
 
 
+def test_a_file_of_somebody_elses_beside_is_not_touched(tmp_path: Path) -> None:
+    beside = tmp_path / "all.txt.json"
+    beside.write_text('{"mine": 1}')
+    for texts in (made("a"), [Text("a")]):
+        with pytest.raises(UserError, match="no record of reverie"):
+            save_texts(texts, tmp_path / "all.txt")
+    assert beside.read_text() == '{"mine": 1}'
+    assert not (tmp_path / "all.txt").exists()
+
+
+def test_a_sheet_shows_as_much_of_a_line_as_fits() -> None:
+    widths = [text_sheet(["x" * n]).pixels.shape[1] for n in (5, 50, 500, 3_000_000)]
+    assert widths[0] < widths[1] < widths[2] == widths[3] <= 984
+
+
 def test_a_record_does_not_speak_for_lines_that_were_changed(tmp_path: Path) -> None:
     file = save_texts(made("a", "b", "c"), tmp_path / "all.txt")
     file.write_text("a\nB\nc\n")

@@ -114,7 +114,7 @@ def neighbours(
     Raises UserError if there is one code only.
     """
     if codes is not None and len(codes) == 1:
-        raise UserError("interpolate got one picture; give two or more, or none for walks between new images.")
+        raise UserError("interpolate got one; give two or more, or none for walks between new ones.")
 
     def ends(rows: list[int]) -> tuple[Tensor, Tensor]:
         if codes is None:

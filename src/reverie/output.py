@@ -17,7 +17,7 @@ from .items import Shard
 from .media import Files, Image
 from .run import WEIGHTS, Run, read_weights
 
-ENDINGS = SUFFIXES | {".csv", ".txt", ".mid", ".wav"}
+ENDINGS = SUFFIXES | {".csv", ".txt", ".mid", ".midi", ".wav"}
 """of names that are meant as one file, not as a folder"""
 
 

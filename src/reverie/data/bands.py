@@ -48,9 +48,7 @@ def players(piece: Piece, part: str, voice: str) -> list[list[np.ndarray]]:
 
 def _named(piece: Piece, voice: str) -> np.ndarray:
     """The notes of the tracks of that name. Raises Unfit."""
-    named = [k for k, name in enumerate(piece.tracks) if name.strip().lower() == voice.strip().lower()]
-    notes = piece.notes[(piece.notes[:, 4] == 0) & np.isin(piece.notes[:, 3], named)]
-    if not len(notes):
+    if (notes := piece.named().get(voice.strip().lower())) is None:
         raise Unfit(f"no track named '{voice}': it has {', '.join(filter(None, piece.tracks)) or 'no names'}")
     return notes
 

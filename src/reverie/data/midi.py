@@ -79,12 +79,19 @@ class Piece(NamedTuple):
         drum, bass = self.notes[:, 4] == 1, np.isin(np.array(self.programs)[self.notes[:, 3]], BASSES)
         return self.notes[drum if instrument == "drums" else ~drum & (bass == (instrument == "bass"))]
 
+    def named(self) -> dict[str, np.ndarray]:
+        """The notes [N,5], drums left out, of all tracks of a name, by that name in small letters."""
+        names, notes = [name.strip().lower() for name in self.tracks], self.notes[self.notes[:, 4] == 0]
+        of = {name: np.isin(notes[:, 3], [k for k, own in enumerate(names) if own == name]) for name in names if name}
+        return {name: notes[which] for name, which in of.items() if which.any()}
+
     @property
     def digest(self) -> str:
         """Of the tune: the same in another key, at another resolution, or under another name."""
         begin, end, pitch, _, drum = self.notes.T
         pitch = np.where(drum == 1, pitch, pitch - pitch[drum == 0][:1].sum())
-        told = np.stack([begin * 48 // self.tpq, (end - begin) * 48 // self.tpq, pitch, drum])
+        order = np.lexsort((pitch, drum, begin))  # in another key, a melody lies otherwise among the drums
+        told = np.stack([begin * 48 // self.tpq, (end - begin) * 48 // self.tpq, pitch, drum])[:, order]
         return hashlib.sha256(told.astype("<i8").tobytes()).hexdigest()
 
 

@@ -352,7 +352,9 @@ def lines_of(data: bytes) -> tuple[list[tuple[int, str]], int]:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         where = data[: error.start].count(b"\n") + 1
-        raise Unfit(f"not UTF-8 in line {where}: save it as UTF-8 (iconv -f GB18030 -t UTF-8 does, of GBK)") from None
+        raise Unfit(
+            f"not UTF-8 in line {where}: save it as UTF-8 (iconv -t UTF-8 -f GB18030 does, or WINDOWS-1252)"
+        ) from None
     lines = [" ".join(line.split()) for line in re.split("\r\n|\n|\r", unicodedata.normalize("NFC", text))]
     if not lines[-1]:
         lines.pop()  # what follows the last line's end is no line

@@ -34,7 +34,8 @@ class Tokenizer:
     def __init__(self, kind: str, words: Sequence[str]) -> None:
         self.kind, self.words = kind, tuple(words)
         self.number = {word: i for i, word in enumerate(self.words)}
-        self._longest = max(map(len, self.words[len(MARKS) :]), default=1)
+        self._pieces_held = frozenset(self.words[len(MARKS) :])  # a text may hold the marks themselves
+        self._longest = max(map(len, self._pieces_held), default=1)
 
     def split(self, line: str) -> list[str]:
         """The tokens of a line, known or not."""
@@ -54,7 +55,7 @@ class Tokenizer:
         text, found, at = SPACE + line.replace(" ", SPACE), list[str](), 0
         while at < len(text):
             end = min(len(text), at + self._longest)
-            while end > at + 1 and text[at:end] not in self.number:
+            while end > at + 1 and text[at:end] not in self._pieces_held:
                 end -= 1
             found.append(text[at:end])
             at = end

@@ -10,7 +10,7 @@ import hashlib
 import json
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 from typing import ClassVar
@@ -40,6 +40,7 @@ class Music(Made):
     TOGETHER: ClassVar = {
         ".png": lambda pieces, path: sheet(rolls(pieces)).save(path),
         ".mid": lambda pieces, path: medley(pieces).save(path),
+        ".midi": lambda pieces, path: medley(pieces).save(path),
         ".wav": lambda pieces, path: medley(pieces).save(path),
     }
 
@@ -49,6 +50,8 @@ class Music(Made):
     """quarters a minute"""
     name: str = ""
     """the file it came from"""
+    voices: dict[str, np.ndarray] = field(default_factory=dict)
+    """name of a track, in small letters -> the events of its highest voice"""
 
     def __post_init__(self) -> None:
         parts = {part: midi.canonical(np.asarray(events), part) for part, events in self.parts.items()}
@@ -88,12 +91,13 @@ class Music(Made):
         tick, count = _longest(piece)
         lines = {name: midi.line(piece.of(name), piece.tpq, name, tick, count).events for name in EVENTS}
         parts = {name: events for name, events in lines.items() if len(piece.of(name)) or name in silent}
+        voices = {name: midi.line(own, piece.tpq, "melody", tick, count).events for name, own in piece.named().items()}
         step = piece.tpq / 4
         end = np.maximum(piece.notes[:, 0] + step, piece.notes[:, 1]).max(initial=0) - tick
         if steps and end < (steps + 0.5) * step:  # else somebody has played on
             parts = {part: midi.lengthened(events, steps, part)[:steps] for part, events in parts.items()}
         tempo = [quarters for at, quarters in piece.tempos if at <= tick][-1]
-        return cls(parts, tempo, name, record=record if isinstance(record, dict) else None)
+        return cls(parts, tempo, name, voices, record=record if isinstance(record, dict) else None)
 
     def save(self, path: str | Path) -> Path:
         """Writes .mid (or .midi), .wav or a piano roll as .png, each with its record. Raises UserError."""
@@ -132,8 +136,11 @@ class Music(Made):
         """The events of a part, int16 [T]. Raises UserError if there is none."""
         return self.lines([name])[0]
 
-    def lines(self, names: Sequence[str]) -> np.ndarray:
-        """The events of some parts, int16 [I,T], with silence after those that end early. Raises UserError."""
+    def lines(self, names: Sequence[str], voice: str = "") -> np.ndarray:
+        """The events of some parts, int16 [I,T], with silence after those that end early; voice: the name of a track
+        that is the first of them, if there is one of that name. Raises UserError."""
+        if (chosen := self.voices.get(voice.strip().lower())) is not None:
+            return dataclasses.replace(self, parts={**self.parts, names[0]: chosen}).lines(names)
         if missing := [name for name in names if name not in self.parts]:
             told = f"{self.name or 'the music'} holds no {' and no '.join(missing)}, only {' and '.join(self.parts)}"
             hints = "; ".join(HINTS[name] for name in missing if name in HINTS)

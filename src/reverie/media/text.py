@@ -78,9 +78,11 @@ def save_texts(texts: Sequence[Text], path: str | Path) -> Path:
     for text in texts:
         if len(text.line.splitlines()) > 1:
             raise UserError(f"cannot write '{text.line[:40]}' as one line: it holds a line's end.")
+    beside = path.with_name(path.name + BESIDE)
+    if beside.exists() and not is_record(_told(beside), of_lines=True):
+        raise UserError(f"{beside} is there already and no record of reverie; move it, or give another name.")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes("".join(f"{text.line}\n" for text in texts).encode())  # as bytes: no system changes the ends
-    beside = path.with_name(path.name + BESIDE)
     if texts and texts[0].record is not None:
         beside.write_text(json.dumps(_record(texts), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     else:
@@ -99,6 +101,14 @@ def _record(texts: Sequence[Text]) -> dict[str, Any]:
     return {**first, "lines": lines}
 
 
+def _told(beside: Path) -> Any:
+    """What a file of JSON says, None where it is none. Raises OSError."""
+    try:
+        return json.loads(beside.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError):
+        return None
+
+
 def read_text_record(path: str | Path) -> dict[str, Any]:
     """What the file beside a .txt says of it. Raises UserError if there is none, or it is of other lines."""
     path = Path(path)
@@ -106,11 +116,9 @@ def read_text_record(path: str | Path) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(f"there is no file {path}; give the path of a generated .txt file.")
     try:
-        record = json.loads(beside.read_text(encoding="utf-8"))
+        record = _told(beside)
     except OSError:
         raise UserError(f"{path} carries no record of reverie: there is no {beside.name} beside it.") from None
-    except (ValueError, RecursionError):
-        record = None
     if not is_record(record, of_lines=True):
         raise UserError(f"{beside} is no record of reverie; it was changed or is damaged.")
     lines = [line["digest"] for line in record["lines"]]

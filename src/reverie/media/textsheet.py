@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import bisect
 import functools
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -35,11 +37,13 @@ def text_sheet(lines: Sequence[str], title: str = "") -> Image:
 
 
 def _fit(line: str, font: ImageFont.FreeTypeFont) -> str:
-    if font.getlength(line) <= WIDTH:
+    short = line[:WIDTH]  # no letter is narrower than a pixel; the rest of a very long line is not even measured
+    if len(line) <= WIDTH and font.getlength(line) <= WIDTH:
         return line
-    while line and font.getlength(f"{line} ...") > WIDTH:
-        line = line[:-1]
-    return f"{line} ..."
+    fits = bisect.bisect_right(
+        range(len(short)), WIDTH, key=lambda n: math.ceil(font.getlength(f"{short[: n + 1]} ..."))
+    )
+    return f"{short[:fits]} ..."
 
 
 @functools.cache

@@ -233,7 +233,8 @@ class MusicVAE(Method):
             made.append(self.write(self.encoder(windows[rows])[0], u, temperature).cpu().numpy())
         told, at = np.concatenate(made), 0
         for tune, (cut, struck) in zip(tunes, cuts, strict=True):
-            lines = join(told[at : at + len(cut)], struck, self.parts)[:, : tune.lines(self.parts).shape[1]]
+            steps = tune.lines(self.parts, self.config.voice).shape[1]
+            lines = join(told[at : at + len(cut)], struck, self.parts)[:, :steps]
             at += len(cut)
             yield Music.of(self.parts, lines, tune.tempo).made_from(tune)
 
@@ -293,7 +294,7 @@ class MusicVAE(Method):
         if c.bars < 2 or bars < 1 or candidates < 1:
             raise UserError("continue takes a run that learnt 2 bars or more, and bars and candidates of 1 or more.")
         for tune in tunes:
-            key, have = int(tune.digest[:15], 16), tune.lines(self.parts)  # [I,T]
+            key, have = int(tune.digest[:15], 16), tune.lines(self.parts, c.voice)  # [I,T]
             whole = -(-have.shape[1] // STEPS)
             have, goal = window(have, 0, whole * STEPS, self.parts)[0], whole + bars
             for turn in range(bars):  # each adds half a window
@@ -394,6 +395,6 @@ class MusicVAE(Method):
 
     def cut(self, tune: Music) -> tuple[Tensor, list[list[bool]]]:
         """The windows [N,I,T] of a tune one after another, the last filled with silence; see midi.window."""
-        lines, length = tune.lines(self.parts), STEPS * self.config.bars
+        lines, length = tune.lines(self.parts, self.config.voice), STEPS * self.config.bars
         rows = [window(lines, at, length, self.parts) for at in range(0, lines.shape[1], length)]
         return torch.from_numpy(np.stack([row for row, _ in rows])).to(self.device), [struck for _, struck in rows]

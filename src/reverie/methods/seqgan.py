@@ -350,8 +350,8 @@ class SeqGAN(Method):
         temperature: below 1 the likelier words come more often: safer lines, and more alike
         start: words or characters that every line begins with
         """
-        if temperature <= 0:
-            raise UserError(f"temperature is {temperature}; it must be above 0, such as 0.8.")
+        if not temperature >= 1e-6:
+            raise UserError(f"temperature is {temperature}; it must be 0.000001 or more, such as 0.8.")
         begin = self.read_start(start)
         for block, wanted in blocks(chosen(items, n)):
             made = self.write_lines(len(block), self.noise(seed, block), temperature, begin).tolist()

@@ -22,7 +22,7 @@ def uniform(normal: Tensor) -> Tensor:
 
 def drawn(logits: Tensor, u: Tensor, temperature: float) -> Tensor:
     """Events [S] by u [S] in [0,1) from logits [S,V]: where u falls in the cumulative distribution."""
-    if temperature == 0:
+    if temperature < 1e-6:  # logits divided by less are no numbers any more
         return logits.argmax(1)
     sums = (logits.float() / temperature).softmax(1).cumsum(1)
     return torch.searchsorted(sums, u[:, None] * sums[:, -1:], right=True)[:, 0].clamp_max(logits.shape[1] - 1)
