@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from . import __version__
 from .errors import UserError
 from .media import Image, sheet
-from .options import REQUIRED, convert, of_signature, verb_name
+from .options import REQUIRED, convert, of_signature, told_of, verb_name
 from .scores.score import Score
 
 if TYPE_CHECKING:
@@ -164,8 +164,9 @@ def verb(body: Callable[..., Iterable[Any]]) -> Any:
     @torch.no_grad()  # on a generator function it is off while the caller holds the item
     def stream(self: Method, *args: Any, **kwargs: Any) -> Iterator[Any]:
         arguments = _check(body, self, args, kwargs)
-        told = {"verb": verb_name(body.__name__), "arguments": _plain(arguments), "reverie": __version__}
-        record = {**self.origin, **told}
+        record = self.origin | {
+            "verb": verb_name(body.__name__), "arguments": _plain(arguments), "reverie": __version__
+        }  # fmt: skip
         was_training = self.training
         self.eval()
         try:
@@ -189,7 +190,7 @@ def _check(body: Callable[..., Any], self: Method, args: tuple[Any, ...], kwargs
     for name in kwargs:
         if name not in [o.name for o in options]:
             raise UserError(f"{called} has no option '{name}'; it has: {', '.join(o.name for o in options)}.")
-    given = {**dict(zip([o.name for o in options], args, strict=False)), **kwargs}
+    given = told_of(options, {**dict(zip([o.name for o in options], args, strict=False)), **kwargs}, self.config)
     arguments = {}
     for option in options:
         if option.name == "items":
@@ -197,9 +198,7 @@ def _check(body: Callable[..., Any], self: Method, args: tuple[Any, ...], kwargs
         elif option.name not in given and option.default is REQUIRED:
             raise UserError(f"{called} needs '{option.name}'.")
         else:
-            value = given.get(option.name, option.default)
-            value = getattr(self.config, option.name, None) if value is None else value  # none: as the run says
-            arguments[option.name] = convert(value, option.type, option.name)
+            arguments[option.name] = convert(given.get(option.name, option.default), option.type, option.name)
     return arguments
 
 

@@ -13,7 +13,7 @@ import math
 import re
 import textwrap
 import types
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
@@ -55,6 +55,13 @@ def taken_by(function: Callable[..., Any]) -> list[tuple[Option, Any]]:
     """The parameters of a verb that take a list of a medium, such as list[Image], and the medium of each."""
     lists = ((o, kind) for o in of_signature(function) for kind in alternatives(o.type) if get_origin(kind) is list)
     return [(option, get_args(kind)[0]) for option, kind in lists]
+
+
+def told_of(options: Sequence[Option], given: dict[str, Any], config: Any) -> dict[str, Any]:
+    """What is given of a verb's options; where an option is None, and None is its default, what a run's config has of
+    that name, so that a record says what held and not that nobody spoke."""
+    silent = [option.name for option in options if option.default is None and given.get(option.name) is None]
+    return {**given, **{name: getattr(config, name) for name in silent if hasattr(config, name)}}
 
 
 def verb_name(function: str) -> str:
