@@ -300,7 +300,7 @@ def test_a_medley_has_all_after_another(tmp_path: Path) -> None:
     both = medley(pieces)
     assert midi.notes_of(both.part("melody")) == [(0, 2, 60), (2, 16, 62), (64, 96, 68)]
     assert np.flatnonzero(both.part("drums")).tolist() == [32]
-    for ending in (".mid", ".wav", ".png"):
+    for ending in (".mid", ".midi", ".wav", ".png"):
         assert Music.TOGETHER[ending](pieces, tmp_path / f"all{ending}").is_file()
 
 

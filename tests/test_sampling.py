@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
+import reverie
 from reverie.errors import UserError
+from reverie.parts.recurrent import drawn
 from reverie.parts.sampling import Draws, invert, uniforms
 
 
@@ -80,3 +84,17 @@ def test_uniform_numbers_follow_from_seed_and_item() -> None:
     assert np.isclose(float(whole.mean()), 0.5, atol=0.1)
     with pytest.raises(UserError, match="seed is -1"):
         uniforms(-1, [0], 1)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1e-50, 1e-40, 1e-7])
+def test_next_to_no_temperature_takes_the_likeliest(temperature: float) -> None:
+    torch.manual_seed(0)
+    logits = 30 * torch.randn(20, 50)
+    assert torch.equal(drawn(logits, torch.rand(20), temperature), logits.argmax(1))
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0, 1e-50])
+def test_lines_have_a_temperature(tmp_path: Path, temperature: float) -> None:
+    method = reverie.train("seqgan:smoke", data="verses:20", out=tmp_path / "run", mle=1, judge=0, steps=1, threads=1)
+    with pytest.raises(UserError, match=r"0\.000001 or more"):
+        method.verb("write")(n=1, temperature=temperature)
