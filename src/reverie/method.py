@@ -164,9 +164,12 @@ def verb(body: Callable[..., Iterable[Any]]) -> Any:
     @torch.no_grad()  # on a generator function it is off while the caller holds the item
     def stream(self: Method, *args: Any, **kwargs: Any) -> Iterator[Any]:
         arguments = _check(body, self, args, kwargs)
-        record = self.origin | {
-            "verb": verb_name(body.__name__), "arguments": _plain(arguments), "reverie": __version__
-        }  # fmt: skip
+        record = {
+            **self.origin,
+            "verb": verb_name(body.__name__),
+            "arguments": _plain(arguments),
+            "reverie": __version__,
+        }
         was_training = self.training
         self.eval()
         try:

@@ -48,20 +48,20 @@ def palette_of(pictures: Iterable[Image.Image]) -> Palette | None:
     hard, edges, telling, quiet, total = 0, 0, 0, 0, 0
     for picture in pictures:
         pixels = np.asarray(to_bytes(_middle(picture), 3))
-        apart, middle, here = _apart(pixels), pixels[1:-1, 1:-1], _tally(pixels)
+        apart, middle, count = _apart(pixels), pixels[1:-1, 1:-1], len(np.unique(_packed(pixels)))
         inner.append(_packed(middle[apart <= TIGHT]))
-        total += here.total()
-        if len(here) <= MOST:  # else it is no label map, or one that was saved as JPEG
-            every, areas, quiet = every + here, areas + _tally(middle[apart == 0]), quiet + 1
+        total += pixels.size // 3
+        if count <= MOST:  # else it is no label map, or one that was saved as JPEG
+            every, areas, quiet = every + _tally(pixels), areas + _tally(middle[apart == 0]), quiet + 1
             beside = np.abs(np.diff(pixels.astype(np.int16), axis=1)).max(2)
             hard, edges = hard + int((beside > TIGHT).sum()), edges + int((beside > 0).sum())
-        telling += len(here) > 1
+        telling += count > 1
         if telling == LOOKED_AT:
             break
     if 10 * quiet >= 9 * len(inner):
         if len(every) <= FEW:
             return Palette(_colours(every), True) if len(every) > 1 else None
-        filling = sum(20 * areas[colour] >= count for colour, count in every.items())
+        filling = sum(20 * areas[colour] >= often for colour, often in every.items())
         if len(every) <= MOST and 2 * filling > len(every) and 2 * hard > edges:
             return Palette(_colours(every), True)
     if 3 * sum(map(len, inner)) < total:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -187,20 +186,26 @@ def _palette(sides: Sides, side: int, keys: dict[str, list[str]]) -> tuple[np.nd
     told = hashlib.sha256("".join(item.head.sha for part in source.parts.values() for item in part.items).encode())
     place = f"colours {told.hexdigest()}"
     if not (held := cache.load_memo(place)):
-        first = palette_of(picture for _, picture in _pictures(source))
+        unread = list[str]()
+        first = palette_of(picture for _, picture in _pictures(source, unread))
         found = (first.colours, list[str]()) if first else None
         if first and first.exact:
-            found = completed(first.colours, _pictures(source))
+            found = completed(first.colours, _pictures(source, unread))
         held = {"colours": found[0].tolist(), "strays": found[1]} if found else {"colours": [], "strays": []}
-        cache.save_memo(place, held)
+        if not unread:  # what cannot be read for a while may hold colours of its own
+            cache.save_memo(place, held)
     return (np.array(held["colours"], np.uint8), held["strays"]) if held["colours"] else None
 
 
-def _pictures(source: SideSource) -> Iterator[tuple[str, Image.Image]]:
-    """All that can be read of a side, one after another."""
+def _pictures(source: SideSource, unread: list[str]) -> Iterator[tuple[str, Image.Image]]:
+    """All usable pictures of a side in RGB, one after another; what cannot be read now is added to `unread`."""
     for name in source.held:
-        with contextlib.suppress(decode.Unfit):
-            yield name, source.picture(name)
+        try:
+            yield name, decode.to_bytes(source.picture(name), 3)
+        except decode.Unread:
+            unread.append(name)
+        except decode.Unfit:
+            continue
 
 
 def _side(

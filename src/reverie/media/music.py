@@ -139,7 +139,7 @@ class Music(Made):
     def lines(self, names: Sequence[str], voice: str = "") -> np.ndarray:
         """The events of some parts, int16 [I,T], with silence after those that end early; voice: the name of a track
         that is the first of them, if there is one of that name. Raises UserError."""
-        if (chosen := self.voices.get(voice.strip().lower())) is not None:
+        if names[0] != "drums" and (chosen := self.voices.get(voice.strip().lower())) is not None:
             return dataclasses.replace(self, parts={**self.parts, names[0]: chosen}).lines(names)
         if missing := [name for name in names if name not in self.parts]:
             told = f"{self.name or 'the music'} holds no {' and no '.join(missing)}, only {' and '.join(self.parts)}"

@@ -69,7 +69,7 @@ class Photo(Made):
                 pixels, alpha, profile = _read(data, place)
         except Unfit as unfit:
             raise UserError(f"{place} is no usable picture ({unfit}); give another.") from None
-        except UserError:
+        except (UserError, MemoryError):
             raise
         except Exception as error:  # hostile bytes make Pillow's plugins raise almost anything
             raise UserError(f"{place} is no usable picture ({decode.unfit_by(error)}); give another.") from None

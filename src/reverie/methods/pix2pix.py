@@ -125,17 +125,8 @@ class Pix2Pix(Method):
     )  # fmt: skip
     presets = {
         "smoke": dict(
-            size=16,
-            width=8,
-            make="grey",
-            upsampling="resize",
-            average=0.9,
-            patch=1,
-            batch=4,
-            steps=20,
-            save_every=10,
-            preview_every=10,
-            log_every=5,
+            size=16, width=8, make="grey", upsampling="resize", average=0.9, patch=1, batch=4, steps=20, save_every=10,
+            preview_every=10, log_every=5
         ),
         "laptop": _laptop,
         "facades": dict(**_laptop, direction="b to a"),
@@ -145,7 +136,7 @@ class Pix2Pix(Method):
         "edges": dict(**_laptop, make="edges"),
         "deblur": dict(**_laptop, make="focus"),
         "paper": dict(size=256, batch=1, steps=80_000),  # 200 epochs of the 400 facades
-    }
+    }  # fmt: skip
 
     @classmethod
     def suit(cls, config: Config, facts: dict[str, Any]) -> Config:

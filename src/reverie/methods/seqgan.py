@@ -350,7 +350,7 @@ class SeqGAN(Method):
         temperature: below 1 the likelier words come more often: safer lines, and more alike
         start: words or characters that every line begins with
         """
-        if not temperature >= 1e-6:
+        if temperature < 1e-6:
             raise UserError(f"temperature is {temperature}; it must be 0.000001 or more, such as 0.8.")
         begin = self.read_start(start)
         for block, wanted in blocks(chosen(items, n)):
