@@ -213,6 +213,17 @@ def test_a_trio_is_every_combination_of_a_melody_a_bass_and_drums() -> None:
     assert {int(row[0, 0]) - ON for row in bands.windows(piece, "melody", 2)[0]} == {90, 98, 94}
 
 
+def test_a_trio_that_verbs_are_given_has_the_melody_that_training_took() -> None:
+    low = [(8.0 * k, 8.0 * k + 8, 36) for k in range(8)]
+    with_flute = Music.read(band((0, run(2)), (33, low), (-1, BEAT), (73, run(2, 90))))
+    names = ["melody", "bass", "drums"]
+    assert int(with_flute.lines(names, "skyline")[0, 0]) - ON == 60
+    assert int(with_flute.lines(names, "t3")[0, 0]) - ON == 90  # a run of --voice t3
+    assert int(with_flute.lines(["melody"], "skyline")[0, 0]) - ON == 90  # alone, a melody is what all play
+    only_flute = Music.read(band((33, low), (-1, BEAT), (73, run(2, 90))))
+    assert int(only_flute.lines(names, "skyline")[0, 0]) - ON == 90
+
+
 def test_what_lacks_an_instrument_is_no_trio(tmp_path: Path) -> None:
     bass = [(8.0 * k, 8.0 * k + 8, 36) for k in range(8)]
     files = {

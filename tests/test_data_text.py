@@ -44,6 +44,25 @@ def test_words_and_punctuation_are_tokens_and_come_back_as_print_sets_them() -> 
 
 
 @pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("at 2:56, for 1,000.5 or 10/12.", ["at", "2:56", ",", "for", "1,000.5", "or", "10/12", "."]),
+        ("a u.s. plane and/or e.g. the U.S.A.", ["a", "u.s", ".", "plane", "and/or", "e.g", ".", "the", "U.S.A", "."]),
+        ('he read "a b", then \'c\'.', ["he", "read", '"', "a", "b", '"', ",", "then", "'", "c", "'", "."]),
+        ("it's $3 for '#2'", ["it's", "$", "3", "for", "'", "#", "2", "'"]),
+    ],
+)  # fmt: skip
+def test_numbers_initials_and_quotes_come_back_as_print_sets_them(line: str, words: list[str]) -> None:
+    assert split(line, "word") == words
+    assert join(words, "word") == line
+
+
+def test_a_missing_space_after_a_sentence_makes_no_new_word_and_a_lone_quote_stays_alone() -> None:
+    assert split("the end.Then 3.Then", "word") == ["the", "end", ".", "Then", "3", ".", "Then"]
+    assert join(split('a 5" pipe', "word"), "word") == 'a 5 " pipe'
+
+
+@pytest.mark.parametrize(
     "line",
     [
         "यह एक छोटी कविता है", "สวัสดี โลก", "cafe\u0301 noir", "I \u2764\ufe0f it",

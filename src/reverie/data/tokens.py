@@ -24,7 +24,9 @@ SPACE = "\u2581"
 """a space, as sentencepiece writes it: a token of spaces would not outlive a list of words in a command line"""
 
 _CLOSING = frozenset(".,;:!?%)]}…") | frozenset("。，、；：！？）】》」』”’")
-_OPENING = frozenset("([{") | frozenset("（【《「『“‘")
+_OPENING = frozenset("([{$£€#") | frozenset("（【《「『“‘¿¡")
+_QUOTES = frozenset("\"'")
+"""signs that open and close alike"""
 _CJK = ("CJK", "HIRAGANA", "KATAKANA")
 
 
@@ -71,24 +73,31 @@ def split(line: str, kind: str) -> list[str]:
 
 @cache
 def _words() -> re.Pattern[str]:
-    """A word with its hyphens, or any other sign; each with the marks that belong to it, such as vowels of Hindi and
-    Thai, of which `re` does not know that they are no signs of their own."""
+    """A word, or any other sign; each with the marks that belong to it, such as vowels of Hindi and Thai, of which `re`
+    does not know that they are no signs of their own. The words it's, red-hot, and/or, 2:56, 1,000.5 and u.s are one
+    each."""
     joiners = "\u200c\u200d"  # within words of Persian and Hindi; between the parts of an emoji
     marks = "".join(c for c in map(chr, range(0x300, 0x1F000)) if unicodedata.category(c) in ("Mn", "Mc"))
     marks += "\U000e0100-\U000e01ef\U0001f3fb-\U0001f3ff"  # variants, and colours of skin
     letters = f"\\w[\\w{marks}{joiners}]*"
+    within = r"['’\-/]|(?<=\d)[.,:](?=\d)|(?<=\b[^\W\d])\.(?=[^\W\d]\b)"
     sign = f"[^\\w\\s][{marks}]*"
-    return re.compile(f"{letters}(?:['’\\-]{letters})*|{sign}(?:\u200d{sign})*")
+    return re.compile(f"{letters}(?:(?:{within}){letters})*|{sign}(?:\u200d{sign})*")
 
 
 def join(tokens: Sequence[str], kind: str) -> str:
     """The line that tokens came from, but for spaces around punctuation, which follow the rules of print."""
     if kind != "word":
         return "".join(tokens).replace(SPACE, " ").strip()
-    line, glue = "", True
+    line, glue, counts = "", True, Counter(tokens)
+    paired = {quote for quote in _QUOTES if counts[quote] % 2 == 0}  # else nothing tells which of them opens
+    opened = set[str]()
     for token in tokens:
-        line += token if glue or token in _CLOSING else f" {token}"
-        glue = token in _OPENING
+        closes = token in _CLOSING or token in opened
+        line += token if glue or closes else f" {token}"
+        if token in paired:
+            opened ^= {token}
+        glue = token in _OPENING or (token in paired and not closes)
     return line
 
 

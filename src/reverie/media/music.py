@@ -18,6 +18,7 @@ from typing import ClassVar
 import numpy as np
 
 from ..data import midi
+from ..data.bands import LEADS
 from ..data.decode import Unfit
 from ..data.midi import DRUMS, EVENTS, STEPS
 from ..errors import UserError
@@ -51,7 +52,8 @@ class Music(Made):
     name: str = ""
     """the file it came from"""
     voices: dict[str, np.ndarray] = field(default_factory=dict)
-    """name of a track, in small letters -> the events of its highest voice"""
+    """name of a track, in small letters -> the events of its highest voice; "": that of the tracks that a trio's melody
+    is of, where others lie above them"""
 
     def __post_init__(self) -> None:
         parts = {part: midi.canonical(np.asarray(events), part) for part, events in self.parts.items()}
@@ -91,7 +93,10 @@ class Music(Made):
         tick, count = _longest(piece)
         lines = {name: midi.line(piece.of(name), piece.tpq, name, tick, count).events for name in EVENTS}
         parts = {name: events for name, events in lines.items() if len(piece.of(name)) or name in silent}
-        voices = {name: midi.line(own, piece.tpq, "melody", tick, count).events for name, own in piece.named().items()}
+        melody = piece.of("melody")
+        leads = melody[np.isin(np.array(piece.programs)[melody[:, 3]], LEADS)]
+        owns = {**piece.named(), **({"": leads} if 0 < len(leads) < len(melody) else {})}
+        voices = {name: midi.line(own, piece.tpq, "melody", tick, count).events for name, own in owns.items()}
         step = piece.tpq / 4
         end = np.maximum(piece.notes[:, 0] + step, piece.notes[:, 1]).max(initial=0) - tick
         if steps and end < (steps + 0.5) * step:  # else somebody has played on
@@ -138,8 +143,10 @@ class Music(Made):
 
     def lines(self, names: Sequence[str], voice: str = "") -> np.ndarray:
         """The events of some parts, int16 [I,T], with silence after those that end early; voice: the name of a track
-        that is the first of them, if there is one of that name. Raises UserError."""
-        if names[0] != "drums" and (chosen := self.voices.get(voice.strip().lower())) is not None:
+        that is the first of them, if there is one of that name. A trio's melody is of its own tracks, as in training,
+        if there are any. Raises UserError."""
+        chosen = self.voices.get(voice.strip().lower(), self.voices.get("") if len(names) > 1 else None)
+        if names[0] != "drums" and voice and chosen is not None:
             return dataclasses.replace(self, parts={**self.parts, names[0]: chosen}).lines(names)
         if missing := [name for name in names if name not in self.parts]:
             told = f"{self.name or 'the music'} holds no {' and no '.join(missing)}, only {' and '.join(self.parts)}"
