@@ -88,6 +88,30 @@ def test_what_is_given_is_never_written_over_unread(
     assert read_record(flat / "a.png")["verb"] == "restore"
 
 
+def test_a_damaged_picture_among_others_is_passed_over_and_told_at_the_end(
+    shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given, out = tmp_path / "given", tmp_path / "out"
+    given.mkdir()
+    for name in ("a.png", "b.png", "c.png"):
+        shades(given / name, 16, 16)
+    (given / "b.png").write_bytes((given / "b.png").read_bytes()[:-40])
+    asked = ["restore", str(shop / "restore"), str(given), "--out"]
+    assert main([*asked, str(out)]) == 2
+    told = capsys.readouterr().err.strip()
+    assert "b.png is no usable picture (truncated file); give another." in told
+    assert told.endswith(f"What the others gave is in {out}.")
+    assert len(told.splitlines()) == 1
+    assert sorted(path.name for path in out.iterdir()) == ["a.png", "c.png"]
+    assert main([*asked, str(tmp_path / "all.png")]) == 2  # a sheet of the others
+    assert (tmp_path / "all.png").is_file()
+    (given / "a.png").write_bytes((given / "b.png").read_bytes())
+    (given / "c.png").unlink()
+    assert main([*asked, str(tmp_path / "none")]) == 2
+    assert "(and 1 more)" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
+
+
 def test_a_side_that_is_not_known_yet_is_not_refused() -> None:
     assert CycleGAN.Config(network="residual", outputs=3).inputs is None
 

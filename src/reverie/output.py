@@ -58,9 +58,18 @@ def write(
     """Writes each item of a medium as it comes into a folder, or all into one file if `out` has the ending of one.
 
     Named after the item it was made from, else by index; of many made from one, by both but for the first. Raises
-    UserError instead of replacing a file, always where it is one of those `given` that is still to be read, and before
-    anything is made if `out` cannot be what is written to.
+    UserError instead of replacing a file, always where it is one of those `given` that is still to be read, before
+    anything is made if `out` cannot be what is written to, and at the end if some of those given were passed over.
     """
+    files = _written(items, out, overwrite, medium, given)
+    if failed := getattr(given, "failed", ()):
+        more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
+        raise UserError(f"{failed[0]}{more} What the others gave is in {out}." if files else f"{failed[0]}{more}")
+    return files
+
+
+def _written(items: Iterable[Any], out: Path, overwrite: bool, medium: Any, given: Sequence[Any] | None) -> list[Path]:
+    """The work of `write`, but for what it says at the end."""
     ending = out.suffix.lower()
     if ending in medium.TOGETHER:
         _free(out, overwrite)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+
+from ..errors import UserError
 
 
 class Files(Sequence[Any]):
@@ -16,6 +18,8 @@ class Files(Sequence[Any]):
         self.paths, self.medium = list(paths), medium
         self.waiting = {path.resolve() for path in paths}
         """those that nobody has asked for yet, which must not be written over"""
+        self.failed: list[str] = []
+        """what is wrong with those that were passed over"""
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -26,3 +30,16 @@ class Files(Sequence[Any]):
         item = self.medium.load(self.paths[i])
         self.waiting.discard(self.paths[i].resolve())
         return item
+
+    def __iter__(self) -> Iterator[Any]:
+        """One after another. Those that turn out to be damaged are passed over, so that hours of work on the others go
+        on. Raises UserError where there is one file only, and it is."""
+        for i in range(len(self)):
+            try:
+                item = self[i]
+            except UserError as fault:
+                if len(self) == 1:
+                    raise
+                self.failed.append(str(fault))
+                continue
+            yield item
