@@ -22,7 +22,7 @@ from reverie.loop import Update
 from reverie.losses import kl_to_standard_normal
 from reverie.media import Music
 from reverie.methods.music_vae import MusicVAE
-from reverie.parts.recurrent import drawn, uniform
+from reverie.parts.recurrent import drawn, states, uniform
 from reverie.parts.tunes import Quarters, attributes, names_of, transposed
 from reverie.ranks import Ranks
 
@@ -72,6 +72,17 @@ def test_bars_are_written_anew_from_the_conductor_alone() -> None:
             vae = model(decoder=decoder, bars=3)
             apart = (vae.logits(z, x)[0] - vae.logits(z, other)[0])[:, 16:].abs().max()
             assert bool(apart > 1e-6) is reaches
+
+
+def test_a_bar_s_code_is_what_the_conductor_says_and_a_linear_map_of_z_of_its_own() -> None:
+    conductor, z = model(decoder="hierarchical", bars=3).conductor, torch.randn(2, 6)
+    assert conductor is not None
+    with torch.no_grad():
+        said = conductor.lstm(z[:, None].expand(-1, 3, -1), states(conductor.begin(z), 2))[0]
+        rest = conductor(z).view(2, 3, 10) - said
+        bias = conductor.straight.bias.view(3, 10)
+        for bar, weight in enumerate(conductor.straight.weight.view(3, 10, 6)):
+            assert torch.allclose(rest[:, bar], z @ weight.T + bias[bar], atol=1e-6)
 
 
 @pytest.mark.parametrize("layers", [1, 2])

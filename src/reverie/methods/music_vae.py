@@ -101,7 +101,7 @@ class MusicVAE(Method):
                 raise UserError("average and beta_rate must lie from 0 to below 1.")
 
     _long: dict[str, Any] = dict(
-        bars=16, encoder="hierarchical", decoder="hierarchical", latent=128, encoder_units=128, conductor=192,
+        bars=16, encoder="hierarchical", decoder="hierarchical", latent=128, encoder_units=128, layers=1, conductor=192,
         free_bits=256, sampling=600, beta_rate=0.9997, rate=3e-3, decay=0.9995, average=0.999, batch=32, steps=8_000,
     )  # fmt: skip
     _paper = dict(latent=512, encoder_units=2048, units=1024, conductor=1024, beta_rate=0.99999, batch=512)
@@ -112,10 +112,10 @@ class MusicVAE(Method):
             sampling=5, steps=20, save_every=10, preview_every=10, log_every=5,
         ),
         "laptop": dict(
-            sampling=600, beta_rate=0.9997, rate=3e-3, decay=0.9995, average=0.999, steps=8_000, save_every=1_000,
+            units=384, layers=1, sampling=600, beta_rate=0.9997, rate=3e-3, decay=0.9996, average=0.999, save_every=1_000,
         ),
-        "long": dict(**_long, units=192),
-        "trio": dict(**_long, part="trio", units=160),
+        "long": dict(**_long, units=320),
+        "trio": dict(**_long, part="trio", units=256),
         "paper": _paper_16,
         "paper_trio": {**_paper_16, "part": "trio", "batch": 256},  # the batch is that of the authors' code
         "paper_flat": dict(

@@ -56,16 +56,19 @@ class Encoder(nn.Module):
 
 
 class Conductor(nn.Module):
-    """z [B,Z] -> a code for each bar [B*U,C] (section 3.2). It reads z at every bar; in the authors' code, zeros."""
+    """z [B,Z] -> a code for each bar [B*U,C] (section 3.2). It reads z at every bar; in the authors' code, zeros. What
+    it says is added to a linear map of z, one for each bar: so z is of use to the writer from the first steps on."""
 
     def __init__(self, latent: int, units: int, bars: int, layers: int = 2) -> None:
         super().__init__()
         self.bars, self.layers, self.units = bars, layers, units
         self.begin = nn.Linear(latent, 2 * layers * units)
         self.lstm = lstm(latent, units, layers)
+        self.straight = nn.Linear(latent, bars * units)
 
     def forward(self, z: Tensor) -> Tensor:
-        return self.lstm(z[:, None].expand(-1, self.bars, -1), states(self.begin(z), self.layers))[0].flatten(0, 1)
+        said = self.lstm(z[:, None].expand(-1, self.bars, -1), states(self.begin(z), self.layers))[0]  # [B,U,C]
+        return (said + self.straight(z).view_as(said)).flatten(0, 1)
 
 
 class Writer(nn.Module):
