@@ -112,15 +112,14 @@ class MusicVAE(Method):
             sampling=5, steps=20, save_every=10, preview_every=10, log_every=5,
         ),
         "laptop": dict(
-            units=384, layers=1, sampling=600, beta_rate=0.9997, rate=3e-3, decay=0.9996, average=0.999, save_every=1_000,
+            units=384, layers=1, sampling=600, beta_rate=0.9997, rate=3e-3, decay=0.9996, average=0.999,
+            save_every=1_000,
         ),
         "long": dict(**_long, units=320),
         "trio": dict(**_long, part="trio", units=256),
         "paper": _paper_16,
         "paper_trio": {**_paper_16, "part": "trio", "batch": 256},  # the batch is that of the authors' code
-        "paper_flat": dict(
-            **{**_paper, "units": 2048}, bars=2, layers=3, free_bits=48, sampling=1000, steps=50_000,
-        ),
+        "paper_flat": {**_paper, "units": 2048, "bars": 2, "layers": 3, "free_bits": 48, "sampling": 1000, "steps": 50_000},
     }  # fmt: skip
 
     @classmethod
