@@ -119,7 +119,7 @@ class MusicVAE(Method):
         "trio": dict(**_long, part="trio", units=256),
         "paper": _paper_16,
         "paper_trio": {**_paper_16, "part": "trio", "batch": 256},  # the batch is that of the authors' code
-        "paper_flat": {**_paper, "units": 2048, "bars": 2, "layers": 3, "free_bits": 48, "sampling": 1000, "steps": 50_000},
+        "paper_flat": dict({**_paper, "units": 2048}, bars=2, layers=3, free_bits=48, sampling=1000, steps=50_000),
     }  # fmt: skip
 
     @classmethod
