@@ -20,14 +20,14 @@ from ..loop import Update
 from ..losses import kl_to_standard_normal, log_normal
 from ..media import Image, Music, above, rolls, sheet
 from ..method import Batch, Losses, Method, Stage, verb
+from ..parts.prior import Prior
 from ..parts.recurrent import Conductor, Encoder, Writer, drawn, uniform
 from ..parts.tunes import Quarters, attributes, names_of, transposed
 from ..parts.watch import active
 from ..scores.music import code_scores, told_again_scores
 from ..scores.score import Score
 
-NATS = math.log(2)
-"""of a bit"""
+NATS = math.log(2)  # of a bit
 
 
 class MusicVAE(Method):
@@ -71,6 +71,8 @@ class MusicVAE(Method):
         """beta is 1 - beta_rate^step of its weight (0.99999), so slow that z is of use before it has its price"""
         free_bits: float = 0.0
         """bits of KL that a tune has for nothing (section 2.1.1; 48 for 2 bars, 256 for 16 in the authors' code)"""
+        prior: Literal["normal", "fitted"] = "normal"
+        """what new codes are drawn from: N(0, I), as in the paper, or the normal distribution of the data's codes"""
         sampling: float = 0.0
         """k of scheduled sampling: the truth is read with probability k / (k + exp(step / k)), else what was written
         (Bengio 2015, section 2.4); 0: always the truth"""
@@ -100,21 +102,19 @@ class MusicVAE(Method):
             if not (0 <= self.average < 1 and 0 <= self.beta_rate < 1):
                 raise UserError("average and beta_rate must lie from 0 to below 1.")
 
+    _quick = dict(layers=1, sampling=600, beta_rate=0.9997, rate=3e-3, average=0.999, prior="fitted")
     _long: dict[str, Any] = dict(
-        bars=16, encoder="hierarchical", decoder="hierarchical", latent=128, encoder_units=128, layers=1, conductor=192,
-        free_bits=256, sampling=600, beta_rate=0.9997, rate=3e-3, decay=0.9995, average=0.999, batch=32, steps=8_000,
+        **_quick, bars=16, encoder="hierarchical", decoder="hierarchical", latent=128, encoder_units=128,
+        conductor=192, free_bits=256, decay=0.9995, batch=32, steps=8_000,
     )  # fmt: skip
     _paper = dict(latent=512, encoder_units=2048, units=1024, conductor=1024, beta_rate=0.99999, batch=512)
     _paper_16 = dict(**_paper, bars=16, decoder="hierarchical", encoder_layers=2, free_bits=256, steps=100_000)
     presets = {
         "smoke": dict(
             bars=2, latent=8, encoder_units=16, units=16, conductor=16, embedding=8, decoder="hierarchical", batch=8,
-            sampling=5, steps=20, save_every=10, preview_every=10, log_every=5,
+            sampling=5, prior="fitted", steps=20, save_every=10, preview_every=10, log_every=5,
         ),
-        "laptop": dict(
-            units=384, layers=1, sampling=600, beta_rate=0.9997, rate=3e-3, decay=0.9996, average=0.999,
-            save_every=1_000,
-        ),
+        "laptop": dict(**_quick, units=384, decay=0.9996, save_every=1_000),
         "long": dict(**_long, units=320),
         "trio": dict(**_long, part="trio", units=256),
         "paper": _paper_16,
@@ -137,6 +137,7 @@ class MusicVAE(Method):
         # A writer for each instrument, under one conductor: they hear each other through z alone (section 3.3).
         first, *others = [Writer(many, c.embedding, context, c.units, c.layers) for many in events]
         self.writer, self.others = first, nn.ModuleList(others)
+        self.prior = Prior(c.latent, c.prior == "fitted")
         self.directions = Quarters(names_of(self.parts), c.latent)
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
@@ -165,7 +166,7 @@ class MusicVAE(Method):
         kl = kl_to_standard_normal(mean, log_variance).sum(1)  # [B]
         beta = c.beta * (1 - c.beta_rate**update.step)
         loss = update("vae", distortion + beta * (kl - c.free_bits * NATS).clamp_min(0).mean(), clip=c.clip)
-
+        self.prior.follow(z)
         self.directions.follow(mean, attributes(x, self.parts))
         right = torch.stack([(told.detach().argmax(2) == line).float().mean() for told, line in lines])
         told = {"loss": loss, "nats": distortion, "kl_bits": kl.mean() / NATS, "right": right.mean()}
@@ -313,14 +314,14 @@ class MusicVAE(Method):
     def explaining(self, known: Tensor, draws: Tensor, choice: Tensor) -> Tensor:
         """z [Z] from about p(z | its first events are the known ones [I,K]), one of many by importance (Rubin 1987).
 
-        Proposed are N(0, I), and the posterior of a window that repeats the known events.
+        Proposed are the prior, and the posterior of a window that repeats the known events.
         """
         times = -(-STEPS * self.config.bars // known.shape[1])
         window = known.repeat(1, times)[None, :, : STEPS * self.config.bars]  # [1,I,T]
         mean, log_variance = self.encoder(window)  # [1,Z]
         half = torch.arange(len(draws), device=draws.device)[:, None] % 2 == 0
-        z = torch.where(half, draws, mean + (log_variance / 2).exp() * draws)  # [N,Z]
-        prior, near = log_normal(z).sum(1), log_normal(z, mean, log_variance).sum(1)
+        z = torch.where(half, self.prior(draws), mean + (log_variance / 2).exp() * draws)  # [N,Z]
+        prior, near = self.prior.log_density(z), log_normal(z, mean, log_variance).sum(1)
         told = torch.zeros_like(prior)
         for logits, line in zip(self.logits(z, window.expand(len(z), -1, -1)), known, strict=True):
             logits = logits[:, : len(line)].flatten(0, 1)
@@ -356,13 +357,13 @@ class MusicVAE(Method):
 
     def latents(self, seed: int) -> Callable[[Sequence[int]], Tensor]:
         """items -> z [len(items),Z]"""
-        return lambda items: noise(seed, items, self.config.latent, device=self.device)
+        return lambda items: self.prior(noise(seed, items, self.config.latent, device=self.device))
 
     def chances(self, seed: int, items: Sequence[int]) -> Tensor:
         """Numbers in [0,1) [len(items),I,T] for the draws of items; apart from those that their z are made of."""
-        latent, count = self.config.latent, len(self.parts) * STEPS * self.config.bars
-        found = uniform(noise(seed, items, latent + count, device=self.device)[:, latent:])
-        return found.unflatten(1, (len(self.parts), -1))
+        first, many = self.config.latent, len(self.parts) * STEPS * self.config.bars
+        draws = noise(seed, items, first + many, device=self.device)[:, first:]
+        return uniform(draws).unflatten(1, (len(self.parts), -1))
 
     def played(
         self, latents: Callable[[list[int]], Tensor], items: Sequence[int], seed: int, temperature: float, row: int = 1
