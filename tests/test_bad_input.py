@@ -442,6 +442,7 @@ VERBS = [
     ("interpolate runs/vae photo.jpg --out new", "got one", "two or more"),
     ("interpolate runs/dcgan photo.jpg plain.png --out new", "what to do with", "photo.jpg"),
     ("generate runs/vae --out new.jpg", "new.jpg", "folder", ".png"),
+    ("generate runs/vae --out new.mp3", "new.mp3", "folder", ".png"),
     ("generate runs/vae --out text.txt", "text.txt", "folder", ".png"),
     ("generate runs/vae --out text.txt/below", "text.txt/below", "cannot be written", "check the path"),
     ("generate runs/vae --out text.txt/below.png", "text.txt/below.png", "cannot be written", "check the path"),

@@ -17,7 +17,7 @@ from .items import Shard
 from .media import Files, Image
 from .run import WEIGHTS, Run, read_weights
 
-ENDINGS = SUFFIXES | {".csv", ".txt", ".mid", ".midi", ".wav"}
+ENDINGS = SUFFIXES | {".csv", ".txt", ".mid", ".midi", ".wav", ".mp3", ".ogg", ".flac", ".m4a", ".pdf", ".svg", ".mp4"}
 """of names that are meant as one file, not as a folder"""
 
 
