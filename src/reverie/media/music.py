@@ -143,8 +143,8 @@ class Music(Made):
 
     def lines(self, names: Sequence[str], voice: str = "") -> np.ndarray:
         """The events of some parts, int16 [I,T], with silence after those that end early; voice: the name of a track
-        that is the first of them, if there is one of that name. A trio's melody is of its own tracks, as in training,
-        if there are any. Raises UserError."""
+        that is the first of them, if there is one of that name; of a trio, where it names none, the melody is of the
+        tracks that training takes, if there are any. "": the highest of all. Raises UserError."""
         chosen = self.voices.get(voice.strip().lower(), self.voices.get("") if len(names) > 1 else None)
         if names[0] != "drums" and voice and chosen is not None:
             return dataclasses.replace(self, parts={**self.parts, names[0]: chosen}).lines(names)

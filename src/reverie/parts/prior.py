@@ -37,7 +37,10 @@ class Prior(nn.Module):
 
     def forward(self, normal: Tensor) -> Tensor:
         """Codes [N,Z] of standard normal numbers [N,Z], each the same to the bit whatever N is."""
-        return self.mean + (normal[:, None] * self.root()).sum(2) if self.fitted else normal
+        if not self.fitted:
+            return normal
+        root = self.root()
+        return self.mean + torch.cat([(part[:, None] * root).sum(2) for part in normal.split(64)])  # [64,Z,Z] at most
 
     def log_density(self, codes: Tensor) -> Tensor:
         """ln p of codes [N,Z]: [N]."""
