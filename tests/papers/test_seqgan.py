@@ -123,10 +123,15 @@ def test_many_lines_are_judged_as_each_alone_is() -> None:
     """By tables of what each word adds to a window, with every kernel, over one part and more."""
     torch.manual_seed(0)
     judge = Judge(40, 6, 9, (1, 2, 4, 9), (5, 3, 4, 2))
-    for lines in (17, AT_ONCE + 3):
-        tokens = torch.randint(3, 40, (lines, 9))  # words 0 to 2 don't occur
+    whole = torch.randint(3, 40, (5, 9))  # words 0 to 2 don't occur
+    for lines in (20, AT_ONCE + 3):
+        origin, shared = torch.randint(5, (lines,)), torch.randint(1, 9, (lines,)).sort().values
+        own = torch.randint(3, 40, (lines, 9))
+        tokens = torch.where(torch.arange(9) < shared[:, None], whole[origin], own)
         with torch.no_grad():
-            assert torch.allclose(judge.many(tokens), judge(tokens), atol=1e-5)
+            assert torch.allclose(judge.many(tokens, whole, origin, shared), judge(tokens), atol=1e-5)
+    with torch.no_grad():  # what is shared is not looked at again
+        assert not torch.allclose(judge.many(own, whole, origin, shared), judge(own), atol=1e-5)
 
 
 def test_rewards_are_expectations_under_the_rollout_policy() -> None:

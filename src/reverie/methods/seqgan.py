@@ -288,7 +288,8 @@ class SeqGAN(Method):
         found = whole.expand(P, N, B).flatten().clone()  # a line that had ended is worth what it is
         written = begun.nonzero()[:, 0]
         if len(written):
-            found[written] = self.discriminator.many(flat[written]).sigmoid()
+            shared = (written // (N * B) + 1) * stride
+            found[written] = self.discriminator.many(flat[written], tokens, written % B, shared).sigmoid()
         worth = found.view(P, N, B).mean(1).repeat_interleave(stride, 0)
         return torch.cat([worth, whole.expand(stride, B)])[:T].T
 

@@ -19,8 +19,8 @@ from torch import Tensor
 
 from ..errors import UserError
 
-CACHED = 2**18
-"""weights that are held at a time: 1 MB"""
+CACHED = 2**20
+"""weights that are held at a time: 4 MB"""
 
 
 class Draws:
