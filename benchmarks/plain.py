@@ -1,7 +1,8 @@
 """Plain training loops: what a careful beginner writes, as the yardstick. Each step of the iterator is a training step.
 
-The networks are the method's own, as it makes them; all else is from the tutorials: a DataLoader over a tensor data
-set, torch.optim.Adam, loss.backward() into everything, zero_grad, the losses printed now and then.
+The networks are the method's own, as it makes them (SeqGAN's discriminator as its authors have it); all else is from
+the tutorials: a DataLoader over a tensor data set, torch.optim.Adam, loss.backward() into everything, zero_grad, the
+losses printed now and then.
 """
 
 from __future__ import annotations
@@ -9,8 +10,10 @@ from __future__ import annotations
 import copy
 import random
 from collections.abc import Iterator
+from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -162,10 +165,30 @@ def restoration(method: Method, items: dict[str, Tensor], batch: int) -> Iterato
             yield
 
 
+class Published(nn.Module):
+    """SeqGAN's discriminator with its convolutions as its authors and the ports of them have them: one channel in,
+    kernels of K words by the E numbers of a word."""
+
+    def __init__(self, judge: Any) -> None:
+        super().__init__()
+        self.judge, self.convs = judge, nn.ModuleList()
+        for conv in judge.convs:
+            mine = nn.Conv2d(1, conv.out_channels, (conv.kernel_size[1], conv.in_channels))
+            mine.load_state_dict({"weight": conv.weight.permute(0, 2, 3, 1), "bias": conv.bias})
+            self.convs.append(mine)
+        del judge.convs
+
+    def forward(self, tokens: Tensor, dropout: float = 0.0) -> Tensor:
+        x = self.judge.words(tokens)[:, None]  # [B,1,T,E]
+        found = [conv(x).relu().squeeze(3) for conv in self.convs]  # [B,F,P]
+        largest = [F.max_pool1d(values, values.shape[2]).squeeze(2) for values in found]
+        return self.judge.decide(torch.cat(largest, 1), dropout)
+
+
 def seqgan(method: Method, items: dict[str, Tensor], batch: int) -> Iterator[None]:
     """A straightforward port of the authors' loop: one rollout and one position after another, each written word by
     word with torch.multinomial; then an update of the generator and one of the discriminator. items: an oracle's."""
-    writer, judged, c = method.generator, method.discriminator, method.config
+    writer, judged, c = method.generator, Published(method.discriminator), method.config
     old, judge = copy.deepcopy(writer), nn.BCEWithLogitsLoss()
     adam_g = torch.optim.Adam(writer.parameters(), lr=1e-2)
     adam_d = torch.optim.Adam(judged.parameters(), lr=1e-4)

@@ -20,7 +20,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, redirect_stderr
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -279,11 +279,11 @@ def measure(row: Row, room: Path, rounds: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def speed(rounds: int, threads: int, seed: int) -> dict[str, Any]:
-    """All rows, as scores for the ledger."""
+def speed(rounds: int, threads: int, seed: int, only: Sequence[str] = ()) -> dict[str, Any]:
+    """Rows as scores for the ledger; all of them if none is named."""
     torch.set_num_threads(threads)
     began, scores = time.monotonic(), list[Score]()
-    for name, row in ROWS.items():
+    for name, row in ((name, row_of(name)) for name in only or ROWS):
         with tempfile.TemporaryDirectory() as folder:
             scores += scores_of(name, row, measure(row, Path(folder), rounds), rounds, seed)
     return {"scores": [score.to_json() for score in scores], "seconds": round(time.monotonic() - began, 1)}

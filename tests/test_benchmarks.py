@@ -21,6 +21,7 @@ from torch import nn
 import reverie
 from reverie.errors import UserError
 from reverie.evaluation.compare import Cell, Comparison
+from reverie.parts.judge import Judge
 from reverie.run import Run
 from reverie.scores.score import Score
 
@@ -91,6 +92,14 @@ def test_plain_loops_of_translators_do_the_work_of_the_step(name: str) -> None:
     assert not still  # both sides learn
 
 
+def test_the_published_form_of_seqgans_discriminator_is_the_same_function() -> None:
+    torch.manual_seed(0)
+    judge = Judge(30, 4, 7, (1, 3, 7), (5, 3, 2))
+    tokens = torch.randint(30, (6, 7))
+    expected = judge(tokens)
+    assert torch.allclose(speed.plain.Published(judge)(tokens), expected, atol=1e-6)
+
+
 def test_speed_of_methods_that_learn_from_other_data(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -110,6 +119,8 @@ def test_speed_as_scores_of_the_ledger(monkeypatch: pytest.MonkeyPatch) -> None:
         "steps a second, tiny", "times the plain loop, tiny", "share of the ceiling, tiny",
     ]  # fmt: skip
     assert all(score.value > 0 and score.unit in ledger.CLOCK for score in told)
+    with pytest.raises(UserError, match="no row 'tinny'"):
+        speed.speed(rounds=1, threads=1, seed=0, only=["tinny"])
 
 
 def test_the_ceiling_is_the_fastest_of_the_layers() -> None:
