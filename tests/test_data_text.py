@@ -47,6 +47,10 @@ def test_words_and_punctuation_are_tokens_and_come_back_as_print_sets_them() -> 
     ("line", "words"),
     [
         ("at 2:56, for 1,000.5 or 10/12.", ["at", "2:56", ",", "for", "1,000.5", "or", "10/12", "."]),
+        ("mail jo.b@a-b.org, or see https://a.org/b?c=1 (@jo_b).", [
+            "mail", "jo.b@a-b.org", ",", "or", "see", "https://a.org/b?c=1", "(", "@jo_b", ")", ".",
+        ]),
+        ("2 @ $3", ["2", "@", "$", "3"]),
         ("a u.s. plane and/or e.g. the U.S.A.", ["a", "u.s", ".", "plane", "and/or", "e.g", ".", "the", "U.S.A", "."]),
         ('he read "a b", then \'c\'.', ["he", "read", '"', "a", "b", '"', ",", "then", "'", "c", "'", "."]),
         ("it's $3 for '#2'", ["it's", "$", "3", "for", "'", "#", "2", "'"]),

@@ -75,14 +75,15 @@ def split(line: str, kind: str) -> list[str]:
 def _words() -> re.Pattern[str]:
     """A word, or any other sign; each with the marks that belong to it, such as vowels of Hindi and Thai, of which `re`
     does not know that they are no signs of their own. The words it's, red-hot, and/or, 2:56, 1,000.5 and u.s are one
-    each."""
+    each, and so is an address of a page or of somebody's mail, and a name behind an @."""
     joiners = "\u200c\u200d"  # within words of Persian and Hindi; between the parts of an emoji
     marks = "".join(c for c in map(chr, range(0x300, 0x1F000)) if unicodedata.category(c) in ("Mn", "Mc"))
     marks += "\U000e0100-\U000e01ef\U0001f3fb-\U0001f3ff"  # variants, and colours of skin
     letters = f"\\w[\\w{marks}{joiners}]*"
     within = r"['’\-/]|(?<=\d)[.,:](?=\d)|(?<=\b[^\W\d])\.(?=[^\W\d]\b)"
     sign = f"[^\\w\\s][{marks}]*"
-    return re.compile(f"{letters}(?:(?:{within}){letters})*|{sign}(?:\u200d{sign})*")
+    address = r"\w+://[^\s<>]*[\w/]|\w[\w.+\-]{0,63}@\w[\w\-]*(?:\.\w[\w\-]*)+|@\w+"
+    return re.compile(f"{address}|{letters}(?:(?:{within}){letters})*|{sign}(?:\u200d{sign})*")
 
 
 def join(tokens: Sequence[str], kind: str) -> str:
