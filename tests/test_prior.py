@@ -60,3 +60,12 @@ def test_codes_that_do_not_vary_at_all_can_be_drawn_from() -> None:
     for _ in range(200):
         prior.follow(torch.ones(1, 3))
     assert torch.allclose(prior(torch.randn(9, 3)), torch.ones(9, 3), atol=0.02)
+
+
+def test_codes_far_from_zero_that_hardly_vary_are_drawn_as_they_are() -> None:
+    codes, prior = 1_000 + torch.randn(4_000, 3) * torch.tensor([5.0, 0.1, 1.0]), Prior(3, fitted=True, decay=0.5)
+    for part in codes.split(100):
+        prior.follow(part)
+    drawn = prior(torch.randn(20_000, 3))
+    assert torch.allclose(drawn.mean(0), codes.mean(0), atol=1)
+    assert torch.allclose(drawn.std(0), codes.std(0), rtol=0.3)

@@ -17,14 +17,14 @@ class Prior(nn.Module):
     """
 
     mean: Tensor
-    products: Tensor
+    covariance: Tensor
 
     def __init__(self, latent: int, fitted: bool, decay: float = 0.998) -> None:
         super().__init__()
         self.fitted, self.decay = fitted, decay
         if fitted:
             self.register_buffer("mean", torch.zeros(latent))
-            self.register_buffer("products", torch.eye(latent))  # of each two numbers of a code, [Z,Z]
+            self.register_buffer("covariance", torch.eye(latent))
 
     @torch.no_grad()
     def follow(self, codes: Tensor) -> None:
@@ -32,8 +32,12 @@ class Prior(nn.Module):
         if self.fitted:
             with torch.autocast(codes.device.type, enabled=False):  # moments are kept in full
                 codes = codes.to(self.mean)
-                self.mean.lerp_(codes.mean(0), 1 - self.decay)
-                self.products.lerp_(codes.T @ codes / len(codes), 1 - self.decay)
+                centre = codes.mean(0)
+                apart, moved = codes - centre, centre - self.mean
+                # About the mean, not about 0: codes far from 0 that hardly vary would drown in rounding.
+                spread = apart.T @ apart / len(codes) + self.decay * torch.outer(moved, moved)
+                self.covariance.lerp_(spread, 1 - self.decay)
+                self.mean.lerp_(centre, 1 - self.decay)
 
     def forward(self, normal: Tensor) -> Tensor:
         """Codes [N,Z] of standard normal numbers [N,Z], each the same to the bit whatever N is."""
@@ -52,6 +56,6 @@ class Prior(nn.Module):
 
     def root(self) -> Tensor:
         """The lower triangle L [Z,Z] with L L^T the covariance."""
-        mean, products = self.mean.cpu().double(), self.products.cpu().double()  # MPS has no float64
-        covariance = products - mean[:, None] * mean + 1e-6 * torch.eye(len(mean), dtype=torch.float64)
+        covariance = self.covariance.cpu().double()  # MPS has no float64
+        covariance += 1e-6 * covariance.diagonal().max().clamp_min(1) * torch.eye(len(covariance))  # above rounding
         return torch.linalg.cholesky(covariance).to(self.mean)
