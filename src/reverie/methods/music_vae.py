@@ -114,7 +114,7 @@ class MusicVAE(Method):
             bars=2, latent=8, encoder_units=16, units=16, conductor=16, embedding=8, decoder="hierarchical", batch=8,
             sampling=5, prior="fitted", steps=20, save_every=10, preview_every=10, log_every=5,
         ),
-        "laptop": dict(**_quick, units=384, beta=0.05, decay=0.9996, save_every=1_000),
+        "laptop": dict(**_quick, units=384, beta=0.03, decay=0.99965, save_every=1_000, steps=12_000),
         "long": dict(**_long, units=320),
         "trio": dict(**_long, part="trio", units=256),
         "paper": _paper_16,
