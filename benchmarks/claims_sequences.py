@@ -58,7 +58,7 @@ EXPERIMENTS = [
     ),
     Experiment(
         "nottingham-2", "Melodies of 2 bars",
-        f"{MUSIC} The preset's weight of the KL is the third that was tried; .2 and .05 had been judged on this split too.",
+        f"{MUSIC} The preset's weight of the KL is the third tried; .2 and .05 had been judged on this split too.",
         "music_vae:laptop", data="nottingham.zip", options={"threads": 1},
     ),
     *(
