@@ -283,7 +283,8 @@ def speed(rounds: int, threads: int, seed: int, only: Sequence[str] = ()) -> dic
     """Rows as scores for the ledger; all of them if none is named."""
     torch.set_num_threads(threads)
     began, scores = time.monotonic(), list[Score]()
-    for name, row in ((name, row_of(name)) for name in only or ROWS):
+    for name in only or ROWS:
+        row = row_of(name)
         with tempfile.TemporaryDirectory() as folder:
             scores += scores_of(name, row, measure(row, Path(folder), rounds), rounds, seed)
     return {"scores": [score.to_json() for score in scores], "seconds": round(time.monotonic() - began, 1)}

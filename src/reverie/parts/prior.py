@@ -57,5 +57,5 @@ class Prior(nn.Module):
     def root(self) -> Tensor:
         """The lower triangle L [Z,Z] with L L^T the covariance."""
         covariance = self.covariance.cpu().double()  # MPS has no float64
-        covariance += 1e-6 * covariance.diagonal().max().clamp_min(1) * torch.eye(len(covariance))  # above rounding
-        return torch.linalg.cholesky(covariance).to(self.mean)
+        least = 1e-6 * covariance.diagonal().max().clamp_min(1)  # above the rounding of float32
+        return torch.linalg.cholesky(covariance + least * torch.eye(len(covariance))).to(self.mean)
