@@ -5,9 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from reverie.errors import UserError, near_miss
-
-from . import account, enlarge, grid, large, layout, lecture, ledger, monitor, speed, stacked, stages
+from benchmarks import account, enlarge, grid, large, layout, lecture, ledger, monitor, speed, stacked, stages
+from reverie.utils.errors import UserError, near_miss
 
 COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "speed": speed.main,

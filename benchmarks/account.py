@@ -12,11 +12,10 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from reverie.provenance import machine
-
-from . import task
-from .ceiling import Ceiling, calls
-from .speed import BATCH, ROWS, STEP, Row, Watch, one_step, row_of
+from benchmarks import task
+from benchmarks.ceiling import Ceiling, calls
+from benchmarks.speed import BATCH, ROWS, STEP, Row, Watch, one_step, row_of
+from reverie.utils.environment import machine
 
 PARTS = (
     ("Adam", ("Optimizer.step", "Optimizer.zero_grad")),
@@ -65,7 +64,7 @@ def account(row: Row, room: Path, steps: int) -> dict[str, Any]:
         if len(watch.rounds) == 1:  # which warmed up
             profiler.start()
 
-    with Watch(steps, between, type(method).learns_from) as watch:
+    with Watch(steps, between, type(method).data_type) as watch:
         layout = watch.train(row, room / "run", 2 * steps + 1)
     spent: dict[Any, float] = defaultdict(float)  # ms a step
     for event in profiler.events():

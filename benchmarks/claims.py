@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from . import claims_images, claims_sequences, claims_speed, claims_translations
-from .claim import Claim, Experiment
+from benchmarks import claims_images, claims_sequences, claims_speed, claims_translations
+from benchmarks.claim import Claim, Experiment
 
 ROOMS = (claims_images, claims_translations, claims_sequences, claims_speed)
 EXPERIMENTS: dict[str, Experiment] = {e.name: e for room in ROOMS for e in room.EXPERIMENTS}

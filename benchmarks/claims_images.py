@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .claim import MOBILENET, Claim, Experiment
+from benchmarks.claim import MOBILENET, Claim, Experiment
 
 BURDA = "Burda 2015, table 1"
 MNIST = (

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .claim import Claim, Experiment
-from .stages import ALONE, COOLED
+from benchmarks.claim import Claim, Experiment
+from benchmarks.stages import ALONE, COOLED
 
 TABLE = "Yu 2016, table 1"
 TEXYGEN = "Texygen, table"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .claim import Claim, Experiment
-from .speed import ROWS
+from benchmarks.claim import Claim, Experiment
+from benchmarks.speed import ROWS
 
 BESIDE = (
     "nothing else on the machine. Beside each row a plain loop over the same networks, in turns; that of seqgan writes "

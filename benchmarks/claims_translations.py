@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from .claim import MOBILENET, Claim, Experiment
+from benchmarks.claim import MOBILENET, Claim, Experiment
 
 FACADES = (
     "facades.zip, its 400 pairs of train, 128x128, width 32, batch 1; a U-Net with dropout and batch statistics at "
     "test time, as in training. Judged by the 106 pairs of test. Its maps grow by repeated pixels and a convolution: "
-    "by the paper's transposed ones (`--upsampling transposed --average 0`) a fine grid lay over the photos made, and "
+    "by the paper's transposed ones (`--upsampling transposed --ema-decay 0`) a fine grid lay over the photos made, and "
     "with L1 and the game their FID was 637 and their KID 1.354. Chosen on the pairs of val (`--steps 4000`, then "
     "`reverie evaluate RUN --split val --features FILE`): FID 628 for 753, and with averaged weights 583."
 )
@@ -20,7 +20,7 @@ MONET = (
     "monet2photo.zip: 250 paintings (a) and 800 photos (b) to learn from, 64x64, width 32, 6 blocks, batch 1; judged "
     "by 50 paintings and 100 photos of test. The floor of a distance is that of the untranslated pictures. The "
     "generators are residual, not the paper's: those (`reverie train cyclegan --network resnet --cycle 10 --identity "
-    "0.5 --average 0`) laid a grid over all pictures after 4,000 steps, and their distances were above the "
+    "0.5 --ema-decay 0`) laid a grid over all pictures after 4,000 steps, and their distances were above the "
     "untranslated (638 and 619 for 460). Network and weight of the cycle were chosen on "
     "training pictures that were held out."
 )
@@ -42,7 +42,7 @@ EXPERIMENTS = [
     ),
     *(
         Experiment(
-            f"photos-{order}", f"Photos of facades to labels, {title}", FACADES, "pix2pix:laptop",
+            f"photos-{order}", f"ImagePatches of facades to labels, {title}", FACADES, "pix2pix:laptop",
             data="facades.zip", options={**weights, "threads": 1}, features=MOBILENET,
         )
         for order, title, weights in ABLATION if order != "game"

@@ -16,15 +16,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from reverie.data.held import HeldImages
-from reverie.data.images import Images
-from reverie.errors import UserError
-from reverie.evaluation.classes import PRESET, error_of, read
-from reverie.options import Option
-from reverie.provenance import commit, machine, now, versions
-from reverie.scores.score import Reference, Score
-
-from . import task
+from benchmarks import task
+from reverie.core.options import Option
+from reverie.data.images.dataset import Images
+from reverie.data.images.in_memory import InMemoryImages
+from reverie.evaluation.class_conditional import PRESET, error_of, read
+from reverie.metrics.score import Reference, Score
+from reverie.utils.environment import commit, machine, now, versions
+from reverie.utils.errors import UserError
 
 OPTIONS = [
     Option("data", str, "", "labelled images, such as mnist: a path, or the name of a set (needed)"),
@@ -81,9 +80,11 @@ def one(asked: dict[str, Any], train: Images, test: Images, count: int, seed: in
     draws = np.random.Generator(np.random.Philox(key=[seed, count]))
     rows = [draws.permutation(np.flatnonzero(train.labels == k))[:count] for k in range(len(train.classes))]
     few = np.sort(np.concatenate(rows))
-    real = HeldImages(np.array(train.array[few]), train.labels[few], train.classes, f"{count} of each of {train.name}")
+    real = InMemoryImages(
+        np.array(train.array[few]), train.labels[few], train.classes, f"{count} of each of {train.name}"
+    )
     options = {k: asked[k] for k in ("steps", "width", "size", "threads")}
-    quiet = dict(save_every=10**9, preview_every=asked["steps"], seed=seed)
+    quiet = dict(checkpoint_every=10**9, sample_every=asked["steps"], seed=seed)
     model = task.trained(asked["method"], real, room / "generator", **options, **quiet)
     made = [model.verb("generate")(n=asked["new"], label=name, seed=seed) for name in train.classes]
     pixels = np.stack([image.pixels for images in made for image in images])
@@ -91,14 +92,14 @@ def one(asked: dict[str, Any], train: Images, test: Images, count: int, seed: in
     sets = {
         "real": real,
         "real and new": _joined(real, pixels, labels),
-        "new": HeldImages(pixels, labels, train.classes, "generated images"),
+        "new": InMemoryImages(pixels, labels, train.classes, "generated images"),
     }
     reference, scores = Reference.of(test, len(test)), []
     for kind in KINDS:
         place = room / kind.replace(" ", "-")
         judge = task.trained(
             f"classifier:{PRESET}", sets[kind], place, seed=seed, threads=asked["threads"],
-            save_every=10**9, preview_every=10**9,
+            checkpoint_every=10**9, sample_every=10**9,
         )  # fmt: skip
         right = read(judge, np.array(test.array)) == test.labels
         told = (
@@ -116,8 +117,8 @@ def one(asked: dict[str, Any], train: Images, test: Images, count: int, seed: in
     }  # fmt: skip
 
 
-def _joined(real: HeldImages, pixels: np.ndarray, labels: np.ndarray) -> HeldImages:
-    return HeldImages(
+def _joined(real: InMemoryImages, pixels: np.ndarray, labels: np.ndarray) -> InMemoryImages:
+    return InMemoryImages(
         np.concatenate([real.array, pixels]), np.concatenate([real.labels, labels]), real.classes, "real and generated"
     )
 

@@ -21,22 +21,21 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from reverie.errors import UserError
+from benchmarks import task
+from reverie.api import plan
+from reverie.core.method import Method
+from reverie.core.options import Option
 from reverie.media import Image, sheet
-from reverie.method import Method
-from reverie.options import Option
-from reverie.provenance import versions
-from reverie.scores.score import Reference, Score
-from reverie.work import plan
-
-from . import task
+from reverie.metrics.score import Reference, Score
+from reverie.utils.environment import versions
+from reverie.utils.errors import UserError
 
 MEANS = np.array([(x, y) for x in range(-4, 5, 2) for y in range(-4, 5, 2)], np.float32)  # [25,2]
 SPREAD, POINTS, SAMPLES, NEAR = 0.05, 100_000, 2_500, 3.0
 SCALE = 5.0  # of the plane: what the networks see lies in [-1,1]
 HIDDEN = 128
 
-DEFAULTS: dict[str, Any] = dict(**task.QUIET, steps=8_000, batch=128, latent=2, rate=1e-3)
+DEFAULTS: dict[str, Any] = dict(**task.QUIET, steps=8_000, batch_size=128, latent_dim=2, lr=1e-3)
 """in place of a preset's own figures, which are meant for pictures; the same for every method and preset"""
 PENALTY = 1e-2
 """where a preset has a gradient penalty: a slope in D that tells one Gaussian from the ground beside it is a hundred
@@ -116,7 +115,7 @@ def swap(method: Method) -> None:
         raise UserError(f"points are not pictures: give --no-{' --no-'.join(wrong)}, or another preset.")
     if getattr(method.config, "norm", None) == "spectral":
         raise UserError("the grid's networks have no spectral norm: give --norm none, or another preset.")
-    latent = method.config.latent
+    latent = method.config.latent_dim
     method.generator = MLP(latent, (2, 1, 1))
     method.discriminator = MLP(2 + latent * ("encoder" in have), ())
     if "encoder" in have:  # of a Gaussian it tells mean and log variance

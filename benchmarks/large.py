@@ -23,18 +23,17 @@ import numpy as np
 import torch
 
 import reverie
-from reverie.data.images import Images
-from reverie.errors import UserError
-from reverie.flags import Parser
+from benchmarks import task
+from reverie.cli.parser import Parser
+from reverie.core.method import Method
+from reverie.core.options import Option
+from reverie.data.images.dataset import Images
 from reverie.media import Photo
-from reverie.method import Method
 from reverie.methods.restoration import Restoration
-from reverie.options import Option
-from reverie.parts.tiles import check_tile
-from reverie.provenance import commit, machine, now, versions
-from reverie.scores.score import Better, Score
-
-from . import task
+from reverie.metrics.score import Better, Score
+from reverie.transforms.tiling import check_tile
+from reverie.utils.environment import commit, machine, now, versions
+from reverie.utils.errors import UserError
 
 PIECE, TINY = 250, 64
 """pixels a side of the pieces that the picture is made of, and of the picture that costs nothing but the start"""
@@ -94,7 +93,7 @@ def large(asked: dict[str, Any], seed: int, room: Path) -> dict[str, Any]:
     Photo(good).save(folder / "good.png")
     run = network(asked, seed, folder, room)
     trained, method = time.monotonic() - began, reverie.load(run)
-    (spoilt,) = method.verb("spoil")([Photo(good)], seed=seed)
+    (spoilt,) = method.verb("degrade")([Photo(good)], seed=seed)
     tiny = Photo(np.ascontiguousarray(spoilt.pixels[:TINY, :TINY]))
     files = {name: photo.save(room / f"{name}.png") for name, photo in (("spoilt", spoilt), ("tiny", tiny))}
     start, least = restore(run, files["tiny"], room, asked)
@@ -102,7 +101,7 @@ def large(asked: dict[str, Any], seed: int, room: Path) -> dict[str, Any]:
     pixels = Photo.load(room / "restored" / "spoilt.png").pixels
     if pixels.shape[:2] != good.shape[:2]:
         raise UserError(f"what came out is {pixels.shape[1]}x{pixels.shape[0]}, not {width}x{height}.")
-    c, layers = method.config, f"{method.config.depth} convolutions of {method.config.width} channels"
+    c, layers = method.config, f"{method.config.depth} convolutions of {method.config.base_channels} channels"
     kind = "colour" if c.channels == 3 else "grey"
     about = f"{width}x{height} pixels, {kind}, PNG, by `reverie restore --tile {tile}`, {layers}, {c.make}"
     reach, apart = reach_of(method), seam(method, spoilt, crop, tile)
@@ -143,7 +142,7 @@ def network(asked: dict[str, Any], seed: int, folder: Path, room: Path) -> Path:
     named = Path(asked["run"])
     if (named / "run.json").is_file():
         return named
-    options = dict(make=asked["make"], steps=asked["steps"], average=0.0, seed=seed)
+    options = dict(degradation=asked["make"], steps=asked["steps"], ema_decay=0.0, seed=seed)
     options |= {"threads": asked["threads"]} if asked["threads"] else {}
     task.trained(f"restoration:{asked['run']}", folder, room / "run", **task.QUIET, **options)
     return room / "run"

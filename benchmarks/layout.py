@@ -14,21 +14,20 @@ from typing import Any
 
 import torch
 
-from reverie.loop import Update
-from reverie.provenance import machine
-from reverie.ranks import Ranks
-
-from . import task
-from .ceiling import LAYOUTS
-from .speed import Row, prepare
+from benchmarks import task
+from benchmarks.ceiling import LAYOUTS
+from benchmarks.speed import Row, prepare
+from reverie.core.update import Update
+from reverie.utils.distributed import Ranks
+from reverie.utils.environment import machine
 
 ROWS = [
-    Row("dcgan", "shapes:200", dict(size=32, batch=64)),
-    Row("dcgan", "shapes:200", dict(size=64, batch=64)),
-    Row("dcgan:stable", "shapes:200", dict(size=64, batch=64)),
-    Row("vae", "shapes:200", dict(size=32, batch=64)),
-    Row("vae", "shapes:200", dict(size=64, batch=64)),
-    Row("classifier", "shapes:200", dict(size=32, batch=64)),
+    Row("dcgan", "shapes:200", dict(size=32, batch_size=64)),
+    Row("dcgan", "shapes:200", dict(size=64, batch_size=64)),
+    Row("dcgan:stable", "shapes:200", dict(size=64, batch_size=64)),
+    Row("vae", "shapes:200", dict(size=32, batch_size=64)),
+    Row("vae", "shapes:200", dict(size=64, batch_size=64)),
+    Row("classifier", "shapes:200", dict(size=32, batch_size=64)),
 ]
 VARIANTS = [("contiguous", False), ("channels_last", False), ("contiguous", True), ("channels_last", True)]
 """(layout, whether the optimizers are fused); the first is 1"""

@@ -17,19 +17,18 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import reverie
-from reverie.data.images import Images
-from reverie.data.pairs import Pairs
-from reverie.disk import replace_text
-from reverie.errors import UserError
+from benchmarks import task
+from reverie.core.options import Option
+from reverie.core.registry import find
+from reverie.data.images.dataset import Images
+from reverie.data.images.pairs import Pairs
 from reverie.evaluation.compare import Comparison, compare
 from reverie.media import Image
-from reverie.options import Option
-from reverie.provenance import commit, machine, now, versions
-from reverie.registry import find
-from reverie.run import Run
-from reverie.scores.score import Score
-
-from . import task
+from reverie.metrics.score import Score
+from reverie.runs.run_folder import Run
+from reverie.utils.atomic_files import replace_text
+from reverie.utils.environment import commit, machine, now, versions
+from reverie.utils.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -166,7 +165,7 @@ def train(player: Player, asked: dict[str, Any], pace: float, out: Path) -> floa
     """The seconds that the training took, at so many steps a minute; a run that is there is gone on with."""
     steps = max(1, round(asked["minutes"] * pace))
     given = _given(asked)
-    rarely = dict(save_every=1_000, preview_every=max(1, steps // 4))
+    rarely = dict(checkpoint_every=1_000, sample_every=max(1, steps // 4))
     task.trained(player.method, asked["data"], out, steps=steps, **given, **rarely, **player.options)
     return task.seconds_of(out)
 

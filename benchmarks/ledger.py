@@ -19,17 +19,16 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from reverie.disk import replace_text
-from reverie.errors import UserError, near_miss
+from benchmarks import enlarge, grid, large, lecture, monitor, speed, stacked, stages, task
+from benchmarks.claim import Experiment
+from benchmarks.claims import CLAIMS, EXPERIMENTS
+from reverie.cli.parser import Parser
+from reverie.core.options import Option
 from reverie.evaluation.evaluate import evaluate
-from reverie.flags import Parser
-from reverie.options import Option
-from reverie.provenance import commit, machine, now
-from reverie.scores.score import Score
-
-from . import enlarge, grid, large, lecture, monitor, speed, stacked, stages, task
-from .claim import Experiment
-from .claims import CLAIMS, EXPERIMENTS
+from reverie.metrics.score import Score
+from reverie.utils.atomic_files import replace_text
+from reverie.utils.environment import commit, machine, now
+from reverie.utils.errors import UserError, near_miss
 
 HERE = Path(__file__).parents[1]
 FOLDER, PAGE = HERE / "ledger", HERE / "LEDGER.md"

@@ -14,16 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import reverie
-from reverie.errors import Trouble, UserError
-from reverie.monitor import FAULTS, NOT_A_NUMBER
-from reverie.options import Option
-from reverie.provenance import commit, machine, now, versions
-from reverie.run import Run
-from reverie.scores.score import Score
+from benchmarks import task
+from reverie.core.options import Option
+from reverie.metrics.score import Score
+from reverie.runs.run_folder import Run
+from reverie.training.monitor import NOT_A_NUMBER, RULES
+from reverie.utils.environment import commit, machine, now, versions
+from reverie.utils.errors import TrainingFailed, UserError
 
-from . import task
-
-SMALL: dict[str, Any] = dict(size=16, width=16, steps=1_500, log_every=50, save_every=1_500, preview_every=1_500)
+SMALL: dict[str, Any] = dict(
+    size=16, base_channels=16, steps=1_500, log_every=50, checkpoint_every=1_500, sample_every=1_500
+)
 OPTIONS = [
     Option("seeds", int, 3, "how many runs of each kind that is well"),
     Option("threads", int, 1, "CPU threads"),
@@ -44,7 +45,7 @@ class Case:
     """nothing: it is well"""
 
 
-WELL = (
+LAST_GOOD = (
     Case("the paper's loss", "dcgan", "letters:2000"),
     Case("relativistic, R1+R2", "dcgan:stable", "letters:2000"),
     Case("hinge, spectral norm, augmented", "dcgan:few", "letters:400"),
@@ -81,7 +82,7 @@ def main(words: list[str]) -> None:
 def monitor(seeds: Sequence[int], threads: int, room: Path) -> dict[str, Any]:
     """All cases: those that are well with every seed, those that are not with the first."""
     runs = [watch(case, seeds[0], threads, room) for case in ILL]
-    runs += [watch(case, seed, threads, room) for case in WELL for seed in seeds]
+    runs += [watch(case, seed, threads, room) for case in LAST_GOOD for seed in seeds]
     return {
         "task": "monitor", "runs": runs, "scores": [score.to_json() for score in scores(runs, seeds[0])],
         "seconds": round(sum(run["seconds"] for run in runs), 1), "command": task.command(), "machine": machine(),
@@ -95,7 +96,7 @@ def watch(case: Case, seed: int, threads: int, room: Path) -> dict[str, Any]:
     words = "-".join([case.method.replace(":", "-"), *case.title.split()[:3], case.data.partition(":")[0], str(seed)])
     out = room / "".join(letter if letter.isalnum() else "-" for letter in words)
     options = {**SMALL, **case.options, "seed": seed, "threads": threads}
-    with contextlib.suppress(Trouble):
+    with contextlib.suppress(TrainingFailed):
         reverie.train(case.method, data=case.data, out=out, **{k: v for k, v in options.items() if v is not None})
     lines = Run.open(out).lines()
     found = [(line["step"], line["finding"]["name"]) for line in lines if "finding" in line]
@@ -110,7 +111,7 @@ def watch(case: Case, seed: int, threads: int, room: Path) -> dict[str, Any]:
 def nearest(told: list[tuple[int, dict[str, float]]]) -> dict[str, float]:
     """Of each sign that a run reports: the worst that lasted as long as a fault must, to hold against the threshold."""
     worst = {}
-    for fault in FAULTS:
+    for fault in RULES:
         series = [(step, losses[fault.sign]) for step, losses in told if fault.sign in losses]
         # what lasts is the best of a window: a fault has to be there all the time
         best, far = (min, max) if fault.above else (max, min)
@@ -139,11 +140,11 @@ def scores(runs: list[dict[str, Any]], seed: int) -> list[Score]:
 
 def describe(result: dict[str, Any]) -> str:
     """The result as a table."""
-    signs = [fault.sign for fault in FAULTS]
-    limits = "".join(f"{('> ' if f.above else '< ') + f'{f.threshold:g}':>10}" for f in FAULTS)
+    signs = [fault.sign for fault in RULES]
+    limits = "".join(f"{('> ' if f.above else '< ') + f'{f.threshold:g}':>10}" for f in RULES)
     lines = [
         f"{'':58}" + "".join(f"{sign:>10}" for sign in signs),
-        f"{'a fault, if for ' + ', '.join(str(f.window) for f in FAULTS) + ' steps':58}{limits}",
+        f"{'a fault, if for ' + ', '.join(str(f.window) for f in RULES) + ' steps':58}{limits}",
     ]
     for run in result["runs"]:
         name = f"{run['method']} {run['data']}, {run['title']}, seed {run['seed']}"

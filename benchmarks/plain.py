@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from reverie.method import Method
-from reverie.parts.degrade import coloured
+from reverie.core.method import Method
+from reverie.transforms.degradations import coloured
 
 EVERY = 50
 """steps between looks at the losses"""
@@ -28,7 +28,7 @@ def gan(method: Method, items: dict[str, Tensor], batch: int) -> Iterator[None]:
     """The loop of the PyTorch DCGAN tutorial (pytorch.org, "DCGAN Tutorial") on images [N,C,H,W] in [-1,1]."""
     images = items["image"]
     generator, discriminator = method.generator, method.discriminator
-    judge, latent = nn.BCEWithLogitsLoss(), method.config.latent
+    judge, latent = nn.BCEWithLogitsLoss(), method.config.latent_dim
     adam_g = torch.optim.Adam(generator.parameters(), lr=2e-4, betas=(0.5, 0.999))
     adam_d = torch.optim.Adam(discriminator.parameters(), lr=2e-4, betas=(0.5, 0.999))
     loader, step = DataLoader(TensorDataset(images), batch_size=batch, shuffle=True, drop_last=True), 0

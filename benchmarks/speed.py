@@ -34,19 +34,19 @@ from torch import Tensor
 from torch.profiler import record_function
 
 import reverie
-from reverie import loop
-from reverie.data.images import Images
-from reverie.errors import UserError, near_miss
+from benchmarks import plain, task
+from benchmarks.ceiling import Ceiling, count
+from reverie.api import plan
+from reverie.core.method import Method
+from reverie.core.stage import Stage
+from reverie.data.images.dataset import Images
 from reverie.media import Image
-from reverie.method import Method, Stage
-from reverie.order import Order
-from reverie.provenance import machine, versions
-from reverie.ranks import Ranks
-from reverie.scores.score import Score
-from reverie.work import plan
-
-from . import plain, task
-from .ceiling import Ceiling, count
+from reverie.metrics.score import Score
+from reverie.training import trainer as loop
+from reverie.training.batch_order import BatchOrder
+from reverie.utils.distributed import Ranks
+from reverie.utils.environment import machine, versions
+from reverie.utils.errors import UserError, near_miss
 
 
 @dataclass(frozen=True)
@@ -99,28 +99,32 @@ atexit.register(_KEPT.close)
 
 
 ROWS = {
-    "dcgan32": Row("dcgan", "shapes:2000", dict(size=32, batch=64), plain.gan),
-    "dcgan64": Row("dcgan", "shapes:2000", dict(size=64, batch=64), plain.gan),
-    "vae-gan32": Row("vae_gan", "shapes:2000", dict(size=32, batch=64)),
-    "cvae-gan32": Row("cvae_gan", "shapes:2000", dict(size=32, batch=64)),
-    "bigan32": Row("bigan", "shapes:2000", dict(size=32, batch=64)),
-    "pix2pix256": Row("pix2pix:paper", "shapes:64", dict(make="grey"), plain.pix2pix, steps=2),
+    "dcgan32": Row("dcgan", "shapes:2000", dict(size=32, batch_size=64), plain.gan),
+    "dcgan64": Row("dcgan", "shapes:2000", dict(size=64, batch_size=64), plain.gan),
+    "vae-gan32": Row("vae_gan", "shapes:2000", dict(size=32, batch_size=64)),
+    "cvae-gan32": Row("cvae_gan", "shapes:2000", dict(size=32, batch_size=64)),
+    "bigan32": Row("bigan", "shapes:2000", dict(size=32, batch_size=64)),
+    "pix2pix256": Row("pix2pix:paper", "shapes:64", dict(degradation="grey"), plain.pix2pix, steps=2),
     "cyclegan128": Row(
-        "cyclegan:paper", worlds, dict(size=128, blocks=6, identity=0.5, batch=1), plain.cyclegan, steps=1
+        "cyclegan:paper", worlds, dict(size=128, blocks=6, identity=0.5, batch_size=1), plain.cyclegan, steps=1
     ),
     "restoration": Row("restoration", photos, {}, plain.restoration),
     "seqgan": Row(
-        "seqgan:paper", "oracle", dict(mle=0, judge=0, judge_steps=1, passes=1, batch=64), plain.seqgan, steps=1
+        "seqgan:paper",
+        "oracle",
+        dict(pretrain_steps=0, judge=0, d_steps=1, d_updates=1, batch_size=64),
+        plain.seqgan,
+        steps=1,
     ),
     "music-16": Row("music_vae:long", "tunes", dict(sampling=0), plain.music_vae, steps=2),
     "music-16-flat": Row("music_vae:long", "tunes", dict(decoder="flat", sampling=0), plain.music_vae, steps=2),
-    "vae-mlp": Row("vae:mlp", "letters:2000", dict(size=28, batch=100), plain.vae, steps=200),
+    "vae-mlp": Row("vae:mlp", "letters:2000", dict(size=28, batch_size=100), plain.vae, steps=200),
 }
 DATA = "data"
 """the row of the data path"""
 STEP, BATCH = "the method's step", "fetching the batch"
 """marks for torch.profiler"""
-QUIET = dict(save_every=10**9, preview_every=10**9, log_every=50, device="cpu")
+QUIET = dict(checkpoint_every=10**9, sample_every=10**9, log_every=50, device="cpu")
 
 
 def row_of(name: str) -> Row:
@@ -223,12 +227,14 @@ class Watch:
 def prepare(row: Row) -> tuple[Method, Any, int]:
     """The method, untrained, its data, prepared, and the batch size."""
     cls, _, config, settings = plan(row.method, dict(row.options))
-    data = cls.learns_from.open(row.place)
-    config = cls.suit(config, {**data.facts, "names": tuple(data.classes)})
-    data.prepare(**cls.wants(config))
-    config = cls.suit(config, {**data.facts, "names": tuple(data.classes)})  # a vocabulary is known only now
+    data = cls.data_type.open(row.place)
+    config = cls.resolve_config(config, {**data.facts, "class_names": tuple(data.classes)})
+    data.prepare(**cls.data_args(config))
+    config = cls.resolve_config(
+        config, {**data.facts, "class_names": tuple(data.classes)}
+    )  # a vocabulary is known only now
     torch.manual_seed(0)
-    return cls(config).train(), data, settings.batch
+    return cls(config).train(), data, settings.batch_size
 
 
 def one_step(row: Row) -> tuple[Callable[[], Any], Method]:
@@ -261,7 +267,7 @@ def measure(row: Row, room: Path, rounds: int) -> dict[str, Any]:
                 next(beside)
             others.append(1e3 * (time.perf_counter() - began) / row.steps)
 
-    with Watch(row.steps, between, type(method).learns_from) as watch:
+    with Watch(row.steps, between, type(method).data_type) as watch:
         # a round to warm up; the last step is not measured, since it ends with a save
         layout = watch.train(row, room / "run", row.steps * (rounds + 1) + 1)
     ms = {part: statistics.median(r[part] for r in watch.rounds[1:]) for part in ("all", "step", "batch")}
@@ -342,7 +348,7 @@ def data_path(room: Path) -> dict[str, Any]:
     told: dict[str, Any] = {"decoded_per_s": len(data) / cold, "reopened_ms": 1e3 * (time.perf_counter() - began)}
     for size in (32, 64):
         again.prepare(size, 3)
-        order = Order(len(again), 64, 0)
+        order = BatchOrder(len(again), 64, 0)
         began = time.perf_counter()
         for step in range(500):
             again.batch(order(step))

@@ -19,21 +19,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reverie.data.images import Images
-from reverie.errors import UserError
+from benchmarks import task
+from reverie.api import load
+from reverie.core.method import Method
+from reverie.core.options import Option
+from reverie.core.registry import find
+from reverie.data.images.dataset import Images
 from reverie.media import Image, sheet
-from reverie.method import Method
-from reverie.options import Option
-from reverie.provenance import versions
-from reverie.registry import find
-from reverie.scores.score import Reference, Score
-from reverie.work import load
-
-from . import task
+from reverie.metrics.score import Reference, Score
+from reverie.utils.environment import versions
+from reverie.utils.errors import UserError
 
 SIZE, TRIPLES, SAMPLES, CLASSES = 32, 128_000, 26_000, 10
 
-DEFAULTS: dict[str, Any] = dict(save_every=10**9, preview_every=1000, size=SIZE)
+DEFAULTS: dict[str, Any] = dict(checkpoint_every=10**9, sample_every=1000, size=SIZE)
 OPTIONS = [
     Option("data", str, "", "labelled grey images, such as mnist: a path, or the name of a set (needed)"),
     Option("n", int, SAMPLES, "samples that are judged"),
@@ -123,7 +122,7 @@ def judge_of(spec: str, digits: Digits, out: Path) -> Any:
         return task.train(f"classifier:{spec}", digits, out, given)
     judge: Any = load(place)
     told = (judge.origin["method"], judge.config.size, judge.config.channels)
-    if told != ("classifier", SIZE, 1) or list(judge.config.names) != digits.classes:
+    if told != ("classifier", SIZE, 1) or list(judge.config.class_names) != digits.classes:
         raise UserError(f"{place} is no judge of {digits.name}; give the folder 'judge' of an earlier --runs, or none.")
     return judge
 
@@ -187,7 +186,7 @@ def stacked(spec: str, given: dict[str, Any], asked: dict[str, Any], room: Path)
     """(the result, the samples uint8 [N,32,32,3]); asked: OPTIONS by name."""
     digits, test = (Digits(asked["data"], split) for split in ("train", "test"))
     judge = judge_of(asked["judge"], digits, room / "judge")
-    accuracy = next(s for s in judge.own_scores(test, len(test), 0) if s.name == "accuracy")
+    accuracy = next(s for s in judge.method_scores(test, len(test), 0) if s.name == "accuracy")
     data, n, options = Stacked(digits, asked["triples"]), asked["n"], {**DEFAULTS, **given}
     began = time.monotonic()
     method = task.train(spec, data, room / "run", options)

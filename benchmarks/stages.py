@@ -19,20 +19,19 @@ import numpy as np
 import torch
 
 import reverie
-from reverie.data.text import Texts
-from reverie.errors import UserError
+from benchmarks import task
+from reverie.api import load
+from reverie.core.method import Method
+from reverie.core.options import Option
+from reverie.data.text.dataset import Texts
 from reverie.evaluation.evaluate import evaluate
-from reverie.method import Method
-from reverie.options import Option
-from reverie.provenance import versions
-from reverie.run import manifest
-from reverie.scores.score import Score
-from reverie.scores.text import reference_of
-from reverie.work import load
+from reverie.metrics.score import Score
+from reverie.metrics.text import reference_of
+from reverie.runs.run_folder import manifest
+from reverie.utils.environment import versions
+from reverie.utils.errors import UserError
 
-from . import task
-
-DEFAULTS: dict[str, Any] = dict(save_every=500, preview_every=10**9, log_every=50)
+DEFAULTS: dict[str, Any] = dict(checkpoint_every=500, sample_every=10**9, log_every=50)
 OPTIONS = [
     Option("data", str, "oracle", "lines of text: a path, or the name of a set; an oracle"),
     Option("n", int, 2_000, "written lines that are judged"),
@@ -75,7 +74,7 @@ def stages(spec: str, options: dict[str, Any], asked: dict[str, Any], out: Path)
     told = list(evaluate(out, data, n=n, seed=seed))
     told += [dataclasses.replace(score, name=score.name + ALONE) for score in evaluate(first, data, n=n, seed=seed)]
     if Texts.open(data).oracle:
-        told += _cooled(alone, whole, Texts.open(data, "test").prepare(**cls.wants(alone.config)), n, seed)
+        told += _cooled(alone, whole, Texts.open(data, "test").prepare(**cls.data_args(alone.config)), n, seed)
     scores = [score.to_json() for score in told]
     return {"task": "stages", "scores": scores, "seconds": task.seconds_of(out)}, whole
 

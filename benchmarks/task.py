@@ -24,22 +24,23 @@ import numpy as np
 import torch
 
 import reverie
-from reverie import __version__
-from reverie.disk import friendly, replace_text
-from reverie.errors import UserError
-from reverie.flags import Parser
-from reverie.layout import layout_for
-from reverie.loop import fit
-from reverie.method import Method
-from reverie.options import Option, of_fields
-from reverie.provenance import commit, machine, now, versions
-from reverie.ranks import Ranks
-from reverie.run import WEIGHTS, Run, manifest, read_weights
-from reverie.scores.score import Score
-from reverie.settings import TrainConfig
-from reverie.work import describe_data, plan
+from reverie._version import __version__
+from reverie.api import describe_data, plan
+from reverie.cli.parser import Parser
+from reverie.core.method import Method
+from reverie.core.options import Option, options_of_dataclass
+from reverie.core.train_config import TrainConfig
+from reverie.metrics.score import Score
+from reverie.runs.run_folder import WEIGHTS, Run, manifest
+from reverie.runs.weights_file import read_weights
+from reverie.training.memory_format import memory_format_for
+from reverie.training.trainer import fit
+from reverie.utils.atomic_files import friendly, replace_text
+from reverie.utils.distributed import Ranks
+from reverie.utils.environment import commit, machine, now, versions
+from reverie.utils.errors import UserError
 
-QUIET = dict(save_every=10**9, preview_every=10**9, log_every=1000)
+QUIET = dict(checkpoint_every=10**9, sample_every=10**9, log_every=1000)
 """a task's run is saved once, at its end"""
 
 
@@ -58,10 +59,12 @@ def train(
     ranks = Ranks(settings.device)
     settings = dataclasses.replace(settings, device=ranks.device.type, threads=torch.get_num_threads())
     torch.manual_seed(settings.seed)
-    method = cls(cls.suit(config, {**data.facts, "names": tuple(data.classes)}))
+    method = cls(cls.resolve_config(config, {**data.facts, "class_names": tuple(data.classes)}))
     rebuild(method)
-    if settings.layout == "auto":
-        settings = dataclasses.replace(settings, layout=layout_for(method, settings.batch, ranks.device.type))
+    if settings.memory_format == "auto":
+        settings = dataclasses.replace(
+            settings, layout=memory_format_for(method, settings.batch_size, ranks.device.type)
+        )
     header = {"method": spec.partition(":")[0], "config": dataclasses.asdict(method.config)}
     about = {
         **header, "preset": preset, "train": dataclasses.asdict(settings), "data": describe_data(data),
@@ -73,7 +76,7 @@ def train(
         fit(method, data, run, settings, ranks, {**header, "data": about["data"], "reverie": __version__})
     finally:
         run.release()
-    method.take(read_weights(run.path / WEIGHTS)[1])
+    method.load_weights(read_weights(run.path / WEIGHTS)[1])
     return method.eval()
 
 
@@ -170,7 +173,7 @@ def ask(
     cls, preset, _, _ = plan(words[0], {})
     told = {**cls.presets[preset], **defaults}
     names = {option.name for option in own} | {without}
-    theirs = [o for fields in (cls.Config, TrainConfig) for o in of_fields(fields) if o.name not in names]
+    theirs = [o for fields in (cls.Config, TrainConfig) for o in options_of_dataclass(fields) if o.name not in names]
     parser.add_options([o._replace(default=told.get(o.name, o.default)) for o in theirs], words[0])
     asked = vars(parser.read(words))
     task = {o.name: asked.get(o.name, o.default) for o in own} | {"json": asked["json"]}

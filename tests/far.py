@@ -125,11 +125,17 @@ def copy_from(given: torch.Tensor, place: torch.Tensor, wait: bool = False) -> t
 
 def main(folder: Path, names: list[str]) -> None:
     import reverie
-    from reverie import progress
+    from reverie.training import progress
 
     progress.widest = lambda device: torch.float32 if device.type == "far" else torch.float64
     data = {"seqgan": "verses:64", "music_vae": "tunes", "cyclegan": "letters:32,shapes:32", "pix2pix": "shapes:32"}
-    short: dict[str, Any] = {"steps": 4, "save_every": 2, "preview_every": 4, "log_every": 2, "layout": "contiguous"}
+    short: dict[str, Any] = {
+        "steps": 4,
+        "checkpoint_every": 2,
+        "sample_every": 4,
+        "log_every": 2,
+        "layout": "contiguous",
+    }
     for name in names:
         more = {"mle": 2, "judge": 1} if name == "seqgan" else {}
         for there, back in (("far", "cpu"), ("cpu", "far")):

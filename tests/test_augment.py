@@ -16,13 +16,13 @@ import pytest
 
 import reverie
 from reverie import UserError, open_data
-from reverie.cli import main
-from reverie.evaluation import augment as module
-from reverie.evaluation.augment import augment
-from reverie.items import Shard
+from reverie.augmentation import augment as module
+from reverie.augmentation.augment import augment
+from reverie.cli.main import main
+from reverie.cli.provenance import verify
+from reverie.core.generation import Shard
 from reverie.media import Image, read_record
-from reverie.run import Run
-from reverie.whence import verify
+from reverie.runs.run_folder import Run
 
 DATA = "shapes:120"
 NAMES = ("disc", "ring", "square", "star", "triangle")
@@ -196,14 +196,14 @@ def test_without_a_run_one_is_trained_and_gone_on_with(
     assert main(words) == 2
     assert "is there already" in capsys.readouterr().err
     other = tmp_path / "other.run"
-    reverie.train("cvae_gan:smoke", data=DATA, out=other, steps=30, save_every=10)
+    reverie.train("cvae_gan:smoke", data=DATA, out=other, steps=30, checkpoint_every=10)
     Run.open(other).update(config={**Run.open(other).about["config"], "steps": 40})  # as if it had been broken off
     augment(DATA, tmp_path / "other", each=2)
     assert json.loads((other / "save.json").read_text())["step"] == 40
 
 
 def test_the_card_says_what_they_are_worth(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for place in ("reverie.evaluation.classes", "reverie.evaluation.judge"):
+    for place in ("reverie.evaluation.class_conditional", "reverie.evaluation.feature_classifier"):
         monkeypatch.setattr(f"{place}.PRESET", "smoke")
     out = augment(DATA, tmp_path / "out", run=run, each=20)
     told = json.loads((out / "card.json").read_text())

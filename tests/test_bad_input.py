@@ -28,7 +28,7 @@ from PIL.PngImagePlugin import PngInfo
 
 import reverie
 from reverie import UserError
-from reverie.cli import main
+from reverie.cli.main import main
 
 Refuse = Callable[..., str]
 
@@ -146,7 +146,7 @@ def _bad_runs() -> None:
     _rewrite(_copy("textconfig"), lambda about: about.update(config="size 16"))
     _rewrite(_copy("othermethod"), lambda about: about.update(method="vaee"))
     _rewrite(_copy("otherfield"), lambda about: about["config"].update(witdh=3))
-    _rewrite(_copy("othertype"), lambda about: about["config"].update(width="wide"))
+    _rewrite(_copy("othertype"), lambda about: about["config"].update(base_channels="wide"))
     _rewrite(_copy("stranger"), lambda about: about["data"].pop("fingerprint"))
     _copy("changed", "own")
     _rewrite(Path("runs/changed"), lambda about: about["data"].update(path="../../data/others"))
@@ -175,9 +175,9 @@ def _bad_files() -> None:
     _weights(Path("method.safetensors"), lambda h, t: h.update(method="vaee"))
     _weights(Path("listmethod.safetensors"), lambda h, t: h.update(method=["vae"]))
     _weights(Path("field.safetensors"), lambda h, t: h["config"].update(latnet=8))
-    _weights(Path("value.safetensors"), lambda h, t: h["config"].update(latent=0))
+    _weights(Path("value.safetensors"), lambda h, t: h["config"].update(latent_dim=0))
     _weights(Path("config.safetensors"), lambda h, t: h.update(config=[1]))
-    _weights(Path("width.safetensors"), lambda h, t: h["config"].update(width=9))
+    _weights(Path("width.safetensors"), lambda h, t: h["config"].update(base_channels=9))
     _weights(Path("lacks.safetensors"), lambda h, t: t.pop(next(iter(t))))
     safetensors.torch.save_file({"w": torch.zeros(2)}, "others.safetensors")
     Path("text.txt").write_text("plain words")
@@ -314,32 +314,32 @@ TRAIN = [
     ("train vae:smok --data letters:64 --out new", "no preset 'smok'", "Did you mean 'smoke'"),
     ("train vae:huge --data letters:64 --out new", "no preset 'huge'", "laptop"),
     (f"{VAE} --stpes 3", "no flag '--stpes'", "Did you mean '--steps'"),
-    (f"{VAE} --penalty 3", "no flag '--penalty'", "--help"),
+    (f"{VAE} --r1-weight 3", "no flag '--penalty'", "--help"),
     (f"{VAE} --step", "no flag '--step'", "Did you mean '--steps'"),
-    (f"{VAE} --save_every 3", "no flag '--save_every'", "Did you mean '--save-every'"),
+    (f"{VAE} --checkpoint_every 3", "no flag '--checkpoint_every'", "Did you mean '--checkpoint-every'"),
     (f"{VAE} extra", "'extra'", "train --help"),
     (f"{VAE} --steps", "--steps", "expected one argument"),
     (f"{VAE} --steps ten", "--steps is 'ten'", "a whole number"),
     (f"{VAE} --steps 1.5", "--steps is '1.5'", "a whole number"),
     (f"{VAE} --steps 0", "steps is 0", "1 or more"),
     (f"{VAE} --steps -5", "steps is -5", "1 or more"),
-    (f"{VAE} --rate nan", "--rate is 'nan'", "a finite number"),
-    (f"{VAE} --rate inf", "--rate is 'inf'", "a finite number"),
-    (f"{VAE} --rate fast", "--rate is 'fast'", "a finite number"),
+    (f"{VAE} --lr nan", "--lr is 'nan'", "a finite number"),
+    (f"{VAE} --lr inf", "--lr is 'inf'", "a finite number"),
+    (f"{VAE} --lr fast", "--lr is 'fast'", "a finite number"),
     (f"{VAE} --rate -1", "rate", "above 0"),
-    (f"{DCGAN} --rate 0", "rate", "above 0"),
-    (f"{VAE} --epsilon 0", "epsilon", "above 0"),
+    (f"{DCGAN} --lr 0", "rate", "above 0"),
+    (f"{VAE} --eps 0", "epsilon", "above 0"),
     (f"{DCGAN} --beta1 1", "beta1", "below 1"),
     (f"{DCGAN} --penalty -1 --norm none", "penalty", "not be negative"),
-    (f"{DCGAN} --average 1", "average is 1.0", "0.999"),
-    (f"{DCGAN} --critic-steps 0", "critic_steps", "1 or more"),
+    (f"{DCGAN} --ema-decay 1", "average is 1.0", "0.999"),
+    (f"{DCGAN} --d-steps-per-g 0", "critic_steps", "1 or more"),
     (f"{VAE} --size big", "--size is 'big'", "a whole number"),
     (f"{VAE} --size 7", "size is 7", "8 pixels or more"),
     (f"{DCGAN} --size 20", "size is 20", "16, 32, 64"),
     (f"{DCGAN} --size 4096", "4096", "2048"),
     (f"{VAE} --channels 2", "channels", "1 (grey) or 3", "2"),
     (f"{VAE} --batch 0", "batch is 0", "1 or more"),
-    (f"{VAE} --save-every 0", "save_every is 0", "1 or more"),
+    (f"{VAE} --checkpoint-every 0", "checkpoint_every is 0", "1 or more"),
     (f"{VAE} --seed -1", "seed is -1", "from 0"),
     (f"{VAE} --seed 9999999999999999999999", "seed is 9999999999999999999999", "2^63"),
     (f"{VAE} --threads -1", "threads is -1", "all cores"),
@@ -349,11 +349,11 @@ TRAIN = [
     (f"{VAE} --precision fp16", "'fp16'", "fp32", "bf16"),
     (f"{DCGAN} --loss foo", "--loss is 'foo'", "nonsaturating", "hinge"),
     (f"{VAE} --likelihood x", "--likelihood is 'x'", "logistic", "bernoulli"),
-    (f"{DCGAN} --flip=maybe", "--flip", "maybe"),
-    (f"{DCGAN} --penalty 1", "penalty", "norm 'batch'", "--norm spectral or none"),
-    (f"{DCGAN} --loss wasserstein --norm none", "wasserstein", "--penalty 10"),
-    (f"{VAE} --importance 5 --beta 2", "importance", "beta at 1"),
-    (f"{VAE} --importance 5 --free-bits 1", "importance", "free_bits and warmup at 0"),
+    (f"{DCGAN} --flip=maybe", "--hflip", "maybe"),
+    (f"{DCGAN} --r1-weight 1", "penalty", "norm 'batch'", "--norm spectral or none"),
+    (f"{DCGAN} --loss wasserstein --norm none", "wasserstein", "--r1-weight 10"),
+    (f"{VAE} --iwae-samples 5 --beta 2", "importance", "beta at 1"),
+    (f"{VAE} --iwae-samples 5 --free-bits 1", "importance", "free_bits and warmup at 0"),
     (f"{VAE} --beta -1", "beta", "not be negative"),
     ("train classifier:smoke --data data/photos --out new", "data/photos has no labels", "a folder of its own"),
     ("train classifier:smoke --data data/oneclass --out new", "one class", "2 or more"),
@@ -361,11 +361,11 @@ TRAIN = [
     (f"{CLASSIFIER} --size 7", "size is 7", "8 pixels or more"),
     (f"{CLASSIFIER} --blocks 0", "blocks", "1 or more"),
     (f"{CLASSIFIER} --stride 3", "stride is 3", "1 or 2"),
-    (f"{CLASSIFIER} --rate 0", "rate", "above 0"),
-    (f"{CLASSIFIER} --smoothing 1", "smoothing is 1.0", "0.1"),
+    (f"{CLASSIFIER} --lr 0", "rate", "above 0"),
+    (f"{CLASSIFIER} --label-smoothing 1", "smoothing is 1.0", "0.1"),
     (f"{CLASSIFIER} --shift -0.1", "shift is -0.1", "0 to 0.5"),
     (f"{VAE} --shift 0.6", "shift is 0.6", "0 to 0.5"),
-    (f"{CLASSIFIER} --average 1", "average is 1.0", "0.999"),
+    (f"{CLASSIFIER} --ema-decay 1", "average is 1.0", "0.999"),
     ("train vae:smoke --out new", "--data", "FOLDER"),
     ("train vae:smoke --data letters:64", "--out", "runs/NAME"),
     ("train vae:smoke --data letters:64 --out ''", "--out", "runs/NAME"),
@@ -394,7 +394,7 @@ RESUME = [
     ("resume runs/vae --steps 0", "steps is 0", "1 or more"),
     ("resume runs/vae --steps 5", "step 20 already", "--steps 20 or more"),
     ("resume runs/vae --steps more", "--steps is 'more'", "a whole number"),
-    ("resume runs/vae --latent 1", "no flag '--latent'", "resume --help"),
+    ("resume runs/vae --latent-dim 1", "no flag '--latent'", "resume --help"),
     ("resume runs/vae --device nonsense", "device 'nonsense'", "--device cpu"),
     ("resume runs/torn-resume", "runs/torn-resume/resume.pt", "damaged", "restore"),
     ("resume runs/torn-weights", "runs/torn-weights/weights.safetensors", "damaged", "restore"),
@@ -667,9 +667,9 @@ PYTHON: list[tuple[str, Callable[[], Any], tuple[str, ...]]] = [
     ("type", lambda: reverie.train("vae", data="letters:64", out="new", steps="ten"), ("steps is 'ten'", "whole")),
     ("fraction", lambda: reverie.train("vae", data="letters:64", out="new", steps=1.5), ("steps is 1.5", "whole")),
     ("truth", lambda: reverie.train("vae", data="letters:64", out="new", batch=True), ("batch is True", "whole")),
-    ("nan", lambda: reverie.train("vae", data="letters:64", out="new", rate=float("nan")), ("rate is nan", "finite")),
+    ("nan", lambda: reverie.train("vae", data="letters:64", out="new", lr=float("nan")), ("rate is nan", "finite")),
     ("infinite", lambda: reverie.train("vae", data="letters:64", out="new", steps=math.inf), ("steps is inf", "whole")),
-    ("huge", lambda: reverie.train("vae", data="letters:64", out="new", rate=10**400), ("rate is 1", "finite")),
+    ("huge", lambda: reverie.train("vae", data="letters:64", out="new", lr=10**400), ("rate is 1", "finite")),
     ("method", lambda: reverie.train("vea", data="letters:64", out="new"), ("no method 'vea'", "'vae'")),
     ("data", lambda: reverie.train("vae:smoke", data="leters", out="new"), ("leters", "'letters'")),
     ("path", lambda: reverie.train("vae:smoke", data=Path("data/empty"), out=Path("new")), ("data/empty", "empty")),
@@ -684,7 +684,7 @@ PYTHON: list[tuple[str, Callable[[], Any], tuple[str, ...]]] = [
     ("item", lambda: reverie.load("runs/vae").generate(n=4, items=[4]), ("no item 4 among 4", "from 0")),
     ("below", lambda: reverie.load("runs/dcgan").generate(n=4, items=[-1]), ("no item -1 among 4", "from 0")),
     ("needs", lambda: reverie.load("runs/vae").reconstruct(), ("reconstruct needs 'images'",)),
-    ("verb", lambda: reverie.load("runs/vae").verb("compose"), ("vae cannot compose", "generate")),
+    ("verb", lambda: reverie.load("runs/vae").verb("generate"), ("vae cannot compose", "generate")),
     ("suffix", lambda: reverie.load("runs/vae").generate(n=1)[0].save("new.jpg"), ("new.jpg", "new.png")),
 ]  # fmt: skip
 

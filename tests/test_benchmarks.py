@@ -19,11 +19,11 @@ from benchmarks.claim import Claim, Experiment
 from torch import nn
 
 import reverie
-from reverie.errors import UserError
 from reverie.evaluation.compare import Cell, Comparison
-from reverie.parts.judge import Judge
-from reverie.run import Run
-from reverie.scores.score import Score
+from reverie.metrics.score import Score
+from reverie.nn.text_cnn import Judge
+from reverie.runs.run_folder import Run
+from reverie.utils.errors import UserError
 
 SMALL = ["--seeds", "1", "--steps", "3"]
 
@@ -64,7 +64,7 @@ def test_flop_of_a_gradient_penalty_are_counted() -> None:
 
 def test_gradients_that_nobody_wants_are_not_computed() -> None:
     """The step of a DCGAN does less than the plain loop over the same networks: no gradients of D for G's loss."""
-    row = speed.Row("dcgan:smoke", "shapes:40", dict(size=16, batch=4), speed.plain.gan)
+    row = speed.Row("dcgan:smoke", "shapes:40", dict(size=16, batch_size=4), speed.plain.gan)
     act, _ = speed.one_step(row)
     method, data, batch = speed.prepare(row)
     beside = speed.plain.gan(method, speed.items_of(data), batch)
@@ -72,7 +72,7 @@ def test_gradients_that_nobody_wants_are_not_computed() -> None:
 
 
 TRANSLATORS = {
-    "pix2pix": speed.Row("pix2pix:smoke", "shapes:8", dict(make="grey"), speed.plain.pix2pix, steps=2),
+    "pix2pix": speed.Row("pix2pix:smoke", "shapes:8", dict(degradation="grey"), speed.plain.pix2pix, steps=2),
     "cyclegan": speed.Row("cyclegan:smoke", speed.worlds, {}, speed.plain.cyclegan, steps=2),
     "restoration": speed.Row("restoration:smoke", speed.photos, {}, speed.plain.restoration, steps=2),
 }
@@ -137,7 +137,7 @@ def test_the_ceiling_is_the_fastest_of_the_layers() -> None:
 
 
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    row = speed.Row("dcgan:smoke", "shapes:40", dict(size=16, batch=4), speed.plain.gan, steps=2)
+    row = speed.Row("dcgan:smoke", "shapes:40", dict(size=16, batch_size=4), speed.plain.gan, steps=2)
     monkeypatch.setattr(speed, "ROWS", {"tiny": row})
     monkeypatch.setattr(layout, "ROWS", [row])
 
@@ -202,18 +202,20 @@ def test_reverse_kl_of_real_triples_is_k_minus_one_over_2n() -> None:
 
 def test_grid_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     files = ["--out", str(tmp_path / "grid.json"), "--picture", str(tmp_path / "points.png")]
-    assert main(["grid", "dcgan:stable", "--seeds", "2", "--first", "5", "--steps", "3", "--batch", "8", *files]) == 0
+    assert (
+        main(["grid", "dcgan:stable", "--seeds", "2", "--first", "5", "--steps", "3", "--batch-size", "8", *files]) == 0
+    )
     result = json.loads((tmp_path / "grid.json").read_text())
     assert [run["seed"] for run in result["runs"]] == [5, 6]
     assert [score["name"] for score in result["runs"][0]["scores"]] == ["modes", "high quality", "reverse kl"]
-    assert (result["config"]["loss"], result["config"]["penalty"]) == ("relativistic", grid.PENALTY)
+    assert (result["config"]["loss"], result["config"]["r1_weight"]) == ("relativistic", grid.PENALTY)
     assert result["summary"]["modes"]["floor"] == 25
     assert (tmp_path / "points.png").is_file()
     assert "real data" in capsys.readouterr().out
 
 
 def test_grid_makes_the_same_points_again(tmp_path: Path) -> None:
-    given = dict(steps=3, batch=8)
+    given = dict(steps=3, batch_size=8)
     (a, other), (b,) = (grid.grid("dcgan", given, seeds, tmp_path / str(seeds))[1] for seeds in (range(2), range(1)))
     assert np.array_equal(a, b)
     assert not np.array_equal(a, other)
@@ -229,8 +231,8 @@ def test_a_run_of_the_grid_is_a_run_folder(tmp_path: Path) -> None:
 def test_the_monitor_is_judged_by_runs_that_fail_and_runs_that_are_well(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(monitor, "SMALL", {**monitor.SMALL, "width": 4, "steps": 600, "batch": 8})
-    monkeypatch.setattr(monitor, "WELL", [monitor.Case("convolutions", "vae", "letters:96")])
+    monkeypatch.setattr(monitor, "SMALL", {**monitor.SMALL, "width": 4, "steps": 600, "batch_size": 8})
+    monkeypatch.setattr(monitor, "LAST_GOOD", [monitor.Case("convolutions", "vae", "letters:96")])
     ill = [case for case in monitor.ILL if case.method == "vae"]
     unfounded = monitor.Case("well, though it is said not to be", "vae", "letters:96", {}, "posterior collapse")
     monkeypatch.setattr(monitor, "ILL", [*ill[:2], unfounded])
@@ -293,7 +295,7 @@ def test_enlarge_end_to_end(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(enlarge, "PRESET", "smoke")
-    small = ["--counts", "4,9", "--new", "6", "--steps", "3", "--width", "4", "--size", "16", "--seeds", "2"]
+    small = ["--counts", "4,9", "--new", "6", "--steps", "3", "--base-channels", "4", "--size", "16", "--seeds", "2"]
     assert main(["enlarge", "--data", "shapes:100", *small, "--out", str(tmp_path / "told.json")]) == 0
     told = json.loads((tmp_path / "told.json").read_text())
     assert [(run["seed"], run["count"]) for run in told["runs"]] == [(0, 4), (0, 9), (1, 4), (1, 9)]
@@ -324,9 +326,20 @@ def test_a_run_that_is_there_is_gone_on_with(tmp_path: Path) -> None:
 def test_lecture_end_to_end(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("reverie.evaluation.judge.PRESET", "smoke")
+    monkeypatch.setattr("reverie.evaluation.feature_classifier.PRESET", "smoke")
     reverie.train("classifier:smoke", data="shapes:600", out=tmp_path / "judge")
-    small = ["--minutes", "0.4", "--width", "4", "--size", "16", "-n", "64", "--features", str(tmp_path / "judge")]
+    small = [
+        "--minutes",
+        "0.4",
+        "--base-channels",
+        "4",
+        "--size",
+        "16",
+        "-n",
+        "64",
+        "--features",
+        str(tmp_path / "judge"),
+    ]
     monkeypatch.setattr(lecture, "PLAYERS", [dataclasses.replace(p, options={"log_every": 5}) for p in lecture.PLAYERS])
     monkeypatch.setattr(lecture, "LOOK", 3)
     measured: Any = lecture.paces
@@ -347,7 +360,7 @@ def test_lecture_end_to_end(
 
 def test_few_images_are_varied_for_all_in_the_lecture() -> None:
     """The same for each player, by options that each of them has."""
-    asked = task.options("lecture", "", lecture.OPTIONS, ["--data", "shapes", "--few", "--width", "4"])[0]
+    asked = task.options("lecture", "", lecture.OPTIONS, ["--data", "shapes", "--few", "--base-channels", "4"])[0]
     for player in lecture._able("shapes", True):
         cls, _, config, _ = task.plan(player.method, {**lecture._given(asked), **player.options})
         assert (config.flip, config.shift) == (True, 1 / 16)
@@ -372,7 +385,7 @@ def test_sharpness_is_held_to_the_floor(tmp_path: Path) -> None:
 def book(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A ledger of two small experiments, in a folder of its own."""
     tiny = Experiment(
-        "tiny", "A small grid", "As it comes.", "dcgan", "grid", options={"steps": 4, "batch": 8}, seeds=(0, 1)
+        "tiny", "A small grid", "As it comes.", "dcgan", "grid", options={"steps": 4, "batch_size": 8}, seeds=(0, 1)
     )
     later = Experiment("later", "A long run", "Not today.", "vae:mlp", data="mnist.zip")
     monkeypatch.setattr(ledger, "EXPERIMENTS", {"tiny": tiny, "later": later})

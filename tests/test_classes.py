@@ -12,12 +12,13 @@ import torch
 
 import reverie
 from reverie import UserError, open_data
-from reverie.data.held import HeldImages
-from reverie.evaluation import classes, codes
+from reverie.data.images.in_memory import InMemoryImages
+from reverie.evaluation import class_conditional as classes
+from reverie.evaluation import latent_knn as codes
 from reverie.evaluation.evaluate import evaluate
-from reverie.evaluation.sets import open_sets
+from reverie.evaluation.reference_sets import open_reference_sets
 from reverie.media import Code, Image
-from reverie.scores.distribution import spread
+from reverie.metrics.distribution import spread
 
 DATA = "letters:400"
 
@@ -54,13 +55,13 @@ class Looker:
 @pytest.fixture
 def looker(monkeypatch: pytest.MonkeyPatch) -> Looker:
     known = Looker(*(open_data(DATA, split).prepare(16, 1) for split in ("train", "test")))
-    monkeypatch.setattr(classes, "trained_judge", lambda data, device: known)
+    monkeypatch.setattr(classes, "train_feature_classifier", lambda data, device: known)
     return known
 
 
 @pytest.mark.parametrize("wrong", [False, True])
 def test_obedience_is_seen_by_a_judge(looker: Looker, wrong: bool) -> None:
-    sets = open_sets(DATA, None, {"size": 16, "channels": 1})
+    sets = open_reference_sets(DATA, None, {"size": 16, "channels": 1})
     shelf: Any = Shelf(np.arange(400), wrong)
     (score,) = classes.class_scores(shelf.images(124, 0), np.arange(124) % 26, None, sets, 0)
     assert (score.name, score.value, score.floor) == ("discriminability", 0.0 if wrong else 1.0, 1.0)
@@ -72,9 +73,9 @@ def test_of_a_single_split_the_judge_has_not_seen_the_reference(
 ) -> None:
     for i, pixels in enumerate(open_data(DATA).prepare(16, 1).array[:40]):
         Image(pixels).save(tmp_path / "d" / "ab"[i % 2] / f"{i}.png")
-    sets = open_sets(tmp_path / "d", None, {"size": 16, "channels": 1})
+    sets = open_reference_sets(tmp_path / "d", None, {"size": 16, "channels": 1})
     learnt: list[Any] = []
-    monkeypatch.setattr(classes, "trained_judge", lambda data, device: learnt.append(data))
+    monkeypatch.setattr(classes, "train_feature_classifier", lambda data, device: learnt.append(data))
     classes.known_judge(sets)
     seen = {pixels.tobytes() for pixels in learnt[0].array}
     assert len(learnt[0]) == 20
@@ -82,7 +83,7 @@ def test_of_a_single_split_the_judge_has_not_seen_the_reference(
 
 
 def test_a_class_of_one_image_has_no_spread(looker: Looker) -> None:
-    sets = open_sets("shapes:400", None, {"size": 16, "channels": 3})
+    sets = open_reference_sets("shapes:400", None, {"size": 16, "channels": 3})
     count = len(sets.train.classes)
     real = torch.randn(len(sets.reference), 4)
     real[:, 0] += torch.from_numpy(sets.data.labels[sets.reference]) * 10
@@ -96,12 +97,14 @@ def test_a_class_of_one_image_has_no_spread(looker: Looker) -> None:
     classes_of = torch.from_numpy(labels).float()
     alike = torch.zeros(len(labels), 4)
     alike[:, 0] = classes_of * 10
-    varied = alike + torch.randn(len(labels), 4)
+    random_flip_and_shift = alike + torch.randn(len(labels), 4)
     looker.labels = dict.fromkeys([np.zeros((16, 16, 3), np.uint8).tobytes()], 0)
     for pixels in sets.data.array:
         looker.labels[np.ascontiguousarray(pixels).tobytes()] = 0
     blank = np.zeros((len(labels), 16, 16, 3), np.uint8)
-    scores = [list(classes.class_scores(blank, labels, looked(made), sets, 0)) for made in (alike, varied)]
+    scores = [
+        list(classes.class_scores(blank, labels, looked(made), sets, 0)) for made in (alike, random_flip_and_shift)
+    ]
     (_, none, few), (_, some, many) = scores
     assert (none.name, few.name) == ("class spread", "class coverage")
     assert none.value == 0
@@ -121,7 +124,7 @@ def test_spread_is_the_mean_distance_of_pairs() -> None:
 
 def test_a_classifier_learns_from_images_in_memory_as_from_a_folder(tmp_path: Path) -> None:
     data = open_data(DATA).prepare(16, 1)
-    held = HeldImages(np.array(data.array), data.labels, data.classes, "copies")
+    held = InMemoryImages(np.array(data.array), data.labels, data.classes, "copies")
     options = dict(seed=3, threads=1)
     a = reverie.train("classifier:smoke", data=held, out=tmp_path / "a", **options)
     b = reverie.train("classifier:smoke", data=DATA, out=tmp_path / "b", **options)
@@ -133,7 +136,7 @@ def test_a_classifier_learns_from_images_in_memory_as_from_a_folder(tmp_path: Pa
 
 def test_teaching_is_asked_of_what_takes_labels_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(classes, "PRESET", "smoke")
-    monkeypatch.setattr("reverie.evaluation.judge.PRESET", "smoke")
+    monkeypatch.setattr("reverie.evaluation.feature_classifier.PRESET", "smoke")
     for method in ("cvae_gan", "dcgan"):
         reverie.train(f"{method}:smoke", data=DATA, out=tmp_path / method, threads=1)
     found = evaluate(tmp_path / "cvae_gan", DATA, n=64, taught=True)
@@ -141,10 +144,8 @@ def test_teaching_is_asked_of_what_takes_labels_only(tmp_path: Path, monkeypatch
     assert "learnt from generated images alone" in found["gan-train"].definition
     assert found["discriminability"].n == 64
     assert "taught=True" in found.command
-    left_out = evaluate(tmp_path / "dcgan", DATA, n=64, taught=True).left_out
-    assert [line["why"] for line in left_out if line["score"] == "gan-train"] == [
-        "it is not told the class of an image"
-    ]
+    skipped = evaluate(tmp_path / "dcgan", DATA, n=64, taught=True).skipped
+    assert [line["why"] for line in skipped if line["score"] == "gan-train"] == ["it is not told the class of an image"]
 
 
 # -- codes -------------------------------------------------------------------------------------------------------------
@@ -152,7 +153,7 @@ def test_teaching_is_asked_of_what_takes_labels_only(tmp_path: Path, monkeypatch
 
 @pytest.mark.parametrize("told", [True, False])
 def test_codes_that_tell_the_class_are_right_and_those_that_do_not_are_chance(told: bool) -> None:
-    sets = open_sets(DATA, None, {"size": 16, "channels": 1})
+    sets = open_reference_sets(DATA, None, {"size": 16, "channels": 1})
     known = {p.tobytes(): k for d in (sets.train, sets.data) for p, k in zip(d.array, d.labels, strict=True)}
     draws = np.random.default_rng(0)
 
@@ -176,7 +177,7 @@ def test_without_splits_no_image_is_its_own_neighbour(tmp_path: Path) -> None:
     letters = open_data(DATA).prepare(16, 1)
     for i in range(120):
         Image(letters.pixels(i)).save(tmp_path / letters.classes[letters.labels[i] % 2] / f"{i}.png")
-    sets = open_sets(tmp_path, None, {"size": 16, "channels": 1})
+    sets = open_reference_sets(tmp_path, None, {"size": 16, "channels": 1})
     assert sets.data is sets.train
 
     class Itself:

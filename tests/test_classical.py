@@ -14,15 +14,15 @@ import torch
 from scipy import ndimage
 
 import reverie
-from reverie.cli import main
-from reverie.evaluation import rivals
+from reverie.cli.main import main
+from reverie.evaluation import baselines as rivals
 from reverie.evaluation.compare import Comparison
-from reverie.items import seed_for
 from reverie.media import Photo
-from reverie.parts.degrade import DEGRADATIONS, kernel, smaller, spoilt
-from reverie.scores import classical
-from reverie.scores.classical import NON_LOCAL, TOOLS, UNSHARP, WIENER, Case
-from reverie.scores.restoring import psnrs
+from reverie.metrics import classical_baselines as classical
+from reverie.metrics.classical_baselines import NON_LOCAL, TOOLS, UNSHARP, WIENER, Case
+from reverie.metrics.full_reference import psnrs
+from reverie.transforms.degradations import DEGRADATIONS, degrade_seeded, kernel, smaller
+from reverie.utils.seeding import seed_for
 
 MAKES = ("noise", "blur", "motion", "focus", "jpeg", "small")
 
@@ -43,7 +43,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory, photo: np.ndarray) -> Path:
         for i, (top, left) in enumerate(cuts):
             PIL.Image.fromarray(photo[top : top + 48, left : left + 48]).save(room / "photos" / split / f"{i}.png")
     for make in MAKES:
-        reverie.train("restoration:smoke", data=room / "photos", out=room / make, make=make, threads=1, steps=4)
+        reverie.train("restoration:smoke", data=room / "photos", out=room / make, degradation=make, threads=1, steps=4)
     return room
 
 
@@ -52,7 +52,9 @@ def db(made: np.ndarray, good: np.ndarray) -> float:
 
 
 def case_of(good: np.ndarray, make: str, strength: float, seed: int = 0) -> Case:
-    given = Photo(good).with_pixels(spoilt(Photo(good).to_tensor(good.shape[2]), make, strength, seed)[0]).pixels
+    given = (
+        Photo(good).with_pixels(degrade_seeded(Photo(good).to_tensor(good.shape[2]), make, strength, seed)[0]).pixels
+    )
     blur = kernel(make, strength, seed)
     return Case(good, given, strength, None if blur is None else blur.numpy())
 
@@ -75,7 +77,7 @@ def test_wiener_undoes_a_known_blur_up_to_the_border(photo: np.ndarray, make: st
 @pytest.mark.parametrize(("make", "strength"), [("blur", 1.3), ("motion", 7.5), ("focus", 2.0)])
 def test_the_kernel_is_that_of_the_blur(photo: np.ndarray, make: str, strength: float) -> None:
     x = Photo(photo[:, :, :1].copy()).to_tensor(1).double()
-    done = spoilt(x, make, strength, 5)[0, 0].numpy()
+    done = degrade_seeded(x, make, strength, 5)[0, 0].numpy()
     known = kernel(make, strength, 5)
     assert known is not None
     assert float(known.sum()) == pytest.approx(1)
@@ -90,7 +92,7 @@ def test_the_kernel_is_that_of_the_blur(photo: np.ndarray, make: str, strength: 
 @pytest.mark.parametrize(("size", "channels"), [((8, 9), 3), ((3, 12), 1)])
 def test_tiny_pictures_are_repaired(photo: np.ndarray, make: str, size: tuple[int, int], channels: int) -> None:
     good = photo[: size[0], : size[1], :channels].copy()
-    strength = DEGRADATIONS[make].strength
+    strength = DEGRADATIONS[make].severity
     small = rivals.levels(smaller(Photo(good).to_tensor(channels), strength)) if make == "small" else None
     case = case_of(good, make, strength)._replace(small=small)
     for tool in TOOLS[make]:
@@ -100,12 +102,12 @@ def test_tiny_pictures_are_repaired(photo: np.ndarray, make: str, size: tuple[in
 
 def test_settings_are_chosen_by_psnr(photo: np.ndarray) -> None:
     training = [case_of(photo[:40, :40].copy(), "blur", 1.6)]
-    choice = UNSHARP.chosen(training)
+    choice = UNSHARP.select_items(training)
     assert db(UNSHARP.repair(training[0], choice), training[0].good) > db(training[0].spoilt, training[0].good) + 0.5
     best = max(db(UNSHARP.repair(training[0], other), training[0].good) for other in UNSHARP.choices)
     assert db(UNSHARP.repair(training[0], choice), training[0].good) == best
     assert choice != UNSHARP.choices[0]
-    assert UNSHARP.chosen([]) == UNSHARP.choices[0]
+    assert UNSHARP.select_items([]) == UNSHARP.choices[0]
 
 
 @pytest.mark.parametrize("make", MAKES)
@@ -162,7 +164,7 @@ def test_the_value_is_that_of_the_tool_by_hand(shop: Path) -> None:
 def test_blurs_of_a_run_have_the_kernels_of_its_random_numbers(shop: Path, photo: np.ndarray) -> None:
     method = reverie.load(shop / "motion")
     good = [photo, np.ascontiguousarray(photo[::-1])]
-    given = [p.pixels for p in method.verb("spoil")([Photo(pixels) for pixels in good], seed=7)]
+    given = [p.pixels for p in method.verb("degrade")([Photo(pixels) for pixels in good], seed=7)]
     one, two = rivals.cases(method, good, given, 7)
     assert one.kernel is not None
     assert two.kernel is not None
@@ -176,8 +178,8 @@ def test_blurs_of_a_run_have_the_kernels_of_its_random_numbers(shop: Path, photo
 
 def test_pairs_that_a_run_made_have_rivals_and_given_pairs_have_none(shop: Path, tmp_path: Path) -> None:
     pairs = shop / "photos"
-    reverie.train("pix2pix:smoke", data=pairs, out=tmp_path / "sharp", make="blur", threads=1, steps=2)
-    reverie.train("pix2pix:smoke", data=pairs, out=tmp_path / "grey", make="grey", threads=1, steps=2)
+    reverie.train("pix2pix:smoke", data=pairs, out=tmp_path / "sharp", degradation="blur", threads=1, steps=2)
+    reverie.train("pix2pix:smoke", data=pairs, out=tmp_path / "grey", degradation="grey", threads=1, steps=2)
     found = reverie.evaluate(tmp_path / "sharp", pairs)
     assert found["psnr, wiener"].floor == found["psnr"].floor
     assert found["psnr, wiener"].value > found["psnr"].floor
@@ -202,9 +204,9 @@ def test_without_scikit_image_the_evaluation_says_so(shop: Path, monkeypatch: py
     monkeypatch.setattr(classical, "version", none)
     found = reverie.evaluate(shop / "noise", shop / "photos")
     assert found["psnr"].n == 2
-    left_out = {line["score"]: line["why"] for line in found.left_out}
-    assert "pip install 'reverie[classical]'" in left_out["psnr, non-local means"]
-    assert "non-commercial" in left_out["ssim, bm3d"]
+    skipped = {line["score"]: line["why"] for line in found.skipped}
+    assert "pip install 'reverie[classical]'" in skipped["psnr, non-local means"]
+    assert "non-commercial" in skipped["ssim, bm3d"]
     assert "reverie[classical]" in found.table()
 
 
@@ -217,7 +219,7 @@ def test_rivals_can_be_left_out_and_stand_in_comparisons(
     assert "classical=False" in found.command
     assert main(["evaluate", str(shop / "blur"), "--data", str(data), "--no-classical", "--json"]) == 0
     assert {s["name"] for s in json.loads(capsys.readouterr().out)["scores"]} == {"psnr", "ssim"}
-    reverie.train("restoration:smoke", data=data, out=tmp_path / "b", make="blur", threads=1, steps=2)
+    reverie.train("restoration:smoke", data=data, out=tmp_path / "b", degradation="blur", threads=1, steps=2)
     table: Comparison = reverie.compare([shop / "blur", tmp_path / "b"], data, out=tmp_path / "page.html")
     one, two = (cell.score for cell in table["psnr, wiener"])
     assert one is not None

@@ -21,11 +21,11 @@ import safetensors
 import torch
 
 import reverie
-from reverie.cli import COMMANDS, main
+from reverie.cli.main import COMMANDS, main
+from reverie.core.options import options_of_dataclass
+from reverie.core.registry import list_methods, method_class
+from reverie.core.train_config import TrainConfig
 from reverie.media import Image
-from reverie.options import of_fields
-from reverie.registry import method_class, methods
-from reverie.settings import TrainConfig
 
 Command = Callable[..., str]
 METHODS = ("dcgan", "vae")
@@ -87,7 +87,7 @@ def parse(text: str) -> Any:
 @pytest.mark.parametrize("words", ["", "--help", "-h", "help"])
 def test_the_overview_names_every_command_and_verb(command: Command, words: str) -> None:
     told = command(words)
-    verbs = {verb for entry in methods().values() for verb in entry.verbs}
+    verbs = {verb for entry in list_methods().values() for verb in entry.verbs}
     assert {"generate", "reconstruct", "interpolate"} <= verbs
     assert [name for name in [*COMMANDS, *verbs] if name not in told] == []
 
@@ -121,7 +121,7 @@ def test_help_shows_every_option_of_a_method_with_its_default(method: str, capsy
     with pytest.raises(SystemExit):
         main(["train", f"{method}:smoke", "--help"])
     told = " ".join(capsys.readouterr().out.split())
-    options = [*of_fields(method_class(method).Config), *of_fields(TrainConfig)]
+    options = [*options_of_dataclass(method_class(method).Config), *options_of_dataclass(TrainConfig)]
     assert len(options) > 15
     assert [o.name for o in options if f"--{o.name.replace('_', '-')} " not in told.replace(",", " ")] == []
     assert [o.name for o in options if " ".join(o.help.split()) not in told] == []
@@ -140,7 +140,7 @@ def test_help_of_a_verb_shows_what_the_run_can_be_told(trained: Path, capsys: py
 def test_methods(command: Command) -> None:
     told = command("methods")
     entries = parse(command("methods --json"))
-    assert list(entries) == list(methods()) == sorted(entries)
+    assert list(entries) == list(list_methods()) == sorted(entries)
     assert set(METHODS) <= set(entries)
     for name, entry in entries.items():
         assert entry["summary"] in told
@@ -148,7 +148,7 @@ def test_methods(command: Command) -> None:
         assert {"smoke", "laptop"} <= set(entry["presets"])
         assert "arXiv" in entry["paper"]
     assert entries["vae"]["verbs"] == ["generate", "reconstruct", "encode", "interpolate"]
-    assert entries["vae"]["learns_from"] == "Images"
+    assert entries["vae"]["data_type"] == "Images"
 
 
 def test_light_commands_load_no_torch() -> None:
@@ -237,13 +237,16 @@ def test_names_that_the_output_cannot_spell_are_no_traceback(tmp_path: Path) -> 
 
 
 def test_train_tells_where_the_run_is_and_what_is_next(command: Command, tmp_path: Path) -> None:
-    told = command("train vae:smoke --data letters:32 --out runs/a --steps 4 --width 4 --batch=8")
+    told = command("train vae:smoke --data letters:32 --out runs/a --steps 4 --base-channels 4 --batch_size=8")
     assert told.splitlines()[-2].startswith(f"{Path('runs/a')}: vae at step 4; look at ")
     assert Path("runs/a/report.html").is_file()
     about = json.loads(Path("runs/a/run.json").read_text())
     assert (about["method"], about["preset"], about["train"]["batch"]) == ("vae", "smoke", 8)
-    assert (about["config"]["steps"], about["config"]["width"], about["config"]["latent"]) == (4, 4, 8)
-    assert about["command"] == "reverie train vae:smoke --data letters:32 --out runs/a --steps 4 --width 4 --batch=8"
+    assert (about["config"]["steps"], about["config"]["base_channels"], about["config"]["latent_dim"]) == (4, 4, 8)
+    assert (
+        about["command"]
+        == "reverie train vae:smoke --data letters:32 --out runs/a --steps 4 --base-channels 4 --batch_size=8"
+    )
     assert str(tmp_path) not in json.dumps(about), "an absolute path"
     told = command("resume runs/a --steps 6")
     assert f"{Path('runs/a')}: vae at step 6" in told
@@ -253,11 +256,13 @@ def test_train_tells_where_the_run_is_and_what_is_next(command: Command, tmp_pat
 
 def test_words_may_stand_in_any_order(command: Command, trained: Path) -> None:
     run = trained / "vae"
-    command("train --out a --data letters:16 vae:smoke --steps 2 --preview-every 5")
+    command("train --out a --data letters:16 vae:smoke --steps 2 --sample-every 5")
     assert json.loads(Path("a/save.json").read_text())["step"] == 2
-    command("train --data letters:16 --no-tensorboard dcgan:smoke --out a2 --steps 2 --width 4 --preview-every 5")
-    command("train --data letters:16 --flip dcgan:smoke --out a3 --steps 2 --width 4 --preview-every 5")
-    assert json.loads(Path("a3/run.json").read_text())["config"]["flip"] is True
+    command(
+        "train --data letters:16 --no-tensorboard dcgan:smoke --out a2 --steps 2 --base-channels 4 --sample-every 5"
+    )
+    command("train --data letters:16 --hflip dcgan:smoke --out a3 --steps 2 --base-channels 4 --sample-every 5")
+    assert json.loads(Path("a3/run.json").read_text())["config"]["hflip"] is True
     command(f"generate -n 2 --out b '{run}'")
     command(f"generate --json '{run}' -n 2 --out c")
     assert pixels(Path("b")) == pixels(Path("c"))
@@ -302,9 +307,9 @@ def test_python_trains_the_same_weights(command: Command, tmp_path: Path) -> Non
 
 
 def test_python_names() -> None:
-    assert {"train", "resume", "load", "methods", "open_data", "UserError"} <= set(dir(reverie))
-    assert set(METHODS) <= set(reverie.methods())
-    assert reverie.methods()["vae"].verbs == ("generate", "reconstruct", "encode", "interpolate")
+    assert {"train", "resume", "load", "list_methods", "open_data", "UserError"} <= set(dir(reverie))
+    assert set(METHODS) <= set(reverie.list_methods())
+    assert reverie.list_methods()["vae"].verbs == ("generate", "reconstruct", "encode", "interpolate")
     assert len(reverie.open_data("letters:9")) == 9
     with pytest.raises(AttributeError, match="no attribute 'paint'"):
         reverie.paint  # noqa: B018 - asking for it is the test
@@ -380,7 +385,7 @@ def test_whence_says_no(command: Command, trained: Path) -> None:
 
     Image(retouched[:8, :, None], record=record).save("cropped.png")
     assert "NO: its shape" in command(f"whence cropped.png --verify '{trained / 'vae'}'", status=1)
-    Image.load("out/000001.png").stamped(record).save("swapped.png")
+    Image.load("out/000001.png").with_provenance(record).save("swapped.png")
     assert "verified   NO" in command(f"whence swapped.png --verify '{trained / 'vae'}'", status=1)
 
     told = command(f"whence out/000000.png --verify '{trained / 'dcgan'}'", status=1)

@@ -11,7 +11,7 @@ import pytest
 
 import reverie
 from reverie import UserError
-from reverie.cli import main
+from reverie.cli.main import main
 from reverie.evaluation import compare as module
 from reverie.evaluation.compare import Comparison, compare
 

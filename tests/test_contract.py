@@ -23,28 +23,28 @@ import pytest
 import torch
 
 import reverie
-from reverie import registry
-from reverie.evaluation.classes import takes_labels
-from reverie.items import BLOCK, Shard
-from reverie.loop import Update
+from reverie.api import plan
+from reverie.core import registry
+from reverie.core.generation import BLOCK, Shard
+from reverie.core.method import Method
+from reverie.core.options import REQUIRED, build, media_inputs, options_of_dataclass, options_of_signature
+from reverie.core.train_config import TrainConfig
+from reverie.core.update import Update
+from reverie.evaluation.class_conditional import takes_labels
 from reverie.media import Code, Image, Music, Text
-from reverie.method import Method
-from reverie.options import REQUIRED, build, of_fields, of_signature, taken_by
-from reverie.ranks import Ranks
-from reverie.run import read_weights
-from reverie.settings import TrainConfig
-from reverie.stop import Interrupted
-from reverie.work import plan
+from reverie.runs.weights_file import read_weights
+from reverie.training.signals import Interrupted
+from reverie.utils.distributed import Ranks
 
-METHODS = sorted(registry.methods())
+METHODS = sorted(registry.list_methods())
 SOURCE = Path(reverie.__file__).parent
 DATA = {
     "Images": "letters:96",
-    "Photos": "shapes:96",
+    "ImagePatches": "shapes:96",
     "Pairs": "shapes:96",
     "Unpaired": "letters:96,shapes:96",
     "Texts": "verses:96",
-    "Tunes": "tunes:16",
+    "MusicDataset": "tunes:16",
 }
 """a built-in set for each kind of data"""
 DTYPES = {Code: np.float32, Music: np.int16}
@@ -65,16 +65,18 @@ def folder(name: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def data_of(name: str) -> str:
-    return DATA[registry.find(name).learns_from]
+    return DATA[registry.find(name).data_type]
 
 
 def ready(name: str, **options: Any) -> tuple[Method, Any, TrainConfig]:
     """A method that is about to train, its data, and its settings."""
     cls, _, config, settings = plan(f"{name}:smoke", options)
-    data = cls.learns_from.open(data_of(name))
-    config = cls.suit(config, {**data.facts, "names": tuple(data.classes)})
-    data.prepare(**cls.wants(config))
-    config = cls.suit(config, {**data.facts, "names": tuple(data.classes)})  # what preparing has decided
+    data = cls.data_type.open(data_of(name))
+    config = cls.resolve_config(config, {**data.facts, "class_names": tuple(data.classes)})
+    data.prepare(**cls.data_args(config))
+    config = cls.resolve_config(
+        config, {**data.facts, "class_names": tuple(data.classes)}
+    )  # what preparing has decided
     torch.manual_seed(settings.seed)
     return cls(config), data, settings
 
@@ -82,13 +84,13 @@ def ready(name: str, **options: Any) -> tuple[Method, Any, TrainConfig]:
 def arguments(method: Method, verb: str, data: Any) -> dict[str, Any]:
     """Small arguments for a verb, with pictures where it needs them."""
     given: dict[str, Any] = {}
-    for option, medium in taken_by(method.verb(verb)):
+    for option, medium in media_inputs(method.verb(verb)):
         for i in range(3):
             item = None
             if medium is Music:
                 item = dataclasses.replace(Music.of(data.parts, data.array[i]), name=f"{i}.mid")
             given.setdefault(option.name, []).append(item or medium(data.pixels(i), name=f"{i}.png"))
-    for option in of_signature(method.verb(verb)):
+    for option in options_of_signature(method.verb(verb)):
         if option.name == "n":
             given["n"] = 3
         elif option.name == "search":
@@ -117,18 +119,18 @@ def test_a_file_says_what_it_is(name: str) -> None:
     assert entry.verbs
     cls = registry.method_class(name)
     assert entry.presets == tuple(cls.presets)
-    assert entry.learns_from == (cls.learns_from.__name__ if cls.learns_from else "")
+    assert entry.data_type == (cls.data_type.__name__ if cls.data_type else "")
     assert (SOURCE / "methods" / f"{name}.py").read_text().count("\n") <= 400
 
 
 def test_options_are_explained_and_never_collide(name: str) -> None:
     cls = registry.method_class(name)
-    ours, theirs = of_fields(cls.Config), of_fields(TrainConfig)
+    ours, theirs = options_of_dataclass(cls.Config), options_of_dataclass(TrainConfig)
     assert not {o.name for o in ours} & {o.name for o in theirs}
     for option in [*ours, *theirs]:
         assert option.help, f"{option.name} has no line under it"
     for verb in registry.find(name).verbs:
-        for option in of_signature(getattr(cls, cls.verbs()[verb])):
+        for option in options_of_signature(getattr(cls, cls.verbs()[verb])):
             assert option.help or option.name == "items", f"{verb}: {option.name} is not explained"
     assert dataclasses.fields(cls.Config)
 
@@ -183,7 +185,7 @@ def test_an_update_moves_its_own_parameters_only(name: str) -> None:
     method.train()
     for stage in method.stages():
         for update.step in range(2):
-            losses = stage.step(data.batch(np.arange(settings.batch)), update)
+            losses = stage.step(data.batch(np.arange(settings.batch_size)), update)
             assert all(isinstance(loss, torch.Tensor) and torch.isfinite(loss) for loss in losses.values())
     assert all(moved.values()), f"never moved: {[k for k, v in moved.items() if not v]}"
 
@@ -204,16 +206,16 @@ def test_cut_and_resumed_is_bit_for_bit_the_same(
 
 def count_steps(monkeypatch: pytest.MonkeyPatch, stop_at: int) -> list[int]:
     """Asks the loop to stop in the middle of step `stop_at`, as Ctrl-C would."""
-    from reverie import loop
+    from reverie.training import trainer as loop
 
     asked: list[int] = []
 
-    class Counted(loop.Stop):
-        def __enter__(self) -> loop.Stop:
+    class Counted(loop.GracefulStop):
+        def __enter__(self) -> loop.GracefulStop:
             running.append(self)
             return super().__enter__()
 
-    running: list[loop.Stop] = []
+    running: list[loop.GracefulStop] = []
     original = loop.seed_of
 
     def seed_of(*numbers: int) -> int:
@@ -222,7 +224,7 @@ def count_steps(monkeypatch: pytest.MonkeyPatch, stop_at: int) -> list[int]:
             asked.append(stop_at)
         return original(*numbers)
 
-    monkeypatch.setattr(loop, "Stop", Counted)
+    monkeypatch.setattr(loop, "GracefulStop", Counted)
     monkeypatch.setattr(loop, "seed_of", seed_of)
     return asked
 
@@ -243,7 +245,7 @@ def test_every_verb_runs_and_says_how(name: str, folder: Path) -> None:
         for image in made:
             assert numbers(image).dtype == DTYPES.get(type(image), np.uint8)
             assert image.record is not None
-            assert image.record["synthetic"] is not registry.find(name).judges
+            assert image.record["synthetic"] is not registry.find(name).is_classifier
             assert (image.record["verb"], image.record["method"]) == (verb, name)
             assert image.record["run"] == method.origin["run"]
         again = method.verb(verb)(**arguments(method, verb, data))
@@ -255,11 +257,13 @@ def test_every_verb_runs_and_says_how(name: str, folder: Path) -> None:
 def test_an_item_is_the_same_alone_and_among_others(name: str, folder: Path) -> None:
     method = reverie.load(folder)
     for verb in registry.find(name).verbs:
-        options = {option.name for option in of_signature(method.verb(verb))}
+        options = {option.name for option in options_of_signature(method.verb(verb))}
         if not {"n", "items"} <= options:
             continue
         needed = {k: v for k, v in arguments(method, verb, ready(name)[1]).items() if k in ("images", "tunes")}
-        required = any(o.name in ("images", "tunes") and o.default is REQUIRED for o in of_signature(method.verb(verb)))
+        required = any(
+            o.name in ("images", "tunes") and o.default is REQUIRED for o in options_of_signature(method.verb(verb))
+        )
         act = partial(method.verb(verb), **(needed if required else {}))
         whole = dict(enumerate(act(n=64)))
         for n in (1, 7):
@@ -281,7 +285,7 @@ def test_classes_take_turns_where_there_are_any(name: str, folder: Path) -> None
     method = reverie.load(folder)
     if not takes_labels(method):
         return
-    names = method.config.names
+    names = method.config.class_names
     for i, image in enumerate(method.verb("generate")(n=len(names) + 2)):
         (same,) = method.verb("generate")(n=len(names) + 2, label=names[i % len(names)], items=[i])
         assert np.array_equal(image.pixels, same.pixels)
@@ -302,7 +306,7 @@ def test_networks_do_not_mix_items(name: str, folder: Path) -> None:
 
 
 def test_saved_weights_survive_export_and_load(name: str, folder: Path, tmp_path: Path) -> None:
-    from reverie.output import export
+    from reverie.convert.export import export
 
     method, exported = reverie.load(folder), reverie.load(export(str(folder), tmp_path / "m.safetensors"))
     assert method.origin == exported.origin
@@ -387,7 +391,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from ..data.images import Images
+from reverie.data.images.dataset import Images
 from ..items import Items, chosen, draw, noise
 from ..method import Method, Stage, verb
 
@@ -398,7 +402,7 @@ class Toy(Method):
     Nobody 2026, arXiv:0000.00000
     """
 
-    learns_from = Images
+    data_type = Images
 
     @dataclass(frozen=True)
     class Config:
@@ -409,7 +413,7 @@ class Toy(Method):
         steps: int = 20
         """training steps"""
 
-    presets = {"smoke": dict(batch=4, save_every=5, log_every=3), "laptop": dict()}
+    presets = {"smoke": dict(batch_size=4, checkpoint_every=5, log_every=3), "laptop": dict()}
 
     def __init__(self, config):
         super().__init__(config)
@@ -438,7 +442,7 @@ class Toy(Method):
         n: how many
         seed: where from
         """
-        yield from draw(self.generator, self.latents(seed), chosen(items, n))
+        yield from draw(self.generator, self.latents(seed), select_items(items, n))
 '''
 
 
@@ -452,4 +456,4 @@ def test_a_file_dropped_into_the_folder_is_covered(tmp_path: Path) -> None:
     )  # fmt: skip
     assert ran.returncode == 0, ran.stdout[-3000:]
     assert int(re.findall(r"(\d+) passed", ran.stdout)[0]) >= 14
-    assert "zz_toy" not in registry.methods()
+    assert "zz_toy" not in registry.list_methods()

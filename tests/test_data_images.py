@@ -15,11 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from reverie.data import cache, decode, open_data
-from reverie.data.images import Images
-from reverie.data.photos import Photos
-from reverie.data.unpaired import Unpaired
-from reverie.errors import UserError
+from reverie.data import cache, open_data
+from reverie.data.file_types import InvalidFile, quiet
+from reverie.data.images import decode
+from reverie.data.images.dataset import Images
+from reverie.data.images.patches import ImagePatches
+from reverie.data.images.unpaired import Unpaired
+from reverie.utils.errors import UserError
 
 
 @pytest.fixture(autouse=True)
@@ -185,7 +187,7 @@ def test_the_size_that_a_header_tells_is_that_of_the_pixels(kind, orientation, t
     for item in images.items:
         assert images.whole(item).shape[:2] == images.shape(item)
     assert any("EXIF" in note for note in images.notes) == (head.orientation > 1)
-    assert len(Photos.open(path).prepare(16)) == 3
+    assert len(ImagePatches.open(path).prepare(16)) == 3
 
 
 def test_scans_of_before_are_not_believed(tmp_path):
@@ -203,7 +205,7 @@ def test_a_photograph_of_another_size_than_its_header_tells_is_dropped(tmp_path,
         tmp_path / "d", {"a.png": encode(noise(1, 32)), "b.png": turned("PNG", 6), "c.png": encode(noise(2, 16))}
     )
     monkeypatch.setattr(decode, "_orientation", lambda image, data: 1)
-    photos = Photos.open(path).prepare(16)
+    photos = ImagePatches.open(path).prepare(16)
     assert len(photos) == 4 + 1
     assert [tuple(drop) for drop in photos.dropped] == [("b.png", "another size than its header tells: 16x24")]
     assert np.array_equal(photos.pixels(4), np.asarray(noise(2, 16)))
@@ -286,7 +288,7 @@ def test_what_cannot_be_used_is_dropped_with_its_reason(name, tmp_path, capfd, r
 
 
 def forbid(patch, name):
-    """Files of this name cannot be read."""
+    """LazyFiles of this name cannot be read."""
     real = Path.read_bytes
 
     def refuse(self):
@@ -307,7 +309,7 @@ def test_a_file_without_permission_is_dropped_and_tried_again(tmp_path, monkeypa
     assert len(Images.open(path)) == 3
 
 
-@pytest.mark.parametrize("kind", [Images, Photos, Unpaired])
+@pytest.mark.parametrize("kind", [Images, ImagePatches, Unpaired])
 def test_what_cannot_be_read_for_a_while_is_no_fault_of_the_bytes(kind, tmp_path):
     path = tmp_path / "nas"
     for side in ("trainA", "trainB") if kind is Unpaired else ("",):
@@ -404,11 +406,11 @@ def test_damage_never_crashes(form, data):
     for _ in range(data.draw(st.integers(1, 6))):
         whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
     broken = bytes(whole[: data.draw(st.integers(0, len(whole)))])
-    with decode.quiet():
+    with quiet():
         head = decode.read_head(broken)
         try:
             reason, shape = "", decode.decode(broken, 8, 3).shape
-        except decode.Unfit as unfit:
+        except InvalidFile as unfit:
             reason, shape = str(unfit), None
     assert (shape == (8, 8, 3)) == (reason == "")
     assert "\n" not in reason + head.fault
@@ -620,7 +622,7 @@ def test_remains_of_a_killed_run_are_cleared(tmp_path, cache_dir):
 
 def test_two_processes_may_build_at_once(tmp_path, cache_dir):
     path = some(tmp_path / "d", 40)
-    code = "import sys; from reverie.data import open_data; print(open_data(sys.argv[1]).prepare(16).array.sum())"
+    code = "import sys; from reverie.data.kinds import open_data; print(open_data(sys.argv[1]).prepare(16).array.sum())"
     command = [sys.executable, "-c", code, str(path)]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     outs = [process.communicate(timeout=120) for process in both]

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from reverie.data.inspect import closest, describe, inspect
+from reverie.data.images.inspect import closest, describe, inspect
 from reverie.data.kinds import kind_of
-from reverie.errors import UserError
+from reverie.utils.errors import UserError
 
 
 @pytest.fixture(autouse=True)
@@ -19,7 +19,7 @@ def cache_dir(tmp_path, monkeypatch):
     monkeypatch.setenv("REVERIE_CACHE", str(tmp_path / "cache"))
 
 
-def picture(seed, width=32, height=32):
+def picture(seed, base_channels=32, height=32):
     """Smooth noise, as photographs are."""
     coarse = np.random.default_rng(seed).integers(0, 256, (5, 5, 3), np.uint8)
     return Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)

@@ -13,11 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reverie.data import bands, midi, tunes
-from reverie.data.midi import DRUMS, HOLD, OFF, ON
-from reverie.data.music import Tunes
-from reverie.errors import UserError
+from reverie.data.music import midi
+from reverie.data.music import synthetic as tunes
+from reverie.data.music import windows as bands
+from reverie.data.music.dataset import MusicDataset
+from reverie.data.music.midi import DRUMS, HOLD, OFF, ON
 from reverie.media import Music
+from reverie.utils.errors import UserError
 
 T = 96
 """ticks of a quarter in hand-made files: 24 to a step"""
@@ -70,7 +72,7 @@ BEAT: list[Note] = [(4.0 * k, 4.0 * k + 1, 36) for k in range(16)]
 
 
 def run(bars: int, start: int = 60) -> list[Note]:
-    """Quarters going up for so many bars."""
+    """AttributeVectors going up for so many bars."""
     return [(4.0 * k, 4.0 * k + 4, start + k % 12) for k in range(4 * bars)]
 
 
@@ -157,7 +159,7 @@ def test_a_named_track_is_taken() -> None:
     held = io.BytesIO()
     lead.save(file=held)
     assert midi.notes_of(cut(held.getvalue(), voice="lead")[0][0]) == [(0, 4, 60)]
-    with pytest.raises(midi.Unfit, match="no track named 'flute': it has Lead, Bells"):
+    with pytest.raises(midi.InvalidFile, match="no track named 'flute': it has Lead, Bells"):
         cut(held.getvalue(), voice="flute")
 
 
@@ -185,7 +187,7 @@ def test_drums_fall_into_nine_classes() -> None:
     assert rows[0][:10].tolist() == [1 | 4, 2, 4, 8, 16, 32, 64, 128, 256, 0]  # 100 is no drum of General MIDI
     assert len({pitch for pitches in DRUMS.values() for pitch in pitches}) == sum(map(len, DRUMS.values()))
     assert set(range(35, 82)) <= set(midi.CLASS_OF)
-    with pytest.raises(midi.Unfit, match="no melody: drums only"):
+    with pytest.raises(midi.InvalidFile, match="no melody: drums only"):
         cut(data)
 
 
@@ -233,7 +235,9 @@ def test_what_lacks_an_instrument_is_no_trio(tmp_path: Path) -> None:
         "waltz.mid": band((0, run(4, 53)), (33, bass), (-1, BEAT), metres={0: "3/4"}),
         "late.mid": band((0, run(4, 54)), (33, [(0.0, 4.0, 36), (60.0, 64.0, 36)]), (-1, BEAT)),
     }  # fmt: skip
-    data = Tunes.open(tree(tmp_path, {f"train/{name}": body for name, body in files.items()})).prepare("trio", bars=2)
+    data = MusicDataset.open(tree(tmp_path, {f"train/{name}": body for name, body in files.items()})).prepare(
+        "trio", bars=2
+    )
     assert (data.parts, data.array.shape) == (("melody", "bass", "drums"), (3, 3, 32))
     assert {drop.name[6:-4]: drop.reason for drop in data.dropped} == {
         "no_bass": "no bass: no track of programs 32 to 39", "no_drums": "no drums: no notes on channel 10",
@@ -243,10 +247,10 @@ def test_what_lacks_an_instrument_is_no_trio(tmp_path: Path) -> None:
     assert data.rejected == {"not 4/4: 3/4": 5, "rests for more than a bar (bass)": 2, "empty (bass)": 1}
     batch = data.batch([0, 1])["events"]
     assert batch.shape == (2, 3, 32)
-    findings = Tunes.inspect(tmp_path)
+    findings = MusicDataset.inspect(tmp_path)
     told = {"used": 0, "rejected": {"shorter than 16 bars": 3}, "steps": 256}
     assert findings["splits"]["train"]["trios"] == told
-    assert "trios    0 of 16 bars, with --part trio" in Tunes.describe(findings)
+    assert "trios    0 of 16 bars, with --part trio" in MusicDataset.describe(findings)
     for kept, why in (
         (["no_bass"], "holds no bass, only melody and drums: a trio is .* learn one, with --part melody"),
         (["no_drums", "bass"], "holds no drums, only melody and bass"), (["bass"], "holds no melody and no drums"),
@@ -255,12 +259,14 @@ def test_what_lacks_an_instrument_is_no_trio(tmp_path: Path) -> None:
     ):  # fmt: skip
         place = tree(tmp_path / "-".join(kept), {f"train/{name}.mid": files[f"{name}.mid"] for name in kept})
         with pytest.raises(UserError, match=why) as caught:
-            Tunes.open(place).prepare("trio")
+            MusicDataset.open(place).prepare("trio")
         assert "\n" not in str(caught.value)
     with pytest.raises(UserError, match="holds no melody, only bass; learn that, with --part bass"):
-        Tunes.open(tmp_path / "bass").prepare("melody")
-    assert Tunes.open(tmp_path / "bass").facts == {"part": "bass"}
-    assert len(Tunes.open(tmp_path / "flute").prepare("trio", 2, voice="t0")) == 3  # who names a track has chosen
+        MusicDataset.open(tmp_path / "bass").prepare("melody")
+    assert MusicDataset.open(tmp_path / "bass").facts == {"part": "bass"}
+    assert (
+        len(MusicDataset.open(tmp_path / "flute").prepare("trio", 2, voice="t0")) == 3
+    )  # who names a track has chosen
 
 
 def test_a_named_track_is_what_verbs_take_too() -> None:
@@ -302,26 +308,26 @@ def test_a_piece_stands_in_one_split_in_whatever_key_and_folder(tmp_path: Path) 
         pitches = stream.integers(50, 80, 16)
         files[f"again/{i}.mid"] = midi_file([(4.0 * k, 4.0 * k + 4, int(p) + 5) for k, p in enumerate(pitches)])
     tree(tmp_path, files)
-    parts = {split: Tunes.open(tmp_path, split) for split in ("train", "test", "val")}
+    parts = {split: MusicDataset.open(tmp_path, split) for split in ("train", "test", "val")}
     digests = {split: {entry.digest for entry in data.pieces} for split, data in parts.items()}
     assert sum(map(len, digests.values())) == 60
     assert not digests["train"] & digests["test"] | digests["train"] & digests["val"] | digests["test"] & digests["val"]
     assert len(digests["train"]) > 40
     assert sum(drop.reason.startswith("duplicate") for data in parts.values() for drop in data.dropped) == 60
     (tmp_path / "again" / "0.mid").unlink()  # one file less moves no other piece
-    assert {e.digest for e in Tunes.open(tmp_path, "test").pieces} == digests["test"]
+    assert {e.digest for e in MusicDataset.open(tmp_path, "test").pieces} == digests["test"]
 
 
 def test_folders_named_train_and_test_are_splits(tmp_path: Path) -> None:
     files = list(many(6).values())
     names = ["x/train/a.mid", "x/train/deep/b.MIDI", "x/Test/c.mid", "x/valid/d.mid", "x/e.mid"]
     tree(tmp_path, dict(zip(names, files, strict=False)))
-    data = Tunes.open(tmp_path)
+    data = MusicDataset.open(tmp_path)
     assert data.splits == ["train", "test", "val"]
     assert [entry.name for entry in data.pieces] == ["x/train/a.mid", "x/train/deep/b.MIDI"]
     assert [(d.name, d.reason) for d in data.dropped] == [("x/e.mid", "outside the folders of the splits")]
     with pytest.raises(UserError, match="no split 'dev'"):
-        Tunes.open(tmp_path, "dev")
+        MusicDataset.open(tmp_path, "dev")
 
 
 def test_what_cannot_be_used_is_listed(tmp_path: Path) -> None:
@@ -329,7 +335,9 @@ def test_what_cannot_be_used_is_listed(tmp_path: Path) -> None:
     good = files["0.mid"]
     files |= {"broken.mid": good[:40], "words.mid": b"do re mi", "empty.mid": b"", "notes.txt": b"hello",
               "waltz.mid": midi_file(run(4, 40), {0: "3/4"}), "copy.mid": good}  # fmt: skip
-    data = Tunes.open(tree(tmp_path / "all", {f"train/{name}": body for name, body in files.items()})).prepare(bars=1)
+    data = MusicDataset.open(tree(tmp_path / "all", {f"train/{name}": body for name, body in files.items()})).prepare(
+        bars=1
+    )
     assert {drop.name[6:]: drop.reason for drop in data.dropped} == {
         "broken.mid": "damaged: cut short", "words.mid": "no MIDI file", "empty.mid": "empty file",
         "notes.txt": "not a MIDI file", "copy.mid": "duplicate: the tune of train/0.mid",
@@ -347,11 +355,11 @@ def test_a_zip_and_one_file_are_read_too(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "f.zip", "w") as held:
         for name, data in files.items():
             held.writestr(f"f/{name}", data)
-    a, b = (Tunes.open(tmp_path / name).prepare(bars=1) for name in ("f", "f.zip"))
+    a, b = (MusicDataset.open(tmp_path / name).prepare(bars=1) for name in ("f", "f.zip"))
     assert a.fingerprint == b.fingerprint
     assert np.array_equal(a.array, b.array)
-    assert len(Tunes.open(tmp_path / "f" / "3.mid").prepare(bars=4)) == 1  # one piece is all train
-    assert [Tunes.recognises(tmp_path / name) for name in ("f", "f.zip", "f/3.mid")] == [True] * 3
+    assert len(MusicDataset.open(tmp_path / "f" / "3.mid").prepare(bars=4)) == 1  # one piece is all train
+    assert [MusicDataset.recognises(tmp_path / name) for name in ("f", "f.zip", "f/3.mid")] == [True] * 3
 
 
 def test_bad_input_gets_one_line(tmp_path: Path) -> None:
@@ -371,25 +379,25 @@ def test_bad_input_gets_one_line(tmp_path: Path) -> None:
         (tmp_path / "waltz", "has no window of 2 bars"),
     ):  # fmt: skip
         with pytest.raises(UserError, match=why) as caught:
-            Tunes.open(spec).prepare()
+            MusicDataset.open(spec).prepare()
         assert "\n" not in str(caught.value)
     with pytest.raises(UserError, match="holds no melody, only drums; learn that, with --part drums"):
-        Tunes.open(tmp_path / "drums").prepare("melody")
-    assert Tunes.open(tmp_path / "drums").facts == {"part": "drums"}
-    assert len(Tunes.open(tmp_path / "drums").prepare(bars=1)) == 1
+        MusicDataset.open(tmp_path / "drums").prepare("melody")
+    assert MusicDataset.open(tmp_path / "drums").facts == {"part": "drums"}
+    assert len(MusicDataset.open(tmp_path / "drums").prepare(bars=1)) == 1
     with pytest.raises(UserError, match="holds no drums, only melody"):
-        Tunes.open("tunes:4").prepare("drums")
+        MusicDataset.open("tunes:4").prepare("drums")
     for wrong, why in ((dict(bars=0), "1 to 64"), (dict(part="flute"), "one of melody, bass, drums, trio")):
         with pytest.raises(UserError, match=why):
-            Tunes.open("tunes:4").prepare(**wrong)
+            MusicDataset.open("tunes:4").prepare(**wrong)
     with pytest.raises(RuntimeError, match="prepare"):
-        _ = Tunes.open("tunes:4").array
-    assert not Tunes.recognises(tmp_path / "pictures")
-    assert not Tunes.recognises(tmp_path / "a.zip")
+        _ = MusicDataset.open("tunes:4").array
+    assert not MusicDataset.recognises(tmp_path / "pictures")
+    assert not MusicDataset.recognises(tmp_path / "a.zip")
 
 
 def test_one_window_is_used_once() -> None:
-    data = Tunes.open("tunes:20").prepare(bars=2)
+    data = MusicDataset.open("tunes:20").prepare(bars=2)
     assert len(np.unique(data.array[:, 0], axis=0)) == len(data)
     assert len(data) + data.rejected["repeat of an earlier window"] == 20 * 15
     assert len(data.of) == len(data)
@@ -397,7 +405,7 @@ def test_one_window_is_used_once() -> None:
 
 
 def test_some_windows_alone() -> None:
-    data = Tunes.open("tunes:9").prepare()
+    data = MusicDataset.open("tunes:9").prepare()
     few = data.only(np.array([5, 2]))
     assert np.array_equal(few.batch([0, 1])["events"], data.batch([5, 2])["events"])
     assert (len(few), few.fingerprint, few.of.tolist()) == (2, data.fingerprint, data.of[[5, 2]].tolist())
@@ -405,7 +413,7 @@ def test_some_windows_alone() -> None:
 
 
 def test_a_batch() -> None:
-    data = Tunes.open("beats:8").prepare(bars=1)
+    data = MusicDataset.open("beats:8").prepare(bars=1)
     batch = data.batch([2, 0, 2])
     assert batch["events"].shape == (3, 1, 16)
     assert str(batch["events"].dtype) == "torch.int64"
@@ -417,18 +425,18 @@ def test_a_batch() -> None:
 @pytest.mark.parametrize("name", ["tunes", "beats", "trios"])
 def test_built_in_pieces_depend_on_split_and_number_alone(name: str) -> None:
     make = tunes.SETS[name]
-    few, more = Tunes.open(f"{name}:5").prepare(bars=16), Tunes.open(f"{name}:9").prepare(bars=16)
+    few, more = MusicDataset.open(f"{name}:5").prepare(bars=16), MusicDataset.open(f"{name}:9").prepare(bars=16)
     assert np.array_equal(more.array[: len(few)], few.array)
     assert make("train", 3).digest == make("train", 3).digest != make("test", 3).digest
-    assert few.fingerprint == Tunes.open(f"{name}:5").fingerprint != more.fingerprint
-    assert len(Tunes.open(f"{name}:5", "test")) == 200
+    assert few.fingerprint == MusicDataset.open(f"{name}:5").fingerprint != more.fingerprint
+    assert len(MusicDataset.open(f"{name}:5", "test")) == 200
 
 
 def test_built_in_tunes_are_music() -> None:
     """In one key, at home at the end, with phrases that come back."""
-    from reverie.scores.music import in_key, repetition
+    from reverie.metrics.music import in_key, repetition
 
-    data = Tunes.open("tunes:60").prepare(bars=16)
+    data = MusicDataset.open("tunes:60").prepare(bars=16)
     assert in_key(data.array[:, 0]).mean() > 0.98
     assert repetition(data.array[:, 0]).mean() > 0.75
     for i in range(60):
@@ -436,16 +444,16 @@ def test_built_in_tunes_are_music() -> None:
         assert piece.notes[:, 1].max() == 16 * 4 * tunes.TPQ
         assert piece.notes[:, 2].min() >= 40
         assert piece.notes[:, 2].max() <= 90
-    beats = Tunes.open("beats:60").prepare(bars=16).array[:, 0]
+    beats = MusicDataset.open("beats:60").prepare(bars=16).array[:, 0]
     assert repetition(beats).mean() > 0.75
     assert (beats[:, ::16] & 1).mean() > 0.9  # a kick on the first beat of nearly every bar
 
 
 def test_built_in_trios_play_together() -> None:
     """The melody is one that tunes have too, and bass and melody are in one key."""
-    from reverie.scores.music import in_key
+    from reverie.metrics.music import in_key
 
-    data = Tunes.open("trios:60").prepare("trio", bars=16)
+    data = MusicDataset.open("trios:60").prepare("trio", bars=16)
     assert data.array.shape == (60, 3, 256)
     assert not data.rejected
     together = in_key(data.array[:, :2].reshape(60, -1)).mean()
@@ -461,14 +469,14 @@ def test_built_in_trios_play_together() -> None:
     lows = [int(row[row >= ON][-1]) % 12 for row in data.array[:, 1]]
     tops = [int(row[row >= ON][-1]) % 12 for row in data.array[:, 0]]
     assert lows == tops  # both end on the tonic
-    assert Tunes.open("trios:9").facts == {"part": "melody"}
-    assert len(Tunes.open("trios:9").prepare("bass", bars=16)) == 9
+    assert MusicDataset.open("trios:9").facts == {"part": "melody"}
+    assert len(MusicDataset.open("trios:9").prepare("bass", bars=16)) == 9
 
 
 def test_inspect_tells_what_is_there(tmp_path: Path) -> None:
     tree(tmp_path, {**{f"train/{n}": d for n, d in many(4).items()}, "train/bad.mid": b"x",
                     "test/a.mid": midi_file(run(4)), "test/b.mid": many(1)["0.mid"]})  # fmt: skip
-    findings = Tunes.inspect(tmp_path)
+    findings = MusicDataset.inspect(tmp_path)
     json.dumps(findings)
     train = findings["splits"]["train"]
     assert (train["found"], train["used"], train["windows"]["2"]["used"]) == (5, 4, 12)
@@ -476,7 +484,7 @@ def test_inspect_tells_what_is_there(tmp_path: Path) -> None:
     assert train["dropped_by_reason"]["no MIDI file"] == {"count": 1, "names": ["train/bad.mid"]}
     assert findings["shared_windows"] == [{"splits": ["train", "test"], "count": 3, "of": 6}]
     assert "only 4 pieces" in findings["warnings"][0]
-    text = Tunes.describe(findings)
+    text = MusicDataset.describe(findings)
     for line in ("train: 4 pieces used of 5 files found", "12 of 2 bars", "also in train: 3 of 6"):
         assert line in text
 

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reverie.cli import main
-from reverie.data import open_data
-from reverie.data.labels import indices, palette_of
-from reverie.data.pairs import Pairs
-from reverie.data.photos import Photos
-from reverie.data.unpaired import Unpaired
-from reverie.errors import UserError
+from reverie.cli.main import main
+from reverie.data.images.label_maps import indices, palette_of
+from reverie.data.images.pairs import Pairs
+from reverie.data.images.patches import ImagePatches
+from reverie.data.images.unpaired import Unpaired
+from reverie.data.kinds import open_data
+from reverie.utils.errors import UserError
 
 
 def picture(seed: int, width: int = 24, height: int = 24) -> Image.Image:
@@ -102,13 +102,13 @@ def test_unpaired_sides_meet_evenly(tmp_path: Path) -> None:
 
 
 def test_single_pictures_become_pairs_only_if_told_how(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="--make grey"):
+    with pytest.raises(UserError, match="--degradation grey"):
         Pairs.open("shapes:4").prepare(16)
-    assert set(Pairs.open("shapes:4").prepare(16, make="grey").batch(np.arange(2))) == {"b"}
+    assert set(Pairs.open("shapes:4").prepare(16, degradation="grey").batch(np.arange(2))) == {"b"}
     fill(tmp_path / "A", ["1.png"])
     fill(tmp_path / "B", ["1.png"])
-    with pytest.raises(UserError, match="leave --make away"):
-        Pairs.open(tmp_path).prepare(16, make="grey")
+    with pytest.raises(UserError, match="leave --degradation away"):
+        Pairs.open(tmp_path).prepare(16, degradation="grey")
 
 
 def test_sides_that_do_not_belong_together_are_no_pairs(tmp_path: Path) -> None:
@@ -192,9 +192,9 @@ def test_label_maps_of_many_classes_and_rare_ones(tmp_path: Path) -> None:
 
 
 def test_photographs_are_cut_into_pieces_that_cover_them(tmp_path: Path) -> None:
-    fill(tmp_path, ["wide.png"], width=50, height=32)
-    fill(tmp_path, ["small.png"], 3, width=15, height=40)
-    photos = Photos.open(tmp_path).prepare(16)
+    fill(tmp_path, ["wide.png"], base_channels=50, height=32)
+    fill(tmp_path, ["small.png"], 3, base_channels=15, height=40)
+    photos = ImagePatches.open(tmp_path).prepare(16)
     assert len(photos) == 4 * 2
     assert [d.reason for d in photos.dropped] == ["smaller than 16 pixels a side: 15x40"]
     whole = np.asarray(picture(0, 50, 32))
@@ -203,7 +203,7 @@ def test_photographs_are_cut_into_pieces_that_cover_them(tmp_path: Path) -> None
         assert np.array_equal(photos.pixels(i), whole[top : top + 16, left : left + 16])
     assert photos.batch(np.arange(3))["image"].shape == (3, 3, 16, 16)
     with pytest.raises(UserError, match="smaller than 64 pixels"):
-        Photos.open(tmp_path).prepare(64)
+        ImagePatches.open(tmp_path).prepare(64)
 
 
 def test_the_doctor_tells_the_kinds_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from reverie.data import public
-from reverie.data.public import PUBLIC, PublicFile, PublicSet, fetch
-from reverie.errors import UserError
+from reverie.data import download as public
+from reverie.data.download import PUBLIC, PublicFile, PublicSet, fetch
+from reverie.utils.errors import UserError
 
 BODY = bytes(range(256)) * 4000  # about a megabyte: several pieces
 WRONG = BODY[::-1]

@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from reverie.data import open_data
-from reverie.data.images import Images
-from reverie.data.music import Tunes
-from reverie.data.sources import natural
-from reverie.data.text import Texts
-from reverie.errors import UserError
+from reverie.data.images.dataset import Images
+from reverie.data.images.records import natural
+from reverie.data.kinds import open_data
+from reverie.data.music.dataset import MusicDataset
+from reverie.data.text.dataset import Texts
+from reverie.utils.errors import UserError
 
 
 @pytest.fixture(autouse=True)
@@ -226,7 +226,7 @@ def test_pictures_of_a_run_make_no_pictures_of_text_and_music(tmp_path):
     inside = {**{f"run/{name}": data for name, data in RUN.items()}, "run/samples/step-1.png": png(1)}
     assert Texts.recognises(folder(tmp_path / "text", {"a.txt": b"a line", **inside}))
     inside |= {f"run/samples/step-{i}.png": png(i) for i in range(9)}
-    assert Tunes.recognises(folder(tmp_path / "music", {"a.mid": b"MThd", **inside}))
+    assert MusicDataset.recognises(folder(tmp_path / "music", {"a.mid": b"MThd", **inside}))
 
 
 # zips
@@ -268,7 +268,7 @@ def test_damaged_and_encrypted_members_are_dropped(tmp_path):
 
 
 def test_a_zip_bomb_is_not_unpacked(tmp_path, monkeypatch):
-    monkeypatch.setattr("reverie.data.decode.MAX_BYTES", 1_000_000)
+    monkeypatch.setattr("reverie.data.file_types.MAX_BYTES", 1_000_000)
     files = {**pngs("a.png"), "bomb.png": bytes(2_000_000)}
     images = Images.open(packed(tmp_path / "d.zip", files, compression=zipfile.ZIP_DEFLATED))
     assert [tuple(drop) for drop in images.dropped] == [("bomb.png", "larger than 512 MB")]
@@ -329,7 +329,7 @@ def test_idx(dot, gz, form, tmp_path):
 def test_idx_is_read_once(tmp_path, monkeypatch):
     path = folder(tmp_path / "d", mnist_files())
     first = Images.open(path).prepare(6)
-    monkeypatch.setattr("reverie.data.arrays.read_idx", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr("reverie.data.images.idx_cifar.read_idx", lambda *_: pytest.fail("read again"))
     again = Images.open(path).prepare(6)
     assert again.fingerprint == first.fingerprint
     assert again.classes == first.classes
@@ -456,7 +456,7 @@ def test_a_public_set_is_fetched_by_name(tmp_path, monkeypatch):
         return path
 
     public = SimpleNamespace(PUBLIC={"tiny-digits": None}, fetch=fetch)
-    monkeypatch.setitem(sys.modules, "reverie.data.public", public)
+    monkeypatch.setitem(sys.modules, "reverie.data.download", public)
     images = open_data("tiny-digits", "test")
     assert (images.name, images.spec, len(images), asked) == ("tiny-digits", "tiny-digits", 4, ["tiny-digits"])
     with pytest.raises(UserError, match="Did you mean 'tiny-digits'"):

@@ -13,11 +13,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reverie.data.oracle import GATES, KEYS, Oracle
-from reverie.data.text import Texts
-from reverie.data.tokens import END, MARKS, SPACE, UNKNOWN, Tokenizer, join, learn, natural_kind, split
-from reverie.errors import UserError
-from reverie.parts.sampling import uniforms
+from reverie.data.text.dataset import Texts
+from reverie.data.text.oracle import GATES, KEYS, Oracle
+from reverie.data.text.tokenizer import END, MARKS, SPACE, UNKNOWN, Tokenizer, join, learn, natural_kind, split
+from reverie.utils.errors import UserError
+from reverie.utils.seeding import uniforms
 
 CAPTIONS = ["a dog runs.", "a cat, asleep!", "the dog isn't here", "a well-known (old) dog"]
 
@@ -92,7 +92,7 @@ def test_any_line_comes_back_by_character(words: list[str]) -> None:
     tokenizer = learn([line], "character", 10_000, "x")
     assert tokenizer.decode(tokenizer.encode(line)) == line
     # a vocabulary outlives being written as JSON and being read as an option
-    from reverie.options import convert
+    from reverie.core.options import convert
 
     assert convert(json.loads(json.dumps(tokenizer.words)), tuple[str, ...], "words") == tokenizer.words
 
@@ -107,13 +107,13 @@ def test_auto_is_characters_where_most_letters_are_chinese() -> None:
 def test_chinese_whose_words_are_spaced_is_read_by_word_when_asked(tmp_path: Path) -> None:
     file = write(tmp_path / "a.txt", "我 喜欢 猫", "我 喜欢 狗")
     data = opened(file, tokens="word")
-    assert set(data.facts["words"]) == {*MARKS, "我", "喜欢", "猫", "狗"}
-    assert opened(file).facts["tokens"] == "character"
+    assert set(data.facts["vocab"]) == {*MARKS, "我", "喜欢", "猫", "狗"}
+    assert opened(file).facts["tokenizer"] == "character"
 
 
 def test_the_vocabulary_is_the_commonest_words_and_the_rest_is_unknown_and_counted(tmp_path: Path) -> None:
-    data = opened(write(tmp_path / "a.txt", "b b b a a c", "b a d"), vocabulary=2)
-    assert data.facts["words"] == (*MARKS, "b", "a")
+    data = opened(write(tmp_path / "a.txt", "b b b a a c", "b a d"), vocab_size=2)
+    assert data.facts["vocab"] == (*MARKS, "b", "a")
     assert data.array.tolist() == [[2, 2, 2, 3, 3, UNKNOWN], [2, 3, UNKNOWN, END, END, END]]
     assert data.notes == ["2 of 9 tokens are none of the 2 words kept: <unk> stands for them, in 2 of 2 lines"]
 
@@ -132,7 +132,7 @@ def test_the_test_split_is_read_with_the_words_of_train(tmp_path: Path) -> None:
     write(tmp_path / "x_test.txt", "a z")
     data = Texts.open(tmp_path / "x_train.txt", "test").prepare()
     assert data.splits == ["train", "test"]
-    assert data.facts["words"] == (*MARKS, "a", "b")
+    assert data.facts["vocab"] == (*MARKS, "a", "b")
     assert data.array[0, :2].tolist() == [2, UNKNOWN]
     told = Texts.open(tmp_path / "x_train.txt", "test").prepare(tokens="word", words=(*MARKS, "y", "z"), length=4)
     assert told.array.tolist() == [[UNKNOWN, 3, 0, 0]]
@@ -383,7 +383,7 @@ def test_the_oracle_draws_what_it_says() -> None:
 
 
 def test_the_oracle_as_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from reverie.data import oracle as module
+    from reverie.data.text import oracle as module
 
     monkeypatch.setattr(module, "COUNT", 40)
     np.savez(tmp_path / "o.npz", **weights())

@@ -13,15 +13,16 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import reverie
-from reverie import ranks, registry
+from reverie.core import registry
 from reverie.methods.dcgan import DCGAN
-from reverie.parts.degrade import DEGRADATIONS, degrade
-from reverie.parts.pool import Pool
-from reverie.progress import Meter, widest
-from reverie.ranks import Ranks
+from reverie.nn.image_pool import ImagePool
+from reverie.training.meter import MetricAverager, widest
+from reverie.transforms.degradations import DEGRADATIONS, degrade
+from reverie.utils import distributed as ranks
+from reverie.utils.distributed import Ranks
 
 
-@pytest.mark.parametrize("name", sorted(registry.methods()))
+@pytest.mark.parametrize("name", sorted(registry.list_methods()))
 def test_a_second_device_without_float64_learns_the_same_and_goes_on_elsewhere(name: str, tmp_path: Path) -> None:
     far = Path(__file__).with_name("far.py")
     ran = subprocess.run(
@@ -47,7 +48,7 @@ def test_a_gpu_is_named_by_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_sums_of_losses_are_float64_where_there_is_such() -> None:
     assert widest(torch.device("cpu")) is widest(torch.device("cuda")) is torch.float64
     assert widest(torch.device("mps")) is torch.float32
-    meter = Meter()
+    meter = MetricAverager()
     meter.add({"a": torch.ones(())})
     assert meter.sums["a"].dtype is torch.float64
 
@@ -58,7 +59,7 @@ def test_a_pool_reads_nothing_back() -> None:
             assert "_local_scalar_dense" not in str(act)
             return act(*args, **(kwargs or {}))
 
-    pool = Pool(2, 3, 4, 4)
+    pool = ImagePool(2, 3, 4, 4)
     for _ in range(4):
         with Reads():
             assert pool(torch.randn(3, 3, 4, 4)).shape == (3, 3, 4, 4)
@@ -81,7 +82,7 @@ def test_previews_of_one_gpu_leave_the_others_alone(monkeypatch: pytest.MonkeyPa
 # -- bfloat16 ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", sorted(registry.methods()))
+@pytest.mark.parametrize("name", sorted(registry.list_methods()))
 def test_every_method_learns_in_bfloat16(name: str, tmp_path: Path) -> None:
     data = {"seqgan": "verses:64", "music_vae": "tunes", "cyclegan": "letters:32,shapes:32", "pix2pix": "shapes:32"}
     stages = {"mle": 1, "judge": 1} if name == "seqgan" else {}

@@ -15,14 +15,14 @@ from torch import Tensor
 
 import reverie
 from reverie import UserError, open_data
-from reverie.cli import main
+from reverie.api import load
+from reverie.cli.main import main
 from reverie.evaluation import evaluate as module
-from reverie.evaluation import images
-from reverie.evaluation.samples import BY_FEATURES
-from reverie.evaluation.sets import features_of, open_sets
-from reverie.run import Run
-from reverie.scores.score import Score, check_alike
-from reverie.work import load
+from reverie.evaluation import evaluate_images as images
+from reverie.evaluation.image_metrics import BY_FEATURES
+from reverie.evaluation.reference_sets import features_of, open_reference_sets
+from reverie.metrics.score import Score, check_alike
+from reverie.runs.run_folder import Run
 
 DATA = "letters:300"
 SAMPLES = {*BY_FEATURES, "sharpness", "nearest training image", "data copying", "near copies"}
@@ -171,7 +171,7 @@ def test_weights_and_pictures_are_scored_without_a_trace(shop: Path, net: Pooled
 
 def test_what_networks_make_of_the_data_is_kept(shop: Path, net: Pooled, own_cache: Path) -> None:
     net.mark = "2" * 16
-    sets = open_sets("letters:70", None, {"size": 16, "channels": 1})
+    sets = open_reference_sets("letters:70", None, {"size": 16, "channels": 1})
     first = features_of(net, sets.data, sets.reference[:1500], "reference")
     assert net.seen == 1500
     assert torch.equal(features_of(net, sets.data, sets.reference[:1500], "reference"), first)
@@ -208,8 +208,8 @@ def test_real_images_score_as_their_floor_and_copies_are_found(shop: Path, net: 
 def test_data_without_splits_or_labels(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Halves of it stand for reference and floor, each training image against the others for unseen ones."""
     found = reverie.evaluate(shop / "vae", shop / "plain", k=2)
-    assert {line["score"] for line in found.left_out} == set(BY_FEATURES)
-    assert all("no labels" in line["why"] for line in found.left_out)
+    assert {line["score"] for line in found.skipped} == set(BY_FEATURES)
+    assert all("no labels" in line["why"] for line in found.skipped)
     sharp = found["sharpness"]
     assert (sharp.n, sharp.reference.n, sharp.reference.split) == (100, 100, "train")
     assert "half" in sharp.floor_of
@@ -240,15 +240,15 @@ def test_another_split_may_be_the_reference(shop: Path, net: Pooled) -> None:
 def test_few_reference_images_leave_distributions_out(shop: Path, net: Pooled, tmp_path: Path) -> None:
     few = save(tmp_path / "few", open_data(DATA).prepare(16, 1).array[:40])
     found = reverie.evaluate(shop / "vae", few, n=64, k=2)
-    assert {line["score"] for line in found.left_out} == {*BY_FEATURES, "near copies"}
-    assert "20 reference images" in found.left_out[0]["why"]
+    assert {line["score"] for line in found.skipped} == {*BY_FEATURES, "near copies"}
+    assert "20 reference images" in found.skipped[0]["why"]
     assert found["sharpness"].reference.n == 20
 
 
 def test_few_training_images_teach_no_judge(shop: Path) -> None:
     found = reverie.evaluate(shop / "vae", "letters:10", n=64, k=2)
-    assert {line["score"] for line in found.left_out} >= set(BY_FEATURES)
-    assert "10 training images" in found.left_out[0]["why"]
+    assert {line["score"] for line in found.skipped} >= set(BY_FEATURES)
+    assert "10 training images" in found.skipped[0]["why"]
 
 
 # -- refusals, and interruptions ---------------------------------------------------------------------------------------
@@ -321,12 +321,14 @@ def test_a_run_that_is_being_trained_is_scored_beside_it(shop: Path, net: Pooled
 # -- the VAE's own -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("options", [dict(network="mlp", likelihood="bernoulli"), dict(network="conv", width=4)])
+@pytest.mark.parametrize(
+    "options", [dict(network="mlp", likelihood="bernoulli"), dict(network="conv", base_channels=4)]
+)
 def test_the_quick_likelihood_is_the_plain_one(options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     from reverie.methods import vae as file
 
     torch.manual_seed(0)
-    fixed = dict(size=16, channels=1, latent=6, width=4, likelihood="logistic")
+    fixed = dict(size=16, channels=1, latent_dim=6, base_channels=4, likelihood="logistic")
     vae = file.VAE(file.VAE.Config(**{**fixed, **options})).eval()
     with torch.no_grad():
         for parameter in vae.decoder.parameters():
@@ -347,7 +349,7 @@ def test_own_scores_of_a_vae(likelihood: str, tmp_path: Path) -> None:
         "vae:smoke", data="letters:64", out=str(tmp_path / "run"), likelihood=likelihood, threads=1, steps=200
     )
     data = open_data("letters:64", "test").prepare(16, 1)
-    found = {score.name: score for score in vae.own_scores(data, 100, 0, k=20)}
+    found = {score.name: score for score in vae.method_scores(data, 100, 0, k=20)}
     assert set(found) == LIKELIHOOD
     nll, bits, elbo = found["nll"], found["bits per dim"], found["elbo"]
     assert bits.value == pytest.approx(nll.value / np.log(2) / 256)
@@ -357,8 +359,8 @@ def test_own_scores_of_a_vae(likelihood: str, tmp_path: Path) -> None:
     assert 0 < nll.spread < nll.value / 5
     assert found["active units"].unit == "of 8"
     assert 0 <= found["active units"].value <= 8
-    again = {score.name: score for score in vae.own_scores(data, 100, 0, k=20)}
+    again = {score.name: score for score in vae.method_scores(data, 100, 0, k=20)}
     assert found == again
-    assert {s.name: s.value for s in vae.own_scores(data, 100, 1, k=20)} != {n: s.value for n, s in found.items()}
+    assert {s.name: s.value for s in vae.method_scores(data, 100, 1, k=20)} != {n: s.value for n, s in found.items()}
     with pytest.raises(UserError, match="k is 0"):
-        list(vae.own_scores(data, 100, 0, k=0))
+        list(vae.method_scores(data, 100, 0, k=0))

@@ -11,11 +11,11 @@ import pytest
 import torch
 
 import reverie
-from reverie.cli import main
-from reverie.data import oracle
-from reverie.data.text import Texts
-from reverie.errors import UserError
-from reverie.evaluation.text import TextBench
+from reverie.cli.main import main
+from reverie.data.text import oracle
+from reverie.data.text.dataset import Texts
+from reverie.evaluation.evaluate_text import TextEvaluator
+from reverie.utils.errors import UserError
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that has seen a little."""
     out = tmp_path_factory.mktemp("text") / "run"
     reverie.train(
-        "seqgan:smoke", data=Texts.open("verses:400").prepare(), out=out, mle=60, judge=2, steps=63, rate=0.02
+        "seqgan:smoke", data=Texts.open("verses:400").prepare(), out=out, pretrain_steps=60, judge=2, steps=63, lr=0.02
     )
     return out
 
@@ -87,7 +87,7 @@ def test_the_likelihood_is_of_a_random_choice_of_lines(run: Path, tmp_path: Path
 
 def test_real_lines_reach_the_floor(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A writer that copies lines of the world it should write of is as good as those lines are."""
-    from reverie.evaluation import text as bench
+    from reverie.evaluation import evaluate_text as bench
 
     other = Texts.open("verses:2000").prepare(length=40)
     lines = [other.line(i) for i in range(1000, 1400)]
@@ -130,8 +130,8 @@ def test_too_few_lines_are_refused(run: Path, tmp_path: Path) -> None:
 
 
 def test_a_comparison_shows_lines(run: Path) -> None:
-    from reverie.evaluation.subject import open_subject
+    from reverie.evaluation.samples_source import open_source
 
-    subject = open_subject(run)
-    shown = TextBench.open(subject, "verses:400", None).pictures(subject, 0)
+    subject = open_source(run)
+    shown = TextEvaluator.open(subject, "verses:400", None).pictures(subject, 0)
     assert shown["samples"].pixels.min() == 0

@@ -18,15 +18,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import reverie
-from reverie import registry
-from reverie.data.images import Images
-from reverie.errors import UserError
-from reverie.evaluation import judge as judge_module
-from reverie.evaluation.features import Features, open_features, quickened, resized
-from reverie.registry import method_class
-from reverie.scores.inception import Average, BlockA, BlockB, BlockC, BlockD, BlockE, Conv, Inception
-from reverie.scores.mobilenet import MobileNetV2, SameConv2d
-from reverie.stop import Interrupted
+from reverie.core import registry
+from reverie.core.registry import method_class
+from reverie.data.images.dataset import Images
+from reverie.evaluation import feature_classifier as judge_module
+from reverie.evaluation.feature_extractors import Features, open_features, resized
+from reverie.evaluation.fused_inference import quickened
+from reverie.metrics.networks.inception import Average, BlockA, BlockB, BlockC, BlockD, BlockE, Conv, Inception
+from reverie.metrics.networks.mobilenet import MobileNetV2, SameConv2d
+from reverie.training.signals import Interrupted
+from reverie.utils.errors import UserError
 
 # torchvision's mobilenet_v2: in, hidden and out channels of features.1 .. features.17
 MOBILENET = [
@@ -364,8 +365,8 @@ def test_images_of_another_form_are_a_mistake(net: Features) -> None:
 
 # -- the judge ---------------------------------------------------------------------------------------------------------
 
-JUDGES = [name for name, entry in registry.methods().items() if entry.judges]
-TINY = dict(width=8, batch=16, steps=12, save_every=4, preview_every=12, log_every=4)
+JUDGES = [name for name, entry in registry.list_methods().items() if entry.is_classifier]
+TINY = dict(base_channels=8, batch_size=16, steps=12, checkpoint_every=4, sample_every=12, log_every=4)
 
 
 @pytest.fixture
@@ -490,7 +491,7 @@ def test_data_without_labels_and_runs_of_other_methods_are_refused(tiny: type, t
     plain.classes = []
     with pytest.raises(UserError, match=r"no labels.*MobileNetV2.*classifier"):
         open_features(None, plain, "cpu")
-    maker = next(n for n, e in registry.methods().items() if not e.judges and e.learns_from == "Images")
+    maker = next(n for n, e in registry.list_methods().items() if not e.is_classifier and e.data_type == "Images")
     reverie.train(f"{maker}:smoke", data="letters:40", out=tmp_path / "run", steps=2)
     for place in (tmp_path / "run", tmp_path / "run" / "weights.safetensors"):
         with pytest.raises(UserError, match="does not judge"):

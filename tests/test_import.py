@@ -24,12 +24,12 @@ from torch import nn
 
 import reverie
 from reverie import UserError
-from reverie.cli import main
-from reverie.disk import sha256
+from reverie.cli.main import main
+from reverie.convert.cyclegan_checkpoints import recognise
 from reverie.media import Photo, read_record
-from reverie.parts.foreign import recognise
-from reverie.parts.still import as_in_training
-from reverie.run import read_weights
+from reverie.nn.stochastic_eval import stochastic_eval
+from reverie.runs.weights_file import read_weights
+from reverie.utils.atomic_files import sha256
 
 NEAR = 1e-4
 
@@ -154,7 +154,7 @@ def noise(channels: int, height: int, width: int, seed: int = 0) -> torch.Tensor
 
 
 def brought(net: nn.Module, tmp_path: Path, **options: Any) -> reverie.work.Method:
-    reverie.adopt([saved(net, tmp_path / "latest_net_G.pth")], tmp_path / "g.safetensors", **options)
+    reverie.import_checkpoint([saved(net, tmp_path / "latest_net_G.pth")], tmp_path / "g.safetensors", **options)
     return reverie.load(tmp_path / "g.safetensors")
 
 
@@ -259,12 +259,12 @@ def test_what_a_file_may_look_like(tmp_path: Path) -> None:
     }
     for name, (content, near) in ways.items():
         torch.save(content, file, _use_new_zipfile_serialization=name != "old")
-        reverie.adopt([file], tmp_path / f"{name}.safetensors")
+        reverie.import_checkpoint([file], tmp_path / f"{name}.safetensors")
         with torch.no_grad():
             apart = reverie.load(tmp_path / f"{name}.safetensors").translated(x, True, 1024, 0) - net(x)
         assert apart.abs().max() < near, name
     safetensors.torch.save_file(state, tmp_path / "given.safetensors")
-    reverie.adopt([tmp_path / "given.safetensors"], tmp_path / "out.safetensors")
+    reverie.import_checkpoint([tmp_path / "given.safetensors"], tmp_path / "out.safetensors")
     with torch.no_grad():
         assert (reverie.load(tmp_path / "out.safetensors").translated(x, True, 1024, 0) - net(x)).abs().max() < NEAR
 
@@ -290,7 +290,7 @@ def test_statistics_of_old_instance_norms_are_dropped(tmp_path: Path) -> None:
         file = tmp_path / "latest_net_G.pth"
         torch.save(state, file)
         out = tmp_path / f"{type(net).__name__}.safetensors"
-        reverie.adopt([file], out)
+        reverie.import_checkpoint([file], out)
         assert_same(net, reverie.load(out), noise(3, 32, 32))
 
 
@@ -313,7 +313,7 @@ def test_two_generators_are_a_cyclegan(ways: tuple[Path, nn.Module, nn.Module], 
     a, b = folder / "latest_net_G_A.pth", folder / "latest_net_G_B.pth"
     for k, files in enumerate(([a, b], [b, a], [folder])):  # the names say which is which
         out = tmp_path / f"{k}.safetensors"
-        told = reverie.adopt(files, out)
+        told = reverie.import_checkpoint(files, out)
         assert (told["method"], [net["name"] for net in told["networks"]]) == ("cyclegan", [a.name, b.name])
         method = reverie.load(out)
         for net, to, channels in ((g_a, "b", 1), (g_b, "a", 3)):
@@ -327,7 +327,9 @@ def test_two_generators_are_a_cyclegan(ways: tuple[Path, nn.Module, nn.Module], 
 def test_without_telling_names_the_order_decides(ways: tuple[Path, nn.Module, nn.Module], tmp_path: Path) -> None:
     folder = ways[0]
     one, other = (folder / f"latest_net_G_{k}.pth" for k in "AB")
-    told = reverie.adopt([other.rename(tmp_path / "x.pth"), one.rename(tmp_path / "y.pth")], tmp_path / "z.safetensors")
+    told = reverie.import_checkpoint(
+        [other.rename(tmp_path / "x.pth"), one.rename(tmp_path / "y.pth")], tmp_path / "z.safetensors"
+    )
     assert [net["name"] for net in told["networks"]] == ["x.pth", "y.pth"]
     assert (told["config"]["inputs"], told["config"]["outputs"]) == (3, 1)
 
@@ -386,7 +388,7 @@ def test_json_says_what_was_recognised(tmp_path: Path, capsys: pytest.CaptureFix
     assert (told["file"], told["method"]) == (str(tmp_path / "a.safetensors"), "pix2pix")
     (net,) = told["networks"]
     wanted = dict(
-        name=file.name, kind="unet", inputs=1, outputs=3, width=4, depth=6, norm="batch", dropout=False,
+        name=file.name, kind="unet", inputs=1, outputs=3, base_channels=4, depth=6, norm="batch", dropout=False,
         sha256=sha256(file),
     )  # fmt: skip
     assert {name: net[name] for name in wanted} == wanted
@@ -416,7 +418,7 @@ def test_pix2pix_learns_with_a_resnet_too(tmp_path: Path) -> None:
     method = reverie.train("pix2pix:smoke", out=tmp_path / "run", **options)
     assert (method.config.blocks, method.config.depth) == (1, None)
     photo = Photo.load(picture(tmp_path / "x.png", 5, 21))
-    (made,), (still,) = (method.verb("translate")([photo], still=s) for s in (False, True))
+    (made,), (still,) = (method.verb("translate")([photo], deterministic=s) for s in (False, True))
     assert made.pixels.shape == (5, 21, 3)
     assert not np.array_equal(made.pixels, still.pixels)
     losses = [json.loads(line)["losses"]["l1"] for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
@@ -483,7 +485,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (place / "torn.safetensors").write_bytes(safetensors.torch.save(unet)[:-100])
     (place / "there.safetensors").write_text("mine")
     (place / "folder").mkdir()
-    reverie.adopt([place / "good.pth"], place / "ours.safetensors")
+    reverie.import_checkpoint([place / "good.pth"], place / "ours.safetensors")
     return place
 
 
@@ -534,7 +536,7 @@ WRONG: list[tuple[str, ...]] = [
     ("import resnet.pth batch.pth", "batch.pth is a ResNet", "batch norm", "each file alone"),
     ("import resnet.pth good.pth", "good.pth is a U-Net of depth 3", "each file alone"),
     ("import dropped.pth resnet.pth", "dropped.pth is a ResNet", "no dropout"),
-    ("import good.pth --width 3", "no flag '--width'"),
+    ("import good.pth --base-channels 3", "no flag '--width'"),
 ]
 
 
@@ -592,6 +594,6 @@ def ours_of(state: dict[str, torch.Tensor], key: str) -> str:
 def test_as_in_training_leaves_the_network_as_it_was(tmp_path: Path) -> None:
     method = brought(trained(PeerResNet(3, 3, 4, 1, "batch", True)), tmp_path)
     before = {k: v.clone() for k, v in method.state_dict().items()}
-    with as_in_training(method.generator, 0), torch.no_grad():
+    with stochastic_eval(method.generator, 0), torch.no_grad():
         method.generator(noise(3, 16, 16))
     assert all(torch.equal(v, before[k]) for k, v in method.state_dict().items())

@@ -13,15 +13,28 @@ from benchmarks.__main__ import main
 from benchmarks.claims import CLAIMS, EXPERIMENTS
 
 import reverie
+from reverie.core.method import Method
 from reverie.media import Photo
-from reverie.method import Method
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The benchmark as it is run, small, with all that it keeps."""
     room = tmp_path_factory.mktemp("large")
-    words = ["large", "smoke", "--width", "700", "--height", "600", "--crop", "600", "--steps", "20", "--threads", "1"]
+    words = [
+        "large",
+        "smoke",
+        "--base-channels",
+        "700",
+        "--height",
+        "600",
+        "--crop",
+        "600",
+        "--steps",
+        "20",
+        "--threads",
+        "1",
+    ]
     assert main([*words, "--runs", str(room / "runs"), "--out", str(room / "told.json")]) == 0
     return room
 
@@ -65,7 +78,7 @@ def test_a_seam_would_be_seen(place: Path, method: Method) -> None:
 
 def test_it_is_an_experiment_of_the_ledger(tmp_path: Path) -> None:
     experiment = EXPERIMENTS["photo-12mp"]
-    size = dict(width=600, height=560, crop=560, steps=2)
+    size = dict(base_channels=600, height=560, crop=560, steps=2)
     small = dataclasses.replace(experiment, method="smoke", options={**experiment.options, **size})
     run = ledger.measure(small, 0, {"data": Path("data"), "features": ""}, tmp_path / "run")
     assert {score["name"] for score in run["scores"]} == {c.score for c in CLAIMS if c.experiment == "photo-12mp"}
@@ -76,7 +89,7 @@ def test_it_is_an_experiment_of_the_ledger(tmp_path: Path) -> None:
     ("words", "told"),
     [
         (["large", "nothing"], "no run folder, and no preset"),
-        (["large", "smoke", "--width", "500"], "crop must be larger than tile"),
+        (["large", "smoke", "--base-channels", "500"], "crop must be larger than tile"),
         (["large", "smoke", "--tile", "2048"], "crop must be larger than tile"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Losses against closed forms."""
+"""Metrics against closed forms."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import reverie
-from reverie import losses
-from reverie.parts.augment import _cutout, diff_augment, random_flip, varied
-from reverie.run import Run
+from reverie.nn import losses
+from reverie.runs.run_folder import Run
+from reverie.transforms.augment import _cutout, diff_augment, random_flip, random_flip_and_shift
 
 PAIRS = {
     "nonsaturating": (losses.nonsaturating(), 2 * math.log(2), math.log(2)),
@@ -118,11 +118,11 @@ def test_images_are_varied_by_whole_pixels_with_mirrored_borders() -> None:
     x = torch.arange(64.0).view(1, 1, 8, 8).expand(300, 2, 8, 8)
     framed = np.pad(x[0, 0].numpy(), 2, mode="reflect")
     known = {framed[dy : dy + 8, dx : dx + 8].tobytes() for dy in range(5) for dx in range(5)}
-    moved = varied(x, False, 0.25)
+    moved = random_flip_and_shift(x, False, 0.25)
     assert torch.equal(moved[:, 0], moved[:, 1])
     assert {row.numpy().tobytes() for row in moved[:, 0].contiguous()} == known
-    assert {row.numpy().tobytes() for row in varied(x, True, 0.25)[:, 0].contiguous()} > known
-    assert varied(x, False, 0.0) is x
+    assert {row.numpy().tobytes() for row in random_flip_and_shift(x, True, 0.25)[:, 0].contiguous()} > known
+    assert random_flip_and_shift(x, False, 0.0) is x
 
 
 @pytest.mark.parametrize("name", ["dcgan", "vae", "vae_gan", "cvae_gan", "bigan"])
@@ -130,11 +130,13 @@ def test_images_are_learnt_as_they_are_varied(name: str, tmp_path: Path, monkeyp
     """`flip` and `shift` reach what a method sees of its images, and are off as it comes."""
     asked: list[tuple[bool, float]] = []
 
-    def varied(x: Tensor, flip: bool, shift: float) -> Tensor:
+    def random_flip_and_shift(x: Tensor, flip: bool, shift: float) -> Tensor:
         asked.append((flip, shift))
         return x.flip(3) if flip else x
 
-    monkeypatch.setattr(importlib.import_module(f"reverie.methods.{name}"), "varied", varied)
+    monkeypatch.setattr(
+        importlib.import_module(f"reverie.methods.{name}"), "random_flip_and_shift", random_flip_and_shift
+    )
     told, as_it_comes, asked_for = [], dict[str, Any](), {"flip": True, "shift": 0.125}
     for i, options in enumerate([as_it_comes, asked_for]):
         reverie.train(f"{name}:smoke", data="letters:64", out=tmp_path / str(i), steps=2, log_every=1, **options)

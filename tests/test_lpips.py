@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 import reverie
-from reverie.cli import main
-from reverie.evaluation.looks import open_looks
-from reverie.scores.lpips import LEAST, LPIPS
+from reverie.cli.main import main
+from reverie.evaluation.lpips import open_lpips
+from reverie.metrics.networks.lpips import LEAST, LPIPS
 
 WIDTHS = (64, 192, 384, 256, 256)
 
@@ -84,23 +84,23 @@ def test_it_is_the_sum_of_the_paper(
     size: tuple[int, int], files: dict[str, Path], weights: dict[str, dict[str, Tensor]]
 ) -> None:
     a, b = shades(0, *size), shades(1, *size)
-    looks = open_looks(f"{files['alexnet']},{files['lin']}", "cpu")
+    looks = open_lpips(f"{files['alexnet']},{files['lin']}", "cpu")
     one, other, none = looks.distances([a, b, a], [b, a, a]).tolist()
     assert one == pytest.approx(by_hand(a, b, weights), rel=1e-4)
     assert other == pytest.approx(one, rel=1e-5)
     assert none == 0
-    assert open_looks(files["both"], "cpu").distances([a], [b])[0] == one
+    assert open_lpips(files["both"], "cpu").distances([a], [b])[0] == one
 
 
 def test_grey_is_looked_at_as_grey_of_three_channels(files: dict[str, Path]) -> None:
-    looks = open_looks(files["both"], "cpu")
+    looks = open_lpips(files["both"], "cpu")
     a, b = shades(0, 40, 40, 1), shades(1, 40, 40, 1)
     wide = [np.repeat(x, 3, 2) for x in (a, b)]
     assert looks.distances([a], [b]) == looks.distances([wide[0]], [wide[1]])
 
 
 def test_one_pixel_less_leaves_no_map(files: dict[str, Path]) -> None:
-    net = open_looks(files["both"], "cpu").net
+    net = open_lpips(files["both"], "cpu").net
     assert [m.shape[1] for m in net.maps(torch.zeros(1, 3, LEAST, LEAST))] == list(WIDTHS)
     with pytest.raises(RuntimeError, match="too small"):
         net.maps(torch.zeros(1, 3, LEAST - 1, LEAST))
@@ -129,9 +129,9 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_restorations_are_scored(shop: Path, files: dict[str, Path], weights: dict[str, dict[str, Tensor]]) -> None:
     found = reverie.evaluate(shop / "restore", shop / "photos", lpips=files["both"], classical=False)
-    score, looks = found["lpips"], open_looks(files["both"], "cpu")
+    score, looks = found["lpips"], open_lpips(files["both"], "cpu")
     method = reverie.load(shop / "restore")
-    pictures = list(method.repaired(method.learns_from.open(shop / "photos"), 3, 0))
+    pictures = list(method.repaired(method.data_type.open(shop / "photos"), 3, 0))
     made, spoilt, good = ([getattr(p, side) for p in pictures] for side in ("made", "spoilt", "good"))
     theirs = [by_hand(*pair, weights) for pair in zip(made, good, strict=True)]
     assert score.value == pytest.approx(np.mean(theirs), rel=1e-4)
@@ -148,8 +148,8 @@ def test_pairs_are_scored_and_tiny_ones_are_left_out(shop: Path, files: dict[str
     assert found["lpips"].reference == found["psnr"].reference
     assert found["lpips"].floor is not None
     assert found["lpips"].value != found["lpips"].floor
-    left_out = reverie.evaluate(shop / "small", shop / "photos", lpips=both).left_out
-    assert "16 pixels are too small" in next(line["why"] for line in left_out if line["score"] == "lpips")
+    skipped = reverie.evaluate(shop / "small", shop / "photos", lpips=both).skipped
+    assert "16 pixels are too small" in next(line["why"] for line in skipped if line["score"] == "lpips")
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,11 @@ import symusic
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from reverie.data import midi
-from reverie.errors import UserError
+from reverie.cli.provenance import _same_music
+from reverie.data.music import midi
 from reverie.media import Music, read_record, rolls, sheet
 from reverie.media.music import INKS, RATE, medley
-from reverie.whence import _same_music
+from reverie.utils.errors import UserError
 
 RECORD = {"method": "x", "verb": "compose", "arguments": {"n": 3}, "index": 2, "synthetic": True}
 
@@ -158,7 +158,11 @@ def test_other_programs_open_it(tmp_path: Path) -> None:
 
 
 def test_the_record_goes_with_every_kind_of_file(tmp_path: Path) -> None:
-    music = Music({"melody": melody(62, 0, 64)}).made_from(Music({"melody": melody(70)}, name="b.mid")).stamped(RECORD)
+    music = (
+        Music({"melody": melody(62, 0, 64)})
+        .made_from(Music({"melody": melody(70)}, name="b.mid"))
+        .with_provenance(RECORD)
+    )
     again = Music.load(music.save(tmp_path / "a.mid"))
     assert again.record == music.record
     assert again.record is not None
@@ -238,7 +242,7 @@ def test_damaged_bytes_are_refused_or_read_but_nothing_else(data: st.DataObject)
         body[data.draw(st.integers(4, len(body) - 1))] = data.draw(st.integers(0, 255))
     try:
         music = Music.read(bytes(body[: data.draw(st.integers(14, len(body)))]))
-    except midi.Unfit:
+    except midi.InvalidFile:
         return
     assert music.parts
     assert all(events.min() >= 0 and events.max() < midi.EVENTS[part] for part, events in music.parts.items())

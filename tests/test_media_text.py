@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from reverie.errors import UserError
 from reverie.media import Text, save_texts, text_sheet
 from reverie.media.text import read_text_record
+from reverie.utils.errors import UserError
 
 RECORD = {"synthetic": True, "method": "x", "run": "0" * 16, "verb": "write", "arguments": {"n": 2, "seed": 0}}
 
 
 def made(*lines: str) -> list[Text]:
-    return [Text(line, index=i).stamped({**RECORD, "index": i}) for i, line in enumerate(lines)]
+    return [Text(line, index=i).with_provenance({**RECORD, "index": i}) for i, line in enumerate(lines)]
 
 
 def test_a_list_is_one_file_of_lines_with_its_record_beside(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_damaged_records_are_refused_in_one_line(tmp_path: Path, beside: str) ->
 
 
 def test_stamps_hold_what_a_line_was_made_from() -> None:
-    text = dataclasses.replace(Text("new"), told={"nll": 1.0}).made_from(Text("old", "old.txt")).stamped(RECORD)
+    text = dataclasses.replace(Text("new"), told={"nll": 1.0}).made_from(Text("old", "old.txt")).with_provenance(RECORD)
     assert text.record is not None
     assert text.record["inputs"] == [{"name": "old.txt", "digest": Text("old").digest}]
     assert text.record["told"] == {"nll": 1.0}
@@ -115,14 +115,14 @@ def test_whence_makes_the_lines_again(tmp_path: Path) -> None:
     """Of a run that writes: the record is enough to make each line again, and a changed one is told."""
     import torch
 
-    from reverie.data.tokens import MARKS
+    from reverie.cli.provenance import _verify_lines, describe
+    from reverie.data.text.tokenizer import MARKS
     from reverie.media import read_record
     from reverie.methods.seqgan import SeqGAN
-    from reverie.whence import _verify_lines, describe
 
     torch.manual_seed(0)
     method = SeqGAN(
-        SeqGAN.Config(tokens="word", words=(*MARKS, "a", "b", "c"), length=6, kernels=(1,), filters=(2,))
+        SeqGAN.Config(tokens="word", words=(*MARKS, "a", "b", "c"), length=6, kernel_sizes=(1,), num_filters=(2,))
     ).eval()
     file = save_texts(method.write(40, seed=3, items=[5, 17, 39]), tmp_path / "some.txt")
     record = read_record(file)

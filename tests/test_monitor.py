@@ -11,20 +11,22 @@ import pytest
 import torch
 
 import reverie
-from reverie import cli, loop, monitor
-from reverie.errors import Trouble, UserError
-from reverie.monitor import FAULTS, LINES, Fault, Finding, Monitor
-from reverie.parts.watch import active, apart, watch
-from reverie.run import read_weights
-from reverie.stop import Interrupted, Stop
+from reverie.cli import main as cli
+from reverie.core.diagnostics import active, diagnostics, mean_nn_distance
+from reverie.runs.weights_file import read_weights
+from reverie.training import monitor
+from reverie.training import trainer as loop
+from reverie.training.monitor import LINES, RULES, Alert, Monitor, Rule
+from reverie.training.signals import GracefulStop, Interrupted
+from reverie.utils.errors import TrainingFailed, UserError
 
-BY_NAME = {fault.name: fault for fault in FAULTS}
-ALWAYS = Fault("always so", "loss", -math.inf, True, "the loss is {value:.3g}", "Nothing helps.")
+BY_NAME = {fault.name: fault for fault in RULES}
+ALWAYS = Rule("always so", "loss", -math.inf, True, "the loss is {value:.3g}", "Nothing helps.")
 
 
-def tell(watching: Monitor, sign: str, values: list[float], every: int = 100, start: int = 0) -> list[Finding]:
+def tell(watching: Monitor, sign: str, values: list[float], every: int = 100, start: int = 0) -> list[Alert]:
     """What is found in a log with these values."""
-    found = [watching.look(start + every * (i + 1), {sign: value}) for i, value in enumerate(values)]
+    found = [watching.check_metrics(start + every * (i + 1), {sign: value}) for i, value in enumerate(values)]
     return [finding for finding in found if finding]
 
 
@@ -41,8 +43,8 @@ def ends(folder: Path) -> tuple[list[Any], dict[str, torch.Tensor]]:
 # -- what it finds -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.sign)
-def test_a_fault_is_found_when_it_has_lasted(fault: Fault) -> None:
+@pytest.mark.parametrize("fault", RULES, ids=lambda fault: fault.sign)
+def test_a_fault_is_found_when_it_has_lasted(fault: Rule) -> None:
     bad, good = (fault.threshold + s * (1 if fault.above else -1) * 1e-3 for s in (1, -1))
     watching, lasting = Monitor(), fault.window // 100
     assert not tell(watching, fault.sign, [good] * 3)
@@ -67,8 +69,8 @@ def test_a_bad_moment_is_no_fault() -> None:
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_what_is_not_a_number_is_found_at_once(value: float) -> None:
     watching = Monitor()
-    watching.look(10, {"d": 1.0})
-    finding = watching.look(20, {"d": 1.0, "g": value})
+    watching.check_metrics(10, {"d": 1.0})
+    finding = watching.check_metrics(20, {"d": 1.0, "g": value})
     assert finding is not None
     assert finding.fatal
     assert (finding.name, finding.since) == (monitor.NOT_A_NUMBER, 10)
@@ -78,31 +80,33 @@ def test_what_is_not_a_number_is_found_at_once(value: float) -> None:
 def test_two_faults_at_once_are_both_told() -> None:
     watching, names = Monitor(), []
     for step in range(100, 1500, 100):
-        finding = watching.look(step, {"right": 1.0, "variety": 0.0})
+        finding = watching.check_metrics(step, {"right": 1.0, "variety": 0.0})
         names += [finding.name] if finding else []
     assert sorted(names) == ["discriminator has won", "lost diversity"]
 
 
 def test_signs_are_what_they_say() -> None:
     real, one = torch.randn(32, 3, 8, 8), torch.randn(1, 3, 8, 8).expand(32, 3, 8, 8)
-    told = watch(torch.full((32,), 2.0), torch.full((32,), 1.0), real, one)
+    told = diagnostics(torch.full((32,), 2.0), torch.full((32,), 1.0), real, one)
     assert told["right"] == 1
     assert told["variety"] < 1e-3
-    told = watch(torch.randn(500), torch.randn(500), real, torch.randn(32, 3, 8, 8))
+    told = diagnostics(torch.randn(500), torch.randn(500), real, torch.randn(32, 3, 8, 8))
     assert told["right"] == pytest.approx(0.5, abs=0.08)
     assert told["variety"] == pytest.approx(1, abs=0.1)
     # five pictures over and over are as far apart on average as many, but each has its like beside it
-    assert apart(torch.randn(5, 3, 8, 8).repeat(7, 1, 1, 1)) < 0.01
+    assert mean_nn_distance(torch.randn(5, 3, 8, 8).repeat(7, 1, 1, 1)) < 0.01
     assert active(torch.cat([torch.zeros(64, 3), torch.randn(64, 2)], 1)) == {"active": 2}
 
 
 def test_of_one_item_nothing_is_told_that_takes_others(tmp_path: Path) -> None:
     """Else every run with a batch of 1, or with one item for each process, would be said to have collapsed."""
     assert active(torch.randn(1, 5)) == {}
-    assert set(watch(torch.randn(1), torch.randn(1), torch.randn(1, 3, 8, 8), torch.randn(1, 3, 8, 8))) == {"right"}
+    assert set(diagnostics(torch.randn(1), torch.randn(1), torch.randn(1, 3, 8, 8), torch.randn(1, 3, 8, 8))) == {
+        "right"
+    }
     for method, data in (("vae", "shapes:40"), ("dcgan", "shapes:40"), ("music_vae", "tunes:40")):
         run = tmp_path / method
-        reverie.train(f"{method}:smoke", data=data, out=run, batch=1, steps=10, threads=1, log_every=5)
+        reverie.train(f"{method}:smoke", data=data, out=run, batch_size=1, steps=10, threads=1, log_every=5)
         lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
         assert not {"active", "variety"} & set(lines[-1]["losses"])
 
@@ -125,11 +129,11 @@ def test_posterior_collapse_is_found_in_a_run(tmp_path: Path, capsys: pytest.Cap
 
 def test_what_is_not_a_number_is_never_saved(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "run"
-    words = ["train", "vae:smoke", "--data", "letters:96", "--out", str(out), "--rate", "1e30", "--steps", "60"]
-    assert cli.main([*words, "--save-every", "1", "--log-every", "30"]) == 1
+    words = ["train", "vae:smoke", "--data", "letters:96", "--out", str(out), "--lr", "1e30", "--steps", "60"]
+    assert cli.main([*words, "--checkpoint-every", "1", "--log-every", "30"]) == 1
     line = capsys.readouterr().err.strip().splitlines()[-1]
     assert line.startswith("reverie: not a number at step")
-    assert "--on-trouble rollback" in line
+    assert "--on-failure rollback" in line
     for folder in (out, out / "previous"):
         if (folder / "weights.safetensors").exists():
             weights = read_weights(folder / "weights.safetensors")[1]
@@ -143,31 +147,31 @@ def test_weights_are_weighed_whatever_the_log_shows(
 ) -> None:
     """A finding that a run goes on from, at the very step of a save, hides none that it cannot go on from."""
     methods: list[torch.nn.Module] = []
-    begin = loop.Averages.__init__
+    begin = loop.EMA.__init__
 
-    def caught(self: loop.Averages, method: torch.nn.Module, decays: dict[str, float]) -> None:
+    def caught(self: loop.EMA, method: torch.nn.Module, decays: dict[str, float]) -> None:
         methods.append(method)
         begin(self, method, decays)
 
-    def look(self: Monitor, step: int, values: dict[str, float]) -> Finding | None:
+    def look(self: Monitor, step: int, values: dict[str, float]) -> Alert | None:
         if step != 10:
             return None
         next(t for t in getattr(methods[0], where)() if t.is_floating_point()).data.fill_(math.nan)
-        return Finding("bad luck", "it is so", "Try again.", 1.0, 0.5, 0) if bad_luck else None
+        return Alert("bad luck", "it is so", "Try again.", 1.0, 0.5, 0) if bad_luck else None
 
-    monkeypatch.setattr(loop.Averages, "__init__", caught)
+    monkeypatch.setattr(loop.EMA, "__init__", caught)
     monkeypatch.setattr(Monitor, "look", look)
-    with pytest.raises(Trouble, match="not a number at step 10"):
-        reverie.train("dcgan:smoke", data="letters:96", out=tmp_path / "run", save_every=5, log_every=5)
+    with pytest.raises(TrainingFailed, match="not a number at step 10"):
+        reverie.train("dcgan:smoke", data="letters:96", out=tmp_path / "run", checkpoint_every=5, log_every=5)
     assert json.loads((tmp_path / "run" / "save.json").read_text())["step"] == 5
 
 
 def unlucky(monkeypatch: pytest.MonkeyPatch, times: int, lasted: int = 6) -> None:
     """The monitor finds a fault at step 12, `times` times, whatever the run is like; it has lasted so many steps."""
 
-    def look(self: Monitor, step: int, values: dict[str, float]) -> Finding | None:
+    def look(self: Monitor, step: int, values: dict[str, float]) -> Alert | None:
         self.lines.append((step, values))
-        return Finding("bad luck", "it is so", "Try again.", 1.0, 0.5, step - lasted) if step == 12 else None
+        return Alert("bad luck", "it is so", "Try again.", 1.0, 0.5, step - lasted) if step == 12 else None
 
     def outlook(run: Any, settings: Any) -> Any:
         watching, seed, ease = real(run, settings)
@@ -180,12 +184,12 @@ def unlucky(monkeypatch: pytest.MonkeyPatch, times: int, lasted: int = 6) -> Non
     monkeypatch.setattr(loop, "_outlook", outlook)
 
 
-OPTIONS: dict[str, Any] = dict(data="letters:96", save_every=5, log_every=2, preview_every=10)
+OPTIONS: dict[str, Any] = dict(data="letters:96", checkpoint_every=5, log_every=2, sample_every=10)
 
 
 def test_a_rollback_goes_on_otherwise_from_a_good_save(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     unlucky(monkeypatch, times=1)
-    reverie.train("dcgan:smoke", out=tmp_path / "run", on_trouble="rollback", **OPTIONS)
+    reverie.train("dcgan:smoke", out=tmp_path / "run", on_failure="rollback", **OPTIONS)
     lines = lines_of(tmp_path / "run")
     (told,) = [line for line in lines if "rollback" in line]
     # the trouble began after step 6: of the saves of steps 5 and 10 the first is good
@@ -200,12 +204,12 @@ def test_a_rollback_goes_on_otherwise_from_a_good_save(monkeypatch: pytest.Monke
 
 def test_a_run_that_was_rolled_back_is_resumed_bit_for_bit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     unlucky(monkeypatch, times=1)
-    reverie.train("dcgan:smoke", out=tmp_path / "whole", on_trouble="rollback", **OPTIONS)
+    reverie.train("dcgan:smoke", out=tmp_path / "whole", on_failure="rollback", **OPTIONS)
     ticks = 0
-    ask = Stop.__enter__
+    ask = GracefulStop.__enter__
 
     def stopped(at: int) -> Any:
-        def enter(self: Stop) -> Stop:
+        def enter(self: GracefulStop) -> GracefulStop:
             nonlocal ticks
             ticks = at
             return ask(self)
@@ -224,10 +228,10 @@ def test_a_run_that_was_rolled_back_is_resumed_bit_for_bit(monkeypatch: pytest.M
     monkeypatch.setattr(loop, "stage_at", counted)
     for first in (3, 9, 12, 13, 16, 20):  # step 12 is where it goes back; after that come other steps
         out = tmp_path / str(first)
-        monkeypatch.setattr(Stop, "__enter__", stopped(first))
+        monkeypatch.setattr(GracefulStop, "__enter__", stopped(first))
         with pytest.raises((KeyboardInterrupt, Interrupted)):
-            reverie.train("dcgan:smoke", out=out, on_trouble="rollback", **OPTIONS)
-        monkeypatch.setattr(Stop, "__enter__", stopped(-1))
+            reverie.train("dcgan:smoke", out=out, on_failure="rollback", **OPTIONS)
+        monkeypatch.setattr(GracefulStop, "__enter__", stopped(-1))
         reverie.resume(out)
         whole, cut = ends(tmp_path / "whole"), ends(out)
         assert cut[0] == whole[0]
@@ -236,16 +240,18 @@ def test_a_run_that_was_rolled_back_is_resumed_bit_for_bit(monkeypatch: pytest.M
 
 def test_after_three_rollbacks_it_stops(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     unlucky(monkeypatch, times=9)
-    with pytest.raises(Trouble, match=r"bad luck at step 12, after 3 rollbacks: it is so; the last save of .* is kept"):
-        reverie.train("dcgan:smoke", out=tmp_path / "run", on_trouble="rollback", **OPTIONS)
+    with pytest.raises(
+        TrainingFailed, match=r"bad luck at step 12, after 3 rollbacks: it is so; the last save of .* is kept"
+    ):
+        reverie.train("dcgan:smoke", out=tmp_path / "run", on_failure="rollback", **OPTIONS)
     assert [line["rollback"]["attempt"] for line in lines_of(tmp_path / "run") if "rollback" in line] == [1, 2, 3]
     assert "bad luck" in (tmp_path / "run" / "report.html").read_text()
 
 
 def test_trouble_before_the_first_save_goes_back_to_the_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     unlucky(monkeypatch, times=1)
-    options = {**OPTIONS, "save_every": 50}
-    reverie.train("dcgan:smoke", out=tmp_path / "run", on_trouble="rollback", **options)
+    options = {**OPTIONS, "checkpoint_every": 50}
+    reverie.train("dcgan:smoke", out=tmp_path / "run", on_failure="rollback", **options)
     told = [line["rollback"] for line in lines_of(tmp_path / "run") if "rollback" in line]
     assert [(line["from"], line["to"]) for line in told] == [(12, 0)]
 
@@ -256,18 +262,18 @@ def test_trouble_that_began_before_both_saves_goes_back_to_when_all_was_well(
     """A window is longer than two saves are apart: neither of them is from before it."""
     unlucky(monkeypatch, times=1, lasted=9)
     monkeypatch.setattr(Monitor, "well", property(lambda self: len(self.lines) < 2))
-    reverie.train("dcgan:smoke", out=tmp_path / "run", on_trouble="rollback", **OPTIONS, width=4)
+    reverie.train("dcgan:smoke", out=tmp_path / "run", on_failure="rollback", **OPTIONS, base_channels=4)
     told = [line["rollback"] for line in lines_of(tmp_path / "run") if "rollback" in line]
     assert [(line["from"], line["to"]) for line in told] == [(12, 0)]
 
 
 def test_all_is_well_until_a_sign_is_beyond_its_threshold() -> None:
     monitor = Monitor()
-    assert monitor.well
+    assert monitor.healthy
     for values, well in (({"right": 0.9}, True), ({"right": 0.9999}, False), ({"variety": 0.9}, False),
                          ({"right": 0.8}, True), ({"variety": 0.1}, False)):  # fmt: skip
-        monitor.look(len(monitor.lines) + 1, values)
-        assert monitor.well is well
+        monitor.check_metrics(len(monitor.lines) + 1, values)
+        assert monitor.healthy is well
 
 
 def test_rates_are_halved_at_each_rollback(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -275,19 +281,19 @@ def test_rates_are_halved_at_each_rollback(monkeypatch: pytest.MonkeyPatch, tmp_
     factors: list[float] = []
     real = loop.Update.set_rates
     monkeypatch.setattr(loop.Update, "set_rates", lambda self, factor: [factors.append(factor), real(self, factor)])
-    reverie.train("dcgan:smoke", out=tmp_path / "run", on_trouble="rollback", **OPTIONS)
+    reverie.train("dcgan:smoke", out=tmp_path / "run", on_failure="rollback", **OPTIONS)
     assert sorted(set(factors), reverse=True) == [1.0, 0.5, 0.25]
 
 
 def test_stop_stops_and_resume_may_roll_back(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     unlucky(monkeypatch, times=1)
     out = tmp_path / "run"
-    with pytest.raises(Trouble, match="bad luck at step 12"):
-        reverie.train("dcgan:smoke", out=out, on_trouble="stop", **OPTIONS)
-    with pytest.raises(UserError, match="on_trouble"):
-        reverie.resume(out, on_trouble="rolback")
-    reverie.resume(out, on_trouble="rollback")
-    assert json.loads((out / "run.json").read_text())["train"]["on_trouble"] == "rollback"
+    with pytest.raises(TrainingFailed, match="bad luck at step 12"):
+        reverie.train("dcgan:smoke", out=out, on_failure="stop", **OPTIONS)
+    with pytest.raises(UserError, match="on_failure"):
+        reverie.resume(out, on_failure="rolback")
+    reverie.resume(out, on_failure="rollback")
+    assert json.loads((out / "run.json").read_text())["train"]["on_failure"] == "rollback"
     assert lines_of(out)[-1]["step"] == 20
 
 

@@ -13,18 +13,29 @@ import pytest
 import torch
 from torch import nn
 
+from reverie.core.options import options_of_dataclass
 from reverie.methods.pix2pix import Pix2Pix
 from reverie.methods.restoration import Restoration
-from reverie.options import of_fields
-from reverie.parts.augment import cropped, flipped
-from reverie.parts.degrade import DEGRADATIONS, Make, blur, channels_of, coloured, degrade, edges, grey, jpeg, spoilt
-from reverie.parts.patch import PatchGAN
-from reverie.parts.pool import Pool
-from reverie.parts.resnet import ResNet
-from reverie.parts.restorer import Restorer
-from reverie.parts.still import as_in_training
-from reverie.parts.tiles import tiled, whole
-from reverie.parts.unet import UNet
+from reverie.nn.denoiser import Denoiser
+from reverie.nn.image_pool import ImagePool
+from reverie.nn.patchgan import PatchGAN
+from reverie.nn.resnet_generator import ResNet
+from reverie.nn.stochastic_eval import stochastic_eval
+from reverie.nn.unet import UNet
+from reverie.transforms.augment import cropped, flipped
+from reverie.transforms.degradations import (
+    DEGRADATIONS,
+    Make,
+    blur,
+    channels_of,
+    coloured,
+    degrade,
+    edges,
+    grey,
+    jpeg,
+    spoilt,
+)
+from reverie.transforms.tiling import tiled, whole
 
 
 def smooth(b: int, c: int, h: int, w: int) -> torch.Tensor:
@@ -55,7 +66,7 @@ def test_any_size_comes_back_to_the_pixel(size: tuple[int, int]) -> None:
 
 def test_tiles_change_nothing_where_the_reach_is_short() -> None:
     torch.manual_seed(0)
-    net = Restorer(1, 1, 8, 4).eval()
+    net = Denoiser(1, 1, 8, 4).eval()
     with torch.no_grad():
         for part in net.modules():
             if isinstance(part, nn.Conv2d):
@@ -68,7 +79,7 @@ def test_tiles_change_nothing_where_the_reach_is_short() -> None:
 
 def test_the_reach_is_what_it_says() -> None:
     torch.manual_seed(0)
-    net = Restorer(1, 1, 4, 5).eval()
+    net = Denoiser(1, 1, 4, 5).eval()
     for part in net.modules():
         if isinstance(part, nn.Conv2d):
             nn.init.uniform_(part.weight, 0.1, 1)
@@ -91,7 +102,7 @@ def test_as_in_training_leaves_no_trace() -> None:
         still = net(x)
         made = []
         for seed in (1, 1, 2):
-            with as_in_training(net, seed):
+            with stochastic_eval(net, seed):
                 made.append(net(x))
     assert torch.equal(made[0], made[1])
     assert not torch.equal(made[0], made[2])
@@ -104,7 +115,7 @@ def test_as_in_training_leaves_no_trace() -> None:
 
 def test_the_pool_gives_half_of_its_images_back_later() -> None:
     torch.manual_seed(0)
-    pool, older, seen = Pool(10, 1, 1, 1), 0, set[float]()
+    pool, older, seen = ImagePool(10, 1, 1, 1), 0, set[float]()
     for step in range(400):
         given = torch.full((1, 1, 1, 1), float(step))
         back = float(pool(given))
@@ -113,7 +124,7 @@ def test_the_pool_gives_half_of_its_images_back_later() -> None:
         older += back != step
         seen.add(float(step))
     assert 150 < older < 240
-    assert torch.equal(Pool(0, 1, 1, 1)(torch.ones(2, 1, 1, 1)), torch.ones(2, 1, 1, 1))
+    assert torch.equal(ImagePool(0, 1, 1, 1)(torch.ones(2, 1, 1, 1)), torch.ones(2, 1, 1, 1))
 
 
 def test_sides_are_cut_and_mirrored_alike() -> None:
@@ -150,9 +161,9 @@ def test_what_is_coloured_keeps_its_light() -> None:
 def test_every_degradation_by_its_name() -> None:
     x = smooth(2, 3, 40, 56)
     for make in get_args(Make):
-        made = spoilt(x, make, None, 3)
+        made = degrade_seeded(x, make, None, 3)
         assert made.shape == (2, channels_of(make, 3), 40, 56)
-        assert torch.equal(made, spoilt(x, make, None, 3))
+        assert torch.equal(made, degrade_seeded(x, make, None, 3))
         assert made.abs().max() <= 1
         assert make == "grey" or not torch.equal(made.expand(-1, 3, -1, -1), x)
         assert degrade(smooth(1, 1, 5, 3), make).shape == (1, 1, 5, 3)
@@ -161,7 +172,7 @@ def test_every_degradation_by_its_name() -> None:
         assert levels.min() > -1e-3
         assert levels.max() < 255 + 1e-3
     for cls in (Pix2Pix, Restoration):
-        told = next(o for o in of_fields(cls.Config) if o.name == "make")
+        told = next(o for o in options_of_dataclass(cls.Config) if o.name == "make")
         assert set(get_args(told.type)) - {""} == set(DEGRADATIONS)
 
 

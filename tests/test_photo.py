@@ -12,8 +12,8 @@ import PIL.ImageOps
 import pytest
 import torch
 
-from reverie.errors import UserError
 from reverie.media import Photo, read_record
+from reverie.utils.errors import UserError
 
 RECORD = {"arguments": {}, "index": 0, "synthetic": True}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from reverie.parts.prior import Prior
+from reverie.nn.latent_prior import Prior
 
 
 def lopsided(n: int = 4_000) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

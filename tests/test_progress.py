@@ -14,10 +14,11 @@ import pytest
 import torch
 
 import reverie
-from reverie.progress import Meter, clock
-from reverie.ranks import Ranks
+from reverie.training.meter import MetricAverager
+from reverie.utils.distributed import Ranks
+from reverie.utils.formatting import clock
 
-SMOKE = dict(data="letters:64", save_every=10, preview_every=8, log_every=4)
+SMOKE = dict(data="letters:64", checkpoint_every=10, sample_every=8, log_every=4)
 
 
 def test_plain_lines_when_it_is_no_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -90,7 +91,7 @@ def test_tensorboard_files_behind_a_flag(tmp_path: Path) -> None:
 @pytest.mark.parametrize("saved", [torch.tensor([1.0, 3.0]), torch.tensor(2.0), torch.tensor([2.0])])
 def test_sums_of_other_ranks_are_gone_on_with(saved: torch.Tensor) -> None:
     """By one process: of two ranks, of the first alone as it was saved once, and its own."""
-    meter, ranks = Meter(), Ranks("cpu")
+    meter, ranks = MetricAverager(), Ranks("cpu")
     meter.load({"sums": {"d": saved.double()}, "steps": {"d": 2}}, ranks)
     meter.add({"d": torch.tensor(4.0)})
     assert meter.state(ranks) == {"sums": {"d": torch.tensor([6.0])}, "steps": {"d": 3}}

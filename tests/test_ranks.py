@@ -97,7 +97,7 @@ def launch(
 def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str, object]]]:
     folder = tmp_path_factory.mktemp("ranks")
     status, text, told = launch(
-        folder, "train", "dcgan:smoke", "--data", "letters:96", "--out", "run", "--average", "0.9"
+        folder, "train", "dcgan:smoke", "--data", "letters:96", "--out", "run", "--ema-decay", "0.9"
     )
     assert status == 0, text[-2000:]
     return folder, told
@@ -110,10 +110,10 @@ def test_parameters_and_buffers_are_identical_on_both(whole: tuple[Path, list[di
 
 
 def test_together_they_see_what_one_process_sees(whole: tuple[Path, list[dict[str, object]]]) -> None:
-    from reverie.order import Order
+    from reverie.training.batch_order import BatchOrder
 
     _, (first, second) = whole
-    order = Order(96, 16, 0)
+    order = BatchOrder(96, 16, 0)
     for step, (a, b) in enumerate(zip(first["seen"], second["seen"], strict=True)):
         assert sorted(a + b) == sorted(order(step).tolist())
         assert a == order(step)[0::2].tolist()
@@ -132,7 +132,7 @@ def test_a_signal_to_one_stops_both_and_resuming_is_exact(
     whole: tuple[Path, list[dict[str, object]]], tmp_path: Path
 ) -> None:
     folder, _ = whole
-    words = ("train", "dcgan:smoke", "--data", "letters:96", "--out", "run", "--average", "0.9")
+    words = ("train", "dcgan:smoke", "--data", "letters:96", "--out", "run", "--ema-decay", "0.9")
     status, text, (first, second) = launch(tmp_path, *words, STOP_AT="7")
     assert status != 0
     assert "reverie resume run" in text
@@ -155,7 +155,7 @@ TRAIN = ("train", "dcgan:smoke", "--data", "letters:96", "--out", "run")
 @pytest.mark.parametrize(
     ("words", "what", "how"),
     [
-        ((*TRAIN, "--batch", "15"), "multiple of 2", ""),
+        ((*TRAIN, "--batch-size", "15"), "multiple of 2", ""),
         ((*TRAIN[:3], "nothing-here", *TRAIN[4:]), "nothing-here", ""),
         (("train", "dcgan:not", *TRAIN[2:]), "no preset", "first is late"),  # the second must not end before it speaks
         (TRAIN, "the second one's disk is gone", "second fails"),
@@ -171,7 +171,7 @@ def test_an_error_stops_both_and_is_told_once(tmp_path: Path, words: tuple[str, 
 
 
 def test_both_count_the_same_rollbacks(tmp_path: Path) -> None:
-    status, text, (first, second) = launch(tmp_path, *TRAIN, "--on-trouble", "rollback", HOW="rollbacks")
+    status, text, (first, second) = launch(tmp_path, *TRAIN, "--on-failure", "rollback", HOW="rollbacks")
     assert status == 0, text[-2000:]
     assert first["digest"] == second["digest"]
     assert (tmp_path / "run" / "log.jsonl").read_text().count('"rollback"') == 3

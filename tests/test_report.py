@@ -17,14 +17,14 @@ from typing import Any
 import PIL.Image
 import pytest
 
-from reverie.errors import UserError
-from reverie.monitor import FAULTS
+from reverie.metrics.score import Reference, Score
 from reverie.report import page
 from reverie.report.curves import by_scale, chart, number, ticks
+from reverie.report.html import LARGE, Section
 from reverie.report.page import write_report
-from reverie.report.pieces import LARGE, Section
 from reverie.report.scores import title
-from reverie.scores.score import Reference, Score
+from reverie.training.monitor import RULES
+from reverie.utils.errors import UserError
 
 EVIL = "<script>alert('x')</script>"
 ABOUT: dict[str, Any] = {
@@ -32,7 +32,7 @@ ABOUT: dict[str, Any] = {
     "preset": "laptop",
     "title": "DCGAN",
     "config": {"latent": 128, "lr": 0.0002, "betas": [0.5, 0.999]},
-    "train": {"batch": 64, "seed": 7, "device": "cpu"},
+    "train": {"batch_size": 64, "seed": 7, "device": "cpu"},
     "data": {
         "spec": "https://example.org/photos",
         "name": "photos",
@@ -110,7 +110,7 @@ def evaluated(folder: Path, scores: list[Any] | None = None, **changes: Any) -> 
     told: dict[str, Any] = {
         "run": {"method": "dcgan", "step": 2000, "weights": WEIGHTS[:16]},
         "scores": [score.to_json() for score in SCORES] if scores is None else scores,
-        "left_out": [{"score": "precision", "why": "too few images"}, {"score": "recall", "why": "too few images"}],
+        "skipped": [{"score": "precision", "why": "too few images"}, {"score": "recall", "why": "too few images"}],
         "notes": ["the reference is what was learnt from."],
         "figures": {name: f"caption of {name}" for name in ("neighbours", "interpolation", "reconstruction")},
         "command": "reverie evaluate runs/a --data photos",
@@ -181,7 +181,7 @@ def test_all_parts_are_there(run: Path) -> None:
         "Interpolation",
         "Reconstructions",
         "What the monitor found",
-        "Losses",
+        "Metrics",
         "What was learnt from what",
         "Speed and time",
         "To repeat it",
@@ -229,7 +229,7 @@ def test_what_comes_from_an_evaluation_is_escaped(run: Path) -> None:
     texts: dict[str, Any] = dict.fromkeys(("name", "unit", "definition", "floor_of", "group"), evil)
     bad = dataclasses.replace(SCORES[0], reference=ref, versions={evil: evil}, **texts)
     told = evaluated(run, [bad.to_json(), {**SCORES[1].to_json(), "name": evil}])
-    told = {**told, **{key: hostile(told[key]) for key in ("left_out", "notes", "command", "created", "machine")}}
+    told = {**told, **{key: hostile(told[key]) for key in ("skipped", "notes", "command", "created", "machine")}}
     told["figures"] = dict.fromkeys(told["figures"], evil)
     for held in (told, {key: hostile(value) for key, value in told.items()}):
         (run / "scores.json").write_text(json.dumps(held))
@@ -280,7 +280,7 @@ def test_missing_parts(run: Path, missing: str) -> None:
     else:
         (run / missing).unlink()
     text = report(run)
-    assert ("Losses" in headings(text)) == (missing != "log.jsonl")
+    assert ("Metrics" in headings(text)) == (missing != "log.jsonl")
     assert ("What it draws" in headings(text)) == (missing != "samples")
     assert "<dd>2,000</dd>" in text  # the step is known from the log as well as from the save
 
@@ -319,7 +319,7 @@ def test_strange_values_do_not_break_it(run: Path) -> None:
         scores = [{**score, key: value} for key in score]
         scores += [{**score, "reference": {**score["reference"], key: value}} for key in score["reference"]]
         texts = dict.fromkeys(("score", "why"), value)
-        evaluated(run, [value, *scores], left_out=[value, texts], notes=[value], run=dict.fromkeys(told["run"], value))
+        evaluated(run, [value, *scores], skipped=[value, texts], notes=[value], run=dict.fromkeys(told["run"], value))
         assert "changed by hand" in section(report(run), "scores")
         evaluated(run, figures=dict.fromkeys(told["figures"], value))
         found, back = finding(600), rollback(700, 100)
@@ -336,7 +336,7 @@ def test_cut_log_and_damaged_pictures(run: Path) -> None:
     (run / "samples" / "step-000100.png").write_bytes(b"")
     (run / "samples" / "other.png").write_bytes(b"")
     text = report(run)
-    assert "Losses" in headings(text)
+    assert "Metrics" in headings(text)
     assert "samples at step 1900" in text
     assert "samples at step 2000" not in text
 
@@ -513,7 +513,7 @@ def test_a_quiet_monitor_says_what_it_watched(run: Path) -> None:
     )
     assert "<details><summary>What it looked at" in text
     assert 'class="alarm"' not in text
-    assert {fault.name for fault in FAULTS} - {"discriminator has won", "lost diversity"}
+    assert {fault.name for fault in RULES} - {"discriminator has won", "lost diversity"}
     log(run, [line(step, g=1.0, right=0.7) for step in range(100, 401, 100)])
     assert "What the monitor found" not in headings(report(run))  # too short to tell
 

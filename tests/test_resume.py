@@ -21,21 +21,24 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reverie import UserError, cli, load, open_data, resume, train
-from reverie.disk import sha256
+from reverie import UserError, load, open_data, resume, train
+from reverie.cli import main as cli
+from reverie.core.stage import Stage
 from reverie.media import Image
-from reverie.method import Stage
-from reverie.order import Order, seed_of, stage_at
-from reverie.progress import Progress
-from reverie.run import RESUME, WEIGHTS, Run, read_weights
-from reverie.stop import Interrupted
+from reverie.runs.run_folder import RESUME, WEIGHTS, Run
+from reverie.runs.weights_file import read_weights
+from reverie.training.batch_order import BatchOrder, stage_at
+from reverie.training.progress import Progress
+from reverie.training.signals import Interrupted
+from reverie.utils.atomic_files import sha256
+from reverie.utils.seeding import seed_of
 from test_run_folder import forks, in_child, step_in, strike_at
 
 METHODS = ["dcgan", "vae"]
 STEPS = 12
 # 4 does not divide 3, so a save holds losses that no line of the log tells of yet; nor do saves fall on previews
 OPTIONS: dict[str, Any] = dict(
-    average=0.99, size=16, steps=STEPS, save_every=3, log_every=4, preview_every=5, threads=1, device="cpu", seed=3
+    ema_decay=0.99, size=16, steps=STEPS, checkpoint_every=3, log_every=4, sample_every=5, threads=1, device="cpu", seed=3
 )  # fmt: skip
 
 
@@ -162,7 +165,7 @@ def test_killed_within_a_step(step: int, tmp_path: Path, straight: Callable[...,
 @pytest.mark.parametrize("method", METHODS)
 def test_twenty_kills_of_the_command(method: str, tmp_path: Path, straight: Callable[..., Path]) -> None:
     """SIGKILL from outside, after a random delay: every other time between saves, or as soon as one is under way."""
-    options = dict(steps=600, save_every=10, log_every=7, preview_every=150)
+    options = dict(steps=600, checkpoint_every=10, log_every=7, sample_every=150)
     expected, out, draws = straight(method, **options), tmp_path / "run", random.Random(1)
     kills = in_saves = 0
     while True:
@@ -261,7 +264,7 @@ def test_two_processes_on_one_run(
     tmp_path: Path, straight: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The second is refused, and the first, undisturbed, answers SIGTERM."""
-    options = dict(steps=400, log_every=1, save_every=30, preview_every=1000)
+    options = dict(steps=400, log_every=1, checkpoint_every=30, sample_every=1000)
     expected, out = straight("dcgan", **options), tmp_path / "run"
     capsys.readouterr()
     with start(words("dcgan", out, **options)) as first:
@@ -312,7 +315,7 @@ def two_sides(place: Path) -> str:
 
 
 def test_two_folders_are_found_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    home, away, options = tmp_path / "home", tmp_path / "away", dict(steps=1, batch=2, threads=1)
+    home, away, options = tmp_path / "home", tmp_path / "away", dict(steps=1, batch_size=2, threads=1)
     spec = two_sides(home / "data")
     train("cyclegan:smoke", data=spec, out=home / "runs/full", **options)
     monkeypatch.chdir(home)
@@ -342,8 +345,8 @@ def test_runs_on_another_disk(linked: str, tmp_path: Path, monkeypatch: pytest.M
     if linked == "before":
         big.mkdir()
         Path("runs").symlink_to(big)
-    train("cyclegan:smoke", data=spec, out="runs/two", steps=1, batch=2, threads=1)
-    begin("dcgan", Path("runs/one"), data=home / "data/horses", steps=1, batch=2)
+    train("cyclegan:smoke", data=spec, out="runs/two", steps=1, batch_size=2, threads=1)
+    begin("dcgan", Path("runs/one"), data=home / "data/horses", steps=1, batch_size=2)
     if linked == "since":
         Path("runs").rename(big)
         Path("runs").symlink_to(big)
@@ -363,8 +366,8 @@ def test_what_has_no_relative_path_keeps_its_own(tmp_path: Path, monkeypatch: py
 
     with monkeypatch.context() as patched:
         patched.setattr(os.path, "relpath", refuse)
-        train("cyclegan:smoke", data=spec, out=tmp_path / "two", steps=1, batch=2, threads=1)
-        begin("dcgan", tmp_path / "one", data=tmp_path / "data/horses", steps=1, batch=2)
+        train("cyclegan:smoke", data=spec, out=tmp_path / "two", steps=1, batch_size=2, threads=1)
+        begin("dcgan", tmp_path / "one", data=tmp_path / "data/horses", steps=1, batch_size=2)
     assert Run(tmp_path / "two").about["data"]["path"] == spec.split(",")
     for run in ("one", "two"):
         resume(tmp_path / run, steps=2)
@@ -373,7 +376,7 @@ def test_what_has_no_relative_path_keeps_its_own(tmp_path: Path, monkeypatch: py
 def test_two_folders_of_a_run_that_kept_their_names_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     two_sides(tmp_path / "data")
     monkeypatch.chdir(tmp_path / "data")
-    train("cyclegan:smoke", data="horses,zebras", out="run", steps=1, batch=2, threads=1)
+    train("cyclegan:smoke", data="horses,zebras", out="run", steps=1, batch_size=2, threads=1)
     Run("run").update(data={**Run("run").about["data"], "path": None})  # as it was written once
     resume("run", steps=2)
 
@@ -385,7 +388,7 @@ def test_a_run_inside_its_own_data(out: str, tmp_path: Path, monkeypatch: pytest
     for i in range(12):
         Image(letters.pixels(i)).save(tmp_path / f"{('cat', 'dog')[i % 2]}/{i}.png")
     monkeypatch.chdir(tmp_path)
-    steps = ["--steps", "2", "--batch", "4", "--preview-every", "1", "--threads", "1"]
+    steps = ["--steps", "2", "--batch-size", "4", "--sample-every", "1", "--threads", "1"]
     assert cli.main(["train", "dcgan:smoke", "--data", ".", "--out", out, *steps]) == 0
     assert list((tmp_path / out / "samples").iterdir())
     assert cli.main(["resume", out, "--steps", "3"]) == 0
@@ -413,7 +416,7 @@ def test_other_items_than_it_began_with_are_refused(tmp_path: Path, capsys: pyte
 
 def test_cadence_changes_nothing(tmp_path: Path, straight: Callable[..., Path]) -> None:
     expected, out = straight("vae"), tmp_path / "run"
-    begin("vae", out, save_every=5, log_every=1, preview_every=2)
+    begin("vae", out, checkpoint_every=5, log_every=1, sample_every=2)
     assert (out / WEIGHTS).read_bytes() == (expected / WEIGHTS).read_bytes()
     singly = [losses for _, _, losses in log_of(out)]
     for step, _, losses in log_of(expected):
@@ -538,7 +541,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     try:
         yield place
     finally:
-        subprocess.run(["umount", "--lazy", str(place)], check=True)
+        subprocess.run(["umount", "--d-reg-interval", str(place)], check=True)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -621,8 +624,8 @@ def tick(self, step):
     if step % 1000 == 0:
         seen[step] = rss()
 Progress.tick = tick
-train("vae:smoke", data="letters:200", out=sys.argv[1], size=8, width=4, latent=4, batch=8, steps=11_000,
-      average=0.99, threads=1, device="cpu", save_every=500, log_every=500, preview_every=1000)
+train("vae:smoke", data="letters:200", out=sys.argv[1], size=8, base_channels=4, latent_dim=4, batch_size=8, steps=11_000,
+      ema_decay=0.99, threads=1, device="cpu", checkpoint_every=500, log_every=500, sample_every=1000)
 print(*seen.values())
 """
 
@@ -648,7 +651,7 @@ numbers = st.integers(0, 2**63 - 1)
 @given(items=st.integers(2, 60), batch=st.integers(1, 90), seed=numbers)
 @settings(max_examples=60, deadline=None)
 def test_every_epoch_is_a_permutation(items: int, batch: int, seed: int) -> None:
-    order = Order(items, batch, seed)
+    order = BatchOrder(items, batch, seed)
     epochs = 3
     seen = np.concatenate([order(step) for step in range(-(-epochs * items // batch))])[: epochs * items]
     for epoch in seen.reshape(epochs, items):
@@ -658,22 +661,22 @@ def test_every_epoch_is_a_permutation(items: int, batch: int, seed: int) -> None
 @given(items=st.integers(2, 60), batch=st.integers(1, 90), seed=numbers, steps=st.lists(st.integers(0, 10**6)))
 @settings(max_examples=60, deadline=None)
 def test_a_batch_follows_from_seed_and_step_alone(items: int, batch: int, seed: int, steps: list[int]) -> None:
-    order = Order(items, batch, seed)
+    order = BatchOrder(items, batch, seed)
     for step in steps:
-        assert (order(step) == Order(items, batch, seed)(step)).all()
+        assert (order(step) == BatchOrder(items, batch, seed)(step)).all()
 
 
 @given(items=st.integers(2, 60), each=st.integers(1, 20), world=st.integers(1, 8), step=st.integers(0, 10**9))
 @settings(max_examples=60, deadline=None)
 def test_ranks_share_a_batch_out(items: int, each: int, world: int, step: int) -> None:
-    whole = Order(items, each * world, 0)(step)
-    parts = [Order(items, each * world, 0)(step)[rank::world] for rank in range(world)]
+    whole = BatchOrder(items, each * world, 0)(step)
+    parts = [BatchOrder(items, each * world, 0)(step)[rank::world] for rank in range(world)]
     assert all(len(part) == each for part in parts)
     assert sorted(np.concatenate(parts)) == sorted(whole)
 
 
 def test_orders_differ_between_epochs_and_seeds() -> None:
-    orders = [tuple(Order(30, 30, seed)(epoch)) for seed in range(10) for epoch in range(10)]
+    orders = [tuple(BatchOrder(30, 30, seed)(epoch)) for seed in range(10) for epoch in range(10)]
     assert len(set(orders)) == 100
 
 

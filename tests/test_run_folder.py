@@ -23,10 +23,11 @@ import pytest
 import safetensors
 import torch
 
-from reverie import run as module
-from reverie.disk import sha256
-from reverie.errors import UserError
-from reverie.run import FILES, MANIFEST, RESUME, WEIGHTS, Run, find_damage, manifest, read_weights
+from reverie.runs import run_folder as module
+from reverie.runs.run_folder import FILES, MANIFEST, RESUME, WEIGHTS, Run, find_damage, manifest
+from reverie.runs.weights_file import read_weights
+from reverie.utils.atomic_files import sha256
+from reverie.utils.errors import UserError
 
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork, which Windows has not")
 ABOUT = {"method": "m", "config": {}, "train": {}, "data": {"fingerprint": "0", "spec": "x"}}
@@ -157,8 +158,8 @@ def test_a_kill_anywhere_in_a_save_leaves_the_old_or_the_new_one(run: Run, tmp_p
     for left in every_kill(run.path, tmp_path / "left", lambda at: put(Run(at), saves + 1)):
         if saves:  # a reader, who mends nothing
             assert step_in(left) if find_damage(left, FILES[:2]) is None else step_in(left / "previous")
-            assert read_weights(Run(left).whole((WEIGHTS,)) / WEIGHTS)[0]["step"] in (saves, saves + 1)
-        found.append(Run(left).settle())
+            assert read_weights(Run(left).latest_valid((WEIGHTS,)) / WEIGHTS)[0]["step"] in (saves, saves + 1)
+        found.append(Run(left).recover())
         assert not (left / "next").exists()
         if found[-1] is not None:
             assert step_in(left) == found[-1]
@@ -181,10 +182,10 @@ def test_a_kill_anywhere_in_settling_what_another_kill_left(run: Run, tmp_path: 
         if not (left / "next").exists():
             continue
         steps = set()
-        for again in every_kill(left, tmp_path / "again", lambda at: Run(at).settle()):
+        for again in every_kill(left, tmp_path / "again", lambda at: Run(at).recover()):
             reader = again if find_damage(again, FILES[:2]) is None else again / "previous"
             assert step_in(reader) in (2, 3)
-            steps.add(Run(again).settle())
+            steps.add(Run(again).recover())
             assert step_in(again) in steps
         assert steps in ({2}, {3})
 
@@ -198,11 +199,11 @@ def test_a_kill_anywhere_in_falling_back_leaves_the_previous_save(run: Run, tmp_
     damaged = tmp_path / "damaged"
     shutil.copytree(run.path, damaged)
     (damaged / name).write_bytes(b"x")
-    for left in every_kill(damaged, tmp_path / "left", lambda at: Run(at).settle()):
-        assert Run(left).settle() == 1
+    for left in every_kill(damaged, tmp_path / "left", lambda at: Run(at).recover()):
+        assert Run(left).recover() == 1
         assert step_in(left) == step_in(left / "previous") == 1
-    for left in every_kill(damaged, tmp_path / "left", lambda at: [Run(at).settle(), put(Run(at), 3)]):
-        assert Run(left).settle() in (1, 3)
+    for left in every_kill(damaged, tmp_path / "left", lambda at: [Run(at).recover(), put(Run(at), 3)]):
+        assert Run(left).recover() in (1, 3)
         step_in(left)
 
 
@@ -228,8 +229,8 @@ def test_a_kill_anywhere_in_changing_run_json_or_the_log(run: Run, tmp_path: Pat
     base = run.path
     for left in every_kill(base, tmp_path / "left", lambda at: Run(at).update(config={"steps": 2})):
         assert Run(left).about["config"] in ({}, {"steps": 2})
-    for left in every_kill(base, tmp_path / "left", lambda at: Run(at).settle_log(2)):
-        Run(left).settle_log(2)
+    for left in every_kill(base, tmp_path / "left", lambda at: Run(at).truncate_log(2)):
+        Run(left).truncate_log(2)
         assert [json.loads(line)["step"] for line in (left / "log.jsonl").open()] == [1, 2]
 
 
@@ -260,7 +261,7 @@ def test_a_disk_full_at_any_point_is_one_line_and_costs_nothing(run: Run, tmp_pa
         shutil.copytree(run.path, left, copy_function=os.link)
         statuses.append(in_child(lambda k=k, left=left: save(k, left)))
         assert statuses[-1] in (0, 2)
-        step = Run(left).settle()
+        step = Run(left).recover()
         assert step in (saves or None, saves + 1)
         assert step is None or step_in(left) == step
         if statuses[-1] == 2 and not (left / "next" / MANIFEST).exists():
@@ -295,9 +296,9 @@ def test_every_way_to_say_that_the_disk_is_full(
         with pytest.raises(UserError, match=r"the disk of .* is full; what was saved is intact"):
             put(run, 2)
     assert not (run.path / "next").exists()
-    assert run.settle() == step_in(run.path) == 1
+    assert run.recover() == step_in(run.path) == 1
     put(run, 2)
-    assert run.settle() == step_in(run.path) == 2
+    assert run.recover() == step_in(run.path) == 2
 
 
 def test_other_faults_are_not_taken_for_a_full_disk(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -318,7 +319,7 @@ def test_without_links_files_are_copied(run: Run, monkeypatch: pytest.MonkeyPatc
         put(run, step)
     assert (step_in(run.path), step_in(run.path / "previous")) == (3, 2)
     (run.path / RESUME).write_bytes(b"")
-    assert run.settle() == step_in(run.path) == step_in(run.path / "previous") == 2
+    assert run.recover() == step_in(run.path) == step_in(run.path / "previous") == 2
 
 
 def test_who_may_read_the_folder_may_read_all_its_files(run: Run) -> None:
@@ -355,7 +356,7 @@ def test_all_saves_damaged_is_one_line(run: Run) -> None:
     (run.path / WEIGHTS).write_bytes(b"x")
     (run.path / "previous" / RESUME).unlink()
     with pytest.raises(UserError, match=r"weights.safetensors is damaged .* no whole previous save; restore") as caught:
-        run.settle()
+        run.recover()
     assert "\n" not in str(caught.value)
 
 
@@ -364,7 +365,7 @@ def test_a_save_that_is_gone_but_for_the_previous_one(run: Run, capsys: pytest.C
         put(run, step)
     for name in FILES:
         (run.path / name).unlink()
-    assert run.settle() == step_in(run.path) == 1
+    assert run.recover() == step_in(run.path) == 1
     assert "save.json is missing or damaged; using the previous save, of step 1." in capsys.readouterr().err
 
 
@@ -373,7 +374,7 @@ def test_a_strange_manifest_is_damage(run: Run, content: str) -> None:
     for step in (1, 2):
         put(run, step)
     (run.path / MANIFEST).write_text(content)
-    assert run.settle() == step_in(run.path) == 1
+    assert run.recover() == step_in(run.path) == 1
 
 
 # -- readers and locks -------------------------------------------------------------------------------------------------
@@ -442,13 +443,13 @@ def test_a_log_cut_off_in_a_line_is_mended(run: Run, tail: str) -> None:
         run.log({"step": step, "seconds": step / 2})
     with (run.path / "log.jsonl").open("a") as file:
         file.write(tail)
-    run.settle_log(2)
+    run.truncate_log(2)
     run.log({"step": 3})
     assert [json.loads(line)["step"] for line in (run.path / "log.jsonl").open()] == [1, 2, 3]
 
 
 def test_without_a_log_there_is_nothing_to_mend(run: Run) -> None:
-    run.settle_log(0)
+    run.truncate_log(0)
     assert run.lines() == []
     assert not (run.path / "log.jsonl").exists()
 

@@ -1,4 +1,4 @@
-"""Draws of words: from the right distribution, the word a number asks for, and never one without weight."""
+"""CategoricalSampler of words: from the right distribution, the word a number asks for, and never one without weight."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import pytest
 import torch
 
 import reverie
-from reverie.errors import UserError
-from reverie.parts.recurrent import drawn
-from reverie.parts.sampling import Draws, invert, uniforms
+from reverie.nn.music_rnn import drawn
+from reverie.utils.categorical import CategoricalSampler, invert
+from reverie.utils.errors import UserError
+from reverie.utils.seeding import uniforms
 
 
 @pytest.mark.parametrize("words", [2, 3, 50, 101, 1000])
@@ -22,7 +23,7 @@ def test_frequencies_are_the_softmax(words: int) -> None:
     for temperature in (1.0, 0.7):
         p = ((state @ weight.T + bias) / temperature).softmax(1)[0].double()
         n = 40_000
-        drawn = Draws(weight, bias, temperature)(state.expand(n, -1), torch.rand(n))
+        drawn = CategoricalSampler(weight, bias, temperature)(state.expand(n, -1), torch.rand(n))
         seen, expected = torch.bincount(drawn, minlength=words).double(), n * p
         rare = expected < 5
         seen = torch.cat([seen[~rare], seen[rare].sum()[None]])
@@ -39,7 +40,7 @@ def test_a_number_asks_for_the_word_of_the_running_sum() -> None:
     u = torch.rand(300).double()
     running = (states @ weight.T + bias).softmax(1).cumsum(1)
     expected = torch.searchsorted(running, u[:, None], right=True)[:, 0]
-    assert torch.equal(Draws(weight, bias)(states, u), expected)
+    assert torch.equal(CategoricalSampler(weight, bias)(states, u), expected)
 
 
 def test_words_without_weight_are_never_drawn_at_the_edges() -> None:
@@ -48,10 +49,12 @@ def test_words_without_weight_are_never_drawn_at_the_edges() -> None:
         for weighted in (0, 1, words // 2, words - 1):
             bias = torch.full((words,), -torch.inf)
             bias[weighted] = 3.0
-            drawn = Draws(torch.zeros(words, 2), bias)(torch.zeros(3, 2), torch.tensor([0.0, 0.5, float(almost_one)]))
+            drawn = CategoricalSampler(torch.zeros(words, 2), bias)(
+                torch.zeros(3, 2), torch.tensor([0.0, 0.5, float(almost_one)])
+            )
             assert drawn.tolist() == [weighted] * 3
     torch.manual_seed(0)
-    draws = Draws(torch.randn(777, 4), torch.randn(777), never=[0, 1, 776])
+    draws = CategoricalSampler(torch.randn(777, 4), torch.randn(777), never=[0, 1, 776])
     states = torch.randn(20_000, 4) * 3
     for u in (torch.rand(20_000), torch.zeros(20_000), almost_one.expand(20_000)):
         drawn = draws(states, u)
@@ -61,7 +64,11 @@ def test_words_without_weight_are_never_drawn_at_the_edges() -> None:
 
 def test_rows_do_not_depend_on_how_many_there_are() -> None:
     torch.manual_seed(0)
-    draws, states, u = Draws(torch.randn(5000, 32), torch.randn(5000)), torch.randn(400, 32), torch.rand(400)
+    draws, states, u = (
+        CategoricalSampler(torch.randn(5000, 32), torch.randn(5000)),
+        torch.randn(400, 32),
+        torch.rand(400),
+    )
     whole = draws(states, u)
     assert torch.equal(whole[:7], draws(states[:7], u[:7]))
     assert draws(states[:0], u[:0]).shape == (0,)
@@ -95,6 +102,8 @@ def test_next_to_no_temperature_takes_the_likeliest(temperature: float) -> None:
 
 @pytest.mark.parametrize("temperature", [0.0, -1.0, 1e-50])
 def test_lines_have_a_temperature(tmp_path: Path, temperature: float) -> None:
-    method = reverie.train("seqgan:smoke", data="verses:20", out=tmp_path / "run", mle=1, judge=0, steps=1, threads=1)
+    method = reverie.train(
+        "seqgan:smoke", data="verses:20", out=tmp_path / "run", pretrain_steps=1, judge=0, steps=1, threads=1
+    )
     with pytest.raises(UserError, match=r"0\.000001 or more"):
-        method.verb("write")(n=1, temperature=temperature)
+        method.verb("generate")(n=1, temperature=temperature)

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import KernelInceptionDistance
 
-from reverie.errors import UserError
-from reverie.scores.distribution import frechet_distance, kernel_distance, nearest, prdc
-from reverie.scores.likelihood import independent_bernoulli, independent_levels
-from reverie.scores.pixels import mean_image, nearest_images, nearness, psnr, ratio_of_means, sharpness, squared_errors
-from reverie.scores.score import Reference, Score, check_alike
+from reverie.metrics.distribution import frechet_distance, kernel_distance, nearest, prdc
+from reverie.metrics.likelihood import independent_bernoulli, independent_levels
+from reverie.metrics.pixels import mean_image, nearest_images, nearness, psnr, ratio_of_means, sharpness, squared_errors
+from reverie.metrics.score import Reference, Score, check_alike
+from reverie.utils.errors import UserError
 
 pytestmark = pytest.mark.filterwarnings("ignore:Metric `Kernel Inception Distance`")
 
@@ -105,7 +105,7 @@ def test_prdc_is_that_of_its_authors(n: int, m: int, width: int, k: int) -> None
 def test_prdc_in_blocks_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     real, made = features(150, 110, 16)
     whole = prdc(real, made)
-    monkeypatch.setattr("reverie.scores.distribution.ROWS", 7)
+    monkeypatch.setattr("reverie.metrics.distribution.ROWS", 7)
     assert [m.value for m in prdc(real, made)] == pytest.approx([m.value for m in whole])
 
 
@@ -166,7 +166,7 @@ def test_sharpness_falls_with_blur() -> None:
 
 @pytest.mark.parametrize("size", [12, 50])
 def test_the_nearest_image_is_the_nearest(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("reverie.scores.pixels.SLICE", 7)
+    monkeypatch.setattr("reverie.metrics.pixels.SLICE", 7)
     train = pictures(40, size, 1)
     made = np.concatenate([train[[31, 2]], pictures(3, size, 1, seed=1)])
     made[1, 0, 0] ^= 1

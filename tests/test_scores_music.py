@@ -11,15 +11,15 @@ import pytest
 import scipy.stats
 
 import reverie
-from reverie.data.midi import ON
-from reverie.data.music import Tunes
-from reverie.errors import UserError
-from reverie.evaluation import music as bench_of_music
-from reverie.evaluation.found import Evaluation
-from reverie.evaluation.music import MusicBench
-from reverie.evaluation.subject import open_subject
+from reverie.data.music.dataset import MusicDataset
+from reverie.data.music.midi import ON
+from reverie.evaluation import evaluate_music as bench_of_music
+from reverie.evaluation.evaluate_music import MusicEvaluator
+from reverie.evaluation.result import Evaluation
+from reverie.evaluation.samples_source import open_source
 from reverie.media import Music
-from reverie.scores import music
+from reverie.metrics import music
+from reverie.utils.errors import UserError
 
 
 def scale(start: int, degrees: tuple[int, ...] = music.MAJOR) -> np.ndarray:
@@ -105,11 +105,11 @@ def test_distances_equal_those_of_scipy() -> None:
 
 
 def test_told_again_has_the_floors_it_says() -> None:
-    data = Tunes.open("tunes:30").prepare(bars=2)
+    data = MusicDataset.open("tunes:30").prepare(bars=2)
     x = data.array[:100].astype(np.int64)
-    right = {s.name: s for s in music.told_again_scores(x, x, data, 0, "how")}
+    right = {s.name: s for s in music.reconstruction_scores(x, x, data, 0, "how")}
     assert [right[name].value for name in ("accuracy", "onset accuracy")] == [1, 1]
-    rests = {s.name: s for s in music.told_again_scores(x, np.zeros_like(x), data, 0, "how", "forced ")}
+    rests = {s.name: s for s in music.reconstruction_scores(x, np.zeros_like(x), data, 0, "how", "forced ")}
     assert rests["forced accuracy"].value == pytest.approx(rests["forced accuracy"].floor)
     assert rests["forced onset accuracy"].value == 0  # one that plays nothing does well at all steps, not at onsets
     assert rests["forced accuracy"].value > 0.5
@@ -118,11 +118,11 @@ def test_told_again_has_the_floors_it_says() -> None:
 
 
 def test_each_instrument_of_a_trio_has_its_scores() -> None:
-    data = Tunes.open("trios:30").prepare("trio", bars=2)
+    data = MusicDataset.open("trios:30").prepare("trio", bars=2)
     x = data.array[:100].astype(np.int64)
     told = x.copy()
     told[:, 1] = 0  # the bass is silent, the others are right
-    found = {s.name: s.value for s in music.told_again_scores(x, told, data, 0, "how")}
+    found = {s.name: s.value for s in music.reconstruction_scores(x, told, data, 0, "how")}
     assert {name for name, value in found.items() if value == 1} == {
         "melody accuracy", "melody onset accuracy", "drums accuracy", "drums onset accuracy",
     }  # fmt: skip
@@ -142,12 +142,12 @@ def test_each_instrument_of_a_trio_has_its_scores() -> None:
 def test_codes() -> None:
     means = np.zeros((50, 4))
     means[:, 1] = np.linspace(-1, 1, 50)
-    kl, active = music.code_scores(np.full(50, 8.0), means, Tunes.open("tunes:30").prepare(), 0)
+    kl, active = music.code_scores(np.full(50, 8.0), means, MusicDataset.open("tunes:30").prepare(), 0)
     assert (kl.value, kl.unit, kl.floor, active.value, active.unit) == (8, "bits", 0, 1, "of 4")
 
 
 def test_real_windows_among_themselves_are_at_the_floor_and_noise_is_not() -> None:
-    data = Tunes.open("tunes:200").prepare(bars=2)
+    data = MusicDataset.open("tunes:200").prepare(bars=2)
     stream = np.random.default_rng(0)
     rows = stream.permutation(len(data))
     a, b, c = (data.array[rows[k : k + 400]] for k in (0, 400, 800))
@@ -165,10 +165,10 @@ def test_real_windows_among_themselves_are_at_the_floor_and_noise_is_not() -> No
 
 
 def test_copies_show() -> None:
-    data = Tunes.open("tunes:60").prepare(bars=2)
+    data = MusicDataset.open("tunes:60").prepare(bars=2)
     copies = np.where(data.array[:50] >= ON, data.array[:50] + 1, data.array[:50])  # in another key
     far = music.nearest(copies, data.array, data.parts)[0]
-    unseen = music.nearest(Tunes.open("tunes:60", "test").prepare(bars=2).array[:50], data.array, data.parts)[0]
+    unseen = music.nearest(MusicDataset.open("tunes:60", "test").prepare(bars=2).array[:50], data.array, data.parts)[0]
     near, share = music.novelty_scores(far, unseen, data, 0, "windows of the test split")
     assert (near.value, share.value) == (0, 1)
     assert near.floor is not None
@@ -215,7 +215,7 @@ def test_what_is_told_again_is_of_the_same_windows_with_and_without_the_truth(
 
 
 def test_the_bench_scores_a_trio(tmp_path: Path) -> None:
-    reverie.train("music_vae:smoke", data="trios:24", part="trio", out=tmp_path / "run", steps=2, preview_every=2)
+    reverie.train("music_vae:smoke", data="trios:24", part="trio", out=tmp_path / "run", steps=2, sample_every=2)
     found = reverie.evaluate(tmp_path / "run", "trios:24", n=16)
     names = {score.name for score in found}
     for who in ("melody", "bass", "drums"):
@@ -227,8 +227,8 @@ def test_the_bench_scores_a_trio(tmp_path: Path) -> None:
 
 
 def test_without_a_test_split_half_of_the_pieces_is_the_reference(run: Path) -> None:
-    subject = open_subject(run)
-    bench = MusicBench.open(subject, "tunes:40", "train")
+    subject = open_source(run)
+    bench = MusicEvaluator.open(subject, "tunes:40", "train")
     assert bench.data is bench.train
     assert not set(bench.train.of[bench.reference]) & set(bench.train.of[bench.stand_in])
     found = Evaluation(subject.about)
@@ -239,8 +239,8 @@ def test_without_a_test_split_half_of_the_pieces_is_the_reference(run: Path) -> 
 
 
 def test_copies_of_any_training_piece_are_found_without_a_test_split(run: Path) -> None:
-    subject = open_subject(run)
-    bench = MusicBench.open(subject, "tunes:40", "train")
+    subject = open_source(run)
+    bench = MusicEvaluator.open(subject, "tunes:40", "train")
     copies = [Music.of(bench.train.parts, lines) for lines in bench.train.array[bench.reference[:20]]]
     found = Evaluation(subject.about)
     bench._composed(found, SimpleNamespace(verb=lambda name: lambda n, seed: copies[:n]), 20, 0)

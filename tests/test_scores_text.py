@@ -12,7 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reverie.scores.text import (
+from reverie.metrics.text import (
     Known,
     References,
     bleus,

@@ -14,14 +14,14 @@ import torch
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
 import reverie
-from reverie.cli import main
-from reverie.data.decode import LUMA
+from reverie.api import plan
+from reverie.cli.main import main
+from reverie.cli.provenance import verify
+from reverie.data.images.decode import LUMA
 from reverie.media import Photo, read_record
 from reverie.methods.cyclegan import CycleGAN
 from reverie.methods.restoration import Restoration
-from reverie.scores.restoring import labelled, psnrs, ssim
-from reverie.whence import verify
-from reverie.work import plan
+from reverie.metrics.full_reference import labelled, psnrs, ssim
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
             PIL.Image.fromarray(item).save(room / "pairs" / f"{split}A" / f"{i}.png")
             PIL.Image.fromarray(255 - item).save(room / "pairs" / f"{split}B" / f"{i}.png")
     pairs = str(room / "pairs")
-    reverie.train("pix2pix:smoke", data=pairs, out=room / "pix", make="", threads=1)
+    reverie.train("pix2pix:smoke", data=pairs, out=room / "pix", degradation="", threads=1)
     reverie.train("pix2pix:smoke", data="shapes:12", out=room / "grey", threads=1)
     reverie.train("cyclegan:smoke", data=pairs, out=room / "cycle", threads=1)
     reverie.train("restoration:smoke", data="shapes:24", out=room / "restore", threads=1)
@@ -117,7 +117,7 @@ def test_a_side_that_is_not_known_yet_is_not_refused() -> None:
 
 
 def test_a_deep_network_restores_in_tiles_too() -> None:
-    deep = Restoration(Restoration.Config(depth=64, width=2, channels=1)).eval()
+    deep = Restoration(Restoration.Config(depth=64, base_channels=2, channels=1)).eval()
     assert deep.restored(torch.zeros(1, 1, 530, 20)).shape == (1, 1, 530, 20)
 
 
@@ -134,18 +134,18 @@ def test_how_pix2pix_is_used_is_chosen_and_recorded(
 ) -> None:
     method = reverie.load(shop / "pix")
     photo = Photo.load(shades(tmp_path / "x.png", 16, 16))
-    (own,), (still,), (again,) = (method.verb("translate")([photo], still=s) for s in (None, True, False))
+    (own,), (still,), (again,) = (method.verb("translate")([photo], deterministic=s) for s in (None, True, False))
     assert np.array_equal(own.pixels, again.pixels)
     assert not np.array_equal(own.pixels, still.pixels)
     assert still.record["arguments"]["still"] is True
     assert own.record["arguments"]["still"] is False  # where nobody said it too
-    assert method.config.still is False
+    assert method.config.deterministic is False
     monkeypatch.chdir(tmp_path)  # and so on the command line
-    for flag, made in (("--still", still), ("--no-still", again)):
+    for flag, made in (("--deterministic", still), ("--no-still", again)):
         assert main(["translate", str(shop / "pix"), flag, "x.png", "--out", flag.strip("-")]) == 0
         assert Photo.load(Path(flag.strip("-")) / "x.png").digest == made.digest
     other = reverie.load(shop / "grey")
-    (spoilt,) = other.verb("spoil")([photo])
+    (spoilt,) = other.verb("degrade")([photo])
     assert spoilt.pixels.shape == (16, 16, 1)
 
 
@@ -156,7 +156,7 @@ def test_whence_makes_again_what_was_one_of_many(
     cv2 = pytest.importorskip("cv2", reason="16 bits in colour take OpenCV, an extra")
     monkeypatch.chdir(tmp_path)
     pairs = str(shop / "pairs")  # so large that there is dropout
-    reverie.train("pix2pix:smoke", data=pairs, out="drop", make="", size=64, width=2, threads=1, steps=1)
+    reverie.train("pix2pix:smoke", data=pairs, out="drop", degradation="", size=64, base_channels=2, threads=1, steps=1)
     Path("given").mkdir()
     shades(Path("given/a.png"), 64, 64)
     shades(Path("given/b.png"), 20, 30, alpha=True)
@@ -178,7 +178,7 @@ def test_whence_makes_again_what_was_one_of_many(
 
 
 def test_colours_are_given_to_a_picture_in_its_own_light(shop: Path, tmp_path: Path) -> None:
-    reverie.train("restoration:smoke", data="shapes:12", out=tmp_path / "r", make="grey", size=16, threads=1)
+    reverie.train("restoration:smoke", data="shapes:12", out=tmp_path / "r", degradation="grey", size=16, threads=1)
     given = Photo.load(shades(tmp_path / "x.png", 40, 52))
     grey = (given.pixels @ np.array(LUMA))[:, :, None]
     for run, verb in ((shop / "grey", "translate"), (tmp_path / "r", "restore")):
@@ -192,7 +192,7 @@ def test_whence_looks_at_depth_and_alpha(shop: Path, tmp_path: Path) -> None:
     sources.append(tmp_path / "y.png")
     PIL.Image.fromarray(np.arange(320, dtype=np.uint16).reshape(16, 20) * 200).save(sources[1])
     given = [Photo.load(path) for path in sources]
-    clear, deep = reverie.load(run).verb("spoil")(given)
+    clear, deep = reverie.load(run).verb("degrade")(given)
     faint = dataclasses.replace(clear, alpha=clear.alpha // 2)
     bare = dataclasses.replace(clear, alpha=None)
     flat = Photo(deep.image().pixels, record=deep.record)
@@ -210,7 +210,7 @@ def test_pairs_are_scored_beside_the_truth(shop: Path) -> None:
     assert {"psnr", "ssim", "sharpness"} <= {score.name for score in found}
     assert found["psnr"].n == 40
     assert "with dropout" in found["psnr"].definition
-    assert {line["score"] for line in found.left_out} == {"feature distance", "fid", "kid"}
+    assert {line["score"] for line in found.skipped} == {"feature distance", "fid", "kid"}
     given, true = reverie.open_data(shop / "pairs", "test").prepare(16), found["psnr"].floor
     errors = [np.mean((given.pixels(i, "a") / 255.0 - given.pixels(i, "b") / 255.0) ** 2) for i in range(40)]
     assert true == pytest.approx(-10 * np.log10(errors).mean())
@@ -232,7 +232,7 @@ class Corners:
 
 def test_the_floor_of_a_distance_is_of_as_many_pictures(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of fewer it would be higher, and a worse translator below it."""
-    monkeypatch.setattr("reverie.evaluation.translations.open_features", lambda spec, data: Corners())
+    monkeypatch.setattr("reverie.evaluation.evaluate_translations.open_features", lambda spec, data: Corners())
     net = shop / "pix" / "weights.safetensors"  # a file that is there; what is seen through is the stand-in
     found = reverie.evaluate(shop / "pix", shop / "pairs", features=net)
     assert found["fid"].floor is None  # there are 12 training pairs, and 40 are scored
@@ -246,7 +246,7 @@ def test_the_floor_of_a_distance_is_of_as_many_pictures(shop: Path, monkeypatch:
 def test_two_worlds_are_scored_beside_the_untranslated(shop: Path) -> None:
     found = reverie.evaluate(shop / "cycle", shop / "pairs", n=8)
     assert {s.name for s in found} == {"cycle error, a to b", "cycle error, b to a"}
-    assert {"fid, a to b", "kid, b to a"} <= {line["score"] for line in found.left_out}
+    assert {"fid, a to b", "kid, b to a"} <= {line["score"] for line in found.skipped}
 
 
 def test_restored_pictures_are_scored_beside_the_spoilt(shop: Path) -> None:
@@ -258,7 +258,7 @@ def test_restored_pictures_are_scored_beside_the_spoilt(shop: Path) -> None:
 
 def test_runs_of_one_kind_are_compared(shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     again = tmp_path / "again"
-    reverie.train("pix2pix:smoke", data=shop / "pairs", out=again, make="", threads=1, seed=1)
+    reverie.train("pix2pix:smoke", data=shop / "pairs", out=again, degradation="", threads=1, seed=1)
     found = reverie.compare([shop / "pix", again], shop / "pairs", out=tmp_path / "page.html")
     assert all(cell.score for cell in found["psnr"])
     assert "Translations" in (tmp_path / "page.html").read_text(encoding="utf-8")
@@ -275,12 +275,12 @@ def test_restoring_in_tiles_is_the_same(shop: Path, tmp_path: Path) -> None:
 
 def test_training_gets_better() -> None:
     """The step does what it is for: after some steps the difference of pixels is far smaller."""
-    from reverie.loop import Update
-    from reverie.ranks import Ranks
+    from reverie.core.update import Update
+    from reverie.utils.distributed import Ranks
 
     torch.manual_seed(0)
     cls, _, config, _ = plan("restoration:smoke", {"width": 32, "rate": 3e-3})
-    method = cls(cls.suit(config, {"channels": 3}))
+    method = cls(cls.resolve_config(config, {"channels": 3}))
     image = torch.nn.functional.interpolate(torch.rand(8, 3, 4, 4) * 2 - 1, 32, mode="bicubic").clamp(-1, 1)
     update, told = Update(method.optimizers(), Ranks("cpu")), []
     for _ in range(200):
@@ -304,8 +304,8 @@ def test_a_residual_cyclegan_begins_with_the_picture_itself(shop: Path, tmp_path
     before = Photo.load(picture).pixels.astype(int)
     for rate, steps in ((1e-12, 1), (2e-3, 20)):
         run = tmp_path / str(steps)
-        options = dict(data=str(shop / "pairs"), network="residual", average=0.9, threads=1)
-        reverie.train("cyclegan:smoke", out=run, rate=rate, steps=steps, **options)
+        options = dict(data=str(shop / "pairs"), network="residual", ema_decay=0.9, threads=1)
+        reverie.train("cyclegan:smoke", out=run, lr=rate, steps=steps, **options)
         after = next(iter(reverie.load(run).translate([Photo.load(picture)]))).pixels.astype(int)
         assert (np.abs(after - before).max() == 0) == (steps == 1)
 
@@ -319,19 +319,25 @@ def test_labels_by_hand() -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["train", "pix2pix", "--data", "shapes:8"], "--make grey"),
+        (["train", "pix2pix", "--data", "shapes:8"], "--degradation grey"),
         (["train", "cyclegan", "--data", "shapes:8"], "no two sides"),
         (["train", "cyclegan:smoke", "--data", "letters:8,shapes:8", "--network", "residual"], "keeps its channels"),
-        (["train", "cyclegan:smoke", "--data", "letters:8,shapes:8", "--average", "1"], "below 1"),
-        (["train", "pix2pix:smoke", "--data", "{pairs}"], "leave --make away"),
-        (["train", "pix2pix:smoke", "--data", "shapes:8", "--average", "1"], "below 1"),
-        (["train", "pix2pix:smoke", "--data", "shapes:8", "--make", "jpeg", "--strength", "0"], "above 0 (quality"),
-        (["train", "pix2pix:smoke", "--data", "shapes:8", "--make", "jpeg", "--strength", "101"], "from 1 to 100"),
+        (["train", "cyclegan:smoke", "--data", "letters:8,shapes:8", "--ema-decay", "1"], "below 1"),
+        (["train", "pix2pix:smoke", "--data", "{pairs}"], "leave --degradation away"),
+        (["train", "pix2pix:smoke", "--data", "shapes:8", "--ema-decay", "1"], "below 1"),
+        (
+            ["train", "pix2pix:smoke", "--data", "shapes:8", "--degradation", "jpeg", "--severity", "0"],
+            "above 0 (quality",
+        ),
+        (
+            ["train", "pix2pix:smoke", "--data", "shapes:8", "--degradation", "jpeg", "--severity", "101"],
+            "from 1 to 100",
+        ),
         (["train", "pix2pix:smoke", "--data", "shapes:8", "--direction", "b to a"], "pairs that are given"),
-        (["train", "restoration:smoke", "--data", "letters:8", "--make", "grey"], "no colour to learn"),
+        (["train", "restoration:smoke", "--data", "letters:8", "--degradation", "grey"], "no colour to learn"),
         (["train", "pix2pix:colourise", "--data", "letters:8"], "no colour to learn"),
         (["train", "restoration:smoke", "--data", "shapes:8", "--size", "64"], "smaller than 128 pixels"),
-        (["train", "restoration:smoke", "--data", "shapes:8", "--strength", "-1"], "above 0"),
+        (["train", "restoration:smoke", "--data", "shapes:8", "--severity", "-1"], "above 0"),
         (["translate", "{pix}", "{words}"], "words.txt is no usable picture"),
         (["translate", "{pix}"], "translate needs pictures"),
         (["translate", "{pix}", "{pairs}", "--tile", "100"], "multiple of 256"),

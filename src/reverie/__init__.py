@@ -12,48 +12,54 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from .errors import UserError
+from reverie._version import __version__
+from reverie.utils.errors import UserError
 
 # Threads of arithmetic that wait for one another shall soon sleep, not spin: beside two other busy processes on two
 # cores, a small VAE makes 9 steps/s so, and 2 with the OpenMP library's own patience; alone it is a tenth slower at
 # the most. Read when torch is loaded; numbers do not depend on it.
 os.environ.setdefault("GOMP_SPINCOUNT", "3000")
 
-__version__ = "0.1.0"
 __all__ = [
     "UserError",
     "__version__",
-    "adopt",
     "augment",
     "compare",
     "evaluate",
+    "import_checkpoint",
+    "list_methods",
     "load",
-    "methods",
     "open_data",
     "resume",
     "train",
 ]
 
 if TYPE_CHECKING:
-    from . import methods
-    from .data import open_data
-    from .evaluation.augment import augment
-    from .evaluation.compare import compare
-    from .evaluation.evaluate import evaluate
-    from .peers import adopt
-    from .work import load, resume, train
+    from reverie.api import load, resume, train
+    from reverie.augmentation.augment import augment
+    from reverie.convert.import_checkpoint import import_checkpoint
+    from reverie.core.registry import list_methods
+    from reverie.data.kinds import open_data
+    from reverie.evaluation.compare import compare
+    from reverie.evaluation.evaluate import evaluate
 
 _HOMES = {
-    "train": "work", "resume": "work", "load": "work", "open_data": "data", "evaluate": "evaluation.evaluate",
-    "compare": "evaluation.compare", "augment": "evaluation.augment", "adopt": "peers",
-}  # fmt: skip
+    "train": "api",
+    "resume": "api",
+    "load": "api",
+    "list_methods": "core.registry",
+    "open_data": "data.kinds",
+    "evaluate": "evaluation.evaluate",
+    "compare": "evaluation.compare",
+    "augment": "augmentation.augment",
+    "import_checkpoint": "convert.import_checkpoint",
+}
+"""where each public name lives; read at its first use"""
 
 
 def __getattr__(name: str) -> Any:
     import importlib
 
-    if name == "methods":  # a package that answers to being called
-        return importlib.import_module(".methods", __name__)
     if name not in _HOMES:
         raise AttributeError(f"module 'reverie' has no attribute {name!r}")
     return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)

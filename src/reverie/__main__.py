@@ -1,6 +1,6 @@
 """`python -m reverie` is `reverie`."""
 
-from .cli import main
+from reverie.cli.main import main
 
 if __name__ == "__main__":
     raise SystemExit(main())

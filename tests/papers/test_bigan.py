@@ -11,26 +11,26 @@ import pytest
 import torch
 from benchmarks import grid
 
-from reverie import losses
-from reverie.errors import UserError
-from reverie.loop import Update
+from reverie.core.lr_schedules import late
+from reverie.core.update import Update
 from reverie.media import Image
 from reverie.methods.bigan import BiGAN
-from reverie.parts.rates import late
-from reverie.ranks import Ranks
+from reverie.nn import losses
+from reverie.utils.distributed import Ranks
+from reverie.utils.errors import UserError
 
 KINDS = [
     dict(),
     dict(encoder="stochastic"),
     dict(network="mlp", size=10, prior="uniform"),
-    dict(network="mlp", size=10, encoder="stochastic", loss="relativistic", norm="none", penalty=0.1),
-    dict(loss="relativistic", norm="none", penalty=0.1),
+    dict(network="mlp", size=10, encoder="stochastic", loss="relativistic", norm="none", r1_weight=0.1),
+    dict(loss="relativistic", norm="none", r1_weight=0.1),
 ]
 
 
 def model(**options: Any) -> BiGAN:
     torch.manual_seed(0)
-    config = dict(size=16, channels=1, width=8, latent=6, hidden=16)
+    config = dict(size=16, channels=1, base_channels=8, latent_dim=6, hidden_dim=16)
     return BiGAN(BiGAN.Config(**{**config, **options}))
 
 
@@ -110,7 +110,7 @@ def test_the_paper_s_schedule() -> None:
 
 @pytest.mark.parametrize("preset", ["laptop", "ali"])
 def test_the_grid_takes_pairs(preset: str, tmp_path: Path) -> None:
-    result, points = grid.grid(f"bigan:{preset}", dict(steps=3, batch=8), [0], tmp_path)
+    result, points = grid.grid(f"bigan:{preset}", dict(steps=3, batch_size=8), [0], tmp_path)
     assert points[0].shape == (grid.SAMPLES, 2)
     assert result["summary"]["modes"]["floor"] == 25
 
@@ -118,8 +118,8 @@ def test_the_grid_takes_pairs(preset: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (dict(size=20), "16, 32, 64"), (dict(penalty=1.0), "norm none"), (dict(rate=0.0), "above 0"),
-        (dict(decay=-1.0), "not be negative"), (dict(beta1=1.0), "below 1"), (dict(hidden=0), "1 or more"),
+        (dict(size=20), "16, 32, 64"), (dict(r1_weight=1.0), "norm none"), (dict(lr=0.0), "above 0"),
+        (dict(weight_decay=-1.0), "not be negative"), (dict(beta1=1.0), "below 1"), (dict(hidden_dim=0), "1 or more"),
     ],
 )  # fmt: skip
 def test_wrong_options_are_one_line(options: dict[str, Any], told: str) -> None:

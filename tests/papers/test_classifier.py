@@ -14,12 +14,12 @@ import torch
 
 import reverie
 from reverie import open_data
-from reverie.cli import main
-from reverie.data import Images
-from reverie.errors import UserError
+from reverie.cli.main import main
+from reverie.data.images.dataset import Images
 from reverie.media import Image, read_record
 from reverie.methods.classifier import Classifier, accuracy_scores, captioned, cosine, tenths
-from reverie.parts.augment import random_shift
+from reverie.transforms.augment import random_shift
+from reverie.utils.errors import UserError
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def network(**options: object) -> Classifier:
 @pytest.mark.parametrize(("blocks", "millions"), [(3, 0.27), (5, 0.46), (9, 0.85)])
 def test_the_paper_s_networks_are_as_large_as_it_says(blocks: int, millions: float) -> None:
     """Table 6: ResNet-20, 32 and 56."""
-    model = network(size=32, channels=3, width=16, blocks=blocks, stride=1, names=tuple("0123456789"))
+    model = network(size=32, channels=3, base_channels=16, blocks=blocks, stride=1, names=tuple("0123456789"))
     assert sum(p.numel() for p in model.parameters()) / 1e6 == pytest.approx(millions, abs=0.006)
     layers = [p for p in model.parameters() if p.ndim > 1]
     assert len(layers) == 6 * blocks + 2
@@ -69,7 +69,7 @@ def test_the_paper_s_networks_are_as_large_as_it_says(blocks: int, millions: flo
 
 def test_the_paper_s_maps_halve_twice() -> None:
     sides: list[int] = []
-    model = network(size=32, stride=1, width=4)
+    model = network(size=32, stride=1, base_channels=4)
     for layer in list(model.trunk)[3:6]:
         layer.register_forward_hook(lambda layer, given, x: sides.append(x.shape[-1]))
     model.features(torch.zeros(1, 1, 32, 32))
@@ -100,7 +100,7 @@ def test_asking_does_not_train() -> None:
 
 
 def test_weight_decay_is_for_weights_alone() -> None:
-    (groups,) = (o.param_groups for o in network(decay=0.1).optimizers().values())
+    (groups,) = (o.param_groups for o in network(weight_decay=0.1).optimizers().values())
     assert [(group["weight_decay"], {p.ndim for p in group["params"]}) for group in groups] == [
         (0.1, {2, 4}),
         (0.0, {1}),
@@ -136,8 +136,8 @@ def test_shifts_move_whole_images_and_repeat_their_edge() -> None:
 
 
 def test_it_learns(run: Path, model: Classifier) -> None:
-    data = open_data(run.parent / "data", split="test").prepare(**Classifier.wants(model.config))
-    accuracy, worst, log_loss = model.own_scores(data, 1000, 0)
+    data = open_data(run.parent / "data", split="test").prepare(**Classifier.data_args(model.config))
+    accuracy, worst, log_loss = model.method_scores(data, 1000, 0)
     assert accuracy.value > 0.8
     assert accuracy.floor is not None
     assert accuracy.floor < 0.25
@@ -146,7 +146,9 @@ def test_it_learns(run: Path, model: Classifier) -> None:
     assert worst.value <= accuracy.value
     assert {s.group for s in (accuracy, worst, log_loss)} == {"accuracy"}
     assert (accuracy.n, accuracy.reference.n, accuracy.reference.split) == (len(data), len(data), "test")
-    assert [s.to_json() for s in model.own_scores(data, 1000, 0)] == [s.to_json() for s in (accuracy, worst, log_loss)]
+    assert [s.to_json() for s in model.method_scores(data, 1000, 0)] == [
+        s.to_json() for s in (accuracy, worst, log_loss)
+    ]
     losses = [json.loads(line)["losses"] for line in (run / "log.jsonl").read_text().splitlines()]
     assert losses[-1]["accuracy"] > losses[0]["accuracy"] + 0.3
     assert losses[-1]["loss"] < losses[0]["loss"]
@@ -166,8 +168,8 @@ def test_scores_are_what_they_say() -> None:
 
 
 def test_fewer_images_are_drawn_from_all_classes(run: Path, model: Classifier) -> None:
-    data = open_data(run.parent / "data", split="test").prepare(**Classifier.wants(model.config))
-    accuracy = next(iter(model.own_scores(data, 20, 0)))
+    data = open_data(run.parent / "data", split="test").prepare(**Classifier.data_args(model.config))
+    accuracy = next(iter(model.method_scores(data, 20, 0)))
     assert accuracy.n == 20
     assert accuracy.floor is not None
     assert accuracy.floor < 0.5, "a folder lists class after class: its first images are of one"
@@ -182,19 +184,19 @@ def test_classes_are_matched_by_name(run: Path, model: Classifier, tmp_path: Pat
     (tmp_path / "some" / "A").rename(tmp_path / "some" / "E2")
     strange = Images.open(tmp_path / "some").prepare(16)
     with pytest.raises(UserError, match="class 'E2', which the classifier did not learn; it knows A, B, C, D, E"):
-        next(model.own_scores(strange, 10, 0))
+        next(model.method_scores(strange, 10, 0))
     (tmp_path / "some" / "E2").rename(tmp_path / "some" / "A")
     (tmp_path / "some" / "C").rename(tmp_path / "some" / "Z")
     (tmp_path / "some" / "Z").rename(tmp_path / "C")
     known = Images.open(tmp_path / "some").prepare(16)
     assert known.classes == ["A", "B"]
-    assert next(model.own_scores(known, 1000, 0)).value > 0.7
-    assert model.own_labels(known).tolist() == [0, 1]
+    assert next(model.method_scores(known, 1000, 0)).value > 0.7
+    assert model.reference_labels(known).tolist() == [0, 1]
     backwards = network(names=("C", "B", "A"))
-    assert backwards.own_labels(known).tolist() == [2, 1]
+    assert backwards.reference_labels(known).tolist() == [2, 1]
     unlabelled = open_data(tmp_path / "some" / "A").prepare(16)
     with pytest.raises(UserError, match="no labels"):
-        next(model.own_scores(unlabelled, 10, 0))
+        next(model.method_scores(unlabelled, 10, 0))
 
 
 # -- what it says ------------------------------------------------------------------------------------------------------
@@ -258,7 +260,7 @@ def test_previews_show_right_and_wrong() -> None:
     with torch.no_grad():
         model.head.weight.zero_()
         model.head.bias.copy_(torch.tensor([0.0, 5.0, 0.0]))  # all are b
-    preview = model.previews({"image": torch.zeros(2, 1, 16, 16), "label": torch.tensor([1, 2])})[""].pixels
+    preview = model.sample_grids({"image": torch.zeros(2, 1, 16, 16), "label": torch.tensor([1, 2])})[""].pixels
     cell = (preview.shape[1] - 2) // 8
     first, second = preview[:, :cell], preview[:, cell : 2 * cell]
     for part, shown, absent in ((first, GREEN, RED), (second, RED, GREEN)):
@@ -282,11 +284,11 @@ def test_one_class_is_not_enough() -> None:
 
 
 def test_what_the_data_decides_is_in_the_config(model: Classifier) -> None:
-    assert model.config.names == ("A", "B", "C", "D", "E")
+    assert model.config.class_names == ("A", "B", "C", "D", "E")
     assert (model.config.size, model.config.channels) == (16, 1)
     facts = {"native": 300, "channels": 3, "classes": 2, "names": ("x", "y")}
-    suited = Classifier.suit(Classifier.Config(), facts)
+    suited = Classifier.resolve_config(Classifier.Config(), facts)
     assert (suited.size, suited.channels, suited.names) == (64, 3, ("x", "y"))
-    assert Classifier.suit(Classifier.Config(size=20), facts).size == 20
+    assert Classifier.resolve_config(Classifier.Config(size=20), facts).size == 20
     with pytest.raises(UserError, match="names are x, y in the data"):
-        Classifier.suit(Classifier.Config(names=("x", "z")), facts)
+        Classifier.resolve_config(Classifier.Config(names=("x", "z")), facts)

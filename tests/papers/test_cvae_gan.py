@@ -10,19 +10,19 @@ import torch
 import torch.nn.functional as F
 
 import reverie
-from reverie.errors import UserError
-from reverie.loop import Update
+from reverie.core.update import Update
 from reverie.media import Image
 from reverie.methods.cvae_gan import CVAEGAN, half_square
-from reverie.parts.classed import apart
-from reverie.ranks import Ranks
+from reverie.nn.class_conditional import apart
+from reverie.utils.distributed import Ranks
+from reverie.utils.errors import UserError
 
 NAMES = ("cat", "dog", "owl")
 
 
 def model(**options: Any) -> CVAEGAN:
     torch.manual_seed(0)
-    config = dict(size=16, channels=3, width=8, latent=5, names=NAMES)
+    config = dict(size=16, channels=3, base_channels=8, latent_dim=5, names=NAMES)
     return CVAEGAN(CVAEGAN.Config(**{**config, **options}))
 
 
@@ -72,30 +72,30 @@ def test_classes_take_turns_and_labels_are_obeyed(trained: CVAEGAN) -> None:
 
 def test_a_plus_may_be_part_of_a_name() -> None:
     gan = model(names=("cat", "cat+dog", "c++", "dog"))
-    for k, name in enumerate(gan.config.names):
+    for k, name in enumerate(gan.config.class_names):
         assert gan.shares(name).tolist() == F.one_hot(torch.tensor(k), 4).tolist()
     assert gan.shares("cat+dog+dog").tolist() == pytest.approx([1 / 3, 0, 0, 2 / 3])
 
 
 @pytest.mark.parametrize("label", ["bird", "cat+", "dgo", "cat,dog"])
 def test_a_class_that_does_not_exist_is_one_line(trained: CVAEGAN, label: str) -> None:
-    with pytest.raises(UserError, match="there is no class"):
+    with pytest.raises(UserError, lambda_fm_d="there is no class"):
         trained.generate(n=1, label=label)
-    with pytest.raises(UserError, match="there is no class"):
+    with pytest.raises(UserError, lambda_fm_d="there is no class"):
         trained.reconstruct(pictures(), label=label)
 
 
 def test_one_class_and_no_labels_are_refused(tmp_path: Any) -> None:
-    with pytest.raises(UserError, match="there is one class, cat"):
+    with pytest.raises(UserError, lambda_fm_d="there is one class, cat"):
         model(names=("cat",))
     for i, picture in enumerate(pictures(4)):
         picture.save(tmp_path / "flat" / f"{i}.png")
         picture.save(tmp_path / "one" / "cat" / f"{i}.png")
-    with pytest.raises(UserError, match="has no labels"):
+    with pytest.raises(UserError, lambda_fm_d="has no labels"):
         reverie.train("cvae_gan:smoke", data=tmp_path / "flat", out=tmp_path / "run")
-    with pytest.raises(UserError, match="put each class into a folder"):
+    with pytest.raises(UserError, lambda_fm_d="put each class into a folder"):
         reverie.train("cvae_gan:smoke", data=tmp_path / "one", out=tmp_path / "run")
-    with pytest.raises(UserError, match="leave the option away"):
+    with pytest.raises(UserError, lambda_fm_d="leave the option away"):
         reverie.train("cvae_gan:smoke", data="letters:96", out=tmp_path / "run", names="x,y")
     assert not (tmp_path / "run").exists()
 
@@ -124,7 +124,7 @@ def test_variations_go_from_the_reconstruction_to_anything_of_the_class(trained:
     some = trained.vary(given, n=3)
     assert len({image.digest for image in some}) == 6
     assert some[0].row == 3
-    with pytest.raises(UserError, match="spread is 2"):
+    with pytest.raises(UserError, lambda_fm_d="spread is 2"):
         trained.vary(given, spread=2.0)
 
 
@@ -144,7 +144,7 @@ def test_outside_the_hole_a_picture_stays_as_it_is(trained: CVAEGAN) -> None:
 
 @pytest.mark.parametrize("box", [(0.5, 0.5, 0.5, 1.0), (0.0, 0.0, 1.5, 1.0), (0.1, 0.2, 0.3), (0.5, 0.5, 0.2, 0.9)])
 def test_a_hole_that_cannot_be_is_one_line(trained: CVAEGAN, box: tuple[float, ...]) -> None:
-    with pytest.raises(UserError, match="left,top,right,bottom"):
+    with pytest.raises(UserError, lambda_fm_d="left,top,right,bottom"):
         trained.complete(pictures(), box=box)
 
 
@@ -209,10 +209,10 @@ def test_a_lazy_penalty_is_taken_seldom_and_weighs_as_much_more() -> None:
     """On its steps the discriminator's gradient is that of a penalty so many times heavier, else of none."""
     found, shown = {}, batch()
     for name, more in {
-        "lazy": dict(penalty=0.1, lazy=4), "heavy": dict(penalty=0.4), "none": dict(penalty=0.0)
+        "lazy": dict(r1_weight=0.1, d_reg_interval=4), "heavy": dict(r1_weight=0.4), "none": dict(r1_weight=0.0)
     }.items():  # fmt: skip
         for step in (4, 5):
-            gan = model(loss="relativistic", norm="none", game=1.0, **more)
+            gan = model(loss="relativistic", norm="none", adv_weight=1.0, **more)
             update = Watched(gan.optimizers(), Ranks("cpu"))
             update.step, update.own = step, list(gan.discriminator.parameters())
             torch.manual_seed(1)
@@ -224,15 +224,15 @@ def test_a_lazy_penalty_is_taken_seldom_and_weighs_as_much_more() -> None:
 
 
 def test_a_penalty_that_batch_norm_would_mix_is_refused() -> None:
-    with pytest.raises(UserError, match="norm none"):
-        model(penalty=0.1)
+    with pytest.raises(UserError, lambda_fm_d="norm none"):
+        model(r1_weight=0.1)
 
 
 @pytest.mark.parametrize(
     "options",
     [
-        dict(rate=0.0), dict(kl=-1.0), dict(average=1.0), dict(latent=0), dict(size=17), dict(lazy=0),
-        dict(penalty=-1.0, norm="none"),
+        dict(lr=0.0), dict(lambda_kl=-1.0), dict(ema_decay=1.0), dict(latent_dim=0), dict(size=17), dict(d_reg_interval=0),
+        dict(r1_weight=-1.0, norm="none"),
     ],
 )  # fmt: skip
 def test_wrong_options_are_refused(options: dict[str, Any]) -> None:

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import torch
 
-from reverie.loop import Update
+from reverie.core.update import Update
 from reverie.methods.cyclegan import CycleGAN
-from reverie.ranks import Ranks
+from reverie.utils.distributed import Ranks
 
 
 class Seen(Update):
@@ -24,7 +24,17 @@ class Seen(Update):
 def test_the_losses_are_the_papers(cycle: float) -> None:
     """Section 4: G minimises (D(G(x)) - 1)^2 + 10 cycle; D half of (D(y) - 1)^2 + D(G(x))^2 (section 7.1)."""
     torch.manual_seed(0)
-    config = dict(size=16, inputs=1, outputs=3, width=4, blocks=1, patch=1, jitter=1.0, pool=0, cycle=cycle)
+    config = dict(
+        size=16,
+        inputs=1,
+        outputs=3,
+        base_channels=4,
+        blocks=1,
+        n_layers_d=1,
+        crop_jitter=1.0,
+        image_pool_size=0,
+        cycle_weight=cycle,
+    )
     gan = CycleGAN(CycleGAN.Config(**config))
     a = (torch.rand(2, 1, 16, 8) * 2 - 1).repeat(1, 1, 1, 2)
     a, b = (torch.cat([half, half.flip(3)], 3)[..., :16] for half in (a[..., :8], torch.rand(2, 3, 16, 8) * 2 - 1))

@@ -7,16 +7,16 @@ import pytest
 import torch
 from torch import nn
 
-from reverie.items import slerp
-from reverie.loop import Update
+from reverie.core.interpolation import slerp
+from reverie.core.update import Update
 from reverie.media import Image
 from reverie.methods.dcgan import DCGAN
-from reverie.ranks import Ranks
+from reverie.utils.distributed import Ranks
 
 
 def model(**options: object) -> DCGAN:
     torch.manual_seed(0)
-    return DCGAN(DCGAN.Config(**{**dict(size=16, channels=3, width=8, latent=10), **options}))
+    return DCGAN(DCGAN.Config(**{**dict(size=16, channels=3, base_channels=8, latent_dim=10), **options}))
 
 
 @pytest.mark.parametrize("size", [16, 32, 64, 128])
@@ -31,7 +31,7 @@ def test_shapes_and_ranges(size: int, norm: str) -> None:
 
 def test_the_paper_s_generator() -> None:
     """Figure 1: 100 -> 1024 at 4x4 -> 512 -> 256 -> 128 -> 3 at 64x64; weights N(0, 0.02) (section 4)."""
-    c = DCGAN.suit(
+    c = DCGAN.resolve_config(
         DCGAN.Config(**{k: v for k, v in DCGAN.presets["paper"].items() if k not in ("batch",)}),
         {"channels": 3, "native": 64},
     )
@@ -50,10 +50,10 @@ def test_the_paper_s_generator() -> None:
 OPTIONS = [
     dict(loss="hinge", norm="spectral"),
     dict(loss="leastsquares"),
-    dict(loss="wasserstein", norm="none", penalty=10.0, critic_steps=3),
-    dict(loss="relativistic", norm="none", penalty=1.0),
-    dict(loss="nonsaturating", norm="spectral", penalty=1.0),
-    dict(flip=True, augment=True),
+    dict(loss="wasserstein", norm="none", r1_weight=10.0, d_steps_per_g=3),
+    dict(loss="relativistic", norm="none", r1_weight=1.0),
+    dict(loss="nonsaturating", norm="spectral", r1_weight=1.0),
+    dict(hflip=True, diff_augment=True),
 ]
 
 
@@ -101,7 +101,7 @@ def test_walks_go_between_images_of_generate() -> None:
 
 def test_inversion_finds_what_the_generator_can_make() -> None:
     torch.manual_seed(0)
-    gan = model(latent=3, width=16)
+    gan = model(latent_dim=3, base_channels=16)
     with torch.no_grad():  # weights of 0.02 make flat grey: larger ones make pictures
         for layer in gan.generator.modules():
             if isinstance(layer, nn.ConvTranspose2d):
@@ -117,7 +117,7 @@ def test_inversion_finds_what_the_generator_can_make() -> None:
 
 def test_the_size_follows_the_data() -> None:
     for native, size in ((8, 16), (28, 32), (32, 32), (33, 64), (500, 64)):
-        assert DCGAN.suit(DCGAN.Config(), {"channels": 1, "native": native}).size == size
+        assert DCGAN.resolve_config(DCGAN.Config(), {"channels": 1, "native": native}).size == size
 
 
 def test_a_grey_picture_comes_out_grey() -> None:

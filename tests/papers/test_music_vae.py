@@ -13,20 +13,20 @@ import numpy as np
 import pytest
 import torch
 
-from reverie.cli import main
-from reverie.data.midi import OFF, ON, PARTS
-from reverie.data.music import Tunes
-from reverie.errors import UserError
-from reverie.items import BLOCK, Shard
-from reverie.loop import Update
-from reverie.losses import kl_to_standard_normal
+from reverie.cli.main import main
+from reverie.core.generation import BLOCK, Shard
+from reverie.core.update import Update
+from reverie.data.music.dataset import MusicDataset
+from reverie.data.music.midi import OFF, ON, PARTS
 from reverie.media import Music
 from reverie.methods.music_vae import MusicVAE
-from reverie.parts.recurrent import drawn, states, uniform
-from reverie.parts.tunes import Quarters, attributes, names_of, transposed
-from reverie.ranks import Ranks
+from reverie.nn.losses import kl_to_standard_normal
+from reverie.nn.music_rnn import drawn, states, uniform
+from reverie.transforms.music import AttributeVectors, attributes, names_of, transposed
+from reverie.utils.distributed import Ranks
+from reverie.utils.errors import UserError
 
-TINY = dict(part="melody", latent=6, encoder_units=12, units=16, conductor=10, embedding=8)
+TINY = dict(part="melody", latent_dim=6, encoder_hidden_dim=12, hidden_dim=16, conductor_dim=10, embed_dim=8)
 
 
 def model(**options: object) -> MusicVAE:
@@ -56,7 +56,7 @@ def test_reading_the_truth_and_writing_it_are_the_same(decoder: str, part: str) 
     vae = model(decoder=decoder, bars=3, part=part)
     x, z = torch.randint(0, 130, (5, len(vae.parts), 48)), torch.randn(5, 6)
     with torch.no_grad():
-        for told, forced in zip(vae.rehearse(z, x, truth=1.1), vae.logits(z, x), strict=True):
+        for told, forced in zip(vae.forward_scheduled_sampling(z, x, truth=1.1), vae.logits(z, x), strict=True):
             assert torch.allclose(told, forced, atol=1e-5)
         greedy = vae.write(z, torch.zeros(x.shape), 0.0)
         assert torch.equal(torch.stack([logits.argmax(2) for logits in vae.logits(z, greedy)], 1), greedy)
@@ -88,9 +88,9 @@ def test_a_bar_s_code_is_what_the_conductor_says_and_a_linear_map_of_z_of_its_ow
 @pytest.mark.parametrize("layers", [1, 2])
 def test_bars_are_read_apart_and_z_is_told_from_all(layers: int) -> None:
     """The network is fed a bar at a time, from nothing; z is a map of what it kept of each, one after another."""
-    vae = model(encoder="hierarchical", encoder_layers=layers, bars=3)
+    vae = model(encoder="hierarchical", encoder_num_layers=layers, bars=3)
     encoder, x = vae.encoder, torch.randint(0, 130, (4, 1, 48))
-    half, kept = vae.config.encoder_units, []
+    half, kept = vae.config.encoder_hidden_dim, []
     for bar in x[:, 0].split(16, 1):
         top = encoder.lstm(encoder.embed(bar))[0]  # the end of the way there, and of the way back
         kept += [top[:, -1, :half], top[:, 0, half:]]
@@ -119,15 +119,15 @@ def losses(vae: MusicVAE, step: int, x: torch.Tensor) -> dict[str, float]:
 
 
 def test_the_kl_is_priced_as_the_paper_says() -> None:
-    x = torch.from_numpy(Tunes.open("tunes:8").prepare().array[:12].astype(np.int64))
+    x = torch.from_numpy(MusicDataset.open("tunes:8").prepare().array[:12].astype(np.int64))
     for step in (0, 10, 1000):
-        told = losses(model(transpose=0, beta=0.2, beta_rate=0.99), step, x)
+        told = losses(model(max_transpose=0, beta=0.2, beta_rate=0.99), step, x)
         price = 0.2 * (1 - 0.99**step) * told["kl_bits"] * math.log(2)
         assert told["loss"] - told["nats"] == pytest.approx(price, rel=1e-3, abs=1e-3)
-    vae = model(transpose=0)
+    vae = model(max_transpose=0)
     with torch.no_grad():
         bits = kl_to_standard_normal(*vae.encoder(x)).sum(1) / math.log(2)
-    free = losses(model(transpose=0, beta=1.0, beta_rate=0.0, free_bits=float(bits.mean())), 5, x)
+    free = losses(model(max_transpose=0, beta=1.0, beta_rate=0.0, free_nats=float(bits.mean())), 5, x)
     over = (bits - bits.mean()).clamp_min(0).mean() * math.log(2)
     assert free["loss"] - free["nats"] == pytest.approx(float(over), rel=1e-3)
     assert told["kl_bits"] == pytest.approx(float(bits.mean()), rel=1e-4)
@@ -135,10 +135,10 @@ def test_the_kl_is_priced_as_the_paper_says() -> None:
 
 def test_scheduled_sampling_begins_with_the_truth() -> None:
     """Bengio 2015, section 2.4: at first the true event is read nearly always, late never."""
-    x = torch.from_numpy(Tunes.open("tunes:8").prepare().array[:12].astype(np.int64))
-    forced = losses(model(transpose=0), 0, x)["nats"]
-    assert losses(model(transpose=0, sampling=1e6), 0, x)["nats"] == pytest.approx(forced, rel=1e-4)
-    assert losses(model(transpose=0, sampling=10), 10_000, x)["nats"] != pytest.approx(forced, rel=1e-4)
+    x = torch.from_numpy(MusicDataset.open("tunes:8").prepare().array[:12].astype(np.int64))
+    forced = losses(model(max_transpose=0), 0, x)["nats"]
+    assert losses(model(max_transpose=0, scheduled_sampling_k=1e6), 0, x)["nats"] == pytest.approx(forced, rel=1e-4)
+    assert losses(model(max_transpose=0, scheduled_sampling_k=10), 10_000, x)["nats"] != pytest.approx(forced, rel=1e-4)
 
 
 def test_transposing_moves_notes_alone_and_keeps_them_on_the_keyboard() -> None:
@@ -174,7 +174,7 @@ def test_attributes_of_known_bars() -> None:
 
 def test_directions_are_found_from_the_quarters() -> None:
     torch.manual_seed(0)
-    quarters = Quarters(("denser", "higher"), 3)
+    quarters = AttributeVectors(("denser", "higher"), 3)
     for _ in range(50):
         codes = torch.randn(64, 3)
         quarters.follow(codes, torch.stack([codes[:, 0] * 5, -codes[:, 2]], 1))
@@ -253,8 +253,8 @@ def test_a_trio_is_written_by_one_for_each_under_one_conductor(decoder: str) -> 
     with torch.no_grad():
         first, second = (vae.encoder(torch.stack(lines, 1))[0] for lines in (both, (both[1], both[0], both[2])))
     assert (first - second).abs().max() > 1e-3
-    assert list(vae.averages()) == []
-    names = list(model(decoder=decoder, part="trio", average=0.9).averages())
+    assert list(vae.ema_decays()) == []
+    names = list(model(decoder=decoder, part="trio", ema_decay=0.9).ema_decays())
     assert names == [*["encoder", "conductor", "writer", "others"][: 1 + 3 * (decoder != "flat")],
                      *["writer", "others"] * (decoder == "flat")]  # fmt: skip
 
@@ -293,11 +293,11 @@ def test_every_verb_plays_a_trio(tmp_path: Path) -> None:
 
 def test_a_trio_is_cut_and_resumed_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import reverie
-    from reverie import loop
-    from reverie.stop import Interrupted
-    from reverie.whence import verify
+    from reverie.cli.provenance import verify
+    from reverie.training import trainer as loop
+    from reverie.training.signals import Interrupted
 
-    options: dict[str, Any] = dict(data="trios:12", part="trio", steps=6, save_every=3, average=0.5)
+    options: dict[str, Any] = dict(data="trios:12", part="trio", steps=6, checkpoint_every=3, ema_decay=0.5)
     trained = reverie.train("music_vae:smoke", out=tmp_path / "whole", **options)
     original, seen = loop.seed_of, []
 
@@ -314,7 +314,7 @@ def test_a_trio_is_cut_and_resumed_bit_for_bit(tmp_path: Path, monkeypatch: pyte
     reverie.resume(tmp_path / "cut")
     a, b = ((tmp_path / run / "weights.safetensors").read_bytes() for run in ("whole", "cut"))
     assert a == b
-    made = trained.verb("compose")(n=3, seed=1)
+    made = trained.verb("generate")(n=3, seed=1)
     for name in ("a.mid", "a.wav", "a.png"):
         assert verify(made[2].save(tmp_path / name), tmp_path / "whole", [])["same"], name
     rows = [json.loads(line) for line in (tmp_path / "whole" / "log.jsonl").read_text().splitlines()]
@@ -405,11 +405,11 @@ def test_the_code_that_goes_on_is_drawn_from_the_posterior() -> None:
 
 def test_a_file_tells_whence_it_comes_and_is_made_again(tmp_path: Path) -> None:
     import reverie
+    from reverie.cli.provenance import verify
     from reverie.media import medley, read_record, rolls, sheet
-    from reverie.whence import verify
 
     vae, run = reverie.train("music_vae:smoke", data="tunes:12", out=tmp_path / "run"), tmp_path / "run"
-    made, given = vae.verb("compose")(n=20, seed=2), [tune(0), tune(1, 5)]
+    made, given = vae.verb("generate")(n=20, seed=2), [tune(0), tune(1, 5)]
     files = [made[17].save(tmp_path / f"a{ending}") for ending in (".mid", ".wav", ".png")]
     files.append(sheet(rolls(made)).save(tmp_path / "all.png"))
     files.append(vae.verb("continue")(given, bars=2)[1].save(tmp_path / "longer.mid"))
@@ -440,21 +440,21 @@ def test_wrong_input_gets_one_line() -> None:
     with pytest.raises(UserError, match="no direction 'louder'"):
         vae.edit(along="louder")
     for wrong in (
-        dict(bars=0), dict(latent=0), dict(beta=-1), dict(decay=0), dict(average=1), dict(clip=0), dict(transpose=40),
+        dict(bars=0), dict(latent_dim=0), dict(beta=-1), dict(lr_decay=0), dict(ema_decay=1), dict(clip=0), dict(max_transpose=40),
     ):  # fmt: skip
         with pytest.raises(UserError):
             MusicVAE.Config(**wrong)
 
 
 def test_the_paper_s_network() -> None:
-    from reverie.work import plan
+    from reverie.api import plan
 
     _, _, config, settings = plan("music_vae:paper", {})
-    assert (config.bars, config.latent, config.decoder, settings.batch) == (16, 512, "hierarchical", 512)
+    assert (config.bars, config.latent, config.decoder, settings.batch_size) == (16, 512, "hierarchical", 512)
     _, _, trio, settings = plan("music_vae:paper_trio", {})
-    assert (trio.part, trio.bars, trio.latent, settings.batch) == ("trio", 16, 512, 256)
+    assert (trio.part, trio.bars, trio.latent, settings.batch_size) == ("trio", 16, 512, 256)
     with torch.device("meta"):
-        vae, band = (MusicVAE(MusicVAE.suit(c, {"part": "melody"})) for c in (config, trio))
+        vae, band = (MusicVAE(MusicVAE.resolve_config(c, {"part": "melody"})) for c in (config, trio))
     assert [writer.out.out_features for writer in (band.writer, *band.others)] == [130, 130, 512]
     assert {writer.lstm.hidden_size for writer in (band.writer, *band.others)} == {1024}
     assert vae.encoder.lstm.hidden_size == 2048
@@ -462,16 +462,24 @@ def test_the_paper_s_network() -> None:
     assert vae.writer.lstm.hidden_size == 1024
     assert vae.writer.out.out_features == 130
     stage = vae.stages()[0]
-    assert stage.rate(0) == 1
-    assert stage.rate(0.1) == pytest.approx(0.01 + 0.99 * 0.9999**10_000)
+    assert stage.lr_factor(0) == 1
+    assert stage.lr_factor(0.1) == pytest.approx(0.01 + 0.99 * 0.9999**10_000)
 
 
 @pytest.mark.parametrize(("data", "part"), [("tunes:12", "melody"), ("beats:12", "drums"), ("trios:12", "trio")])
 def test_it_learns(data: str, part: str) -> None:
     """A few steps on a few windows tell them apart: onsets too are told again better than by another's."""
-    tunes = Tunes.open(data).prepare(part, bars=1)
+    tunes = MusicDataset.open(data).prepare(part, bars=1)
     vae = model(
-        part=part, bars=1, latent=16, encoder_units=48, units=64, embedding=16, transpose=0, beta=0.01, rate=5e-3
+        part=part,
+        bars=1,
+        latent_dim=16,
+        encoder_hidden_dim=48,
+        hidden_dim=64,
+        embed_dim=16,
+        max_transpose=0,
+        beta=0.01,
+        lr=5e-3,
     )
     update, rows = Update(vae.train().optimizers(), Ranks("cpu")), np.arange(24)
     for step in range(150):

@@ -11,19 +11,19 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from reverie.data.text import Texts
-from reverie.data.tokens import END, MARKS, UNKNOWN
-from reverie.errors import UserError
-from reverie.loop import Update
+from reverie.core.options import build
+from reverie.core.update import Update
+from reverie.data.text.dataset import Texts
+from reverie.data.text.tokenizer import END, MARKS, UNKNOWN
 from reverie.methods.seqgan import SeqGAN
-from reverie.options import build
-from reverie.parts.judge import AT_ONCE, Judge
-from reverie.ranks import Ranks
+from reverie.nn.text_cnn import AT_ONCE, TextCNN
+from reverie.utils.distributed import Ranks
+from reverie.utils.errors import UserError
 
 WORDS = (*MARKS, "a", "b", "c", ".")
 SMALL: dict[str, Any] = dict(
-    tokens="word", words=WORDS, length=5, embedding=4, hidden=6, kernels=(1, 2, 3), filters=(4, 4, 4), seen=4,
-    rollouts=3, stride=1, judge_steps=1, passes=1,
+    tokenizer="word", vocab=WORDS, length=5, embed_dim=4, hidden_dim=6, kernel_sizes=(1, 2, 3), num_filters=(4, 4, 4), d_embed_dim=4,
+    rollouts=3, rollout_stride=1, d_steps=1, d_updates=1,
 )  # fmt: skip
 
 
@@ -41,7 +41,7 @@ def model(**options: Any) -> SeqGAN:
 
 def numbers(**options: Any) -> SeqGAN:
     """As for an oracle: words are numbers, and lines have no end."""
-    return model(words=(), vocabulary=7, tokens="auto", **options)
+    return model(vocab=(), vocab_size=7, tokenizer="auto", **options)
 
 
 def written(method: SeqGAN, n: int, seed: int) -> torch.Tensor:
@@ -52,7 +52,7 @@ def written(method: SeqGAN, n: int, seed: int) -> torch.Tensor:
 def naive_next(method: SeqGAN, prefix: list[int]) -> torch.Tensor:
     """The rollout policy's p(next word) [V], from the LSTM's equations, the line read from its beginning."""
     w = dict(method.rollout.named_buffers())
-    h = c = torch.zeros(method.config.hidden)
+    h = c = torch.zeros(method.config.hidden_dim)
     for word in [0, *prefix]:
         gates = w["cell.weight_ih"] @ w["words.weight"][word] + w["cell.bias_ih"]
         i, f, g, o = (gates + w["cell.weight_hh"] @ h + w["cell.bias_hh"]).chunk(4)
@@ -84,7 +84,7 @@ def test_rewards_are_those_of_a_loop_over_positions_and_rollouts(
     kind: str, stride: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Exactly, with the same draws: every line is written on from every position, read from its beginning each time."""
-    method = (model if kind == "lines" else numbers)(stride=stride)
+    method = (model if kind == "lines" else numbers)(rollout_stride=stride)
     B, T, N = 6, 5, method.config.rollouts
     tokens = method.write_lines(B)
     if kind == "lines":
@@ -115,14 +115,14 @@ def test_rewards_are_those_of_a_loop_over_positions_and_rollouts(
 
 def test_long_lines_are_written_on_from_twenty_positions_at_most() -> None:
     for length, stride in ((5, 1), (20, 1), (21, 2), (64, 4)):
-        assert model(length=length, stride=None).stride == stride
-    assert model(length=64, stride=3).stride == 3
+        assert model(length=length, rollout_stride=None).stride == stride
+    assert model(length=64, rollout_stride=3).stride == 3
 
 
 def test_many_lines_are_judged_as_each_alone_is() -> None:
     """By tables of what each word adds to a window, with every kernel, over one part and more."""
     torch.manual_seed(0)
-    judge = Judge(40, 6, 9, (1, 2, 4, 9), (5, 3, 4, 2))
+    judge = TextCNN(40, 6, 9, (1, 2, 4, 9), (5, 3, 4, 2))
     whole = torch.randint(3, 40, (5, 9))  # words 0 to 2 don't occur
     for lines in (20, AT_ONCE + 3):
         origin, shared = torch.randint(5, (lines,)), torch.randint(1, 9, (lines,)).sort().values
@@ -136,7 +136,7 @@ def test_many_lines_are_judged_as_each_alone_is() -> None:
 
 def test_rewards_are_expectations_under_the_rollout_policy() -> None:
     """With many rollouts, Q(Y_1:t) is the sum over all ways to go on, each with its probability (eq. 4)."""
-    method = numbers(length=3, kernels=(1, 2), filters=(4, 4), rollouts=4000)
+    method = numbers(length=3, kernel_sizes=(1, 2), num_filters=(4, 4), rollouts=4000)
     tokens = method.write_lines(2)
     found = method.rewards(tokens)
     for b in range(2):
@@ -191,7 +191,7 @@ def test_the_generator_climbs_the_policy_gradient() -> None:
 
 
 def test_more_reward_makes_a_word_likelier(monkeypatch: pytest.MonkeyPatch) -> None:
-    method = numbers(rate=0.05, baseline=True, rollouts=2, judge_steps=1)
+    method = numbers(lr=0.05, baseline=True, rollouts=2, d_steps=1)
     monkeypatch.setattr(type(method.discriminator), "forward", lambda self, x, dropout=0.0: 8 * (x == 3).float().mean(1)
                         + 0 * self.last(torch.zeros(len(x), self.last.in_features)).sum())  # fmt: skip
     update = Update(method.optimizers(), Ranks("cpu"))
@@ -203,7 +203,7 @@ def test_more_reward_makes_a_word_likelier(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_the_rollout_policy_follows_at_its_delay() -> None:
-    method = model(delay=0.75)
+    method = model(rollout_ema=0.75)
     before = {k: v.clone() for k, v in method.rollout.named_buffers()}
     method.compete({"tokens": method.write_lines(8)}, Update(method.optimizers(), Ranks("cpu")))
     for name, now in method.generator.named_parameters():
@@ -229,7 +229,7 @@ def test_the_nll_is_of_the_line_and_its_end() -> None:
 
 def test_written_lines_have_the_probabilities_that_nll_tells() -> None:
     """Sequences of two words, chi-square against exp(-nll), 48 degrees of freedom."""
-    method, n = numbers(length=2, kernels=(1,), filters=(4,)), 30_000
+    method, n = numbers(length=2, kernel_sizes=(1,), num_filters=(4,)), 30_000
     torch.manual_seed(0)
     seen = method.write_lines(n)
     pairs = torch.cartesian_prod(torch.arange(7), torch.arange(7))
@@ -240,7 +240,7 @@ def test_written_lines_have_the_probabilities_that_nll_tells() -> None:
 
 
 def test_the_discriminator_learns_to_tell_and_the_stages_count_up() -> None:
-    method = model(mle=3, judge=2, steps=9, judge_rate=1e-2)
+    method = model(pretrain_steps=3, d_pretrain_steps=2, steps=9, d_lr=1e-2)
     assert [(s.name, s.steps) for s in method.stages()] == [("mle", 3), ("judge", 2), ("adversarial", 4)]
     short = SeqGAN(dataclasses.replace(method.config, steps=4))
     assert [s.steps for s in short.stages()] == [3, 1, 0]
@@ -254,17 +254,17 @@ def test_the_discriminator_learns_to_tell_and_the_stages_count_up() -> None:
 
 
 def test_a_stage_ends_early_by_its_rule_and_a_save_remembers() -> None:
-    method = model(patience=5, rate=1e-9)
+    method = model(patience=5, lr=1e-9)
     update = Update(method.optimizers(), Ranks("cpu"))
     real = {"tokens": torch.tensor([[2, 3, 5, 0, 0]] * 4)}
     told = [method.imitate(real, update) for _ in range(12)]
     skipped = ["skipped" in losses for losses in told]
     assert skipped == [False] * 6 + [True] * 6
-    again = model(patience=5, rate=1e-9)
+    again = model(patience=5, lr=1e-9)
     again.load_state_dict(method.state_dict())
     assert "skipped" in again.imitate(real, Update(again.optimizers(), Ranks("cpu")))
     assert "skipped" not in again.compare(real, Update(again.optimizers(), Ranks("cpu")))  # another stage
-    never = model(rate=1e-9)
+    never = model(lr=1e-9)
     update = Update(never.optimizers(), Ranks("cpu"))
     assert not any("skipped" in never.imitate(real, update) for _ in range(12))
 
@@ -283,7 +283,7 @@ def test_write_begins_as_it_is_told_and_never_writes_the_unknown() -> None:
 
 def test_a_beginning_is_composed_as_the_lines_are_that_were_learnt() -> None:
     """Some systems give an accent as a sign of its own; lines are read in NFC (reverie.data.text)."""
-    method = model(words=(*WORDS[:-1], "caf\u00e9"))
+    method = model(vocab=(*WORDS[:-1], "caf\u00e9"))
     assert method.read_start(" a  cafe\u0301") == method.read_start("a caf\u00e9") == [WORDS.index("a"), len(WORDS) - 1]
 
 
@@ -302,10 +302,10 @@ def test_what_cannot_be_written_is_refused(arguments: dict[str, Any], told: str)
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (dict(kernels=(1, 2), filters=(4,)), "as many of both"), (dict(length=1), "length 2 or more"),
-        (dict(length=4, kernels=(5, 6), filters=(1, 1)), "no kernel fits"), (dict(rollouts=0), "1 or more"),
-        (dict(stride=0), "1 or more"),
-        (dict(delay=1.0), "delay"), (dict(rate=0.0), "rate"), (dict(patience=-1), "patience"),
+        (dict(kernel_sizes=(1, 2), num_filters=(4,)), "as many of both"), (dict(length=1), "length 2 or more"),
+        (dict(length=4, kernel_sizes=(5, 6), num_filters=(1, 1)), "no kernel fits"), (dict(rollouts=0), "1 or more"),
+        (dict(rollout_stride=0), "1 or more"),
+        (dict(rollout_ema=1.0), "delay"), (dict(lr=0.0), "rate"), (dict(patience=-1), "patience"),
     ],
 )  # fmt: skip
 def test_a_config_that_cannot_be_is_refused(options: dict[str, Any], told: str) -> None:
@@ -317,15 +317,15 @@ def test_the_vocabulary_is_read_off_prepared_data_and_survives_json() -> None:
     import json
 
     data = Texts.open("couplets:60")
-    config = SeqGAN.suit(SeqGAN.Config(), data.facts)
-    assert config.words is None
-    config = SeqGAN.suit(config, data.prepare(**SeqGAN.wants(config)).facts)
+    config = SeqGAN.resolve_config(SeqGAN.Config(), data.facts)
+    assert config.vocab is None
+    config = SeqGAN.resolve_config(config, data.prepare(**SeqGAN.data_args(config)).facts)
     assert (config.tokens, config.length) == ("character", 12)
-    assert config.words[:2] == MARKS
+    assert config.vocab[:2] == MARKS
     again = build(SeqGAN.Config, json.loads(json.dumps(dataclasses.asdict(config))))
     assert again == config
-    test = Texts.open("couplets:60", "test").prepare(**SeqGAN.wants(again))
-    assert test.facts["words"] == config.words
+    test = Texts.open("couplets:60", "test").prepare(**SeqGAN.data_args(again))
+    assert test.facts["vocab"] == config.vocab
     with pytest.raises(UserError, match="needs words and length"):
         SeqGAN(SeqGAN.Config())
 
@@ -333,7 +333,9 @@ def test_the_vocabulary_is_read_off_prepared_data_and_survives_json() -> None:
 def test_it_learns_a_small_grammar() -> None:
     """Maximum likelihood on couplets: the form comes out, which no untrained model writes."""
     data = Texts.open("couplets:2000").prepare()
-    config = SeqGAN.suit(SeqGAN.Config(embedding=16, hidden=64, kernels=(1, 2), filters=(8, 8)), data.facts)
+    config = SeqGAN.resolve_config(
+        SeqGAN.Config(embed_dim=16, hidden_dim=64, kernel_sizes=(1, 2), num_filters=(8, 8)), data.facts
+    )
     torch.manual_seed(0)
     method = SeqGAN(config)
     update = Update(method.optimizers(), Ranks("cpu"))
@@ -351,7 +353,7 @@ def test_it_learns_a_small_grammar() -> None:
 
 
 def test_what_is_forgotten_is_so_only_while_it_imitates() -> None:
-    method = model(forget=0.5)
+    method = model(g_dropout=0.5)
     tokens = written(method, 8, 0)
     torch.manual_seed(1)
     assert torch.equal(method.nll(tokens), method.nll(tokens))

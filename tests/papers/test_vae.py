@@ -7,17 +7,17 @@ import math
 import pytest
 import torch
 
-from reverie.errors import UserError
-from reverie.loop import Update
-from reverie.losses import kl_to_standard_normal, log_normal
+from reverie.core.lr_schedules import burda, cosine
+from reverie.core.update import Update
 from reverie.methods.vae import VAE
-from reverie.parts.rates import burda, cosine
-from reverie.ranks import Ranks
+from reverie.nn.losses import kl_to_standard_normal, log_normal
+from reverie.utils.distributed import Ranks
+from reverie.utils.errors import UserError
 
 
 def model(**options: object) -> VAE:
     torch.manual_seed(0)
-    config = dict(size=8, channels=1, network="mlp", likelihood="bernoulli", latent=1, hidden=16)
+    config = dict(size=8, channels=1, network="mlp", likelihood="bernoulli", latent_dim=1, hidden_dim=16)
     return VAE(VAE.Config(**{**config, **options})).eval()
 
 
@@ -41,7 +41,7 @@ def test_l_k_converges_to_the_integral(likelihood: str) -> None:
 
 
 def test_l_k_grows_with_k_and_does_not_depend_on_how_it_is_cut() -> None:
-    vae = model(latent=4)
+    vae = model(latent_dim=4)
     torch.manual_seed(0)
     x = torch.bernoulli(torch.rand(50, 1, 8, 8))
     one, ten, many = (float(vae.log_likelihood(x, k=k).mean()) for k in (1, 10, 1000))
@@ -52,7 +52,7 @@ def test_l_k_grows_with_k_and_does_not_depend_on_how_it_is_cut() -> None:
 
 def test_the_elbo_is_what_the_step_minimises() -> None:
     """-E log w is distortion + KL: the sampled bound agrees with the closed-form one."""
-    vae = model(latent=4)
+    vae = model(latent_dim=4)
     torch.manual_seed(0)
     x = torch.bernoulli(torch.rand(20, 1, 8, 8))
     with torch.no_grad():
@@ -80,7 +80,7 @@ def test_dynamic_binarisation_draws_black_and_white_from_grey() -> None:
 
 
 def test_active_units_counts_latents_that_answer() -> None:
-    vae = model(latent=6)
+    vae = model(latent_dim=6)
     x = torch.bernoulli(torch.rand(200, 1, 8, 8))
     last = vae.encoder[-1]
     with torch.no_grad():
@@ -90,11 +90,11 @@ def test_active_units_counts_latents_that_answer() -> None:
 
 
 def test_free_bits_leave_small_kls_alone() -> None:
-    from reverie.loop import Update
-    from reverie.ranks import Ranks
+    from reverie.core.update import Update
+    from reverie.utils.distributed import Ranks
 
     def gradient(free_bits: float) -> float:
-        vae = model(latent=4, free_bits=free_bits, beta=1e6)
+        vae = model(latent_dim=4, free_nats=free_bits, beta=1e6)
         update = Update({"vae": torch.optim.SGD(vae.parameters(), 1.0)}, Ranks("cpu"))
         before = vae.encoder[-1].weight.detach().clone()
         torch.manual_seed(0)
@@ -114,7 +114,7 @@ def test_the_kl_is_priced_bit_by_bit() -> None:
     """With a warm-up the first step ignores the KL; after it, as without."""
     losses = {}
     for warmup in (0, 4):
-        vae = model(latent=4, warmup=warmup)
+        vae = model(latent_dim=4, kl_warmup_steps=warmup)
         update = Update(vae.optimizers(), Ranks("cpu"))
         for step in (0, 2, 4):
             update.step = step
@@ -139,14 +139,14 @@ def test_burda_schedule() -> None:
 
 def test_odd_sizes_and_colour_are_modelled_whole() -> None:
     for size in (8, 11, 28, 30):
-        vae = model(network="conv", width=4, size=size, channels=3, likelihood="logistic", latent=5)
+        vae = model(network="conv", base_channels=4, size=size, channels=3, likelihood="logistic", latent_dim=5)
         x = torch.rand(2, 3, size, size) * 2 - 1
         assert vae.expected(vae.code(x)).shape == x.shape
         assert vae.log_likelihood_of(x, vae.code(x)).shape == (2,)
 
 
 def test_the_paper_s_network() -> None:
-    vae = VAE(VAE.Config(size=28, channels=1, network="mlp", likelihood="bernoulli", latent=50))
+    vae = VAE(VAE.Config(size=28, channels=1, network="mlp", likelihood="bernoulli", latent_dim=50))
     layers = [tuple(p.shape) for p in vae.parameters() if p.ndim == 2]
     assert layers == [(200, 784), (200, 200), (100, 200), (200, 50), (200, 200), (784, 200)]
 
@@ -154,7 +154,7 @@ def test_the_paper_s_network() -> None:
 def test_interpolation_ends_are_the_pictures_reconstructions() -> None:
     from reverie.media import Image
 
-    vae = model(latent=4)
+    vae = model(latent_dim=4)
     torch.manual_seed(0)
     pictures = list(Image.from_tensor(torch.rand(3, 1, 8, 8) * 2 - 1))
     walk, ends = vae.interpolate(pictures, steps=5), vae.reconstruct(pictures)

@@ -12,21 +12,21 @@ import torch
 import torch.nn.functional as F
 
 import reverie
-from reverie import losses
-from reverie.cli import main
-from reverie.errors import UserError
-from reverie.loop import Update
+from reverie.cli.main import main
+from reverie.core.update import Update
 from reverie.media import Code, Image, save_codes
 from reverie.methods.vae_gan import VAEGAN
-from reverie.parts.directions import ClassMeans, direction, principal
-from reverie.ranks import Ranks
+from reverie.nn import losses
+from reverie.nn.latent_directions import ClassMeans, direction, principal
+from reverie.utils.distributed import Ranks
+from reverie.utils.errors import UserError
 
 LATENT = 6
 
 
 def model(**options: Any) -> VAEGAN:
     torch.manual_seed(0)
-    config = dict(size=16, channels=3, width=8, latent=LATENT, level=1, names=("a", "b"))
+    config = dict(size=16, channels=3, base_channels=8, latent_dim=LATENT, feature_layer=1, names=("a", "b"))
     return VAEGAN(VAEGAN.Config(**{**config, **options}))
 
 
@@ -74,26 +74,26 @@ def test_the_game_reaches_no_encoder_and_the_error_no_discriminator() -> None:
 
 @pytest.mark.parametrize("level", [1, 2])
 def test_images_are_compared_at_the_layer_that_is_asked_for(level: int) -> None:
-    logits, seen = model(level=level).discriminator(torch.zeros(2, 3, 16, 16))
+    logits, seen = model(feature_layer=level).discriminator(torch.zeros(2, 3, 16, 16))
     assert seen.shape == (2, 8 * 2 ** (level - 1), 16 // 2**level, 16 // 2**level)
     assert logits.shape == (2,)
 
 
 def test_wrong_options_are_one_line() -> None:
     for options, told in (
-        (dict(level=9), "has 2 layers"),
-        (dict(penalty=1.0), "norm none"),
+        (dict(feature_layer=9), "has 2 layers"),
+        (dict(r1_weight=1.0), "norm none"),
         (dict(size=20), "16, 32, 64"),
         (dict(gamma=-1.0), "not be negative"),
-        (dict(latent=0), "1 or more"),
-        (dict(average=1.0), "below 1"),
+        (dict(latent_dim=0), "1 or more"),
+        (dict(ema_decay=1.0), "below 1"),
     ):
         with pytest.raises(UserError, match=told):
             model(**options)
 
 
 def test_a_penalty_trains_too() -> None:
-    gan = model(loss="relativistic", norm="none", penalty=0.1)
+    gan = model(loss="relativistic", norm="none", r1_weight=0.1)
     told = gan.step(batch(), Update(gan.optimizers(), Ranks("cpu")))
     assert all(torch.isfinite(value) for value in told.values())
 
@@ -103,7 +103,7 @@ def test_a_lazy_penalty_is_taken_seldom_and_weighs_as_much_more() -> None:
     options = dict(loss="relativistic", norm="none")
     found = {}
     for name, more in {
-        "lazy": dict(penalty=0.1, lazy=4), "heavy": dict(penalty=0.4), "none": dict(penalty=0.0)
+        "lazy": dict(r1_weight=0.1, d_reg_interval=4), "heavy": dict(r1_weight=0.4), "none": dict(r1_weight=0.0)
     }.items():  # fmt: skip
         gan = model(**options, **more)
         update = Gradients(gan.optimizers(), Ranks("cpu"))

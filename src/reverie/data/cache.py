@@ -22,8 +22,8 @@ import platformdirs
 from filelock import FileLock
 from tqdm import tqdm
 
-from reverie.data.decode import Unfit, Unread, quiet
-from reverie.errors import UserError
+from reverie.data.file_types import InvalidFile, UnreadableFile, quiet
+from reverie.utils.errors import UserError
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -75,7 +75,7 @@ def ordered(function: Callable[[T], R], items: Sequence[T], what: str) -> Genera
 def rows(key: str, names: Sequence[str], shape: tuple[int, int, int], draw: Callable[[int], np.ndarray]) -> Rows:
     """The array kept under `key`, built by draw(i) -> uint8 `shape` for each of the names if it is not there.
 
-    A draw that raises Unfit leaves its row out. Raises UserError if one raises Unread, or the cache cannot be written.
+    A draw that raises InvalidFile leaves its row out. Raises UserError if one raises UnreadableFile, or the cache cannot be written.
     """
     if (found := _load(key, shape)) is not None:
         return found
@@ -87,7 +87,7 @@ def rows(key: str, names: Sequence[str], shape: tuple[int, int, int], draw: Call
             if found is None:
                 _build(base, key, names, shape, draw)
                 found = _load(key, shape)
-    except OSError as error:  # what reading the images raises is Unfit by now: this is the cache's own
+    except OSError as error:  # what reading the images raises is InvalidFile by now: this is the cache's own
         _cannot_write(error, len(names) * int(np.prod(shape)))
     if found is None:
         raise UserError(
@@ -105,12 +105,12 @@ def _build(
     def attempt(i: int) -> np.ndarray | str:
         try:
             drawn = draw(i)
-        except Unread as fault:  # what is kept must follow from the bytes, as the key does
+        except UnreadableFile as fault:  # what is kept must follow from the bytes, as the key does
             raise UserError(
                 f"cannot read {names[i]} now ({fault}): see to it, then do the same again; a file that still cannot be "
                 "opened is then left out"
             ) from None
-        except Unfit as unfit:
+        except InvalidFile as unfit:
             return str(unfit)
         if drawn.shape != shape:  # or all rows after it would lie elsewhere than the header says
             raise RuntimeError(f"{names[i]} was drawn as {drawn.shape}, not {shape}")

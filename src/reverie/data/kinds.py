@@ -6,13 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from . import inspect as images
-from .images import Images
-from .music import Tunes
-from .pairs import Pairs
-from .photos import Photos
-from .text import Texts
-from .unpaired import Unpaired
+from reverie.data.images import inspect as images
+from reverie.data.images.dataset import Images
+from reverie.data.images.pairs import Pairs
+from reverie.data.images.patches import ImagePatches
+from reverie.data.images.unpaired import Unpaired
+from reverie.data.music.dataset import MusicDataset
+from reverie.data.text.dataset import Texts
 
 
 class Kind(NamedTuple):
@@ -32,8 +32,8 @@ KINDS = (
     Kind(Texts, Texts.recognises, Texts.inspect, Texts.describe),
     Kind(Pairs, Pairs.recognises, Pairs.inspect, Pairs.describe, ("images",)),
     Kind(Unpaired, Unpaired.recognises, Unpaired.inspect, Unpaired.describe, ("pairs",)),
-    Kind(Photos, lambda spec: False, images.inspect, images.describe, ("images",)),  # images, otherwise cut
-    Kind(Tunes, Tunes.recognises, Tunes.inspect, Tunes.describe),
+    Kind(ImagePatches, lambda spec: False, images.inspect, images.describe, ("images",)),  # images, otherwise cut
+    Kind(MusicDataset, MusicDataset.recognises, MusicDataset.inspect, MusicDataset.describe),
     Kind(Images, lambda spec: True, images.inspect, images.describe),
 )
 """in the order in which they are asked: the last takes whatever the others leave"""
@@ -44,6 +44,13 @@ def kind_of(spec: str | Path) -> Kind:
     return next(kind for kind in KINDS if kind.recognises(str(spec)))
 
 
-def takes(learns_from: str, kind: str) -> bool:
+def takes(data_type: str, kind: str) -> bool:
     """Whether methods that learn from a kind, by the name of its class, can learn from data of another."""
-    return any(k.data.__name__ == learns_from and kind in (k.data.kind, *k.also) for k in KINDS)
+    return any(k.data.__name__ == data_type and kind in (k.data.kind, *k.also) for k in KINDS)
+
+
+def open_data(spec: str | Path, split: str = "train") -> Any:
+    """Data of whatever kind is at a path or of a name: a folder, a zip, idx or CIFAR files, two folders with a comma
+    between them, a built-in set such as `letters:5000`, a public one such as `mnist`. Reads headers only; call
+    `prepare` to decode. Raises UserError."""
+    return kind_of(spec).data.open(spec, split)

@@ -9,15 +9,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..disk import friendly, replace_text
-from ..errors import UserError
-from ..report.compare import Column, Line, page
-from ..report.record import read_record
-from ..scores.score import Score, check_alike
-from .bench import Asked, Bench, bench_of
-from .evaluate import score
-from .found import Evaluation
-from .subject import Subject, open_subject
+from reverie.evaluation.evaluate import score
+from reverie.evaluation.evaluators import Evaluator, evaluator_for
+from reverie.evaluation.request import EvalConfig
+from reverie.evaluation.result import Evaluation
+from reverie.evaluation.samples_source import SampleSource, open_source
+from reverie.metrics.score import Score, check_alike
+from reverie.report.compare import Column, Line, page
+from reverie.report.run_record import read_record
+from reverie.utils.atomic_files import friendly, replace_text
+from reverie.utils.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -102,18 +103,18 @@ def compare(
     place = None if out is None else Path(out)
     if place is not None and place.suffix.lower() not in (".html", ".htm"):
         raise UserError(f"cannot write {place}: the comparison is a page; name it {place.stem or 'compare'}.html.")
-    subjects, benches = [open_subject(run) for run in runs], list[Bench]()
-    how = Asked(features, n, seed, split, taught, classical, lpips)
+    subjects, benches = [open_source(run) for run in runs], list[Evaluator]()
+    how = EvalConfig(features, n, seed, split, taught, classical, lpips)
     for run, subject in zip(runs, subjects, strict=True):
         if subject.folder is None:
             raise UserError(f"{run} is no run folder, and costs and curves are compared too; give the folder of a run.")
-        if bench_of(subject) is not bench_of(subjects[0]):
+        if evaluator_for(subject) is not evaluator_for(subjects[0]):
             raise UserError(
                 f"{runs[0]} and {run} learn from unlike kinds of data, so that no score is common to both; compare "
                 "runs of one kind."
             )
-        bench_of(subject).check(subject, n)  # of all, before any takes minutes
-        benches.append(bench_of(subject).open(subject, data, split))
+        evaluator_for(subject).check(subject, n)  # of all, before any takes minutes
+        benches.append(evaluator_for(subject).open(subject, data, split))
     found = Comparison(_names([Path(run) for run in runs]))
     for name, subject, bench in zip(found.names, subjects, benches, strict=True):
         found.evaluations.append(_evaluation(name, subject, bench, data, how))
@@ -143,7 +144,7 @@ def _names(runs: list[Path]) -> list[str]:
     return ["/".join(parts[-depth:]) for parts in whole]
 
 
-def _evaluation(name: str, subject: Subject, bench: Bench, data: str | Path, how: Asked) -> Evaluation:
+def _evaluation(name: str, subject: SampleSource, bench: Evaluator, data: str | Path, how: EvalConfig) -> Evaluation:
     """The scores of a run: those that it has, if they were measured in this way, else new ones."""
     assert subject.folder is not None
     held = Evaluation.read(subject.folder)
@@ -176,8 +177,8 @@ def _cell(name: str, first: Score, evaluation: Evaluation) -> Cell:
     except UserError as error:
         return Cell(None, str(error))
     except KeyError:
-        left_out = (line["why"] for line in evaluation.left_out if line["score"] == name)
-        return Cell(None, next(left_out, f"{evaluation.run['method']} has nothing of the kind"))
+        skipped = (line["why"] for line in evaluation.skipped if line["score"] == name)
+        return Cell(None, next(skipped, f"{evaluation.run['method']} has nothing of the kind"))
     return Cell(score)
 
 
@@ -189,7 +190,7 @@ def _lines(found: Comparison) -> list[Line]:
     ]
 
 
-def _column(name: str, subject: Subject, bench: Bench, seed: int) -> Column:
+def _column(name: str, subject: SampleSource, bench: Evaluator, seed: int) -> Column:
     """What the page shows of a run beside its scores."""
     assert subject.method is not None
     assert subject.folder is not None

@@ -12,15 +12,16 @@ from typing import Any
 
 from filelock import FileLock
 
-from ..disk import flush, friendly, replace_text
-from ..errors import UserError
-from ..options import Option, check_names, convert, of_signature
-from ..provenance import versions
-from ..report.page import write_report
-from ..run import Run
-from .bench import TRUTH, Asked, bench_of
-from .found import Evaluation
-from .subject import Subject, open_subject
+from reverie.core.options import Option, check_names, convert, options_of_signature
+from reverie.evaluation.evaluators import TRUTH, evaluator_for
+from reverie.evaluation.request import EvalConfig
+from reverie.evaluation.result import Evaluation
+from reverie.evaluation.samples_source import SampleSource, open_source
+from reverie.report.page import write_report
+from reverie.runs.run_folder import Run
+from reverie.utils.atomic_files import flush, friendly, replace_text
+from reverie.utils.environment import versions
+from reverie.utils.errors import UserError
 
 
 def evaluate(
@@ -52,28 +53,30 @@ def evaluate(
     more = {**({"split": split} if split else {}), **({"taught": True} if taught else {})}
     more.update({**({} if classical else {"classical": False}), **({"lpips": str(lpips)} if lpips else {}), **own})
     call += "".join(f", {name}={value!r}" for name, value in more.items())
-    return score(open_subject(run), data, Asked(features, n, seed, split, taught, classical, lpips), call + ")", **own)
+    return score(
+        open_source(run), data, EvalConfig(features, n, seed, split, taught, classical, lpips), call + ")", **own
+    )
 
 
-def score(subject: Subject, data: str | Path, asked: Asked, command: str = "", **own: Any) -> Evaluation:
+def score(subject: SampleSource, data: str | Path, asked: EvalConfig, command: str = "", **own: Any) -> Evaluation:
     """As evaluate, of a subject that is open; command: what repeats it."""
     began = time.monotonic()
     own = _own_options(subject, own)
     if not 0 <= asked.seed < 2**63:
         raise UserError(f"seed is {asked.seed}; give a whole number from 0 to 2^63 - 1.")
-    bench_of(subject).check(subject, asked.n)
-    if asked.lpips is not None and (subject.method is None or subject.method.learns_from.kind not in TRUTH):
+    evaluator_for(subject).check(subject, asked.n)
+    if asked.lpips is not None and (subject.method is None or subject.method.data_type.kind not in TRUTH):
         raise UserError(
             f"{subject.about['method'] or 'a folder of pictures'} has no true picture beside each that it makes, which "
             "lpips compares with; leave --lpips away."
         )
     if subject.folder is not None and not os.access(subject.folder, os.W_OK):
         raise UserError(f"{subject.folder} cannot be written, and scores go into it; copy it, or give its weights.")
-    bench = bench_of(subject).open(subject, data, asked.split)
+    bench = evaluator_for(subject).open(subject, data, asked.split)
     found = Evaluation(subject.about, command=command, asked=asked.told(subject, bench))
     bench.judge(found, subject, dataclasses.replace(asked, n=found.asked["n"]), own)
     if not found.scores:
-        why = found.left_out[0]["why"] if found.left_out else "it makes no images and has no scores of its own"
+        why = found.skipped[0]["why"] if found.skipped else "it makes no images and has no scores of its own"
         raise UserError(f"{subject.about['method']} cannot be scored: {why}.")
     found.scores = [one if one.versions else dataclasses.replace(one, versions=versions()) for one in found]
     found.seconds = time.monotonic() - began
@@ -82,13 +85,15 @@ def score(subject: Subject, data: str | Path, asked: Asked, command: str = "", *
     return found
 
 
-def own_options(method: Any) -> list[Option]:
+def method_score_options(method: Any) -> list[Option]:
     """The options of a method's own scores, beyond those that all have."""
-    return [option for option in of_signature(method.own_scores) if option.name not in ("data", "n", "seed")]
+    return [option for option in options_of_signature(method.method_scores) if option.name not in ("data", "n", "seed")]
 
 
-def _own_options(subject: Subject, own: dict[str, Any]) -> dict[str, Any]:
-    known = {} if subject.method is None else {option.name: option.type for option in own_options(subject.method)}
+def _own_options(subject: SampleSource, own: dict[str, Any]) -> dict[str, Any]:
+    known = (
+        {} if subject.method is None else {option.name: option.type for option in method_score_options(subject.method)}
+    )
     check_names(own, known, f"evaluate of {subject.about['method'] or 'pictures'}")
     return {name: convert(value, known[name], name) for name, value in own.items()}
 

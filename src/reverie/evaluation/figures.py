@@ -6,15 +6,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..media import Image, above, sheet
-from .samples import Neighbours
-from .sets import Sets
+from reverie.evaluation.image_metrics import Neighbours
+from reverie.evaluation.reference_sets import ReferenceSets
+from reverie.media import Image, above, sheet
 
 GAP = 8
 """pixels between the halves of a picture"""
 
 
-def neighbours(made: np.ndarray, found: Neighbours, sets: Sets) -> tuple[Image, str]:
+def neighbours(made: np.ndarray, found: Neighbours, sets: ReferenceSets) -> tuple[Image, str]:
     """Generated images, each beside its three nearest training images, and a caption."""
     alike = found.distances.argsort(stable=True)[:8].tolist()
     halves = []

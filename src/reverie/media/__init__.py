@@ -1,7 +1,7 @@
 """What verbs take and give: pictures, photographs as they are, codes, lines of text. No torch until tensors are
 asked for.
 
-A medium is a frozen dataclass, a Made (which says how it was made and of what), with a `name` and, for the command
+A medium is a frozen dataclass, a Item (which says how it was made and of what), with a `name` and, for the command
 line,
 
     NOUN        what people call one
@@ -12,20 +12,21 @@ line,
     LARGE       whether files are read one by one as their turn comes; check(path) then looks at each before
 """
 
-from .code import Code, save_codes
-from .files import Files
-from .image import Image, above, sheet
-from .music import Music, medley, rolls
-from .photo import Photo
-from .record import RECORD, XMP, read_record
-from .text import Text, save_texts
-from .textsheet import text_sheet
+from reverie.media.code import Code, save_codes
+from reverie.media.image import Image, above, sheet
+from reverie.media.lazy_files import LazyFiles
+from reverie.media.metadata import RECORD, XMP
+from reverie.media.music import Music, medley, rolls
+from reverie.media.photo import Photo
+from reverie.media.read_metadata import read_record
+from reverie.media.text import Text, save_texts
+from reverie.media.text_image import text_sheet
 
 __all__ = [
     "RECORD",
     "XMP",
     "Code",
-    "Files",
+    "LazyFiles",
     "Image",
     "Music",
     "Photo",

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from .image import Image
-from .made import Made
+from reverie.media.image import Image
+from reverie.media.item import Item
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 @dataclass(frozen=True, eq=False)
-class Code(Made):
+class Code(Item):
     """What a picture is encoded as: float32 [Z]."""
 
     NOUN: ClassVar = "code"

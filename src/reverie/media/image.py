@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 import PIL.Image
 
-from ..data.decode import SUFFIXES
-from ..errors import UserError
-from .made import Made
-from .record import chunks
+from reverie.data.file_types import SUFFIXES
+from reverie.media.item import Item
+from reverie.media.metadata import chunks
+from reverie.utils.errors import UserError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 @dataclass(frozen=True, eq=False)
-class Image(Made):
+class Image(Item):
     """One picture: uint8 [H,W,C] with C = 1 (grey) or 3 (RGB)."""
 
     NOUN: ClassVar = "picture"
@@ -46,12 +46,13 @@ class Image(Made):
     @classmethod
     def read(cls, data: bytes, place: str = "it") -> Image:
         """Reads the bytes of a picture file; place: where they come from. Raises UserError."""
-        from ..data.decode import Unfit, quiet, whole
+        from reverie.data.file_types import InvalidFile, quiet
+        from reverie.data.images.decode import whole
 
         try:
             with quiet():
                 return cls(whole(data), Path(place).name)
-        except Unfit as unfit:
+        except InvalidFile as unfit:
             raise UserError(f"{place} is no usable picture ({unfit}); give another.") from None
 
     def save(self, path: str | Path) -> Path:
@@ -86,7 +87,7 @@ class Image(Made):
         """[B,C,size,size] in [-1,1], cropped and scaled as training data is."""
         import torch
 
-        from ..data.decode import fit
+        from reverie.data.images.decode import fit
 
         pixels = np.stack([fit(image.pil(), size, channels) for image in images])
         return torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 127.5 - 1

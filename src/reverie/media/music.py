@@ -17,13 +17,13 @@ from typing import ClassVar
 
 import numpy as np
 
-from ..data import midi
-from ..data.bands import LEADS
-from ..data.decode import Unfit
-from ..data.midi import DRUMS, EVENTS, STEPS
-from ..errors import UserError
-from .image import Image, sheet
-from .made import Made
+from reverie.data.file_types import InvalidFile
+from reverie.data.music import midi
+from reverie.data.music.midi import DRUMS, EVENTS, STEPS
+from reverie.data.music.windows import LEADS
+from reverie.media.image import Image, sheet
+from reverie.media.item import Item
+from reverie.utils.errors import UserError
 
 RATE = 44_100
 """samples of sound a second"""
@@ -32,7 +32,7 @@ HINTS = {"bass": "a bass has a track of programs 32 to 39", "drums": "drums are 
 
 
 @dataclass(frozen=True, eq=False)
-class Music(Made):
+class Music(Item):
     """A piece of music: int16 [T] events for each of its parts, which are melody, bass and drums or some of them."""
 
     NOUN: ClassVar = "tune"
@@ -79,12 +79,12 @@ class Music(Made):
             raise UserError(f"{path} cannot be read ({error.strerror}); give the path of a MIDI file.") from None
         try:
             return cls.read(data, Path(path).name)
-        except Unfit as unfit:
+        except InvalidFile as unfit:
             raise UserError(f"{path} is no usable MIDI file ({unfit}); give another.") from None
 
     @classmethod
     def read(cls, data: bytes, name: str = "") -> Music:
-        """Reads the bytes of a MIDI file. Raises Unfit."""
+        """Reads the bytes of a MIDI file. Raises InvalidFile."""
         told = midi.told_in(data)
         steps, silent, record = told.get("steps"), told.get("parts"), told.get("record")
         steps = steps if isinstance(steps, int) and 0 < steps <= STEPS * midi.LONGEST else 0
@@ -199,7 +199,7 @@ class Music(Made):
 
 
 def _longest(piece: midi.Piece) -> tuple[int, int]:
-    """The tick and the bars of the longest stretch of 4/4, of two of one length the first. Raises Unfit."""
+    """The tick and the bars of the longest stretch of 4/4, of two of one length the first. Raises InvalidFile."""
     if not len(piece.notes):
         return 0, 0
     bars, at, stretches = midi.bars_of(piece), 0, []
@@ -209,7 +209,7 @@ def _longest(piece: midi.Piece) -> tuple[int, int]:
             stretches.append((count, -at))
         at += count
     if not stretches:
-        raise Unfit(f"no bar of 4/4, but of {', '.join(sorted({bar.metre for bar in bars} - {''}))}")
+        raise InvalidFile(f"no bar of 4/4, but of {', '.join(sorted({bar.metre for bar in bars} - {''}))}")
     count, first = max(stretches)
     return bars[-first].tick, count
 

@@ -19,12 +19,12 @@ import numpy as np
 import PIL.Image
 import PIL.ImageOps
 
-from ..data import decode
-from ..data.decode import SUFFIXES, Unfit
-from ..errors import UserError
-from .image import Image, sheet
-from .made import Made
-from .record import chunks
+from reverie.data.file_types import SUFFIXES, InvalidFile, quiet
+from reverie.data.images import decode
+from reverie.media.image import Image, sheet
+from reverie.media.item import Item
+from reverie.media.metadata import chunks
+from reverie.utils.errors import UserError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,7 +34,7 @@ SIGNATURE_AND_HEADER = 33
 
 
 @dataclass(frozen=True, eq=False)
-class Photo(Made):
+class Photo(Item):
     """One photograph: uint8 or uint16 [H,W,C] with C = 1 (grey) or 3 (RGB), and alpha [H,W] of that kind or None."""
 
     NOUN: ClassVar = "picture"
@@ -65,9 +65,9 @@ class Photo(Made):
     def read(cls, data: bytes, place: str = "it") -> Photo:
         """Reads the bytes of a picture file; place: where they come from. Raises UserError."""
         try:
-            with decode.quiet():
+            with quiet():
                 pixels, alpha, profile = _read(data, place)
-        except Unfit as unfit:
+        except InvalidFile as unfit:
             raise UserError(f"{place} is no usable picture ({unfit}); give another.") from None
         except (UserError, MemoryError):
             raise
@@ -164,10 +164,10 @@ def _bytes(path: str | Path) -> bytes:
 
 
 def _read(data: bytes, place: str | Path) -> tuple[np.ndarray, np.ndarray | None, bytes | None]:
-    """Pixels, alpha and colour profile of an image file's bytes. Raises Unfit, and what Pillow raises."""
+    """Pixels, alpha and colour profile of an image file's bytes. Raises InvalidFile, and what Pillow raises."""
     head = decode.read_head(data)
     if head.fault:
-        raise Unfit(head.fault)
+        raise InvalidFile(head.fault)
     with decode.opened(data) as image:
         profile = None if image.mode == "CMYK" else image.info.get("icc_profile")  # CMYK becomes RGB
         if head.bits == 16 and not head.mode.startswith("I"):  # Pillow would keep 8 of them without a word
@@ -176,12 +176,12 @@ def _read(data: bytes, place: str | Path) -> tuple[np.ndarray, np.ndarray | None
         return *_pixels(PIL.ImageOps.exif_transpose(image), head), profile
 
 
-def _pixels(image: PIL.Image.Image, head: decode.Head) -> tuple[np.ndarray, np.ndarray | None]:
+def _pixels(image: PIL.Image.Image, head: decode.ImageHeader) -> tuple[np.ndarray, np.ndarray | None]:
     """Pixels and alpha of an upright image."""
     if image.mode == "I" or image.mode.startswith("I;16"):
         levels = np.asarray(image).astype(np.int64)
         if levels.min() < 0 or levels.max() > 65535:
-            raise Unfit(f"32-bit values outside 0..65535: from {levels.min()} to {levels.max()}")
+            raise InvalidFile(f"32-bit values outside 0..65535: from {levels.min()} to {levels.max()}")
         clear = image.info.get("transparency")  # a level that stands for nothing
         alpha = np.where(levels == clear, 0, 65535).astype(np.uint16) if isinstance(clear, int) else None
         return levels.astype(np.uint16)[:, :, None], alpha
@@ -197,7 +197,7 @@ def _read_deep(data: bytes, place: str | Path, orientation: int) -> tuple[np.nda
     cv2 = _opencv(place)
     found = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if found is None or found.dtype != np.uint16:
-        raise Unfit("16 bits a channel in a form that is not supported")
+        raise InvalidFile("16 bits a channel in a form that is not supported")
     found = found[:, :, None] if found.ndim == 2 else found
     mirrored, turns = _TURNS.get(orientation, (False, 0))
     found = np.rot90(found[:, ::-1] if mirrored else found, turns)

@@ -13,16 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ..errors import UserError
-from .made import Made
-from .record import is_record
+from reverie.media.item import Item
+from reverie.media.metadata import is_record
+from reverie.utils.errors import UserError
 
 BESIDE = ".json"
 """what is added to the name of a .txt file for the file of its record"""
 
 
 @dataclass(frozen=True, eq=False)
-class Text(Made):
+class Text(Item):
     """One line of text."""
 
     NOUN: ClassVar = "text"
@@ -46,14 +46,14 @@ class Text(Made):
     @classmethod
     def load_all(cls, path: str | Path) -> list[Text]:
         """The lines of a file that are not blank. Raises UserError."""
-        from ..data.decode import Unfit
-        from ..data.text import lines_of
+        from reverie.data.file_types import InvalidFile
+        from reverie.data.text.dataset import lines_of
 
         try:
             found, _ = lines_of(Path(path).read_bytes())
         except OSError as error:
             raise UserError(f"{path} cannot be read ({error.strerror}); give the path of a text file.") from None
-        except Unfit as unfit:
+        except InvalidFile as unfit:
             raise UserError(f"{path} is {unfit}") from None
         return [cls(line, Path(path).name) for _, line in found]
 

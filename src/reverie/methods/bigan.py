@@ -10,18 +10,21 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from .. import losses
-from ..data.images import Images
-from ..errors import UserError
-from ..items import Items, about, apply, chosen, draw, encoded, lerp, neighbours, noise, slerp, walk
-from ..loop import Update
-from ..media import Code, Image, above
-from ..method import Batch, Losses, Method, Stage, verb
-from ..parts.augment import check_shift, varied
-from ..parts.conv import Generator, Trunk, size_for, width_for
-from ..parts.directions import direction
-from ..parts.rates import late
-from ..parts.watch import active, watch
+from reverie.core.diagnostics import active, diagnostics
+from reverie.core.generation import Items, encode_images, generate_images, map_images, select_items
+from reverie.core.interpolation import edit_endpoints, interpolation_rows, lerp, row_endpoints, slerp
+from reverie.core.lr_schedules import late
+from reverie.core.method import Method, verb
+from reverie.core.stage import Batch, Metrics, Stage
+from reverie.core.update import Update
+from reverie.data.images.dataset import Images
+from reverie.media import Code, Image, above
+from reverie.nn import losses
+from reverie.nn.dcgan_blocks import Generator, Trunk, base_channels_for, size_for
+from reverie.nn.latent_directions import direction
+from reverie.transforms.augment import check_shift, random_flip_and_shift
+from reverie.utils.errors import UserError
+from reverie.utils.seeding import noise
 
 NORMS = {"batch": nn.BatchNorm2d, "none": nn.Identity}
 
@@ -32,7 +35,7 @@ class BiGAN(Method):
     Donahue, Krähenbühl, Darrell 2016, arXiv:1605.09782; with a stochastic encoder: ALI, Dumoulin 2016, arXiv:1606.00704
     """
 
-    learns_from = Images
+    data_type = Images
 
     @dataclass(frozen=True)
     class Config:
@@ -46,32 +49,32 @@ class BiGAN(Method):
         """convolutions, or two hidden layers that know nothing of neighbouring pixels (Donahue 2016, section 4.2)"""
         prior: Literal["normal", "uniform"] = "normal"
         """p(z): standard normal, or uniform in [-1,1], as in Donahue 2016"""
-        latent: int | None = None
+        latent_dim: int | None = None
         """numbers in z. None: 16 for grey, 64 for colour"""
-        width: int | None = None
+        base_channels: int | None = None
         """channels of the widest maps; each halving of the side doubles them, up to 8 times. None: 64 at 32 pixels,
         32 at 64 pixels and so on, so that a step costs about the same"""
-        hidden: int = 1024
+        hidden_dim: int = 1024
         """units of a layer of the mlp, and of what judges pairs"""
         loss: Literal["nonsaturating", "relativistic"] = "nonsaturating"
-        """what the players play for; the papers' is nonsaturating"""
+        """what the players adversarial for; the papers' is nonsaturating"""
         norm: Literal["batch", "none"] = "batch"
         """normalisation in the discriminator; the papers' is batch. With a penalty: none"""
-        penalty: float = 0.0
+        r1_weight: float = 0.0
         """weight of the discriminator's gradient penalty, R1+R2 of pairs; the papers have none"""
-        rate: float = 2e-4
+        lr: float = 2e-4
         """learning rate of Adam"""
         beta1: float = 0.5
         """Adam's beta1"""
         beta2: float = 0.999
         """Adam's beta2"""
-        decay: float = 0.0
+        weight_decay: float = 0.0
         """weight decay; 2.5e-5 in the code of Donahue 2016"""
-        schedule: Literal["constant", "late"] = "constant"
+        lr_schedule: Literal["constant", "late"] = "constant"
         """of the rate; late: from half of the steps on it falls exponentially to a hundredth, as in that code"""
-        average: float = 0.0
+        ema_decay: float = 0.0
         """decay of averaged weights of generator and encoder; 0: none, as in the papers"""
-        flip: bool = False
+        hflip: bool = False
         """mirror training images left to right at random"""
         shift: float = 0.0
         """training images are moved by up to this share of the side at random; both help where images are few"""
@@ -82,85 +85,107 @@ class BiGAN(Method):
             check_shift(self.shift)
             if self.network == "conv" and self.size is not None and (self.size < 16 or self.size & (self.size - 1)):
                 raise UserError(f"size is {self.size}; bigan makes squares of 16, 32, 64 ... pixels.")
-            if self.penalty and self.norm == "batch":
-                raise UserError("penalty needs single images, but norm 'batch' mixes them; give --norm none.")
-            if self.rate <= 0 or min(self.penalty, self.decay) < 0:
-                raise UserError("rate must be above 0; penalty and decay must not be negative.")
-            if not (0 <= self.beta1 < 1 and 0 <= self.beta2 < 1 and 0 <= self.average < 1):
-                raise UserError("beta1, beta2 and average must lie from 0 to below 1.")
-            if any(count is not None and count < 1 for count in (self.size, self.latent, self.width, self.hidden)):
-                raise UserError("size, latent, width and hidden must be 1 or more.")
+            if self.r1_weight and self.norm == "batch":
+                raise UserError("r1_weight needs single images, but norm 'batch' mixes them; give --norm none.")
+            if self.lr <= 0 or min(self.r1_weight, self.weight_decay) < 0:
+                raise UserError("lr must be above 0; r1_weight and weight_decay must not be negative.")
+            if not (0 <= self.beta1 < 1 and 0 <= self.beta2 < 1 and 0 <= self.ema_decay < 1):
+                raise UserError("beta1, beta2 and ema_decay must lie from 0 to below 1.")
+            if any(
+                count is not None and count < 1
+                for count in (self.size, self.latent_dim, self.base_channels, self.hidden_dim)
+            ):
+                raise UserError("size, latent_dim, base_channels and hidden_dim must be 1 or more.")
 
-    _mnist = dict(size=28, channels=1, network="mlp", prior="uniform", latent=50, batch=128, decay=2.5e-5)
+    _mnist = dict(
+        size=28, channels=1, network="mlp", prior="uniform", latent_dim=50, batch_size=128, weight_decay=2.5e-5
+    )
     presets = {
         "smoke": dict(
-            size=16, latent=8, width=8, hidden=32, batch=16, steps=20, save_every=10, preview_every=10, log_every=5
+            size=16,
+            latent_dim=8,
+            base_channels=8,
+            hidden_dim=32,
+            batch_size=16,
+            steps=20,
+            checkpoint_every=10,
+            sample_every=10,
+            log_every=5,
         ),
-        "laptop": dict(average=0.999, steps=6_000),
-        "ali": dict(encoder="stochastic", average=0.999, steps=6_000),
-        "paper": dict(**_mnist, schedule="late", steps=187_500),  # 400 epochs of MNIST
+        "laptop": dict(ema_decay=0.999, steps=6_000),
+        "ali": dict(encoder="stochastic", ema_decay=0.999, steps=6_000),
+        "paper": dict(**_mnist, lr_schedule="late", steps=187_500),  # 400 epochs of MNIST
     }
 
     @classmethod
-    def suit(cls, config: Config, facts: dict[str, Any]) -> Config:
+    def resolve_config(cls, config: Config, facts: dict[str, Any]) -> Config:
         size = config.size or (size_for(facts["native"]) if config.network == "conv" else min(64, facts["native"]))
-        latent = 16 if (config.channels or facts["channels"]) == 1 else 64
-        return super().suit(config, {**facts, "size": size, "width": width_for(size), "latent": latent})
+        latent_dim = 16 if (config.channels or facts["channels"]) == 1 else 64
+        return super().resolve_config(
+            config, {**facts, "size": size, "base_channels": base_channels_for(size), "latent_dim": latent_dim}
+        )
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         c = self.config  # with what the data decides filled in
-        codes = c.latent if c.encoder == "deterministic" else 2 * c.latent
+        codes = c.latent_dim if c.encoder == "deterministic" else 2 * c.latent_dim
         shape = (c.channels, c.size, c.size)
         if c.network == "conv":
-            trunk = Trunk(c.size, c.channels, c.width, nn.BatchNorm2d)
+            trunk = Trunk(c.size, c.channels, c.base_channels, nn.BatchNorm2d)
             self.encoder = nn.Sequential(trunk, nn.Flatten(), nn.Linear(16 * trunk.channels, codes))
-            self.generator: nn.Module = Generator(c.size, c.channels, c.width, c.latent)
-            self.discriminator: nn.Module = Judge(c.size, c.channels, c.width, c.latent, c.hidden, NORMS[c.norm])
+            self.generator: nn.Module = Generator(c.size, c.channels, c.base_channels, c.latent_dim)
+            self.discriminator: nn.Module = JointDiscriminator(
+                c.size, c.channels, c.base_channels, c.latent_dim, c.hidden_dim, NORMS[c.norm]
+            )
         else:
             inputs, norm = math.prod(shape), {"batch": nn.BatchNorm1d, "none": nn.Identity}[c.norm]
-            self.encoder = nn.Sequential(nn.Flatten(), *mlp(inputs, c.hidden, codes, nn.BatchNorm1d))
+            self.encoder = nn.Sequential(nn.Flatten(), *mlp(inputs, c.hidden_dim, codes, nn.BatchNorm1d))
             self.generator = nn.Sequential(
-                *mlp(c.latent, c.hidden, inputs, nn.BatchNorm1d), nn.Tanh(), nn.Unflatten(1, shape)
+                *mlp(c.latent_dim, c.hidden_dim, inputs, nn.BatchNorm1d), nn.Tanh(), nn.Unflatten(1, shape)
             )
-            self.discriminator = FlatJudge(inputs + c.latent, c.hidden, norm)
+            self.discriminator = JointDiscriminatorMLP(inputs + c.latent_dim, c.hidden_dim, norm)
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         c, judges = self.config, list(self.discriminator.parameters())
         makers = [*self.generator.parameters(), *self.encoder.parameters()]
         betas = (c.beta1, c.beta2)
         return {
-            "makers": torch.optim.Adam(makers, c.rate, betas, weight_decay=c.decay, fused=True),
-            "discriminator": torch.optim.Adam(judges, c.rate, betas, weight_decay=c.decay, fused=True),
+            "makers": torch.optim.Adam(makers, c.lr, betas, weight_decay=c.weight_decay, fused=True),
+            "discriminator": torch.optim.Adam(judges, c.lr, betas, weight_decay=c.weight_decay, fused=True),
         }
 
     def stages(self) -> list[Stage]:
-        return [Stage("train", self.config.steps, self.step, late if self.config.schedule == "late" else Stage.rate)]
+        return [
+            Stage("train", self.config.steps, self.step, late if self.config.lr_schedule == "late" else Stage.lr_factor)
+        ]
 
-    def averages(self) -> dict[str, float]:
-        return {"generator": self.config.average, "encoder": self.config.average} if self.config.average else {}
+    def ema_decays(self) -> dict[str, float]:
+        return {"generator": self.config.ema_decay, "encoder": self.config.ema_decay} if self.config.ema_decay else {}
 
-    def step(self, batch: Batch, update: Update) -> Losses:  # Donahue 2016, section 3; Dumoulin 2016, algorithm 1
-        c, D, play = self.config, self.discriminator, losses.PLAYS[self.config.loss]
-        x, z = varied(batch["image"], c.flip, c.shift), self.prior(len(batch["image"]))  # [B,C,H,W] in [-1,1], [B,Z]
+    def step(self, batch: Batch, update: Update) -> Metrics:  # Donahue 2016, section 3; Dumoulin 2016, algorithm 1
+        c, D, adversarial = self.config, self.discriminator, losses.ADVERSARIAL_LOSSES[self.config.loss]
+        x, z = (
+            random_flip_and_shift(batch["image"], c.hflip, c.shift),
+            self.prior(len(batch["image"])),
+        )  # [B,C,H,W] in [-1,1], [B,Z]
         code, fake = self.encode_for_training(x), self.generator(z)
 
-        x = x.requires_grad_() if c.penalty else x
-        z = z.requires_grad_() if c.penalty else z
+        x = x.requires_grad_() if c.r1_weight else x
+        z = z.requires_grad_() if c.r1_weight else z
         d_real, d_fake = D(x, code), D(fake, z)
-        d = play.discriminator(d_real, d_fake)
-        if c.penalty:
+        d = adversarial.discriminator(d_real, d_fake)
+        if c.r1_weight:
             rough = losses.zero_centred_penalty(d_real, x, code) + losses.zero_centred_penalty(d_fake, fake, z)
-            d = d + c.penalty * rough
+            d = d + c.r1_weight * rough
         # Generator and encoder both want the pairs to be taken for each other.
-        g = play.generator(d_fake, d_real) + (0 if play.paired else play.generator(-d_real, None))
+        g = adversarial.generator(d_fake, d_real) + (0 if adversarial.paired else adversarial.generator(-d_real, None))
         update({"makers": g, "discriminator": d})
         told = {"d": d.detach(), "g": g.detach(), **active(code)}
-        return {**told, **watch(d_real, d_fake, x, fake)}
+        return {**told, **diagnostics(d_real, d_fake, x, fake)}
 
     def prior(self, n: int) -> Tensor:
         """z [n,Z] of p(z), for training."""
-        shape = (n, self.config.latent)
+        shape = (n, self.config.latent_dim)
         if self.config.prior == "normal":
             return torch.randn(shape, device=self.device)
         return 2 * torch.rand(shape, device=self.device) - 1
@@ -174,7 +199,7 @@ class BiGAN(Method):
 
     def code(self, x: Tensor) -> Tensor:
         """The code of each image [B,Z]: E(x), or the mean of q(z|x)."""
-        return self.encoder(x)[:, : self.config.latent]
+        return self.encoder(x)[:, : self.config.latent_dim]
 
     def codes(self, images: Sequence[Image] | None) -> Tensor | None:
         """The codes [N,Z] of pictures; None for none."""
@@ -185,7 +210,7 @@ class BiGAN(Method):
         """items -> z [len(items),Z]"""
 
         def of(items: Sequence[int]) -> Tensor:
-            z = noise(seed, items, self.config.latent, device=self.device)
+            z = noise(seed, items, self.config.latent_dim, device=self.device)
             return z if self.config.prior == "normal" else torch.erf(z / math.sqrt(2))  # 2 P(Z < z) - 1: uniform
 
         return of
@@ -199,7 +224,7 @@ class BiGAN(Method):
         n: how many
         seed: image i depends on (seed, i) alone
         """
-        yield from draw(self.generator, self.latents(seed), chosen(items, n))
+        yield from generate_images(self.generator, self.latents(seed), select_items(items, n))
 
     @verb
     def reconstruct(self, images: list[Image]) -> Iterator[Image]:
@@ -208,7 +233,7 @@ class BiGAN(Method):
         images: pictures
         """
         c = self.config
-        yield from apply(lambda x: self.generator(self.code(x)), images, c.size, c.channels, self.device)
+        yield from map_images(lambda x: self.generator(self.code(x)), images, c.size, c.channels, self.device)
 
     @verb
     def encode(self, images: list[Image]) -> Iterator[Code]:
@@ -217,7 +242,7 @@ class BiGAN(Method):
         images: pictures
         """
         c = self.config
-        yield from encoded(self.code, images, c.size, c.channels, self.device)
+        yield from encode_images(self.code, images, c.size, c.channels, self.device)
 
     @verb
     def interpolate(
@@ -230,9 +255,9 @@ class BiGAN(Method):
         steps: images in a row, both ends included
         seed: as in generate
         """
-        ends, rows = neighbours(self.latents(seed), self.codes(images)), len(images) - 1 if images else n
+        ends, rows = row_endpoints(self.latents(seed), self.codes(images)), len(images) - 1 if images else n
         between = slerp if self.config.prior == "normal" else lerp
-        for image in walk(self.generator, ends, between, chosen(items, rows, steps), steps):
+        for image in interpolation_rows(self.generator, ends, between, select_items(items, rows, steps), steps):
             yield image.made_from(*(images or ()))
 
     @verb
@@ -256,10 +281,12 @@ class BiGAN(Method):
         seed: as in generate
         """
         heading = amount * direction(along, (), None, self.first())
-        ends = about(
+        ends = edit_endpoints(
             lambda z: (z - heading if steps > 1 else z + heading, z + heading), self.latents(seed), self.codes(images)
         )
-        for image in walk(self.generator, ends, lerp, chosen(items, len(images) if images else n, steps), steps):
+        for image in interpolation_rows(
+            self.generator, ends, lerp, select_items(items, len(images) if images else n, steps), steps
+        ):
             yield image.made_from(*(images or ()))
 
     def first(self) -> Tensor:
@@ -268,21 +295,27 @@ class BiGAN(Method):
             return self.generator.first()
         return next(self.generator.parameters()).detach().T
 
-    def previews(self, batch: Batch) -> dict[str, Image]:
+    def sample_grids(self, batch: Batch) -> dict[str, Image]:
         """Samples, and rows of training images above their reconstructions."""
         real = list(Image.from_tensor(batch["image"][:16]))
-        return {**super().previews(batch), "reconstruction": above(real, self.reconstruct(real))}
+        return {**super().sample_grids(batch), "reconstruction": above(real, self.reconstruct(real))}
 
 
-class Judge(nn.Module):
+class JointDiscriminator(nn.Module):
     """Images [B,C,H,W] and codes [B,Z] -> logits [B]: features of the two meet in a layer (Dumoulin 2016, figure 1)."""
 
     def __init__(
-        self, size: int, channels: int, width: int, latent: int, hidden: int, norm: Callable[[int], nn.Module]
+        self,
+        size: int,
+        channels: int,
+        base_channels: int,
+        latent_dim: int,
+        hidden: int,
+        norm: Callable[[int], nn.Module],
     ) -> None:
         super().__init__()
-        self.trunk = Trunk(size, channels, width, norm)
-        self.of_code = nn.Sequential(nn.Linear(latent, hidden), nn.LeakyReLU(0.2, True))
+        self.trunk = Trunk(size, channels, base_channels, norm)
+        self.of_code = nn.Sequential(nn.Linear(latent_dim, hidden), nn.LeakyReLU(0.2, True))
         self.pair = nn.Sequential(
             nn.Linear(16 * self.trunk.channels + hidden, hidden), nn.LeakyReLU(0.2, True), nn.Linear(hidden, 1),
             nn.Flatten(0),
@@ -292,7 +325,7 @@ class Judge(nn.Module):
         return self.pair(torch.cat([self.trunk(x).flatten(1), self.of_code(z)], 1))
 
 
-class FlatJudge(nn.Module):
+class JointDiscriminatorMLP(nn.Module):
     """Images [B,C,H,W] and codes [B,Z], side by side -> logits [B]."""
 
     def __init__(self, inputs: int, hidden: int, norm: Callable[[int], nn.Module]) -> None:

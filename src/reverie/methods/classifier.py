@@ -15,14 +15,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..data.images import Images
-from ..errors import UserError
-from ..items import BLOCK
-from ..loop import Update
-from ..media import Image, sheet
-from ..method import Batch, Losses, Method, Stage, verb
-from ..parts.augment import check_shift, random_flip, random_shift
-from ..scores.score import Better, Reference, Score
+from reverie.core.generation import BLOCK
+from reverie.core.method import Method, verb
+from reverie.core.stage import Batch, Metrics, Stage
+from reverie.core.update import Update
+from reverie.data.images.dataset import Images
+from reverie.media import Image, sheet
+from reverie.metrics.score import Better, Reference, Score
+from reverie.transforms.augment import check_shift, random_flip, random_shift
+from reverie.utils.errors import UserError
 
 WHITE, GREY, GREEN, RED = (255, 255, 255), (150, 150, 150), (110, 220, 120), (255, 110, 100)
 
@@ -33,9 +34,9 @@ class Classifier(Method):
     He, Zhang, Ren, Sun 2015, arXiv:1512.03385, section 4.2
     """
 
-    learns_from = Images
+    data_type = Images
     needs_labels = True
-    judges = True
+    is_classifier = True
 
     @dataclass(frozen=True)
     class Config:
@@ -43,28 +44,28 @@ class Classifier(Method):
         """pixels, from 8; none: as the data, at most 64"""
         channels: int | None = None
         """1 grey, 3 colour; none: as the data"""
-        names: tuple[str, ...] | None = None
+        class_names: tuple[str, ...] | None = None
         """of the classes, in the order of their labels; none: as the data"""
-        width: int = 32
+        base_channels: int = 32
         """channels of the first maps; both halvings of the side double them, so there are 4 times as many features"""
         blocks: int = 1
         """residual blocks in each of the three groups (section 4.2: n, for 6n + 2 layers)"""
         stride: int = 2
         """of the first convolution; 2 halves the side at once and takes a quarter of the time of the paper's 1"""
-        rate: float = 0.1
+        lr: float = 0.1
         """learning rate of SGD with momentum 0.9, Nesterov's (the paper's is plain)"""
-        schedule: Literal["cosine", "steps"] = "cosine"
+        lr_schedule: Literal["cosine", "steps"] = "cosine"
         """of the rate: a rise over the first tenth, then half a cosine to 0; or the paper's, a tenth of it from 1/2 of
         the steps and a hundredth from 3/4"""
-        decay: float = 5e-4
+        weight_decay: float = 5e-4
         """weight decay of the convolutions and the last layer"""
-        smoothing: float = 0.0
+        label_smoothing: float = 0.0
         """share of the target spread over all classes (label smoothing); more than 0 makes probabilities too low"""
         shift: float = 0.125
         """training images are moved by up to this share of the side (section 4.2: 4 of 32 pixels)"""
-        flip: bool = False
+        hflip: bool = False
         """mirror training images left to right at random: for photographs, not for letters and digits"""
-        average: float = 0.0
+        ema_decay: float = 0.0
         """decay of averaged weights; 0: none"""
         steps: int = 6_000
         """training steps"""
@@ -72,37 +73,52 @@ class Classifier(Method):
         def __post_init__(self) -> None:
             if self.size is not None and self.size < 8:
                 raise UserError(f"size is {self.size}; classifier looks at squares of 8 pixels or more.")
-            if min(self.width, self.blocks) < 1:
-                raise UserError("width and blocks must be 1 or more.")
+            if min(self.base_channels, self.blocks) < 1:
+                raise UserError("base_channels and blocks must be 1 or more.")
             if self.stride not in (1, 2):
                 raise UserError(f"stride is {self.stride}; it is 1 or 2.")
-            if self.rate <= 0 or self.decay < 0:
-                raise UserError("rate must be above 0, and decay must not be negative.")
-            if not 0 <= self.smoothing < 1:
-                raise UserError(f"smoothing is {self.smoothing}; it is a share from 0 to below 1, such as 0.1.")
+            if self.lr <= 0 or self.weight_decay < 0:
+                raise UserError("lr must be above 0, and weight_decay must not be negative.")
+            if not 0 <= self.label_smoothing < 1:
+                raise UserError(
+                    f"label_smoothing is {self.label_smoothing}; it is a share from 0 to below 1, such as 0.1."
+                )
             check_shift(self.shift)
-            if not 0 <= self.average < 1:
-                raise UserError(f"average is {self.average}; it is a decay from 0 to below 1, such as 0.999.")
+            if not 0 <= self.ema_decay < 1:
+                raise UserError(
+                    f"ema_decay is {self.ema_decay}; it is a weight_decay from 0 to below 1, such as 0.999."
+                )
 
     presets = {
-        "smoke": dict(size=16, width=16, batch=16, steps=20, save_every=10, preview_every=10, log_every=5),
+        "smoke": dict(
+            size=16, base_channels=16, batch_size=16, steps=20, checkpoint_every=10, sample_every=10, log_every=5
+        ),
         "laptop": dict(blocks=2),
-        "judge": dict(steps=1_200),
-        "paper": dict(width=16, blocks=9, stride=1, schedule="steps", decay=1e-4, flip=True, batch=128, steps=64_000),
+        "features": dict(steps=1_200),
+        "paper": dict(
+            base_channels=16,
+            blocks=9,
+            stride=1,
+            lr_schedule="steps",
+            weight_decay=1e-4,
+            hflip=True,
+            batch_size=128,
+            steps=64_000,
+        ),
     }
 
     @classmethod
-    def suit(cls, config: Config, facts: dict[str, Any]) -> Config:
-        return super().suit(config, {**facts, "size": min(64, max(8, facts["native"]))})
+    def resolve_config(cls, config: Config, facts: dict[str, Any]) -> Config:
+        return super().resolve_config(config, {**facts, "size": min(64, max(8, facts["native"]))})
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         c = self.config  # with what the data decides filled in
-        if len(c.names) < 2:
-            few = f"one class, {c.names[0]}" if c.names else "no class"
+        if len(c.class_names) < 2:
+            few = f"one class, {c.class_names[0]}" if c.class_names else "no class"
             raise UserError(f"there is {few}; telling apart takes 2 or more, a folder for each.")
-        self.trunk = Trunk(c.channels, c.width, c.blocks, c.stride)
-        self.head = nn.Linear(4 * c.width, len(c.names))
+        self.trunk = ResNetTrunk(c.channels, c.base_channels, c.blocks, c.stride)
+        self.head = nn.Linear(4 * c.base_channels, len(c.class_names))
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         c, weights = self.config, list(self.parameters())
@@ -110,26 +126,26 @@ class Classifier(Method):
             {"params": [w for w in weights if w.ndim > 1]},
             {"params": [w for w in weights if w.ndim == 1], "weight_decay": 0.0},
         ]  # biases and gains are free: here; the paper decays them too
-        return {"classifier": torch.optim.SGD(groups, c.rate, momentum=0.9, nesterov=True, weight_decay=c.decay)}
+        return {"classifier": torch.optim.SGD(groups, c.lr, momentum=0.9, nesterov=True, weight_decay=c.weight_decay)}
 
     def stages(self) -> list[Stage]:
-        return [Stage("train", self.config.steps, self.step, RATES[self.config.schedule])]
+        return [Stage("train", self.config.steps, self.step, RATES[self.config.lr_schedule])]
 
-    def averages(self) -> dict[str, float]:
-        return {"trunk": self.config.average, "head": self.config.average} if self.config.average else {}
+    def ema_decays(self) -> dict[str, float]:
+        return {"trunk": self.config.ema_decay, "head": self.config.ema_decay} if self.config.ema_decay else {}
 
-    def step(self, batch: Batch, update: Update) -> Losses:
+    def step(self, batch: Batch, update: Update) -> Metrics:
         c, label = self.config, batch["label"]  # [B]
-        x = random_flip(batch["image"]) if c.flip else batch["image"]  # [B,C,H,W] in [-1,1]
+        x = random_flip(batch["image"]) if c.hflip else batch["image"]  # [B,C,H,W] in [-1,1]
         x = random_shift(x, round(c.shift * c.size))
         logits = self.head(self.trunk(x))  # [B,K]
-        loss = update("classifier", F.cross_entropy(logits, label, label_smoothing=c.smoothing))
+        loss = update("classifier", F.cross_entropy(logits, label, label_smoothing=c.label_smoothing))
         return {"loss": loss, "accuracy": (logits.argmax(1) == label).float().mean()}
 
     # -- what it sees ----------------------------------------------------------------------------------------------
 
     def features(self, x: Tensor) -> Tensor:
-        """What the last layer looks at, [B,D] with D = 4 * width, 0 or above, for images [B,C,H,W] in [-1,1].
+        """What the last layer looks at, [B,D] with D = 4 * base_channels, 0 or above, for images [B,C,H,W] in [-1,1].
 
         In evaluation mode a row depends on its own image alone, but for rounding.
         """
@@ -164,30 +180,32 @@ class Classifier(Method):
     def verdict(self, p: Tensor) -> tuple[dict[str, str | float], list[tuple[str, tuple[int, int, int]]]]:
         """The likeliest class of p [K] as facts, and it and the next as lines for a caption."""
         best, second = p.topk(2).indices.tolist()
-        lines = [(f"{100 * float(p[k]):.0f}% {self.config.names[k]}", c) for k, c in ((best, WHITE), (second, GREY))]
+        lines = [
+            (f"{100 * float(p[k]):.0f}% {self.config.class_names[k]}", c) for k, c in ((best, WHITE), (second, GREY))
+        ]
         if p[second] < 0.005:
             lines[1] = ("", GREY)
-        return {"class": self.config.names[best], "probability": round(float(p[best]), 3)}, lines
+        return {"class": self.config.class_names[best], "probability": round(float(p[best]), 3)}, lines
 
-    def previews(self, batch: Batch) -> dict[str, Image]:
+    def sample_grids(self, batch: Batch) -> dict[str, Image]:
         """The first images with their likeliest class, green where it is right; where it is not, with the true one."""
         x, shown = batch["image"], []
         probabilities = self.log_probabilities(x).exp()
         for seen, p, label in zip(Image.from_tensor(x), probabilities, batch["label"].tolist(), strict=True):
             told, (first, second) = self.verdict(p)
-            right = told["class"] == self.config.names[label]
-            truth = second if right else (f"is {self.config.names[label]}", WHITE)
+            right = told["class"] == self.config.class_names[label]
+            truth = second if right else (f"is {self.config.class_names[label]}", WHITE)
             shown.append(captioned(seen, [(first[0], GREEN if right else RED), truth]))
         return {"": sheet(shown, columns=8)}
 
     # -- what it is worth ------------------------------------------------------------------------------------------
 
-    def own_scores(self, data: Images, n: int, seed: int) -> Iterator[Score]:
+    def method_scores(self, data: Images, n: int, seed: int) -> Iterator[Score]:
         """Accuracy, that of the worst class, and the log loss, on n images drawn by the seed without replacement.
 
         Raises UserError if the data has no labels, or classes that are not known here.
         """
-        label_of = self.own_labels(data)
+        label_of = self.reference_labels(data)
         draw = np.random.Generator(np.random.Philox(key=[seed, len(data)]))
         rows = np.sort(draw.permutation(len(data))[:n])  # not the first n: a folder lists class after class
         log_p, labels = [], []
@@ -197,35 +215,38 @@ class Classifier(Method):
             labels.append(label_of[batch["label"].cpu()])
         yield from accuracy_scores(torch.cat(log_p), torch.cat(labels), data, seed)
 
-    def own_labels(self, data: Images) -> Tensor:
+    def reference_labels(self, data: Images) -> Tensor:
         """Our number of each class of the data [K], matched by name. Raises UserError."""
         if not data.classes:
             raise UserError(f"{data.spec} has no labels; put each class into a folder of its own, named after it.")
-        strange = [name for name in data.classes if name not in self.config.names]
+        strange = [name for name in data.classes if name not in self.config.class_names]
         if strange:
             raise UserError(
                 f"{data.spec} has a class '{strange[0]}', which the classifier did not learn; "
-                f"it knows {', '.join(self.config.names[:12])}{' ...' if self.config.names[12:] else ''}."
+                f"it knows {', '.join(self.config.class_names[:12])}{' ...' if self.config.class_names[12:] else ''}."
             )
-        return torch.tensor([self.config.names.index(name) for name in data.classes])
+        return torch.tensor([self.config.class_names.index(name) for name in data.classes])
 
 
-class Trunk(nn.Sequential):
+class ResNetTrunk(nn.Sequential):
     """Images [B,C,H,W] -> features [B,D]: a convolution, three groups of residual blocks, the mean over the map."""
 
-    def __init__(self, channels: int, width: int, blocks: int, stride: int) -> None:
-        layers: list[nn.Module] = [nn.Conv2d(channels, width, 3, stride, 1, bias=False), nn.BatchNorm2d(width)]
+    def __init__(self, channels: int, base_channels: int, blocks: int, stride: int) -> None:
+        layers: list[nn.Module] = [
+            nn.Conv2d(channels, base_channels, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(base_channels),
+        ]
         layers += [nn.ReLU(True)]
-        for wide in (width, 2 * width, 4 * width):
-            narrow = max(width, wide // 2)
-            layers += [Residual(narrow, wide), *(Residual(wide, wide) for _ in range(blocks - 1))]
+        for wide in (base_channels, 2 * base_channels, 4 * base_channels):
+            narrow = max(base_channels, wide // 2)
+            layers += [ResidualBlock(narrow, wide), *(ResidualBlock(wide, wide) for _ in range(blocks - 1))]
         super().__init__(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
 
 
-class Residual(nn.Module):
+class ResidualBlock(nn.Module):
     """Two convolutions and a way around them [B,N,H,W] -> [B,W,H/s,W/s]; where maps widen, the side is halved.
 
     The way around then takes every second pixel, with zeros for the new maps (section 4.2: option A).

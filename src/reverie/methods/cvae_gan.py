@@ -12,18 +12,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .. import losses
-from ..data.images import Images
-from ..errors import UserError, near_miss
-from ..items import Items, about, apply, chosen, draw, encoded, lerp, neighbours, noise, walk
-from ..loop import Update
-from ..media import Code, Image, above, sheet
-from ..method import Batch, Losses, Method, Stage, verb
-from ..parts.augment import check_shift, varied
-from ..parts.classed import Encoder, Judge, apart
-from ..parts.conv import Generator, size_for, width_for
-from ..parts.directions import ClassMeans, direction
-from ..parts.watch import active, watch
+from reverie.core.diagnostics import active, diagnostics
+from reverie.core.generation import Items, encode_images, generate_images, map_images, select_items
+from reverie.core.interpolation import edit_endpoints, interpolation_rows, lerp, row_endpoints
+from reverie.core.method import Method, verb
+from reverie.core.stage import Batch, Metrics, Stage
+from reverie.core.update import Update
+from reverie.data.images.dataset import Images
+from reverie.media import Code, Image, above, sheet
+from reverie.nn import losses
+from reverie.nn.class_conditional import ConditionalEncoder, FeatureDiscriminator, apart
+from reverie.nn.dcgan_blocks import Generator, base_channels_for, size_for
+from reverie.nn.latent_directions import ClassMeans, direction
+from reverie.transforms.augment import check_shift, random_flip_and_shift
+from reverie.utils.errors import UserError, near_miss
+from reverie.utils.seeding import noise
 
 
 class CVAEGAN(Method):
@@ -32,7 +35,7 @@ class CVAEGAN(Method):
     Bao, Chen, Wen, Li, Hua 2017, arXiv:1703.10155
     """
 
-    learns_from = Images
+    data_type = Images
     needs_labels = True
 
     @dataclass(frozen=True)
@@ -41,42 +44,42 @@ class CVAEGAN(Method):
         """pixels, a power of two from 16; none: the one that fits the data, at most 64"""
         channels: int | None = None
         """1 grey, 3 colour; none: as the data"""
-        names: tuple[str, ...] | None = None
+        class_names: tuple[str, ...] | None = None
         """of the classes, in the order of their labels; none: as the data"""
-        latent: int | None = None
+        latent_dim: int | None = None
         """numbers in z. None: 16 for grey, 64 for colour (the paper: 256)"""
-        width: int | None = None
+        base_channels: int | None = None
         """channels of the widest maps; each halving of the side doubles them, up to 8 times. None: 64 at 32 pixels,
         32 at 64 pixels and so on, so that a step costs about the same"""
-        kl: float = 3.0
+        lambda_kl: float = 3.0
         """weight of the KL, lambda 1 (section 4: 3)"""
-        pairs: float = 1.0
+        lambda_rec: float = 1.0
         """weight of the error between an image and its reconstruction, lambda 2: of pixels, and of what discriminator
         and classifier see (eq. 8)"""
-        match: float = 1e-3
+        lambda_fm_d: float = 1e-3
         """weight of the distance between mean features of real and generated images, as the discriminator sees them:
         lambda 3 (eq. 4)"""
-        match_class: float = 1e-3
+        lambda_fm_c: float = 1e-3
         """the same for each class, as the classifier sees them: lambda 4 (eq. 6)"""
-        game: float = 0.0
+        adv_weight: float = 0.0
         """weight of the game against the discriminator; the paper has none"""
         loss: Literal["nonsaturating", "relativistic"] = "nonsaturating"
         """what the discriminator plays for; the paper's is nonsaturating"""
         norm: Literal["batch", "none"] = "batch"
         """normalisation in the discriminator. With a penalty: none"""
-        penalty: float = 0.0
+        r1_weight: float = 0.0
         """weight of the discriminator's gradient penalty, R1+R2; the paper has none"""
-        lazy: int = 1
+        d_reg_interval: int = 1
         """the penalty is taken at every so many steps alone, and weighs as much more"""
-        rate: float = 2e-4
+        lr: float = 2e-4
         """learning rate of Adam"""
         beta1: float = 0.5
         """Adam's beta1"""
         beta2: float = 0.999
         """Adam's beta2"""
-        average: float = 0.0
+        ema_decay: float = 0.0
         """decay of averaged weights of encoder and generator; 0: none, as in the paper"""
-        flip: bool = False
+        hflip: bool = False
         """mirror training images left to right at random"""
         shift: float = 0.0
         """training images are moved by up to this share of the side at random; both help where images are few"""
@@ -87,85 +90,128 @@ class CVAEGAN(Method):
             check_shift(self.shift)
             if self.size is not None and (self.size < 16 or self.size & (self.size - 1)):
                 raise UserError(f"size is {self.size}; cvae_gan makes squares of 16, 32, 64, 128, 256 ... pixels.")
-            if self.penalty and self.norm == "batch":
-                raise UserError("penalty needs single images, but norm 'batch' mixes them; give --norm none.")
-            weights = (self.kl, self.pairs, self.match, self.match_class, self.game, self.penalty)
-            if min(weights) < 0 or self.rate <= 0:
-                raise UserError("rate must be above 0; kl, pairs, match, match_class, game and penalty not negative.")
-            if not (0 <= self.beta1 < 1 and 0 <= self.beta2 < 1 and 0 <= self.average < 1):
-                raise UserError("beta1, beta2 and average must lie from 0 to below 1.")
-            if any(count is not None and count < 1 for count in (self.latent, self.width, self.lazy)):
-                raise UserError("latent, width and lazy must be 1 or more.")
+            if self.r1_weight and self.norm == "batch":
+                raise UserError("r1_weight needs single images, but norm 'batch' mixes them; give --norm none.")
+            weights = (
+                self.lambda_kl,
+                self.lambda_rec,
+                self.lambda_fm_d,
+                self.lambda_fm_c,
+                self.adv_weight,
+                self.r1_weight,
+            )
+            if min(weights) < 0 or self.lr <= 0:
+                raise UserError(
+                    "lr must be above 0; lambda_kl, pairs, match, lambda_fm_c, adv_weight and r1_weight not negative."
+                )
+            if not (0 <= self.beta1 < 1 and 0 <= self.beta2 < 1 and 0 <= self.ema_decay < 1):
+                raise UserError("beta1, beta2 and ema_decay must lie from 0 to below 1.")
+            if any(
+                count is not None and count < 1 for count in (self.latent_dim, self.base_channels, self.d_reg_interval)
+            ):
+                raise UserError("latent_dim, base_channels and d_reg_interval must be 1 or more.")
 
     presets = {
-        "smoke": dict(size=16, latent=8, width=8, batch=16, steps=20, save_every=10, preview_every=10, log_every=5),
-        "laptop": dict(kl=50.0, match=1.0, match_class=0.1, average=0.999, steps=6_000),
+        "smoke": dict(size=16, latent_dim=8, base_channels=8, batch_size=16, steps=20, checkpoint_every=10, sample_every=10, log_every=5),
+        "laptop": dict(lambda_kl=50.0, lambda_fm_d=1.0, lambda_fm_c=0.1, ema_decay=0.999, steps=6_000),
         # The paper's errors and a game against both kinds of images: photographs come out sharper and more varied.
         "stable": dict(
-            pairs=0.02, kl=0.01, match=0.0, match_class=0.01, game=1.0, loss="relativistic", norm="none", penalty=0.01,
-            lazy=4, rate=1e-3, beta1=0.0, beta2=0.99, average=0.999, steps=6_000,
+            lambda_rec=0.02, lambda_kl=0.01, lambda_fm_d=0.0, lambda_fm_c=0.01, adv_weight=1.0, loss="relativistic", norm="none", r1_weight=0.01,
+            d_reg_interval=4, lr=1e-3, beta1=0.0, beta2=0.99, ema_decay=0.999, steps=6_000,
         ),
-        "paper": dict(size=128, latent=256, width=64, steps=100_000),
+        "paper": dict(size=128, latent_dim=256, base_channels=64, steps=100_000),
     }  # fmt: skip
 
     @classmethod
-    def suit(cls, config: Config, facts: dict[str, Any]) -> Config:
+    def resolve_config(cls, config: Config, facts: dict[str, Any]) -> Config:
         size = config.size or size_for(facts["native"])
-        latent = 16 if (config.channels or facts["channels"]) == 1 else 64
-        return super().suit(config, {**facts, "size": size, "width": width_for(size), "latent": latent})
+        latent_dim = 16 if (config.channels or facts["channels"]) == 1 else 64
+        return super().resolve_config(
+            config, {**facts, "size": size, "base_channels": base_channels_for(size), "latent_dim": latent_dim}
+        )
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         c = self.config  # with what the data decides filled in
-        if len(c.names) < 2:
-            raise UserError(f"there is one class, {c.names[0]}; cvae_gan tells 2 or more apart: a folder for each.")
-        self.encoder = Encoder(c.size, c.channels, c.width, c.latent, len(c.names))
-        self.generator = Generator(c.size, c.channels, c.width, c.latent + len(c.names))
-        self.discriminator = Judge(c.size, c.channels, c.width, 1, c.norm)
-        self.classifier = Judge(c.size, c.channels, c.width, len(c.names))
+        if len(c.class_names) < 2:
+            raise UserError(
+                f"there is one class, {c.class_names[0]}; cvae_gan tells 2 or more apart: a folder for each."
+            )
+        self.encoder = ConditionalEncoder(c.size, c.channels, c.base_channels, c.latent_dim, len(c.class_names))
+        self.generator = Generator(c.size, c.channels, c.base_channels, c.latent_dim + len(c.class_names))
+        self.discriminator = FeatureDiscriminator(c.size, c.channels, c.base_channels, 1, c.norm)
+        self.classifier = FeatureDiscriminator(c.size, c.channels, c.base_channels, len(c.class_names))
         features = self.classifier.features
-        self.real_means, self.made_means = ClassMeans(len(c.names), features), ClassMeans(len(c.names), features)
+        self.real_means, self.made_means = (
+            ClassMeans(len(c.class_names), features),
+            ClassMeans(len(c.class_names), features),
+        )
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         c, players = self.config, ("encoder", "generator", "discriminator", "classifier")
-        adam = partial(torch.optim.Adam, lr=c.rate, betas=(c.beta1, c.beta2), fused=True)
+        adam = partial(torch.optim.Adam, lr=c.lr, betas=(c.beta1, c.beta2), fused=True)
         return {name: adam(self.get_submodule(name).parameters()) for name in players}
 
     def stages(self) -> list[Stage]:
         return [Stage("train", self.config.steps, self.step)]
 
-    def averages(self) -> dict[str, float]:
-        return {"encoder": self.config.average, "generator": self.config.average} if self.config.average else {}
+    def ema_decays(self) -> dict[str, float]:
+        return {"encoder": self.config.ema_decay, "generator": self.config.ema_decay} if self.config.ema_decay else {}
 
-    def step(self, batch: Batch, update: Update) -> Losses:  # algorithm 1
-        c, D, play, label = self.config, self.discriminator, losses.PLAYS[self.config.loss], batch["label"]  # [B]
-        x, share = varied(batch["image"], c.flip, c.shift), self.one_hot(label)  # [B,C,H,W] in [-1,1], [B,K]
+    def step(self, batch: Batch, update: Update) -> Metrics:  # algorithm 1
+        c, D, adversarial, label = (
+            self.config,
+            self.discriminator,
+            losses.ADVERSARIAL_LOSSES[self.config.loss],
+            batch["label"],
+        )  # [B]
+        x, share = (
+            random_flip_and_shift(batch["image"], c.hflip, c.shift),
+            self.one_hot(label),
+        )  # [B,C,H,W] in [-1,1], [B,K]
         mean, log_variance = self.posterior(x, share)  # [B,Z]
         z = mean + (log_variance / 2).exp() * torch.randn_like(mean)
         # In one pass: batch norm then has the same statistics for x told again and for images from the prior.
         told, fake = self.decode(torch.cat([z, torch.randn_like(mean)]), torch.cat([share, share])).chunk(2)
 
-        held = c.penalty > 0 and update.step % c.lazy == 0
-        shown = x.detach().requires_grad_() if held else x
+        reg_step = c.r1_weight > 0 and update.step % c.d_reg_interval == 0
+        shown = x.detach().requires_grad_() if reg_step else x
         (d_x, d_seen), (d_told, d_seen_told), (d_fake, d_seen_fake) = (D(i) for i in (shown, told, fake))
         (c_x, c_seen), (_, c_seen_told), (_, c_seen_fake) = (self.classifier(i) for i in (x, told, fake))
-        d = (play.discriminator(d_x, d_told) + play.discriminator(d_x, d_fake)) / 2  # eq. 3, of both kinds of images
-        if held:
+        d = (
+            adversarial.discriminator(d_x, d_told) + adversarial.discriminator(d_x, d_fake)
+        ) / 2  # eq. 3, of both kinds of images
+        if reg_step:
             rough = losses.zero_centred_penalty(d_told, told) + losses.zero_centred_penalty(d_fake, fake)
-            d = d + c.lazy * c.penalty * (losses.zero_centred_penalty(d_x, shown) + rough / 2)
+            d = d + c.d_reg_interval * c.r1_weight * (losses.zero_centred_penalty(d_x, shown) + rough / 2)
         right = F.cross_entropy(c_x, label)  # eq. 5
         kl = losses.kl_to_standard_normal(mean, log_variance).sum(1).mean()  # eq. 7
         pairs = half_square(x - told) + half_square(d_seen.detach() - d_seen_told)  # eq. 8
         pairs = pairs + half_square(c_seen.detach() - c_seen_told)
         match = 0.5 * (d_seen.detach().mean(0) - d_seen_fake.mean(0)).square().sum()  # eq. 4
         of_class = apart(self.real_means, self.made_means, c_seen.detach(), c_seen_fake, label)  # eq. 6
-        g = (play.generator(d_told, d_x) + play.generator(d_fake, d_x)) / 2
-        made = c.pairs * pairs + c.match * match + c.match_class * of_class + c.game * g
-        update({"classifier": right, "discriminator": d, "encoder": c.kl * kl + c.pairs * pairs, "generator": made})
-        seen = {"d": d, "g": g, "pairs": pairs, "kl": kl, "match": match, "match class": of_class, "c": right}
-        found = {name: value.detach() for name, value in seen.items()} | watch(d_x, d_fake, x, fake)
+        g = (adversarial.generator(d_told, d_x) + adversarial.generator(d_fake, d_x)) / 2
+        made = c.lambda_rec * pairs + c.lambda_fm_d * match + c.lambda_fm_c * of_class + c.adv_weight * g
+        update(
+            {
+                "classifier": right,
+                "discriminator": d,
+                "encoder": c.lambda_kl * kl + c.lambda_rec * pairs,
+                "generator": made,
+            }
+        )
+        seen = {
+            "d": d,
+            "g": g,
+            "lambda_rec": pairs,
+            "lambda_kl": kl,
+            "lambda_fm_d": match,
+            "match class": of_class,
+            "c": right,
+        }
+        found = {name: value.detach() for name, value in seen.items()} | diagnostics(d_x, d_fake, x, fake)
         found |= {"accuracy": (c_x.argmax(1) == label).float().mean(), **active(mean)}
-        if not c.game:
+        if not c.adv_weight:
             del found["right"]  # nobody plays against D then, so that it is no fault
         return found
 
@@ -173,7 +219,7 @@ class CVAEGAN(Method):
 
     def one_hot(self, label: Tensor) -> Tensor:
         """Labels [B] as shares [B,K]."""
-        return F.one_hot(label, len(self.config.names)).float()
+        return F.one_hot(label, len(self.config.class_names)).float()
 
     def posterior(self, x: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log variance [B,Z] of q(z|x,c)."""
@@ -186,12 +232,15 @@ class CVAEGAN(Method):
 
     def shares(self, label: str) -> Tensor:
         """The classes [K] that a label names: a class, or "cat+dog" for half of each. Raises UserError."""
-        found = torch.zeros(len(self.config.names), device=self.device)
-        for name in [label] if label in self.config.names else label.split("+"):  # a class may be called c++
-            if name not in self.config.names:
-                hint = near_miss(name, list(self.config.names)) or f" There are: {', '.join(self.config.names)}."
+        found = torch.zeros(len(self.config.class_names), device=self.device)
+        for name in [label] if label in self.config.class_names else label.split("+"):  # a class may be called c++
+            if name not in self.config.class_names:
+                hint = (
+                    near_miss(name, list(self.config.class_names))
+                    or f" There are: {', '.join(self.config.class_names)}."
+                )
                 raise UserError(f"there is no class '{name}'.{hint}")
-            found[self.config.names.index(name)] += 1
+            found[self.config.class_names.index(name)] += 1
         return found / found.sum()
 
     def code(self, x: Tensor, label: str = "") -> Tensor:
@@ -213,8 +262,8 @@ class CVAEGAN(Method):
         share = self.shares(label) if label else None
 
         def of(items: Sequence[int]) -> Tensor:
-            z = noise(seed, items, self.config.latent, device=self.device)
-            turn = torch.tensor([i % len(self.config.names) for i in items], device=self.device)
+            z = noise(seed, items, self.config.latent_dim, device=self.device)
+            turn = torch.tensor([i % len(self.config.class_names) for i in items], device=self.device)
             return torch.cat([z, self.one_hot(turn) if share is None else share.expand(len(z), -1)], 1)
 
         return of
@@ -229,8 +278,8 @@ class CVAEGAN(Method):
         label: a class, or several with + between them for a mixture of them; none: each class in turn
         seed: image i depends on (seed, i) and the label alone
         """
-        row = 0 if label or len(self.config.names) > 20 else len(self.config.names)
-        for image in draw(self.generator, self.latents(seed, label), chosen(items, n)):
+        row = 0 if label or len(self.config.class_names) > 20 else len(self.config.class_names)
+        for image in generate_images(self.generator, self.latents(seed, label), select_items(items, n)):
             yield image.in_rows_of(row)
 
     @verb
@@ -241,7 +290,7 @@ class CVAEGAN(Method):
         label: their class; none: the one that the classifier sees
         """
         c = self.config
-        yield from apply(lambda x: self.generator(self.code(x, label)), images, c.size, c.channels, self.device)
+        yield from map_images(lambda x: self.generator(self.code(x, label)), images, c.size, c.channels, self.device)
 
     @verb
     def encode(self, images: list[Image], label: str = "") -> Iterator[Code]:
@@ -251,10 +300,10 @@ class CVAEGAN(Method):
         label: their class; none: the one that the classifier sees
         """
         c = self.config
-        yield from encoded(lambda x: self.code(x, label), images, c.size, c.channels, self.device)
+        yield from encode_images(lambda x: self.code(x, label), images, c.size, c.channels, self.device)
 
     @verb
-    def vary(
+    def variations(
         self,
         images: list[Image],
         n: int = 8,
@@ -278,14 +327,16 @@ class CVAEGAN(Method):
 
         def varied(items: list[int]) -> Tensor:
             own = codes[[min(i // n, len(codes) - 1) for i in items]]
-            z = (1 - spread**2) ** 0.5 * own[:, : c.latent] + spread * noise(seed, items, c.latent, device=self.device)
-            return torch.cat([z, own[:, c.latent :]], 1)
+            z = (1 - spread**2) ** 0.5 * own[:, : c.latent_dim] + spread * noise(
+                seed, items, c.latent_dim, device=self.device
+            )
+            return torch.cat([z, own[:, c.latent_dim :]], 1)
 
-        for image in draw(self.generator, varied, chosen(items, len(images), n)):
+        for image in generate_images(self.generator, varied, select_items(items, len(images), n)):
             yield image.made_from(*images).in_rows_of(n)
 
     @verb
-    def complete(
+    def inpaint(
         self,
         images: list[Image],
         box: tuple[float, ...] = (0.25, 0.25, 0.75, 0.75),
@@ -314,7 +365,7 @@ class CVAEGAN(Method):
                 filled = torch.where(hole > 0, self.generator(self.code(filled, label)), x)
             return filled
 
-        yield from apply(fill, images, c.size, c.channels, self.device)
+        yield from map_images(fill, images, c.size, c.channels, self.device)
 
     @verb
     def interpolate(
@@ -334,9 +385,9 @@ class CVAEGAN(Method):
         label: the class of all; none: that of each picture, or the classes in turn
         seed: as in generate
         """
-        ends = neighbours(self.latents(seed, label), self.codes(images, label))
+        ends = row_endpoints(self.latents(seed, label), self.codes(images, label))
         rows = len(images) - 1 if images else n
-        for image in walk(self.generator, ends, lerp, chosen(items, rows, steps), steps):
+        for image in interpolation_rows(self.generator, ends, lerp, select_items(items, rows, steps), steps):
             yield image.made_from(*(images or ()))
 
     @verb
@@ -354,25 +405,27 @@ class CVAEGAN(Method):
         seed: as in generate
         """
         c, rows = self.config, len(images) if images else n
-        heading = torch.zeros(c.latent + len(c.names), device=self.device)
-        if along not in c.names:
-            heading[: c.latent] = amount * direction(along, c.names, None, self.generator.first()[: c.latent])
+        heading = torch.zeros(c.latent_dim + len(c.class_names), device=self.device)
+        if along not in c.class_names:
+            heading[: c.latent_dim] = amount * direction(
+                along, c.class_names, None, self.generator.first()[: c.latent_dim]
+            )
 
         def change(z: Tensor) -> tuple[Tensor, Tensor]:
             a, b = z - heading, z + heading
-            if along in c.names:
-                b = torch.cat([z[:, : c.latent], self.shares(along).expand(len(z), -1)], 1)
+            if along in c.class_names:
+                b = torch.cat([z[:, : c.latent_dim], self.shares(along).expand(len(z), -1)], 1)
             return (a if steps > 1 else b), b
 
-        ends = about(change, self.latents(seed), self.codes(images, ""))
-        for image in walk(self.generator, ends, lerp, chosen(items, rows, steps), steps):
+        ends = edit_endpoints(change, self.latents(seed), self.codes(images, ""))
+        for image in interpolation_rows(self.generator, ends, lerp, select_items(items, rows, steps), steps):
             yield image.made_from(*(images or ()))
 
-    def previews(self, batch: Batch) -> dict[str, Image]:
+    def sample_grids(self, batch: Batch) -> dict[str, Image]:
         """Samples by class, and rows of training images above their reconstructions."""
-        k = min(20, len(self.config.names))
+        k = min(20, len(self.config.class_names))
         real = list(Image.from_tensor(batch["image"][:16]))
-        samples = self.verb("generate")(n=min(8 * len(self.config.names), 200), seed=0)
+        samples = self.verb("generate")(n=min(8 * len(self.config.class_names), 200), seed=0)
         return {"": sheet(samples, k), "reconstruction": above(real, self.reconstruct(real))}
 
 

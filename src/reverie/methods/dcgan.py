@@ -11,16 +11,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from .. import losses
-from ..data.images import Images
-from ..errors import UserError
-from ..items import Items, apply, chosen, draw, neighbours, noise, slerp, walk
-from ..loop import Update
-from ..media import Image
-from ..method import Batch, Losses, Method, Stage, verb
-from ..parts.augment import check_shift, diff_augment, varied
-from ..parts.conv import Generator, initialise, maps, size_for, width_for
-from ..parts.watch import watch
+from reverie.core.diagnostics import diagnostics
+from reverie.core.generation import Items, generate_images, map_images, select_items
+from reverie.core.interpolation import interpolation_rows, row_endpoints, slerp
+from reverie.core.method import Method, verb
+from reverie.core.stage import Batch, Metrics, Stage
+from reverie.core.update import Update
+from reverie.data.images.dataset import Images
+from reverie.media import Image
+from reverie.nn import losses
+from reverie.nn.dcgan_blocks import Generator, base_channels_for, initialise, maps, size_for
+from reverie.transforms.augment import check_shift, diff_augment, random_flip_and_shift
+from reverie.utils.errors import UserError
+from reverie.utils.seeding import noise
 
 LOSSES = {
     "nonsaturating": losses.nonsaturating(),
@@ -37,7 +40,7 @@ class DCGAN(Method):
     Radford, Metz, Chintala 2015, arXiv:1511.06434
     """
 
-    learns_from = Images
+    data_type = Images
 
     @dataclass(frozen=True)
     class Config:
@@ -45,32 +48,32 @@ class DCGAN(Method):
         """pixels, a power of two from 16; none: the one that fits the data, at most 64"""
         channels: int | None = None
         """1 grey, 3 colour; none: as the data"""
-        latent: int = 100
+        latent_dim: int = 100
         """numbers in z (section 4)"""
-        width: int | None = None
+        base_channels: int | None = None
         """channels of the widest maps; each halving of the side doubles them, up to 8 times. None: 64 at 32 pixels,
         32 at 64 pixels and so on, so that a step costs about the same"""
         loss: Literal["nonsaturating", "hinge", "leastsquares", "wasserstein", "relativistic"] = "nonsaturating"
-        """what the two play for; the paper's is nonsaturating"""
+        """what the two adversarial for; the paper's is nonsaturating"""
         norm: Literal["batch", "spectral", "none"] = "batch"
         """normalisation in the discriminator; the paper's is batch. With a penalty: spectral or none"""
-        penalty: float = 0.0
+        r1_weight: float = 0.0
         """weight of the gradient penalty: |gradient|=1 for wasserstein, R1+R2 for relativistic, else R1"""
-        critic_steps: int = 1
+        d_steps_per_g: int = 1
         """discriminator steps to one of the generator (Wasserstein: 5)"""
-        flip: bool = False
+        hflip: bool = False
         """mirror training images left to right at random"""
         shift: float = 0.0
         """training images are moved by up to this share of the side at random; both help where images are few"""
-        augment: bool = False
+        diff_augment: bool = False
         """differentiable augmentation, for some hundreds or few thousands of images"""
-        rate: float = 2e-4
+        lr: float = 2e-4
         """learning rate of Adam (section 4)"""
         beta1: float = 0.5
         """Adam's beta1 (section 4)"""
         beta2: float = 0.999
         """Adam's beta2"""
-        average: float = 0.0
+        ema_decay: float = 0.0
         """decay of the generator's averaged weights; 0: none, as in the paper"""
         steps: int = 10_000
         """training steps"""
@@ -79,83 +82,94 @@ class DCGAN(Method):
             check_shift(self.shift)
             if self.size is not None and (self.size < 16 or self.size & (self.size - 1)):
                 raise UserError(f"size is {self.size}; dcgan makes squares of 16, 32, 64, 128, 256 ... pixels.")
-            if self.penalty and self.norm == "batch":
+            if self.r1_weight and self.norm == "batch":
                 raise UserError(
-                    "penalty needs single images, but norm 'batch' mixes them; give --norm spectral or none."
+                    "r1_weight needs single images, but norm 'batch' mixes them; give --norm spectral or none."
                 )
-            if self.loss == "wasserstein" and not self.penalty:
-                raise UserError("loss 'wasserstein' needs a Lipschitz critic; give --penalty 10 --norm none.")
-            if not 0 <= self.average < 1:
-                raise UserError(f"average is {self.average}; it is a decay from 0 to below 1, such as 0.999.")
-            if self.rate <= 0 or self.penalty < 0:
-                raise UserError("rate must be above 0, and penalty must not be negative.")
+            if self.loss == "wasserstein" and not self.r1_weight:
+                raise UserError("loss 'wasserstein' needs a Lipschitz critic; give --r1-weight 10 --norm none.")
+            if not 0 <= self.ema_decay < 1:
+                raise UserError(f"ema_decay is {self.ema_decay}; it is a decay from 0 to below 1, such as 0.999.")
+            if self.lr <= 0 or self.r1_weight < 0:
+                raise UserError("lr must be above 0, and r1_weight must not be negative.")
             if not (0 <= self.beta1 < 1 and 0 <= self.beta2 < 1):
                 raise UserError(f"beta1 and beta2 are {self.beta1} and {self.beta2}; they lie from 0 to below 1.")
-            if any(count is not None and count < 1 for count in (self.latent, self.width, self.critic_steps)):
-                raise UserError("latent, width and critic_steps must be 1 or more.")
+            if any(
+                count is not None and count < 1 for count in (self.latent_dim, self.base_channels, self.d_steps_per_g)
+            ):
+                raise UserError("latent_dim, base_channels and d_steps_per_g must be 1 or more.")
 
     presets = {
-        "smoke": dict(size=16, latent=16, width=8, batch=16, steps=20, save_every=10, preview_every=10, log_every=5),
-        "laptop": dict(average=0.999, steps=6_000),
+        "smoke": dict(
+            size=16,
+            latent_dim=16,
+            base_channels=8,
+            batch_size=16,
+            steps=20,
+            checkpoint_every=10,
+            sample_every=10,
+            log_every=5,
+        ),
+        "laptop": dict(ema_decay=0.999, steps=6_000),
         "stable": dict(
             loss="relativistic",
             norm="none",
-            penalty=0.01,
-            rate=1e-3,
-            average=0.999,
+            r1_weight=0.01,
+            lr=1e-3,
+            ema_decay=0.999,
             beta1=0.0,
             beta2=0.99,
             steps=6_000,
         ),
-        "few": dict(loss="hinge", norm="spectral", augment=True, flip=True, average=0.999, steps=10_000),
-        "paper": dict(size=64, width=128, batch=128, steps=40_000),
+        "low_data": dict(loss="hinge", norm="spectral", diff_augment=True, hflip=True, ema_decay=0.999, steps=10_000),
+        "paper": dict(size=64, base_channels=128, batch_size=128, steps=40_000),
     }
 
     @classmethod
-    def suit(cls, config: Config, facts: dict[str, int]) -> Config:
+    def resolve_config(cls, config: Config, facts: dict[str, int]) -> Config:
         size = config.size or size_for(facts["native"])
-        return super().suit(config, {**facts, "size": size, "width": width_for(size)})
+        return super().resolve_config(config, {**facts, "size": size, "base_channels": base_channels_for(size)})
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         c = self.config  # with what the data decides filled in
-        self.generator = Generator(c.size, c.channels, c.width, c.latent)
-        self.discriminator = Discriminator(c.size, c.channels, c.width, c.norm)
+        self.generator = Generator(c.size, c.channels, c.base_channels, c.latent_dim)
+        self.discriminator = Discriminator(c.size, c.channels, c.base_channels, c.norm)
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         c = self.config
         return {
-            "generator": torch.optim.Adam(self.generator.parameters(), c.rate, (c.beta1, c.beta2)),
-            "discriminator": torch.optim.Adam(self.discriminator.parameters(), c.rate, (c.beta1, c.beta2)),
+            "generator": torch.optim.Adam(self.generator.parameters(), c.lr, (c.beta1, c.beta2)),
+            "discriminator": torch.optim.Adam(self.discriminator.parameters(), c.lr, (c.beta1, c.beta2)),
         }
 
     def stages(self) -> list[Stage]:
         return [Stage("train", self.config.steps, self.step)]
 
-    def averages(self) -> dict[str, float]:
-        return {"generator": self.config.average} if self.config.average else {}
+    def ema_decays(self) -> dict[str, float]:
+        return {"generator": self.config.ema_decay} if self.config.ema_decay else {}
 
-    def step(self, batch: Batch, update: Update) -> Losses:
-        c, D, play = self.config, self.discriminator, LOSSES[self.config.loss]
-        seen = diff_augment if c.augment else nn.Identity()
-        real = varied(batch["image"], c.flip, c.shift)  # [B,C,H,W] in [-1,1]
-        fake = self.generator(torch.randn(len(real), c.latent, device=real.device))
+    def step(self, batch: Batch, update: Update) -> Metrics:
+        c, D, adversarial = self.config, self.discriminator, LOSSES[self.config.loss]
+        seen = diff_augment if c.diff_augment else nn.Identity()
+        real = random_flip_and_shift(batch["image"], c.hflip, c.shift)  # [B,C,H,W] in [-1,1]
+        fake = self.generator(torch.randn(len(real), c.latent_dim, device=real.device))
 
         x, y = seen(real), seen(fake.detach())
-        if c.penalty and c.loss != "wasserstein":
+        if c.r1_weight and c.loss != "wasserstein":
             x, y = x.requires_grad_(), y.requires_grad_()
         d_real, d_fake = D(x), D(y)
-        d = play.discriminator(d_real, d_fake)
-        if c.penalty:
-            d = d + c.penalty * self.roughness(x, y, d_real, d_fake)
-        told = {"d": update("discriminator", d), **watch(d_real, d_fake, real, fake)}
+        d = adversarial.discriminator(d_real, d_fake)
+        if c.r1_weight:
+            d = d + c.r1_weight * self.gradient_penalty(x, y, d_real, d_fake)
+        told = {"d": update("discriminator", d), **diagnostics(d_real, d_fake, real, fake)}
 
-        if update.step % c.critic_steps == c.critic_steps - 1:
-            d_real = D(seen(real)) if play.paired else None
-            told["g"] = update("generator", play.generator(D(seen(fake)), d_real))
+        if update.step % c.d_steps_per_g == c.d_steps_per_g - 1:
+            d_real = D(seen(real)) if adversarial.paired else None
+            told["g"] = update("generator", adversarial.generator(D(seen(fake)), d_real))
         return told
 
-    def roughness(self, x: Tensor, y: Tensor, d_real: Tensor, d_fake: Tensor) -> Tensor:
+    def gradient_penalty(self, x: Tensor, y: Tensor, d_real: Tensor, d_fake: Tensor) -> Tensor:
         """The gradient penalty that goes with the loss."""
         if self.config.loss == "wasserstein":
             return losses.gradient_penalty(self.discriminator, x, y)
@@ -169,7 +183,7 @@ class DCGAN(Method):
         n: how many
         seed: image i depends on (seed, i) alone
         """
-        yield from draw(self.generator, self.latents(seed), chosen(items, n))
+        yield from generate_images(self.generator, self.latents(seed), select_items(items, n))
 
     @verb
     def interpolate(self, n: int = 8, steps: int = 10, seed: int = 0, items: Items = None) -> Iterator[Image]:
@@ -179,8 +193,8 @@ class DCGAN(Method):
         steps: images in a row, both ends included
         seed: as in generate
         """
-        ends = neighbours(self.latents(seed))
-        yield from walk(self.generator, ends, slerp, chosen(items, n, steps), steps)
+        ends = row_endpoints(self.latents(seed))
+        yield from interpolation_rows(self.generator, ends, slerp, select_items(items, n, steps), steps)
 
     @verb
     def reconstruct(self, images: list[Image], search: int = 300, seed: int = 0) -> Iterator[Image]:
@@ -194,7 +208,7 @@ class DCGAN(Method):
             raise UserError(f"search is {search}; give 0 (no search) or more steps.")
 
         def invert(x: Tensor) -> Tensor:
-            z = noise(seed, [0] * len(x), self.config.latent, device=self.device)  # whatever stands beside it
+            z = noise(seed, [0] * len(x), self.config.latent_dim, device=self.device)  # whatever stands beside it
             with torch.enable_grad():
                 z.requires_grad_()
                 adam = torch.optim.Adam([z], 0.05)
@@ -206,27 +220,30 @@ class DCGAN(Method):
                     adam.step()
             return self.generator(z.detach())
 
-        yield from apply(invert, images, self.config.size, self.config.channels, self.device)
+        yield from map_images(invert, images, self.config.size, self.config.channels, self.device)
 
     def latents(self, seed: int) -> Callable[[Sequence[int]], Tensor]:
         """items -> z [len(items),Z]"""
-        return lambda items: noise(seed, items, self.config.latent, device=self.device)
+        return lambda items: noise(seed, items, self.config.latent_dim, device=self.device)
 
 
 class Discriminator(nn.Module):
     """Images [B,C,H,W] -> logits [B]: strided down to 4x4 (section 3)."""
 
-    def __init__(self, size: int, channels: int, width: int, norm: str) -> None:
+    def __init__(self, size: int, channels: int, base_channels: int, norm: str) -> None:
         super().__init__()
-        widths = maps(size, width)
-        bound = spectral_norm if norm == "spectral" else nn.Identity()
+        widths = maps(size, base_channels)
+        maybe_spectral_norm = spectral_norm if norm == "spectral" else nn.Identity()
         batch = norm == "batch"
-        layers: list[nn.Module] = [bound(nn.Conv2d(channels, widths[0], 4, 2, 1)), nn.LeakyReLU(0.2, True)]
+        layers: list[nn.Module] = [
+            maybe_spectral_norm(nn.Conv2d(channels, widths[0], 4, 2, 1)),
+            nn.LeakyReLU(0.2, True),
+        ]
         for narrow, wide in pairwise(widths):
-            layers += [bound(nn.Conv2d(narrow, wide, 4, 2, 1, bias=not batch))]
+            layers += [maybe_spectral_norm(nn.Conv2d(narrow, wide, 4, 2, 1, bias=not batch))]
             layers += [nn.BatchNorm2d(wide)] if batch else []
             layers += [nn.LeakyReLU(0.2, True)]
-        layers += [bound(nn.Conv2d(widths[-1], 1, 4)), nn.Flatten(0)]
+        layers += [maybe_spectral_norm(nn.Conv2d(widths[-1], 1, 4)), nn.Flatten(0)]
         self.layers = nn.Sequential(*layers)
         self.apply(initialise)
 

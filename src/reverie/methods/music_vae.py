@@ -12,20 +12,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..data.midi import EVENTS, PARTS, STEPS, join, window
-from ..data.music import MOST_BARS, Tunes
-from ..errors import UserError
-from ..items import BLOCK, Items, about, blocks, chosen, lerp, neighbours, noise, slerp
-from ..loop import Update
-from ..losses import kl_to_standard_normal, log_normal
-from ..media import Image, Music, above, rolls, sheet
-from ..method import Batch, Losses, Method, Stage, verb
-from ..parts.prior import Prior
-from ..parts.recurrent import Conductor, Encoder, Writer, drawn, uniform
-from ..parts.tunes import Quarters, attributes, names_of, transposed
-from ..parts.watch import active
-from ..scores.music import code_scores, told_again_scores
-from ..scores.score import Score
+from reverie.core.diagnostics import active
+from reverie.core.generation import BLOCK, Items, blocks, select_items
+from reverie.core.interpolation import edit_endpoints, lerp, row_endpoints, slerp
+from reverie.core.method import Method, verb
+from reverie.core.stage import Batch, Metrics, Stage
+from reverie.core.update import Update
+from reverie.data.music.dataset import MOST_BARS, MusicDataset
+from reverie.data.music.midi import EVENTS, PARTS, STEPS, join, window
+from reverie.media import Image, Music, above, rolls, sheet
+from reverie.metrics.music import code_scores, reconstruction_scores
+from reverie.metrics.score import Score
+from reverie.nn.latent_prior import Prior
+from reverie.nn.losses import kl_to_standard_normal, log_normal
+from reverie.nn.music_rnn import Conductor, LSTMDecoder, LSTMEncoder, drawn, uniform
+from reverie.transforms.music import AttributeVectors, attributes, names_of, transposed
+from reverie.utils.errors import UserError
+from reverie.utils.seeding import noise
 
 NATS = math.log(2)  # of a bit
 
@@ -36,7 +39,7 @@ class MusicVAE(Method):
     Roberts, Engel, Raffel, Hawthorne, Eck 2018, arXiv:1803.05428
     """
 
-    learns_from = Tunes
+    data_type = MusicDataset
 
     @dataclass(frozen=True)
     class Config:
@@ -51,19 +54,19 @@ class MusicVAE(Method):
         anew (section 3.2). The authors' code hands on a bar's last event; here none is: all bars are written at once"""
         encoder: Literal["flat", "hierarchical"] = "flat"
         """one network that reads all steps; or one that reads each bar alone; z is told from what it kept of all"""
-        latent: int = 64
+        latent_dim: int = 64
         """numbers in z (the paper: 512)"""
-        encoder_units: int = 192
+        encoder_hidden_dim: int = 192
         """units of a layer of the encoder, each way (2048)"""
-        encoder_layers: int = 1
+        encoder_num_layers: int = 1
         """layers of the encoder (2; 1 for 2 bars in the authors' code)"""
-        units: int = 256
+        hidden_dim: int = 256
         """units of a layer of the decoder (1024)"""
-        layers: int = 2
+        num_layers: int = 2
         """layers of the decoder (2)"""
-        conductor: int = 256
+        conductor_dim: int = 256
         """units of the conductor's two layers (1024), and numbers that it gives each bar (512)"""
-        embedding: int = 64
+        embed_dim: int = 64
         """numbers that stand for an event where it is read; the paper reads it as one of V units"""
         beta: float = 0.2
         """weight of the KL, at last (section 5.1)"""
@@ -73,91 +76,112 @@ class MusicVAE(Method):
         """bits of KL that a tune has for nothing (section 2.1.1; 48 for 2 bars, 256 for 16 in the authors' code)"""
         prior: Literal["normal", "fitted"] = "normal"
         """what new codes are drawn from: N(0, I), as in the paper, or the normal distribution of the data's codes"""
-        sampling: float = 0.0
+        scheduled_sampling_k: float = 0.0
         """k of scheduled sampling: the truth is read with probability k / (k + exp(step / k)), else what was written
         (Bengio 2015, section 2.4); 0: always the truth"""
-        transpose: int = 6
+        max_transpose: int = 6
         """semitones that a melody is moved by at random, from 1 - this to this; 6: every key is as likely. 0: never"""
-        rate: float = 1e-3
+        lr: float = 1e-3
         """learning rate of Adam at first, falling to a hundredth"""
-        decay: float = 0.9999
+        lr_decay: float = 0.9999
         """of the rate, a step"""
         clip: float = 1.0
         """largest norm of the gradient (the authors' code)"""
-        average: float = 0.0
+        ema_decay: float = 0.0
         """decay of averaged weights; 0: none"""
         steps: int = 10_000
         """training steps"""
 
         def __post_init__(self) -> None:
-            sizes = (self.latent, self.encoder_units, self.encoder_layers, self.units, self.layers, self.conductor)
-            if min(*sizes, self.embedding) < 1:
-                raise UserError("latent, embedding, and all units and layers must be 1 or more.")
+            sizes = (
+                self.latent_dim,
+                self.encoder_hidden_dim,
+                self.encoder_num_layers,
+                self.hidden_dim,
+                self.num_layers,
+                self.conductor_dim,
+            )
+            if min(*sizes, self.embed_dim) < 1:
+                raise UserError("latent_dim, embed_dim, and all hidden_dim and num_layers must be 1 or more.")
             if not 1 <= self.bars <= MOST_BARS:
                 raise UserError(f"bars is {self.bars}; give 1 to {MOST_BARS}.")
-            if min(self.beta, self.free_bits, self.sampling, self.transpose) < 0 or self.transpose > 24:
-                raise UserError("beta, free_bits and sampling must not be negative; transpose is from 0 to 24.")
-            if self.rate <= 0 or self.clip <= 0 or not 0 < self.decay <= 1:
-                raise UserError("rate and clip must be above 0, decay from above 0 to 1.")
-            if not (0 <= self.average < 1 and 0 <= self.beta_rate < 1):
-                raise UserError("average and beta_rate must lie from 0 to below 1.")
+            if (
+                min(self.beta, self.free_bits, self.scheduled_sampling_k, self.max_transpose) < 0
+                or self.max_transpose > 24
+            ):
+                raise UserError(
+                    "beta, free_bits and scheduled_sampling_k must not be negative; max_transpose is from 0 to 24."
+                )
+            if self.lr <= 0 or self.clip <= 0 or not 0 < self.lr_decay <= 1:
+                raise UserError("lr and clip must be above 0, lr_decay from above 0 to 1.")
+            if not (0 <= self.ema_decay < 1 and 0 <= self.beta_rate < 1):
+                raise UserError("ema_decay and beta_rate must lie from 0 to below 1.")
 
-    _quick = dict(layers=1, sampling=600, beta_rate=0.9997, rate=3e-3, average=0.999, prior="fitted")
+    _quick = dict(num_layers=1, scheduled_sampling_k=600, beta_rate=0.9997, lr=3e-3, ema_decay=0.999, prior="fitted")
     _long: dict[str, Any] = dict(
-        **_quick, bars=16, encoder="hierarchical", decoder="hierarchical", latent=128, encoder_units=128,
-        conductor=192, free_bits=256, decay=0.9995, batch=32, steps=8_000,
+        **_quick, bars=16, encoder="hierarchical", decoder="hierarchical", latent_dim=128, encoder_hidden_dim=128,
+        conductor_dim=192, free_bits=256, lr_decay=0.9995, batch_size=32, steps=8_000,
     )  # fmt: skip
-    _paper = dict(latent=512, encoder_units=2048, units=1024, conductor=1024, beta_rate=0.99999, batch=512)
-    _paper_16 = dict(**_paper, bars=16, decoder="hierarchical", encoder_layers=2, free_bits=256, steps=100_000)
+    _paper = dict(
+        latent_dim=512, encoder_hidden_dim=2048, hidden_dim=1024, conductor_dim=1024, beta_rate=0.99999, batch_size=512
+    )
+    _paper_16 = dict(**_paper, bars=16, decoder="hierarchical", encoder_num_layers=2, free_bits=256, steps=100_000)
     presets = {
         "smoke": dict(
-            bars=2, latent=8, encoder_units=16, units=16, conductor=16, embedding=8, decoder="hierarchical", batch=8,
-            sampling=5, prior="fitted", steps=20, save_every=10, preview_every=10, log_every=5,
+            bars=2, latent_dim=8, encoder_hidden_dim=16, hidden_dim=16, conductor_dim=16, embed_dim=8, decoder="hierarchical", batch_size=8,
+            scheduled_sampling_k=5, prior="fitted", steps=20, checkpoint_every=10, sample_every=10, log_every=5,
         ),
-        "laptop": dict(**_quick, units=384, beta=0.03, decay=0.99965, save_every=1_000, steps=12_000),
-        "long": dict(**_long, units=320),
-        "trio": dict(**_long, part="trio", units=256),
+        "laptop": dict(**_quick, hidden_dim=384, beta=0.03, lr_decay=0.99965, checkpoint_every=1_000, steps=12_000),
+        "long": dict(**_long, hidden_dim=320),
+        "trio": dict(**_long, part="trio", hidden_dim=256),
         "paper": _paper_16,
-        "paper_trio": {**_paper_16, "part": "trio", "batch": 256},  # the batch is that of the authors' code
-        "paper_flat": dict({**_paper, "units": 2048}, bars=2, layers=3, free_bits=48, sampling=1000, steps=50_000),
+        "paper_trio": {**_paper_16, "part": "trio", "batch_size": 256},  # the batch is that of the authors' code
+        "paper_flat": dict({**_paper, "hidden_dim": 2048}, bars=2, num_layers=3, free_bits=48, scheduled_sampling_k=1000, steps=50_000),
     }  # fmt: skip
 
     @classmethod
-    def wants(cls, config: Config) -> dict[str, Any]:
+    def data_args(cls, config: Config) -> dict[str, Any]:
         return {"part": config.part, "bars": config.bars, "voice": config.voice}
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         c = self.config  # with what the data decides filled in
         self.parts, flat = PARTS[c.part], c.decoder == "flat"
-        events, context = [EVENTS[part] for part in self.parts], c.latent if flat else c.conductor
+        events, context = [EVENTS[part] for part in self.parts], c.latent_dim if flat else c.conductor_dim
         stretches = 1 if c.encoder == "flat" else c.bars
-        self.encoder = Encoder(events, c.embedding, c.encoder_units, c.encoder_layers, c.latent, stretches)
-        self.conductor = None if flat else Conductor(c.latent, c.conductor, c.bars)
+        self.encoder = LSTMEncoder(
+            events, c.embed_dim, c.encoder_hidden_dim, c.encoder_num_layers, c.latent_dim, stretches
+        )
+        self.conductor = None if flat else Conductor(c.latent_dim, c.conductor_dim, c.bars)
         # A writer for each instrument, under one conductor: they hear each other through z alone (section 3.3).
-        first, *others = [Writer(many, c.embedding, context, c.units, c.layers) for many in events]
+        first, *others = [LSTMDecoder(many, c.embed_dim, context, c.hidden_dim, c.num_layers) for many in events]
         self.writer, self.others = first, nn.ModuleList(others)
-        self.prior = Prior(c.latent, c.prior == "fitted")
-        self.directions = Quarters(names_of(self.parts), c.latent)
+        self.prior = Prior(c.latent_dim, c.prior == "fitted")
+        self.directions = AttributeVectors(names_of(self.parts), c.latent_dim)
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        return {"vae": torch.optim.Adam(self.parameters(), self.config.rate, fused=True)}
+        return {"vae": torch.optim.Adam(self.parameters(), self.config.lr, fused=True)}
 
     def stages(self) -> list[Stage]:
         c = self.config
-        return [Stage("train", c.steps, self.step, lambda done: 0.01 + 0.99 * c.decay ** (done * c.steps))]
+        return [Stage("train", c.steps, self.step, lambda done: 0.01 + 0.99 * c.lr_decay ** (done * c.steps))]
 
-    def averages(self) -> dict[str, float]:
+    def ema_decays(self) -> dict[str, float]:
         parts = ["encoder", *["conductor"] * (self.conductor is not None), "writer", *["others"] * bool(self.others)]
-        return dict.fromkeys(parts, self.config.average) if self.config.average else {}
+        return dict.fromkeys(parts, self.config.ema_decay) if self.config.ema_decay else {}
 
-    def step(self, batch: Batch, update: Update) -> Losses:
+    def step(self, batch: Batch, update: Update) -> Metrics:
         c = self.config
-        x = transposed(batch["events"], self.parts, c.transpose)  # [B,I,T]
+        x = transposed(batch["events"], self.parts, c.max_transpose)  # [B,I,T]
         mean, log_variance = self.encoder(x)  # [B,Z]
         z = mean + (log_variance / 2).exp() * torch.randn_like(mean)
-        if c.sampling:
-            logits = self.rehearse(z, x, c.sampling / (c.sampling + math.exp(min(update.step / c.sampling, 700))))
+        if c.scheduled_sampling_k:
+            logits = self.forward_scheduled_sampling(
+                z,
+                x,
+                c.scheduled_sampling_k
+                / (c.scheduled_sampling_k + math.exp(min(update.step / c.scheduled_sampling_k, 700))),
+            )
         else:
             logits = self.logits(z, x)
         lines = list(zip(logits, x.unbind(1), strict=True))  # [B,T,V] and [B,T] of each instrument
@@ -187,10 +211,10 @@ class MusicVAE(Method):
         context = self.contexts(z)
         return [writer(context, line) for writer, line in self.each(x)]
 
-    def rehearse(self, z: Tensor, x: Tensor, truth: float) -> list[Tensor]:
+    def forward_scheduled_sampling(self, z: Tensor, x: Tensor, truth: float) -> list[Tensor]:
         """As logits, but before each step the true event was read with that probability only, else one drawn."""
         context = self.contexts(z)
-        return [writer.rehearse(context, line, truth) for writer, line in self.each(x)]
+        return [writer.forward_scheduled_sampling(context, line, truth) for writer, line in self.each(x)]
 
     def write(self, z: Tensor, u: Tensor, temperature: float, known: Tensor | None = None) -> Tensor:
         """Events [B,I,T], drawn by u [B,I,T] in [0,1) after those of the line before; known: events, -1 where free."""
@@ -204,14 +228,14 @@ class MusicVAE(Method):
     # -- what users do -----------------------------------------------------------------------------------------------
 
     @verb
-    def compose(self, n: int = 16, seed: int = 0, temperature: float = 1.0, items: Items = None) -> Iterator[Music]:
+    def generate(self, n: int = 16, seed: int = 0, temperature: float = 1.0, items: Items = None) -> Iterator[Music]:
         """New music, from codes drawn from the prior.
 
         n: how many
         seed: piece i depends on (seed, i) alone
         temperature: below 1 likely events become likelier; 0 takes the likeliest
         """
-        yield from self.played(self.latents(seed), chosen(items, n), seed, temperature)
+        yield from self.played(self.latents(seed), select_items(items, n), seed, temperature)
 
     @verb
     def reconstruct(self, tunes: list[Music], temperature: float = 0.0, seed: int = 0) -> Iterator[Music]:
@@ -252,8 +276,14 @@ class MusicVAE(Method):
         temperature: as in compose; the draws are the same in all of a row, so that what changes is z alone
         """
         codes, n = self.codes(tunes), len(tunes) - 1 if tunes else n
-        yield from self.walk(
-            neighbours(self.latents(seed), codes), slerp, chosen(items, n, steps), steps, seed, temperature, tunes
+        yield from self.rows(
+            row_endpoints(self.latents(seed), codes),
+            slerp,
+            select_items(items, n, steps),
+            steps,
+            seed,
+            temperature,
+            tunes,
         )
 
     @verb
@@ -273,8 +303,10 @@ class MusicVAE(Method):
         """
         heading = amount * self.directions.direction(along)
         codes, n = self.codes(tunes), len(tunes) if tunes else n
-        ends = about(lambda z: (z - heading if steps > 1 else z + heading, z + heading), self.latents(seed), codes)
-        yield from self.walk(ends, lerp, chosen(items, n, steps), steps, seed, temperature, tunes)
+        ends = edit_endpoints(
+            lambda z: (z - heading if steps > 1 else z + heading, z + heading), self.latents(seed), codes
+        )
+        yield from self.rows(ends, lerp, select_items(items, n, steps), steps, seed, temperature, tunes)
 
     @verb
     def continue_(
@@ -302,9 +334,11 @@ class MusicVAE(Method):
                 free = STEPS * c.bars - last
                 lines, _ = window(have, have.shape[1] - last, last, self.parts)
                 known = torch.from_numpy(lines).to(self.device)  # [I,K]
-                draws = noise(seed, [key + turn], candidates * c.latent + free * len(have) + 1, device=self.device)[0]
-                z = self.explaining(known, draws[: candidates * c.latent].view(candidates, -1), draws[-1])
-                u = uniform(F.pad(draws[candidates * c.latent : -1].view(-1, free), (last, 0)))
+                draws = noise(seed, [key + turn], candidates * c.latent_dim + free * len(have) + 1, device=self.device)[
+                    0
+                ]
+                z = self.explaining(known, draws[: candidates * c.latent_dim].view(candidates, -1), draws[-1])
+                u = uniform(F.pad(draws[candidates * c.latent_dim : -1].view(-1, free), (last, 0)))
                 told = self.write(z[None], u[None], temperature, F.pad(known, (0, free), value=-1)[None])[0]
                 have = np.concatenate([have, told[:, last:].cpu().numpy()], 1)
                 if have.shape[1] >= goal * STEPS:
@@ -329,17 +363,17 @@ class MusicVAE(Method):
         log_w = told + prior - torch.logaddexp(prior, near)
         return z[drawn(log_w[None], uniform(choice)[None], 1.0)[0]]
 
-    def previews(self, batch: Batch) -> dict[str, Image]:
+    def sample_grids(self, batch: Batch) -> dict[str, Image]:
         """New music, and first windows of the data above their reconstructions, as piano rolls."""
         columns = 8 if self.config.bars <= 4 else 2
         real = [Music.of(self.parts, lines) for lines in batch["events"][: 2 * columns].cpu().numpy()]
         both = rolls(real + self.verb("reconstruct")(real))
         return {
-            "": sheet(rolls(self.verb("compose")(n=4 * columns, seed=0)), columns),
+            "": sheet(rolls(self.verb("generate")(n=4 * columns, seed=0)), columns),
             "reconstruction": above(both[: len(real)], both[len(real) :], columns),
         }
 
-    def own_scores(self, data: Tunes, n: int, seed: int) -> Iterator[Score]:
+    def method_scores(self, data: MusicDataset, n: int, seed: int) -> Iterator[Score]:
         """Accuracy where the true events before are read, KL and active units, on the first n windows."""
         x = data.batch(range(min(n, len(data))), self.device)["events"]
         found: list[tuple[Tensor, ...]] = []
@@ -350,18 +384,18 @@ class MusicVAE(Method):
                 found.append((told, kl_to_standard_normal(mean, log_variance).sum(1), mean))
         again, kl, means = (torch.cat(rows).cpu().numpy() for rows in zip(*found, strict=True))
         how = "the likeliest event at each step, after the true ones before it"
-        yield from told_again_scores(x.cpu().numpy(), again, data, seed, how, "teacher-forced ")
+        yield from reconstruction_scores(x.cpu().numpy(), again, data, seed, how, "teacher-forced ")
         yield from code_scores(kl / NATS, means, data, seed)
 
     # -- between music and numbers ---------------------------------------------------------------------------------
 
     def latents(self, seed: int) -> Callable[[Sequence[int]], Tensor]:
         """items -> z [len(items),Z]"""
-        return lambda items: self.prior(noise(seed, items, self.config.latent, device=self.device))
+        return lambda items: self.prior(noise(seed, items, self.config.latent_dim, device=self.device))
 
     def chances(self, seed: int, items: Sequence[int]) -> Tensor:
         """Numbers in [0,1) [len(items),I,T] for the draws of items; apart from those that their z are made of."""
-        first, many = self.config.latent, len(self.parts) * STEPS * self.config.bars
+        first, many = self.config.latent_dim, len(self.parts) * STEPS * self.config.bars
         draws = noise(seed, items, first + many, device=self.device)[:, first:]
         return uniform(draws).unflatten(1, (len(self.parts), -1))
 
@@ -375,7 +409,7 @@ class MusicVAE(Method):
             for i in wanted:
                 yield Music.of(self.parts, events[i - block[0]], index=i)
 
-    def walk(
+    def rows(
         self, ends: Any, between: Any, items: Sequence[int], steps: int, seed: int, temperature: float,
         tunes: list[Music] | None,
     ) -> Iterator[Music]:  # fmt: skip

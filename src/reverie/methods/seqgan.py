@@ -16,22 +16,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..data.text import VOCABULARY, Texts
-from ..data.tokens import END, UNKNOWN, Tokenizer
-from ..errors import UserError, near_miss
-from ..items import Items, blocks, chosen
-from ..loop import Update
-from ..losses import nonsaturating
-from ..media import Image, Text, text_sheet
-from ..method import Batch, Losses, Method, Stage, verb
-from ..parts.delayed import delayed, follow
-from ..parts.judge import Judge
-from ..parts.patience import Patience
-from ..parts.sampling import uniforms
-from ..parts.watch import hamming, right_order, variety
-from ..parts.writer import Writer
-from ..scores.score import Score
-from ..scores.text import gen_scores
+from reverie.core.diagnostics import hamming, right_order, variety
+from reverie.core.generation import Items, blocks, select_items
+from reverie.core.method import Method, verb
+from reverie.core.stage import Batch, Metrics, Stage
+from reverie.core.update import Update
+from reverie.data.text.dataset import VOCABULARY, Texts
+from reverie.data.text.tokenizer import END, UNKNOWN, Tokenizer
+from reverie.media import Image, Text, text_sheet
+from reverie.metrics.score import Score
+from reverie.metrics.text import gen_scores
+from reverie.nn.early_stopping import EarlyStopping
+from reverie.nn.losses import nonsaturating
+from reverie.nn.lstm_language_model import LSTMLanguageModel
+from reverie.nn.target_network import polyak_update, target_network
+from reverie.nn.text_cnn import TextCNN
+from reverie.utils.errors import UserError, near_miss
+from reverie.utils.seeding import uniforms
 
 POSITIONS = 20
 """of a line that lines are written on from, at most, unless told otherwise"""
@@ -43,63 +44,63 @@ class SeqGAN(Method):
     Yu, Zhang, Wang, Yu 2016, arXiv:1609.05473
     """
 
-    learns_from = Texts
+    data_type = Texts
 
     @dataclass(frozen=True)
     class Config:
-        tokens: Literal["auto", "word", "character", "subword"] = "auto"
+        tokenizer: Literal["auto", "word", "character", "subword"] = "auto"
         """what a line is cut into; auto: characters where most letters are Chinese or Japanese, else words"""
         length: int | None = None
         """tokens of a line at most, longer ones are dropped; none: what nearly all lines fit into, up to 64"""
-        vocabulary: int = VOCABULARY
+        vocab_size: int = VOCABULARY
         """words that are kept, the commonest; others become <unk>, which is never written"""
-        words: tuple[str, ...] | None = None
+        vocab: tuple[str, ...] | None = None
         """the vocabulary itself; none: read off the data. Empty: words are numbers, as an oracle's are"""
-        embedding: int = 32
+        embed_dim: int = 32
         """E, numbers of a word in the generator (section 5.1)"""
-        hidden: int = 32
+        hidden_dim: int = 32
         """H, numbers of the LSTM's state (section 5.1)"""
-        forget: float = 0.0
+        g_dropout: float = 0.0
         """share of the generator's numbers that is dropped while it imitates, against learning by heart (paper: 0)"""
-        kernels: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 15, 20)
+        kernel_sizes: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 15, 20)
         """words that a convolution of the discriminator sees at a time (table 3); wider ones than the line are none"""
-        filters: tuple[int, ...] = (100, 200, 200, 200, 200, 100, 100, 100, 100, 100, 160, 160)
-        """how many convolutions of each width (table 3)"""
-        seen: int = 64
+        num_filters: tuple[int, ...] = (100, 200, 200, 200, 200, 100, 100, 100, 100, 100, 160, 160)
+        """how many convolutions of each base_channels (table 3)"""
+        d_embed_dim: int = 64
         """numbers of a word in the discriminator (here and below: the authors' code)"""
         dropout: float = 0.25
         """share of the discriminator's features that is dropped in its training"""
-        decay: float = 0.1
+        d_l2: float = 0.1
         """weight of half the squared norm of the discriminator's last layer in its loss (the authors' code has two
         columns there, told apart by their difference: the 0.2 that both bear are 0.1 for one)"""
         rollouts: int = 16
         """N, lines that are written to an end from every position, to see what a word is worth (section 5.1)"""
-        stride: int | None = None
+        rollout_stride: int | None = None
         """words between positions that lines are written on from; all of them are worth what the last is. None: so
         many that there are 20 positions at most, as in the paper: what a step costs grows with their number"""
-        delay: float = 0.0
+        rollout_ema: float = 0.0
         """share of the rollout policy that stays what it was, at each step of the generator. The paper rolls out with
         the generator itself (algorithm 1), and so, in effect, does the authors' code, which names 0.8"""
         baseline: bool = False
         """whether the mean reward at a position is taken off it, for less noise (not in the paper)"""
-        teach: float = 0.0
+        mle_weight: float = 0.0
         """weight of the likelihood of real lines beside the reward (the paper: 0)"""
-        judge_steps: int = 5
+        d_steps: int = 5
         """d-steps to one g-step, each against lines written anew (section 5.1)"""
-        passes: int = 3
+        d_updates: int = 3
         """updates of the discriminator in a d-step (algorithm 1: k = 3)"""
-        rate: float = 1e-2
+        lr: float = 1e-2
         """learning rate of Adam, of the generator (the authors' code)"""
-        judge_rate: float = 1e-4
+        d_lr: float = 1e-4
         """learning rate of Adam, of the discriminator (the authors' code)"""
-        ease: float = 1.0
+        adv_lr_scale: float = 1.0
         """factor on both rates in the adversarial stage"""
         clip: float = 5.0
         """largest norm of the generator's gradient (the authors' code), in the adversarial stage of the sum over all
         words, so that each step is about as long as another"""
-        mle: int = 3_000
+        pretrain_steps: int = 3_000
         """steps of the first stage, maximum likelihood (section 3, algorithm 1)"""
-        judge: int = 500
+        d_pretrain_steps: int = 500
         """steps of the second stage, in which the discriminator learns alone"""
         steps: int = 4_000
         """training steps of all stages together; what the first two leave is the third, the adversarial one"""
@@ -108,105 +109,119 @@ class SeqGAN(Method):
         passes without learning; 0: never"""
 
         def __post_init__(self) -> None:
-            stride = 1 if self.stride is None else self.stride
-            counts = (self.embedding, self.hidden, self.seen, self.rollouts, stride, self.judge_steps, self.passes)
-            if min(counts) < 1 or self.vocabulary < 2 or (self.length or 2) < 2:
+            stride = 1 if self.rollout_stride is None else self.rollout_stride
+            counts = (
+                self.embed_dim,
+                self.hidden_dim,
+                self.d_embed_dim,
+                self.rollouts,
+                stride,
+                self.d_steps,
+                self.d_updates,
+            )
+            if min(counts) < 1 or self.vocab_size < 2 or (self.length or 2) < 2:
                 raise UserError(
-                    "embedding, hidden, seen, rollouts, stride, judge_steps and passes must be 1 or more, vocabulary "
+                    "embed_dim, hidden_dim, seen, rollouts, rollout_stride, d_steps and d_updates must be 1 or more, vocab_size "
                     "and length 2 or more."
                 )
-            if len(self.kernels) != len(self.filters) or min(*self.kernels, *self.filters, 1) < 1:
+            if len(self.kernel_sizes) != len(self.num_filters) or min(*self.kernel_sizes, *self.num_filters, 1) < 1:
                 raise UserError(
-                    f"kernels are {len(self.kernels)} and filters {len(self.filters)} numbers; give as many of both, "
+                    f"kernel_sizes are {len(self.kernel_sizes)} and num_filters {len(self.num_filters)} numbers; give as many of both, "
                     "each 1 or more."
                 )
-            if self.length is not None and min(self.kernels, default=0) > self.length:
-                raise UserError(f"no kernel fits into {self.length} tokens; give --kernels 1,2,3, say.")
-            if not all(0 <= share < 1 for share in (self.dropout, self.delay, self.forget)):
-                raise UserError("dropout, delay and forget are shares from 0 to below 1.")
-            if min(self.rate, self.judge_rate, self.ease, self.clip) <= 0:
-                raise UserError("rate, judge_rate, ease and clip must be above 0.")
-            if min(self.decay, self.teach, self.mle, self.judge, self.patience) < 0:
-                raise UserError("decay, teach, mle, judge and patience must not be negative.")
+            if self.length is not None and min(self.kernel_sizes, default=0) > self.length:
+                raise UserError(f"no kernel fits into {self.length} tokenizer; give --kernel-sizes 1,2,3, say.")
+            if not all(0 <= share < 1 for share in (self.dropout, self.rollout_ema, self.g_dropout)):
+                raise UserError("dropout, rollout_ema and g_dropout are shares from 0 to below 1.")
+            if min(self.lr, self.d_lr, self.adv_lr_scale, self.clip) <= 0:
+                raise UserError("lr, d_lr, adv_lr_scale and clip must be above 0.")
+            if min(self.d_l2, self.mle_weight, self.pretrain_steps, self.d_pretrain_steps, self.patience) < 0:
+                raise UserError("d_l2, mle_weight, pretrain_steps, d_pretrain_steps and patience must not be negative.")
 
-    _small = dict(kernels=(1, 2, 3, 4, 5), filters=(64, 64, 64, 64, 64))
+    _small = dict(kernel_sizes=(1, 2, 3, 4, 5), num_filters=(64, 64, 64, 64, 64))
     presets = {
         "smoke": dict(
-            kernels=(1, 2, 3), filters=(8, 8, 8), rollouts=2, judge_steps=1, passes=1, mle=8, judge=4, steps=20,
-            batch=16, save_every=10, preview_every=10, log_every=5,
+            kernel_sizes=(1, 2, 3), num_filters=(8, 8, 8), rollouts=2, d_steps=1, d_updates=1, pretrain_steps=8, d_pretrain_steps=4, steps=20,
+            batch_size=16, checkpoint_every=10, sample_every=10, log_every=5,
         ),
         "laptop": dict(
-            **_small, embedding=128, hidden=256, forget=0.4, rate=2e-3, rollouts=4, baseline=True, teach=1.0, ease=0.1,
-            judge_rate=1e-3, judge_steps=2, passes=1, mle=1_200, judge=300, steps=1_700,
+            **_small, embed_dim=128, hidden_dim=256, g_dropout=0.4, lr=2e-3, rollouts=4, baseline=True, mle_weight=1.0, adv_lr_scale=0.1,
+            d_lr=1e-3, d_steps=2, d_updates=1, pretrain_steps=1_200, d_pretrain_steps=300, steps=1_700,
         ),
         # A discriminator that is right six times in ten still tells the generator something; a perfect one does not.
-        "stable": dict(mle=18_800, judge=300, judge_steps=1, passes=1, steps=19_160, log_every=100),
-        "paper": dict(mle=18_800, judge=2_000, steps=21_100, log_every=100),
+        "stable": dict(pretrain_steps=18_800, d_pretrain_steps=300, d_steps=1, d_updates=1, steps=19_160, log_every=100),
+        "paper": dict(pretrain_steps=18_800, d_pretrain_steps=2_000, steps=21_100, log_every=100),
     }  # fmt: skip
 
     @classmethod
-    def suit(cls, config: Config, facts: dict[str, Any]) -> Config:
+    def resolve_config(cls, config: Config, facts: dict[str, Any]) -> Config:
         """Once the data is prepared, its facts hold the vocabulary; before that there is nothing to fill in."""
-        decided = {name: facts[name] for name in ("tokens", "vocabulary") if name in facts}
-        return super().suit(dataclasses.replace(config, **decided), facts)
+        decided = {name: facts[name] for name in ("tokenizer", "vocab_size") if name in facts}
+        return super().resolve_config(dataclasses.replace(config, **decided), facts)
 
     @classmethod
-    def wants(cls, config: Config) -> dict[str, Any]:
-        return {name: getattr(config, name) for name in ("tokens", "length", "vocabulary", "words")}
+    def data_args(cls, config: Config) -> dict[str, Any]:
+        return {name: getattr(config, name) for name in ("tokenizer", "length", "vocab_size", "vocab")}
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         c = self.config  # with what the data decides filled in
-        if c.words is None or c.length is None:
+        if c.vocab is None or c.length is None:
             raise UserError("seqgan needs words and length, which are read off the data in training.")
-        count = len(c.words) or c.vocabulary
-        self.stride = c.stride or -(-c.length // POSITIONS)
-        self.ends, self.never = bool(c.words), [UNKNOWN] if c.words else []
-        self.tokenizer = Tokenizer(c.tokens, c.words) if c.words else None
-        self.generator = Writer(count, c.embedding, c.hidden)
-        self.discriminator = Judge(count, c.seen, c.length, c.kernels, c.filters)
-        self.rollout = delayed(self.generator)  # no parameters, so that no optimizer owns them
-        self.patience = Patience(3, c.patience)  # one for each stage
+        count = len(c.vocab) or c.vocab_size
+        self.stride = c.rollout_stride or -(-c.length // POSITIONS)
+        self.ends, self.never = bool(c.vocab), [UNKNOWN] if c.vocab else []
+        self.tokenizer = Tokenizer(c.tokenizer, c.vocab) if c.vocab else None
+        self.generator = LSTMLanguageModel(count, c.embed_dim, c.hidden_dim)
+        self.discriminator = TextCNN(count, c.d_embed_dim, c.length, c.kernel_sizes, c.num_filters)
+        self.rollout = target_network(self.generator)  # no parameters, so that no optimizer owns them
+        self.patience = EarlyStopping(3, c.patience)  # one for each stage
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         c = self.config
         return {
-            "generator": torch.optim.Adam(self.generator.parameters(), c.rate, fused=True),
-            "discriminator": torch.optim.Adam(self.discriminator.parameters(), c.judge_rate, fused=True),
+            "generator": torch.optim.Adam(self.generator.parameters(), c.lr, fused=True),
+            "discriminator": torch.optim.Adam(self.discriminator.parameters(), c.d_lr, fused=True),
         }
 
     def stages(self) -> list[Stage]:
         c = self.config
-        mle = min(c.mle, c.steps)
-        judge = min(c.judge, c.steps - mle)
+        mle = min(c.pretrain_steps, c.steps)
+        judge = min(c.d_pretrain_steps, c.steps - mle)
         return [
             Stage("mle", mle, self.imitate),
             Stage("judge", judge, self.compare),
             # The gradient of rewards is a hundredth of that of likelihoods: an Adam that remembers those hardly moves.
-            Stage("adversarial", c.steps - mle - judge, self.compete, lambda done: c.ease, anew=("generator",)),
+            Stage(
+                "adversarial",
+                c.steps - mle - judge,
+                self.compete,
+                lambda done: c.adv_lr_scale,
+                reset_optimizers=("generator",),
+            ),
         ]
 
-    def passing(self) -> tuple[str, ...]:
+    def transient_modules(self) -> tuple[str, ...]:
         return ("rollout",)
 
-    def take(self, weights: dict[str, Tensor]) -> None:
-        super().take(weights)
-        follow(self.rollout, self.generator, 0.0)
+    def load_weights(self, weights: dict[str, Tensor]) -> None:
+        super().load_weights(weights)
+        polyak_update(self.rollout, self.generator, 0.0)
 
     # -- the stages (algorithm 1) --------------------------------------------------------------------------------------
 
-    def imitate(self, batch: Batch, update: Update) -> Losses:
+    def imitate(self, batch: Batch, update: Update) -> Metrics:
         """Maximum likelihood of real lines."""
         if self.patience.over(0):
             return skipped(batch)
         tokens = batch["tokens"]
-        nll = self.nll(tokens, self.config.forget).sum() / self.counts(tokens).sum()  # nats a token
+        nll = self.nll(tokens, self.config.g_dropout).sum() / self.counts(tokens).sum()  # nats a token
         told = {"nll": update("generator", nll, clip=self.config.clip)}
-        follow(self.rollout, self.generator, 0.0)
+        polyak_update(self.rollout, self.generator, 0.0)
         self.patience.note(0, told["nll"])
         return told
 
-    def compare(self, batch: Batch, update: Update) -> Losses:
+    def compare(self, batch: Batch, update: Update) -> Metrics:
         """The discriminator learns to tell real lines from written ones."""
         if self.patience.over(1):
             return skipped(batch)
@@ -214,11 +229,11 @@ class SeqGAN(Method):
         self.patience.note(1, told["d"])
         return told
 
-    def compete(self, batch: Batch, update: Update) -> Losses:
+    def compete(self, batch: Batch, update: Update) -> Metrics:
         """A g-step and its d-steps.
 
         Paper: a d-step writes 10,000 lines and passes k times through them and the real ones. Here: as many as the
-        batch, because a step is what is saved and resumed; give more --judge-steps for more.
+        batch, because a step is what is saved and resumed; give more --d-steps for more.
         """
         if self.patience.over(2):
             return skipped(batch)
@@ -230,24 +245,24 @@ class SeqGAN(Method):
         if c.baseline:
             worth = worth - (worth * counts).sum(0) / counts.sum(0).clamp_min(1)
         loss, words = (worth * self.nll(made)).sum(), counts.sum()  # eq. 8
-        if c.teach:
-            loss = loss + c.teach * words * self.nll(real, c.forget).sum() / self.counts(real).sum()
+        if c.mle_weight:
+            loss = loss + c.mle_weight * words * self.nll(real, c.g_dropout).sum() / self.counts(real).sum()
         told["g"] = update("generator", loss, clip=c.clip) / words
-        follow(self.rollout, self.generator, c.delay)
-        for _ in range(c.judge_steps):
+        polyak_update(self.rollout, self.generator, c.rollout_ema)
+        for _ in range(c.d_steps):
             made = self.write_lines(len(real))
-            for _ in range(c.passes):
+            for _ in range(c.d_updates):
                 told |= self.distinguish(real, made, update)
         self.patience.note(2, 1 - told["reward"])
         return told
 
-    def distinguish(self, real: Tensor, made: Tensor, update: Update) -> Losses:
+    def distinguish(self, real: Tensor, made: Tensor, update: Update) -> Metrics:
         """One update of the discriminator (eq. 5)."""
         c, D = self.config, self.discriminator
         d_real, d_made = D(torch.cat([real, made]), c.dropout).split([len(real), len(made)])
         d = nonsaturating().discriminator(d_real, d_made) / 2  # mean cross entropy of all
         shrink = sum(p.square().sum() for p in D.last.parameters()) / 2
-        told = {"d": update("discriminator", d + c.decay * shrink), "right": right_order(d_real, d_made)}
+        told = {"d": update("discriminator", d + c.d_l2 * shrink), "right": right_order(d_real, d_made)}
         return {**told, **variety(real, made, hamming, least=1)}
 
     # -- rewards (section 3.1) -----------------------------------------------------------------------------------------
@@ -341,7 +356,7 @@ class SeqGAN(Method):
     # -- what users do, and what it is worth ---------------------------------------------------------------------------
 
     @verb
-    def write(
+    def generate(
         self, n: int = 16, seed: int = 0, temperature: float = 1.0, start: str = "", items: Items = None
     ) -> Iterator[Text]:
         """New lines.
@@ -354,7 +369,7 @@ class SeqGAN(Method):
         if temperature < 1e-6:
             raise UserError(f"temperature is {temperature}; it must be 0.000001 or more, such as 0.8.")
         begin = self.read_start(start)
-        for block, wanted in blocks(chosen(items, n)):
+        for block, wanted in blocks(select_items(items, n)):
             made = self.write_lines(len(block), self.noise(seed, block), temperature, begin).tolist()
             for i in wanted:
                 row = made[i - block[0]]
@@ -363,7 +378,7 @@ class SeqGAN(Method):
     def read_start(self, start: str) -> list[int]:
         """The numbers of the words of a beginning. Raises UserError where it cannot be one."""
         if self.tokenizer is None:
-            count = self.config.vocabulary
+            count = self.config.vocab_size
             found = [int(word) if word.isascii() and word.isdecimal() else count for word in start.split()]
             if any(number >= count for number in found):
                 raise UserError(f"start is '{start}'; the words of this run are numbers from 0 to {count - 1}.")
@@ -379,7 +394,7 @@ class SeqGAN(Method):
             raise UserError(f"start has {len(found)} tokens; a line has {self.config.length} at most: give fewer.")
         return found
 
-    def own_scores(self, data: Any, n: int, seed: int) -> Iterator[Score]:
+    def method_scores(self, data: Any, n: int, seed: int) -> Iterator[Score]:
         """NLL_gen: what lines of the reference cost in nats."""
         with torch.no_grad():
             parts = [data.batch(range(a, min(a + 256, n)), self.device)["tokens"] for a in range(0, n, 256)]
@@ -387,10 +402,10 @@ class SeqGAN(Method):
         nats, counts = (torch.cat(list(x)).cpu().double() for x in zip(*costs, strict=True))
         yield from gen_scores(nats, counts, data, seed)
 
-    def previews(self, batch: Batch) -> dict[str, Image]:
-        return {"": text_sheet([text.line for text in self.verb("write")(n=16)])}
+    def sample_grids(self, batch: Batch) -> dict[str, Image]:
+        return {"": text_sheet([text.line for text in self.verb("generate")(n=16)])}
 
 
-def skipped(batch: Batch) -> Losses:
+def skipped(batch: Batch) -> Metrics:
     """What a step tells that did nothing."""
     return {"skipped": torch.ones((), device=batch["tokens"].device)}

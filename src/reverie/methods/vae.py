@@ -14,21 +14,24 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from ..data.images import Images
-from ..errors import UserError
-from ..items import Items, apply, chosen, draw, encoded, lerp, neighbours, noise, walk
-from ..loop import Update
-from ..losses import kl_to_standard_normal, log_bernoulli, log_discretised_logistic, log_normal
-from ..media import Code, Image, above
-from ..method import Batch, Losses, Method, Stage, verb
-from ..parts.augment import check_shift, varied
-from ..parts.conv import width_for
-from ..parts.rates import burda, cosine
-from ..parts.watch import active
-from ..scores.likelihood import independent_bernoulli, independent_levels, likelihood_scores
-from ..scores.score import Reference, Score
+from reverie.core.diagnostics import active
+from reverie.core.generation import Items, encode_images, generate_images, map_images, select_items
+from reverie.core.interpolation import interpolation_rows, lerp, row_endpoints
+from reverie.core.lr_schedules import burda, cosine
+from reverie.core.method import Method, verb
+from reverie.core.stage import Batch, Metrics, Stage
+from reverie.core.update import Update
+from reverie.data.images.dataset import Images
+from reverie.media import Code, Image, above
+from reverie.metrics.likelihood import independent_bernoulli, independent_levels, likelihood_scores
+from reverie.metrics.score import Reference, Score
+from reverie.nn.dcgan_blocks import base_channels_for
+from reverie.nn.losses import kl_to_standard_normal, log_bernoulli, log_discretised_logistic, log_normal
+from reverie.transforms.augment import check_shift, random_flip_and_shift
+from reverie.utils.errors import UserError
+from reverie.utils.seeding import noise
 
-SCHEDULES = {"constant": Stage.rate, "cosine": cosine, "burda": burda}
+SCHEDULES = {"constant": Stage.lr_factor, "cosine": cosine, "burda": burda}
 CACHED = 2**18
 """numbers of a decoding that stay in a CPU's cache"""
 
@@ -39,7 +42,7 @@ class VAE(Method):
     Kingma & Welling 2013, arXiv:1312.6114; importance-weighted bound: Burda 2015, arXiv:1509.00519
     """
 
-    learns_from = Images
+    data_type = Images
 
     @dataclass(frozen=True)
     class Config:
@@ -52,33 +55,33 @@ class VAE(Method):
         likelihood: Literal["logistic", "bernoulli"] = "logistic"
         """p(x|z): 256 levels as a discretised logistic; or black and white pixels, drawn anew from the grey levels
         every time (dynamic binarisation: a grey value is not a sample of a Bernoulli)"""
-        latent: int | None = None
+        latent_dim: int | None = None
         """numbers in z. None: 16 for grey, 64 for colour; more give better reconstructions, and worse new images, since
         the codes then fill less of the prior"""
-        width: int | None = None
+        base_channels: int | None = None
         """channels after the first convolution; each halving of the side doubles them. None: 64 at 32 pixels, 32 at 64
         pixels and so on, so that a step costs about the same"""
-        hidden: int = 200
+        hidden_dim: int = 200
         """units of a layer of the mlp (Burda 2015, section 5.1)"""
         beta: float = 1.0
         """weight of the KL (Higgins 2017); other than 1 the loss is no bound on the likelihood"""
-        warmup: int = 0
+        kl_warmup_steps: int = 0
         """steps in which beta rises from 0 to its value, so that latents are used before they are priced (Bowman 2015;
         Sønderby 2016, section 2.2)"""
-        free_bits: float = 0.0
+        free_nats: float = 0.0
         """nats of KL that each latent has for nothing (Kingma 2016, appendix C.8), against posterior collapse"""
-        importance: int = 1
+        iwae_samples: int = 1
         """K samples of the importance-weighted bound (Burda 2015, eq. 8); 1 is the ELBO"""
-        rate: float = 1e-3
+        lr: float = 1e-3
         """learning rate of Adam"""
-        epsilon: float = 1e-8
+        eps: float = 1e-8
         """Adam's epsilon (Burda 2015: 1e-4)"""
-        schedule: Literal["constant", "cosine", "burda"] = "constant"
+        lr_schedule: Literal["constant", "cosine", "burda"] = "constant"
         """of the rate. cosine: falls to 0 along half a wave (Loshchilov & Hutter 2016, eq. 5); burda: 10^(-i/7) of it
         during 3^i shares of the steps, i = 0..7 (Burda 2015, section 5)"""
-        average: float = 0.0
+        ema_decay: float = 0.0
         """decay of averaged weights; 0: none"""
-        flip: bool = False
+        hflip: bool = False
         """mirror training images left to right at random"""
         shift: float = 0.0
         """training images are moved by up to this share of the side at random; both help where images are few"""
@@ -89,36 +92,49 @@ class VAE(Method):
             check_shift(self.shift)
             if self.size is not None and self.size < 8:
                 raise UserError(f"size is {self.size}; vae makes squares of 8 pixels or more.")
-            counts = (self.latent, self.width, self.hidden, self.importance)
+            counts = (self.latent_dim, self.base_channels, self.hidden_dim, self.iwae_samples)
             if any(count is not None and count < 1 for count in counts):
-                raise UserError("latent, width, hidden and importance must be 1 or more.")
-            if self.importance > 1 and (self.beta != 1 or self.free_bits or self.warmup):
-                raise UserError("importance above 1 has no separate KL; leave beta at 1, free_bits and warmup at 0.")
-            if min(self.rate, self.epsilon) <= 0:
-                raise UserError("rate and epsilon must be above 0.")
-            if min(self.beta, self.free_bits, self.warmup) < 0:
-                raise UserError("beta, free_bits and warmup must not be negative.")
-            if not 0 <= self.average < 1:
-                raise UserError(f"average is {self.average}; it is a decay from 0 to below 1, such as 0.999.")
+                raise UserError("latent_dim, base_channels, hidden_dim and iwae_samples must be 1 or more.")
+            if self.iwae_samples > 1 and (self.beta != 1 or self.free_nats or self.kl_warmup_steps):
+                raise UserError(
+                    "iwae_samples above 1 has no separate KL; leave beta at 1, free_nats and kl_warmup_steps at 0."
+                )
+            if min(self.lr, self.eps) <= 0:
+                raise UserError("lr and eps must be above 0.")
+            if min(self.beta, self.free_nats, self.kl_warmup_steps) < 0:
+                raise UserError("beta, free_nats and kl_warmup_steps must not be negative.")
+            if not 0 <= self.ema_decay < 1:
+                raise UserError(f"ema_decay is {self.ema_decay}; it is a decay from 0 to below 1, such as 0.999.")
 
     _mnist = dict(
-        size=28, channels=1, network="mlp", likelihood="bernoulli", latent=50,
-        save_every=10_000, preview_every=10_000, log_every=1_000,
+        size=28, channels=1, network="mlp", likelihood="bernoulli", latent_dim=50,
+        checkpoint_every=10_000, sample_every=10_000, log_every=1_000,
     )  # fmt: skip
-    _burda = dict(**_mnist, batch=20, epsilon=1e-4, schedule="burda", steps=9_840_000)  # 3,280 epochs of MNIST
+    _burda = dict(**_mnist, batch_size=20, eps=1e-4, lr_schedule="burda", steps=9_840_000)  # 3,280 epochs of MNIST
     presets = {
-        "smoke": dict(size=16, latent=8, width=8, batch=16, steps=20, save_every=10, preview_every=10, log_every=5),
-        "laptop": dict(average=0.999, steps=6_000),
-        "mlp": dict(**_mnist, batch=100, rate=2e-3, schedule="cosine", warmup=30_000, steps=300_000),
+        "smoke": dict(
+            size=16,
+            latent_dim=8,
+            base_channels=8,
+            batch_size=16,
+            steps=20,
+            checkpoint_every=10,
+            sample_every=10,
+            log_every=5,
+        ),
+        "laptop": dict(ema_decay=0.999, steps=6_000),
+        "mlp": dict(**_mnist, batch_size=100, lr=2e-3, lr_schedule="cosine", kl_warmup_steps=30_000, steps=300_000),
         "paper": _burda,
-        "iwae": dict(**_burda, importance=50),
+        "iwae": dict(**_burda, iwae_samples=50),
     }
 
     @classmethod
-    def suit(cls, config: Config, facts: dict[str, int]) -> Config:
+    def resolve_config(cls, config: Config, facts: dict[str, int]) -> Config:
         size = config.size or min(64, max(8, facts["native"]))
-        latent = 16 if (config.channels or facts["channels"]) == 1 else 64
-        return super().suit(config, {**facts, "size": size, "width": width_for(size), "latent": latent})
+        latent_dim = 16 if (config.channels or facts["channels"]) == 1 else 64
+        return super().resolve_config(
+            config, {**facts, "size": size, "base_channels": base_channels_for(size), "latent_dim": latent_dim}
+        )
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
@@ -126,35 +142,35 @@ class VAE(Method):
         shape = (c.channels, c.size, c.size)
         outputs = shape[0] if c.likelihood == "bernoulli" else 2 * shape[0]  # logits, or means and log scales
         if c.network == "mlp":
-            self.encoder: nn.Module = mlp_encoder(shape, c.hidden, c.latent)
-            self.decoder: nn.Module = mlp_decoder(c.latent, c.hidden, (outputs, *shape[1:]))
+            self.encoder: nn.Module = mlp_encoder(shape, c.hidden_dim, c.latent_dim)
+            self.decoder: nn.Module = mlp_decoder(c.latent_dim, c.hidden_dim, (outputs, *shape[1:]))
         else:
-            self.encoder = ConvEncoder(shape, c.width, c.latent)
-            self.decoder = ConvDecoder(c.latent, c.width, (outputs, *shape[1:]))
+            self.encoder = ConvEncoder(shape, c.base_channels, c.latent_dim)
+            self.decoder = ConvDecoder(c.latent_dim, c.base_channels, (outputs, *shape[1:]))
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        return {"vae": torch.optim.Adam(self.parameters(), self.config.rate, eps=self.config.epsilon, fused=True)}
+        return {"vae": torch.optim.Adam(self.parameters(), self.config.lr, eps=self.config.eps, fused=True)}
 
     def stages(self) -> list[Stage]:
-        return [Stage("train", self.config.steps, self.step, SCHEDULES[self.config.schedule])]
+        return [Stage("train", self.config.steps, self.step, SCHEDULES[self.config.lr_schedule])]
 
-    def averages(self) -> dict[str, float]:
-        return {"encoder": self.config.average, "decoder": self.config.average} if self.config.average else {}
+    def ema_decays(self) -> dict[str, float]:
+        return {"encoder": self.config.ema_decay, "decoder": self.config.ema_decay} if self.config.ema_decay else {}
 
-    def step(self, batch: Batch, update: Update) -> Losses:
+    def step(self, batch: Batch, update: Update) -> Metrics:
         c = self.config
-        x = self.observe(varied(batch["image"], c.flip, c.shift))  # [B,C,H,W], in {0,1} or [-1,1]
+        x = self.observe(random_flip_and_shift(batch["image"], c.hflip, c.shift))  # [B,C,H,W], in {0,1} or [-1,1]
         mean, log_variance = self.posterior(x)  # [B,Z]
-        if c.importance > 1:
-            log_w = self.log_weights(x, mean, log_variance, torch.randn(c.importance, *mean.shape, device=x.device))
-            bound = log_w.logsumexp(0) - math.log(c.importance)  # [B]; eq. 8
+        if c.iwae_samples > 1:
+            log_w = self.log_weights(x, mean, log_variance, torch.randn(c.iwae_samples, *mean.shape, device=x.device))
+            bound = log_w.logsumexp(0) - math.log(c.iwae_samples)  # [B]; eq. 8
             return {"loss": update("vae", -bound.mean()), **active(mean)}
 
         z = mean + (log_variance / 2).exp() * torch.randn_like(mean)  # section 2.4
         distortion = -self.log_likelihood_of(x, z).mean()
         kl = kl_to_standard_normal(mean, log_variance).mean(0)  # [Z]
-        beta = c.beta * min(1.0, update.step / c.warmup) if c.warmup else c.beta
-        loss = update("vae", distortion + beta * kl.clamp_min(c.free_bits).sum())
+        beta = c.beta * min(1.0, update.step / c.kl_warmup_steps) if c.kl_warmup_steps else c.beta
+        loss = update("vae", distortion + beta * kl.clamp_min(c.free_nats).sum())
         return {"loss": loss, "distortion": distortion, "kl": kl.sum(), **active(mean)}
 
     # -- the model -------------------------------------------------------------------------------------------------
@@ -251,7 +267,7 @@ class VAE(Method):
         return int((means.var(0) > threshold).sum())
 
     @torch.no_grad()
-    def own_scores(self, data: Images, n: int, seed: int, k: int = 100) -> Iterator[Score]:
+    def method_scores(self, data: Images, n: int, seed: int, k: int = 100) -> Iterator[Score]:
         """Negative log-likelihood, bits/dim, the ELBO and active units, on n images drawn by the seed.
 
         k: samples of z for an image in the bound on its likelihood; 5000 in papers, which takes 50 times as long
@@ -272,7 +288,7 @@ class VAE(Method):
         bound, elbo, reference = self.log_likelihood(x, k, seed), self.elbo(x, seed), Reference.of(data, len(rows))
         yield from likelihood_scores(bound, elbo, trivial, k, x[0].numel(), what, reference, seed)
         yield Score(
-            "active units", self.active_units(x), f"of {c.latent}", "higher",
+            "active units", self.active_units(x), f"of {c.latent_dim}", "higher",
             f"latents whose mean in q(z|x) has a variance above 0.01 over {what} (Burda 2015, section 5.2)",
             reference, len(rows), seed, group="likelihood",
         )  # fmt: skip
@@ -286,7 +302,7 @@ class VAE(Method):
         n: how many
         seed: image i depends on (seed, i) alone
         """
-        yield from draw(self.expected, self.latents(seed), chosen(items, n))
+        yield from generate_images(self.expected, self.latents(seed), select_items(items, n))
 
     @verb
     def reconstruct(self, images: list[Image]) -> Iterator[Image]:
@@ -295,7 +311,7 @@ class VAE(Method):
         images: pictures
         """
         c = self.config
-        yield from apply(lambda x: self.expected(self.code(x)), images, c.size, c.channels, self.device)
+        yield from map_images(lambda x: self.expected(self.code(x)), images, c.size, c.channels, self.device)
 
     @verb
     def encode(self, images: list[Image]) -> Iterator[Code]:
@@ -304,7 +320,7 @@ class VAE(Method):
         images: pictures
         """
         c = self.config
-        yield from encoded(self.code, images, c.size, c.channels, self.device)
+        yield from encode_images(self.code, images, c.size, c.channels, self.device)
 
     @verb
     def interpolate(
@@ -326,16 +342,16 @@ class VAE(Method):
         if images:
             codes = self.code(Image.to_tensor(images, c.size, c.channels).to(self.device))
             n = len(images) - 1
-        ends = neighbours(self.latents(seed), codes)
-        for image in walk(self.expected, ends, lerp, chosen(items, n, steps), steps):
+        ends = row_endpoints(self.latents(seed), codes)
+        for image in interpolation_rows(self.expected, ends, lerp, select_items(items, n, steps), steps):
             yield image.made_from(*(images or ()))
 
-    def previews(self, batch: Batch) -> dict[str, Image]:
+    def sample_grids(self, batch: Batch) -> dict[str, Image]:
         """Samples, and rows of first images above their reconstructions."""
         real = list(Image.from_tensor(batch["image"][:16]))
         made = self.reconstruct(real)
         return {
-            **super().previews(batch),
+            **super().sample_grids(batch),
             "reconstruction": above(real, made),
         }
 
@@ -345,21 +361,21 @@ class VAE(Method):
 
     def latents(self, seed: int) -> Callable[[Sequence[int]], Tensor]:
         """items -> z [len(items),Z]"""
-        return lambda items: noise(seed, items, self.config.latent, device=self.device)
+        return lambda items: noise(seed, items, self.config.latent_dim, device=self.device)
 
 
-def mlp_encoder(shape: tuple[int, int, int], hidden: int, latent: int) -> nn.Module:
+def mlp_encoder(shape: tuple[int, int, int], hidden: int, latent_dim: int) -> nn.Module:
     """x [B,C,H,W] -> means and log variances [B,2Z]."""
     return nn.Sequential(
         nn.Flatten(), nn.Linear(math.prod(shape), hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh(),
-        nn.Linear(hidden, 2 * latent),
+        nn.Linear(hidden, 2 * latent_dim),
     ).apply(glorot)  # fmt: skip
 
 
-def mlp_decoder(latent: int, hidden: int, shape: tuple[int, int, int]) -> nn.Module:
+def mlp_decoder(latent_dim: int, hidden: int, shape: tuple[int, int, int]) -> nn.Module:
     """z [B,Z] -> parameters of p(x|z) [B,*shape]."""
     return nn.Sequential(
-        nn.Linear(latent, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh(),
+        nn.Linear(latent_dim, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh(),
         nn.Linear(hidden, math.prod(shape)), nn.Unflatten(1, shape),
     ).apply(glorot)  # fmt: skip
 
@@ -374,23 +390,34 @@ def glorot(layer: nn.Module) -> None:
 class ConvEncoder(nn.Sequential):
     """x [B,C,H,W] -> means and log variances [B,2Z]: three halvings of the side."""
 
-    def __init__(self, shape: tuple[int, int, int], width: int, latent: int) -> None:
+    def __init__(self, shape: tuple[int, int, int], base_channels: int, latent_dim: int) -> None:
         side = -(-shape[1] // 8)
         layers: list[nn.Module] = []
-        for narrow, wide in ((shape[0], width), (width, 2 * width), (2 * width, 4 * width)):
+        for narrow, wide in (
+            (shape[0], base_channels),
+            (base_channels, 2 * base_channels),
+            (2 * base_channels, 4 * base_channels),
+        ):
             layers += [nn.Conv2d(narrow, wide, 4, 2, 1), nn.GroupNorm(1, wide), nn.SiLU()]
         padded = nn.ReplicationPad2d((0, 8 * side - shape[1], 0, 8 * side - shape[1]))  # to a multiple of 8
-        super().__init__(padded, *layers, nn.Flatten(), nn.Linear(4 * width * side**2, 2 * latent))
+        super().__init__(padded, *layers, nn.Flatten(), nn.Linear(4 * base_channels * side**2, 2 * latent_dim))
 
 
 class ConvDecoder(nn.Module):
     """z [B,Z] -> parameters of p(x|z) [B,*shape]: three doublings, cut to the side."""
 
-    def __init__(self, latent: int, width: int, shape: tuple[int, int, int]) -> None:
+    def __init__(self, latent_dim: int, base_channels: int, shape: tuple[int, int, int]) -> None:
         super().__init__()
         self.side, side = shape[1], -(-shape[1] // 8)
-        layers: list[nn.Module] = [nn.Linear(latent, 4 * width * side**2), nn.Unflatten(1, (4 * width, side, side))]
-        for wide, narrow in ((4 * width, 2 * width), (2 * width, width), (width, shape[0])):
+        layers: list[nn.Module] = [
+            nn.Linear(latent_dim, 4 * base_channels * side**2),
+            nn.Unflatten(1, (4 * base_channels, side, side)),
+        ]
+        for wide, narrow in (
+            (4 * base_channels, 2 * base_channels),
+            (2 * base_channels, base_channels),
+            (base_channels, shape[0]),
+        ):
             layers += [nn.GroupNorm(1, wide), nn.SiLU(), nn.ConvTranspose2d(wide, narrow, 4, 2, 1)]
         self.layers = nn.Sequential(*layers)
 

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from reverie import __version__
+from reverie._version import __version__
 from reverie.media import Image
-from reverie.monitor import FAULTS
+from reverie.metrics.score import Score
 from reverie.report.curves import Points, by_scale, chart, number
-from reverie.report.pieces import ROOM, Section, clock, document, image, machine, pairs, plain
-from reverie.report.record import Record, is_number
+from reverie.report.html import ROOM, Section, clock, document, image, machine, pairs, plain
+from reverie.report.run_record import Record, is_number
 from reverie.report.scores import MEANING, READING, title
-from reverie.scores.score import Score
+from reverie.training.monitor import RULES
 
 PICTURES = {
     "samples": ("Samples", "The first images that each run generates, none chosen."),
@@ -144,7 +144,7 @@ def _costs(columns: list[Column]) -> str:
 
 def _curves(column: Column) -> str:
     """The losses of a run over the minutes that it took."""
-    watched = {fault.sign for fault in FAULTS}
+    watched = {fault.sign for fault in RULES}
     lines: dict[str, dict[float, float]] = {}
     for line in column.record.log:
         for name, value in pairs(line.get("losses")):

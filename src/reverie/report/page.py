@@ -11,14 +11,15 @@ from functools import partial
 from html import escape
 from pathlib import Path
 
-from reverie.disk import friendly, replace_text
-from reverie.report import findings, scores, sections
+from reverie.report import monitor as findings
+from reverie.report import scores, sections
 from reverie.report.curves import number
-from reverie.report.pieces import Make, Section, clock, document, plain
-from reverie.report.record import Record, is_number, read_record
+from reverie.report.html import Make, Section, clock, document, plain
+from reverie.report.run_record import Record, is_number, read_record
+from reverie.utils.atomic_files import friendly, replace_text
 
 SECTIONS: list[Make] = [
-    sections.previews,
+    sections.samples,
     scores.scores,
     *(partial(scores.figure, name=name, title=title) for name, title in scores.FIGURES.items()),
     findings.monitor,

@@ -9,11 +9,11 @@ from collections import Counter
 from html import escape
 from typing import Any, get_args
 
-from reverie.errors import UserError
+from reverie.metrics.score import Better, Reference, Score
 from reverie.report.curves import number
-from reverie.report.pieces import ROOM, Section, clock, image, items, machine, pairs, picture, plain, words
-from reverie.report.record import Record, is_number
-from reverie.scores.score import Better, Reference, Score
+from reverie.report.html import ROOM, Section, clock, image, items, machine, pairs, picture, plain, words
+from reverie.report.run_record import Record, is_number
+from reverie.utils.errors import UserError
 
 READING = {"lower": "lower is better", "higher": "higher is better", "near floor": "best near the floor"}
 ACRONYMS = frozenset(["fid", "kid", "nll", "elbo", "psnr", "ssim", "lpips", "bleu", "kl", "gan", "nn"])
@@ -48,8 +48,8 @@ def scores(record: Record) -> Section | None:
         hint = f"<p>Not measured yet: {command} scores this run.</p>"
         return Section("scores", "Scores", hint) if record.weights else None
     whole, broken = read(record.scores)
-    left_out = [told for told in items(record.scores.get("left_out")) if isinstance(told, dict)]
-    if not (whole or broken or left_out):
+    skipped = [told for told in items(record.scores.get("skipped")) if isinstance(told, dict)]
+    if not (whole or broken or skipped):
         return Section("scores", "Scores", f"<p>scores.json is damaged or empty; {command} writes it anew.</p>")
     stale = _stale(record)
     parts = [f'<p class="alarm">Stale: {escape(stale)}. To measure again: {command}</p>'] if stale else []
@@ -65,7 +65,7 @@ def scores(record: Record) -> Section | None:
             "Lines begin at 0: the dot is the value, the stroke the floor.</p>"
         )
     reasons: dict[str, list[str]] = {}
-    for told in left_out:
+    for told in skipped:
         reasons.setdefault(plain(told.get("why")), []).append(title(plain(told.get("score"))))
     lines = [f"{', '.join(names)}: {why}" for why, names in reasons.items()] + broken
     for heading, texts in (("Left out", lines), ("To know", list(map(plain, items(record.scores.get("notes")))))):

@@ -8,11 +8,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from reverie.monitor import FAULTS
 from reverie.report.curves import Points, by_scale, chart, number
-from reverie.report.findings import marks
-from reverie.report.pieces import ROOM, Section, clock, image, items, machine, pairs, picture, plain, table, words
-from reverie.report.record import Record, is_number
+from reverie.report.html import ROOM, Section, clock, image, items, machine, pairs, picture, plain, table, words
+from reverie.report.monitor import marks
+from reverie.report.run_record import Record, is_number
+from reverie.training.monitor import RULES
 
 SHOWN = 8  # previews of one kind in the time-lapse
 THUMB = 360  # pixels that a picture of the time-lapse has at most
@@ -32,7 +32,7 @@ PURPOSES = {
 }
 
 
-def previews(record: Record) -> Section | None:
+def samples(record: Record) -> Section | None:
     """For each kind of preview the last one large, and up to SHOWN of them over time."""
     parts, large = [], None
     for kind, pictures in record.previews.items():
@@ -52,7 +52,7 @@ def previews(record: Record) -> Section | None:
 
 def curves(record: Record) -> Section | None:
     """The losses of each stage over the steps, with the monitor's findings marked."""
-    watched = {fault.sign for fault in FAULTS}  # these are shown with the monitor
+    watched = {fault.sign for fault in RULES}  # these are shown with the monitor
     stages: dict[str, dict[str, dict[float, float]]] = {}
     for line in record.log:
         for name, value in pairs(line.get("losses")):

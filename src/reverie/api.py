@@ -1,0 +1,287 @@
+"""Train, resume, load: from names and paths to a method at work. The command line and Python both come here."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from reverie._version import __version__
+from reverie.core.method import Method
+from reverie.core.options import build, check_names, options_of_dataclass
+from reverie.core.registry import method_class
+from reverie.core.train_config import TrainConfig
+from reverie.report.page import write_report
+from reverie.runs.run_folder import WEIGHTS, Run, manifest
+from reverie.runs.weights_file import read_weights
+from reverie.training.memory_format import memory_format_for
+from reverie.training.signals import Interrupted
+from reverie.training.trainer import fit
+from reverie.utils.distributed import Ranks
+from reverie.utils.environment import commit, machine, now, versions
+from reverie.utils.errors import TrainingFailed, UserError, near_miss
+
+
+def train(method: str, *, data: Any, out: str | Path, command: str = "", **options: Any) -> Method:
+    """Trains a method on data into a new run folder, and returns it ready for its verbs.
+
+    method: "dcgan" or with a preset, "dcgan:paper"; data: a path or the name of a set, or data that is open, such as
+    reverie.open_data gives; out: the new folder;
+    options: fields of the method's Config and of TrainConfig. Raises UserError, and Interrupted after Ctrl-C.
+    """
+    cls, preset, config, settings = plan(method, options)
+    ranks = Ranks(settings.device)
+    settings = _settle_machine(settings, ranks)
+    place = data if isinstance(data, str | Path) else data.spec
+    learnt = _open(ranks, cls, data)
+    config = cls.resolve_config(config, {**learnt.facts, "class_names": tuple(learnt.classes)})
+    _ready(ranks, cls, config, learnt)
+    config = cls.resolve_config(
+        config, {**learnt.facts, "class_names": tuple(learnt.classes)}
+    )  # what preparing has decided
+    model = _make(cls, config, settings)
+    if settings.memory_format == "auto":
+        memory_format = memory_format_for(model, settings.batch_size // ranks.world, settings.device)
+        settings = dataclasses.replace(settings, memory_format=memory_format)
+    about = {
+        "method": method.partition(":")[0],
+        "preset": preset,
+        "title": (cls.__doc__ or "").strip().splitlines()[0],
+        "config": dataclasses.asdict(config),
+        "train": dataclasses.asdict(settings),
+        "data": {**describe_data(learnt), "path": _relative(place, Path(out))},
+        "versions": versions(),
+        "commit": commit(),
+        "command": command or _call(method, data=str(place), out=str(out), **options),
+        "machine": {**machine(), "threads": settings.threads, "ranks": ranks.world},
+        "created": now(),
+    }
+    run = ranks.run_on_main(lambda: Run.create(out, about)) or Run(out)
+    try:
+        return _go(run, model, learnt, settings, ranks, about)
+    finally:
+        run.release()  # a notebook keeps what was raised, and with it the run
+
+
+def resume(
+    run: str | Path,
+    *,
+    steps: int | None = None,
+    data: Any = None,
+    device: str | None = None,
+    on_failure: str | None = None,
+) -> Method:
+    """Goes on with a run as if it had never stopped; `steps` sets a new total.
+
+    data: where the data is now, if it was moved, or open data. Raises UserError if it is not what the run began with.
+    on_failure: what findings lead to from now on, as in TrainConfig.
+    """
+    found = Run.open(run)
+    about = found.about
+    try:
+        cls = method_class(about["method"])
+        config = build(cls.Config, about["config"])
+        settings = build(TrainConfig, about["train"])
+    except UserError as error:
+        raise UserError(f"{found.path / 'run.json'} cannot be used: {error}") from None
+    if steps is not None:
+        config = build(cls.Config, {**about["config"], "steps": steps})
+    if on_failure is not None:
+        settings = build(TrainConfig, {**about["train"], "on_failure": on_failure})
+    if device is not None:
+        settings = dataclasses.replace(settings, device=device)
+    ranks = Ranks(settings.device)
+    settings = _settle_machine(settings, ranks)
+    try:
+        ranks.run_on_main(found.lock)
+        spec = data if data is not None else _whereabouts(about["data"], found.path)
+        learnt = _open(ranks, cls, spec)
+        if learnt.fingerprint != about["data"]["fingerprint"]:
+            raise UserError(
+                f"the data at {learnt.spec} is not what {run} began with (fingerprint {learnt.fingerprint}, was "
+                f"{about['data']['fingerprint']}); restore it, give its place with --data, or train a new run."
+            )
+        _ready(ranks, cls, config, learnt)
+        if (n := about["data"].get("n", len(learnt))) != len(learnt):
+            raise UserError(
+                f"{len(learnt)} items of {learnt.spec} can be used, where {run} began with {n}; `reverie data inspect` "
+                "says what is dropped: mend that, or train a new run."
+            )
+        method = _make(cls, config, settings)
+        total, done = sum(stage.steps for stage in method.stages()), manifest(found.path).get("step", 0)
+        if steps is not None and total < done:
+            raise UserError(f"{run} is at step {done} already; give --steps {done} or more, or train a new run.")
+        if steps is not None and ranks.is_main:
+            found.update(config=dataclasses.asdict(config))
+        if on_failure is not None and ranks.is_main:
+            found.update(train={**about["train"], "on_failure": settings.on_failure})
+        return _go(found, method, learnt, settings, ranks, found.about)
+    finally:
+        found.release()
+
+
+def load(path: str | Path) -> Method:
+    """A trained method, ready for its verbs, from a run folder or a weights file. Raises UserError."""
+    file = Path(path)
+    if not file.is_file():
+        run = Run.open(path)
+        if not any((run.path / place / WEIGHTS).exists() for place in (".", "next", "previous")):
+            raise UserError(f"{path} has no save yet; wait for the first one, or go on with `reverie resume {path}`.")
+        file = run.latest_valid((WEIGHTS,)) / WEIGHTS
+    header, weights, mark = read_weights(file)
+    try:
+        cls = method_class(header["method"])
+        method = cls(build(cls.Config, header["config"]))
+        method.load_weights(weights)
+    except UserError as error:
+        raise UserError(f"{file} cannot be used: {error}") from None
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise UserError(f"{file} does not fit its own config ({reason}); the file was changed: restore it.") from None
+    method.origin = {"method": header["method"], "run": mark[:16], "step": header.get("step")}
+    if "imported" in header:  # another program has trained it
+        method.origin["imported"] = header["imported"]
+    return method.eval()
+
+
+def _call(method: str, **arguments: Any) -> str:
+    """The Python that repeats a run."""
+    return f"reverie.train({', '.join([repr(method), *(f'{k}={v!r}' for k, v in arguments.items())])})"
+
+
+def plan(method: str, options: dict[str, Any]) -> tuple[type[Method], str, Any, TrainConfig]:
+    """(class, preset, config, settings) from "name:preset" and options. Raises UserError on anything unknown."""
+    name, _, preset = method.partition(":")
+    cls, preset = method_class(name), preset or "laptop"
+    if preset not in cls.presets:
+        hint = near_miss(preset, list(cls.presets)) or f" It has: {', '.join(cls.presets)}."
+        raise UserError(f"{name} has no preset '{preset}'.{hint}")
+    ours, theirs = ({option.name for option in options_of_dataclass(fields)} for fields in (cls.Config, TrainConfig))
+    values = {**cls.presets[preset], **options}
+    check_names(values, ours | theirs, name)
+    config = build(cls.Config, {k: v for k, v in values.items() if k in ours})
+    settings = build(TrainConfig, {k: v for k, v in values.items() if k in theirs})
+    return cls, preset, config, settings
+
+
+def describe_data(learnt: Any) -> dict[str, Any]:
+    """What run.json says of the data."""
+    facts = {name: value for name, value in learnt.facts.items() if not isinstance(value, tuple)}  # no vocabulary
+    return {
+        "spec": ",".join(Path(part).name if Path(part).is_absolute() else part for part in _parts(learnt.spec)),
+        "name": learnt.name, "kind": learnt.kind, "split": learnt.split, "n": len(learnt),
+        "fingerprint": learnt.fingerprint, "facts": facts, "classes": learnt.classes,
+        "dropped": len(learnt.dropped), "notes": learnt.notes,
+    }  # fmt: skip
+
+
+def _settle_machine(settings: TrainConfig, ranks: Ranks) -> TrainConfig:
+    """The settings with what the machine decided, to be kept with the run."""
+    if settings.batch_size % ranks.world:
+        raise UserError(
+            f"batch is {settings.batch_size}; with {ranks.world} ranks it must be a multiple of {ranks.world}."
+        )
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    if ranks.device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True, warn_only=True)
+    return dataclasses.replace(settings, device=ranks.device.type, threads=torch.get_num_threads())
+
+
+def _open(ranks: Ranks, cls: type[Method], data: Any) -> Any:
+    """The data at a path or of a name, opened on every rank; data that is open already is taken as it is."""
+    return _by_all(ranks, lambda: cls.data_type.open(data)) if isinstance(data, str | Path) else data
+
+
+def _by_all(ranks: Ranks, work: Callable[[], Any]) -> Any:
+    """What every rank does with data, the first one first: it fills the cache, the others find it."""
+    done = ranks.run_on_main(work)
+    return done if ranks.is_main else work()
+
+
+def _ready(ranks: Ranks, cls: type[Method], config: Any, learnt: Any) -> None:
+    """Decodes the data and refuses what cannot be learnt from."""
+    if cls.needs_labels and not learnt.classes:
+        raise UserError(f"{learnt.spec} has no labels; put each class into a folder of its own, named after it.")
+    _by_all(ranks, lambda: learnt.prepare(**cls.data_args(config)))
+    if len(learnt) < 2:
+        dropped = (
+            f" ({len(learnt.dropped)} files were dropped: reverie data inspect says why)" if learnt.dropped else ""
+        )
+        raise UserError(
+            f"{learnt.spec} holds one usable item{dropped}; learning what items have in common takes 2 or more."
+        )
+
+
+def _make(cls: type[Method], config: Any, settings: TrainConfig) -> Method:
+    torch.manual_seed(settings.seed)  # the first weights follow from the seed
+    method = cls(config)
+    steps = [stage.steps for stage in method.stages()]
+    if min(steps) < 0 or sum(steps) < 1:
+        raise UserError(f"steps is {min(steps)}; it must be 1 or more.")
+    return method
+
+
+def _go(run: Run, method: Method, learnt: Any, settings: TrainConfig, ranks: Ranks, about: dict[str, Any]) -> Method:
+    header = {
+        "method": about["method"],
+        "config": dataclasses.asdict(method.config),
+        "data": {k: about["data"][k] for k in ("name", "kind", "fingerprint", "classes")},
+        "reverie": __version__,
+    }
+    try:
+        fit(method, learnt, run, settings, ranks, header)
+    except (Interrupted, TrainingFailed):
+        ranks.run_on_main(lambda: write_report(run.path))
+        raise
+    ranks.run_on_main(lambda: write_report(run.path))
+    return load(run.path)
+
+
+def _parts(spec: str | Path) -> list[str]:
+    """The places that a spec names: one, or two with a comma between them. A path that is there is one."""
+    return [str(spec)] if Path(spec).exists() else [part.strip() for part in str(spec).split(",")]
+
+
+def _relative(data: str | Path, out: Path) -> str | list[str | None] | None:
+    """Where the data is, seen from the run folder, so that both can be moved together; of two places a list."""
+    paths = [_seen_from(out, part) for part in _parts(data)]
+    return paths if len(paths) > 1 else paths[0]
+
+
+def _seen_from(out: Path, place: str) -> str | None:
+    """A path as it is seen from the run folder; None if it is the name of a set."""
+    if not Path(place).exists():
+        return None
+    try:
+        path = os.path.relpath(place, out)
+        if os.path.realpath(out / path) != os.path.realpath(place):  # behind a link to a folder, .. is another one
+            path = os.path.relpath(place, os.path.realpath(out))
+        return Path(path).as_posix()
+    except ValueError:  # another drive on Windows
+        return Path(place).absolute().as_posix()
+
+
+def _whereabouts(data: dict[str, Any], run: Path) -> str:
+    """The spec to open the data by again."""
+    path = data.get("path")
+    if not isinstance(path, list):
+        return _found(str(data["spec"]), path, run)
+    return ",".join(_found(*part, run) for part in zip(str(data["spec"]).split(","), path, strict=False))
+
+
+def _found(spec: str, path: str | None, run: Path) -> str:
+    if path is None:
+        return spec
+    far, near = run / path, Path(os.path.normpath(run / path))  # not the same where the run is behind a link
+    if far.exists() and not (near.exists() and near.samefile(far)):
+        return os.path.realpath(far)
+    for place in (near, Path(spec)):
+        if place.exists():
+            return os.path.normpath(place)
+    raise UserError(f"the data of {run} is not at {run / path} any more; say where it is with --data.")

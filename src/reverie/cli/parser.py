@@ -1,0 +1,77 @@
+"""Flags of the command line: from options to argparse, whose complaints become one line."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import Any, NoReturn, get_args
+
+from reverie.core.options import REQUIRED, Option, alternatives, convert
+from reverie.utils.errors import UserError, near_miss
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse whose complaints are one line, with the nearest flag."""
+
+    def __init__(self, name: str, about: str) -> None:
+        super().__init__(
+            prog=f"reverie {name}", description=about, allow_abbrev=False,
+            formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=32, width=112),
+        )  # fmt: skip
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message} (see {self.prog} --help).")
+
+    def read(self, words: list[str]) -> argparse.Namespace:
+        """Parses all words. Raises UserError."""
+        known, extra = self.parse_known_intermixed_args(words)  # pictures may stand behind flags
+        for word in extra:
+            if word.startswith("-"):
+                flag = word.split("=")[0]
+                hint = near_miss(flag.replace("_", "-"), list(self._option_string_actions))
+                raise UserError(f"{self.prog} has no flag '{flag}'.{hint or f' See {self.prog} --help.'}")
+        if extra:
+            raise UserError(f"{self.prog} does not know what to do with '{extra[0]}' (see {self.prog} --help).")
+        return known
+
+    def add_options(self, found: list[Option], title: str) -> None:
+        """A flag for each option; only flags that are given appear in what is read."""
+        group = self.add_argument_group(title)
+        for option in found:
+            flags = ["--" + option.name.replace("_", "-")]
+            flags += ["-" + option.name] if len(option.name) == 1 else []
+            default = "" if option.default in (REQUIRED, None, "", ()) else f" [{option.default}]"
+            kind: dict[str, Any] = {"action": argparse.BooleanOptionalAction}
+            if bool not in alternatives(option.type):
+                kind = {"type": _converter(option), "metavar": _metavar(option.type)}
+            text = (option.help + default).replace("%", "%%")
+            group.add_argument(*flags, dest=option.name, default=argparse.SUPPRESS, help=text, **kind)
+
+    @property
+    def switches(self) -> set[str]:
+        """The flags so far that take no value."""
+        return {flag for flag, action in self._option_string_actions.items() if action.nargs == 0}
+
+
+def first_word(words: list[str], switches: set[str]) -> str | None:
+    """The first word that is neither a flag nor the value of one, as far as can be told before all flags are known.
+
+    switches: flags that take no value, as those that begin with --no do.
+    """
+
+    def valued(flag: str) -> bool:
+        return flag.startswith("-") and "=" not in flag and flag not in switches and not flag.startswith("--no-")
+
+    free = [word for before, word in zip(["", *words], words, strict=False) if not valued(before)]
+    return next((word for word in [*free, *words] if not word.startswith("-")), None)
+
+
+def _converter(option: Option) -> Callable[[str], Any]:
+    return lambda text: convert(text, option.type, "--" + option.name.replace("_", "-"))
+
+
+def _metavar(kind: Any) -> str:
+    choices = [str(c) for a in alternatives(kind) for c in get_args(a) if isinstance(c, str)]
+    if choices:
+        return "{" + ",".join(choices) + "}"
+    return {int: "N", float: "X", str: "TEXT"}.get(alternatives(kind)[0], "VALUE")

@@ -1,0 +1,26 @@
+"""A run's weights as one file."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from reverie.runs.run_folder import WEIGHTS, Run
+from reverie.runs.weights_file import read_weights
+from reverie.utils.atomic_files import friendly, replacing
+from reverie.utils.errors import UserError
+
+
+def export(run: str, out: Path) -> Path:
+    """Copies the weights of a run, with their config in the header, to one file. Raises UserError."""
+    if out.suffix != ".safetensors":
+        raise UserError(f"cannot write {out}; name it {out.stem or 'model'}.safetensors.")
+    if out.exists():
+        raise UserError(f"{out} is there already; give another --out.")
+    source = Path(run) if Path(run).is_file() else Run.open(run).latest_valid((WEIGHTS,)) / WEIGHTS
+    read_weights(source)
+    with friendly(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(out) as fresh:
+            shutil.copyfile(source, fresh)
+    return out

@@ -1,0 +1,54 @@
+"""What a step reports for the monitor to see. No gradients, no random numbers: training stays the same.
+
+Of a single item nothing can be told that takes others beside it, and nothing is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+
+@torch.no_grad()
+def diagnostics(d_real: Tensor, d_fake: Tensor, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+    """ "right" and "variety" of a batch, from D's logits and the images [B,...] they are for (see monitor.py)."""
+    return {"right": right_order(d_real, d_fake), **variety(real, fake, mean_nn_distance)}
+
+
+@torch.no_grad()
+def variety(
+    real: Tensor, fake: Tensor, mean_nn_distance: Callable[[Tensor], Tensor], least: float = 1e-6
+) -> dict[str, Tensor]:
+    """How far generated items lie mean_nn_distance, in units of how far real ones do (`least`, if those are nearer)."""
+    return {"variety": mean_nn_distance(fake) / mean_nn_distance(real).clamp_min(least)} if len(fake) > 1 else {}
+
+
+@torch.no_grad()
+def active(mean: Tensor, threshold: float = 0.01) -> dict[str, Tensor]:
+    """How many latents answer to the data: variance of their mean [B,Z] over the batch above the threshold."""
+    return {"active": (mean.var(0) > threshold).sum().float()} if len(mean) > 1 else {}
+
+
+@torch.no_grad()
+def mean_nn_distance(x: Tensor) -> Tensor:
+    """Mean distance of an item of [B,...], B > 1, from the one nearest to it; copies of a few give nearly 0."""
+    flat = x.flatten(1).float()
+    distance = torch.cdist(flat, flat)
+    distance.fill_diagonal_(torch.inf)
+    return distance.min(1).values.mean()
+
+
+@torch.no_grad()
+def right_order(d_real: Tensor, d_fake: Tensor) -> Tensor:
+    """Share of pairs of a real and a generated item whose logits [B] the discriminator puts in the right order."""
+    return (d_real.flatten()[:, None] > d_fake.flatten()[None, :]).float().mean()
+
+
+@torch.no_grad()
+def hamming(x: Tensor) -> Tensor:
+    """Mean number of places in which a row of [B,T], B > 1, differs from the one most like it."""
+    unlike = (x[:, None] != x[None]).sum(2).float()
+    unlike.fill_diagonal_(torch.inf)
+    return unlike.min(1).values.mean()

@@ -1,0 +1,173 @@
+"""Fields and signatures, read once: they become command-line flags, checks of Python arguments, and forms alike.
+
+An option is written in one place - a dataclass field with a string under it, or a verb's parameter with a
+`name: what it is` line in the docstring - and nowhere else. Imports no torch.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import inspect
+import math
+import re
+import textwrap
+import types
+from collections.abc import Callable, Collection, Iterable, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
+
+from reverie.utils.errors import UserError, near_miss
+
+
+class Option(NamedTuple):
+    """One option: its name, type, default (REQUIRED if it has none) and the line that explains it."""
+
+    name: str
+    type: Any
+    default: Any
+    help: str
+
+
+REQUIRED = inspect.Parameter.empty
+
+
+def options_of_dataclass(config: type) -> list[Option]:
+    """The fields of a flat dataclass, with the string under each as help."""
+    hints = get_type_hints(config)
+    docs = _strings_under_fields(config)
+    options = []
+    for field in dataclasses.fields(config):
+        default = REQUIRED if field.default is dataclasses.MISSING else field.default
+        options.append(Option(field.name, hints[field.name], default, docs.get(field.name, "")))
+    return options
+
+
+def options_of_signature(function: Callable[..., Any]) -> list[Option]:
+    """The parameters of a verb (without self), with the docstring's `name: ...` lines as help."""
+    hints = get_type_hints(function)
+    docs = dict(re.findall(r"^\s*(\w+): (.+)$", inspect.getdoc(function) or "", re.M))
+    parameters = [p for p in inspect.signature(function).parameters.values() if p.name != "self"]
+    return [Option(p.name, hints[p.name], p.default, docs.get(p.name, "")) for p in parameters]
+
+
+def media_inputs(function: Callable[..., Any]) -> list[tuple[Option, Any]]:
+    """The parameters of a verb that take a list of a medium, such as list[Image], and the medium of each."""
+    lists = (
+        (o, kind) for o in options_of_signature(function) for kind in alternatives(o.type) if get_origin(kind) is list
+    )
+    return [(option, get_args(kind)[0]) for option, kind in lists]
+
+
+def with_config_defaults(options: Sequence[Option], given: dict[str, Any], config: Any) -> dict[str, Any]:
+    """What is given of a verb's options; where an option is None, and None is its default, what a run's config has of
+    that name, so that a record says what held and not that nobody spoke."""
+    silent = [option.name for option in options if option.default is None and given.get(option.name) is None]
+    return {**given, **{name: getattr(config, name) for name in silent if hasattr(config, name)}}
+
+
+def verb_name(function: str) -> str:
+    """What users call a verb: the name of its function, without the underscore that `continue_` needs in Python."""
+    return function.removesuffix("_")
+
+
+def media_output(function: Callable[..., Any]) -> Any:
+    """The medium that a verb makes: X of its Iterator[X]."""
+    return get_args(get_type_hints(function)["return"])[0]
+
+
+def _strings_under_fields(config: type) -> dict[str, str]:
+    body = ast.parse(textwrap.dedent(inspect.getsource(config))).body[0]
+    assert isinstance(body, ast.ClassDef)
+    docs = {}
+    for field, below in zip(body.body, body.body[1:], strict=False):
+        if isinstance(field, ast.AnnAssign) and isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant):
+            docs[ast.unparse(field.target)] = " ".join(str(below.value.value).split())
+    return docs
+
+
+def check_names(given: Iterable[str], known: Collection[str], whose: str) -> None:
+    """Refuses the first name that is not known, with the nearest one that is. Raises UserError."""
+    for name in given:
+        if name not in known:
+            hint = near_miss(name, sorted(known)) or f" It has: {', '.join(sorted(known))}."
+            raise UserError(f"{whose} has no option '{name}'.{hint}")
+
+
+def convert(value: Any, wanted: Any, name: str) -> Any:
+    """`value` - text from the command line or a Python object - as the annotated type. Raises UserError."""
+    for kind in alternatives(wanted):
+        try:
+            return _as(value, kind)
+        except (ValueError, TypeError, OverflowError):  # infinity is no whole number
+            continue
+    raise UserError(f"{name} is {_quoted(value)}; it must be {describe(wanted)}.")
+
+
+def alternatives(wanted: Any) -> tuple[Any, ...]:
+    """The types of a union; a plain type alone."""
+    return get_args(wanted) if get_origin(wanted) in (Union, types.UnionType) else (wanted,)
+
+
+def _as(value: Any, kind: Any) -> Any:
+    text = isinstance(value, str)
+    if kind is type(None):
+        if value is None or (text and value.lower() == "none"):
+            return None
+    elif get_origin(kind) is Literal:
+        for choice in get_args(kind):
+            if value == choice or (text and value == str(choice)):
+                return choice
+    elif get_origin(kind) in (tuple, list) or kind in (tuple, list):
+        inner = (get_args(kind) or (str,))[0]
+        if getattr(value, "lazy", False):  # a list of files, which are loaded when their turn comes
+            return value
+        parts = [p for p in value.split(",") if p.strip()] if text else list(value)
+        return (get_origin(kind) or kind)(_as(p.strip() if isinstance(p, str) else p, inner) for p in parts)
+    elif kind is bool:
+        if isinstance(value, bool):
+            return value
+        if text and value.lower() in ("true", "yes", "1", "false", "no", "0"):
+            return value.lower() in ("true", "yes", "1")
+    elif kind is int:
+        if isinstance(value, bool) or (isinstance(value, float) and value != int(value)):
+            raise ValueError
+        return int(value.replace("_", "")) if text else int(value)
+    elif kind is float:
+        if isinstance(value, bool) or not math.isfinite(float(value)):
+            raise ValueError
+        return float(value)
+    elif kind is str:
+        if text:
+            return value
+    elif kind is Path:
+        return Path(value)
+    elif kind is Any or (inspect.isclass(kind) and isinstance(value, kind)):
+        return value
+    raise ValueError
+
+
+def describe(wanted: Any) -> str:
+    """The type in a user's words: "a whole number", "one of 'a', 'b'"."""
+    words = {int: "a whole number", float: "a finite number", bool: "true or false", str: "text", Path: "a path"}
+    described = []
+    for kind in alternatives(wanted):
+        if get_origin(kind) is Literal:
+            described.append("one of " + ", ".join(f"'{choice}'" for choice in get_args(kind)))
+        elif get_origin(kind) in (tuple, list):
+            inner = (get_args(kind) or (str,))[0]
+            described.append(f"a comma-separated list, each {describe(inner)}")
+        else:
+            described.append("none" if kind is type(None) else words.get(kind, getattr(kind, "__name__", str(kind))))
+    return " or ".join(described)
+
+
+def _quoted(value: Any) -> str:
+    return f"'{value}'" if isinstance(value, str) else repr(value)
+
+
+def build(config: type, values: dict[str, Any]) -> Any:
+    """A frozen dataclass from named values, each converted and checked. Raises UserError."""
+    kinds = {option.name: option.type for option in options_of_dataclass(config)}
+    check_names(values, kinds, config.__qualname__)
+    return config(**{name: convert(value, kinds[name], name) for name, value in values.items()})

@@ -1,0 +1,91 @@
+"""The folder methods/ is the registry: a file there is a method.
+
+The files are read as text, so that `reverie methods` answers at once: no torch is imported here.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from reverie.core.options import verb_name
+from reverie.utils.errors import UserError, near_miss
+
+if TYPE_CHECKING:
+    from reverie.core.method import Method
+
+FOLDER = Path(__file__).parents[1] / "methods"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What a method's file says of itself."""
+
+    name: str
+    summary: str
+    paper: str
+    data_type: str
+    """the kind of data: the name of a class of reverie.data, or "" where nothing is learnt"""
+    needs_labels: bool
+    is_classifier: bool
+    """whether it tells something of given pictures, rather than making new ones"""
+    importable: bool
+    """whether networks that another program has trained can be brought to it"""
+    presets: tuple[str, ...]
+    verbs: tuple[str, ...]
+
+
+def list_methods() -> dict[str, Entry]:
+    """Every method there is, by name."""
+    files = sorted(path for path in FOLDER.glob("*.py") if not path.name.startswith("_"))
+    return {path.stem: _read(path) for path in files}
+
+
+def find(name: str) -> Entry:
+    """The method of this name. Raises UserError, with the nearest name, where there is none."""
+    known = list_methods()
+    if name not in known:
+        hint = near_miss(name, list(known)) or f" There are: {', '.join(known)}."
+        raise UserError(f"there is no method '{name}'.{hint}")
+    return known[name]
+
+
+def method_class(name: str) -> type[Method]:
+    """The class in the method's file (imports torch)."""
+    find(name)
+    from reverie.core.method import Method
+
+    module = importlib.import_module(f"reverie.methods.{name}")
+    found = [c for c in vars(module).values() if isinstance(c, type) and c.__module__ == module.__name__]
+    return next(c for c in found if issubclass(c, Method))
+
+
+def _read(path: Path) -> Entry:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef) and any(ast.unparse(base) == "Method" for base in node.bases):
+            break
+    else:
+        raise UserError(f"{path.name} in methods/ holds no class derived from Method; a file there is a method.")
+    lines = (ast.get_docstring(node) or "").splitlines()
+    facts = {ast.unparse(s.targets[0]): s.value for s in node.body if isinstance(s, ast.Assign)}
+    presets = facts.get("presets")
+    data_type = ast.unparse(facts["data_type"]) if "data_type" in facts else ""
+    return Entry(
+        name=path.stem,
+        summary=lines[0] if lines else "",
+        paper=next((line.strip() for line in lines[1:] if "arXiv" in line), ""),
+        data_type="" if data_type == "None" else data_type,
+        needs_labels="needs_labels" in facts and ast.unparse(facts["needs_labels"]) == "True",
+        is_classifier="is_classifier" in facts and ast.unparse(facts["is_classifier"]) == "True",
+        importable=any(isinstance(f, ast.FunctionDef) and f.name == "from_imported" for f in node.body),
+        presets=tuple(ast.literal_eval(k) for k in presets.keys if k) if isinstance(presets, ast.Dict) else (),
+        verbs=tuple(
+            verb_name(f.name)
+            for f in node.body
+            if isinstance(f, ast.FunctionDef) and any(ast.unparse(d) == "verb" for d in f.decorator_list)
+        ),
+    )

@@ -1,0 +1,374 @@
+"""MIDI files and the sixteenth grid: from notes in ticks to events, and from events back to a file.
+
+T steps (sixteenths), 16 to a bar of 4/4. A melody is T of 130 events, as in Roberts 2018 (arXiv:1803.05428, section
+5.1): 0 nothing new (what sounds goes on, silence too), 1 the note ends, 2 + p a note of pitch p begins. (The paper
+lists the 128 pitches first; the authors' later code keeps 88 of them.) A bass is told as a melody is. Drums are T of
+512 events: bit k says whether class k of nine is struck.
+
+Files are read by symusic (extra: music); they are written here, since a MIDI file of notes is 40 lines.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from reverie.data.file_types import InvalidFile
+from reverie.utils.errors import UserError
+
+SUFFIXES = frozenset((".mid", ".midi"))
+STEPS = 16
+"""sixteenths of a bar"""
+HOLD, OFF, ON = 0, 1, 2
+EVENTS = {"melody": 130, "bass": 130, "drums": 512}
+"""instrument -> how many events its line is made of"""
+PARTS = {"melody": ("melody",), "bass": ("bass",), "drums": ("drums",), "trio": ("melody", "bass", "drums")}
+"""what can be learnt -> the instruments that play it"""
+BASSES = range(32, 40)
+"""programs of General MIDI that are a bass (section 5.1)"""
+PROGRAMS = {"melody": 0, "bass": 33}
+"""what is written: a piano, a fingered bass; drums need none, but channel 10"""
+
+DRUMS = {
+    "kick": (36, 35),
+    "snare": (38, 27, 28, 31, 32, 33, 34, 37, 39, 40, 56, 65, 66, 75, 85),
+    "closed hat": (42, 22, 44, 54, 68, 69, 70, 71, 73, 78, 80),
+    "open hat": (46, 26, 67, 72, 74, 79, 81),
+    "low tom": (45, 29, 41, 43, 61, 64, 84),
+    "mid tom": (48, 47, 60, 63, 77, 86, 87),
+    "high tom": (50, 30, 62, 76, 83),
+    "crash": (49, 52, 55, 57, 58),
+    "ride": (51, 53, 59, 82),
+}
+"""nine classes and the General MIDI pitches that count as each; the first is what is written"""
+CLASS_OF = {pitch: k for k, pitches in enumerate(DRUMS.values()) for pitch in pitches}
+
+OFF_GRID = 0.25
+"""steps that an onset may lie away from the grid; a window where more than a quarter of them lie farther is not used"""
+LONGEST = 100_000
+"""bars that a file may have: what says it has more is broken"""
+TPQ = 480
+"""ticks of a quarter in what is written"""
+MARK = b"reverie "
+"""what the text that we write begins with"""
+
+
+class Piece(NamedTuple):
+    """The notes of one file, in ticks."""
+
+    tpq: int
+    """ticks of a quarter"""
+    notes: np.ndarray
+    """int64 [N,5]: begin, end, pitch, track, 1 if a drum; in order of begin, then pitch"""
+    metres: list[tuple[int, int, int]]
+    """tick, numerator, denominator"""
+    tempos: list[tuple[int, float]]
+    """tick, quarters a minute; the first from the beginning on"""
+    tracks: list[str]
+    """their names"""
+    programs: list[int]
+    """what each plays, as General MIDI counts from 0"""
+
+    def of(self, instrument: str) -> np.ndarray:
+        """The notes [N,5] of an instrument: drums are on channel 10, a bass has its programs, the rest is melody."""
+        drum, bass = self.notes[:, 4] == 1, np.isin(np.array(self.programs)[self.notes[:, 3]], BASSES)
+        return self.notes[drum if instrument == "drums" else ~drum & (bass == (instrument == "bass"))]
+
+    def named(self) -> dict[str, np.ndarray]:
+        """The notes [N,5], drums left out, of all tracks of a name, by that name in small letters."""
+        names, notes = [name.strip().lower() for name in self.tracks], self.notes[self.notes[:, 4] == 0]
+        of = {name: np.isin(notes[:, 3], [k for k, own in enumerate(names) if own == name]) for name in names if name}
+        return {name: notes[which] for name, which in of.items() if which.any()}
+
+    @property
+    def digest(self) -> str:
+        """Of the tune: the same in another key, at another resolution, or under another name."""
+        begin, end, pitch, _, drum = self.notes.T
+        pitch = np.where(drum == 1, pitch, pitch - pitch[drum == 0][:1].sum())
+        order = np.lexsort((pitch, drum, begin))  # in another key, a melody lies otherwise among the drums
+        told = np.stack([begin * 48 // self.tpq, (end - begin) * 48 // self.tpq, pitch, drum])[:, order]
+        return hashlib.sha256(told.astype("<i8").tobytes()).hexdigest()
+
+
+def read(data: bytes, silent: bool = False) -> Piece:
+    """The notes in the bytes of a MIDI file; silent: whether there may be none.
+
+    Raises InvalidFile, and UserError where symusic is missing.
+    """
+    if data[:4] != b"MThd":
+        raise InvalidFile("no MIDI file" if data else "empty file")
+    _check_chunks(data)
+    try:
+        import symusic
+    except ImportError:
+        raise UserError("MIDI files need symusic; install it: pip install 'reverie[music]'") from None
+    try:
+        score: Any = symusic.Score.from_midi(data)
+    except Exception as error:  # it raises what its C++ parts throw
+        raise InvalidFile(f"damaged: {' '.join(str(error).split())[:80]}") from None
+    rows = []
+    for k, track in enumerate(score.tracks):
+        held = track.notes.numpy()
+        begin, pitch = held["time"].astype(np.int64), held["pitch"].astype(np.int64)
+        end, drum = begin + held["duration"], np.full(len(begin), int(track.is_drum))
+        rows.append(np.stack([begin, end, pitch, np.full(len(begin), k), drum], 1))
+    notes = np.concatenate(rows) if rows else np.zeros((0, 5), np.int64)
+    if not len(notes) and not silent:
+        raise InvalidFile("no notes")
+    if (notes[:, [0, 2]] < 0).any() or (notes[:, 2] > 127).any():
+        raise InvalidFile("damaged: notes out of range")
+    notes = notes[np.lexsort((notes[:, 4], notes[:, 2], notes[:, 0]))]
+    # of several at one tick the last that is told holds
+    signs = {int(m.time): (int(m.numerator), int(m.denominator)) for m in score.time_signatures}
+    metres = [(tick, *sign) for tick, sign in sorted(signs.items())]
+    tempos = sorted({int(t.time): float(t.qpm) for t in score.tempos}.items())
+    if not tempos or tempos[0][0] > 0:
+        tempos = [(0, 120.0), *tempos]  # what MIDI takes until one is told
+    names, programs = ([getattr(track, what) for track in score.tracks] for what in ("name", "program"))
+    return Piece(int(score.tpq), notes, metres, tempos, names, programs)
+
+
+def _check_chunks(data: bytes) -> None:
+    """Raises InvalidFile unless the header is whole, and as many tracks as it says are there in full."""
+    if len(data) < 14:
+        raise InvalidFile("damaged: cut short")
+    size, _, tracks, division = struct.unpack(">IHHH", data[4:14])
+    if size < 6 or division == 0:
+        raise InvalidFile("damaged: a header without ticks")
+    if division & 0x8000:
+        raise InvalidFile("its time is in frames of film, not in beats")
+    at, found = 8 + size, 0
+    while at + 8 <= len(data) and found < tracks:
+        length = int.from_bytes(data[at + 4 : at + 8], "big")
+        found += data[at : at + 4] == b"MTrk"
+        at += 8 + length
+    if found < tracks or at > len(data):
+        raise InvalidFile("damaged: cut short")
+
+
+# -- from ticks to the grid --------------------------------------------------------------------------------------------
+
+
+class Bar(NamedTuple):
+    """One bar: where it begins, and its metre as "4/4"; "" if the next metre cuts it short."""
+
+    tick: int
+    metre: str
+
+
+def bars_of(piece: Piece) -> list[Bar]:
+    """The bars from the beginning to the last note. Raises InvalidFile."""
+    end = int(np.maximum(piece.notes[:, 0] + 1, piece.notes[:, 1]).max())  # a drum may be struck without a length
+    found: list[Bar] = []
+    metres = piece.metres if piece.metres and piece.metres[0][0] <= 0 else [(0, 4, 4), *piece.metres]
+    for k, (tick, beats, unit) in enumerate(metres):
+        length = 4 * piece.tpq * beats // unit if unit > 0 else 0
+        if length < 1:
+            raise InvalidFile(f"damaged: a metre of {beats}/{unit}")
+        until = metres[k + 1][0] if k + 1 < len(metres) else None
+        stop = end if until is None else min(until, end)
+        if len(found) + (stop - tick) // length > LONGEST:
+            raise InvalidFile(f"damaged: more than {LONGEST} bars")
+        for at in range(tick, stop, length):
+            found.append(Bar(at, f"{beats}/{unit}" if until is None or at + length <= until else ""))
+    return found
+
+
+class Line(NamedTuple):
+    """What an instrument plays in a stretch of bars, on the grid."""
+
+    events: np.ndarray
+    """int16 [T]"""
+    sounds: np.ndarray
+    """int16 [T]: the pitch that sounds, -1 in silence; for drums 0 where something is struck"""
+    onsets: np.ndarray
+    """int64 [N]: the step of every onset, of all voices"""
+    off: np.ndarray
+    """bool [N]: whether it lies too far from its step"""
+    many: np.ndarray
+    """bool [T]: whether more than one note sounds"""
+
+
+def line(notes: np.ndarray, tpq: int, instrument: str, tick: int, bars: int) -> Line:
+    """Notes [N,5] of an instrument, from a tick on, so many bars of 4/4; of several at once the highest."""
+    step, steps = tpq / 4, STEPS * bars
+    notes = notes[(notes[:, 0] < tick + steps * step) & ((notes[:, 0] >= tick) | (notes[:, 1] > tick))]
+    exact = (notes[:, 0] - tick) / step
+    begin = np.floor(exact + 0.5).astype(np.int64)
+    end = np.maximum(begin + 1, np.floor((notes[:, 1] - tick) / step + 0.5).astype(np.int64))
+    inside = (begin >= 0) & (begin < steps)
+    onsets, off = begin[inside], np.abs(exact - begin)[inside] > OFF_GRID
+    events, sounds = np.full(steps, HOLD, np.int16), np.full(steps, -1, np.int16)
+    count = np.zeros(steps + 1, np.int64)
+    if instrument == "drums":
+        for at, pitch in zip(begin[inside], notes[inside, 2], strict=True):
+            if (k := CLASS_OF.get(int(pitch))) is not None:
+                events[at] |= 1 << k
+        sounds[events > 0] = 0
+        return Line(events, sounds, onsets, off, count[:steps] > 0)
+    np.add.at(count, begin.clip(0, steps), 1)
+    np.add.at(count, end.clip(0, steps), -1)
+    for at, until, pitch in skyline(begin, end, notes[:, 2]):
+        if until > 0 and at < steps:
+            first = max(at, 0)
+            sounds[first:until] = pitch
+            if at >= 0:
+                events[at] = ON + pitch
+            if until < steps:
+                events[until] = OFF  # replaced where the next note begins at once
+    return Line(events, sounds, onsets, off, count.cumsum()[:steps] > 1)
+
+
+def skyline(begin: np.ndarray, end: np.ndarray, pitch: np.ndarray) -> Iterator[tuple[int, int, int]]:
+    """(begin, end, pitch) of the highest voice: a note counts unless a higher one sounds when it begins, and lasts
+    until the next that counts."""
+    now: tuple[int, int, int] | None = None
+    for k in np.lexsort((-pitch, begin)).tolist():
+        at, until, high = int(begin[k]), int(end[k]), int(pitch[k])
+        if now is not None:
+            if at == now[0] or (at < now[1] and high < now[2]):
+                continue
+            yield now[0], min(now[1], at), now[2]
+        now = (at, until, high)
+    if now is not None:
+        yield now
+
+
+def canonical(events: np.ndarray, instrument: str) -> np.ndarray:
+    """The same music in the one way that reading gives: no note ends that does not sound."""
+    if instrument == "drums":
+        return events.astype(np.int16)
+    out, sounds = events.astype(np.int16), False
+    for t, event in enumerate(out.tolist()):
+        if event == OFF and not sounds:
+            out[t] = HOLD
+        sounds = event >= ON or (sounds and event != OFF)
+    return out
+
+
+def lengthened(events: np.ndarray, steps: int, instrument: str) -> np.ndarray:
+    """A line, and silence up to so many steps: what still sounds at its end is ended there."""
+    if len(events) >= steps:
+        return events
+    out = np.pad(events, (0, steps - len(events)))
+    if instrument != "drums" and _last(events) >= ON:
+        out[len(events)] = OFF
+    return out
+
+
+def _last(events: np.ndarray) -> int:
+    """The last event that tells something: an ON while a note sounds; OFF if there is none."""
+    told = events[events != HOLD]
+    return int(told[-1]) if len(told) else OFF
+
+
+def window(lines: np.ndarray, begin: int, length: int, instruments: Sequence[str]) -> tuple[np.ndarray, list[bool]]:
+    """So many steps of music [I,T] from `begin` on, int64 [I,length], filled with silence; and of each instrument
+    whether a note that sounds there had to be struck."""
+    found = [_window(line, begin, length, name) for line, name in zip(lines, instruments, strict=True)]
+    return np.stack([row for row, _ in found]), [struck for _, struck in found]
+
+
+def _window(events: np.ndarray, begin: int, length: int, instrument: str) -> tuple[np.ndarray, bool]:
+    row = lengthened(events, begin + length, instrument)[begin : begin + length].astype(np.int64)
+    struck = False
+    if instrument != "drums":
+        sounding = _last(events[:begin])
+        struck = bool(row[0] == HOLD and sounding >= ON)
+        row[0] = sounding if struck else HOLD if row[0] == OFF else row[0]
+    return row, struck
+
+
+def join(rows: np.ndarray, struck: Sequence[Sequence[bool]], instruments: Sequence[str]) -> np.ndarray:
+    """Windows [N,I,T] as one piece [I,N*T]: where a note was struck because it sounded already, and still does, it goes
+    on."""
+    lines = zip(rows.swapaxes(0, 1), zip(*struck, strict=True), instruments, strict=True)
+    return np.stack([_join(line, again, name) for line, again, name in lines])
+
+
+def _join(rows: np.ndarray, struck: Sequence[bool], instrument: str) -> np.ndarray:
+    out = np.concatenate(rows).astype(np.int64)
+    for at, again in zip(np.cumsum([0, *map(len, rows)])[:-1].tolist(), struck, strict=True):
+        if instrument != "drums" and again and _last(out[:at]) == out[at]:
+            out[at] = HOLD
+    return out
+
+
+def notes_of(events: np.ndarray) -> list[tuple[int, int, int]]:
+    """(begin, end, pitch) in steps of the notes of a melody or a bass; what sounds at the end lasts to the end."""
+    found: list[tuple[int, int, int]] = []
+    now: tuple[int, int] | None = None
+    for t, event in enumerate([*events.tolist(), OFF]):
+        if event != HOLD and now is not None:
+            found.append((now[0], t, now[1]))
+            now = None
+        if event >= ON:
+            now = (t, event - ON)
+    return found
+
+
+# -- from the grid to a file -------------------------------------------------------------------------------------------
+
+
+def write(parts: dict[str, np.ndarray], tempo: float, told: dict[str, Any]) -> bytes:
+    """The bytes of a MIDI file: format 1, a track and a channel for each instrument, and what is told as JSON in a text
+    at the beginning."""
+    steps = max(len(events) for events in parts.values())
+    head = [
+        (0, b"\xff\x01" + _sized(MARK + json.dumps(told, sort_keys=True).encode())),
+        (0, b"\xff\x51\x03" + round(60e6 / tempo).to_bytes(3, "big")),
+        (0, b"\xff\x58\x04\x04\x02\x18\x08"),  # 4/4
+    ]
+    tracks = [_track(head, steps)]
+    for part, events in parts.items():
+        channel, tick = {"melody": 0, "bass": 1, "drums": 9}[part], TPQ // 4
+        lines = [(0, b"\xff\x03" + _sized(part.encode()))]
+        if part in PROGRAMS:
+            lines.append((0, bytes((0xC0 | channel, PROGRAMS[part]))))
+        if part == "drums":
+            notes = [(float(t), t + 0.5, pitches[0]) for t, event in enumerate(events.tolist())
+                     for k, pitches in enumerate(DRUMS.values()) if event >> k & 1]  # fmt: skip
+        else:
+            notes = [(float(a), float(b), pitch) for a, b, pitch in notes_of(events)]
+        # where a note ends and the next begins at one time, the end comes first
+        ends = [(round(end * tick), 0, bytes((0x80 | channel, pitch, 0))) for _, end, pitch in notes]
+        begins = [(round(begin * tick), 1, bytes((0x90 | channel, pitch, 90))) for begin, _, pitch in notes]
+        tracks.append(_track(lines + [(at, told) for at, _, told in sorted(ends + begins)], steps))
+    return b"MThd" + struct.pack(">IHHH", 6, 1, len(tracks), TPQ) + b"".join(tracks)
+
+
+def _track(lines: list[tuple[int, bytes]], steps: int) -> bytes:
+    body, now = b"", 0
+    for at, message in [*lines, (steps * TPQ // 4, b"\xff\x2f\x00")]:
+        body += _variable(at - now) + message
+        now = at
+    return b"MTrk" + struct.pack(">I", len(body)) + body
+
+
+def _variable(number: int) -> bytes:
+    """MIDI's numbers of variable length: seven bits a byte, the last without the highest bit."""
+    out = bytes((number & 127,))
+    while number := number >> 7:
+        out = bytes((number & 127 | 128,)) + out
+    return out
+
+
+def _sized(text: bytes) -> bytes:
+    return _variable(len(text)) + text
+
+
+def told_in(data: bytes) -> dict[str, Any]:
+    """What write noted in a file; {} if there is nothing, or it is damaged."""
+    at = data.find(MARK)
+    if at < 0:
+        return {}
+    try:
+        found = json.JSONDecoder().raw_decode(data[at + len(MARK) :].decode("latin1"))[0]
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,240 @@
+"""Networks whose features scores compare images by: MobileNetV2, Inception, or a classifier of one's own.
+
+N images, B a batch of them, C channels, D numbers per image.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from reverie.data.images.dataset import Images
+from reverie.data.images.decode import LUMA
+from reverie.evaluation.feature_classifier import read_classifier, train_feature_classifier
+from reverie.evaluation.fused_inference import quickened
+from reverie.metrics.networks import inception, mobilenet
+from reverie.runs.run_folder import WEIGHTS
+from reverie.utils.distributed import Ranks
+from reverie.utils.errors import UserError
+
+KNOWN = (
+    "torchvision's mobilenet_v2, torchvision's inception_v3, the Inception of pytorch-fid, and classifiers of reverie"
+)
+
+
+@dataclass(frozen=True)
+class Features:
+    """A network that turns images into numbers, and says which one it is."""
+
+    name: str
+    mark: str
+    """16 hex digits of the SHA-256 of its file of weights"""
+    definition: str
+    """net, mark, resize, range, layer, width: every choice that moves a feature"""
+    width: int
+    embed: Callable[[Tensor], Tensor]
+    """[B,C,H,W] in 0..255 -> [B,D], on the device"""
+    device: torch.device
+    batch: int
+    """images at once; fewer are filled up, so that rounding is the same for an image alone and among others"""
+
+    def features(self, images: np.ndarray, what: str = "features") -> Tensor:
+        """uint8 [N,H,W,C], C 1 or 3 -> float32 [N,D] on the CPU. On a terminal a bar called `what` shows progress."""
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3):
+            raise ValueError(f"images are uint8 [N,H,W,C] with 1 or 3 channels, not {images.dtype} {images.shape}")
+        found = torch.empty(len(images), self.width)
+        filled = np.zeros((self.batch, *images.shape[1:]), np.uint8)
+        bar = tqdm(total=len(images), desc=what, unit=" images", delay=1, disable=None, leave=False, file=sys.stderr)
+        with bar, torch.inference_mode(), _exact(self.device):
+            for start in range(0, len(images), self.batch):
+                part = images[start : start + self.batch]
+                filled[: len(part)] = part
+                x = torch.from_numpy(filled).to(self.device).permute(0, 3, 1, 2).float()  # [B,C,H,W], channels_last
+                found[start : start + len(part)] = self.embed(x)[: len(part)].cpu()
+                bar.update(len(part))
+        return found
+
+
+def _exact(device: torch.device) -> AbstractContextManager[Any]:
+    """On a GPU: full float32 in convolutions, and the same algorithm every time."""
+    if device.type != "cuda":
+        return nullcontext()
+    return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+
+
+def open_features(spec: str | Path | None, data: Images, device: str = "auto") -> Features:
+    """The network of a file of weights or of a classifier's run folder; None: a classifier trained on the data.
+
+    Files: MobileNetV2 or Inception weights, as .safetensors, or .pth without code in it; told apart by what they hold.
+    Raises UserError if it is none of these, and if a classifier would be trained on data without labels.
+    """
+    where = Ranks(device).device
+    if spec is None:
+        return _of_judge(train_feature_classifier(data, device), where)
+    path = Path(spec).expanduser()
+    if path.is_dir():
+        return _of_judge(read_classifier(path), where)
+    weights, metadata, mark = read_file(path)
+    if "reverie" in metadata:
+        return _of_judge(read_classifier(path), where)
+    if "features.18.0.weight" in weights:
+        return _of_mobilenet(weights, mobilenet.Recipe.read(metadata, path), mark, where, path)
+    if "Mixed_7c.branch1x1.conv.weight" in weights:
+        return _of_inception(weights, mark, where, path)
+    first = next(iter(weights), "nothing")
+    raise UserError(f"{path} holds weights of a network not known here (it begins with {first}); known: {KNOWN}.")
+
+
+# -- the networks ------------------------------------------------------------------------------------------------------
+
+
+def _of_mobilenet(
+    weights: dict[str, Tensor], recipe: mobilenet.Recipe, mark: str, device: torch.device, path: Path
+) -> Features:
+    with torch.device("meta"):  # its first weights would be drawn for nothing
+        net = mobilenet.MobileNetV2(same=recipe.same)
+    net = quickened(_filled(net, weights, "mobilenet_v2", path)).to(device)
+
+    def embed(x: Tensor) -> Tensor:
+        return net.pooled(resized(recipe.apply(_rgb(x)), mobilenet.SIZE))
+
+    definition = (
+        f"MobileNetV2 {mark}, RGB, {recipe}, antialiased bilinear resize to {mobilenet.SIZE} in float32, "
+        f"mean over the map of the last convolution, {mobilenet.WIDTH} numbers"
+    )
+    return Features("mobilenet_v2", mark, definition, mobilenet.WIDTH, embed, device, 8)
+
+
+def _of_inception(weights: dict[str, Tensor], mark: str, device: torch.device, path: Path) -> Features:
+    classes = len(weights["fc.weight"]) if "fc.weight" in weights else 0
+    if classes not in inception.CLASSES:
+        raise UserError(
+            f"{path} is an Inception with {classes} outputs, and what its weights expect is not known; known are the "
+            "network of pytorch-fid (1008) and torchvision's (1000)."
+        )
+    fid = inception.CLASSES[classes]
+    with torch.device("meta"):
+        net = inception.Inception(fid)
+    kept = {k: v for k, v in weights.items() if not k.startswith("AuxLogits.")}  # it serves training alone
+    net = quickened(_filled(net, kept, "inception_v3", path)).to(device)
+
+    def embed(x: Tensor) -> Tensor:
+        # torchvision's mean and deviation are undone by the network's own transform_input: both want [-1,1]
+        return net.pooled(resized(_rgb(x) / 127.5 - 1, inception.SIZE, antialias=not fid))
+
+    told = "pytorch-fid's network (1008 outputs), bilinear resize without antialiasing"
+    if not fid:
+        told = "torchvision's network (1000 outputs), antialiased bilinear resize"
+    definition = (
+        f"Inception v3 {mark}, {told} to {inception.SIZE} in float32, RGB, x/127.5-1, "
+        f"mean over the last map, {inception.WIDTH} numbers"
+    )
+    return Features("inception_fid" if fid else "inception_v3", mark, definition, inception.WIDTH, embed, device, 8)
+
+
+def _of_judge(method: Any, device: torch.device) -> Features:
+    method.to(device)
+    size, channels, mark = method.config.size, method.config.channels, method.origin["run"]
+
+    def embed(x: Tensor) -> Tensor:
+        x = _rgb(x) if channels == 3 else _grey(x)
+        return method.features((resized(x, size) / 127.5 - 1).contiguous())
+
+    blank = torch.zeros(1, channels, size, size, device=device)
+    with torch.inference_mode():
+        width = method.features(blank).shape[1]
+    name = method.origin["method"]
+    definition = (
+        f"{name} {mark} of {len(method.config.class_names)} classes, {'RGB' if channels == 3 else 'grey (BT.601)'}, "
+        f"antialiased bilinear resize to {size} in float32, x/127.5-1, what its last layer looks at, {width} numbers"
+    )
+    return Features(name, mark, definition, width, embed, device, 64)
+
+
+def resized(x: Tensor, side: int, antialias: bool = True) -> Tensor:
+    """[B,C,H,W] -> [B,C,side,side], bilinear, pixels taken as squares; antialiased where it shrinks."""
+    if x.shape[2:] == (side, side):
+        return x
+    shrinks = max(x.shape[2:]) > side  # else it makes no difference, and takes four times as long
+    return F.interpolate(x, size=(side, side), mode="bilinear", align_corners=False, antialias=antialias and shrinks)
+
+
+def _rgb(x: Tensor) -> Tensor:
+    return x.expand(-1, 3, -1, -1) if x.shape[1] == 1 else x
+
+
+def _grey(x: Tensor) -> Tensor:
+    return x if x.shape[1] == 1 else (x * torch.tensor(LUMA, device=x.device).view(3, 1, 1)).sum(1, keepdim=True)
+
+
+# -- files of weights --------------------------------------------------------------------------------------------------
+
+
+def read_file(path: Path, known: str = KNOWN) -> tuple[dict[str, Tensor], dict[str, str], str]:
+    """(weights, metadata, first 16 hex digits of the SHA-256) of a .safetensors or .pth file. Raises UserError.
+
+    known: what such a file may hold, for a user who gave another.
+    """
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}); give a file of weights or a run folder.") from None
+    try:
+        if raw[8:9] == b"{":  # a safetensors file begins with the length of its header
+            header = json.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")])
+            weights, metadata = safetensors.torch.load(raw), header.get("__metadata__", {})
+        else:
+            weights, metadata = torch.load(BytesIO(raw), map_location="cpu", weights_only=True), {}
+    except Exception as error:  # whatever a strange file provokes in the readers, it is the file's fault
+        reason = (str(error) or type(error).__name__).splitlines()[0][:120]
+        raise UserError(
+            f"{path} is no file of weights, or damaged ({reason}); give a .safetensors or .pth file: {known}."
+        ) from None
+    if not isinstance(weights, dict) or not all(isinstance(v, Tensor) for v in weights.values()):
+        raise UserError(f"{path} holds more than weights; save the state_dict of the network alone.")
+    return weights, metadata, hashlib.sha256(raw).hexdigest()[:16]
+
+
+def fingerprint_of(spec: str | Path) -> str:
+    """16 hex digits of the SHA-256 of a file, or of a run's weights. Raises UserError if there is neither."""
+    path = Path(spec).expanduser()
+    try:
+        return hashlib.sha256((path / WEIGHTS if path.is_dir() else path).read_bytes()).hexdigest()[:16]
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}); give a file of weights or a run folder.") from None
+
+
+def _filled(net: nn.Module, weights: dict[str, Tensor], name: str, path: Path) -> Any:
+    """The network with these weights, in float32. Raises UserError, naming what is wrong, if they do not fit."""
+    wanted, given = net.state_dict(), dict(weights)
+    for key in wanted:
+        if key.endswith("num_batches_tracked"):  # older files lack these counters, and evaluation needs none
+            given.setdefault(key, torch.tensor(0))
+    problems = [f"it lacks {key}" for key in wanted if key not in given]
+    problems += [f"it has {key} besides" for key in given if key not in wanted]
+    problems += [
+        f"{key} is {tuple(given[key].shape)}, not {tuple(value.shape)}"
+        for key, value in wanted.items()
+        if key in given and given[key].shape != value.shape
+    ]
+    if problems:
+        raise UserError(f"{path} looks like {name}, but {problems[0]} ({len(problems)} such); get the file again.")
+    net.load_state_dict(given, assign=True)
+    return net.float().eval().requires_grad_(False)
+
+
+# -- speed -------------------------------------------------------------------------------------------------------------

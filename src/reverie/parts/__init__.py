@@ -1,1 +1,0 @@
-"""Blocks that two or more methods use: pure modules and functions, with no switches."""

@@ -1,0 +1,54 @@
+"""The weights file: safetensors, with the method and its config in the header."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+
+from reverie.utils.errors import UserError
+
+
+def _step_of(weights: Path) -> int | None:
+    try:
+        with weights.open("rb") as file:
+            length = file.read(8)  # of the header, if this is what it seems to be
+            return _header(length + file.read(min(int.from_bytes(length, "little"), weights.stat().st_size)))["step"]
+    except (OSError, KeyError, TypeError, ValueError, RecursionError):
+        return None
+
+
+def write_weights(path: Path, weights: dict[str, torch.Tensor], header: dict[str, Any]) -> None:
+    """A safetensors file whose one metadata entry "reverie" says in JSON what the weights belong to."""
+    # One entry only: safetensors keeps several in no fixed order, and equal runs shall give equal files.
+    text = json.dumps(header, sort_keys=True)
+    # Written here, since save_file makes a file that only its owner may read.
+    path.write_bytes(safetensors.torch.save({k: v.contiguous().cpu() for k, v in weights.items()}, {"reverie": text}))
+
+
+def read_weights(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor], str]:
+    """(header, weights, SHA-256) of a file of write_weights. Raises UserError if it is none."""
+    try:
+        # Read once: safe_open opens a file twice, and a newer save may take its place in between.
+        data = path.read_bytes()
+        header = _header(data)
+        if not (isinstance(header["method"], str) and isinstance(header["config"], dict)):
+            raise ValueError
+        return header, safetensors.torch.load(data), hashlib.sha256(data).hexdigest()
+    except (safetensors.SafetensorError, UnicodeDecodeError, json.JSONDecodeError):
+        reason = "it is no safetensors file, or cut short"
+    except OSError as error:
+        reason = error.strerror or str(error)
+    except (KeyError, TypeError, ValueError, RecursionError):
+        reason = "its header names no method and config"
+    raise UserError(f"{path} is not a weights file of reverie ({reason}); give a run folder or its weights.")
+
+
+def _header(data: bytes) -> dict[str, Any]:
+    """What write_weights noted: the file begins with the length of a JSON header, 8 bytes, and the header."""
+    return json.loads(json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]["reverie"])

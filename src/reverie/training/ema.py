@@ -1,0 +1,60 @@
+"""Averaged weights: of the networks a method names, with their buffers, kept by the loop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class EMA:
+    """Exponential moving averages of the parameters and floating-point buffers of named networks.
+
+    The decay grows with the steps t as min(decay, (1 + t) / (10 + t)), so that the first steps are soon forgotten.
+    """
+
+    def __init__(self, method: nn.Module, decays: dict[str, float]) -> None:
+        self.decays, self.steps = decays, 0
+        self.live = {name: _tensors(method.get_submodule(name)) for name in decays}
+        self.mean = {name: [t.detach().clone() for t in tensors] for name, tensors in self.live.items()}
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Moves the averages by one step."""
+        self.steps += 1
+        for name, decay in self.decays.items():
+            share = 1 - min(decay, (1 + self.steps) / (10 + self.steps))
+            torch._foreach_lerp_(self.mean[name], self.live[name], share)
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """Inside, the networks have their averaged weights."""
+        self._swap()
+        try:
+            yield
+        finally:
+            self._swap()
+
+    def _swap(self) -> None:
+        for name in self.decays:
+            for live, mean in zip(self.live[name], self.mean[name], strict=True):
+                live.data, mean.data = mean.data, live.data
+
+    def state(self) -> dict[str, Any]:
+        """What a save holds."""
+        return {"steps": self.steps, "mean": self.mean}
+
+    @torch.no_grad()
+    def load(self, state: dict[str, Any]) -> None:
+        """Takes up what a save held."""
+        self.steps = state["steps"]
+        for name in self.decays:
+            for mean, saved in zip(self.mean[name], state["mean"][name], strict=True):
+                mean.copy_(saved)
+
+
+def _tensors(network: nn.Module) -> list[Tensor]:
+    return [*network.parameters(), *(b for b in network.buffers() if b.is_floating_point())]

@@ -1,0 +1,99 @@
+"""The disk: files that are either old or new, never half, and its refusals in words."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import safetensors
+
+from reverie.utils.errors import UserError
+
+
+def sha256(path: Path) -> str:
+    """The hex SHA-256 of a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def flush(path: Path) -> None:
+    """Forces a file or folder to the disk."""
+    if path.is_dir() and os.name == "nt":
+        return  # Windows cannot open folders, and orders renames itself
+    handle = os.open(path, os.O_RDWR if path.is_file() else os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """The place to write a file at, which then takes its name: it is either the old or the new one, never half."""
+    fresh = path.with_name(path.name + ".new")
+    try:
+        yield fresh
+        flush(fresh)
+        fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Writes a text file, whole or not at all."""
+    with replacing(path) as fresh:
+        fresh.write_bytes(text.encode("utf-8", "replace"))
+
+
+def link(file: Path, place: Path) -> None:
+    """Puts a file into a second place too, from one moment to the next; without a copy where the disk can."""
+    if place.exists() and place.samefile(file):
+        return
+    fresh = place.with_name(place.name + ".new")
+    fresh.unlink(missing_ok=True)
+    try:
+        fresh.hardlink_to(file)
+    except OSError:  # not every file system has links
+        shutil.copyfile(file, fresh)
+        flush(fresh)
+    fresh.replace(place)
+
+
+class friendly:
+    """Turns the disk's refusals into a line for the user; `undo` removes what was half written."""
+
+    def __init__(self, where: Path, undo: Callable[[], None] | None = None) -> None:
+        self.where, self.undo = where, undo
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
+        if error is not None and self.undo:
+            self.undo()
+        # torch and safetensors tell of a full disk in errors of their own
+        text = str(error).lower()
+        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", None))
+        if full or (isinstance(error, (RuntimeError, safetensors.SafetensorError)) and _is_write_failure(text)):
+            raise UserError(
+                f"the disk of {self.where} is full; what was saved is intact: free some space, then do the same again, "
+                "or `reverie resume` a run."
+            ) from None
+        if isinstance(error, OSError):
+            raise UserError(
+                f"{self.where} cannot be written ({error.strerror or error}); check the path and its permissions."
+            ) from None
+
+
+def _is_write_failure(text: str) -> bool:
+    return any(
+        sign in text for sign in ("no space", "write failed", "unexpected pos", "os error 28", "pytorchstreamwriter")
+    )

@@ -1,0 +1,56 @@
+"""What figures depend on beside the code and the data: versions, commit, machine, time."""
+
+from __future__ import annotations
+
+import platform
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from reverie._version import __version__
+
+
+def versions() -> dict[str, str]:
+    """Versions of what the numbers depend on."""
+    return {
+        "reverie": __version__, "torch": torch.__version__, "numpy": np.__version__,
+        "python": platform.python_version(),
+    }  # fmt: skip
+
+
+def commit() -> str | None:
+    """The git commit of this package's source, if it is a checkout."""
+    git = Path(__file__).parents[3] / ".git"
+    try:
+        head = (git / "HEAD").read_text(encoding="utf-8").strip()
+        if not head.startswith("ref: "):
+            return head
+        loose = git / head[5:]
+        if loose.is_file():
+            return loose.read_text(encoding="utf-8").strip()
+        packed = (git / "packed-refs").read_text(encoding="utf-8").splitlines()
+        return next((line.split()[0] for line in packed if line.endswith(" " + head[5:])), None)
+    except OSError:
+        return None
+
+
+def machine() -> dict[str, Any]:
+    """Operating system, processor by name, and the threads and the GPU that torch would use."""
+    about = {"system": platform.platform(), "cpu": _cpu(), "threads": torch.get_num_threads()}
+    return {**about, "gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else about
+
+
+def _cpu() -> str:
+    try:  # Linux; elsewhere platform knows the name
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def now() -> str:
+    """The time in UTC, ISO 8601."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
