@@ -6,13 +6,13 @@ import dataclasses
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
 from reverie._version import __version__
 from reverie.core.method import Method
-from reverie.core.options import build, check_names, options_of_dataclass
+from reverie.core.options import build, check_config, check_names, options_of_dataclass
 from reverie.core.registry import method_class
 from reverie.core.train_config import TrainConfig
 from reverie.report.page import write_report
@@ -33,16 +33,9 @@ def train(method: str, *, data: Any, out: str | Path, command: str = "", **optio
     reverie.open_data gives; out: the new folder;
     options: fields of the method's Config and of TrainConfig. Raises UserError, and Interrupted after Ctrl-C.
     """
-    cls, preset, config, settings = plan(method, options)
-    ranks = Ranks(settings.device)
-    settings = _settle_machine(settings, ranks)
+    ranks = Ranks(str(options.get("device", "auto")))
+    cls, preset, config, settings, learnt = prepare_method(method, data, options, ranks)
     place = data if isinstance(data, str | Path) else data.spec
-    learnt = _open(ranks, cls, data)
-    config = cls.resolve_config(config, {**learnt.facts, "class_names": tuple(learnt.classes)})
-    _ready(ranks, cls, config, learnt)
-    config = cls.resolve_config(
-        config, {**learnt.facts, "class_names": tuple(learnt.classes)}
-    )  # what preparing has decided
     model = _make(cls, config, settings)
     if settings.memory_format == "auto":
         memory_format = memory_format_for(model, settings.batch_size // ranks.world, settings.device)
@@ -105,7 +98,7 @@ def resume(
                 f"the data at {learnt.spec} is not what {run} began with (fingerprint {learnt.fingerprint}, was "
                 f"{about['data']['fingerprint']}); restore it, give its place with --data, or train a new run."
             )
-        _ready(ranks, cls, config, learnt)
+        _decode(ranks, cls, config, learnt)
         if (n := about["data"].get("n", len(learnt))) != len(learnt):
             raise UserError(
                 f"{len(learnt)} items of {learnt.spec} can be used, where {run} began with {n}; `reverie data inspect` "
@@ -153,6 +146,38 @@ def _call(method: str, **arguments: Any) -> str:
     return f"reverie.train({', '.join([repr(method), *(f'{k}={v!r}' for k, v in arguments.items())])})"
 
 
+class Prepared(NamedTuple):
+    """A method about to be trained: its class, the preset's name, both configs as they were settled, its open data."""
+
+    method: type[Method]
+    preset: str
+    config: Any
+    settings: TrainConfig
+    data: Any
+
+
+def prepare_method(method: str, data: Any, options: dict[str, Any], ranks: Ranks | None = None) -> Prepared:
+    """The one way from "name:preset", data and options to what can be trained: the data is opened and decoded, and
+    what it decides (channels, classes, vocabulary) stands in the config.
+
+    data: a path, the name of a set, or open data. Raises UserError where the data does not suit the method.
+    """
+    ranks = ranks or Ranks(str(options.get("device", "auto")))
+    cls, preset, config, settings = plan(method, options)
+    settings = _settle_machine(settings, ranks)
+    learnt = _open(ranks, cls, data)
+    config = cls.resolve_config(config, facts_of(learnt))
+    _decode(ranks, cls, config, learnt)
+    config = cls.resolve_config(config, facts_of(learnt))  # decoding has decided the rest, such as the vocabulary
+    check_config(config)
+    return Prepared(cls, preset, config, settings, learnt)
+
+
+def facts_of(data: Any) -> dict[str, Any]:
+    """What open data decides of a config: its own facts, and the names of its classes."""
+    return {**data.facts, "class_names": tuple(data.classes)}
+
+
 def plan(method: str, options: dict[str, Any]) -> tuple[type[Method], str, Any, TrainConfig]:
     """(class, preset, config, settings) from "name:preset" and options. Raises UserError on anything unknown."""
     name, _, preset = method.partition(":")
@@ -161,7 +186,7 @@ def plan(method: str, options: dict[str, Any]) -> tuple[type[Method], str, Any, 
         hint = near_miss(preset, list(cls.presets)) or f" It has: {', '.join(cls.presets)}."
         raise UserError(f"{name} has no preset '{preset}'.{hint}")
     ours, theirs = ({option.name for option in options_of_dataclass(fields)} for fields in (cls.Config, TrainConfig))
-    values = {**cls.presets[preset], **options}
+    values = {**cls.preset(preset), **options}
     check_names(values, ours | theirs, name)
     config = build(cls.Config, {k: v for k, v in values.items() if k in ours})
     settings = build(TrainConfig, {k: v for k, v in values.items() if k in theirs})
@@ -204,7 +229,7 @@ def _by_all(ranks: Ranks, work: Callable[[], Any]) -> Any:
     return done if ranks.is_main else work()
 
 
-def _ready(ranks: Ranks, cls: type[Method], config: Any, learnt: Any) -> None:
+def _decode(ranks: Ranks, cls: type[Method], config: Any, learnt: Any) -> None:
     """Decodes the data and refuses what cannot be learnt from."""
     if cls.needs_labels and not learnt.classes:
         raise UserError(f"{learnt.spec} has no labels; put each class into a folder of its own, named after it.")

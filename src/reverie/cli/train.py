@@ -34,9 +34,9 @@ def do_train(words: list[str]) -> int:
     from reverie.api import plan, train
 
     cls, preset, _, _ = plan(named, {})
-    told = cls.presets[preset]
+    values = cls.preset(preset)
     shown = [
-        [option._replace(default=told.get(option.name, option.default)) for option in options_of_dataclass(fields)]
+        [option._replace(default=values.get(option.name, option.default)) for option in options_of_dataclass(fields)]
         for fields in (cls.Config, TrainConfig)
     ]
     parser.add_options(shown[0], f"{named.partition(':')[0]}, preset {preset} (others: {', '.join(cls.presets)})")

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from reverie._version import __version__
 from reverie.core.options import REQUIRED, convert, options_of_signature, verb_name, with_config_defaults
 from reverie.core.stage import Batch, Stage
+from reverie.core.train_config import SMOKE
 from reverie.media import Image, sheet
 from reverie.metrics.score import Score
 from reverie.utils.errors import UserError
@@ -44,6 +45,11 @@ class Method(nn.Module):
         super().__init__()
         self.config = config
         self.origin: dict[str, Any] = {"method": type(self).__module__.rpartition(".")[2]}
+
+    @classmethod
+    def preset(cls, name: str) -> dict[str, Any]:
+        """The options of a preset; "smoke" has the cadence of all smoke presets beside its own."""
+        return {**(SMOKE if name == "smoke" else {}), **cls.presets[name]}
 
     @classmethod
     def resolve_config(cls, config: Any, facts: dict[str, Any]) -> Any:

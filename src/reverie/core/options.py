@@ -15,7 +15,7 @@ import textwrap
 import types
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 from reverie.utils.errors import UserError, near_miss
 
@@ -34,7 +34,7 @@ REQUIRED = inspect.Parameter.empty
 
 def options_of_dataclass(config: type) -> list[Option]:
     """The fields of a flat dataclass, with the string under each as help."""
-    hints = get_type_hints(config)
+    hints = get_type_hints(config, include_extras=True)
     docs = _strings_under_fields(config)
     options = []
     for field in dataclasses.fields(config):
@@ -45,7 +45,7 @@ def options_of_dataclass(config: type) -> list[Option]:
 
 def options_of_signature(function: Callable[..., Any]) -> list[Option]:
     """The parameters of a verb (without self), with the docstring's `name: ...` lines as help."""
-    hints = get_type_hints(function)
+    hints = get_type_hints(function, include_extras=True)
     docs = dict(re.findall(r"^\s*(\w+): (.+)$", inspect.getdoc(function) or "", re.M))
     parameters = [p for p in inspect.signature(function).parameters.values() if p.name != "self"]
     return [Option(p.name, hints[p.name], p.default, docs.get(p.name, "")) for p in parameters]
@@ -98,15 +98,45 @@ def convert(value: Any, wanted: Any, name: str) -> Any:
     """`value` - text from the command line or a Python object - as the annotated type. Raises UserError."""
     for kind in alternatives(wanted):
         try:
-            return _as(value, kind)
+            converted = _as(value, kind)
         except (ValueError, TypeError, OverflowError):  # infinity is no whole number
             continue
+        check_value(converted, wanted, name)
+        return converted
     raise UserError(f"{name} is {_quoted(value)}; it must be {describe(wanted)}.")
 
 
+def check_value(value: Any, wanted: Any, name: str) -> None:
+    """Refuses a value of the right type that its annotation does not allow. Raises UserError."""
+    for demand in constraints(wanted):
+        each = value if isinstance(value, (tuple, list)) else (value,)
+        if value is not None and not all(demand.allows(one) for one in each):
+            raise UserError(f"{name} is {_quoted(value)}; it must be {describe(wanted)}.")
+
+
+def check_config(config: Any) -> None:
+    """Refuses a config one of whose values its annotation does not allow: what the data decided is checked so too."""
+    for option in options_of_dataclass(type(config)):
+        check_value(getattr(config, option.name), option.type, option.name)
+
+
 def alternatives(wanted: Any) -> tuple[Any, ...]:
-    """The types of a union; a plain type alone."""
+    """The types of a union, without their constraints; a plain type alone."""
+    return tuple(_bare(kind) for kind in _members(wanted))
+
+
+def constraints(wanted: Any) -> tuple[Any, ...]:
+    """What an annotation demands of a value beside its type: Range, PowerOfTwo ... of core/constraints.py."""
+    annotated = (kind for kind in _members(wanted) if get_origin(kind) is Annotated)
+    return tuple(demand for kind in annotated for demand in get_args(kind)[1:])
+
+
+def _members(wanted: Any) -> tuple[Any, ...]:
     return get_args(wanted) if get_origin(wanted) in (Union, types.UnionType) else (wanted,)
+
+
+def _bare(kind: Any) -> Any:
+    return get_args(kind)[0] if get_origin(kind) is Annotated else kind
 
 
 def _as(value: Any, kind: Any) -> Any:
@@ -148,18 +178,20 @@ def _as(value: Any, kind: Any) -> Any:
 
 
 def describe(wanted: Any) -> str:
-    """The type in a user's words: "a whole number", "one of 'a', 'b'"."""
+    """The type in a user's words: "a whole number, 1 or more", "one of 'a', 'b'"."""
     words = {int: "a whole number", float: "a finite number", bool: "true or false", str: "text", Path: "a path"}
     described = []
-    for kind in alternatives(wanted):
+    for member in _members(wanted):
+        kind = _bare(member)
         if get_origin(kind) is Literal:
-            described.append("one of " + ", ".join(f"'{choice}'" for choice in get_args(kind)))
+            said = "one of " + ", ".join(f"'{choice}'" for choice in get_args(kind))
         elif get_origin(kind) in (tuple, list):
             inner = (get_args(kind) or (str,))[0]
-            described.append(f"a comma-separated list, each {describe(inner)}")
+            said = f"a comma-separated list, each {describe(inner)}"
         else:
-            described.append("none" if kind is type(None) else words.get(kind, getattr(kind, "__name__", str(kind))))
-    return " or ".join(described)
+            said = "none" if kind is type(None) else words.get(kind, getattr(kind, "__name__", str(kind)))
+        described.append(", ".join([said, *map(str, constraints(member))]))
+    return ", or ".join(described) if any(", " in said for said in described) else " or ".join(described)
 
 
 def _quoted(value: Any) -> str:

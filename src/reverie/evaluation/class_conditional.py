@@ -131,7 +131,7 @@ def taught(data: InMemoryImages) -> Any:
 def recipe() -> str:
     """What a classifier of this kind is, in words."""
     name = classifier_name()
-    options = registry.method_class(name).presets[PRESET]
+    options = registry.method_class(name).preset(PRESET)
     return f"{name}:{PRESET} ({', '.join(f'{k} {v}' for k, v in options.items())}), seed {SEED}"
 
 

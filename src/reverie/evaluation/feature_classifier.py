@@ -55,7 +55,7 @@ def train_feature_classifier(data: Images | InMemoryImages, device: str) -> Meth
             "weights, or the run of a classifier trained on like images."
         )
     name = classifier_name()
-    recipe = [name, registry.method_class(name).presets[PRESET], SEED, __version__]
+    recipe = [name, registry.method_class(name).preset(PRESET), SEED, __version__]
     digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
     place = folder() / "judges" / f"{learnt.fingerprint}-{digest[:12]}"
     if (found := _finished(place)) is not None:

@@ -90,9 +90,7 @@ class Classifier(Method):
                 )
 
     presets = {
-        "smoke": dict(
-            size=16, base_channels=16, batch_size=16, steps=20, checkpoint_every=10, sample_every=10, log_every=5
-        ),
+        "smoke": dict(size=16, base_channels=16, batch_size=16),
         "laptop": dict(blocks=2),
         "features": dict(steps=1_200),
         "paper": dict(

@@ -112,7 +112,7 @@ class CVAEGAN(Method):
                 raise UserError("latent_dim, base_channels and d_reg_interval must be 1 or more.")
 
     presets = {
-        "smoke": dict(size=16, latent_dim=8, base_channels=8, batch_size=16, steps=20, checkpoint_every=10, sample_every=10, log_every=5),
+        "smoke": dict(size=16, latent_dim=8, base_channels=8, batch_size=16),
         "laptop": dict(lambda_kl=50.0, lambda_fm_d=1.0, lambda_fm_c=0.1, ema_decay=0.999, steps=6_000),
         # The paper's errors and a game against both kinds of images: photographs come out sharper and more varied.
         "stable": dict(

@@ -110,7 +110,7 @@ class CycleGAN(Method):
 
     presets = {
         "smoke": dict(
-            size=16, base_channels=4, blocks=1, n_layers_d=1, image_pool_size=4, batch_size=4, steps=20, checkpoint_every=10, sample_every=10, log_every=5
+            size=16, base_channels=4, blocks=1, n_layers_d=1, image_pool_size=4, batch_size=4
         ),
         # In some thousand steps the paper's generators do not yet give back what they are given.
         "laptop": dict(

@@ -105,10 +105,6 @@ class DCGAN(Method):
             latent_dim=16,
             base_channels=8,
             batch_size=16,
-            steps=20,
-            checkpoint_every=10,
-            sample_every=10,
-            log_every=5,
         ),
         "laptop": dict(ema_decay=0.999, steps=6_000),
         "stable": dict(

@@ -129,7 +129,7 @@ class MusicVAE(Method):
     presets = {
         "smoke": dict(
             bars=2, latent_dim=8, encoder_hidden_dim=16, hidden_dim=16, conductor_dim=16, embed_dim=8, decoder="hierarchical", batch_size=8,
-            scheduled_sampling_k=5, prior="fitted", steps=20, checkpoint_every=10, sample_every=10, log_every=5,
+            scheduled_sampling_k=5, prior="fitted",
         ),
         "laptop": dict(**_quick, hidden_dim=384, beta=0.03, lr_decay=0.99965, checkpoint_every=1_000, steps=12_000),
         "long": dict(**_long, hidden_dim=320),

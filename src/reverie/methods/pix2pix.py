@@ -132,8 +132,7 @@ class Pix2Pix(Method):
     )  # fmt: skip
     presets = {
         "smoke": dict(
-            size=16, base_channels=8, degradation="grey", upsampling="resize", ema_decay=0.9, n_layers_d=1, batch_size=4, steps=20, checkpoint_every=10,
-            sample_every=10, log_every=5
+            size=16, base_channels=8, degradation="grey", upsampling="resize", ema_decay=0.9, n_layers_d=1, batch_size=4
         ),
         "laptop": _laptop,
         "facades": dict(**_laptop, direction="b to a"),

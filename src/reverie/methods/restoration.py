@@ -85,9 +85,7 @@ class Restoration(Method):
 
     _laptop = dict(batch_size=16, ema_decay=0.999, checkpoint_every=1_000, sample_every=1_000)
     presets = {
-        "smoke": dict(
-            size=16, base_channels=8, depth=4, batch_size=4, steps=20, checkpoint_every=10, sample_every=10, log_every=5
-        ),
+        "smoke": dict(size=16, base_channels=8, depth=4, batch_size=4),
         "laptop": _laptop,
         "denoise15": dict(**_laptop, severity=15.0),
         "denoise50": dict(**_laptop, severity=50.0),

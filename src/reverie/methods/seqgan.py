@@ -141,8 +141,8 @@ class SeqGAN(Method):
     _small = dict(kernel_sizes=(1, 2, 3, 4, 5), num_filters=(64, 64, 64, 64, 64))
     presets = {
         "smoke": dict(
-            kernel_sizes=(1, 2, 3), num_filters=(8, 8, 8), rollouts=2, d_steps=1, d_updates=1, pretrain_steps=8, d_pretrain_steps=4, steps=20,
-            batch_size=16, checkpoint_every=10, sample_every=10, log_every=5,
+            kernel_sizes=(1, 2, 3), num_filters=(8, 8, 8), rollouts=2, d_steps=1, d_updates=1, pretrain_steps=8, d_pretrain_steps=4,
+            batch_size=16,
         ),
         "laptop": dict(
             **_small, embed_dim=128, hidden_dim=256, g_dropout=0.4, lr=2e-3, rollouts=4, baseline=True, mle_weight=1.0, adv_lr_scale=0.1,
