@@ -12,7 +12,7 @@ import torch
 
 import reverie
 from reverie.cli import main as cli
-from reverie.core.diagnostics import active, diagnostics, mean_nn_distance
+from reverie.core.diagnostics import active_units, diagnostics, mean_nn_distance
 from reverie.runs.weights_file import read_weights
 from reverie.training import monitor
 from reverie.training import trainer as loop
@@ -61,9 +61,9 @@ def test_a_fault_is_found_when_it_has_lasted(fault: Rule) -> None:
 
 def test_a_bad_moment_is_no_fault() -> None:
     values = [0.1] * 4 + [0.9] + [0.1] * 4 + [0.9]
-    assert not tell(Monitor(), "variety", values)
-    assert len(tell(Monitor(), "variety", [0.1] * LINES, every=1000)) == 1
-    assert not tell(Monitor(), "variety", [0.1] * (LINES - 1), every=1000)
+    assert not tell(Monitor(), "nn_distance_ratio", values)
+    assert len(tell(Monitor(), "nn_distance_ratio", [0.1] * LINES, every=1000)) == 1
+    assert not tell(Monitor(), "nn_distance_ratio", [0.1] * (LINES - 1), every=1000)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
@@ -80,7 +80,7 @@ def test_what_is_not_a_number_is_found_at_once(value: float) -> None:
 def test_two_faults_at_once_are_both_told() -> None:
     watching, names = Monitor(), []
     for step in range(100, 1500, 100):
-        finding = watching.check_metrics(step, {"right": 1.0, "variety": 0.0})
+        finding = watching.check_metrics(step, {"d_auc": 1.0, "nn_distance_ratio": 0.0})
         names += [finding.name] if finding else []
     assert sorted(names) == ["discriminator has won", "lost diversity"]
 
@@ -88,27 +88,27 @@ def test_two_faults_at_once_are_both_told() -> None:
 def test_signs_are_what_they_say() -> None:
     real, one = torch.randn(32, 3, 8, 8), torch.randn(1, 3, 8, 8).expand(32, 3, 8, 8)
     told = diagnostics(torch.full((32,), 2.0), torch.full((32,), 1.0), real, one)
-    assert told["right"] == 1
-    assert told["variety"] < 1e-3
+    assert told["d_auc"] == 1
+    assert told["nn_distance_ratio"] < 1e-3
     told = diagnostics(torch.randn(500), torch.randn(500), real, torch.randn(32, 3, 8, 8))
-    assert told["right"] == pytest.approx(0.5, abs=0.08)
-    assert told["variety"] == pytest.approx(1, abs=0.1)
+    assert told["d_auc"] == pytest.approx(0.5, abs=0.08)
+    assert told["nn_distance_ratio"] == pytest.approx(1, abs=0.1)
     # five pictures over and over are as far apart on average as many, but each has its like beside it
     assert mean_nn_distance(torch.randn(5, 3, 8, 8).repeat(7, 1, 1, 1)) < 0.01
-    assert active(torch.cat([torch.zeros(64, 3), torch.randn(64, 2)], 1)) == {"active": 2}
+    assert active_units(torch.cat([torch.zeros(64, 3), torch.randn(64, 2)], 1)) == {"active_units": 2}
 
 
 def test_of_one_item_nothing_is_told_that_takes_others(tmp_path: Path) -> None:
     """Else every run with a batch of 1, or with one item for each process, would be said to have collapsed."""
-    assert active(torch.randn(1, 5)) == {}
+    assert active_units(torch.randn(1, 5)) == {}
     assert set(diagnostics(torch.randn(1), torch.randn(1), torch.randn(1, 3, 8, 8), torch.randn(1, 3, 8, 8))) == {
-        "right"
+        "d_auc"
     }
     for method, data in (("vae", "shapes:40"), ("dcgan", "shapes:40"), ("music_vae", "tunes:40")):
         run = tmp_path / method
         reverie.train(f"{method}:smoke", data=data, out=run, batch_size=1, steps=10, threads=1, log_every=5)
         lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-        assert not {"active", "variety"} & set(lines[-1]["losses"])
+        assert not {"active_units", "nn_distance_ratio"} & set(lines[-1]["losses"])
 
 
 # -- what follows ------------------------------------------------------------------------------------------------------
@@ -270,8 +270,8 @@ def test_trouble_that_began_before_both_saves_goes_back_to_when_all_was_well(
 def test_all_is_well_until_a_sign_is_beyond_its_threshold() -> None:
     monitor = Monitor()
     assert monitor.healthy
-    for values, well in (({"right": 0.9}, True), ({"right": 0.9999}, False), ({"variety": 0.9}, False),
-                         ({"right": 0.8}, True), ({"variety": 0.1}, False)):  # fmt: skip
+    for values, well in (({"d_auc": 0.9}, True), ({"d_auc": 0.9999}, False), ({"nn_distance_ratio": 0.9}, False),
+                         ({"d_auc": 0.8}, True), ({"nn_distance_ratio": 0.1}, False)):  # fmt: skip
         monitor.check_metrics(len(monitor.lines) + 1, values)
         assert monitor.healthy is well
 

@@ -499,7 +499,7 @@ def test_findings_and_rollbacks(run: Path) -> None:
     losses = re.search('<section id="losses">(.*?)</section>', text, re.DOTALL)
     assert losses is not None
     assert re.findall(r'class="mark" style="left:(.*?)%">(.*?)<', losses[1]) == [("23.08", "1"), ("87.18", "2")]
-    assert "variety" not in losses[1]  # the monitor's signs are no losses
+    assert "nn_distance_ratio" not in losses[1]  # the monitor's signs are no losses
     assert "how unlike one another generated images are" in told
     assert "<details open><summary>What it looked at" in text
 

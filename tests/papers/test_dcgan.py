@@ -68,7 +68,7 @@ def test_every_option_trains_both_players(options: dict[str, object]) -> None:
     changed = {k.split(".")[0] for k, v in gan.state_dict().items() if not torch.equal(v, before[k])}
     assert changed == {"generator", "discriminator"}
     every = int(options.get("critic_steps", 1))
-    seen = {"d", "right", "variety"}
+    seen = {"d", "d_auc", "nn_distance_ratio"}
     assert told == [seen | {"g"} if step % every == every - 1 else seen for step in range(3)]
 
 

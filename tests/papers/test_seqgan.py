@@ -249,8 +249,8 @@ def test_the_discriminator_learns_to_tell_and_the_stages_count_up() -> None:
     for step in range(60):
         torch.manual_seed(step)
         told = method.compare({"tokens": real}, update)
-    assert float(told["right"]) > 0.95
-    assert set(told) == {"d", "right", "variety"}
+    assert float(told["d_auc"]) > 0.95
+    assert set(told) == {"d", "d_auc", "nn_distance_ratio"}
 
 
 def test_a_stage_ends_early_by_its_rule_and_a_save_remembers() -> None:

@@ -13,22 +13,24 @@ from torch import Tensor
 
 @torch.no_grad()
 def diagnostics(d_real: Tensor, d_fake: Tensor, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-    """ "right" and "variety" of a batch, from D's logits and the images [B,...] they are for (see monitor.py)."""
-    return {"right": right_order(d_real, d_fake), **variety(real, fake, mean_nn_distance)}
+    """ "d_auc" and "nn_distance_ratio" of a batch, from D's logits and the images [B,...] they are for (see monitor.py)."""
+    return {"d_auc": discriminator_auc(d_real, d_fake), **nn_distance_ratio(real, fake, mean_nn_distance)}
 
 
 @torch.no_grad()
-def variety(
+def nn_distance_ratio(
     real: Tensor, fake: Tensor, mean_nn_distance: Callable[[Tensor], Tensor], least: float = 1e-6
 ) -> dict[str, Tensor]:
     """How far generated items lie mean_nn_distance, in units of how far real ones do (`least`, if those are nearer)."""
-    return {"variety": mean_nn_distance(fake) / mean_nn_distance(real).clamp_min(least)} if len(fake) > 1 else {}
+    return (
+        {"nn_distance_ratio": mean_nn_distance(fake) / mean_nn_distance(real).clamp_min(least)} if len(fake) > 1 else {}
+    )
 
 
 @torch.no_grad()
-def active(mean: Tensor, threshold: float = 0.01) -> dict[str, Tensor]:
+def active_units(mean: Tensor, threshold: float = 0.01) -> dict[str, Tensor]:
     """How many latents answer to the data: variance of their mean [B,Z] over the batch above the threshold."""
-    return {"active": (mean.var(0) > threshold).sum().float()} if len(mean) > 1 else {}
+    return {"active_units": (mean.var(0) > threshold).sum().float()} if len(mean) > 1 else {}
 
 
 @torch.no_grad()
@@ -41,13 +43,13 @@ def mean_nn_distance(x: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def right_order(d_real: Tensor, d_fake: Tensor) -> Tensor:
+def discriminator_auc(d_real: Tensor, d_fake: Tensor) -> Tensor:
     """Share of pairs of a real and a generated item whose logits [B] the discriminator puts in the right order."""
     return (d_real.flatten()[:, None] > d_fake.flatten()[None, :]).float().mean()
 
 
 @torch.no_grad()
-def hamming(x: Tensor) -> Tensor:
+def mean_nn_hamming(x: Tensor) -> Tensor:
     """Mean number of places in which a row of [B,T], B > 1, differs from the one most like it."""
     unlike = (x[:, None] != x[None]).sum(2).float()
     unlike.fill_diagonal_(torch.inf)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from reverie.core.diagnostics import active, diagnostics
+from reverie.core.diagnostics import active_units, diagnostics
 from reverie.core.generation import Items, encode_images, generate_images, map_images, select_items
 from reverie.core.interpolation import edit_endpoints, interpolation_rows, lerp, row_endpoints, slerp
 from reverie.core.lr_schedules import late
@@ -176,7 +176,7 @@ class BiGAN(Method):
         # Generator and encoder both want the pairs to be taken for each other.
         g = adversarial.generator(d_fake, d_real) + (0 if adversarial.paired else adversarial.generator(-d_real, None))
         update({"makers": g, "discriminator": d})
-        told = {"d": d.detach(), "g": g.detach(), **active(code)}
+        told = {"d": d.detach(), "g": g.detach(), **active_units(code)}
         return {**told, **diagnostics(d_real, d_fake, x, fake)}
 
     def prior(self, n: int) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from reverie.core.diagnostics import active, diagnostics
+from reverie.core.diagnostics import active_units, diagnostics
 from reverie.core.generation import Items, encode_images, generate_images, map_images, select_items
 from reverie.core.interpolation import edit_endpoints, interpolation_rows, lerp, row_endpoints
 from reverie.core.method import Method, verb
@@ -210,9 +210,9 @@ class CVAEGAN(Method):
             "c": right,
         }
         found = {name: value.detach() for name, value in seen.items()} | diagnostics(d_x, d_fake, x, fake)
-        found |= {"accuracy": (c_x.argmax(1) == label).float().mean(), **active(mean)}
+        found |= {"accuracy": (c_x.argmax(1) == label).float().mean(), **active_units(mean)}
         if not c.adv_weight:
-            del found["right"]  # nobody plays against D then, so that it is no fault
+            del found["d_auc"]  # nobody plays against D then, so that it is no fault
         return found
 
     # -- the model -------------------------------------------------------------------------------------------------

@@ -219,7 +219,7 @@ class CycleGAN(Method):
             half * (adversarial.discriminator(d_b, d_made_b) + adversarial.discriminator(d_a, d_made_a)),
         )
         right = ((d_b[:, None] > d_made_b[None]).float().mean() + (d_a[:, None] > d_made_a[None]).float().mean()) / 2
-        return {"d": d, "g": g.detach(), **told, "right": right}
+        return {"d": d, "g": g.detach(), **told, "d_auc": right}
 
     # -- what users do -------------------------------------------------------------------------------------------------
 

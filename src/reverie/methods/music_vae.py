@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from reverie.core.diagnostics import active
+from reverie.core.diagnostics import active_units
 from reverie.core.generation import BLOCK, Items, blocks, select_items
 from reverie.core.interpolation import edit_endpoints, lerp, row_endpoints, slerp
 from reverie.core.method import Method, verb
@@ -193,8 +193,8 @@ class MusicVAE(Method):
         self.prior.follow(z)
         self.directions.follow(mean, attributes(x, self.parts))
         right = torch.stack([(told.detach().argmax(2) == line).float().mean() for told, line in lines])
-        told = {"loss": loss, "nats": distortion, "kl_bits": kl.mean() / NATS, "right": right.mean()}
-        return {**told, **active(mean), **(dict(zip(self.parts, right, strict=True)) if self.others else {})}
+        told = {"loss": loss, "nats": distortion, "kl_bits": kl.mean() / NATS, "token_accuracy": right.mean()}
+        return {**told, **active_units(mean), **(dict(zip(self.parts, right, strict=True)) if self.others else {})}
 
     # -- the model -------------------------------------------------------------------------------------------------
 

@@ -214,7 +214,7 @@ class Pix2Pix(Method):
             d_real, d_made = self.judged(a, b), self.judged(a, made.detach())
             # Halved, so that D learns more slowly beside G (section 3.3).
             told["d"] = update("discriminator", adversarial.discriminator(d_real, d_made) / 2)
-            told["right"] = (d_real[:, None] > d_made[None]).float().mean()
+            told["d_auc"] = (d_real[:, None] > d_made[None]).float().mean()
         apart = (b - made).abs().mean()  # eq. 3
         game = adversarial.generator(self.judged(a, made), None) if c.adv_weight else a.new_zeros(())
         update("generator", c.adv_weight * game + c.l1_weight * apart)  # eq. 4

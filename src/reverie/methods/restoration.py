@@ -138,7 +138,7 @@ class Restoration(Method):
         d = update("discriminator", ADVERSARIAL.discriminator(d_real, d_made) / 2)
         g = ADVERSARIAL.generator(self.judged(x, made), None)
         update("generator", error + c.adv_weight * g)
-        return {**told, "d": d, "g": g.detach(), "right": (d_real[:, None] > d_made[None]).float().mean()}
+        return {**told, "d": d, "g": g.detach(), "d_auc": (d_real[:, None] > d_made[None]).float().mean()}
 
     def made(self, x: Tensor) -> Tensor:
         """y [B,C,H,W] made of x."""

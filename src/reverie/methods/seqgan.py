@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from reverie.core.diagnostics import hamming, right_order, variety
+from reverie.core.diagnostics import discriminator_auc, mean_nn_hamming, nn_distance_ratio
 from reverie.core.generation import Items, blocks, select_items
 from reverie.core.method import Method, verb
 from reverie.core.stage import Batch, Metrics, Stage
@@ -262,8 +262,8 @@ class SeqGAN(Method):
         d_real, d_made = D(torch.cat([real, made]), c.dropout).split([len(real), len(made)])
         d = nonsaturating().discriminator(d_real, d_made) / 2  # mean cross entropy of all
         shrink = sum(p.square().sum() for p in D.last.parameters()) / 2
-        told = {"d": update("discriminator", d + c.d_l2 * shrink), "right": right_order(d_real, d_made)}
-        return {**told, **variety(real, made, hamming, least=1)}
+        told = {"d": update("discriminator", d + c.d_l2 * shrink), "d_auc": discriminator_auc(d_real, d_made)}
+        return {**told, **nn_distance_ratio(real, made, mean_nn_hamming, least=1)}
 
     # -- rewards (section 3.1) -----------------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from reverie.core.diagnostics import active
+from reverie.core.diagnostics import active_units
 from reverie.core.generation import Items, encode_images, generate_images, map_images, select_items
 from reverie.core.interpolation import interpolation_rows, lerp, row_endpoints
 from reverie.core.lr_schedules import burda, cosine
@@ -160,14 +160,14 @@ class VAE(Method):
         if c.iwae_samples > 1:
             log_w = self.log_weights(x, mean, log_variance, torch.randn(c.iwae_samples, *mean.shape, device=x.device))
             bound = log_w.logsumexp(0) - math.log(c.iwae_samples)  # [B]; eq. 8
-            return {"loss": update("vae", -bound.mean()), **active(mean)}
+            return {"loss": update("vae", -bound.mean()), **active_units(mean)}
 
         z = mean + (log_variance / 2).exp() * torch.randn_like(mean)  # section 2.4
         distortion = -self.log_likelihood_of(x, z).mean()
         kl = kl_to_standard_normal(mean, log_variance).mean(0)  # [Z]
         beta = c.beta * min(1.0, update.step / c.kl_warmup_steps) if c.kl_warmup_steps else c.beta
         loss = update("vae", distortion + beta * kl.clamp_min(c.free_nats).sum())
-        return {"loss": loss, "distortion": distortion, "kl": kl.sum(), **active(mean)}
+        return {"loss": loss, "distortion": distortion, "kl": kl.sum(), **active_units(mean)}
 
     # -- the model -------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from reverie.core.diagnostics import active, diagnostics
+from reverie.core.diagnostics import active_units, diagnostics
 from reverie.core.generation import Items, encode_images, generate_images, map_images, select_items
 from reverie.core.interpolation import edit_endpoints, interpolation_rows, lerp, row_endpoints
 from reverie.core.method import Method, verb
@@ -166,7 +166,7 @@ class VAEGAN(Method):
 
         if self.classes is not None:
             self.classes.follow(mean, batch["label"])
-        found = {"d": d, "g": g, "like": like, "kl": prior, **active(mean)}
+        found = {"d": d, "g": g, "like": like, "kl": prior, **active_units(mean)}
         return {**{name: value.detach() for name, value in found.items()}, **diagnostics(d_x, d_fake, x, fake)}
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:

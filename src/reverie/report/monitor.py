@@ -12,8 +12,8 @@ from reverie.training.monitor import LINES, NOT_A_NUMBER, RULES, WINDOW
 
 SHOWN = 20  # findings on the page; the log has them all
 SIGNS = {
-    "right": "pairs of a real and a generated image that the discriminator tells apart",
-    "variety": "how unlike one another generated images are (1: as real ones)",
+    "d_auc": "pairs of a real and a generated image that the discriminator tells apart",
+    "nn_distance_ratio": "how unlike one another generated images are (1: as real ones)",
     "active": "latents in use",
 }
 

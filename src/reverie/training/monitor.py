@@ -45,20 +45,20 @@ class Rule:
 
 RULES = (
     Rule(
-        "discriminator has won", "right", 0.998, True,
+        "discriminator has won", "d_auc", 0.998, True,
         "it tells real from generated in {value:.2%} of pairs, so the generator learns nothing from it any more",
         "Give the discriminator a gradient penalty or spectral norm (a preset called stable has them), a lower rate, "
         "or, for few images, --augment.",
         window=2 * WINDOW,  # at first many a generator learns for hundreds of steps from one that is never wrong
     ),
     Rule(
-        "lost diversity", "variety", 0.25, False,
+        "lost diversity", "nn_distance_ratio", 0.25, False,
         "what is generated lies {value:.2f} times as far from one another as what is real (mode collapse)",
         "Use a loss that compares pairs, or a gradient penalty (a preset called stable has them), a lower rate, a "
         "larger batch, or more numbers in z.",
     ),
     Rule(
-        "posterior collapse", "active", 0.5, False,
+        "posterior collapse", "active_units", 0.5, False,
         "{value:.1f} latents answer to the data: the decoder ignores its code",
         "Lower --beta, give --free-bits 0.1 or more, or a weaker decoder (smaller --width).",
     ),
