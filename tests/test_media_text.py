@@ -95,10 +95,10 @@ def test_damaged_records_are_refused_in_one_line(tmp_path: Path, beside: str) ->
 
 
 def test_stamps_hold_what_a_line_was_made_from() -> None:
-    text = dataclasses.replace(Text("new"), told={"nll": 1.0}).made_from(Text("old", "old.txt")).with_provenance(RECORD)
+    text = dataclasses.replace(Text("new"), prediction={"nll": 1.0}).made_from(Text("old", "old.txt")).with_provenance(RECORD)
     assert text.record is not None
     assert text.record["inputs"] == [{"name": "old.txt", "digest": Text("old").digest}]
-    assert text.record["told"] == {"nll": 1.0}
+    assert text.record["prediction"] == {"nll": 1.0}
     assert json.dumps(text.record)
 
 

@@ -208,7 +208,7 @@ def test_a_verdict_stands_in_the_record_and_the_picture_is_not_called_synthetic(
     given = [Image.load(path) for path in pictures(run)]
     made = model.classify(given)
     right = [
-        image.record is not None and image.record["told"]["class"] == Path(path).parent.name
+        image.record is not None and image.record["prediction"]["class"] == Path(path).parent.name
         for image, path in zip(made, pictures(run), strict=True)
     ]
     assert np.mean(right) > 0.8
@@ -216,7 +216,7 @@ def test_a_verdict_stands_in_the_record_and_the_picture_is_not_called_synthetic(
     record = read_record(made[3].save(tmp_path / "a.png"))
     assert record["synthetic"] is False
     assert record["inputs"] == [{"name": given[3].name, "digest": given[3].digest}]
-    assert 0.2 <= record["told"]["probability"] <= 1
+    assert 0.2 <= record["prediction"]["probability"] <= 1
     assert b"trainedAlgorithmicMedia" not in (tmp_path / "a.png").read_bytes()
     alone = model.classify(given[17:18])[0]
     assert np.array_equal(alone.pixels, made[17].pixels)
@@ -241,11 +241,11 @@ def test_the_command_line_says_it(
 
     told = json.loads(say(f"{asked} --json"))
     assert told["files"] == []
-    assert [[t["of"], t["class"], str(t["probability"])] for t in told["told"]] == lines
+    assert [[t["of"], t["class"], str(t["probability"])] for t in told["predictions"]] == lines
 
     assert [line.split("  ") for line in say(f"{asked} --out all.png").splitlines()[:3]] == lines
     sheet = read_record("all.png")
-    assert [t["class"] for t in sheet["told"]] == [line[1] for line in lines]
+    assert [t["class"] for t in sheet["predictions"]] == [line[1] for line in lines]
     assert len(json.loads(say(f"{asked} --out made --json"))["files"]) == 3
     place = f"made/{Path(some[0]).stem}.png"
     assert say(f"whence {place}").startswith("not synthetic")

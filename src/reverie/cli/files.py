@@ -100,13 +100,13 @@ def _written(items: Iterable[Any], out: Path, overwrite: bool, medium: Any, give
     return files
 
 
-def heard(images: Iterable[Any], told: list[dict[str, Any]], aloud: bool) -> Iterator[Any]:
-    """The images as they come; what is told of each is added to `told`, and said aloud as a line."""
+def heard(images: Iterable[Any], predictions: list[dict[str, Any]], aloud: bool) -> Iterator[Any]:
+    """The images as they come; the prediction of each is added to `predictions`, and said aloud as a line."""
     for image in images:
-        if image.told:
-            told.append({"of": ", ".join(source["name"] for source in image.inputs), **image.told})
+        if image.prediction:
+            predictions.append({"of": ", ".join(source["name"] for source in image.inputs), **image.prediction})
             if aloud:
-                print(*told[-1].values(), sep="  ", flush=True)
+                print(*predictions[-1].values(), sep="  ", flush=True)
         yield image
 
 

@@ -61,8 +61,8 @@ def do_verb(verb: str, words: list[str]) -> int:
         asked["items"] = read_shard(shard)
     from reverie.cli.files import heard, write
 
-    began, told = time.monotonic(), list[dict[str, Any]]()
-    made = heard(act.stream(method, **asked), told, aloud=not as_json)
+    began, predictions = time.monotonic(), list[dict[str, Any]]()
+    made = heard(act.stream(method, **asked), predictions, aloud=not as_json)
     files, lines = list[Path](), list[str]()
     if out:
         files = write(made, Path(out), overwrite, made_of, asked.get(given.name) if given else None)
@@ -72,7 +72,7 @@ def do_verb(verb: str, words: list[str]) -> int:
         elif prints:
             print(item, flush=True)
     if as_json:
-        heard_of = {**({"told": told} if told else {}), **({"lines": lines} if lines else {})}
+        heard_of = {**({"predictions": predictions} if predictions else {}), **({"lines": lines} if lines else {})}
         print(json.dumps({"files": [str(f) for f in files], **heard_of, "seconds": round(time.monotonic() - began, 3)}))
     elif out:
         where = files[0] if len(files) == 1 else f"{len(files)} files in {out}"

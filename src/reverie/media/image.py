@@ -117,8 +117,8 @@ def sheet(images: Sequence[Image], columns: int = 0, gap: int = 2) -> Image:
     layout = {"images": len(images), "columns": columns, "gap": gap, "first": record.get("index", 0)}
     if len(images[0].inputs) == 1:  # each was made from a picture of its own
         record = {**record, "inputs": [source for image in images for source in image.inputs]}
-    if images[0].told:
-        record = {**record, "told": [image.told for image in images]}
+    if images[0].prediction:
+        record = {**record, "predictions": [image.prediction for image in images]}
     return Image(ground, record={**record, "sheet": layout})
 
 

@@ -22,8 +22,8 @@ class Item:
     """what it was made from: name and digest of each"""
     index: int | None = None
     """its place in the job it was made in"""
-    told: dict[str, Any] | None = None
-    """what a method says of it, such as {"class": "cat", "probability": 0.93}"""
+    prediction: dict[str, Any] | None = None
+    """what a classifier says of it, such as {"class": "cat", "probability": 0.93}"""
     row: int = 0
     """how many belong side by side on a sheet; 0: as many as fit a square"""
 
@@ -36,8 +36,8 @@ class Item:
         """The same with a record of how it was made."""
         if self.inputs:
             record = {**record, "inputs": list(self.inputs)}
-        if self.told:
-            record = {**record, "told": self.told}
+        if self.prediction:
+            record = {**record, "prediction": self.prediction}
         return dataclasses.replace(self, record=record)
 
     def made_from(self: Medium, *sources: Any) -> Medium:

@@ -92,7 +92,7 @@ def save_texts(texts: Sequence[Text], path: str | Path) -> Path:
 
 def _record(texts: Sequence[Text]) -> dict[str, Any]:
     """The record of the first line, with what is each line's own under "lines"."""
-    own = ("index", "inputs", "told")
+    own = ("index", "inputs", "prediction")
     lines = []
     for text in texts:
         told = text.record or {}

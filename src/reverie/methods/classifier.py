@@ -172,8 +172,8 @@ class Classifier(Method):
             group = images[start : start + BLOCK]
             x = Image.to_tensor(group, self.config.size, self.config.channels).to(self.device)
             for seen, p, source in zip(Image.from_tensor(x), self.log_probabilities(x).exp(), group, strict=True):
-                told, lines = self.verdict(p)
-                yield replace(captioned(seen, lines), told=told).made_from(source)
+                prediction, lines = self.verdict(p)
+                yield replace(captioned(seen, lines), prediction=prediction).made_from(source)
 
     def verdict(self, p: Tensor) -> tuple[dict[str, str | float], list[tuple[str, tuple[int, int, int]]]]:
         """The likeliest class of p [K] as facts, and it and the next as lines for a caption."""
@@ -190,8 +190,8 @@ class Classifier(Method):
         x, shown = batch["image"], []
         probabilities = self.log_probabilities(x).exp()
         for seen, p, label in zip(Image.from_tensor(x), probabilities, batch["label"].tolist(), strict=True):
-            told, (first, second) = self.verdict(p)
-            right = told["class"] == self.config.class_names[label]
+            prediction, (first, second) = self.verdict(p)
+            right = prediction["class"] == self.config.class_names[label]
             truth = second if right else (f"is {self.config.class_names[label]}", WHITE)
             shown.append(captioned(seen, [(first[0], GREEN if right else RED), truth]))
         return {"": sheet(shown, columns=8)}
