@@ -1,8 +1,10 @@
-"""How verbs make items: each from (seed, its index) alone, in blocks that are cut at fixed places.
+"""How verbs make items: item i is a function of (the verb's other arguments, i) alone.
 
-What is random in what is made of a picture follows from (seed, the picture) alone.
+So a job gives the same items however it is split: all at once, one item, or one shard on each of many machines.
+Items are made in blocks of BLOCK that are cut at fixed places, because the rounding of a sum depends on what else
+is in the batch. What is random about an item made of a given image is a function of (seed, that image).
 
-B batch, Z latents, C channels, H = W pixels. Images inside are [B,C,H,W] in [-1,1].
+B batch, Z latent dimensions, C channels, H = W pixels. Images inside are [B,C,H,W] in [-1,1].
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import dataclasses
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -21,31 +24,41 @@ from reverie.utils.errors import UserError
 
 @dataclass(frozen=True)
 class Shard:
-    """One part, counted from 1, `of` so many parts of a job."""
+    """Part number `part`, counted from 1, of a job that is cut into `of` parts: `--shard 2/8` is Shard(2, 8)."""
 
     part: int
     of: int
 
 
-Items = Sequence[int] | Shard | None
-"""which items of a job: some, a shard, or (None) all"""
+Items: TypeAlias = Sequence[int] | Shard | None
+"""Which items of a job a verb makes: those with these indices, counted from 0; those of a shard; or (None) all.
+
+A verb that makes n items has a parameter `items: Items = None`, which `select_items` turns into indices. It is no
+option of the command line (`--shard` sets it) and is not written into records, since no item depends on it."""
+
+Latents: TypeAlias = Callable[[Sequence[int]], Tensor]
+"""item numbers -> their latent codes [B,Z]; usually `lambda items: noise(seed, items, Z)`"""
 
 BLOCK = 16
-"""Items made together. Blocks are cut at fixed places, so that an item's neighbours, and with them the
-rounding of every sum, are the same whether it is made alone, in a batch, or by one shard of many."""
+"""items that pass through a network together"""
 
 
-def select_items(items: Items, n: int, steps: int = 1) -> Sequence[int]:
-    """The items meant, of `n` rows of `steps`. Shards are cut between blocks. Raises UserError if there are none."""
-    for name, count in (("n", n), ("steps", steps)):
+def select_items(items: Items, n: int, frames: int = 1) -> Sequence[int]:
+    """The indices of the items to make, in order, of a job of `n` rows of `frames` items.
+
+    A shard is a run of whole blocks, so that every block is computed by one machine only.
+    Raises UserError if the job has no items, or not one of these indices.
+    """
+    for name, count in (("n", n), ("frames", frames)):
         if count < 1:
             raise UserError(f"{name} is {count}; it must be 1 or more.")
-    total = n * steps
+    total = n * frames
     if items is None:
         return range(total)
     if isinstance(items, Shard):
-        edges = [min(total, -(-total // BLOCK) * k // items.of * BLOCK) for k in (items.part - 1, items.part)]
-        return range(*edges)
+        num_blocks = -(-total // BLOCK)
+        first, end = (num_blocks * part // items.of * BLOCK for part in (items.part - 1, items.part))
+        return range(min(first, total), min(end, total))
     for i in items:
         if not 0 <= i < total:
             raise UserError(f"there is no item {i} among {total}; they are counted from 0.")
@@ -53,17 +66,18 @@ def select_items(items: Items, n: int, steps: int = 1) -> Sequence[int]:
 
 
 def blocks(items: Sequence[int]) -> Iterator[tuple[list[int], list[int]]]:
-    """Groups items by block: (all BLOCK indices of the block, the items of it that are wanted)."""
+    """Groups items by block: (all BLOCK indices of the block, those of them that are in `items`)."""
     for block, wanted in itertools.groupby(items, lambda i: i // BLOCK):
         yield list(range(block * BLOCK, (block + 1) * BLOCK)), list(wanted)
 
 
-def generate_images(
-    network: Callable[[Tensor], Tensor], latents: Callable[[list[int]], Tensor], items: Sequence[int]
-) -> Iterator[Image]:
-    """Images network(latents(i)) for each item, made block by block."""
+def generate_images(decode: Callable[[Tensor], Tensor], latents: Latents, items: Sequence[int]) -> Iterator[Image]:
+    """Images decode(latents([i])) for i in items, made block by block.
+
+    `latents` is asked for whole blocks, so also for items after the last of a job.
+    """
     for block, wanted in blocks(items):
-        pixels = network(latents(block))  # [BLOCK,C,H,W] in [-1,1]
+        pixels = decode(latents(block))  # [BLOCK,C,H,W] in [-1,1]
         for i, image in zip(wanted, Image.from_tensor(pixels[[i - block[0] for i in wanted]]), strict=True):
             yield dataclasses.replace(image, index=i)
 
@@ -71,21 +85,25 @@ def generate_images(
 def encode_images(
     encode: Callable[[Tensor], Tensor], images: Sequence[Image], size: int, channels: int, device: torch.device
 ) -> Iterator[Code]:
-    """The code of each picture, BLOCK at a time (the last block is filled up, then cut)."""
-    for start in range(0, len(images), BLOCK):
-        group = list(images[start : start + BLOCK])
-        filled = group + [group[-1]] * (BLOCK - len(group))
-        codes = encode(Image.to_tensor(filled, size, channels).to(device))
-        yield from map(Code.of, group, codes)  # as many as there are pictures
+    """The code of each image; encode: [BLOCK,C,H,W] in [-1,1] -> codes [BLOCK,Z]."""
+    for group, x in _batches(images, size, channels, device):
+        yield from map(Code.of, group, encode(x))  # as many as there are images
 
 
 def map_images(
-    act: Callable[[Tensor], Tensor], images: Sequence[Image], size: int, channels: int, device: torch.device
+    transform: Callable[[Tensor], Tensor], images: Sequence[Image], size: int, channels: int, device: torch.device
 ) -> Iterator[Image]:
-    """Images act(x) for pictures put in, BLOCK at a time (the last block is filled up, then cut)."""
+    """An image made from each image; transform: [BLOCK,C,H,W] in [-1,1] -> [BLOCK,C,H,W] in [-1,1]."""
+    for group, x in _batches(images, size, channels, device):
+        for result, source in zip(Image.from_tensor(transform(x)[: len(group)]), group, strict=True):
+            yield result.made_from(source)
+
+
+def _batches(
+    images: Sequence[Image], size: int, channels: int, device: torch.device
+) -> Iterator[tuple[list[Image], Tensor]]:
+    """Images BLOCK at a time, with the batch [BLOCK,C,H,W] of them; the last is filled up with its last image."""
     for start in range(0, len(images), BLOCK):
         group = list(images[start : start + BLOCK])
         filled = group + [group[-1]] * (BLOCK - len(group))
-        x = Image.to_tensor(filled, size, channels).to(device)  # [BLOCK,C,H,W] in [-1,1]
-        for made, source in zip(Image.from_tensor(act(x)[: len(group)]), group, strict=True):
-            yield made.made_from(source)
+        yield group, Image.to_tensor(filled, size, channels).to(device)
