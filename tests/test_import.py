@@ -200,7 +200,7 @@ def test_a_unet_makes_the_same(tmp_path: Path, depth: int, channels: tuple[int, 
     net = trained(PeerUNet(*channels, 4, depth, kind), side)
     method = brought(net, tmp_path, dropout=False)
     c = method.config
-    assert (c.network, c.inputs, c.outputs, c.width, c.depth, c.norm) == ("unet", *channels, 4, depth, kind)
+    assert (c.network, c.in_channels, c.out_channels, c.width, c.depth, c.norm) == ("unet", *channels, 4, depth, kind)
     assert (c.dropout, c.still, c.size) == (0.0, False, side)
     assert_same(net, method, noise(channels[0], side, 2 * side))
 
@@ -211,7 +211,7 @@ def test_a_resnet_makes_the_same(tmp_path: Path, blocks: int, dropout: bool, kin
     net = trained(PeerResNet(3, 1, 4, blocks, kind, dropout))
     method = brought(net, tmp_path)
     c = method.config
-    assert (c.network, c.inputs, c.outputs, c.width, c.blocks, c.norm) == ("resnet", 3, 1, 4, blocks, kind)
+    assert (c.network, c.in_channels, c.out_channels, c.width, c.blocks, c.norm) == ("resnet", 3, 1, 4, blocks, kind)
     assert (c.dropout, c.size) == (0.5 if dropout else 0.0, 256 if blocks == 9 else 128)
     assert_same(net, method, noise(3, 32, 44))
 
@@ -331,7 +331,7 @@ def test_without_telling_names_the_order_decides(ways: tuple[Path, nn.Module, nn
         [other.rename(tmp_path / "x.pth"), one.rename(tmp_path / "y.pth")], tmp_path / "z.safetensors"
     )
     assert [net["name"] for net in told["networks"]] == ["x.pth", "y.pth"]
-    assert (told["config"]["inputs"], told["config"]["outputs"]) == (3, 1)
+    assert (told["config"]["in_channels"], told["config"]["out_channels"]) == (3, 1)
 
 
 # -- the command line --------------------------------------------------------------------------------------------------
@@ -388,7 +388,7 @@ def test_json_says_what_was_recognised(tmp_path: Path, capsys: pytest.CaptureFix
     assert (told["file"], told["method"]) == (str(tmp_path / "a.safetensors"), "pix2pix")
     (net,) = told["networks"]
     wanted = dict(
-        name=file.name, kind="unet", inputs=1, outputs=3, base_channels=4, depth=6, norm="batch", dropout=False,
+        name=file.name, kind="unet", in_channels=1, out_channels=3, base_channels=4, depth=6, norm="batch", dropout=False,
         sha256=sha256(file),
     )  # fmt: skip
     assert {name: net[name] for name in wanted} == wanted

@@ -26,8 +26,8 @@ def test_the_losses_are_the_papers(cycle: float) -> None:
     torch.manual_seed(0)
     config = dict(
         size=16,
-        inputs=1,
-        outputs=3,
+        in_channels=1,
+        out_channels=3,
         base_channels=4,
         blocks=1,
         n_layers_d=1,

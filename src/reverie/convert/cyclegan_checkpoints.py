@@ -61,11 +61,11 @@ def _unet(weights: Mapping[str, Tensor], name: str) -> ImportedNetwork:
             stems[f"down_norms.{k}"] = path + "2"
         if k:
             stems[f"up_norms.{k}"] = path + ("4" if k == last else "6")
-    width, inputs = _kernel(weights, stems["downs.0"], name, 4)[:2]
-    outputs = _kernel(weights, stems["ups.0"], name, 4)[1]
+    width, in_channels = _kernel(weights, stems["downs.0"], name, 4)[:2]
+    out_channels = _kernel(weights, stems["ups.0"], name, 4)[1]
     norm = _norm(weights, [stem for ours, stem in stems.items() if "norm" in ours])
-    ours = _translated(weights, stems, name, lambda: UNet(inputs, outputs, width, len(paths), norm))
-    return ImportedNetwork(name, "unet", inputs, outputs, width, len(paths), None, norm, None, ours)
+    ours = _translated(weights, stems, name, lambda: UNet(in_channels, out_channels, width, len(paths), norm))
+    return ImportedNetwork(name, "unet", in_channels, out_channels, width, len(paths), None, norm, None, ours)
 
 
 def _resnet(weights: Mapping[str, Tensor], name: str) -> ImportedNetwork:
@@ -81,12 +81,12 @@ def _resnet(weights: Mapping[str, Tensor], name: str) -> ImportedNetwork:
     stems = {str(k): f"model.{k}" for k in flat}
     for block in range(FIRST_BLOCK, after):
         stems |= {f"{block}.layers.{k}": f"model.{block}.conv_block.{k}" for k in (1, 2, second, second + 1)}
-    width, inputs = _kernel(weights, stems["1"], name, 7)[:2]
-    outputs = _kernel(weights, stems[str(flat[-1])], name, 7)[0]
+    width, in_channels = _kernel(weights, stems["1"], name, 7)[:2]
+    out_channels = _kernel(weights, stems[str(flat[-1])], name, 7)[0]
     norms = [f"model.{k}" for k in (2, 5, 8, after + 1, after + 4)]
     norm = _norm(weights, norms)
-    ours = _translated(weights, stems, name, lambda: ResNet(inputs, outputs, width, blocks, norm, 0.5 * dropout))
-    return ImportedNetwork(name, "resnet", inputs, outputs, width, None, blocks, norm, dropout, ours)
+    ours = _translated(weights, stems, name, lambda: ResNet(in_channels, out_channels, width, blocks, norm, 0.5 * dropout))
+    return ImportedNetwork(name, "resnet", in_channels, out_channels, width, None, blocks, norm, dropout, ours)
 
 
 def _kernel(weights: Mapping[str, Tensor], stem: str, name: str, side: int) -> torch.Size:

@@ -136,7 +136,7 @@ def _in_order(paths: list[Path]) -> list[Path]:
 
 def _settled(network: ImportedNetwork, dropout: bool | None) -> ImportedNetwork:
     """The network with what its file leaves open decided. Raises UserError if it is not for pictures."""
-    for word, channels in (("takes", network.inputs), ("makes", network.outputs)):
+    for word, channels in (("takes", network.in_channels), ("makes", network.out_channels)):
         if channels not in (1, 3):
             raise UserError(
                 f"{network.name} {word} {channels} channels; reverie translates pictures of 1 (grey) or 3 (colour)."

@@ -15,9 +15,9 @@ class ImportedNetwork:
     name: str
     """of the file"""
     kind: Literal["unet", "resnet"]
-    inputs: int
+    in_channels: int
     """channels it takes"""
-    outputs: int
+    out_channels: int
     """channels it makes"""
     base_channels: int
     """channels of the first maps"""
@@ -35,5 +35,5 @@ class ImportedNetwork:
         deep = f"a U-Net of depth {self.depth}" if self.kind == "unet" else f"a ResNet of {self.blocks} blocks"
         drop = {True: ", dropout", False: ", no dropout", None: ""}[self.dropout]
         return (
-            f"{deep}, {self.base_channels} channels, {self.norm} norm{drop}, {self.inputs} to {self.outputs} channels"
+            f"{deep}, {self.base_channels} channels, {self.norm} norm{drop}, {self.in_channels} to {self.out_channels} channels"
         )

@@ -19,11 +19,11 @@ from reverie.core.update import Update
 from reverie.data.images.unpaired import Unpaired
 from reverie.media import Image, Photo, sheet
 from reverie.nn import losses
-from reverie.nn.dcgan_blocks import power_of_two_from
+from reverie.nn.dcgan_blocks import next_power_of_two
 from reverie.nn.image_pool import ImagePool
 from reverie.nn.patchgan import PatchGAN
 from reverie.nn.resnet_generator import ResidualGenerator, ResNet, blocks_for, size_for
-from reverie.transforms.augment import cropped, random_flip
+from reverie.transforms.augment import paired_random_crop, random_flip
 from reverie.transforms.tiling import check_tile, tiled
 from reverie.utils.errors import UserError
 
@@ -44,9 +44,9 @@ class CycleGAN(Method):
     class Config:
         size: int | None = None
         """pixels a side, a multiple of 4; none: the one that fits the data, at most 256"""
-        inputs: int | None = None
+        in_channels: int | None = None
         """channels of a, 1 grey, 3 colour; none: as the data"""
-        outputs: int | None = None
+        out_channels: int | None = None
         """channels of b; none: as the data"""
         base_channels: int = 64
         """channels of the first maps (section 7.2)"""
@@ -99,10 +99,10 @@ class CycleGAN(Method):
                 )
             if not 0 <= self.ema_decay < 1:
                 raise UserError(f"ema_decay is {self.ema_decay}; it must lie from 0 to below 1.")
-            known = self.inputs is not None and self.outputs is not None
-            if self.network == "residual" and known and self.inputs != self.outputs:
+            known = self.in_channels is not None and self.out_channels is not None
+            if self.network == "residual" and known and self.in_channels != self.out_channels:
                 raise UserError(
-                    f"a is of {self.inputs} channels and b of {self.outputs}; a residual network adds to a picture and "
+                    f"a is of {self.in_channels} channels and b of {self.out_channels}; a residual network adds to a picture and "
                     "keeps its channels: give --network resnet."
                 )
             if self.blocks is not None and self.blocks < 0:
@@ -123,23 +123,23 @@ class CycleGAN(Method):
 
     @classmethod
     def resolve_config(cls, config: Config, facts: dict[str, Any]) -> Config:
-        size = config.size or min(256, max(16, power_of_two_from(facts["native"] // 2 + 1)))
+        size = config.size or min(256, max(16, next_power_of_two(facts["native"] // 2 + 1)))
         return super().resolve_config(config, {**facts, "size": size, "blocks": blocks_for(size)})
 
     @classmethod
     def data_args(cls, config: Config) -> dict[str, Any]:
         assert config.size is not None
-        return {"size": round(config.size * config.crop_jitter), "inputs": config.inputs, "outputs": config.outputs}
+        return {"size": round(config.size * config.crop_jitter), "in_channels": config.in_channels, "out_channels": config.out_channels}
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         c = self.config  # with what the data decides filled in
         way = ResidualGenerator if c.network == "residual" else ResNet
-        self.to_b = way(c.inputs, c.outputs, c.base_channels, c.blocks)  # G of the paper
-        self.to_a = way(c.outputs, c.inputs, c.base_channels, c.blocks)  # F
-        self.judge_b = PatchGAN(c.outputs, c.base_channels, c.n_layers_d, "instance")  # D_Y
-        self.judge_a = PatchGAN(c.inputs, c.base_channels, c.n_layers_d, "instance")  # D_X
-        self.pool_b, self.pool_a = (ImagePool(c.image_pool_size, n, c.size, c.size) for n in (c.outputs, c.inputs))
+        self.to_b = way(c.in_channels, c.out_channels, c.base_channels, c.blocks)  # G of the paper
+        self.to_a = way(c.out_channels, c.in_channels, c.base_channels, c.blocks)  # F
+        self.judge_b = PatchGAN(c.out_channels, c.base_channels, c.n_layers_d, "instance")  # D_Y
+        self.judge_a = PatchGAN(c.in_channels, c.base_channels, c.n_layers_d, "instance")  # D_X
+        self.pool_b, self.pool_a = (ImagePool(c.image_pool_size, n, c.size, c.size) for n in (c.out_channels, c.in_channels))
 
     def transient_modules(self) -> tuple[str, ...]:
         return "pool_a", "pool_b"
@@ -159,16 +159,16 @@ class CycleGAN(Method):
                     f"{net.name} is {net.told()}; the two ways of a cyclegan are ResNets with instance norm and no "
                     "dropout: import each file alone."
                 )
-        if (to_b.inputs, to_b.outputs) != (to_a.outputs, to_a.inputs):
+        if (to_b.in_channels, to_b.out_channels) != (to_a.out_channels, to_a.in_channels):
             raise UserError(
-                f"{to_a.name} ({to_a.inputs} to {to_a.outputs} channels) is not the way back of {to_b.name} "
-                f"({to_b.inputs} to {to_b.outputs}); give the two of one training."
+                f"{to_a.name} ({to_a.in_channels} to {to_a.out_channels} channels) is not the way back of {to_b.name} "
+                f"({to_b.in_channels} to {to_b.out_channels}); give the two of one training."
             )
         if (to_b.base_channels, to_b.blocks) != (to_a.base_channels, to_a.blocks):
             raise UserError(
                 f"{to_b.name} is {to_b.told()}, but {to_a.name} {to_a.told()}; give the two of one training."
             )
-        config = {name: getattr(to_b, name) for name in ("inputs", "outputs", "base_channels", "blocks")}
+        config = {name: getattr(to_b, name) for name in ("in_channels", "out_channels", "base_channels", "blocks")}
         ways = (("to_b", to_b), ("to_a", to_a))
         weights = {f"{way}.{name}": tensor for way, net in ways for name, tensor in net.weights.items()}
         return {**config, "size": size_for(to_b.blocks or 0)}, weights
@@ -190,13 +190,13 @@ class CycleGAN(Method):
 
     def step(self, batch: Batch, update: Update) -> Metrics:  # section 3
         c, adversarial = self.config, LOSSES[self.config.loss]
-        a, b = (random_flip(cropped([batch[side]], c.size)[0]) for side in "ab")
+        a, b = (random_flip(paired_random_crop([batch[side]], c.size)[0]) for side in "ab")
         made_b, made_a = self.to_b(a), self.to_a(b)
         zero = a.new_zeros(())
         cycle = identity = g = zero
         if c.cycle_weight:
             cycle = (self.to_a(made_b) - a).abs().mean() + (self.to_b(made_a) - b).abs().mean()  # eq. 2
-            if c.identity_weight and c.inputs == c.outputs:
+            if c.identity_weight and c.in_channels == c.out_channels:
                 identity = (self.to_b(b) - b).abs().mean() + (self.to_a(a) - a).abs().mean()
         if c.adv_weight:
             g = adversarial.generator(self.judge_b(made_b).flatten(), None) + adversarial.generator(
@@ -232,7 +232,7 @@ class CycleGAN(Method):
         tile: pixels a side from which on a picture is cut into tiles, a multiple of 256
         """
         check_tile(tile)
-        channels = self.config.inputs if to == "b" else self.config.outputs
+        channels = self.config.in_channels if to == "b" else self.config.out_channels
         for photo in photos:
             yield photo.with_pixels(self.translated(photo.to_tensor(channels).to(self.device), to, tile)[0])
 
@@ -246,7 +246,7 @@ class CycleGAN(Method):
         """
         check_tile(tile)
         back: Literal["b", "a"] = "a" if to == "b" else "b"
-        channels = self.config.inputs if to == "b" else self.config.outputs
+        channels = self.config.in_channels if to == "b" else self.config.out_channels
         for photo in photos:
             there = self.translated(photo.to_tensor(channels).to(self.device), to, tile)
             yield photo.with_pixels(self.translated(there, back, tile)[0])

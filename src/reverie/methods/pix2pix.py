@@ -20,12 +20,12 @@ from reverie.core.update import Update
 from reverie.data.images.pairs import Pairs
 from reverie.media import Image, Photo, sheet
 from reverie.nn import losses
-from reverie.nn.dcgan_blocks import power_of_two_from
+from reverie.nn.dcgan_blocks import next_power_of_two
 from reverie.nn.patchgan import PatchGAN
 from reverie.nn.resnet_generator import ResNet, blocks_for, size_for
 from reverie.nn.stochastic_eval import stochastic_eval
 from reverie.nn.unet import UNet
-from reverie.transforms.augment import cropped, flipped
+from reverie.transforms.augment import paired_random_crop, paired_random_flip
 from reverie.transforms.degradations import channels_of, check_severity, degrade, degrade_seeded, keep_luminance
 from reverie.transforms.tiling import check_tile, tiled
 from reverie.utils.errors import UserError
@@ -48,9 +48,9 @@ class Pix2Pix(Method):
     class Config:
         size: int | None = None
         """pixels a side, a power of two from 16; none: the one that fits the data, at most 256"""
-        inputs: int | None = None
+        in_channels: int | None = None
         """channels of what is given, 1 grey, 3 colour; none: as the data"""
-        outputs: int | None = None
+        out_channels: int | None = None
         """channels of what is wanted; none: as the data"""
         direction: Literal["a to b", "b to a"] = "a to b"
         """which side of the pairs is given"""
@@ -146,29 +146,29 @@ class Pix2Pix(Method):
 
     @classmethod
     def resolve_config(cls, config: Config, facts: dict[str, Any]) -> Config:
-        size = config.size or min(256, max(16, power_of_two_from(facts["native"] // 2 + 1)))
-        outputs = config.outputs or facts["outputs"]
-        given = channels_of(config.degradation, outputs) if config.degradation else facts.get("inputs", outputs)
-        sides = {"inputs": given, "outputs": outputs}
+        size = config.size or min(256, max(16, next_power_of_two(facts["native"] // 2 + 1)))
+        out_channels = config.out_channels or facts["out_channels"]
+        given = channels_of(config.degradation, out_channels) if config.degradation else facts.get("in_channels", out_channels)
+        sides = {"in_channels": given, "out_channels": out_channels}
         if config.direction == "b to a":
-            sides = {"inputs": facts["outputs"], "outputs": facts.get("inputs", outputs)}
+            sides = {"in_channels": facts["out_channels"], "out_channels": facts.get("in_channels", out_channels)}
         deep = {"depth": min(8, int(math.log2(size)))} if config.network == "unet" else {"blocks": blocks_for(size)}
         return super().resolve_config(config, {**facts, **sides, "size": size, **deep})
 
     @classmethod
     def data_args(cls, config: Config) -> dict[str, Any]:
-        sides = (config.inputs, config.outputs)
+        sides = (config.in_channels, config.out_channels)
         if config.direction == "b to a":
             sides = sides[::-1]
         assert config.size is not None
         return {
-            "size": round(config.size * config.crop_jitter), "degradation": config.degradation, "inputs": sides[0], "outputs": sides[1]
+            "size": round(config.size * config.crop_jitter), "degradation": config.degradation, "in_channels": sides[0], "out_channels": sides[1]
         }  # fmt: skip
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         c = self.config  # with what the data decides filled in
-        ends = (c.inputs, c.outputs, c.base_channels)
+        ends = (c.in_channels, c.out_channels, c.base_channels)
         self.generator: nn.Module
         if c.network == "unet":
             self.generator = UNet(*ends, c.depth, c.norm, c.dropout, c.upsampling)
@@ -176,7 +176,7 @@ class Pix2Pix(Method):
         else:
             self.generator = ResNet(*ends, c.blocks, c.norm, c.dropout, c.upsampling)
             self.multiple, self.least = 4, 16
-        self.discriminator = PatchGAN(c.inputs + c.outputs, c.base_channels, c.n_layers_d, c.norm)
+        self.discriminator = PatchGAN(c.in_channels + c.out_channels, c.base_channels, c.n_layers_d, c.norm)
 
     def optional_modules(self) -> tuple[str, ...]:
         return ("discriminator",)
@@ -189,7 +189,7 @@ class Pix2Pix(Method):
         (net,) = networks
         # Pixels of which a U-Net makes one, and with which a ResNet of so many blocks is trained as a rule.
         size = max(16, 2**net.depth) if net.depth else size_for(net.blocks or 0)
-        told = {name: getattr(net, name) for name in ("inputs", "outputs", "base_channels", "depth", "blocks", "norm")}
+        told = {name: getattr(net, name) for name in ("in_channels", "out_channels", "base_channels", "depth", "blocks", "norm")}
         config = {**told, "network": net.kind, "size": size, "dropout": 0.5 if net.dropout else 0.0}
         return config, {f"generator.{name}": tensor for name, tensor in net.weights.items()}
 
@@ -224,8 +224,8 @@ class Pix2Pix(Method):
         """What is given and what is wanted [B,C,size,size], cut out and mirrored at random, both alike."""
         c, b = self.config, batch["b"]
         sides = [b, batch["a"]] if c.direction == "b to a" else [batch["a"], b] if "a" in batch else [b]
-        sides = cropped(sides, c.size)
-        sides = flipped(sides) if c.hflip else sides
+        sides = paired_random_crop(sides, c.size)
+        sides = paired_random_flip(sides) if c.hflip else sides
         return (degrade(sides[0], c.degradation, c.severity), sides[0]) if c.degradation else (sides[0], sides[1])
 
     def made(self, a: Tensor) -> Tensor:
@@ -251,7 +251,7 @@ class Pix2Pix(Method):
         """
         check_tile(tile, self.multiple)
         for photo in photos:
-            x = photo.to_tensor(self.config.inputs).to(self.device)
+            x = photo.to_tensor(self.config.in_channels).to(self.device)
             yield photo.with_pixels(self.translated(x, still, tile, seed_for(seed, photo))[0])
 
     @verb
@@ -263,10 +263,10 @@ class Pix2Pix(Method):
         """
         c = self.config
         if not c.degradation:
-            raise UserError("this run learnt from pairs that were given, not from inputs that it made itself.")
+            raise UserError("this run learnt from pairs that were given, not from in_channels that it made itself.")
         for photo in photos:
             yield photo.with_pixels(
-                degrade_seeded(photo.to_tensor(c.outputs), c.degradation, c.severity, seed_for(seed, photo))[0]
+                degrade_seeded(photo.to_tensor(c.out_channels), c.degradation, c.severity, seed_for(seed, photo))[0]
             )
 
     def translated(self, x: Tensor, still: bool | None, tile: int, seed: int) -> Tensor:

@@ -20,7 +20,7 @@ from reverie.metrics.full_reference import Restored
 from reverie.nn import losses
 from reverie.nn.denoiser import Denoiser
 from reverie.nn.patchgan import PatchGAN
-from reverie.transforms.augment import cropped, flipped
+from reverie.transforms.augment import paired_random_crop, paired_random_flip
 from reverie.transforms.degradations import (
     DEGRADATIONS,
     channels_of,
@@ -105,10 +105,10 @@ class Restoration(Method):
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         c = self.config  # with what the data decides filled in
-        self.inputs = channels_of(c.degradation, c.channels)
-        self.generator = Denoiser(self.inputs, c.channels, c.base_channels, c.depth)
+        self.in_channels = channels_of(c.degradation, c.channels)
+        self.generator = Denoiser(self.in_channels, c.channels, c.base_channels, c.depth)
         if c.adv_weight:
-            self.discriminator = PatchGAN(self.inputs + c.channels, c.base_channels // 2, 2, "instance")
+            self.discriminator = PatchGAN(self.in_channels + c.channels, c.base_channels // 2, 2, "instance")
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         c = self.config
@@ -126,7 +126,7 @@ class Restoration(Method):
 
     def step(self, batch: Batch, update: Update) -> Metrics:
         c = self.config
-        y = flipped(cropped([batch["image"]], c.size))[0]
+        y = paired_random_flip(paired_random_crop([batch["image"]], c.size))[0]
         x = degrade(y, c.degradation, c.severity)
         made = self.made(x)
         error = (made - y).abs().mean() if c.pixel_loss == "l1" else (made - y).square().mean()
@@ -159,7 +159,7 @@ class Restoration(Method):
         """
         check_tile(tile)
         for photo in photos:
-            x = photo.to_tensor(self.inputs).to(self.device)
+            x = photo.to_tensor(self.in_channels).to(self.device)
             yield photo.with_pixels(self.restored(x, tile)[0])
 
     @verb
@@ -204,5 +204,5 @@ class Restoration(Method):
             x = self.degraded(y, 0)
             made = self.made(x)
             self.train()
-        rows = [t.expand(-1, max(self.inputs, self.config.channels), -1, -1) for t in (x, made, y)]
+        rows = [t.expand(-1, max(self.in_channels, self.config.channels), -1, -1) for t in (x, made, y)]
         return {"": sheet([image for three in zip(*map(Image.from_tensor, rows), strict=True) for image in three], 6)}

@@ -14,17 +14,17 @@ class Denoiser(nn.Module):
     of x around it and no others, so that tiles that share these are exact.
     """
 
-    def __init__(self, inputs: int, outputs: int, base_channels: int, depth: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, base_channels: int, depth: int) -> None:
         super().__init__()
-        self.inputs, self.outputs, self.reach = inputs, outputs, 2 * depth + 2
-        layers: list[nn.Module] = [nn.Conv2d(4 * inputs, base_channels, 3, padding=1), nn.ReLU(True)]
+        self.in_channels, self.out_channels, self.reach = in_channels, out_channels, 2 * depth + 2
+        layers: list[nn.Module] = [nn.Conv2d(4 * in_channels, base_channels, 3, padding=1), nn.ReLU(True)]
         for _ in range(depth - 2):
             layers += [
                 nn.Conv2d(base_channels, base_channels, 3, padding=1, bias=False),
                 nn.BatchNorm2d(base_channels),
                 nn.ReLU(True),
             ]
-        self.layers = nn.Sequential(*layers, nn.Conv2d(base_channels, 4 * outputs, 3, padding=1))
+        self.layers = nn.Sequential(*layers, nn.Conv2d(base_channels, 4 * out_channels, 3, padding=1))
         for layer in self.layers:
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight)
@@ -36,6 +36,6 @@ class Denoiser(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         added = F.pixel_shuffle(self.layers(F.pixel_unshuffle(x, 2)), 2)
-        if self.inputs == self.outputs:
+        if self.in_channels == self.out_channels:
             return x + added
-        return (x if self.inputs == 1 else x.mean(1, keepdim=True)) + added  # grey in, colour out, or the other way
+        return (x if self.in_channels == 1 else x.mean(1, keepdim=True)) + added  # grey in, colour out, or the other way

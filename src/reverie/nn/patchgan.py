@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from reverie.nn.dcgan_blocks import initialise
+from reverie.nn.dcgan_blocks import init_weights
 from reverie.nn.unet import norm_of
 
 
@@ -14,12 +14,12 @@ class PatchGAN(nn.Sequential):
     C64-C128-C256-C512: all but the last two convolutions halve the side; the first has no norm.
     """
 
-    def __init__(self, inputs: int, base_channels: int, layers: int = 3, norm: str = "batch") -> None:
-        found: list[nn.Module] = [nn.Conv2d(inputs, base_channels, 4, 2, 1), nn.LeakyReLU(0.2, True)]
+    def __init__(self, in_channels: int, base_channels: int, layers: int = 3, norm: str = "batch") -> None:
+        found: list[nn.Module] = [nn.Conv2d(in_channels, base_channels, 4, 2, 1), nn.LeakyReLU(0.2, True)]
         for k in range(1, layers + 1):
             narrow, wide = base_channels * min(2 ** (k - 1), 8), base_channels * min(2**k, 8)
             stride = 2 if k < layers else 1
             found += [nn.Conv2d(narrow, wide, 4, stride, 1, bias=norm == "instance"), norm_of(norm, wide)]
             found.append(nn.LeakyReLU(0.2, True))
         super().__init__(*found, nn.Conv2d(base_channels * min(2**layers, 8), 1, 4, 1, 1))
-        self.apply(initialise)
+        self.apply(init_weights)

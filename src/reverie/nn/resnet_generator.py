@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from reverie.nn.dcgan_blocks import doubled, initialise
+from reverie.nn.dcgan_blocks import upsample_layer, init_weights
 from reverie.nn.unet import norm_of
 
 
@@ -26,20 +26,20 @@ class ResNet(nn.Sequential):
     """
 
     def __init__(
-        self, inputs: int, outputs: int, base_channels: int, blocks: int, norm: str = "instance", dropout: float = 0.0,
+        self, in_channels: int, out_channels: int, base_channels: int, blocks: int, norm: str = "instance", dropout: float = 0.0,
         upsampling: str = "transposed",
     ) -> None:  # fmt: skip
         bias, wide = norm == "instance", 4 * base_channels
         super().__init__(
-            nn.ReflectionPad2d(3), nn.Conv2d(inputs, base_channels, 7, bias=bias), norm_of(norm, base_channels), nn.ReLU(True),
+            nn.ReflectionPad2d(3), nn.Conv2d(in_channels, base_channels, 7, bias=bias), norm_of(norm, base_channels), nn.ReLU(True),
             nn.Conv2d(base_channels, 2 * base_channels, 3, 2, 1, bias=bias), norm_of(norm, 2 * base_channels), nn.ReLU(True),
             nn.Conv2d(2 * base_channels, wide, 3, 2, 1, bias=bias), norm_of(norm, wide), nn.ReLU(True),
             *(Block(wide, norm, dropout) for _ in range(blocks)),
-            doubled(wide, 2 * base_channels, upsampling, 3, bias), norm_of(norm, 2 * base_channels), nn.ReLU(True),
-            doubled(2 * base_channels, base_channels, upsampling, 3, bias), norm_of(norm, base_channels), nn.ReLU(True),
-            nn.ReflectionPad2d(3), nn.Conv2d(base_channels, outputs, 7), nn.Tanh(),
+            upsample_layer(wide, 2 * base_channels, upsampling, 3, bias), norm_of(norm, 2 * base_channels), nn.ReLU(True),
+            upsample_layer(2 * base_channels, base_channels, upsampling, 3, bias), norm_of(norm, base_channels), nn.ReLU(True),
+            nn.ReflectionPad2d(3), nn.Conv2d(base_channels, out_channels, 7), nn.Tanh(),
         )  # fmt: skip
-        self.apply(initialise)
+        self.apply(init_weights)
 
 
 class ResidualGenerator(ResNet):
@@ -48,8 +48,8 @@ class ResidualGenerator(ResNet):
     Not the paper's: it need not learn first what is to stay, and transposed convolutions laid a grid over all of it.
     """
 
-    def __init__(self, inputs: int, outputs: int, base_channels: int, blocks: int) -> None:
-        super().__init__(inputs, outputs, base_channels, blocks, upsampling="resize")
+    def __init__(self, in_channels: int, out_channels: int, base_channels: int, blocks: int) -> None:
+        super().__init__(in_channels, out_channels, base_channels, blocks, upsampling="resize")
         for numbers in self[-2].parameters():
             nn.init.zeros_(numbers)
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from reverie.nn.dcgan_blocks import doubled, initialise
+from reverie.nn.dcgan_blocks import upsample_layer, init_weights
 
 DROPPED = 3
 """layers of the decoder that have dropout, at most: those between widest maps, from the innermost but one outwards, as
@@ -21,27 +21,27 @@ class UNet(nn.Module):
     """
 
     def __init__(
-        self, inputs: int, outputs: int, base_channels: int, depth: int, norm: str = "batch", dropout: float = 0.5,
+        self, in_channels: int, out_channels: int, base_channels: int, depth: int, norm: str = "batch", dropout: float = 0.5,
         upsampling: str = "transposed",
     ) -> None:  # fmt: skip
         super().__init__()
         bias = norm == "instance"  # a batch norm would take it away again
         widths = [base_channels * min(2**k, 8) for k in range(depth)]  # 64, 128, 256, 512, 512 ...
         self.downs = nn.ModuleList(
-            nn.Conv2d(a, b, 4, 2, 1, bias=bias) for a, b in zip([inputs, *widths], widths, strict=False)
+            nn.Conv2d(a, b, 4, 2, 1, bias=bias) for a, b in zip([in_channels, *widths], widths, strict=False)
         )
         self.down_norms = nn.ModuleList(
             norm_of(norm, wide) if 0 < k < depth - 1 else nn.Identity() for k, wide in enumerate(widths)
         )
-        into = [outputs, *widths[:-1]]  # what layer k of the decoder makes
+        into = [out_channels, *widths[:-1]]  # what layer k of the decoder makes
         self.ups = nn.ModuleList(
-            doubled(widths[k] * (1 if k == depth - 1 else 2), into[k], upsampling, 4, bias or k == 0)
+            upsample_layer(widths[k] * (1 if k == depth - 1 else 2), into[k], upsampling, 4, bias or k == 0)
             for k in range(depth)
         )
         self.up_norms = nn.ModuleList(norm_of(norm, into[k]) if k else nn.Identity() for k in range(depth))
         self.dropout = nn.Dropout(dropout)
         self.dropped = [k for k in range(depth - 2, -1, -1) if k > 3][:DROPPED]
-        self.apply(initialise)
+        self.apply(init_weights)
 
     def forward(self, x: Tensor) -> Tensor:
         seen = []

@@ -30,7 +30,7 @@ SHAPES = 0.02
 class Pairs:
     """Pairs (a, b) of square pictures, or single pictures b of which a method makes the inputs itself.
 
-    Attributes as of Images; `facts` has "inputs" and "outputs", the channels of a and b, and "native" pixels.
+    Attributes as of Images; `facts` has "in_channels" and "out_channels", the channels of a and b, and "native" pixels.
     `palettes` has the colours [K,3] of each side whose pictures are label maps, which are never blended.
     """
 
@@ -40,9 +40,9 @@ class Pairs:
     def __init__(self, spec: str, split: str, a: Images | None, b: Images, palettes: dict[str, np.ndarray]) -> None:
         self.spec, self.name, self.split, self.splits = spec, b.name, split, b.splits
         self.a, self.b, self.palettes = a, b, palettes
-        self.facts = {"outputs": b.facts["channels"], "native": b.facts["native"]}
+        self.facts = {"out_channels": b.facts["channels"], "native": b.facts["native"]}
         if a is not None:
-            self.facts["inputs"] = a.facts["channels"]
+            self.facts["in_channels"] = a.facts["channels"]
         told = "".join(side.fingerprint for side in (a, b) if side is not None)
         self.fingerprint = hashlib.sha256(told.encode()).hexdigest()[:16] if a is not None else b.fingerprint
         self.dropped, self.notes = list(b.dropped), list(b.notes)
@@ -88,7 +88,7 @@ class Pairs:
         sides = find(spec)
         return sides is not None and sides.paired
 
-    def prepare(self, size: int, degradation: str = "", inputs: int | None = None, outputs: int | None = None) -> Pairs:
+    def prepare(self, size: int, degradation: str = "", in_channels: int | None = None, out_channels: int | None = None) -> Pairs:
         """Decodes to squares of `size` pixels; degradation: how a method makes the inputs, "" for pairs that are given.
 
         Raises UserError if there is nothing to learn from, or too much: pairs, and a way to make them.
@@ -100,11 +100,11 @@ class Pairs:
             )
         if self.a is not None and degradation:
             raise UserError(f"{self.spec} holds pairs already; leave --degradation away.")
-        self.b.prepare(size, outputs)
+        self.b.prepare(size, out_channels)
         if self.a is None:
             self._rows = (np.empty(0, np.int64), np.arange(len(self.b)))
         else:
-            self.a.prepare(size, inputs)
+            self.a.prepare(size, in_channels)
             places = {item.name: i for i, item in enumerate(self.a.items)}
             both = [(places[item.name], i) for i, item in enumerate(self.b.items) if item.name in places]
             rows = np.array(both, np.int64).reshape(-1, 2)
@@ -157,7 +157,7 @@ class Pairs:
         """The findings as text for a person."""
         facts = findings["facts"]
         colour = {1: "grey", 3: "colour"}
-        head = f"pairs, a {colour[facts['inputs']]}, b {colour[facts['outputs']]}, about {facts['native']} pixels high"
+        head = f"pairs, a {colour[facts['in_channels']]}, b {colour[facts['out_channels']]}, about {facts['native']} pixels high"
         return inspect.dropped_summary(findings, head, "pairs")
 
 

@@ -23,7 +23,7 @@ MEETINGS = 1_000_000
 class Unpaired:
     """Pictures of A and of B. An item is a meeting of one with another: over an epoch all meet, or an even choice.
 
-    Attributes as of Images; `facts` has "inputs" and "outputs", the channels of A and B, and "native" pixels.
+    Attributes as of Images; `facts` has "in_channels" and "out_channels", the channels of A and B, and "native" pixels.
     """
 
     kind = "unpaired"
@@ -33,7 +33,7 @@ class Unpaired:
         self.spec, self.name, self.split, self.splits = spec, b.name, split, b.splits
         self.a, self.b = a, b
         self.facts = {
-            "inputs": a.facts["channels"], "outputs": b.facts["channels"],
+            "in_channels": a.facts["channels"], "out_channels": b.facts["channels"],
             "native": min(a.facts["native"], b.facts["native"]),
         }  # fmt: skip
         self.fingerprint = hashlib.sha256((a.fingerprint + b.fingerprint).encode()).hexdigest()[:16]
@@ -74,10 +74,10 @@ class Unpaired:
         sides = find(spec)
         return bool(_two(spec)) if sides is None else not sides.paired
 
-    def prepare(self, size: int, inputs: int | None = None, outputs: int | None = None) -> Unpaired:
+    def prepare(self, size: int, in_channels: int | None = None, out_channels: int | None = None) -> Unpaired:
         """Decodes both sides to squares of `size` pixels. Raises UserError if nothing is left of one."""
-        self.a.prepare(size, inputs)
-        self.b.prepare(size, outputs)
+        self.a.prepare(size, in_channels)
+        self.b.prepare(size, out_channels)
         return self
 
     @property
@@ -120,7 +120,7 @@ class Unpaired:
     def describe(cls, findings: dict[str, Any]) -> str:
         """The findings as text for a person."""
         facts, colour = findings["facts"], {1: "grey", 3: "colour"}
-        head = f"two sides without pairs, A {colour[facts['inputs']]}, B {colour[facts['outputs']]}, about "
+        head = f"two sides without pairs, A {colour[facts['in_channels']]}, B {colour[facts['out_channels']]}, about "
         return inspect.dropped_summary(findings, f"{head}{facts['native']} pixels a side", "images")
 
 
