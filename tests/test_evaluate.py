@@ -21,7 +21,7 @@ from reverie.evaluation import evaluate as module
 from reverie.evaluation import evaluate_images as images
 from reverie.evaluation.image_metrics import BY_FEATURES
 from reverie.evaluation.reference_sets import features_of, open_reference_sets
-from reverie.metrics.score import Score, check_alike
+from reverie.metrics.score import Score, check_comparable
 from reverie.runs.run_folder import Run
 
 DATA = "letters:300"
@@ -133,9 +133,9 @@ def test_one_json_object_and_python_say_the_same(shop: Path, net: Pooled, capsys
     with pytest.raises(KeyError, match="no score 'accuracy'"):
         found["accuracy"]
     for score, other in zip(found, reverie.evaluate(shop / "vae", DATA, n=64, k=2, seed=1), strict=True):
-        check_alike(score, other)
+        check_comparable(score, other)
     with pytest.raises(UserError, match="defined unlike"):
-        check_alike(found["nll"], reverie.evaluate(shop / "vae", DATA, n=64, k=3)["nll"])
+        check_comparable(found["nll"], reverie.evaluate(shop / "vae", DATA, n=64, k=3)["nll"])
 
 
 def test_a_gan_is_scored_without_likelihood(shop: Path, net: Pooled) -> None:
@@ -212,7 +212,7 @@ def test_data_without_splits_or_labels(shop: Path, capsys: pytest.CaptureFixture
     assert all("no labels" in line["why"] for line in found.skipped)
     sharp = found["sharpness"]
     assert (sharp.n, sharp.reference.n, sharp.reference.split) == (100, 100, "train")
-    assert "half" in sharp.floor_of
+    assert "half" in sharp.floor_source
     assert "each from the others" in found["data copying"].definition
     notes = " ".join(found.notes)
     assert "one split only" in notes
@@ -231,7 +231,7 @@ def test_another_split_may_be_the_reference(shop: Path, net: Pooled) -> None:
     found = reverie.evaluate(shop / "vae", DATA, n=64, split="train", k=2)
     assert found["fid"].reference.split == "train"
     assert found["fid"].reference.n == 300
-    assert "test split" in found["fid"].floor_of
+    assert "test split" in found["fid"].floor_source
     assert any("what was learnt from" in note for note in found.notes)
     with pytest.raises(UserError, match="no split 'val'"):
         reverie.evaluate(shop / "vae", DATA, n=64, split="val")
@@ -356,7 +356,7 @@ def test_own_scores_of_a_vae(likelihood: str, tmp_path: Path) -> None:
     assert -elbo.value > nll.value  # L_20 is a tighter bound
     assert nll.value + elbo.value < 20
     assert nll.value < nll.floor < 256 * np.log(256)  # better than pixels on their own, better than nothing
-    assert 0 < nll.spread < nll.value / 5
+    assert 0 < nll.std_error < nll.value / 5
     assert found["active units"].unit == "of 8"
     assert 0 <= found["active units"].value <= 8
     again = {score.name: score for score in vae.method_scores(data, 100, 0, k=20)}

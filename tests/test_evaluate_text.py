@@ -32,8 +32,8 @@ def test_every_score_stands_beside_its_floor(run: Path) -> None:
     found = reverie.evaluate(run, "verses:400", n=100)
     names = {score.name for score in found}
     assert {"nll gen", "nll gen per line", "bleu-2", "bleu-5", "self-bleu-4", "distinct-1", "copied lines"} <= names
-    assert all(score.floor is not None and score.floor_of for score in found)
-    assert found["bleu-2"].floor_of == "training lines"
+    assert all(score.floor is not None and score.floor_source for score in found)
+    assert found["bleu-2"].floor_source == "training lines"
     assert found["nll gen"].value < found["nll gen"].floor  # better than all words equally likely
     assert found["bleu-3"].value < found["bleu-3"].floor
     assert any("temperature" in note and "0.5: " in note for note in found.notes)
@@ -69,7 +69,7 @@ def test_without_a_test_split_the_floor_leaves_a_line_itself_out(run: Path, tmp_
     data = Texts.open("verses:200").prepare()
     (tmp_path / "all.txt").write_text("".join(f"{data.line(i)}\n" for i in range(200)))
     found = reverie.evaluate(run, tmp_path / "all.txt", n=64)
-    assert "each against the others" in found["bleu-2"].floor_of
+    assert "each against the others" in found["bleu-2"].floor_source
     assert found["bleu-2"].floor < 1
     assert found["copied lines"].floor is None
     assert any("learnt from" in note for note in found.notes)

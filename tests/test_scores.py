@@ -17,7 +17,7 @@ from torchmetrics.image.kid import KernelInceptionDistance
 from reverie.metrics.distribution import frechet_distance, kernel_distance, nearest, prdc
 from reverie.metrics.likelihood import independent_bernoulli, independent_levels
 from reverie.metrics.pixels import mean_image, nearest_images, nearness, psnr, ratio_of_means, sharpness, squared_errors
-from reverie.metrics.score import Reference, Score, check_alike
+from reverie.metrics.score import Reference, Score, check_comparable
 from reverie.utils.errors import UserError
 
 pytestmark = pytest.mark.filterwarnings("ignore:Metric `Kernel Inception Distance`")
@@ -265,6 +265,6 @@ def test_a_score_survives_json_and_shows_tampering() -> None:
     ],
 )
 def test_unlike_scores_refuse_to_be_compared(changes: dict[str, object], why: str) -> None:
-    check_alike(score(), score(value=3.0, seed=4))
+    check_comparable(score(), score(value=3.0, seed=4))
     with pytest.raises(UserError, match=why):
-        check_alike(score(), score(**changes))
+        check_comparable(score(), score(**changes))

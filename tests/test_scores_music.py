@@ -248,6 +248,6 @@ def test_copies_of_any_training_piece_are_found_without_a_test_split(run: Path) 
     for score in (found["nearest training window"], found["copies"]):
         assert score.reference is not None
         assert score.reference.n == len(bench.train)
-        assert f"among the {len(bench.known)} of the other half" in score.floor_of
+        assert f"among the {len(bench.known)} of the other half" in score.floor_source
     assert found["copies"].floor is not None
     assert found["copies"].floor < 0.5  # the reference is not looked for among itself

@@ -101,7 +101,7 @@ def test_the_scores_say_what_they_are() -> None:
     assert found["bleu-2"].floor == pytest.approx(bleus(real[2:], References(real))[:, 1].mean())
     assert found["self-bleu-2"].value == pytest.approx(bleus(real[:2], References(real[:2]), own=True)[:, 1].mean())
     assert found["distinct-1"].value == 4 / 6
-    assert all(s.definition and s.floor is not None and s.floor_of for s in found.values())
+    assert all(s.definition and s.floor is not None and s.floor_source for s in found.values())
 
     copies = {s.name: s for s in copying_scores([real[0], ["z"]], real, None, reference, 0)}
     assert copies["copied lines"].value == 0.5

@@ -64,8 +64,8 @@ def _page(plan: Plan, scores: list[Score], made: np.ndarray, again: str) -> str:
     rows = [f"| {name} | {count} |" for name, count in plan.counts.items()]
     table = []
     for s in scores:
-        spread = "" if s.spread is None else f" ± {s.spread:.2g}"
-        floor = "-" if s.floor is None else f"{s.floor:.4g} ({s.floor_of})"
+        spread = "" if s.std_error is None else f" ± {s.std_error:.2g}"
+        floor = "-" if s.floor is None else f"{s.floor:.4g} ({s.floor_source})"
         table.append(f"| {s.name} | {s.value:.4g}{spread} | {floor} | {s.better} |")
     definitions = [f"- **{s.name}** ({s.hash}): {s.definition}; {s.n} images." for s in scores]
     layout = f"WebDataset tars of {plan.tar} items: .png, .cls and .json" if plan.tar else "class folders of PNG files"

@@ -17,7 +17,7 @@ from reverie.media import Photo
 from reverie.metrics.classical_baselines import INSTALL, TOOLS, Case
 from reverie.metrics.full_reference import likeness
 from reverie.metrics.score import Reference
-from reverie.transforms.degradations import DEGRADATIONS, kernel, smaller
+from reverie.transforms.degradations import DEGRADATIONS, blur_kernel, downscale
 from reverie.utils.environment import versions
 from reverie.utils.seeding import seed_for
 
@@ -83,8 +83,8 @@ def cases(method: Any, good: Sequence[np.ndarray], spoilt: Sequence[np.ndarray],
     """The pictures, spoilt by the method's `spoil` with that seed, and what tools are told of them."""
     c, strength, found = method.config, severity_of(method), []
     for true, given in zip(good, spoilt, strict=True):
-        blur = kernel(c.make, strength, seed_for(seed, Photo(true)))
-        small = levels(smaller(Photo(true).to_tensor(true.shape[2]), strength)) if c.make == "small" else None
+        blur = blur_kernel(c.make, strength, seed_for(seed, Photo(true)))
+        small = levels(downscale(Photo(true).to_tensor(true.shape[2]), strength)) if c.make == "small" else None
         found.append(Case(true, given, strength, None if blur is None else blur.numpy(), small))
     return found
 

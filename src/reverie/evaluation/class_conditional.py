@@ -75,7 +75,7 @@ def class_scores(
     ratios = [(spread(made) / spread(real), spread(floor) / spread(real)) for real, made, floor in parts]
     means = [sum(column) / count for column in zip(*ratios, strict=True)]
     yield score(
-        "class spread", means[0], "near floor",
+        "class spread", means[0], "match",
         "mean distance of two generated images of a class, divided by that of two real ones", means[1],
     )  # fmt: skip
     told = f"share of real images of a class nearer to a generated one of it than to their {K}th real neighbour"

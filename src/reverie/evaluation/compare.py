@@ -14,7 +14,7 @@ from reverie.evaluation.evaluators import Evaluator, evaluator_for
 from reverie.evaluation.request import EvalConfig
 from reverie.evaluation.result import Evaluation
 from reverie.evaluation.samples_source import SampleSource, open_source
-from reverie.metrics.score import Score, check_alike
+from reverie.metrics.score import Score, check_comparable
 from reverie.report.compare import Column, Line, page
 from reverie.report.run_record import read_record
 from reverie.utils.atomic_files import friendly, replace_text
@@ -130,7 +130,7 @@ def compare(
 
 def _rank(score: Score) -> float:
     """A number that is smaller for the better of two scores."""
-    if score.better == "near floor":
+    if score.better == "match":
         return abs(score.value - (score.floor or 0))
     return score.value if score.better == "lower" else -score.value
 
@@ -173,7 +173,7 @@ def _rows(evaluations: list[Evaluation]) -> dict[str, list[Cell]]:
 def _cell(name: str, first: Score, evaluation: Evaluation) -> Cell:
     try:
         score = evaluation[name]
-        check_alike(first, score)
+        check_comparable(first, score)
     except UserError as error:
         return Cell(None, str(error))
     except KeyError:

@@ -27,7 +27,7 @@ from reverie.evaluation.latent_knn import neighbour_score
 from reverie.evaluation.reference_sets import ReferenceSets, check_fit, open_reference_sets
 from reverie.evaluation.result import Evaluation
 from reverie.evaluation.samples_source import SampleSource, gathered, room_for
-from reverie.media import Image, above, sheet
+from reverie.media import Image, comparison_grid, image_grid
 from reverie.utils.errors import UserError
 
 USUAL = 5_000
@@ -104,14 +104,14 @@ class ImageEvaluator:
         told: dict[str, Image | str] = {}
         told["samples"] = lack.format("generate")
         if subject.can("generate"):
-            told["samples"] = sheet(method.verb("generate")(n=GRID, seed=seed))
+            told["samples"] = image_grid(method.verb("generate")(n=GRID, seed=seed))
         told["reconstruction"] = lack.format("reconstruct")
         if subject.can("reconstruct"):
             given = [Image(pixels) for pixels in self.sets.data.array[self.sets.reference[:PAIRS]]]
-            told["reconstruction"] = above(given, method.verb("reconstruct")(given))
+            told["reconstruction"] = comparison_grid(given, method.verb("reconstruct")(given))
         told["interpolation"] = lack.format("interpolate")
         if subject.can("interpolate"):
-            told["interpolation"] = sheet(method.verb("interpolate")(n=ROWS, steps=STEPS, seed=seed))
+            told["interpolation"] = image_grid(method.verb("interpolate")(n=ROWS, steps=STEPS, seed=seed))
         return told
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from reverie.data.music.dataset import MusicDataset
 from reverie.evaluation.result import Evaluation
 from reverie.evaluation.samples_source import SampleSource
-from reverie.media import Image, Music, above, rolls, sheet
+from reverie.media import Image, Music, comparison_grid, image_grid, rolls
 from reverie.metrics.music import likeness_scores, nearest, novelty_scores, reconstruction_scores
 from reverie.utils.errors import UserError
 
@@ -86,7 +86,7 @@ class MusicEvaluator:
         if subject.can("interpolate"):
             columns = self._columns
             walk = method.verb("interpolate")(n=4 if columns == 8 else 1, steps=STEPS, seed=seed)
-            found.pictures["interpolation"] = (sheet(rolls(walk), columns), "Each row walks from one piece to another.")
+            found.pictures["interpolation"] = (image_grid(rolls(walk), columns), "Each row walks from one piece to another.")
 
     def pictures(self, subject: SampleSource, seed: int) -> dict[str, Image | str]:
         """What is composed, reconstructions of the same windows, and walks."""
@@ -95,14 +95,14 @@ class MusicEvaluator:
         told: dict[str, Image | str] = {}
         told["samples"] = lack.format("compose")
         if subject.can("compose"):
-            told["samples"] = sheet(rolls(method.verb("generate")(n=2 * columns, seed=seed)), columns)
+            told["samples"] = image_grid(rolls(method.verb("generate")(n=2 * columns, seed=seed)), columns)
         told["reconstruction"] = lack.format("reconstruct")
         if subject.can("reconstruct"):
             given = self._music(self.data.array[self.reference[:columns]])
             told["reconstruction"] = _pairs(given, method.verb("reconstruct")(given), columns)
         told["interpolation"] = lack.format("interpolate")
         if subject.can("interpolate"):
-            told["interpolation"] = sheet(rolls(method.verb("interpolate")(n=1, steps=STEPS, seed=seed)), columns)
+            told["interpolation"] = image_grid(rolls(method.verb("interpolate")(n=1, steps=STEPS, seed=seed)), columns)
         return told
 
     def _music(self, windows: np.ndarray) -> list[Music]:
@@ -157,7 +157,7 @@ class MusicEvaluator:
             name = f"windows of the reference, looked for among the {len(self.known)} of the other half of the pieces"
         found.scores += novelty_scores(far, unseen, train, seed, name)
         found.pictures["composed"] = (
-            sheet(rolls(made[: 4 * columns]), columns),
+            image_grid(rolls(made[: 4 * columns]), columns),
             f"The first of {n} that were composed: time to the right, a line at each bar; pitch upwards, a line at "
             "each C; of trios the melody in blue, the bass in orange, and drums below.",
         )
@@ -173,4 +173,4 @@ def _shuffled(rows: np.ndarray) -> np.ndarray:
 
 def _pairs(upper: list[Music], lower: list[Music], columns: int) -> Image:
     both = rolls([*upper, *lower])
-    return above(both[: len(upper)], both[len(upper) :], columns)
+    return comparison_grid(both[: len(upper)], both[len(upper) :], columns)

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from reverie.data.images.decode import in_channels
+from reverie.data.images.decode import convert_channels
 from reverie.evaluation.baselines import TRIED, add_baselines, has_baselines
 from reverie.evaluation.evaluators_base import SplitEvaluator, learnt_from
 from reverie.evaluation.lpips import add_lpips, open_lpips
 from reverie.evaluation.result import Evaluation
 from reverie.evaluation.samples_source import SampleSource
-from reverie.media import Image, sheet
+from reverie.media import Image, image_grid
 from reverie.metrics.full_reference import Restored, likeness, psnrs
 from reverie.metrics.score import Reference
 
@@ -34,7 +34,7 @@ class RestorationEvaluator(SplitEvaluator):
         found.notes += learnt_from(subject, self.data)
         looks = None if asked.lpips is None else open_lpips(asked.lpips)  # before anything takes long
         found.scores += list(method.method_scores(self.data, asked.n, asked.seed, **own))
-        repaired = getattr(method, "repaired", None)
+        repaired = getattr(method, "restoration_examples", None)
         pictures = list[Restored](repaired(self.data, asked.n, asked.seed)) if repaired else []
         if not pictures:
             if looks is not None:
@@ -44,18 +44,18 @@ class RestorationEvaluator(SplitEvaluator):
             self.data.name, self.data.split, self.data.fingerprint, len(pictures), 0, pictures[0].good.shape[2]
         )
         good, spoilt, made = ([getattr(p, what) for p in pictures] for what in ("good", "spoilt", "made"))
-        floor_of = "the pictures as they were spoilt"
-        about = f"whole pictures of the reference, spoilt by {method.way}, 8 bits, and repaired"
-        found.scores += likeness(made, good, spoilt, floor_of, reference, asked.seed, about)
+        floor_source = "the pictures as they were spoilt"
+        about = f"whole pictures of the reference, spoilt by {method.degradation_description}, 8 bits, and repaired"
+        found.scores += likeness(made, good, spoilt, floor_source, reference, asked.seed, about)
         if asked.classical and has_baselines(method):
             train = type(self.data).open(self.data.spec)
             # What is scored is nothing to choose on.
             first = asked.n if train.fingerprint == self.data.fingerprint else 0
-            training = [p for _, p in islice(train.wholes(first + TRIED, method.config.channels), first, None)]
+            training = [p for _, p in islice(train.full_images(first + TRIED, method.config.channels), first, None)]
             told = "whole pictures of the reference, 8 bits"
             add_baselines(found, method, good, spoilt, train, training, reference, asked.seed, told)
         if looks is not None:
-            add_lpips(found, looks, made, good, spoilt, floor_of, reference, asked.seed, about)
+            add_lpips(found, looks, made, good, spoilt, floor_source, reference, asked.seed, about)
         self._show(found, pictures)
 
     def _show(self, found: Evaluation, pictures: Sequence[Restored]) -> None:
@@ -67,7 +67,7 @@ class RestorationEvaluator(SplitEvaluator):
             ("repaired", range(min(len(pictures), SHOWN)), "The first pictures of the reference"),
         ):
             rows = [_middle(x, side, pictures[i].good.shape[2]) for i in chosen for x in pictures[i].seen()]
-            found.pictures[name] = (sheet(rows, 6), f"{told}, their middles: spoilt, repaired, the truth.")
+            found.pictures[name] = (image_grid(rows, 6), f"{told}, their middles: spoilt, repaired, the truth.")
 
     def pictures(self, subject: SampleSource, seed: int) -> dict[str, Image | str]:
         """The previews of training, of the reference."""
@@ -82,4 +82,4 @@ class RestorationEvaluator(SplitEvaluator):
 def _middle(pixels: np.ndarray, side: int, channels: int) -> Image:
     """The square in the middle of a picture."""
     top, left = ((length - side) // 2 for length in pixels.shape[:2])
-    return Image(in_channels(pixels[top : top + side, left : left + side], channels))
+    return Image(convert_channels(pixels[top : top + side, left : left + side], channels))

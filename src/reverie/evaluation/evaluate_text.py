@@ -106,9 +106,9 @@ def _beside_real_lines(found: Evaluation, lines: list[str], data: Texts, train: 
     kind, what = _tokens(data)
     made, real = [split(line, kind) for line in lines], _lines(data, kind)
     others = real if train is data else _lines(train, kind)
-    count, floor_of = min(len(made), len(others)), OWN if train is data else "training lines"
+    count, floor_source = min(len(made), len(others)), OWN if train is data else "training lines"
     reference = reference_of(data, len(real))
-    found.scores += likeness_scores(made, real, others[:count], what, floor_of, reference, seed)
+    found.scores += likeness_scores(made, real, others[:count], what, floor_source, reference, seed)
     looked = min(len(made), COMPARED)
     unseen = None if train is data else real[:looked]
     of = reference_of(train, len(train))

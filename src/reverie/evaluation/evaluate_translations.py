@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from reverie.data.images.decode import in_channels
-from reverie.data.images.label_maps import indices
+from reverie.data.images.decode import convert_channels
+from reverie.data.images.label_maps import nearest_colour_indices
 from reverie.evaluation.baselines import TRIED, add_baselines, has_baselines
 from reverie.evaluation.evaluators_base import OneSplit, SplitEvaluator, learnt_from, open_split
 from reverie.evaluation.feature_extractors import open_features
 from reverie.evaluation.lpips import add_lpips, open_lpips
 from reverie.evaluation.result import Evaluation
 from reverie.evaluation.samples_source import SampleSource
-from reverie.media import Image, Photo, sheet
+from reverie.media import Image, Photo, image_grid
 from reverie.metrics.distribution import frechet_distance, kernel_distance
 from reverie.metrics.full_reference import labelled, likeness, psnrs
 from reverie.metrics.pixels import ratio_of_means, sharpness
@@ -53,17 +53,17 @@ class PairEvaluator(TranslationEvaluator):
         reference = Reference(self.data.name, self.data.split, self.data.fingerprint, n, size, true[0].shape[2])
         found.notes += learnt_from(subject, self.data)
         about = f"pairs at {size}x{size}, {'still' if config.still else 'with dropout and statistics of its own'}"
-        floor, floor_of = given, "what is given, as it is"
+        floor, floor_source = given, "what is given, as it is"
         if self.palette(subject) is not None or "a" in self.data.palettes or "b" in self.data.palettes:
             mean = np.mean(np.stack(true).astype(np.float64), 0).round().astype(np.uint8)
-            floor, floor_of = [mean] * n, "the mean of the true pictures in place of each"
-        found.scores += likeness(made, true, floor, floor_of, reference, asked.seed, about)
+            floor, floor_source = [mean] * n, "the mean of the true pictures in place of each"
+        found.scores += likeness(made, true, floor, floor_source, reference, asked.seed, about)
         if looks is not None:
-            add_lpips(found, looks, made, true, floor, floor_of, reference, asked.seed, about)
+            add_lpips(found, looks, made, true, floor, floor_source, reference, asked.seed, about)
         real = sharpness(np.stack(true))
         sharp = ratio_of_means(sharpness(np.stack(made)), real)
         found.scores.append(
-            Score("sharpness", sharp.value, "", "near floor", "mean variance of the Laplacian of the luminance, of "
+            Score("sharpness", sharp.value, "", "match", "mean variance of the Laplacian of the luminance, of "
                   f"translations divided by that of true pictures; {about}", reference, n, asked.seed, 1.0,
                   "the true pictures", sharp.error, group="likeness")
         )  # fmt: skip
@@ -81,23 +81,23 @@ class PairEvaluator(TranslationEvaluator):
             ("translations", list(range(min(n, SHOWN))), "The first pictures of the reference"),
         ):
             rows = [image for i in chosen for image in _row(given[i], made[i], true[i])]
-            found.pictures[name] = (sheet(rows, 6), f"{told}: what is given, what is made of it, the truth.")
+            found.pictures[name] = (image_grid(rows, 6), f"{told}: what is given, what is made of it, the truth.")
 
     def pictures(self, subject: SampleSource, seed: int) -> dict[str, Image | str]:
         """The first of the reference: given, made, true."""
         given, made, true = self._translated(subject, min(SHOWN, len(self.data)), seed)
         rows = [image for three in zip(given, made, true, strict=True) for image in _row(*three)]
-        return {"translations": sheet(rows, 6)}
+        return {"translations": image_grid(rows, 6)}
 
     def palette(self, subject: SampleSource) -> np.ndarray | None:
         """The colours of what is wanted, where these are label maps."""
-        wanted = "a" if _config(subject).direction == "b to a" else "b"
+        wanted = "a" if _config(subject).direction == "BtoA" else "b"
         return self.data.palettes.get(wanted)
 
     def _translated(self, subject: SampleSource, n: int, seed: int) -> tuple[list[np.ndarray], ...]:
         config, method = _config(subject), subject.method
         assert method is not None
-        wanted = "a" if config.direction == "b to a" else "b"
+        wanted = "a" if config.direction == "BtoA" else "b"
         true = [self.data.pixels(i, wanted) for i in range(n)]
         if config.degradation:
             photos = [Photo(pixels, name=str(i)) for i, pixels in enumerate(true)]
@@ -112,7 +112,7 @@ class PairEvaluator(TranslationEvaluator):
         config = _config(subject)
         train = type(self.data).open(self.data.spec).prepare(**{**subject.data_args, "size": config.size})
         first = n if train.fingerprint == self.data.fingerprint else 0  # what is scored is nothing to choose on
-        wanted = "a" if config.direction == "b to a" else "b"
+        wanted = "a" if config.direction == "BtoA" else "b"
         return train, [train.pixels(i, wanted) for i in range(first, min(first + max(n, TRIED), len(train)))]
 
     def _by_features(
@@ -140,12 +140,12 @@ class PairEvaluator(TranslationEvaluator):
                 f"fid: {len(made)} pictures are fewer than the {net.width} numbers of a feature, which biases it "
                 "upwards; read it beside its floor only, or read kid, which has no bias."
             )
-        floors, floor_of = None, ""
+        floors, floor_source = None, ""
         if len(others) >= len(made):  # of fewer, fid would be higher
             fresh = net.features(np.stack(others[: len(made)]), "other true pictures")
             floors = (frechet_distance(real, fresh), kernel_distance(real, fresh).value)
-            floor_of = f"{len(fresh)} other true pictures"
-        found.scores += distances(seen, real, floors, floor_of, net, reference, asked)
+            floor_source = f"{len(fresh)} other true pictures"
+        found.scores += distances(seen, real, floors, floor_source, net, reference, asked)
 
 
 class UnpairedEvaluator(TranslationEvaluator):
@@ -182,7 +182,7 @@ class UnpairedEvaluator(TranslationEvaluator):
             )  # fmt: skip
             rows = [i for three in zip(sides[source], made, back, strict=True) for i in _row(*three)][: 3 * SHOWN]
             found.pictures[f"{source}-to-{target}"] = (
-                sheet(rows, 6), f"From {way}, the first pictures: what is given, what is made of it, what comes back."
+                image_grid(rows, 6), f"From {way}, the first pictures: what is given, what is made of it, what comes back."
             )  # fmt: skip
             names = [f"{name}, {way}" for name in ("fid", "kid")]
             if net is None:
@@ -205,12 +205,12 @@ class UnpairedEvaluator(TranslationEvaluator):
             photos = [Photo(pixels, name=str(i)) for i, pixels in enumerate(given)]
             made, back = ([p.pixels for p in method.verb(v)(photos, to=target)] for v in ("translate", "cycle"))
             rows = [image for three in zip(given, made, back, strict=True) for image in _row(*three)]
-            shown[f"{source}-to-{target}"] = sheet(rows, 6)
+            shown[f"{source}-to-{target}"] = image_grid(rows, 6)
         return shown
 
 
 def distances(
-    seen: torch.Tensor, real: torch.Tensor, floors: tuple[float, float] | None, floor_of: str, net: Any,
+    seen: torch.Tensor, real: torch.Tensor, floors: tuple[float, float] | None, floor_source: str, net: Any,
     reference: Reference, asked: Any, way: str = "",
 ) -> list[Score]:  # fmt: skip
     """FID and KID of translations against real pictures of the world they are translated into."""
@@ -223,7 +223,7 @@ def distances(
     values = ((frechet_distance(real, seen), None), (kid.value, kid.error))
     return [
         Score(f"{name}{way}", value, "", better, f"{told[name]}; {len(real)} real pictures; features: {net.definition}",
-              reference, len(seen), asked.seed, floor, floor_of, spread, group=way.strip(", ") or "likeness")
+              reference, len(seen), asked.seed, floor, floor_source, spread, group=way.strip(", ") or "likeness")
         for name, (value, spread), floor in zip(told, values, floors or (None, None), strict=True)
     ]  # fmt: skip
 
@@ -232,7 +232,7 @@ def _labels(
     made: list[np.ndarray], true: list[np.ndarray], palette: np.ndarray, reference: Reference, seed: int, about: str
 ) -> list[Score]:
     """Of label maps: is each pixel of the right class?"""
-    found, real = (np.stack([indices(in_channels(x, 3), palette) for x in maps]) for maps in (made, true))
+    found, real = (np.stack([nearest_colour_indices(convert_channels(x, 3), palette) for x in maps]) for maps in (made, true))
     value = labelled(found, real, len(palette))
     commonest = int(np.bincount(real.reshape(-1)).argmax())
     floor = labelled(np.full_like(real, commonest), real, len(palette))
@@ -250,7 +250,7 @@ def _labels(
 def _row(*pixels: np.ndarray) -> Sequence[Image]:
     """Pictures of one kind, to stand side by side."""
     channels = max(p.shape[2] for p in pixels)
-    return [Image(in_channels(p, channels)) for p in pixels]
+    return [Image(convert_channels(p, channels)) for p in pixels]
 
 
 def _apart(a: np.ndarray, b: np.ndarray) -> float:

@@ -15,7 +15,7 @@ from reverie._version import __version__
 from reverie.api import load, resume, train
 from reverie.core import registry
 from reverie.core.method import Method
-from reverie.data.cache import folder
+from reverie.data.cache import cache_folder
 from reverie.data.images.dataset import Images
 from reverie.data.images.in_memory import InMemoryImages
 from reverie.utils.atomic_files import friendly
@@ -57,11 +57,11 @@ def train_feature_classifier(data: Images | InMemoryImages, device: str) -> Meth
     name = classifier_name()
     recipe = [name, registry.method_class(name).preset(PRESET), SEED, __version__]
     digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
-    place = folder() / "judges" / f"{learnt.fingerprint}-{digest[:12]}"
+    place = cache_folder() / "judges" / f"{learnt.fingerprint}-{digest[:12]}"
     if (found := _finished(place)) is not None:
         return found
     lock = FileLock(f"{place}.lock")
-    with friendly(folder()):
+    with friendly(cache_folder()):
         place.parent.mkdir(parents=True, exist_ok=True)
         try:
             lock.acquire(timeout=0)

@@ -8,7 +8,7 @@ import numpy as np
 
 from reverie.evaluation.image_metrics import Neighbours
 from reverie.evaluation.reference_sets import ReferenceSets
-from reverie.media import Image, above, sheet
+from reverie.media import Image, comparison_grid, image_grid
 
 GAP = 8
 """pixels between the halves of a picture"""
@@ -20,7 +20,7 @@ def neighbours(made: np.ndarray, found: Neighbours, sets: ReferenceSets) -> tupl
     halves = []
     for chosen in (alike, range(min(8, len(made)))):
         row = [Image(p) for i in chosen for p in (made[i], *sets.train.array[found.images[i].numpy()])]
-        halves.append(sheet(row, columns=4).pixels)
+        halves.append(image_grid(row, columns=4).pixels)
     height = max(half.shape[0] for half in halves)
     ground = np.full((height, sum(half.shape[1] for half in halves) + GAP, halves[0].shape[2]), 255, np.uint8)
     ground[: halves[0].shape[0], : halves[0].shape[1]] = halves[0]
@@ -36,9 +36,9 @@ def neighbours(made: np.ndarray, found: Neighbours, sets: ReferenceSets) -> tupl
 def reconstructions(originals: Sequence[Image], made: Sequence[Image], n: int) -> tuple[Image, str]:
     """Rows of the first originals above their reconstructions, and a caption."""
     caption = f"Images of the reference, and under each its reconstruction; the first of {n} that were scored."
-    return above(originals[:32], made[:32]), caption
+    return comparison_grid(originals[:32], made[:32]), caption
 
 
 def interpolation(frames: Sequence[Image]) -> tuple[Image, str]:
     """The rows of `interpolate` without pictures, and a caption."""
-    return sheet(frames), "Each row walks from one generated image to another."
+    return image_grid(frames), "Each row walks from one generated image to another."

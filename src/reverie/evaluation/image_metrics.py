@@ -99,7 +99,7 @@ def sharpness_score(made: np.ndarray, sets: ReferenceSets, seed: int) -> Score:
         "of generated images divided by that of real ones"
     )
     return Score(
-        "sharpness", value.value, "", "near floor", told, sets.reference_of(), len(made), seed, floor.value,
+        "sharpness", value.value, "", "match", told, sets.reference_of(), len(made), seed, floor.value,
         f"{len(stand_in)} {sets.floor_name}", value.error,
     )  # fmt: skip
 
@@ -129,19 +129,19 @@ class Neighbours:
         real = "training images, each from the others"
         if not sets.left_out_one:
             real = f"images of the {sets.unseen_data.split} split"
-        best, n, floor_of = self.best, len(self.distances), f"{len(sets.unseen)} {real}; by definition"
+        best, n, floor_source = self.best, len(self.distances), f"{len(sets.unseen)} {real}; by definition"
         seen = Reference.of(sets.train, self.amount)
         yield Score(
-            "nearest training image", best.ratio, "", "near floor",
+            "nearest training image", best.ratio, "", "match",
             f"median distance of generated images to the nearest training image, divided by that of {real}; distance: "
             f"{self.space}; well below 1 where training images were learnt by heart",
-            seen, n, seed, 1.0, floor_of,
+            seen, n, seed, 1.0, floor_source,
         )  # fmt: skip
         yield Score(
-            "data copying", best.farther.value, "", "near floor",
+            "data copying", best.farther.value, "", "match",
             f"probability that a generated image is farther from its nearest training image than one of {real} (the "
             f"global Mann-Whitney statistic of Meehan 2020, as a share of all pairs); distance: {self.space}",
-            seen, n, seed, 0.5, floor_of, best.farther.error,
+            seen, n, seed, 0.5, floor_source, best.farther.error,
         )  # fmt: skip
         if len(sets.unseen) >= SHARE:
             copies = self.by_pixels.copies
@@ -149,7 +149,7 @@ class Neighbours:
                 "near copies", copies.value, "", "lower",
                 f"share of generated images nearer to a training image than the nearest hundredth of {real}; distance: "
                 f"{PIXELS}; all training images are looked at",
-                Reference.of(sets.train, len(sets.train)), n, seed, 0.01, floor_of, copies.error,
+                Reference.of(sets.train, len(sets.train)), n, seed, 0.01, floor_source, copies.error,
             )  # fmt: skip
 
 

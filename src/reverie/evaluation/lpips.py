@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from reverie.data.images.decode import in_channels
+from reverie.data.images.decode import convert_channels
 from reverie.evaluation.feature_extractors import fingerprint_of, read_file
 from reverie.evaluation.result import Evaluation
 from reverie.metrics.networks.lpips import LEAST, LPIPS
@@ -40,7 +40,7 @@ class Looks:
             return torch.cat([self.net(self._levels(x), self._levels(y)).cpu() for x, y in bar])
 
     def _levels(self, pixels: np.ndarray) -> Tensor:
-        x = torch.from_numpy(np.array(in_channels(pixels, 3), np.float32)).to(self.device)
+        x = torch.from_numpy(np.array(convert_channels(pixels, 3), np.float32)).to(self.device)
         return x.permute(2, 0, 1)[None] / 127.5 - 1
 
 
@@ -76,7 +76,7 @@ def open_lpips(spec: str | Path, device: str = "auto") -> Looks:
 
 def add_lpips(
     found: Evaluation, looks: Looks, made: Sequence[np.ndarray], good: Sequence[np.ndarray],
-    floor: Sequence[np.ndarray], floor_of: str, reference: Reference, seed: int, about: str,
+    floor: Sequence[np.ndarray], floor_source: str, reference: Reference, seed: int, about: str,
 ) -> None:  # fmt: skip
     """Adds the LPIPS of pictures beside the true ones; the floor: of what is there without the method."""
     if (least := min(min(pixels.shape[:2]) for pixels in good)) < LEAST:
@@ -89,5 +89,5 @@ def add_lpips(
     )
     found.scores.append(
         Score("lpips", float(value.mean()), "", "lower", definition, reference, len(value), seed,
-              float(trivial.mean()), floor_of, standard_error(value), group="likeness")
+              float(trivial.mean()), floor_source, standard_error(value), group="likeness")
     )  # fmt: skip

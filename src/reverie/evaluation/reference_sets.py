@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reverie.data.cache import folder
+from reverie.data.cache import cache_folder
 from reverie.data.images.dataset import Images
 from reverie.data.images.decode import VERSION
 from reverie.metrics.score import Reference
@@ -121,7 +121,7 @@ def features_of(net: Any, data: Images, rows: np.ndarray, what: str) -> Tensor:
     for start in range(0, len(rows), PART):
         part = rows[start : start + PART]
         key = hashlib.sha256(asked.encode() + part.astype("<i8").tobytes()).hexdigest()[:24]
-        path = folder() / "features" / f"{key}.npy"
+        path = cache_folder() / "features" / f"{key}.npy"
         if (table := _load(path, (len(part), net.width))) is None:
             table = net.features(data.array[part], f"{what}, {start} of {len(rows)}").numpy()
             _keep(path, table)

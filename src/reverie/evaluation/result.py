@@ -77,7 +77,7 @@ class Evaluation:
         """The scores in columns, then what was left out and what to know."""
         rows = [("score", "value", "", "floor", "n", "better")]
         for s in self.scores:
-            spread = "" if s.spread is None else f"+- {s.spread:.2g}"
+            spread = "" if s.std_error is None else f"+- {s.std_error:.2g}"
             floor = "" if s.floor is None else f"{s.floor:.4g}"
             rows.append((s.name, f"{s.value:.4g} {s.unit}".strip(), spread, floor, str(s.n), s.better))
         widths = [max(len(row[column]) for row in rows) for column in range(6)]

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from reverie.data.images.decode import in_channels
+from reverie.data.images.decode import convert_channels
 from reverie.metrics.pixels import psnr, squared_errors
 from reverie.metrics.score import Better, Reference, Score, standard_error
 
@@ -64,11 +64,11 @@ def psnrs(made: Sequence[np.ndarray], good: Sequence[np.ndarray]) -> Tensor:
 
 
 def likeness(
-    made: Sequence[np.ndarray], good: Sequence[np.ndarray], floor: Sequence[np.ndarray], floor_of: str,
+    made: Sequence[np.ndarray], good: Sequence[np.ndarray], floor: Sequence[np.ndarray], floor_source: str,
     reference: Reference, seed: int, about: str,
 ) -> Iterator[Score]:  # fmt: skip
     """PSNR and SSIM of pictures beside the true ones; the floor: of what is there without the method."""
-    floor = [in_channels(p, g.shape[2]) for p, g in zip(floor, good, strict=True)]
+    floor = [convert_channels(p, g.shape[2]) for p, g in zip(floor, good, strict=True)]
     fine = min(min(g.shape[:2]) for g in good) >= WINDOW
     columns: list[tuple[str, str, Better, str, Tensor, Tensor]] = [
         ("psnr", "dB", "higher", PSNR, psnrs(made, good), psnrs(floor, good))
@@ -79,7 +79,7 @@ def likeness(
     for name, unit, better, told, value, trivial in columns:
         yield Score(
             name, float(value.mean()), unit, better, f"{told}; {about}", reference, len(value), seed,
-            float(trivial.mean()), floor_of, standard_error(value), group="likeness",
+            float(trivial.mean()), floor_source, standard_error(value), group="likeness",
         )  # fmt: skip
 
 

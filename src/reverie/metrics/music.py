@@ -157,10 +157,10 @@ def reconstruction_scores(
     n = len(x)
     reference = reference_of(data, n)
 
-    def score(name: str, values: np.ndarray, what: str, floor: float, floor_of: str) -> Score:
+    def score(name: str, values: np.ndarray, what: str, floor: float, floor_source: str) -> Score:
         return Score(
             short + name, float(values.mean()), "", "higher", f"{what}, mean over windows; {how}", reference, n, seed,
-            floor, floor_of, float(values.std() / n**0.5) if n > 1 else None, group="reconstruction",
+            floor, floor_source, float(values.std() / n**0.5) if n > 1 else None, group="reconstruction",
         )  # fmt: skip
 
     for who, part, true, again in of_each(data.parts, x, told):
@@ -177,7 +177,7 @@ def code_scores(bits: np.ndarray, means: np.ndarray, data: Any, seed: int) -> It
     """What codes hold: KL in bits [N], and how many of their numbers [N,Z] answer to the data."""
     n, latent = means.shape
     yield Score(
-        "kl", float(bits.mean()), "bits", "near floor",
+        "kl", float(bits.mean()), "bits", "match",
         "KL(q(z|x) || N(0, I)), mean over windows: what a code can tell of its tune", reference_of(data, n), n, seed,
         0.0, "a code that tells nothing", float(bits.std() / n**0.5) if n > 1 else None, group="codes",
     )  # fmt: skip
@@ -192,16 +192,16 @@ def likeness_scores(
     made: np.ndarray, real: np.ndarray, stand_in: np.ndarray, floor_name: str, data: Any, seed: int
 ) -> Iterator[Score]:
     """How composed windows [N,I,T] differ from real ones, each beside what other real windows give."""
-    reference, floor_of = reference_of(data, len(real)), f"{len(stand_in)} {floor_name}"
+    reference, floor_source = reference_of(data, len(real)), f"{len(stand_in)} {floor_name}"
     for who, part, *lines in of_each(data.parts, made, real, stand_in):
         for name, value, floor, unit, better, told in _likeness(part, *lines):
-            yield Score(who + name, value, unit, better, told, reference, len(made), seed, floor, floor_of)
+            yield Score(who + name, value, unit, better, told, reference, len(made), seed, floor, floor_source)
     pitched = [k for k, part in enumerate(data.parts) if part != "drums"]
     if len(pitched) > 1:
         ours, theirs = (in_key(x[:, pitched].reshape(len(x), -1)) for x in (made, real))
         told = "share of the notes of melody and bass together in the major scale that holds most of them, mean"
-        yield Score("in one key", float(ours.mean()), "", "near floor", told, reference, len(made), seed,
-                    float(theirs.mean()), floor_of)  # fmt: skip
+        yield Score("in one key", float(ours.mean()), "", "match", told, reference, len(made), seed,
+                    float(theirs.mean()), floor_source)  # fmt: skip
 
 
 def _likeness(
@@ -221,18 +221,18 @@ def _likeness(
         yield ("note length", wasserstein(a, b), wasserstein(c, b), "sixteenths", "lower",
                "Wasserstein-1 distance between lengths of composed and of real notes")  # fmt: skip
         told = "share of a window's notes in the major scale that holds most of them (muspy's scale consistency), mean"
-        yield "in key", float(in_key(made).mean()), float(in_key(real).mean()), "", "near floor", told
+        yield "in key", float(in_key(made).mean()), float(in_key(real).mean()), "", "match", told
     if made.shape[1] > STEPS:
         told = "share of equal steps of a bar and the most similar earlier one, mean over bars but the first"
         a, b = repetition(made), repetition(real)
-        yield "repetition", float(a.mean()), float(b.mean()), "", "near floor", told
+        yield "repetition", float(a.mean()), float(b.mean()), "", "match", told
 
 
 def novelty_scores(far: np.ndarray, unseen: np.ndarray, train: Any, seed: int, floor_name: str) -> Iterator[Score]:
     """How far composed windows [N] lie from the nearest training window, beside windows that nobody learnt from [M]."""
-    reference, floor_of = reference_of(train, len(train)), f"{len(unseen)} {floor_name}"
+    reference, floor_source = reference_of(train, len(train)), f"{len(unseen)} {floor_name}"
     told = "share of steps that differ from the most similar training window, both from their first note on in one key"
-    yield Score("nearest training window", float(np.median(far)), "", "near floor", f"{told}; median", reference,
-                len(far), seed, float(np.median(unseen)), floor_of, group="novelty")  # fmt: skip
-    yield Score("copies", float((far == 0).mean()), "", "near floor", f"{told}: share of composed windows with none",
-                reference, len(far), seed, float((unseen == 0).mean()), floor_of, group="novelty")  # fmt: skip
+    yield Score("nearest training window", float(np.median(far)), "", "match", f"{told}; median", reference,
+                len(far), seed, float(np.median(unseen)), floor_source, group="novelty")  # fmt: skip
+    yield Score("copies", float((far == 0).mean()), "", "match", f"{told}: share of composed windows with none",
+                reference, len(far), seed, float((unseen == 0).mean()), floor_source, group="novelty")  # fmt: skip

@@ -163,7 +163,7 @@ def likeness_scores(
     values, floors = bleus(made, held), bleus(others, held, own=others_are == OWN)
     for n in ORDERS:
         yield Score(
-            f"bleu-{n}", float(values[:, n - 1].mean()), "", "near floor",
+            f"bleu-{n}", float(values[:, n - 1].mean()), "", "match",
             f"BLEU of up to {n}-grams of {what} of each line against all {len(real)} lines of the reference, uniform "
             "weights, smoothing NLTK method1, mean over lines (Texygen, Zhu 2018)",
             reference, len(made), seed, float(floors[:, n - 1].mean()), others_are, _error(values[:, n - 1]),
@@ -173,7 +173,7 @@ def likeness_scores(
     values, floors = (bleus(lines, References(lines), own=True) for lines in (some, alike))
     for n in ORDERS:
         yield Score(
-            f"self-bleu-{n}", float(values[:, n - 1].mean()), "", "near floor",
+            f"self-bleu-{n}", float(values[:, n - 1].mean()), "", "match",
             f"BLEU of up to {n}-grams of {what} of each line against the other {few - 1} lines, itself left out, "
             "uniform weights, smoothing NLTK method1, mean over lines; high where lines repeat one another",
             reference, few, seed, float(floors[:, n - 1].mean()), f"{few} lines of the reference",
@@ -181,14 +181,14 @@ def likeness_scores(
         )  # fmt: skip
     for n in GRAMS:
         yield Score(
-            f"distinct-{n}", distinct(some, n), "", "near floor",
+            f"distinct-{n}", distinct(some, n), "", "match",
             f"different {n}-grams of {what} among all {n}-grams of {few} lines (Li 2015)",
             reference, few, seed, distinct(alike, n), f"{few} lines of the reference",
         )  # fmt: skip
     if what == "characters":
         values, floors = (np.array([even(line) for line in lines], float) for lines in (made, alike))
         yield Score(
-            "metre", float(values.mean()), "", "near floor",
+            "metre", float(values.mean()), "", "match",
             "share of lines whose stretches between marks of punctuation, two or more, all have as many characters",
             reference, len(made), seed, float(floors.mean()), f"{few} lines of the reference", _error(values),
         )  # fmt: skip
@@ -211,7 +211,7 @@ def copying_scores(
     values, floors = told(made), told(unseen) if unseen else (None, None)
     named: tuple[tuple[str, Better, str], ...] = (
         ("copied lines", "lower", "share of lines that are lines of the training set, token by token"),
-        ("nearest training line", "near floor", "bigrams shared with the training line most like it, as a share of "
+        ("nearest training line", "match", "bigrams shared with the training line most like it, as a share of "
          "those of both (Dice), mean over lines"),
     )  # fmt: skip
     for (name, better, definition), value, floor in zip(named, values, floors, strict=True):
@@ -248,7 +248,7 @@ def oracle_score(made: Tensor, real: Tensor, data: Any, seed: int) -> Score:
     """NLL_oracle: what written sequences cost the oracle, from -log p [N,T] of those and of its own."""
     values = made.mean(1).numpy()
     return Score(
-        "nll oracle", float(values.mean()), "nats/token", "near floor",
+        "nll oracle", float(values.mean()), "nats/token", "match",
         f"-log of the oracle's probability of written sequences of {made.shape[1]} tokens, mean over tokens (Yu 2016, "
         "eq. 10, as its authors print it); low temperature lowers it too, and variety with it",
         reference_of(data, len(real)), len(made), seed, float(real.mean()), f"{len(real)} sequences it drew itself",
