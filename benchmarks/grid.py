@@ -25,7 +25,7 @@ from benchmarks import task
 from reverie.api import plan
 from reverie.core.method import Method
 from reverie.core.options import Option
-from reverie.media import Image, sheet
+from reverie.media import Image, image_grid
 from reverie.metrics.score import Reference, Score
 from reverie.utils.environment import versions
 from reverie.utils.errors import UserError
@@ -180,7 +180,7 @@ def main(words: list[str]) -> None:
     with task.room(asked["runs"]) as room:
         result, samples = grid(spec, given, range(asked["first"], asked["first"] + asked["seeds"]), room)
     if asked["picture"]:
-        sheet([picture(points) for points in (draw(SAMPLES, 1), *samples)]).save(asked["picture"])
+        image_grid([picture(points) for points in (draw(SAMPLES, 1), *samples)]).save(asked["picture"])
     task.deliver(result, asked["out"], asked["json"])
     if not asked["json"]:
         print(describe(result))

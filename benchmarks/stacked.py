@@ -25,7 +25,7 @@ from reverie.core.method import Method
 from reverie.core.options import Option
 from reverie.core.registry import find
 from reverie.data.images.dataset import Images
-from reverie.media import Image, sheet
+from reverie.media import Image, image_grid
 from reverie.metrics.score import Reference, Score
 from reverie.utils.environment import versions
 from reverie.utils.errors import UserError
@@ -176,7 +176,7 @@ def main(words: list[str]) -> None:
     with task.room(asked["runs"]) as room:
         result, made = stacked(spec, given, asked, room)
     if asked["picture"]:
-        sheet([Image(pixels) for pixels in made[:100]], columns=10).save(asked["picture"])
+        image_grid([Image(pixels) for pixels in made[:100]], columns=10).save(asked["picture"])
     task.deliver(result, asked["out"], asked["json"])
     if not asked["json"]:
         print(describe(result))

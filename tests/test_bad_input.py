@@ -192,7 +192,7 @@ def _bad_files() -> None:
         "broken": "{not json", "number": "3",
         "arguments": json.dumps({**good, "arguments": ["n"]}),
         "inputs": json.dumps({**good, "inputs": "photo"}),
-        "sheet": json.dumps({**good, "sheet": {"images": "all"}}),
+        "grid": json.dumps({**good, "grid": {"images": "all"}}),
         "index": json.dumps({**good, "index": "first"}),
         "far": json.dumps({**good, "index": 7}),
         "verb": json.dumps({**good, "verb": "eval"}),

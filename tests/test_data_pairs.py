@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from reverie.cli.main import main
-from reverie.data.images.label_maps import indices, palette_of
+from reverie.data.images.label_maps import find_palette, nearest_colour_indices
 from reverie.data.images.pairs import Pairs
 from reverie.data.images.patches import ImagePatches
 from reverie.data.images.unpaired import Unpaired
@@ -145,21 +145,21 @@ def test_label_maps_keep_their_colours_even_from_jpeg(tmp_path: Path) -> None:
         made = pairs.pixels(i, "b")
         assert {tuple(c) for c in made.reshape(-1, 3)} <= {tuple(c) for c in pairs.palettes["b"]}
         true = np.asarray(label_map(int(pairs.named(i))).resize((36, 36), Image.Resampling.NEAREST))
-        told, real = (indices(x, pairs.palettes["b"]) for x in (made, true))
+        told, real = (nearest_colour_indices(x, pairs.palettes["b"]) for x in (made, true))
         assert (told == real).mean() > 0.97
 
 
 def test_photographs_and_grey_pictures_are_no_label_maps() -> None:
-    assert palette_of([picture(i, 96, 96) for i in range(4)]) is None
-    assert palette_of([picture(i, 96, 96).convert("L") for i in range(4)]) is None
+    assert find_palette([picture(i, 96, 96) for i in range(4)]) is None
+    assert find_palette([picture(i, 96, 96).convert("L") for i in range(4)]) is None
     held = io.BytesIO()
     label_map(1).save(held, "PNG")
-    found = palette_of([Image.open(held)])
+    found = find_palette([Image.open(held)])
     assert found is not None
     assert found.exact
     assert {tuple(c) for c in found.colours} == {tuple(c) for c in COLOURS}
     drawing = picture(1, 200, 200).convert("L").point(lambda level: 255 if level > 40 else 6 * level)  # lines on white
-    assert palette_of([drawing] * 3) is None
+    assert find_palette([drawing] * 3) is None
 
 
 def test_label_maps_of_many_classes_and_rare_ones(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from reverie.cli.provenance import _same_music
 from reverie.data.music import midi
-from reverie.media import Music, read_record, rolls, sheet
+from reverie.media import Music, image_grid, read_record, rolls
 from reverie.media.music import INKS, RATE, medley
 from reverie.utils.errors import UserError
 
@@ -305,10 +305,10 @@ def test_a_medley_has_all_after_another(tmp_path: Path) -> None:
     assert midi.notes_of(both.part("melody")) == [(0, 2, 60), (2, 16, 62), (64, 96, 68)]
     assert np.flatnonzero(both.part("drums")).tolist() == [32]
     for ending in (".mid", ".midi", ".wav", ".png"):
-        assert Music.TOGETHER[ending](pieces, tmp_path / f"all{ending}").is_file()
+        assert Music.COMBINED_WRITERS[ending](pieces, tmp_path / f"all{ending}").is_file()
 
 
 def test_rolls_for_a_sheet_have_one_size() -> None:
     pieces = [Music({"melody": melody(40)}), Music({"melody": melody(90, bars=2)}), Music({"drums": melody(1)})]
     assert len({image.pixels.shape for image in rolls(pieces)}) == 1
-    assert sheet(rolls(pieces), 3).pixels.ndim == 3
+    assert image_grid(rolls(pieces), 3).pixels.ndim == 3

@@ -139,5 +139,5 @@ def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
 def test_a_sheet_takes_one_size() -> None:
     few = [Photo(shades(4, 4, 3, 255)), Photo(shades(4, 6, 3, 255), inputs=({"name": "wide.png", "digest": ""},))]
     with pytest.raises(UserError, match=r"wide\.png is of another size"):
-        Photo.TOGETHER[".png"](few, Path("x.png"))
+        Photo.COMBINED_WRITERS[".png"](few, Path("x.png"))
     assert Photo(shades(4, 4, 3, 255)).with_pixels(torch.zeros(3, 8, 8)).alpha is None

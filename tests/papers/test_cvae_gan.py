@@ -123,7 +123,7 @@ def test_variations_go_from_the_reconstruction_to_anything_of_the_class(trained:
     assert all(np.array_equal(a.pixels, b.pixels) for a, b in zip(free, new, strict=True))
     some = trained.vary(given, n=3)
     assert len({image.digest for image in some}) == 6
-    assert some[0].row == 3
+    assert some[0].columns == 3
     with pytest.raises(UserError, lambda_fm_d="spread is 2"):
         trained.vary(given, spread=2.0)
 

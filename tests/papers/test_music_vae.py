@@ -221,7 +221,7 @@ def test_walks_begin_and_end_where_they_should() -> None:
     vae = model()
     walk = vae.interpolate(n=2, steps=5, seed=1, temperature=0)
     ends = vae.compose(n=4, seed=1, temperature=0)
-    assert [piece.row for piece in walk] == [5] * 10
+    assert [piece.columns for piece in walk] == [5] * 10
     assert events([walk[0], walk[4], walk[5], walk[9]]) == events(ends)
     tunes = [tune(0), tune(1), tune(2)]
     between = vae.interpolate(tunes, steps=3, temperature=0)
@@ -406,12 +406,12 @@ def test_the_code_that_goes_on_is_drawn_from_the_posterior() -> None:
 def test_a_file_tells_whence_it_comes_and_is_made_again(tmp_path: Path) -> None:
     import reverie
     from reverie.cli.provenance import verify
-    from reverie.media import medley, read_record, rolls, sheet
+    from reverie.media import image_grid, medley, read_record, rolls
 
     vae, run = reverie.train("music_vae:smoke", data="tunes:12", out=tmp_path / "run"), tmp_path / "run"
     made, given = vae.verb("generate")(n=20, seed=2), [tune(0), tune(1, 5)]
     files = [made[17].save(tmp_path / f"a{ending}") for ending in (".mid", ".wav", ".png")]
-    files.append(sheet(rolls(made)).save(tmp_path / "all.png"))
+    files.append(image_grid(rolls(made)).save(tmp_path / "all.png"))
     files.append(vae.verb("continue")(given, bars=2)[1].save(tmp_path / "longer.mid"))
     assert read_record(files[-1])["verb"] == "continue"
     several = {"again": vae.verb("reconstruct")([*given, given[0]]), "walk": vae.verb("interpolate")(given, steps=3),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from reverie.core.generation import Shard
-from reverie.data.archives import ignored
+from reverie.data.archives import is_ignored
 from reverie.data.file_types import SUFFIXES
 from reverie.media import Image, LazyFiles
 from reverie.utils.atomic_files import friendly
@@ -28,14 +28,14 @@ def gather(places: list[str], medium: Any = Image) -> Sequence[Any]:
     for place in places:
         path = Path(place)
         if path.is_dir():
-            names = (p for p in path.rglob("*") if not any(map(ignored, p.relative_to(path).parts)))
-            files = sorted(p for p in names if p.suffix.lower() in medium.READS and p.is_file())
+            names = (p for p in path.rglob("*") if not any(map(is_ignored, p.relative_to(path).parts)))
+            files = sorted(p for p in names if p.suffix.lower() in medium.INPUT_SUFFIXES and p.is_file())
         else:  # a pattern reaches us where no shell has expanded it
             files = [path] if path.exists() else sorted(Path(p) for p in glob.glob(place))  # noqa: PTH207 - absolute patterns too
         if not files:
             raise UserError(f"there is no {medium.NOUN} at {place}; give {medium.NOUN} files or a folder of them.")
         found += files
-    if not medium.LARGE:
+    if not medium.LAZY:
         return [medium.load(path) for path in found]
     for path in found:
         medium.check(path)
@@ -69,16 +69,16 @@ def write(
 def _written(items: Iterable[Any], out: Path, overwrite: bool, medium: Any, given: Sequence[Any] | None) -> list[Path]:
     """The work of `write`, but for what it says at the end."""
     ending = out.suffix.lower()
-    if ending in medium.TOGETHER:
+    if ending in medium.COMBINED_WRITERS:
         _free(out, overwrite)
         together = list(items)
         with friendly(out):
-            if len(together) == 1 and ending == medium.ENDING:
+            if len(together) == 1 and ending == medium.SUFFIX:
                 return [together[0].save(out)]  # as it is: of one photograph in 16 bits no sheet in 8
-            return [medium.TOGETHER[ending](together, out)] if together else []
-    if out.is_file() or ending in ENDINGS or not medium.ENDING:
-        one = " or ".join(medium.TOGETHER)
-        places = ["a folder"] * bool(medium.ENDING) + [f"a name ending in {one} for one file of all"] * bool(one)
+            return [medium.COMBINED_WRITERS[ending](together, out)] if together else []
+    if out.is_file() or ending in ENDINGS or not medium.SUFFIX:
+        one = " or ".join(medium.COMBINED_WRITERS)
+        places = ["a folder"] * bool(medium.SUFFIX) + [f"a name ending in {one} for one file of all"] * bool(one)
         raise UserError(f"cannot write {medium.NOUN}s to {out}; give {', or '.join(places)}.")
     files: list[Path] = []
     taken: set[str] = set()
@@ -91,8 +91,8 @@ def _written(items: Iterable[Any], out: Path, overwrite: bool, medium: Any, give
         while name in taken:  # items of one name from two folders
             name += f"-{index:06d}"
         taken.add(name)
-        path = out / f"{name}{medium.ENDING}"
-        if path.resolve() in getattr(given, "waiting", ()):
+        path = out / f"{name}{medium.SUFFIX}"
+        if path.resolve() in getattr(given, "pending", ()):
             raise UserError(f"{path} is one of the {medium.NOUN}s given and not read yet; give another --out.")
         _free(path, overwrite)
         with friendly(out):

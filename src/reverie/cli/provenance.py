@@ -11,8 +11,8 @@ import numpy as np
 
 from reverie.cli.parser import Parser
 from reverie.core.options import media_inputs, media_output
-from reverie.media import Image, Music, Photo, Text, medley, read_record, rolls, sheet
-from reverie.media.photo import together
+from reverie.media import Image, Music, Photo, Text, image_grid, medley, read_record, rolls
+from reverie.media.photo import photo_grid
 from reverie.utils.errors import UserError, printable
 
 
@@ -25,7 +25,7 @@ def describe(record: dict[str, Any]) -> str:
         f"method     {record.get('method')}  (reverie {record.get('reverie')})",
         f"run        {record.get('run', 'unsaved')}{_step(record)}",
         f"verb       {record.get('verb')}  {arguments}".rstrip(),
-        f"index      {record.get('index')}" if "sheet" not in record else f"sheet      {record['sheet']}",
+        f"index      {record.get('index')}" if "grid" not in record else f"grid       {record['grid']}",
     ]
     if "lines" in record:
         lines[0] = "synthetic: written by a trained model, not by anybody"
@@ -133,14 +133,14 @@ def _asked(method: Any, record: dict[str, Any], given: list[Any], *media: type) 
 def _again(method: Any, record: dict[str, Any], given: list[Any]) -> Any:
     media = (Music,) if "tunes" in record else (Image, Photo, Music)
     act, parameters, arguments = _asked(method, record, given, *media)
-    if "sheet" in record:
-        layout = record["sheet"]
+    if "grid" in record:
+        layout = record["grid"]
         if "items" in parameters:
             arguments["items"] = range(layout["first"], layout["first"] + layout["images"])
         made = act(**arguments)
         if isinstance(made[0], Photo):
-            return together(made, layout["columns"], layout["gap"])
-        return sheet(rolls(made) if isinstance(made[0], Music) else made, layout["columns"], layout["gap"])
+            return photo_grid(made, layout["columns"], layout["gap"])
+        return image_grid(rolls(made) if isinstance(made[0], Music) else made, layout["columns"], layout["gap"])
     if "tunes" in record:  # several in one file, one after another
         if "items" in parameters:
             arguments["items"] = range(record["index"], record["index"] + record["tunes"])

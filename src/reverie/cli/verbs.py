@@ -1,80 +1,140 @@
-"""The verbs: what a trained method does with a user's files."""
+"""The verbs: what a trained method does, from the command line."""
 
 from __future__ import annotations
 
+import argparse
 import json
 import time
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from reverie.cli.parser import Parser, first_word
-from reverie.core.options import REQUIRED, media_inputs, media_output, options_of_signature
+from reverie.cli.parser import Parser, first_positional
+from reverie.core.options import REQUIRED, Option, media_inputs, media_output, options_of_signature
 from reverie.utils.errors import UserError
 
 
+class Signature(NamedTuple):
+    """A verb's signature as the command line uses it."""
+
+    flags: list[Option]
+    """the parameters that become flags: all but the input files and `items`"""
+    input: Option | None
+    """the parameter that takes files; None: the verb takes none"""
+    input_medium: Any
+    """the medium of those files, such as Image"""
+    output_medium: Any
+    shardable: bool
+    """whether it takes `items`, so that a shard of the job can be asked for"""
+
+
 def do_verb(verb: str, words: list[str]) -> int:
-    """Does with a run what its method can do."""
-    parser = Parser(verb, f"{verb}: what is made goes to --out.")
-    parser.add_argument("run", metavar="RUN", help="a run folder, or a weights file")
-    parser.add_argument(
-        "--out", metavar="OUT",
-        help="a folder for a file an item, or a name such as all.png for one file; text is printed where none is given",
-    )  # fmt: skip
-    parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
-    parser.add_argument("--json", action="store_true", help="one JSON object")
-    named = first_word(words, parser.switches)
-    if named is None:
-        parser.epilog = f"`reverie {verb} RUN --help` shows the options that the run's method has."
-        parser.read(words)
+    """Runs a verb of a trained method on the user's files, and writes or prints what it yields."""
+    parser = _parser(verb)
+    run = first_positional(words, parser.switches)
+    if run is None:
+        parser.epilog = f"`reverie {verb} RUN --help` also shows the options that the run's method has."
+        parser.parse(words)  # prints the help, or raises because RUN is missing
     from reverie.api import load
 
-    method = load(str(named))
-    act = method.verb(verb)
-    found = options_of_signature(act)
-    given, medium = next(iter(media_inputs(act)), (None, None))
-    made_of = media_output(act)
-    parser.description = (act.__doc__ or "").splitlines()[0]
-    if medium:
-        parser.add_argument("inputs", nargs="*", metavar=medium.NOUN.upper(), help="files or folders")
-    sharded = any(option.name == "items" for option in found)
-    if sharded:
-        parser.add_argument("--shard", metavar="I/N", help="make only part I of N: all parts together are the whole")
-    parser.add_options([o for o in found if o.name != "items" and o != given], "options")
-    asked = vars(parser.read(words))
-    out, overwrite, as_json, _ = (asked.pop(k) for k in ("out", "overwrite", "json", "run"))
-    prints = made_of.PRINTED
-    if not out and not method.is_classifier and not prints:
-        one = " or ".join(made_of.TOGETHER)
-        raise UserError(f"{verb} needs --out: a folder, or a name ending in {one} for one file of all.")
-    if given and medium:
-        from reverie.cli.files import gather
-
-        items = gather(asked.pop("inputs"), medium)
-        if not items and given.default is REQUIRED:
-            raise UserError(
-                f"{verb} needs {medium.NOUN}s: reverie {verb} {named} FILE{f' --out {out}' if out else ''}."
-            )
-        asked[given.name] = items
-    if sharded and (shard := asked.pop("shard")) is not None:
-        from reverie.cli.files import read_shard
-
-        asked["items"] = read_shard(shard)
-    from reverie.cli.files import heard, write
-
-    began, predictions = time.monotonic(), list[dict[str, Any]]()
-    made = heard(act.stream(method, **asked), predictions, aloud=not as_json)
-    files, lines = list[Path](), list[str]()
-    if out:
-        files = write(made, Path(out), overwrite, made_of, asked.get(given.name) if given else None)
-    for item in () if out else made:
-        if prints and as_json:
-            lines.append(str(item))
-        elif prints:
-            print(item, flush=True)
-    if as_json:
-        heard_of = {**({"predictions": predictions} if predictions else {}), **({"lines": lines} if lines else {})}
-        print(json.dumps({"files": [str(f) for f in files], **heard_of, "seconds": round(time.monotonic() - began, 3)}))
-    elif out:
-        where = files[0] if len(files) == 1 else f"{len(files)} files in {out}"
-        print(f"{where}  ({time.monotonic() - began:.1f} s)" if files else "nothing to do in this shard")
+    method = load(str(run))
+    function = method.verb(verb)
+    signature = _signature(function)
+    _add_signature(parser, signature, function.__doc__ or "")
+    args = parser.parse(words)
+    if not args.out and not signature.output_medium.PRINTED and not method.is_classifier:
+        one_file = " or ".join(signature.output_medium.TOGETHER)
+        raise UserError(f"{verb} needs --out: a folder, or a name ending in {one_file} for one file of all.")
+    arguments = _arguments(verb, signature, args)
+    _run(function.stream(method, **arguments), signature, args, arguments)
     return 0
+
+
+def _parser(verb: str) -> Parser:
+    """The arguments that all verbs have."""
+    parser = Parser(verb, f"Runs {verb} of a trained method; the results go to --out.")
+    parser.add_argument("run", metavar="RUN", help="a run folder, or a weights file")
+    out_help = "a folder for one file per item, or a name such as all.png for one file; without it, text is printed"
+    parser.add_argument("--out", metavar="OUT", help=out_help)
+    parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    return parser
+
+
+def _signature(function: Any) -> Signature:
+    """Reads a verb's signature."""
+    options = options_of_signature(function)
+    source, medium = next(iter(media_inputs(function)), (None, None))
+    flags = [option for option in options if option.name != "items" and option != source]
+    shardable = any(option.name == "items" for option in options)
+    return Signature(flags, source, medium, media_output(function), shardable)
+
+
+def _add_signature(parser: Parser, signature: Signature, doc: str) -> None:
+    """Adds a verb's parameters to the parser; its description is the first line of the verb's docstring."""
+    parser.description = doc.splitlines()[0] if doc else ""
+    if signature.input_medium:
+        parser.add_argument(
+            "inputs", nargs="*", metavar=signature.input_medium.NOUN.upper(), help="files or folders"
+        )  # fmt: skip
+    if signature.shardable:
+        parser.add_argument("--shard", metavar="I/N", help="make only part I of N; the N parts together are the whole")
+    parser.add_options(signature.flags, "options")
+
+
+def _arguments(verb: str, signature: Signature, args: argparse.Namespace) -> dict[str, Any]:
+    """The verb's arguments: the flags that were given, the input files, the shard. Raises UserError."""
+    from reverie.cli.files import gather, read_shard
+
+    given = vars(args)
+    arguments = {option.name: given[option.name] for option in signature.flags if option.name in given}
+    if signature.input:
+        files = gather(args.inputs, signature.input_medium)
+        if not files and signature.input.default is REQUIRED:
+            out = f" --out {args.out}" if args.out else ""
+            noun = signature.input_medium.NOUN
+            raise UserError(f"{verb} needs {noun}s: reverie {verb} {args.run} FILE{out}.")
+        arguments[signature.input.name] = files
+    if signature.shardable and args.shard is not None:
+        arguments["items"] = read_shard(args.shard)
+    return arguments
+
+
+def _run(stream: Iterable[Any], signature: Signature, args: argparse.Namespace, arguments: dict[str, Any]) -> None:
+    """Writes the items of a verb to --out as they come, or prints them; then says where they are."""
+    from reverie.cli.files import collect_predictions, write
+
+    began = time.monotonic()
+    predictions: list[dict[str, Any]] = []
+    items = collect_predictions(stream, predictions, aloud=not args.json)
+    files: list[Path] = []
+    lines: list[str] = []
+    if args.out:
+        inputs = arguments[signature.input.name] if signature.input else None
+        files = write(items, Path(args.out), args.overwrite, signature.output_medium, inputs)
+    else:
+        lines = _print_items(items, signature.output_medium.PRINTED, args.json)
+    seconds = time.monotonic() - began
+    if args.json:
+        report: dict[str, Any] = {"files": [str(file) for file in files]}
+        if predictions:
+            report["predictions"] = predictions
+        if lines:
+            report["lines"] = lines
+        print(json.dumps({**report, "seconds": round(seconds, 3)}))
+    elif files:
+        place = files[0] if len(files) == 1 else f"{len(files)} files in {args.out}"
+        print(f"{place}  ({seconds:.1f} s)")
+    elif args.out:
+        print("nothing to do in this shard")
+
+
+def _print_items(items: Iterable[Any], printed: bool, as_json: bool) -> list[str]:
+    """Prints each item of a printed medium as it comes; for --json, returns them as lines instead."""
+    lines: list[str] = []
+    for item in items:  # a medium that is not printed is only iterated over: its predictions are what is wanted
+        if printed and as_json:
+            lines.append(str(item))
+        elif printed:
+            print(item, flush=True)
+    return lines

@@ -87,7 +87,7 @@ def encode_images(
 ) -> Iterator[Code]:
     """The code of each image; encode: [BLOCK,C,H,W] in [-1,1] -> codes [BLOCK,Z]."""
     for group, x in _batches(images, size, channels, device):
-        yield from map(Code.of, group, encode(x))  # as many as there are images
+        yield from map(Code.from_latent, group, encode(x))  # as many as there are images
 
 
 def map_images(

@@ -17,7 +17,7 @@ from reverie._version import __version__
 from reverie.core.options import REQUIRED, convert, options_of_signature, verb_name, with_config_defaults
 from reverie.core.stage import Batch, Stage
 from reverie.core.train_config import SMOKE
-from reverie.media import Image, sheet
+from reverie.media import Image, image_grid
 from reverie.metrics.score import Score
 from reverie.utils.errors import UserError
 
@@ -116,7 +116,7 @@ class Method(nn.Module):
 
     def sample_grids(self, batch: Batch) -> dict[str, Image]:
         """Pictures of how far training is; `batch` holds the first items of the data, always the same."""
-        return {"": sheet(self.verb("generate")(n=64, seed=0))}
+        return {"": image_grid(self.verb("generate")(n=64, seed=0))}
 
     def method_scores(self, data: Any, n: int, seed: int) -> Iterator[Score]:
         """Scores that only this kind of method has, such as a likelihood, on the first n items of prepared data.

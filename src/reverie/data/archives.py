@@ -29,7 +29,7 @@ class FileTree(Protocol):
 
     place: str  # absolute, to remember scans by
     stamps: dict[str, str]  # name (with forward slashes) -> what changes when the file does; in no order
-    unread: list[Dropped]  # what cannot, or shall not, even be looked at
+    skipped: list[Dropped]  # what cannot, or shall not, even be looked at
 
     def read(self, name: str) -> bytes:
         """The bytes of a file. Raises InvalidFile, and UnreadableFile for what may pass."""
@@ -44,7 +44,7 @@ class FolderTree:
         self.root = root
         self.place = str(root.resolve())
         self.stamps: dict[str, str] = {}
-        self.unread: list[Dropped] = []
+        self.skipped: list[Dropped] = []
         for name in only:
             self.stamps[name] = _stamp((root / name).stat())
         if not self.stamps:
@@ -54,14 +54,14 @@ class FolderTree:
         """Collect the files of a folder; `above` are the real paths of the folders that led here, itself included."""
         try:
             with os.scandir(folder) as entries:
-                found = [entry for entry in entries if not ignored(entry.name)]
+                found = [entry for entry in entries if not is_ignored(entry.name)]
         except OSError as error:
             if not prefix:
                 raise UserError(f"cannot read folder {folder}: {error.strerror}") from None
-            self.unread.append(Dropped(prefix, f"unreadable folder: {error.strerror}"))
+            self.skipped.append(Dropped(prefix, f"unreadable folder: {error.strerror}"))
             return
         if prefix and any(entry.name == _OF_RUN for entry in found) and is_run(folder):
-            self.unread.append(Dropped(prefix, _RUN))
+            self.skipped.append(Dropped(prefix, _RUN))
             return
         for entry in found:
             name = prefix + entry.name
@@ -71,14 +71,14 @@ class FolderTree:
                 elif entry.is_file():
                     self.stamps[name] = _stamp(entry.stat())
                 elif entry.is_symlink():
-                    self.unread.append(Dropped(name, "broken link"))
+                    self.skipped.append(Dropped(name, "broken link"))
             except OSError as error:
-                self.unread.append(Dropped(name, f"unreadable: {error.strerror}"))
+                self.skipped.append(Dropped(name, f"unreadable: {error.strerror}"))
 
     def _enter(self, entry: "os.DirEntry[str]", name: str, above: tuple[str, ...]) -> None:
         real = os.path.realpath(entry.path) if entry.is_symlink() else f"{above[-1]}{os.sep}{entry.name}"
         if any(up == real or up.startswith(real.rstrip(os.sep) + os.sep) for up in above):
-            self.unread.append(Dropped(name, "link to a folder above it"))
+            self.skipped.append(Dropped(name, "link to a folder above it"))
         else:
             self._walk(entry.path, f"{name}/", (*above, real))
 
@@ -103,7 +103,7 @@ class ZipTree:
     def __init__(self, path: Path) -> None:
         self.place = str(path.resolve())
         self.stamps: dict[str, str] = {}
-        self.unread: list[Dropped] = []
+        self.skipped: list[Dropped] = []
         try:
             stamp = _stamp(path.stat())
             self._zip = zipfile.ZipFile(path)
@@ -113,7 +113,7 @@ class ZipTree:
         self._members: dict[str, zipfile.ZipInfo] = {}
         for member in self._zip.infolist():
             parts = [part for part in _name_of(member).replace("\\", "/").split("/") if part not in ("", ".", "..")]
-            if not member.is_dir() and parts and not any(map(ignored, parts)):
+            if not member.is_dir() and parts and not any(map(is_ignored, parts)):
                 self._members["/".join(parts)] = member
         self._leave_runs()
         # the zip's own stamp: a zip that changed is scanned anew as a whole
@@ -126,7 +126,7 @@ class ZipTree:
                 if name in self._members and _tells_run(self.read(name)):
                     run = name.removesuffix(_OF_RUN)
                     self._members = {name: m for name, m in self._members.items() if not name.startswith(run)}
-                    self.unread.append(Dropped(run, _RUN))
+                    self.skipped.append(Dropped(run, _RUN))
 
     def read(self, name: str) -> bytes:
         member = self._members[name]
@@ -184,5 +184,5 @@ def _stamp(stat: os.stat_result) -> str:
     return f"{stat.st_size}:{stat.st_mtime_ns}"
 
 
-def ignored(name: str) -> bool:
+def is_ignored(name: str) -> bool:
     return name.startswith(".") or name.lower() in _IGNORED

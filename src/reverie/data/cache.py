@@ -22,7 +22,7 @@ import platformdirs
 from filelock import FileLock
 from tqdm import tqdm
 
-from reverie.data.file_types import InvalidFile, UnreadableFile, quiet
+from reverie.data.file_types import InvalidFile, UnreadableFile, quiet_pillow
 from reverie.utils.errors import UserError
 
 T = TypeVar("T")
@@ -32,7 +32,7 @@ _HEADER = 128  # bytes of the .npy header; fixed, so that the number of rows can
 _CHUNK = 32  # items to a task: a task a picture would cost more than small pictures do
 
 
-class Rows(NamedTuple):
+class CachedArray(NamedTuple):
     """The decoded pixels of a set: `pixels` uint8 [N, H, W, C] on disk, of which row j is item `kept[j]`."""
 
     pixels: np.ndarray
@@ -40,7 +40,7 @@ class Rows(NamedTuple):
     faults: dict[int, str]  # item -> why decoding dropped it
 
 
-def folder() -> Path:
+def cache_folder() -> Path:
     """The cache folder, which need not exist yet."""
     named = os.environ.get("REVERIE_CACHE")
     return Path(named).expanduser() if named else Path(platformdirs.user_cache_dir("reverie", appauthor=False))
@@ -50,7 +50,7 @@ def workers() -> int:
     return min(8, os.cpu_count() or 1)
 
 
-def ordered(function: Callable[[T], R], items: Sequence[T], what: str) -> Generator[R, None, None]:
+def map_in_order(function: Callable[[T], R], items: Sequence[T], what: str) -> Generator[R, None, None]:
     """function(item) for each item, by threads, in order and with a bounded number in flight; with a progress bar on a
     terminal once it takes more than a second."""
 
@@ -59,7 +59,7 @@ def ordered(function: Callable[[T], R], items: Sequence[T], what: str) -> Genera
 
     parts = (items[i : i + _CHUNK] for i in range(0, len(items), _CHUNK))
     bar = tqdm(total=len(items), desc=what, unit=" images", delay=1, disable=None, leave=False, file=sys.stderr)
-    with quiet(), bar, ThreadPoolExecutor(workers()) as pool:
+    with quiet_pillow(), bar, ThreadPoolExecutor(workers()) as pool:
         flying: deque[Future[list[R]]] = deque(pool.submit(task, part) for part in islice(parts, 4 * workers()))
         try:
             while flying:
@@ -72,7 +72,7 @@ def ordered(function: Callable[[T], R], items: Sequence[T], what: str) -> Genera
                 future.cancel()
 
 
-def rows(key: str, names: Sequence[str], shape: tuple[int, int, int], draw: Callable[[int], np.ndarray]) -> Rows:
+def load_or_build(key: str, names: Sequence[str], shape: tuple[int, int, int], draw: Callable[[int], np.ndarray]) -> CachedArray:
     """The array kept under `key`, built by draw(i) -> uint8 `shape` for each of the names if it is not there.
 
     A draw that raises InvalidFile leaves its row out. Raises UserError if one raises UnreadableFile, or the cache cannot be written.
@@ -80,7 +80,7 @@ def rows(key: str, names: Sequence[str], shape: tuple[int, int, int], draw: Call
     if (found := _load(key, shape)) is not None:
         return found
     try:
-        base = folder() / "images"
+        base = cache_folder() / "images"
         base.mkdir(parents=True, exist_ok=True)
         with FileLock(base / f"{key}.lock"):
             found = _load(key, shape)  # another process may have built it while this one waited
@@ -91,7 +91,7 @@ def rows(key: str, names: Sequence[str], shape: tuple[int, int, int], draw: Call
         _cannot_write(error, len(names) * int(np.prod(shape)))
     if found is None:
         raise UserError(
-            f"the image cache in {folder()} does not keep what is written: set REVERIE_CACHE to another folder"
+            f"the image cache in {cache_folder()} does not keep what is written: set REVERIE_CACHE to another folder"
         )
     return found
 
@@ -123,7 +123,7 @@ def _build(
         with part.open("wb") as file:
             file.write(bytes(_HEADER))
             # closed at once on any error, so that no thread still reads when this returns
-            with contextlib.closing(ordered(attempt, range(len(names)), "decoding")) as results:
+            with contextlib.closing(map_in_order(attempt, range(len(names)), "decoding")) as results:
                 for i, result in enumerate(results):
                     if isinstance(result, str):
                         faults[i] = result
@@ -141,9 +141,9 @@ def _build(
     write_json(base / f"{key}.json", {"kept": kept, "faults": faults, "sample": sample})
 
 
-def _load(key: str, shape: tuple[int, int, int]) -> Rows | None:
+def _load(key: str, shape: tuple[int, int, int]) -> CachedArray | None:
     """The array if it is there and whole."""
-    base = folder() / "images"
+    base = cache_folder() / "images"
     record = read_json(base / f"{key}.json")
     try:
         kept, faults = list(record["kept"]), {int(i): str(why) for i, why in record["faults"].items()}
@@ -156,7 +156,7 @@ def _load(key: str, shape: tuple[int, int, int]) -> Rows | None:
             return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    return Rows(pixels, kept, faults) if pixels.shape == (len(kept), *shape) and pixels.dtype == np.uint8 else None
+    return CachedArray(pixels, kept, faults) if pixels.shape == (len(kept), *shape) and pixels.dtype == np.uint8 else None
 
 
 def _npy_header(shape: tuple[int, ...]) -> bytes:
@@ -185,7 +185,7 @@ def _sync(file: Any) -> None:
 
 def _cannot_write(error: OSError, size: int) -> NoReturn:
     raise UserError(
-        f"cannot write the image cache in {folder()} ({error.strerror or error}; it needs {size / 1e6:.0f} MB): "
+        f"cannot write the image cache in {cache_folder()} ({error.strerror or error}; it needs {size / 1e6:.0f} MB): "
         "make room there, or set REVERIE_CACHE to another folder"
     ) from None
 
@@ -232,4 +232,4 @@ def forget(place: str) -> None:
 
 
 def _memo(place: str) -> Path:
-    return folder() / "scans" / f"{hashlib.sha256(place.encode()).hexdigest()[:16]}.json"
+    return cache_folder() / "scans" / f"{hashlib.sha256(place.encode()).hexdigest()[:16]}.json"

@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from reverie.data.cache import folder as cache_folder
+from reverie.data.cache import cache_folder
 from reverie.utils.atomic_files import flush, replace_text, sha256
 from reverie.utils.errors import UserError, near_miss
 

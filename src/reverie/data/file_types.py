@@ -24,7 +24,7 @@ class UnreadableFile(InvalidFile):
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
+def quiet_pillow() -> Iterator[None]:
     """Keep Pillow's warnings and log lines off stderr. Entered once around a pool of threads, not inside them:
     the filters of `warnings` are shared by all threads."""
     handler, log = logging.NullHandler(), logging.getLogger("PIL")

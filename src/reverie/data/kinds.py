@@ -44,7 +44,7 @@ def kind_of(spec: str | Path) -> Kind:
     return next(kind for kind in KINDS if kind.recognises(str(spec)))
 
 
-def takes(data_type: str, kind: str) -> bool:
+def can_learn_from(data_type: str, kind: str) -> bool:
     """Whether methods that learn from a kind, by the name of its class, can learn from data of another."""
     return any(k.data.__name__ == data_type and kind in (k.data.kind, *k.also) for k in KINDS)
 

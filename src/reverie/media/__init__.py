@@ -5,15 +5,15 @@ A medium is a frozen dataclass, a Item (which says how it was made and of what),
 line,
 
     NOUN        what people call one
-    READS       the endings of files that it is read from, by load(path)
-    ENDING      of the files that it is written to, by save(path), one for each item; "" where there are none
-    TOGETHER    ending -> function(items, path) that writes all items, if there are several, into one file
+    INPUT_SUFFIXES       the endings of files that it is read from, by load(path)
+    SUFFIX      of the files that it is written to, by save(path), one for each item; "" where there are none
+    COMBINED_WRITERS    ending -> function(items, path) that writes all items, if there are several, into one file
     PRINTED     whether items go to the terminal where no file is asked for
-    LARGE       whether files are read one by one as their turn comes; check(path) then looks at each before
+    LAZY       whether files are read one by one as their turn comes; check(path) then looks at each before
 """
 
 from reverie.media.code import Code, save_codes
-from reverie.media.image import Image, above, sheet
+from reverie.media.image import Image, comparison_grid, image_grid
 from reverie.media.lazy_files import LazyFiles
 from reverie.media.metadata import RECORD, XMP
 from reverie.media.music import Music, medley, rolls
@@ -31,12 +31,12 @@ __all__ = [
     "Music",
     "Photo",
     "Text",
-    "above",
+    "comparison_grid",
     "medley",
     "read_record",
     "rolls",
     "save_codes",
     "save_texts",
-    "sheet",
+    "image_grid",
     "text_sheet",
 ]

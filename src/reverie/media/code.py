@@ -22,14 +22,14 @@ class Code(Item):
     """What a picture is encoded as: float32 [Z]."""
 
     NOUN: ClassVar = "code"
-    READS: ClassVar = frozenset[str]()
-    ENDING: ClassVar = ""
-    TOGETHER: ClassVar = {".csv": lambda codes, path: save_codes(codes, path)}
+    INPUT_SUFFIXES: ClassVar = frozenset[str]()
+    SUFFIX: ClassVar = ""
+    COMBINED_WRITERS: ClassVar = {".csv": lambda codes, path: save_codes(codes, path)}
 
     values: np.ndarray
 
     @classmethod
-    def of(cls, source: Image, z: Tensor) -> Code:
+    def from_latent(cls, source: Image, z: Tensor) -> Code:
         """z [Z], which stands for a picture."""
         return cls(z.float().cpu().numpy(), inputs=({"name": source.name, "digest": source.digest},))
 

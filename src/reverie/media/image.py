@@ -27,9 +27,9 @@ class Image(Item):
     """One picture: uint8 [H,W,C] with C = 1 (grey) or 3 (RGB)."""
 
     NOUN: ClassVar = "picture"
-    READS: ClassVar = SUFFIXES
-    ENDING: ClassVar = ".png"
-    TOGETHER: ClassVar = {".png": lambda images, path: sheet(images).save(path)}
+    INPUT_SUFFIXES: ClassVar = SUFFIXES
+    SUFFIX: ClassVar = ".png"
+    COMBINED_WRITERS: ClassVar = {".png": lambda images, path: image_grid(images).save(path)}
 
     pixels: np.ndarray
     name: str = ""
@@ -46,12 +46,12 @@ class Image(Item):
     @classmethod
     def read(cls, data: bytes, place: str = "it") -> Image:
         """Reads the bytes of a picture file; place: where they come from. Raises UserError."""
-        from reverie.data.file_types import InvalidFile, quiet
-        from reverie.data.images.decode import whole
+        from reverie.data.file_types import InvalidFile, quiet_pillow
+        from reverie.data.images.decode import read_full
 
         try:
-            with quiet():
-                return cls(whole(data), Path(place).name)
+            with quiet_pillow():
+                return cls(read_full(data), Path(place).name)
         except InvalidFile as unfit:
             raise UserError(f"{place} is no usable picture ({unfit}); give another.") from None
 
@@ -102,9 +102,9 @@ class Image(Item):
             yield Image(np.ascontiguousarray(pixels))
 
 
-def sheet(images: Sequence[Image], columns: int = 0, gap: int = 2) -> Image:
+def image_grid(images: Sequence[Image], columns: int = 0, gap: int = 2) -> Image:
     """A contact sheet: rows of pictures of one size on a grey ground, `gap` pixels apart."""
-    columns = columns or images[0].row or math.ceil(math.sqrt(len(images)))
+    columns = columns or images[0].columns or math.ceil(math.sqrt(len(images)))
     height, width, channels = images[0].pixels.shape
     rows = math.ceil(len(images) / columns)
     ground = np.full((rows * (height + gap) + gap, columns * (width + gap) + gap, channels), 128, np.uint8)
@@ -119,12 +119,12 @@ def sheet(images: Sequence[Image], columns: int = 0, gap: int = 2) -> Image:
         record = {**record, "inputs": [source for image in images for source in image.inputs]}
     if images[0].prediction:
         record = {**record, "predictions": [image.prediction for image in images]}
-    return Image(ground, record={**record, "sheet": layout})
+    return Image(ground, record={**record, "grid": layout})
 
 
-def above(upper: Sequence[Image], lower: Sequence[Image], columns: int = 8) -> Image:
+def comparison_grid(upper: Sequence[Image], lower: Sequence[Image], columns: int = 8) -> Image:
     """A sheet of rows of pictures, each with its counterpart under it."""
     rows: list[Image] = []
     for start in range(0, len(upper), columns):
         rows += [*upper[start : start + columns], *lower[start : start + columns]]
-    return sheet(rows, min(columns, len(upper)))
+    return image_grid(rows, min(columns, len(upper)))

@@ -13,7 +13,7 @@ Medium = TypeVar("Medium", bound="Item")
 class Item:
     """An item that a method takes or makes."""
 
-    LARGE: ClassVar[bool] = False
+    LAZY: ClassVar[bool] = False
     PRINTED: ClassVar[bool] = False
 
     record: dict[str, Any] | None = None
@@ -24,11 +24,11 @@ class Item:
     """its place in the job it was made in"""
     prediction: dict[str, Any] | None = None
     """what a classifier says of it, such as {"class": "cat", "probability": 0.93}"""
-    row: int = 0
+    columns: int = 0
     """how many belong side by side on a sheet; 0: as many as fit a square"""
 
     @property
-    def making(self) -> dict[str, Any]:
+    def item_fields(self) -> dict[str, Any]:
         """These fields by name, for another item that shows the same."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(Item)}
 
@@ -46,4 +46,4 @@ class Item:
 
     def in_rows_of(self: Medium, columns: int) -> Medium:
         """The same, to stand with others in rows of so many on a sheet."""
-        return dataclasses.replace(self, row=columns)
+        return dataclasses.replace(self, columns=columns)

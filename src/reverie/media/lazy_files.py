@@ -16,7 +16,7 @@ class LazyFiles(Sequence[Any]):
 
     def __init__(self, paths: Sequence[Path], medium: Any) -> None:
         self.paths, self.medium = list(paths), medium
-        self.waiting = {path.resolve() for path in paths}
+        self.pending = {path.resolve() for path in paths}
         """those that nobody has asked for yet, which must not be written over"""
         self.failed: list[str] = []
         """what is wrong with those that were passed over"""
@@ -28,7 +28,7 @@ class LazyFiles(Sequence[Any]):
         if isinstance(i, slice):
             return LazyFiles(self.paths[i], self.medium)
         item = self.medium.load(self.paths[i])
-        self.waiting.discard(self.paths[i].resolve())
+        self.pending.discard(self.paths[i].resolve())
         return item
 
     def __iter__(self) -> Iterator[Any]:

@@ -38,7 +38,7 @@ def is_record(found: Any, of_lines: bool = False) -> TypeGuard[dict[str, Any]]:
         and _are(found.get("inputs", []), name=str, digest=str)
         and _are(found.get("imported", []), name=str, sha256=str)
         and _counts(found, {"tunes": 1} if "tunes" in found else {})
-        and _counts(found.get("sheet", _LAYOUT), _LAYOUT)
+        and _counts(found.get("grid", _LAYOUT), _LAYOUT)
         and ("lines" in found) == of_lines
         and (not of_lines or (_are(found["lines"], index=int, digest=str) and found["lines"] != []))
     )

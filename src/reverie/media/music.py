@@ -21,7 +21,7 @@ from reverie.data.file_types import InvalidFile
 from reverie.data.music import midi
 from reverie.data.music.midi import DRUMS, EVENTS, STEPS
 from reverie.data.music.windows import LEADS
-from reverie.media.image import Image, sheet
+from reverie.media.image import Image, image_grid
 from reverie.media.item import Item
 from reverie.utils.errors import UserError
 
@@ -36,10 +36,10 @@ class Music(Item):
     """A piece of music: int16 [T] events for each of its parts, which are melody, bass and drums or some of them."""
 
     NOUN: ClassVar = "tune"
-    READS: ClassVar = midi.SUFFIXES
-    ENDING: ClassVar = ".mid"
-    TOGETHER: ClassVar = {
-        ".png": lambda pieces, path: sheet(rolls(pieces)).save(path),
+    INPUT_SUFFIXES: ClassVar = midi.SUFFIXES
+    SUFFIX: ClassVar = ".mid"
+    COMBINED_WRITERS: ClassVar = {
+        ".png": lambda pieces, path: image_grid(rolls(pieces)).save(path),
         ".mid": lambda pieces, path: medley(pieces).save(path),
         ".midi": lambda pieces, path: medley(pieces).save(path),
         ".wav": lambda pieces, path: medley(pieces).save(path),
@@ -177,7 +177,7 @@ class Music(Item):
         rows = [_roll(parts, low, high) for parts in shown if parts]
         wide = max(row.shape[1] for row in rows)
         rows = [np.pad(row, ((0, 4), (0, wide - row.shape[1]), (0, 0)), constant_values=255) for row in rows]
-        return Image(np.concatenate(rows)[:-4], self.name, **self.making)
+        return Image(np.concatenate(rows)[:-4], self.name, **self.item_fields)
 
     def _repr_png_(self) -> bytes | None:  # notebooks show it
         return self.image()._repr_png_()
@@ -224,7 +224,7 @@ def medley(pieces: Sequence[Music]) -> Music:
     joined = {part: np.concatenate(rows)[:-STEPS] for part, rows in parts.items()}
     record = first.record and {**first.record, "tunes": len(pieces)}
     inputs = [source for music in pieces for source in music.inputs]
-    if record and inputs and not first.row:  # each was made from a tune of its own; in rows all name the same ones
+    if record and inputs and not first.columns:  # each was made from a tune of its own; in rows all name the same ones
         record["inputs"] = inputs
     return Music(joined, first.tempo, record=record)
 

@@ -19,9 +19,9 @@ import numpy as np
 import PIL.Image
 import PIL.ImageOps
 
-from reverie.data.file_types import SUFFIXES, InvalidFile, quiet
+from reverie.data.file_types import SUFFIXES, InvalidFile, quiet_pillow
 from reverie.data.images import decode
-from reverie.media.image import Image, sheet
+from reverie.media.image import Image, image_grid
 from reverie.media.item import Item
 from reverie.media.metadata import chunks
 from reverie.utils.errors import UserError
@@ -38,10 +38,10 @@ class Photo(Item):
     """One photograph: uint8 or uint16 [H,W,C] with C = 1 (grey) or 3 (RGB), and alpha [H,W] of that kind or None."""
 
     NOUN: ClassVar = "picture"
-    READS: ClassVar = SUFFIXES
-    ENDING: ClassVar = ".png"
-    LARGE: ClassVar = True
-    TOGETHER: ClassVar = {".png": lambda photos, path: together(photos).save(path)}
+    INPUT_SUFFIXES: ClassVar = SUFFIXES
+    SUFFIX: ClassVar = ".png"
+    LAZY: ClassVar = True
+    COMBINED_WRITERS: ClassVar = {".png": lambda photos, path: photo_grid(photos).save(path)}
 
     pixels: np.ndarray
     alpha: np.ndarray | None = None
@@ -53,7 +53,7 @@ class Photo(Item):
     @classmethod
     def check(cls, path: Path) -> None:
         """Raises UserError if the header shows that a file cannot be used."""
-        if fault := decode.read_head(_bytes(path)).fault:
+        if fault := decode.read_header(_bytes(path)).fault:
             raise UserError(f"{path} is no usable picture ({fault}); give another.")
 
     @classmethod
@@ -65,14 +65,14 @@ class Photo(Item):
     def read(cls, data: bytes, place: str = "it") -> Photo:
         """Reads the bytes of a picture file; place: where they come from. Raises UserError."""
         try:
-            with quiet():
+            with quiet_pillow():
                 pixels, alpha, profile = _read(data, place)
         except InvalidFile as unfit:
             raise UserError(f"{place} is no usable picture ({unfit}); give another.") from None
         except (UserError, MemoryError):
             raise
         except Exception as error:  # hostile bytes make Pillow's plugins raise almost anything
-            raise UserError(f"{place} is no usable picture ({decode.unfit_by(error)}); give another.") from None
+            raise UserError(f"{place} is no usable picture ({decode.as_invalid_file(error)}); give another.") from None
         return cls(pixels, alpha, Path(place).name, profile)
 
     @property
@@ -145,7 +145,7 @@ class Photo(Item):
         return self.png()
 
 
-def together(photos: list[Photo], columns: int = 0, gap: int = 2) -> Image:
+def photo_grid(photos: list[Photo], columns: int = 0, gap: int = 2) -> Image:
     """A sheet of photographs of one size. Raises UserError if they are of several."""
     images = [photo.image() for photo in photos]
     if odd := next((image for image in images if image.pixels.shape != images[0].pixels.shape), None):
@@ -153,7 +153,7 @@ def together(photos: list[Photo], columns: int = 0, gap: int = 2) -> Image:
             f"{odd.inputs[0]['name'] if odd.inputs else 'one picture'} is of another size than the first, and a sheet "
             "takes pictures of one size; give --out a folder."
         )
-    return sheet(images, columns, gap)
+    return image_grid(images, columns, gap)
 
 
 def _bytes(path: str | Path) -> bytes:
@@ -165,10 +165,10 @@ def _bytes(path: str | Path) -> bytes:
 
 def _read(data: bytes, place: str | Path) -> tuple[np.ndarray, np.ndarray | None, bytes | None]:
     """Pixels, alpha and colour profile of an image file's bytes. Raises InvalidFile, and what Pillow raises."""
-    head = decode.read_head(data)
+    head = decode.read_header(data)
     if head.fault:
         raise InvalidFile(head.fault)
-    with decode.opened(data) as image:
+    with decode.open_image(data) as image:
         profile = None if image.mode == "CMYK" else image.info.get("icc_profile")  # CMYK becomes RGB
         if head.bits == 16 and not head.mode.startswith("I"):  # Pillow would keep 8 of them without a word
             return *_read_deep(data, place, 1 if head.format == "TIFF" else head.orientation), profile
@@ -189,7 +189,7 @@ def _pixels(image: PIL.Image.Image, head: decode.ImageHeader) -> tuple[np.ndarra
     if image.has_transparency_data:
         whole = np.array(image.convert("LA" if head.grey else "RGBA"))
         return np.ascontiguousarray(whole[:, :, :channels]), np.ascontiguousarray(whole[:, :, -1])
-    return np.array(decode.to_bytes(image, channels)).reshape(image.height, image.width, channels), None
+    return np.array(decode.to_8bit(image, channels)).reshape(image.height, image.width, channels), None
 
 
 def _read_deep(data: bytes, place: str | Path, orientation: int) -> tuple[np.ndarray, np.ndarray | None]:

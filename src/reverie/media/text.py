@@ -26,10 +26,10 @@ class Text(Item):
     """One line of text."""
 
     NOUN: ClassVar = "text"
-    READS: ClassVar = frozenset({".txt"})
-    ENDING: ClassVar = ".txt"
+    INPUT_SUFFIXES: ClassVar = frozenset({".txt"})
+    SUFFIX: ClassVar = ".txt"
     PRINTED: ClassVar = True
-    TOGETHER: ClassVar = {".txt": lambda texts, path: save_texts(texts, path)}
+    COMBINED_WRITERS: ClassVar = {".txt": lambda texts, path: save_texts(texts, path)}
 
     line: str
     name: str = ""

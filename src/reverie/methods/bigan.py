@@ -18,9 +18,9 @@ from reverie.core.method import Method, verb
 from reverie.core.stage import Batch, Metrics, Stage
 from reverie.core.update import Update
 from reverie.data.images.dataset import Images
-from reverie.media import Code, Image, above
+from reverie.media import Code, Image, comparison_grid
 from reverie.nn import losses
-from reverie.nn.dcgan_blocks import Generator, Trunk, base_channels_for, size_for
+from reverie.nn.dcgan_blocks import Generator, ConvTrunk, default_base_channels, default_size
 from reverie.nn.latent_directions import direction
 from reverie.transforms.augment import check_shift, random_flip_and_shift
 from reverie.utils.errors import UserError
@@ -115,10 +115,10 @@ class BiGAN(Method):
 
     @classmethod
     def resolve_config(cls, config: Config, facts: dict[str, Any]) -> Config:
-        size = config.size or (size_for(facts["native"]) if config.network == "conv" else min(64, facts["native"]))
+        size = config.size or (default_size(facts["native"]) if config.network == "conv" else min(64, facts["native"]))
         latent_dim = 16 if (config.channels or facts["channels"]) == 1 else 64
         return super().resolve_config(
-            config, {**facts, "size": size, "base_channels": base_channels_for(size), "latent_dim": latent_dim}
+            config, {**facts, "size": size, "base_channels": default_base_channels(size), "latent_dim": latent_dim}
         )
 
     def __init__(self, config: Config) -> None:
@@ -127,7 +127,7 @@ class BiGAN(Method):
         codes = c.latent_dim if c.encoder == "deterministic" else 2 * c.latent_dim
         shape = (c.channels, c.size, c.size)
         if c.network == "conv":
-            trunk = Trunk(c.size, c.channels, c.base_channels, nn.BatchNorm2d)
+            trunk = ConvTrunk(c.size, c.channels, c.base_channels, nn.BatchNorm2d)
             self.encoder = nn.Sequential(trunk, nn.Flatten(), nn.Linear(16 * trunk.channels, codes))
             self.generator: nn.Module = Generator(c.size, c.channels, c.base_channels, c.latent_dim)
             self.discriminator: nn.Module = JointDiscriminator(
@@ -294,7 +294,7 @@ class BiGAN(Method):
     def sample_grids(self, batch: Batch) -> dict[str, Image]:
         """Samples, and rows of training images above their reconstructions."""
         real = list(Image.from_tensor(batch["image"][:16]))
-        return {**super().sample_grids(batch), "reconstruction": above(real, self.reconstruct(real))}
+        return {**super().sample_grids(batch), "reconstruction": comparison_grid(real, self.reconstruct(real))}
 
 
 class JointDiscriminator(nn.Module):
@@ -310,7 +310,7 @@ class JointDiscriminator(nn.Module):
         norm: Callable[[int], nn.Module],
     ) -> None:
         super().__init__()
-        self.trunk = Trunk(size, channels, base_channels, norm)
+        self.trunk = ConvTrunk(size, channels, base_channels, norm)
         self.of_code = nn.Sequential(nn.Linear(latent_dim, hidden), nn.LeakyReLU(0.2, True))
         self.pair = nn.Sequential(
             nn.Linear(16 * self.trunk.channels + hidden, hidden), nn.LeakyReLU(0.2, True), nn.Linear(hidden, 1),

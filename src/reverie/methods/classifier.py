@@ -20,7 +20,7 @@ from reverie.core.method import Method, verb
 from reverie.core.stage import Batch, Metrics, Stage
 from reverie.core.update import Update
 from reverie.data.images.dataset import Images
-from reverie.media import Image, sheet
+from reverie.media import Image, image_grid
 from reverie.metrics.score import Better, Reference, Score
 from reverie.transforms.augment import check_shift, random_flip, random_shift
 from reverie.utils.errors import UserError
@@ -194,7 +194,7 @@ class Classifier(Method):
             right = prediction["class"] == self.config.class_names[label]
             truth = second if right else (f"is {self.config.class_names[label]}", WHITE)
             shown.append(captioned(seen, [(first[0], GREEN if right else RED), truth]))
-        return {"": sheet(shown, columns=8)}
+        return {"": image_grid(shown, columns=8)}
 
     # -- what it is worth ------------------------------------------------------------------------------------------
 
@@ -306,19 +306,19 @@ def accuracy_scores(log_p: Tensor, labels: Tensor, data: Images, seed: int) -> I
     worst = min(float(right[labels == k].mean()) for k in known)
     drawn = "over n images drawn by the seed without replacement"
 
-    def score(name: str, value: float, unit: str, definition: str, floor: float, floor_of: str) -> Score:
+    def score(name: str, value: float, unit: str, definition: str, floor: float, floor_source: str) -> Score:
         reference = Reference.of(data, n)
         better: Better = "lower" if unit == "nats" else "higher"
         return Score(
-            name, value, unit, better, f"{definition}, {drawn}", reference, n, seed, floor, floor_of, group="accuracy"
+            name, value, unit, better, f"{definition}, {drawn}", reference, n, seed, floor, floor_source, group="accuracy"
         )
 
     guess = "always the most frequent class"
     share = "share of images whose likeliest class is their label"
     accuracy = score("accuracy", float(right.mean()), "", share, float(shares.max()), guess)
-    yield replace(accuracy, spread=float(right.std() / math.sqrt(n)))
+    yield replace(accuracy, std_error=float(right.std() / math.sqrt(n)))
     yield score("worst class accuracy", worst, "", f"{share}, of the class where it is lowest", 0.0, guess)
     told = "mean of -log p(label), p the softmax of the logits"
     entropy = -float((shares * shares.log()).sum())
     log_loss = score("log loss", float(loss.mean()), "nats", told, entropy, "the shares of the classes as p")
-    yield replace(log_loss, spread=float(loss.std() / math.sqrt(n)))
+    yield replace(log_loss, std_error=float(loss.std() / math.sqrt(n)))

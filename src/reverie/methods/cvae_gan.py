@@ -19,10 +19,10 @@ from reverie.core.method import Method, verb
 from reverie.core.stage import Batch, Metrics, Stage
 from reverie.core.update import Update
 from reverie.data.images.dataset import Images
-from reverie.media import Code, Image, above, sheet
+from reverie.media import Code, Image, comparison_grid, image_grid
 from reverie.nn import losses
 from reverie.nn.class_conditional import ConditionalEncoder, FeatureDiscriminator, apart
-from reverie.nn.dcgan_blocks import Generator, base_channels_for, size_for
+from reverie.nn.dcgan_blocks import Generator, default_base_channels, default_size
 from reverie.nn.latent_directions import ClassMeans, direction
 from reverie.transforms.augment import check_shift, random_flip_and_shift
 from reverie.utils.errors import UserError, near_miss
@@ -124,10 +124,10 @@ class CVAEGAN(Method):
 
     @classmethod
     def resolve_config(cls, config: Config, facts: dict[str, Any]) -> Config:
-        size = config.size or size_for(facts["native"])
+        size = config.size or default_size(facts["native"])
         latent_dim = 16 if (config.channels or facts["channels"]) == 1 else 64
         return super().resolve_config(
-            config, {**facts, "size": size, "base_channels": base_channels_for(size), "latent_dim": latent_dim}
+            config, {**facts, "size": size, "base_channels": default_base_channels(size), "latent_dim": latent_dim}
         )
 
     def __init__(self, config: Config) -> None:
@@ -426,7 +426,7 @@ class CVAEGAN(Method):
         k = min(20, len(self.config.class_names))
         real = list(Image.from_tensor(batch["image"][:16]))
         samples = self.verb("generate")(n=min(8 * len(self.config.class_names), 200), seed=0)
-        return {"": sheet(samples, k), "reconstruction": above(real, self.reconstruct(real))}
+        return {"": image_grid(samples, k), "reconstruction": comparison_grid(real, self.reconstruct(real))}
 
 
 def half_square(x: Tensor) -> Tensor:

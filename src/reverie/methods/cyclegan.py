@@ -17,12 +17,12 @@ from reverie.core.method import Method, verb
 from reverie.core.stage import Batch, Metrics, Stage
 from reverie.core.update import Update
 from reverie.data.images.unpaired import Unpaired
-from reverie.media import Image, Photo, sheet
+from reverie.media import Image, Photo, image_grid
 from reverie.nn import losses
 from reverie.nn.dcgan_blocks import next_power_of_two
 from reverie.nn.image_pool import ImagePool
 from reverie.nn.patchgan import PatchGAN
-from reverie.nn.resnet_generator import ResidualGenerator, ResNet, blocks_for, size_for
+from reverie.nn.resnet_generator import ResidualGenerator, ResNetGenerator, blocks_for_size, size_for_blocks
 from reverie.transforms.augment import paired_random_crop, random_flip
 from reverie.transforms.tiling import check_tile, tiled
 from reverie.utils.errors import UserError
@@ -124,7 +124,7 @@ class CycleGAN(Method):
     @classmethod
     def resolve_config(cls, config: Config, facts: dict[str, Any]) -> Config:
         size = config.size or min(256, max(16, next_power_of_two(facts["native"] // 2 + 1)))
-        return super().resolve_config(config, {**facts, "size": size, "blocks": blocks_for(size)})
+        return super().resolve_config(config, {**facts, "size": size, "blocks": blocks_for_size(size)})
 
     @classmethod
     def data_args(cls, config: Config) -> dict[str, Any]:
@@ -171,7 +171,7 @@ class CycleGAN(Method):
         config = {name: getattr(to_b, name) for name in ("in_channels", "out_channels", "base_channels", "blocks")}
         ways = (("to_b", to_b), ("to_a", to_a))
         weights = {f"{way}.{name}": tensor for way, net in ways for name, tensor in net.weights.items()}
-        return {**config, "size": size_for(to_b.blocks or 0)}, weights
+        return {**config, "size": size_for_blocks(to_b.blocks or 0)}, weights
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         c = self.config
@@ -234,7 +234,7 @@ class CycleGAN(Method):
         check_tile(tile)
         channels = self.config.in_channels if to == "b" else self.config.out_channels
         for photo in photos:
-            yield photo.with_pixels(self.translated(photo.to_tensor(channels).to(self.device), to, tile)[0])
+            yield photo.with_pixels(self.translate_tensor(photo.to_tensor(channels).to(self.device), to, tile)[0])
 
     @verb
     def cycle(self, photos: list[Photo], to: Literal["b", "a"] = "b", tile: int = 1024) -> Iterator[Photo]:
@@ -248,8 +248,8 @@ class CycleGAN(Method):
         back: Literal["b", "a"] = "a" if to == "b" else "b"
         channels = self.config.in_channels if to == "b" else self.config.out_channels
         for photo in photos:
-            there = self.translated(photo.to_tensor(channels).to(self.device), to, tile)
-            yield photo.with_pixels(self.translated(there, back, tile)[0])
+            there = self.translate_tensor(photo.to_tensor(channels).to(self.device), to, tile)
+            yield photo.with_pixels(self.translate_tensor(there, back, tile)[0])
 
     def translated(self, x: Tensor, to: str, tile: int) -> Tensor:
         """One picture [1,C,H,W] of any size in the other world."""
@@ -265,5 +265,5 @@ class CycleGAN(Method):
                 rows = [given, made, back(made)]
             wide = max(row.shape[1] for row in rows)
             columns = zip(*(Image.from_tensor(row.expand(-1, wide, -1, -1)) for row in rows), strict=True)
-            shown[name] = sheet([image for three in columns for image in three], 6)
+            shown[name] = image_grid([image for three in columns for image in three], 6)
         return shown

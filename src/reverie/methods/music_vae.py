@@ -20,7 +20,7 @@ from reverie.core.stage import Batch, Metrics, Stage
 from reverie.core.update import Update
 from reverie.data.music.dataset import MOST_BARS, MusicDataset
 from reverie.data.music.midi import EVENTS, PARTS, STEPS, join, window
-from reverie.media import Image, Music, above, rolls, sheet
+from reverie.media import Image, Music, comparison_grid, image_grid, rolls
 from reverie.metrics.music import code_scores, reconstruction_scores
 from reverie.metrics.score import Score
 from reverie.nn.latent_prior import Prior
@@ -190,7 +190,7 @@ class MusicVAE(Method):
         kl = kl_to_standard_normal(mean, log_variance).sum(1)  # [B]
         beta = c.beta * (1 - c.beta_rate**update.step)
         loss = update("vae", distortion + beta * (kl - c.free_bits * NATS).clamp_min(0).mean(), clip=c.clip)
-        self.prior.follow(z)
+        self.prior.update(z)
         self.directions.follow(mean, attributes(x, self.parts))
         right = torch.stack([(told.detach().argmax(2) == line).float().mean() for told, line in lines])
         told = {"loss": loss, "nats": distortion, "kl_bits": kl.mean() / NATS, "token_accuracy": right.mean()}
@@ -369,8 +369,8 @@ class MusicVAE(Method):
         real = [Music.of(self.parts, lines) for lines in batch["events"][: 2 * columns].cpu().numpy()]
         both = rolls(real + self.verb("reconstruct")(real))
         return {
-            "": sheet(rolls(self.verb("generate")(n=4 * columns, seed=0)), columns),
-            "reconstruction": above(both[: len(real)], both[len(real) :], columns),
+            "": image_grid(rolls(self.verb("generate")(n=4 * columns, seed=0)), columns),
+            "reconstruction": comparison_grid(both[: len(real)], both[len(real) :], columns),
         }
 
     def method_scores(self, data: MusicDataset, n: int, seed: int) -> Iterator[Score]:

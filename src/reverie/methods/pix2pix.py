@@ -18,15 +18,15 @@ from reverie.core.method import Method, verb
 from reverie.core.stage import Batch, Metrics, Stage
 from reverie.core.update import Update
 from reverie.data.images.pairs import Pairs
-from reverie.media import Image, Photo, sheet
+from reverie.media import Image, Photo, image_grid
 from reverie.nn import losses
 from reverie.nn.dcgan_blocks import next_power_of_two
 from reverie.nn.patchgan import PatchGAN
-from reverie.nn.resnet_generator import ResNet, blocks_for, size_for
+from reverie.nn.resnet_generator import ResNetGenerator, blocks_for_size, size_for_blocks
 from reverie.nn.stochastic_eval import stochastic_eval
 from reverie.nn.unet import UNet
 from reverie.transforms.augment import paired_random_crop, paired_random_flip
-from reverie.transforms.degradations import channels_of, check_severity, degrade, degrade_seeded, keep_luminance
+from reverie.transforms.degradations import degraded_channels, check_severity, degrade, apply_degradation_seeded, keep_luminance
 from reverie.transforms.tiling import check_tile, tiled
 from reverie.utils.errors import UserError
 from reverie.utils.seeding import seed_for
@@ -148,11 +148,11 @@ class Pix2Pix(Method):
     def resolve_config(cls, config: Config, facts: dict[str, Any]) -> Config:
         size = config.size or min(256, max(16, next_power_of_two(facts["native"] // 2 + 1)))
         out_channels = config.out_channels or facts["out_channels"]
-        given = channels_of(config.degradation, out_channels) if config.degradation else facts.get("in_channels", out_channels)
+        given = degraded_channels(config.degradation, out_channels) if config.degradation else facts.get("in_channels", out_channels)
         sides = {"in_channels": given, "out_channels": out_channels}
         if config.direction == "b to a":
             sides = {"in_channels": facts["out_channels"], "out_channels": facts.get("in_channels", out_channels)}
-        deep = {"depth": min(8, int(math.log2(size)))} if config.network == "unet" else {"blocks": blocks_for(size)}
+        deep = {"depth": min(8, int(math.log2(size)))} if config.network == "unet" else {"blocks": blocks_for_size(size)}
         return super().resolve_config(config, {**facts, **sides, "size": size, **deep})
 
     @classmethod
@@ -174,7 +174,7 @@ class Pix2Pix(Method):
             self.generator = UNet(*ends, c.depth, c.norm, c.dropout, c.upsampling)
             self.multiple, self.least = 2**c.depth, 0
         else:
-            self.generator = ResNet(*ends, c.blocks, c.norm, c.dropout, c.upsampling)
+            self.generator = ResNetGenerator(*ends, c.blocks, c.norm, c.dropout, c.upsampling)
             self.multiple, self.least = 4, 16
         self.discriminator = PatchGAN(c.in_channels + c.out_channels, c.base_channels, c.n_layers_d, c.norm)
 
@@ -188,7 +188,7 @@ class Pix2Pix(Method):
             return None
         (net,) = networks
         # Pixels of which a U-Net makes one, and with which a ResNet of so many blocks is trained as a rule.
-        size = max(16, 2**net.depth) if net.depth else size_for(net.blocks or 0)
+        size = max(16, 2**net.depth) if net.depth else size_for_blocks(net.blocks or 0)
         told = {name: getattr(net, name) for name in ("in_channels", "out_channels", "base_channels", "depth", "blocks", "norm")}
         config = {**told, "network": net.kind, "size": size, "dropout": 0.5 if net.dropout else 0.0}
         return config, {f"generator.{name}": tensor for name, tensor in net.weights.items()}
@@ -252,7 +252,7 @@ class Pix2Pix(Method):
         check_tile(tile, self.multiple)
         for photo in photos:
             x = photo.to_tensor(self.config.in_channels).to(self.device)
-            yield photo.with_pixels(self.translated(x, still, tile, seed_for(seed, photo))[0])
+            yield photo.with_pixels(self.translate_tensor(x, still, tile, seed_for(seed, photo))[0])
 
     @verb
     def degrade(self, photos: list[Photo], seed: int = 0) -> Iterator[Photo]:
@@ -266,7 +266,7 @@ class Pix2Pix(Method):
             raise UserError("this run learnt from pairs that were given, not from in_channels that it made itself.")
         for photo in photos:
             yield photo.with_pixels(
-                degrade_seeded(photo.to_tensor(c.out_channels), c.degradation, c.severity, seed_for(seed, photo))[0]
+                apply_degradation_seeded(photo.to_tensor(c.out_channels), c.degradation, c.severity, seed_for(seed, photo))[0]
             )
 
     def translated(self, x: Tensor, still: bool | None, tile: int, seed: int) -> Tensor:
@@ -287,7 +287,7 @@ class Pix2Pix(Method):
             a, b = (middle["b"], middle["a"]) if c.direction == "b to a" else (middle.get("a"), middle["b"])
             a = degrade(b, c.degradation, c.severity) if a is None else a
             self.eval()
-            made = torch.cat([self.translated(x[None], None, 4096, 0) for x in a])
+            made = torch.cat([self.translate_tensor(x[None], None, 4096, 0) for x in a])
             self.train()
         rows = [x.expand(-1, max(a.shape[1], b.shape[1]), -1, -1) for x in (a, made, b)]
-        return {"": sheet([image for three in zip(*map(Image.from_tensor, rows), strict=True) for image in three], 6)}
+        return {"": image_grid([image for three in zip(*map(Image.from_tensor, rows), strict=True) for image in three], 6)}

@@ -15,7 +15,7 @@ from reverie.core.method import Method, verb
 from reverie.core.stage import Batch, Metrics, Stage
 from reverie.core.update import Update
 from reverie.data.images.patches import ImagePatches
-from reverie.media import Image, Photo, sheet
+from reverie.media import Image, Photo, image_grid
 from reverie.metrics.full_reference import Restored
 from reverie.nn import losses
 from reverie.nn.denoiser import Denoiser
@@ -23,10 +23,10 @@ from reverie.nn.patchgan import PatchGAN
 from reverie.transforms.augment import paired_random_crop, paired_random_flip
 from reverie.transforms.degradations import (
     DEGRADATIONS,
-    channels_of,
+    degraded_channels,
     check_severity,
     degrade,
-    degrade_seeded,
+    apply_degradation_seeded,
     keep_luminance,
 )
 from reverie.transforms.tiling import check_tile, tiled
@@ -105,7 +105,7 @@ class Restoration(Method):
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         c = self.config  # with what the data decides filled in
-        self.in_channels = channels_of(c.degradation, c.channels)
+        self.in_channels = degraded_channels(c.degradation, c.channels)
         self.generator = Denoiser(self.in_channels, c.channels, c.base_channels, c.depth)
         if c.adv_weight:
             self.discriminator = PatchGAN(self.in_channels + c.channels, c.base_channels // 2, 2, "instance")
@@ -160,7 +160,7 @@ class Restoration(Method):
         check_tile(tile)
         for photo in photos:
             x = photo.to_tensor(self.in_channels).to(self.device)
-            yield photo.with_pixels(self.restored(x, tile)[0])
+            yield photo.with_pixels(self.restore_tensor(x, tile)[0])
 
     @verb
     def degrade(self, photos: list[Photo], seed: int = 0) -> Iterator[Photo]:
@@ -174,16 +174,16 @@ class Restoration(Method):
 
     def restored(self, x: Tensor, tile: int = 512) -> Tensor:
         """One picture [1,C,H,W] of any size, repaired."""
-        reach = -(-self.generator.reach // 2) * 2
+        reach = -(-self.generator.receptive_radius // 2) * 2
         return tiled(self.made, x, max(tile, 4 * reach + 2), reach, 2)  # of a deep network larger ones
 
     def degraded(self, y: Tensor, seed: int) -> Tensor:
         """What is left of good pictures y [B,C,H,W]."""
-        return degrade_seeded(y, self.config.degradation, self.config.severity, seed)
+        return apply_degradation_seeded(y, self.config.degradation, self.config.severity, seed)
 
     def repaired(self, data: Any, n: int, seed: int) -> Iterator[Restored]:
         """The first n whole pictures: as they are, spoilt, and repaired."""
-        for name, pixels in data.wholes(n, self.config.channels):
+        for name, pixels in data.full_images(n, self.config.channels):
             good = Photo(pixels, name=name)
             (spoilt,) = self.verb("degrade")([good], seed=seed)
             (repaired,) = self.verb("restore")([spoilt])
@@ -205,4 +205,4 @@ class Restoration(Method):
             made = self.made(x)
             self.train()
         rows = [t.expand(-1, max(self.in_channels, self.config.channels), -1, -1) for t in (x, made, y)]
-        return {"": sheet([image for three in zip(*map(Image.from_tensor, rows), strict=True) for image in three], 6)}
+        return {"": image_grid([image for three in zip(*map(Image.from_tensor, rows), strict=True) for image in three], 6)}

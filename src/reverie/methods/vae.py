@@ -22,10 +22,10 @@ from reverie.core.method import Method, verb
 from reverie.core.stage import Batch, Metrics, Stage
 from reverie.core.update import Update
 from reverie.data.images.dataset import Images
-from reverie.media import Code, Image, above
+from reverie.media import Code, Image, comparison_grid
 from reverie.metrics.likelihood import independent_bernoulli, independent_levels, likelihood_scores
 from reverie.metrics.score import Reference, Score
-from reverie.nn.dcgan_blocks import base_channels_for
+from reverie.nn.dcgan_blocks import default_base_channels
 from reverie.nn.losses import kl_to_standard_normal, log_bernoulli, log_discretised_logistic, log_normal
 from reverie.transforms.augment import check_shift, random_flip_and_shift
 from reverie.utils.errors import UserError
@@ -129,7 +129,7 @@ class VAE(Method):
         size = config.size or min(64, max(8, facts["native"]))
         latent_dim = 16 if (config.channels or facts["channels"]) == 1 else 64
         return super().resolve_config(
-            config, {**facts, "size": size, "base_channels": base_channels_for(size), "latent_dim": latent_dim}
+            config, {**facts, "size": size, "base_channels": default_base_channels(size), "latent_dim": latent_dim}
         )
 
     def __init__(self, config: Config) -> None:
@@ -348,7 +348,7 @@ class VAE(Method):
         made = self.reconstruct(real)
         return {
             **super().sample_grids(batch),
-            "reconstruction": above(real, made),
+            "reconstruction": comparison_grid(real, made),
         }
 
     def code(self, image: Tensor) -> Tensor:

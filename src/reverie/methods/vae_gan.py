@@ -17,9 +17,9 @@ from reverie.core.method import Method, verb
 from reverie.core.stage import Batch, Metrics, Stage
 from reverie.core.update import Update
 from reverie.data.images.dataset import Images
-from reverie.media import Code, Image, above
+from reverie.media import Code, Image, comparison_grid
 from reverie.nn import losses
-from reverie.nn.dcgan_blocks import Generator, Trunk, base_channels_for, size_for
+from reverie.nn.dcgan_blocks import Generator, ConvTrunk, default_base_channels, default_size
 from reverie.nn.latent_directions import ClassMeans, direction
 from reverie.transforms.augment import check_shift, random_flip_and_shift
 from reverie.utils.errors import UserError
@@ -115,10 +115,10 @@ class VAEGAN(Method):
 
     @classmethod
     def resolve_config(cls, config: Config, facts: dict[str, Any]) -> Config:
-        size = config.size or size_for(facts["native"])
+        size = config.size or default_size(facts["native"])
         latent_dim = 16 if (config.channels or facts["channels"]) == 1 else 128
         return super().resolve_config(
-            config, {**facts, "size": size, "base_channels": base_channels_for(size), "latent_dim": latent_dim}
+            config, {**facts, "size": size, "base_channels": default_base_channels(size), "latent_dim": latent_dim}
         )
 
     def __init__(self, config: Config) -> None:
@@ -251,7 +251,7 @@ class VAEGAN(Method):
     def sample_grids(self, batch: Batch) -> dict[str, Image]:
         """Samples, and rows of training images above their reconstructions."""
         real = list(Image.from_tensor(batch["image"][:16]))
-        return {**super().sample_grids(batch), "reconstruction": above(real, self.reconstruct(real))}
+        return {**super().sample_grids(batch), "reconstruction": comparison_grid(real, self.reconstruct(real))}
 
     def code(self, x: Tensor) -> Tensor:
         """The mean of q(z|x) [B,Z]."""
@@ -271,7 +271,7 @@ class Encoder(nn.Sequential):
     """x [B,C,H,W] -> means and log variances [B,2Z] (table 1)."""
 
     def __init__(self, size: int, channels: int, base_channels: int, latent_dim: int) -> None:
-        trunk = Trunk(size, channels, base_channels, nn.BatchNorm2d)
+        trunk = ConvTrunk(size, channels, base_channels, nn.BatchNorm2d)
         super().__init__(trunk, nn.Flatten(), nn.Linear(16 * trunk.channels, 2 * latent_dim))
 
 
@@ -280,7 +280,7 @@ class Discriminator(nn.Module):
 
     def __init__(self, size: int, channels: int, base_channels: int, norm: str, level: int) -> None:
         super().__init__()
-        trunk = Trunk(size, channels, base_channels, {"batch": nn.BatchNorm2d, "none": nn.Identity}[norm])
+        trunk = ConvTrunk(size, channels, base_channels, {"batch": nn.BatchNorm2d, "none": nn.Identity}[norm])
         if level > len(trunk):
             raise UserError(f"level is {level}; a discriminator of {size} pixels has {len(trunk)} layers.")
         self.lower = nn.Sequential(*list(trunk)[:level])

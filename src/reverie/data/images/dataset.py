@@ -60,9 +60,9 @@ class Images:
         self.items = list(self._part.items)
         self.dropped = list(self._part.dropped)
         self.facts = {
-            "channels": 1 if all(item.head.grey for item in self.items) else 3,
+            "channels": 1 if all(item.header.grey for item in self.items) else 3,
             "classes": len(self.classes),
-            "native": round(median(min(item.head.width, item.head.height) for item in self.items)),
+            "native": round(median(min(item.header.width, item.header.height) for item in self.items)),
         }
         self.notes = self._part.notes + _handling(self.items, self.facts["channels"])
         self.fingerprint = _fingerprint(split, self.classes, self.items)
@@ -105,11 +105,11 @@ class Images:
         if not decode.MIN_SIDE <= size <= LARGEST:
             raise UserError(f"the image size must be {decode.MIN_SIDE} to {LARGEST} pixels, not {size}")
         all_items = self._part.items
-        rows = cache.rows(
+        rows = cache.load_or_build(
             f"{self.fingerprint}-{size}x{channels}-v{decode.VERSION}",
             [item.name for item in all_items],
             (size, size, channels),
-            lambda i: self._source.draw(all_items[i], size, channels),
+            lambda i: self._source.read_square(all_items[i], size, channels),
         )
         self._source.close()
         self.dropped = self._part.dropped + [Dropped(all_items[i].name, why) for i, why in rows.faults.items()]
@@ -142,13 +142,13 @@ class Images:
         """Image i as uint8 [H, W, C], a copy."""
         return np.array(self._ready()[i])
 
-    def whole(self, item: ImageRecord) -> np.ndarray:
+    def read_full(self, item: ImageRecord) -> np.ndarray:
         """All of an image in its own size, uint8 [H,W,C], C = 1 if it is grey. Raises InvalidFile."""
-        return self._source.whole(item)
+        return self._source.read_full(item)
 
     def shape(self, item: ImageRecord) -> tuple[int, int]:
         """Height and width of an image as `whole` gives it, by its header."""
-        head = item.head
+        head = item.header
         return (head.width, head.height) if head.orientation > 4 else (head.height, head.width)
 
     @property
@@ -192,13 +192,13 @@ def _public_names() -> list[str]:
 def _fingerprint(split: str, classes: list[str], items: list[ImageRecord]) -> str:
     digest = hashlib.sha256(json.dumps([split, classes]).encode())
     for item in items:
-        digest.update(bytes.fromhex(item.head.sha) + item.label.to_bytes(4, "little", signed=True))
+        digest.update(bytes.fromhex(item.header.sha) + item.label.to_bytes(4, "little", signed=True))
     return digest.hexdigest()[:16]
 
 
 def _handling(items: list[ImageRecord], channels: int, size: int | None = None) -> list[str]:
     """Lines on what was done to how many of the images; before prepare (size None) what does not depend on size."""
-    heads = [item.head for item in items]
+    heads = [item.header for item in items]
     counts = {
         "have alpha: laid on white": sum(h.alpha for h in heads),
         "have a palette: its colours were looked up": sum(h.mode in ("P", "PA") for h in heads),

@@ -60,12 +60,12 @@ class ImageHeader(NamedTuple):
     fault: str = ""  # why it cannot be used; empty if it can, as far as the header tells
 
 
-def read_head(data: bytes) -> ImageHeader:
+def read_header(data: bytes) -> ImageHeader:
     """The header of an image file's bytes; never raises for what is in them: see `fault`. Decodes nothing, but for a
     PNG that has something to say of its orientation behind its pixels."""
     sha = hashlib.sha256(data).hexdigest()
     try:
-        with opened(data) as image:
+        with open_image(data) as image:
             width, height = _stored(image)
             return ImageHeader(
                 sha=sha,
@@ -85,7 +85,7 @@ def read_head(data: bytes) -> ImageHeader:
     except MemoryError:
         return ImageHeader("", fault=_NO_MEMORY)  # without a hash, as what cannot be read
     except Exception as error:  # hostile bytes make Pillow's plugins raise almost anything
-        return ImageHeader(sha, fault=str(unfit_by(error)))
+        return ImageHeader(sha, fault=str(as_invalid_file(error)))
 
 
 def decode(data: bytes, size: int, channels: int) -> np.ndarray:
@@ -94,7 +94,7 @@ def decode(data: bytes, size: int, channels: int) -> np.ndarray:
     Raises InvalidFile with the reason if the bytes do not hold a usable image.
     """
     try:
-        with opened(data) as image:
+        with open_image(data) as image:
             if image.format in ("JPEG", "MPO"):
                 # libjpeg scales by powers of two as it decodes: large photographs come ten times sooner, and twice
                 # the final side is left to Lanczos, so the result is the same to within a grey level or two
@@ -104,7 +104,7 @@ def decode(data: bytes, size: int, channels: int) -> np.ndarray:
     except InvalidFile:
         raise
     except Exception as error:
-        raise unfit_by(error) from None
+        raise as_invalid_file(error) from None
 
 
 def fit(image: Image.Image, size: int, channels: int) -> np.ndarray:
@@ -113,13 +113,13 @@ def fit(image: Image.Image, size: int, channels: int) -> np.ndarray:
     left, top = (image.width - short) // 2, (image.height - short) // 2
     if image.width != image.height:
         image = image.crop((left, top, left + short, top + short))
-    image = to_bytes(image, channels)
+    image = to_8bit(image, channels)
     if short != size:
         image = image.resize((size, size), FILTER)
     return np.asarray(image, np.uint8).reshape(size, size, channels)
 
 
-def opened(data: bytes) -> Image.Image:
+def open_image(data: bytes) -> Image.Image:
     """The lazily opened image, its header checked. Raises InvalidFile."""
     if not data:
         raise InvalidFile("empty file")
@@ -141,7 +141,7 @@ def opened(data: bytes) -> Image.Image:
     return image
 
 
-def to_bytes(image: Image.Image, channels: int) -> Image.Image:
+def to_8bit(image: Image.Image, channels: int) -> Image.Image:
     """Any mode to 8-bit L (channels 1) or RGB (channels 3), alpha laid on white."""
     grey = _is_grey(image)
     if image.mode == "I" or image.mode.startswith("I;16"):
@@ -215,7 +215,7 @@ def _bits(image: Image.Image, data: bytes) -> int:
     return {"1": 1, "I": 16, "F": 32}.get(image.mode, 8)
 
 
-def in_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
+def convert_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
     """uint8 [H,W,C] with as many channels: colour made grey by its luminance, grey repeated."""
     if pixels.shape[2] == channels:
         return pixels
@@ -224,7 +224,7 @@ def in_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
     return np.asarray(Image.fromarray(pixels).convert("L"))[:, :, None]
 
 
-def unfit_by(error: Exception) -> InvalidFile:
+def as_invalid_file(error: Exception) -> InvalidFile:
     """A Pillow exception as a reason; the commonest by far is a file cut short."""
     if isinstance(error, MemoryError):
         return UnreadableFile(_NO_MEMORY)
@@ -238,12 +238,12 @@ def unfit_by(error: Exception) -> InvalidFile:
 def whole(data: bytes) -> np.ndarray:
     """All of an image file's pixels as uint8 [H,W,C], C = 1 if it is grey, else 3. Raises InvalidFile with the reason."""
     try:
-        with opened(data) as image:
+        with open_image(data) as image:
             image.load()
             grey = _is_grey(image)
-            image = to_bytes(ImageOps.exif_transpose(image), 1 if grey else 3)
+            image = to_8bit(ImageOps.exif_transpose(image), 1 if grey else 3)
             return np.asarray(image, np.uint8).reshape(image.height, image.width, 1 if grey else 3)
     except InvalidFile:
         raise
     except Exception as error:
-        raise unfit_by(error) from None
+        raise as_invalid_file(error) from None

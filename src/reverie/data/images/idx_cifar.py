@@ -64,10 +64,10 @@ class ArraySource:
             if mine := [t for t in tables if t.split == split]:
                 self.parts[split] = self._part(mine, facts, names)
 
-    def draw(self, item: ImageRecord, size: int, channels: int) -> np.ndarray:
+    def read_square(self, item: ImageRecord, size: int, channels: int) -> np.ndarray:
         return decode.fit(Image.fromarray(self._pixels(item.name.rpartition("#")[0])[item.row]), size, channels)
 
-    def whole(self, item: ImageRecord) -> np.ndarray:
+    def read_full(self, item: ImageRecord) -> np.ndarray:
         pixels = self._pixels(item.name.rpartition("#")[0])[item.row]
         return pixels.reshape(*pixels.shape[:2], -1)
 
@@ -123,7 +123,7 @@ class ArraySource:
                     dropped.append(Dropped(name, f"class not in train: {labels[i]}"))
                 else:
                     items.append(ImageRecord(name, label, head, i))
-        again = len(items) - len(Counter(item.head.sha for item in items))
+        again = len(items) - len(Counter(item.header.sha for item in items))
         notes = [f"{again} of {len(items)} images occur earlier in the arrays: kept, as published"] if again else []
         return SplitRecords(items, dropped, notes, labelled)
 

@@ -67,12 +67,12 @@ def usable(first: Any) -> tuple[dict[str, Any], list[str]]:
 
 
 def _split(images: Images) -> dict[str, Any]:
-    heads = [item.head for item in images.items]
+    heads = [item.header for item in images.items]
     sides = [f"{h.width}x{h.height}" for h in heads]
     shorts = [min(h.width, h.height) for h in heads]
     areas = sorted(heads, key=lambda h: (h.width * h.height, h.width))
     return {
-        **used_of(images),
+        **split_usage(images),
         "sizes": {
             "smallest": f"{areas[0].width}x{areas[0].height}",
             "largest": f"{areas[-1].width}x{areas[-1].height}",
@@ -88,7 +88,7 @@ def _split(images: Images) -> dict[str, Any]:
     }
 
 
-def used_of(data: Any) -> dict[str, Any]:
+def split_usage(data: Any) -> dict[str, Any]:
     """What of any kind of data is used, and what is not."""
     reasons: dict[str, list[str]] = {}
     for drop in data.dropped:
@@ -124,18 +124,18 @@ def _classes(names: list[str], items: list[ImageRecord]) -> dict[str, Any]:
 
 def _exact(train: Images, other: Images) -> dict[str, Any]:
     """Images of another split whose bytes also are in train."""
-    known = {item.head.sha: item.name for item in reversed(train.items)}
-    pairs = [[known[item.head.sha], item.name] for item in other.items if item.head.sha in known]
+    known = {item.header.sha: item.name for item in reversed(train.items)}
+    pairs = [[known[item.header.sha], item.name] for item in other.items if item.header.sha in known]
     return {"splits": ["train", other.split], "count": len(pairs), "pairs": pairs[:PAIRS]}
 
 
 def _near(train: Images, other: Images) -> dict[str, Any]:
     """Images of another split that look like one of train, exact copies aside: how many, and the nearest pairs."""
-    exact = {item.head.sha for item in train.items}
+    exact = {item.header.sha for item in train.items}
     left, right = thumbnails(train, COMPARED[0]), thumbnails(other, COMPARED[1])
     nearest, distance = closest(left, right)
     limit = np.minimum(THRESHOLD, SHARE * right.std(axis=1))
-    hits = [j for j in np.flatnonzero(distance < limit).tolist() if other.items[j].head.sha not in exact]
+    hits = [j for j in np.flatnonzero(distance < limit).tolist() if other.items[j].header.sha not in exact]
     hits.sort(key=lambda j: (distance[j], j))
     pairs = [
         [train.items[int(nearest[j])].name, other.items[j].name, round(float(distance[j]), 2)] for j in hits[:PAIRS]
@@ -183,7 +183,7 @@ def closest(left: np.ndarray, right: np.ndarray, chunk: int = 1024) -> tuple[np.
 
 def _warnings(findings: dict[str, Any], parts: dict[str, Images]) -> list[str]:
     train = findings["splits"]["train"]
-    heads = [item.head for item in parts["train"].items]
+    heads = [item.header for item in parts["train"].items]
     used, found = train["used"], []
     if used < FEW:
         found.append(f"only {used} images to train on: a GAN will memorise them; augment, or gather hundreds")
@@ -258,7 +258,7 @@ def _describe_split(split: str, part: dict[str, Any]) -> list[str]:
     return lines + _left_out(part)
 
 
-def dropped_summary(findings: dict[str, Any], head: str, what: str) -> str:
+def usage_summary(findings: dict[str, Any], head: str, what: str) -> str:
     """The findings on any kind of data as text: what it is, then what of each split is used and what is not."""
     lines = [f"{findings['name']}: {head}"]
     for split, part in findings["splits"].items():

@@ -1,8 +1,8 @@
 """Label maps: pictures whose colours are names. They are never blended, only picked from (nearest).
 
 A picture file does not say that it is a label map, and one that was saved as JPEG no longer has its colours: they lie
-around the true ones. So the colours are looked for in a few pictures of a set (`palette_of`), then, where the files
-hold them as they were drawn, in all of them (`completed`), and every pixel is given the nearest of them (`snapped`).
+around the true ones. So the colours are looked for in a few pictures of a set (`find_palette`), then, where the files
+hold them as they were drawn, in all of them (`complete_palette`), and every pixel is given the nearest of them (`snap_to_palette`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from reverie.data.images.decode import to_bytes
+from reverie.data.images.decode import to_8bit
 
 FEW = 64
 """colours of a set that nobody draws with but for label maps; of JPEGs, the most that are told apart"""
@@ -37,7 +37,7 @@ class Palette(NamedTuple):
     exact: bool
 
 
-def palette_of(pictures: Iterable[Image.Image]) -> Palette | None:
+def find_palette(pictures: Iterable[Image.Image]) -> Palette | None:
     """The colours of a set of label maps, the most frequent first; None if these are no label maps.
 
     They are, if there are few colours in all; or not many, of which most fill areas whose edges are hard; or, for JPEG,
@@ -47,7 +47,7 @@ def palette_of(pictures: Iterable[Image.Image]) -> Palette | None:
     every, areas, inner = Counter[int](), Counter[int](), list[np.ndarray]()
     hard, edges, telling, quiet, total = 0, 0, 0, 0, 0
     for picture in pictures:
-        pixels = np.asarray(to_bytes(_middle(picture), 3))
+        pixels = np.asarray(to_8bit(_middle(picture), 3))
         apart, middle, count = _apart(pixels), pixels[1:-1, 1:-1], len(np.unique(_packed(pixels)))
         inner.append(_packed(middle[apart <= TIGHT]))
         total += pixels.size // 3
@@ -74,12 +74,12 @@ def palette_of(pictures: Iterable[Image.Image]) -> Palette | None:
     return Palette(found, False) if 1 < len(found) <= FEW and near >= 0.9 else None
 
 
-def completed(colours: np.ndarray, pictures: Iterable[tuple[str, Image.Image]]) -> tuple[np.ndarray, list[str]] | None:
+def complete_palette(colours: np.ndarray, pictures: Iterable[tuple[str, Image.Image]]) -> tuple[np.ndarray, list[str]] | None:
     """Exact colours with those of all pictures (name, picture) after them, and the names of the pictures that have too
     many to be label maps; None if these are more than one in ten."""
     packed, strays, count = dict.fromkeys(_packed(colours).tolist()), list[str](), 0
     for count, (name, picture) in enumerate(pictures, 1):  # noqa: B007 - how many there were
-        new = [c for c in np.unique(_packed(np.asarray(to_bytes(picture, 3)))).tolist() if c not in packed]
+        new = [c for c in np.unique(_packed(np.asarray(to_8bit(picture, 3)))).tolist() if c not in packed]
         if len(packed) + len(new) > MOST:
             strays.append(name)
         else:
@@ -87,12 +87,12 @@ def completed(colours: np.ndarray, pictures: Iterable[tuple[str, Image.Image]]) 
     return None if 10 * len(strays) > count else (_unpacked(list(packed)), strays)
 
 
-def snapped(pixels: np.ndarray, palette: np.ndarray) -> np.ndarray:
+def snap_to_palette(pixels: np.ndarray, palette: np.ndarray) -> np.ndarray:
     """Each pixel of uint8 [H,W,3] as the nearest colour of a palette."""
-    return palette[indices(pixels, palette)]
+    return palette[nearest_colour_indices(pixels, palette)]
 
 
-def indices(pixels: np.ndarray, palette: np.ndarray) -> np.ndarray:
+def nearest_colour_indices(pixels: np.ndarray, palette: np.ndarray) -> np.ndarray:
     """The number in the palette of the colour nearest to each pixel of uint8 [...,3]: int64 [...]."""
     colours, places = np.unique(pixels.reshape(-1, 3), axis=0, return_inverse=True)
     apart = np.square(colours[:, None].astype(np.int64) - palette[None].astype(np.int64)).sum(2)
@@ -103,8 +103,8 @@ def fit_labels(image: Image.Image, size: int, palette: np.ndarray) -> np.ndarray
     """The centre square of a label map as uint8 [size,size,3]: pixels are picked, not blended."""
     short = min(image.size)
     left, top = (image.width - short) // 2, (image.height - short) // 2
-    square = to_bytes(image.crop((left, top, left + short, top + short)), 3)
-    return snapped(np.asarray(square.resize((size, size), Image.Resampling.NEAREST)), palette)
+    square = to_8bit(image.crop((left, top, left + short, top + short)), 3)
+    return snap_to_palette(np.asarray(square.resize((size, size), Image.Resampling.NEAREST)), palette)
 
 
 def _middle(picture: Image.Image) -> Image.Image:

@@ -97,8 +97,8 @@ def find(spec: str) -> PairedFiles | None:
             next(iter(sides.dropped.values())).append(Dropped(name, "on neither side"))
         return sides
     files = _scan(path)
-    wide = [p for _, p in files if not p.head.fault and p.head.width == 2 * p.head.height]
-    if not wide or 2 * len(wide) <= sum(not p.head.fault for _, p in files):
+    wide = [p for _, p in files if not p.header.fault and p.header.width == 2 * p.header.height]
+    if not wide or 2 * len(wide) <= sum(not p.header.fault for _, p in files):
         return None
     return _beside([(*_split_of(name[cut:]), place) for name, place in files])
 
@@ -165,8 +165,8 @@ def _gather(found: Sequence[tuple[str, str, int, Place]]) -> PairedFiles:
     for split, key, side, place in found:
         files = sides.splits.setdefault(split, ({}, {}))[side]
         dropped = sides.dropped.setdefault(split, [])
-        if place.head.fault:
-            dropped.append(Dropped(place.name, place.head.fault))
+        if place.header.fault:
+            dropped.append(Dropped(place.name, place.header.fault))
         elif key in files:
             dropped.append(Dropped(place.name, f"same name as another but for the ending: {files[key].name}"))
         else:
@@ -179,7 +179,7 @@ def _beside(found: Sequence[tuple[str, str, Place]]) -> PairedFiles:
     for split, key, place in found:
         a, b = sides.splits.setdefault(split, ({}, {}))
         dropped = sides.dropped.setdefault(split, [])
-        head = place.head
+        head = place.header
         if head.fault:
             dropped.append(Dropped(place.name, head.fault))
         elif head.width != 2 * head.height:
@@ -204,13 +204,13 @@ class PairedSource:
             for key in keys[split]:
                 place = sides.splits[split][side][key]
                 # What is drawn from a file depends on more than its bytes here, and the cache must know.
-                sha = hashlib.sha256(f"{place.head.sha}/{self.half}/{mark}".encode()).hexdigest()
+                sha = hashlib.sha256(f"{place.header.sha}/{self.half}/{mark}".encode()).hexdigest()
                 name = f"{split}/{key}"
                 self.held[name] = place
-                items.append(ImageRecord(name, -1, place.head._replace(sha=sha)))
+                items.append(ImageRecord(name, -1, place.header._replace(sha=sha)))
             self.parts[split] = SplitRecords(items, list(sides.dropped.get(split, [])), [], False)
 
-    def draw(self, item: ImageRecord, size: int, channels: int) -> np.ndarray:
+    def read_square(self, item: ImageRecord, size: int, channels: int) -> np.ndarray:
         """The item as uint8 [size, size, channels]. Raises InvalidFile."""
         return self.fit(self.picture(item.name), size, channels)
 
@@ -219,21 +219,21 @@ class PairedSource:
         place = self.held[name]
         data = read(place.box, place.name)
         try:
-            with decode.opened(data) as image:
+            with decode.open_image(data) as image:
                 image.load()
                 upright = ImageOps.exif_transpose(image)
         except InvalidFile:
             raise
         except Exception as error:  # hostile bytes make Pillow's plugins raise almost anything
-            raise decode.unfit_by(error) from None
+            raise decode.as_invalid_file(error) from None
         if self.half is None:
             return upright
         middle = upright.width // 2
         return upright.crop((middle * self.half, 0, middle * (self.half + 1), upright.height))
 
-    def whole(self, item: ImageRecord) -> np.ndarray:
+    def read_full(self, item: ImageRecord) -> np.ndarray:
         """The item in its own size, uint8 [H,W,C]. Raises InvalidFile."""
-        pixels = np.asarray(decode.to_bytes(self.picture(item.name), 1 if item.head.grey else 3))
+        pixels = np.asarray(decode.to_8bit(self.picture(item.name), 1 if item.header.grey else 3))
         return pixels.reshape(*pixels.shape[:2], -1)
 
     def close(self) -> None:

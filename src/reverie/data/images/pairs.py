@@ -17,7 +17,7 @@ from reverie.data.archives import Dropped
 from reverie.data.file_types import InvalidFile, UnreadableFile
 from reverie.data.images import decode, inspect
 from reverie.data.images.dataset import Images
-from reverie.data.images.label_maps import completed, fit_labels, palette_of
+from reverie.data.images.label_maps import complete_palette, find_palette, fit_labels
 from reverie.data.images.paired_files import FOUND_IN, PairedFiles, PairedSource, check_some, find
 from reverie.utils.errors import UserError, near_miss
 
@@ -148,7 +148,7 @@ class Pairs:
         parts, unusable = inspect.usable(first)
         return {
             "spec": spec, "name": first.name, "kind": cls.kind, "facts": parts["train"].facts,
-            "splits": {split: inspect.used_of(pairs) for split, pairs in parts.items()},
+            "splits": {split: inspect.split_usage(pairs) for split, pairs in parts.items()},
             "warnings": [f"only {len(p)} pairs in {s}" for s, p in parts.items() if len(p) < inspect.FEW] + unusable,
         }  # fmt: skip
 
@@ -158,7 +158,7 @@ class Pairs:
         facts = findings["facts"]
         colour = {1: "grey", 3: "colour"}
         head = f"pairs, a {colour[facts['in_channels']]}, b {colour[facts['out_channels']]}, about {facts['native']} pixels high"
-        return inspect.dropped_summary(findings, head, "pairs")
+        return inspect.usage_summary(findings, head, "pairs")
 
 
 def _fitting(sides: PairedFiles, split: str) -> list[str]:
@@ -169,7 +169,7 @@ def _fitting(sides: PairedFiles, split: str) -> list[str]:
         lone = sorted(files.keys() - others.keys())
         dropped += [Dropped(files[key].name, f"no partner on side {missing}") for key in lone]
     for key in sides.matched(split):
-        one, other = a[key].head, b[key].head
+        one, other = a[key].header, b[key].header
         turned = [(h.height, h.width) if h.orientation > 4 else (h.width, h.height) for h in (one, other)]
         (w, h), (w2, h2) = turned
         if abs(w * h2 / (h * w2) - 1) > SHAPES:
@@ -185,14 +185,14 @@ def _palette(sides: PairedFiles, side: int, keys: dict[str, list[str]]) -> tuple
     Remembered by what the files hold: of label maps that keep their colours all are looked at.
     """
     source = PairedSource(sides, side, keys, f"colours {VERSION}", decode.fit)
-    told = hashlib.sha256("".join(item.head.sha for part in source.parts.values() for item in part.items).encode())
+    told = hashlib.sha256("".join(item.header.sha for part in source.parts.values() for item in part.items).encode())
     place = f"colours {told.hexdigest()}"
     if not (held := cache.load_memo(place)):
         unread = list[str]()
-        first = palette_of(picture for _, picture in _pictures(source, unread))
+        first = find_palette(picture for _, picture in _pictures(source, unread))
         found = (first.colours, list[str]()) if first else None
         if first and first.exact:
-            found = completed(first.colours, _pictures(source, unread))
+            found = complete_palette(first.colours, _pictures(source, unread))
         held = {"colours": found[0].tolist(), "strays": found[1]} if found else {"colours": [], "strays": []}
         if not unread:  # what cannot be read for a while may hold colours of its own
             cache.save_memo(place, held)
@@ -203,7 +203,7 @@ def _pictures(source: PairedSource, unread: list[str]) -> Iterator[tuple[str, Im
     """All usable pictures of a side in RGB, one after another; what cannot be read now is added to `unread`."""
     for name in source.held:
         try:
-            yield name, decode.to_bytes(source.picture(name), 3)
+            yield name, decode.to_8bit(source.picture(name), 3)
         except UnreadableFile:
             unread.append(name)
         except InvalidFile:

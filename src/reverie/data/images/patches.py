@@ -35,7 +35,7 @@ class ImagePatches:
         self.spec, self.name, self.split, self.splits = images.spec, images.name, images.split, images.splits
         self.facts, self.fingerprint = images.facts, images.fingerprint
         self.dropped, self.notes = list(images.dropped), list(images.notes)
-        self._rows: cache.Rows | None = None
+        self._rows: cache.CachedArray | None = None
 
     @classmethod
     def open(cls, spec: str | Path, split: str = "train") -> ImagePatches:
@@ -59,17 +59,17 @@ class ImagePatches:
             raise UserError(nothing_usable(self.spec, self.dropped))
         total, keep = len(places), min(MOST, len(places))
         places = [places[i * total // keep] for i in range(keep)]
-        whole = lru_cache(cache.workers() + 1)(self.images.whole)
+        whole = lru_cache(cache.workers() + 1)(self.images.read_full)
 
         def draw(i: int) -> np.ndarray:
             item, top, left = places[i]
             pixels = whole(item)
             if pixels.shape[:2] != self.images.shape(item):
                 raise InvalidFile(f"another size than its header tells: {pixels.shape[1]}x{pixels.shape[0]}")
-            return decode.in_channels(pixels, channels)[top : top + size, left : left + size]
+            return decode.convert_channels(pixels, channels)[top : top + size, left : left + size]
 
         key = f"{self.fingerprint}-pieces{size}x{channels}-{keep}-v{decode.VERSION}"
-        self._rows = cache.rows(key, [item.name for item, _, _ in places], (size, size, channels), draw)
+        self._rows = cache.load_or_build(key, [item.name for item, _, _ in places], (size, size, channels), draw)
         faults = {places[i][0].name: why for i, why in self._rows.faults.items()}
         self.dropped += [Dropped(name, why) for name, why in faults.items()]
         if not self._rows.kept:
@@ -91,20 +91,20 @@ class ImagePatches:
         """Piece i as uint8 [size,size,C], a copy."""
         return np.array(self._ready().pixels[i])
 
-    def wholes(self, most: int, channels: int) -> Iterator[tuple[str, np.ndarray]]:
+    def full_images(self, most: int, channels: int) -> Iterator[tuple[str, np.ndarray]]:
         """Name and pixels uint8 [H,W,C] of the first photographs that can be read."""
         given = 0
         for item in self.images.items:
             if given == most:
                 return
             try:
-                pixels = decode.in_channels(self.images.whole(item), channels)
+                pixels = decode.convert_channels(self.images.read_full(item), channels)
             except InvalidFile:
                 continue
             given += 1
             yield item.name, pixels
 
-    def _ready(self) -> cache.Rows:
+    def _ready(self) -> cache.CachedArray:
         if self._rows is None:
             raise RuntimeError("call prepare(size) before asking for pieces")
         return self._rows

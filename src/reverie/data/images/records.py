@@ -37,10 +37,10 @@ class Source(Protocol):
     classes: list[str]
     parts: dict[str, SplitRecords]  # in the order train, test, val
 
-    def draw(self, item: ImageRecord, size: int, channels: int) -> np.ndarray:
+    def read_square(self, item: ImageRecord, size: int, channels: int) -> np.ndarray:
         """The item as uint8 [size, size, channels]. Raises InvalidFile."""
 
-    def whole(self, item: ImageRecord) -> np.ndarray:
+    def read_full(self, item: ImageRecord) -> np.ndarray:
         """The item in its own size, uint8 [H,W,C]. Raises InvalidFile."""
 
     def close(self) -> None:

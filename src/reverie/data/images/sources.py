@@ -44,11 +44,11 @@ class FileSource:
         with _no_collection():
             self.classes, self.parts = arrange(heads, dropped, title)
 
-    def draw(self, item: ImageRecord, size: int, channels: int) -> np.ndarray:
+    def read_square(self, item: ImageRecord, size: int, channels: int) -> np.ndarray:
         return decode.decode(read(self.box, item.name), size, channels)
 
-    def whole(self, item: ImageRecord) -> np.ndarray:
-        return decode.whole(read(self.box, item.name))
+    def read_full(self, item: ImageRecord) -> np.ndarray:
+        return decode.read_full(read(self.box, item.name))
 
     def close(self) -> None:
         self.box.close()
@@ -83,7 +83,7 @@ def scan(box: FileTree) -> tuple[dict[str, ImageHeader], list[Dropped]]:
     """The header of every image file in a box, and the files that are none. Reads only what changed since last time."""
     heads: dict[str, ImageHeader] = {}
     fresh: list[str] = []
-    dropped = list(box.unread)
+    dropped = list(box.skipped)
     with _no_collection():
         memo = _remembered(box.place)
         for name in sorted(box.stamps):
@@ -96,12 +96,12 @@ def scan(box: FileTree) -> tuple[dict[str, ImageHeader], list[Dropped]]:
 
     def look(name: str) -> ImageHeader:
         try:
-            return decode.read_head(box.read(name))
+            return decode.read_header(box.read(name))
         except InvalidFile as unfit:
             return ImageHeader("", fault=str(unfit))
 
     if fresh:
-        heads.update(zip(fresh, cache.ordered(look, fresh, "reading headers"), strict=True))
+        heads.update(zip(fresh, cache.map_in_order(look, fresh, "reading headers"), strict=True))
         heads = {name: heads[name] for name in sorted(heads)}
     # what could not be read has no hash and is tried again: its stamp does not change when it is permitted
     kept = {name: (box.stamps[name], head) for name, head in heads.items() if head.sha}
@@ -124,7 +124,7 @@ def _remember(place: str, table: dict[str, tuple[str, ImageHeader]]) -> None:
     kinds = {head[1:]: 0 for _, head in table.values()}
     kinds = {kind: i for i, kind in enumerate(kinds)}
     record = {
-        "version": decode.HEADS,
+        "version": decode.HEADER_VERSION,
         "names": list(table),
         "stamps": [stamp for stamp, _ in table.values()],
         "shas": [head.sha for _, head in table.values()],
@@ -137,7 +137,7 @@ def _remember(place: str, table: dict[str, tuple[str, ImageHeader]]) -> None:
 def _remembered(place: str) -> dict[str, tuple[str, ImageHeader]]:
     """File name -> stamp and header, as of the last scan of a place; {} if there was none."""
     record = cache.load_memo(place)
-    if record.get("version") != decode.HEADS:
+    if record.get("version") != decode.HEADER_VERSION:
         return {}
     kinds = record["kinds"]
     rows = zip(record["names"], record["stamps"], record["shas"], record["kind"], strict=True)

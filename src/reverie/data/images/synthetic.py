@@ -74,13 +74,13 @@ class SyntheticSource:
             items.append(ImageRecord(f"{split}/{i}", i % len(self.classes), head, i))
         return SplitRecords(items, [], [], True)
 
-    def draw(self, item: ImageRecord, size: int, channels: int) -> np.ndarray:
+    def read_square(self, item: ImageRecord, size: int, channels: int) -> np.ndarray:
         image = self._set.draw(item.name.partition("/")[0], item.row, size)
         image = image.convert("L" if channels == 1 else "RGB")
         return np.asarray(image, np.uint8).reshape(size, size, channels)
 
-    def whole(self, item: ImageRecord) -> np.ndarray:
-        return self.draw(item, NATIVE, self._set.channels)
+    def read_full(self, item: ImageRecord) -> np.ndarray:
+        return self.read_square(item, NATIVE, self._set.channels)
 
     def close(self) -> None:
         pass

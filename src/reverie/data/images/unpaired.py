@@ -106,7 +106,7 @@ class Unpaired:
         first = cls.open(spec)
         parts, unusable = inspect.usable(first)
         told = {
-            f"{split}, side {side.upper()}": inspect.used_of(getattr(both, side))
+            f"{split}, side {side.upper()}": inspect.split_usage(getattr(both, side))
             for split, both in parts.items()
             for side in "ab"
         }
@@ -121,7 +121,7 @@ class Unpaired:
         """The findings as text for a person."""
         facts, colour = findings["facts"], {1: "grey", 3: "colour"}
         head = f"two sides without pairs, A {colour[facts['in_channels']]}, B {colour[facts['out_channels']]}, about "
-        return inspect.dropped_summary(findings, f"{head}{facts['native']} pixels a side", "images")
+        return inspect.usage_summary(findings, f"{head}{facts['native']} pixels a side", "images")
 
 
 def _two(spec: str) -> list[str]:

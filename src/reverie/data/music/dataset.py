@@ -294,7 +294,7 @@ class _Files(_Source):
         named = {name[cut:].partition("/")[0].lower() for name in names if "/" in name[cut:]}
         self.notes: list[str] = []
         self.parts, self.dropped = {split: [] for split in SPLITS}, {split: [] for split in SPLITS}
-        self.dropped["train"] += self.box.unread
+        self.dropped["train"] += self.box.skipped
         self.dropped["train"] += [Dropped(n, "not a MIDI file") for n in sorted(self.box.stamps) if n not in set(names)]
         found: list[tuple[str, Entry]] = []
         for name in _bar(names, "reading"):

@@ -30,7 +30,7 @@ import torch
 from reverie.data.archives import Dropped, FileTree, FolderTree, ZipTree, files_below
 from reverie.data.file_types import SUFFIXES as PICTURES
 from reverie.data.file_types import InvalidFile
-from reverie.data.images.inspect import dropped_summary, used_of
+from reverie.data.images.inspect import split_usage, usage_summary
 from reverie.data.text import oracle
 from reverie.data.text import synthetic as verses
 from reverie.data.text.oracle import Oracle
@@ -284,7 +284,7 @@ class Texts:
             if "tokenizer" in facts
             else f"{facts['vocab_size']} numbers"
         )
-        told = dropped_summary(findings, f"text, {by}, up to {facts['length']} tokens a line", "lines") + "\n"
+        told = usage_summary(findings, f"text, {by}, up to {facts['length']} tokens a line", "lines") + "\n"
         for split, part in findings["splits"].items():
             tokens, common = part["tokens"], " ".join(f"{word} ({n})" for word, n in part["commonest"].items())
             told += f"\n{split}: {tokens['min']} to {tokens['max']} tokens a line, median {tokens['median']}"
@@ -296,7 +296,7 @@ def _split(texts: Texts) -> dict[str, Any]:
     sizes = np.sort((texts.array != END).sum(1)) if not texts.oracle else np.full(len(texts), texts.array.shape[1])
     counts = Counter(texts.array[texts.array > UNKNOWN].tolist()) if not texts.oracle else Counter()
     return {
-        **used_of(texts),
+        **split_usage(texts),
         "tokens": {"min": int(sizes[0]), "median": int(np.median(sizes)), "max": int(sizes[-1])},
         "commonest": {texts.tokenizer.words[word]: n for word, n in counts.most_common(8)},
     }
