@@ -1,4 +1,4 @@
-"""A picture of lines of text, for previews and pages."""
+"""An image of lines of text, for samples and pages."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import bisect
 import functools
 import math
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import PIL.Image
 from PIL import ImageDraw, ImageFont
 
 from reverie.media.image import Image
+from reverie.utils.fonts import font_file, system_fonts
 
 SIZE, LINE, MARGIN, WIDTH = 16, 24, 12, 960
 """pixels: of letters, from line to line, around, and at most across"""
@@ -20,7 +20,7 @@ WIDE = (
     "notosanscjk", "notoserifcjk", "notosanssc", "sourcehansans", "wqy", "droidsansfallback", "msyh", "simsun",
     "simhei", "pingfang", "hiragino", "stheiti", "songti", "uming", "ukai", "arialuni", "malgun", "yugoth",
 )  # fmt: skip
-"""fonts of common systems that have Chinese and Japanese characters, which matplotlib's own has not"""
+"""fonts of common systems that have Chinese and Japanese characters, which DejaVu has not"""
 
 
 def text_sheet(lines: Sequence[str], title: str = "") -> Image:
@@ -48,16 +48,16 @@ def _fit(line: str, font: ImageFont.FreeTypeFont) -> str:
 
 @functools.cache
 def _font(wide: bool) -> ImageFont.FreeTypeFont:
-    """A font; wide: with Chinese and Japanese characters if this machine has one (else they show as boxes)."""
-    import matplotlib
-
+    """A font of SIZE pixels; wide: with Chinese and Japanese characters, if this machine has one (else: boxes)."""
     if wide:
-        from matplotlib.font_manager import findSystemFonts
-
-        named = {Path(file).stem.lower().replace("-", "").replace("_", ""): file for file in sorted(findSystemFonts())}
+        files = {_normal(file.stem): file for file in system_fonts()}
         for known in WIDE:
-            for name, file in named.items():
+            for name, file in files.items():
                 if name.startswith(known):
-                    return ImageFont.truetype(file, SIZE)
-    own = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
-    return ImageFont.truetype(str(own), SIZE)
+                    return ImageFont.truetype(str(file), SIZE)
+    return ImageFont.truetype(str(font_file("DejaVuSans")), SIZE)
+
+
+def _normal(name: str) -> str:
+    """The name of a font's file in lower case, without hyphens and underscores."""
+    return name.lower().replace("-", "").replace("_", "")

@@ -1,11 +1,11 @@
 """Two data sets that are drawn, not downloaded, so that everything can be tried without a network.
 
-* `letters`: A to Z in the typefaces that come with matplotlib, white on black, 1 channel, 26 classes.
+* `letters`: A to Z in 21 typefaces (DejaVu, STIX, Computer Modern), white on black, 1 channel, 26 classes.
 * `shapes`: discs, squares, triangles, stars and rings on a graded background, 3 channels, 5 classes.
 
 Both are 32 pixels a side by nature but drawn sharply at any size, 10,000 to train and 2,000 to test; `letters:500` has
-500 to train. ImageRecord i of a split depends on the split and i alone, so `letters:500` begins `letters:1000`, and class
-i mod 26 (or 5) makes the classes balanced.
+500 to train. Item i of a split depends on the split and i alone, so `letters:500` begins `letters:1000`, and class i
+mod 26 (or 5) makes the classes balanced.
 """
 
 import colorsys
@@ -13,7 +13,6 @@ import hashlib
 import math
 from collections.abc import Callable
 from functools import cache
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +21,7 @@ from PIL import Image, ImageDraw, ImageFont
 from reverie.data.images.decode import ImageHeader
 from reverie.data.images.records import ImageRecord, SplitRecords
 from reverie.utils.errors import UserError
+from reverie.utils.fonts import font_file
 
 VERSION = 1  # raise it whenever an item would be drawn otherwise
 FORMAT = "drawn"  # what ImageHeader.format says of such images
@@ -92,7 +92,7 @@ def is_name(spec: str) -> bool:
 
 
 def letter(split: str, i: int, size: int) -> Image.Image:
-    """ImageRecord i of letters, drawn at size x size pixels, mode L."""
+    """Item i of letters, drawn at size x size pixels, mode L."""
     uniform = _random("letters", split, i)
     font = _font(FONTS[int(uniform(0, len(FONTS)))], round(0.78 * size * OVER))
     side = size * OVER
@@ -123,7 +123,7 @@ def letter(split: str, i: int, size: int) -> Image.Image:
 
 
 def shape(split: str, i: int, size: int) -> Image.Image:
-    """ImageRecord i of shapes, drawn at size x size pixels, mode RGB."""
+    """Item i of shapes, drawn at size x size pixels, mode RGB."""
     uniform = _random("shapes", split, i)
     hue, side = uniform(0, 1), size * OVER
     dark = uniform(0, 1) < 0.5
@@ -194,21 +194,15 @@ def _random(name: str, split: str, i: int) -> Uniform:
 
 @cache
 def _font(name: str, pixels: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(_font_file(name), pixels, layout_engine=ImageFont.Layout.BASIC)
-
-
-def _font_file(name: str) -> Path:
-    import matplotlib  # only for where its fonts are, so not until they are needed
-
-    return Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"{name}.ttf"
+    return ImageFont.truetype(font_file(name), pixels, layout_engine=ImageFont.Layout.BASIC)
 
 
 @cache
 def _letters_seed() -> str:
-    """The fonts as they are on this machine: another matplotlib may bring others, which makes another set."""
+    """The fonts that letters are drawn with, by their bytes: other fonts make another data set."""
     digest = hashlib.sha256()
     for name in FONTS:
-        digest.update(_font_file(name).read_bytes())
+        digest.update(font_file(name).read_bytes())
     return f"letters/{digest.hexdigest()}"
 
 
