@@ -1,4 +1,4 @@
-"""Where what verbs take comes from, and where what they make goes: files and folders in, files or one sheet out."""
+"""Input files and output files of verbs: files, folders and patterns in; a folder or one combined file out."""
 
 from __future__ import annotations
 
@@ -15,31 +15,38 @@ from reverie.media import Image, LazyFiles
 from reverie.utils.atomic_files import friendly
 from reverie.utils.errors import UserError
 
-ENDINGS = SUFFIXES | {".csv", ".txt", ".mid", ".midi", ".wav", ".mp3", ".ogg", ".flac", ".m4a", ".pdf", ".svg", ".mp4"}
-"""of names that are meant as one file, not as a folder"""
+FILE_SUFFIXES = SUFFIXES | {
+    ".csv", ".txt", ".mid", ".midi", ".wav", ".mp3", ".ogg", ".flac", ".m4a", ".pdf", ".svg", ".mp4",
+}  # fmt: skip
+"""suffixes of --out that mean one file and not a folder"""
 
 
 def gather(places: list[str], medium: Any = Image) -> Sequence[Any]:
-    """What files, folders (sorted by name) and patterns hold of a medium, in that order.
+    """The items of a medium in files, folders (sorted by name) and glob patterns, in that order.
 
-    Raises UserError for a place with none, and for a file that cannot be used.
+    Raises UserError for a place that holds none, and for a file that cannot be used.
     """
-    found: list[Path] = []
+    paths: list[Path] = []
     for place in places:
-        path = Path(place)
-        if path.is_dir():
-            names = (p for p in path.rglob("*") if not any(map(is_ignored, p.relative_to(path).parts)))
-            files = sorted(p for p in names if p.suffix.lower() in medium.INPUT_SUFFIXES and p.is_file())
-        else:  # a pattern reaches us where no shell has expanded it
-            files = [path] if path.exists() else sorted(Path(p) for p in glob.glob(place))  # noqa: PTH207 - absolute patterns too
-        if not files:
+        found = _files_at(place, medium)
+        if not found:
             raise UserError(f"there is no {medium.NOUN} at {place}; give {medium.NOUN} files or a folder of them.")
-        found += files
+        paths += found
     if not medium.LAZY:
-        return [medium.load(path) for path in found]
-    for path in found:
+        return [medium.load(path) for path in paths]
+    for path in paths:
         medium.check(path)
-    return LazyFiles(found, medium)
+    return LazyFiles(paths, medium)
+
+
+def _files_at(place: str, medium: Any) -> list[Path]:
+    path = Path(place)
+    if path.is_dir():
+        visible = (p for p in path.rglob("*") if not any(map(is_ignored, p.relative_to(path).parts)))
+        return sorted(p for p in visible if p.suffix.lower() in medium.INPUT_SUFFIXES and p.is_file())
+    if path.exists():
+        return [path]
+    return sorted(Path(p) for p in glob.glob(place))  # noqa: PTH207 - a pattern that no shell expanded, maybe absolute
 
 
 def read_shard(text: str) -> Shard:
@@ -51,65 +58,89 @@ def read_shard(text: str) -> Shard:
 
 
 def write(
-    items: Iterable[Any], out: Path, overwrite: bool, medium: Any = Image, given: Sequence[Any] | None = None
+    items: Iterable[Any], out: Path, overwrite: bool, medium: Any = Image, inputs: Sequence[Any] | None = None
 ) -> list[Path]:
-    """Writes each item of a medium as it comes into a folder, or all into one file if `out` has the ending of one.
+    """Writes items of a medium to `out`: one file each as they come, or all into one file if `out` has a suffix.
 
-    Named after the item it was made from, else by index; of many made from one, by both but for the first. Raises
-    UserError instead of replacing a file, always where it is one of those `given` that is still to be read, before
-    anything is made if `out` cannot be what is written to, and at the end if some of those given were passed over.
+    A file is named after the one input that its item was made from, else by its index; where several items come from
+    one input, by both, except the first.
+
+    inputs: the input files; one that is still to be read is never written over, not even with `overwrite`.
+    Returns the files. Raises UserError where a file exists and `overwrite` is off; before anything is made, if `out`
+    cannot hold what is to be written; and at the end, if damaged input files were skipped.
     """
-    files = _written(items, out, overwrite, medium, given)
-    if failed := getattr(given, "failed", ()):
-        more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
-        raise UserError(f"{failed[0]}{more} What the others gave is in {out}." if files else f"{failed[0]}{more}")
+    if out.suffix.lower() in medium.COMBINED_WRITERS:
+        files = _write_combined(items, out, overwrite, medium)
+    else:
+        files = _write_each(items, out, overwrite, medium, inputs)
+    failed = getattr(inputs, "failed", ())
+    if failed:
+        message = f"{failed[0]} (and {len(failed) - 1} more)" if len(failed) > 1 else failed[0]
+        if files:
+            message += f" The results of the others are in {out}."
+        raise UserError(message)
     return files
 
 
-def _written(items: Iterable[Any], out: Path, overwrite: bool, medium: Any, given: Sequence[Any] | None) -> list[Path]:
-    """The work of `write`, but for what it says at the end."""
-    ending = out.suffix.lower()
-    if ending in medium.COMBINED_WRITERS:
-        _free(out, overwrite)
-        together = list(items)
-        with friendly(out):
-            if len(together) == 1 and ending == medium.SUFFIX:
-                return [together[0].save(out)]  # as it is: of one photograph in 16 bits no sheet in 8
-            return [medium.COMBINED_WRITERS[ending](together, out)] if together else []
-    if out.is_file() or ending in ENDINGS or not medium.SUFFIX:
-        one = " or ".join(medium.COMBINED_WRITERS)
-        places = ["a folder"] * bool(medium.SUFFIX) + [f"a name ending in {one} for one file of all"] * bool(one)
+def _write_combined(items: Iterable[Any], out: Path, overwrite: bool, medium: Any) -> list[Path]:
+    """Writes all items into the one file `out`."""
+    _check_free(out, overwrite)
+    combined, suffix = list(items), out.suffix.lower()
+    if not combined:
+        return []
+    with friendly(out):
+        if len(combined) == 1 and suffix == medium.SUFFIX:
+            return [combined[0].save(out)]  # as it is: a photo of 16 bits keeps them, a grid would have 8
+        return [medium.COMBINED_WRITERS[suffix](combined, out)]
+
+
+def _write_each(
+    items: Iterable[Any], out: Path, overwrite: bool, medium: Any, inputs: Sequence[Any] | None
+) -> list[Path]:
+    """Writes one file per item into the folder `out`."""
+    if out.is_file() or out.suffix.lower() in FILE_SUFFIXES or not medium.SUFFIX:
+        places = []
+        if medium.SUFFIX:
+            places.append("a folder")
+        if medium.COMBINED_WRITERS:
+            places.append(f"a name ending in {' or '.join(medium.COMBINED_WRITERS)} for one file of all")
         raise UserError(f"cannot write {medium.NOUN}s to {out}; give {', or '.join(places)}.")
     files: list[Path] = []
-    taken: set[str] = set()
+    names: set[str] = set()
     for item in items:
         index = item.record["index"] if item.record else len(files)
-        name = f"{index:06d}"
-        if len(item.inputs) == 1:
-            stem = Path(item.inputs[0]["name"]).stem
-            name = f"{stem}-{name}" if item.index else stem  # told by the index: a shard may not see the first
-        while name in taken:  # items of one name from two folders
+        name = _file_name(item, index)
+        while name in names:  # inputs of the same name from two folders
             name += f"-{index:06d}"
-        taken.add(name)
+        names.add(name)
         path = out / f"{name}{medium.SUFFIX}"
-        if path.resolve() in getattr(given, "pending", ()):
+        if path.resolve() in getattr(inputs, "pending", ()):
             raise UserError(f"{path} is one of the {medium.NOUN}s given and not read yet; give another --out.")
-        _free(path, overwrite)
+        _check_free(path, overwrite)
         with friendly(out):
             files.append(item.save(path))
     return files
 
 
-def heard(images: Iterable[Any], predictions: list[dict[str, Any]], aloud: bool) -> Iterator[Any]:
-    """The images as they come; the prediction of each is added to `predictions`, and said aloud as a line."""
-    for image in images:
-        if image.prediction:
-            predictions.append({"of": ", ".join(source["name"] for source in image.inputs), **image.prediction})
+def _file_name(item: Any, index: int) -> str:
+    """The name of an item's file, without suffix."""
+    if len(item.inputs) != 1:
+        return f"{index:06d}"
+    stem = Path(item.inputs[0]["name"]).stem
+    # By the item's index and not by a count, since a shard may not hold the first item of an input.
+    return f"{stem}-{index:06d}" if item.index else stem
+
+
+def collect_predictions(items: Iterable[Any], predictions: list[dict[str, Any]], aloud: bool) -> Iterator[Any]:
+    """Yields the items; appends the prediction of each that has one to `predictions`, and prints it where `aloud`."""
+    for item in items:
+        if item.prediction:
+            predictions.append({"of": ", ".join(source["name"] for source in item.inputs), **item.prediction})
             if aloud:
                 print(*predictions[-1].values(), sep="  ", flush=True)
-        yield image
+        yield item
 
 
-def _free(path: Path, overwrite: bool) -> None:
+def _check_free(path: Path, overwrite: bool) -> None:
     if path.exists() and not overwrite:
         raise UserError(f"{path} is there already; give another --out, or --overwrite to replace it.")

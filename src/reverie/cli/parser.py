@@ -1,4 +1,4 @@
-"""Flags of the command line: from options to argparse, whose complaints become one line."""
+"""Command-line flags: options become argparse arguments, and argparse errors become one line."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from reverie.utils.errors import UserError, near_miss
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse whose complaints are one line, with the nearest flag."""
+    """An argparse parser whose errors are UserErrors of one line, with the nearest flag for a misspelt one."""
 
     def __init__(self, name: str, about: str) -> None:
         super().__init__(
@@ -22,9 +22,9 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message} (see {self.prog} --help).")
 
-    def read(self, words: list[str]) -> argparse.Namespace:
-        """Parses all words. Raises UserError."""
-        known, extra = self.parse_known_intermixed_args(words)  # pictures may stand behind flags
+    def parse(self, words: list[str]) -> argparse.Namespace:
+        """Parses all words. Raises UserError for a word or flag that it does not know."""
+        known, extra = self.parse_known_intermixed_args(words)  # files may stand behind flags
         for word in extra:
             if word.startswith("-"):
                 flag = word.split("=")[0]
@@ -34,12 +34,13 @@ class Parser(argparse.ArgumentParser):
             raise UserError(f"{self.prog} does not know what to do with '{extra[0]}' (see {self.prog} --help).")
         return known
 
-    def add_options(self, found: list[Option], title: str) -> None:
-        """A flag for each option; only flags that are given appear in what is read."""
+    def add_options(self, options: list[Option], title: str) -> None:
+        """Adds a flag for each option, as a group of that title; only flags that are given appear in the result."""
         group = self.add_argument_group(title)
-        for option in found:
+        for option in options:
             flags = ["--" + option.name.replace("_", "-")]
-            flags += ["-" + option.name] if len(option.name) == 1 else []
+            if len(option.name) == 1:
+                flags.append("-" + option.name)
             default = "" if option.default in (REQUIRED, None, "", ()) else f" [{option.default}]"
             kind: dict[str, Any] = {"action": argparse.BooleanOptionalAction}
             if bool not in alternatives(option.type):
@@ -49,20 +50,20 @@ class Parser(argparse.ArgumentParser):
 
     @property
     def switches(self) -> set[str]:
-        """The flags so far that take no value."""
+        """The flags added so far that take no value."""
         return {flag for flag, action in self._option_string_actions.items() if action.nargs == 0}
 
 
-def first_word(words: list[str], switches: set[str]) -> str | None:
-    """The first word that is neither a flag nor the value of one, as far as can be told before all flags are known.
+def first_positional(words: list[str], switches: set[str]) -> str | None:
+    """The first word that is neither a flag nor the value of one, as far as it can be known before all flags are.
 
-    switches: flags that take no value, as those that begin with --no do.
+    switches: flags that take no value; those that begin with --no- take none either.
     """
 
-    def valued(flag: str) -> bool:
+    def takes_value(flag: str) -> bool:
         return flag.startswith("-") and "=" not in flag and flag not in switches and not flag.startswith("--no-")
 
-    free = [word for before, word in zip(["", *words], words, strict=False) if not valued(before)]
+    free = [word for before, word in zip(["", *words], words, strict=False) if not takes_value(before)]
     return next((word for word in [*free, *words] if not word.startswith("-")), None)
 
 
@@ -71,7 +72,8 @@ def _converter(option: Option) -> Callable[[str], Any]:
 
 
 def _metavar(kind: Any) -> str:
-    choices = [str(c) for a in alternatives(kind) for c in get_args(a) if isinstance(c, str)]
+    """What the help shows for a flag's value: its choices, or N, X, TEXT."""
+    choices = [str(choice) for member in alternatives(kind) for choice in get_args(member) if isinstance(choice, str)]
     if choices:
         return "{" + ",".join(choices) + "}"
     return {int: "N", float: "X", str: "TEXT"}.get(alternatives(kind)[0], "VALUE")

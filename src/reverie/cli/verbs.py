@@ -43,7 +43,7 @@ def do_verb(verb: str, words: list[str]) -> int:
     _add_signature(parser, signature, function.__doc__ or "")
     args = parser.parse(words)
     if not args.out and not signature.output_medium.PRINTED and not method.is_classifier:
-        one_file = " or ".join(signature.output_medium.TOGETHER)
+        one_file = " or ".join(signature.output_medium.COMBINED_WRITERS)
         raise UserError(f"{verb} needs --out: a folder, or a name ending in {one_file} for one file of all.")
     arguments = _arguments(verb, signature, args)
     _run(function.stream(method, **arguments), signature, args, arguments)

@@ -1,0 +1,37 @@
+"""The command that makes labelled synthetic images of a labelled set."""
+
+from __future__ import annotations
+
+from reverie.cli.parser import Parser
+from reverie.core.options import Option
+from reverie.utils.errors import UserError
+
+OPTIONS = [
+    Option("method", str, "", "METHOD[:PRESET] to train, where no run is given"),
+    Option("per_class", int, None, "the number of images to generate for each class"),
+    Option("balance_to", int, None, "generate until each class has this many images, real ones included; without "
+           "--per-class and --balance-to: as many as the largest class has"),
+    Option("seed", int, 0, "item j of a class depends on the run, the seed, the class and j only"),
+    Option("tar", int, 0, "write WebDataset tars of this many items instead of class folders"),
+]  # fmt: skip
+
+
+def do_augment(words: list[str]) -> int:
+    """Fills a folder with synthetic images of the classes of a labelled set."""
+    parser = Parser("augment", "Fills a folder with synthetic images of labelled classes, and a dataset card.")
+    parser.add_argument("data", metavar="DATA", help="labelled images, as in train")
+    parser.add_argument("--out", metavar="FOLDER", help="the folder to fill; files that exist are kept")
+    parser.add_argument("--run", metavar="RUN", help="the run that generates; none: FOLDER.run, trained first")
+    parser.add_argument("--shard", metavar="I/N", help="make only part I of N; the N parts together are the whole")
+    parser.add_options(OPTIONS, "options")
+    args = vars(parser.parse(words))
+    if not args["out"]:
+        raise UserError(f"augment needs --out: reverie augment {args['data']} --out FOLDER.")
+    from reverie.augmentation.augment import augment
+    from reverie.cli.files import read_shard
+
+    args["shard"] = None if args["shard"] is None else read_shard(args["shard"])
+    out = augment(args.pop("data"), args.pop("out"), **args)
+    card = out / "CARD.md"
+    print(f"{out}; look at {card}" if card.is_file() else out)
+    return 0
