@@ -27,14 +27,14 @@ def do_inspect(words: list[str]) -> int:
     parser.add_argument("data", metavar="PATH")
     parser.add_argument("--json", action="store_true", help="print one JSON object, with every dropped file")
     args = parser.parse(words)
-    from reverie.data.kinds import kind_of, takes
+    from reverie.data.kinds import can_learn_from, kind_of
 
     kind = kind_of(args.data)
     report = kind.inspect(args.data)
     labelled = bool(report["facts"].get("classes"))
     report["methods"] = [
         entry.name for entry in registry.list_methods().values()
-        if takes(entry.data_type, report["kind"]) and (labelled or not entry.needs_labels)
+        if can_learn_from(entry.data_type, report["kind"]) and (labelled or not entry.needs_labels)
     ]  # fmt: skip
     if args.json:
         print(json.dumps(report))

@@ -62,12 +62,12 @@ def compare_images(item: Image | Photo, file: Path) -> Verdict:
     ours, theirs = Photo.read(item.png()), Photo.load(file)
     if ours.pixels.shape != theirs.pixels.shape:
         return _cannot_compare(f"its shape is {theirs.pixels.shape}, the run makes {ours.pixels.shape}")
-    if ours.full != theirs.full:
-        return _cannot_compare(f"its largest level is {theirs.full}, the run's {ours.full}")
+    if ours.max_level != theirs.max_level:
+        return _cannot_compare(f"its largest level is {theirs.max_level}, the run's {ours.max_level}")
     if _alpha_bytes(ours) != _alpha_bytes(theirs):
         return _cannot_compare("its alpha channel is not what the run makes")
     largest = int(np.abs(ours.pixels.astype(int) - theirs.pixels.astype(int)).max())
-    difference = -(-largest // (ours.full // 255))  # rounded up, so that 0 means equality in 16 bits too
+    difference = -(-largest // (ours.max_level // 255))  # rounded up, so that 0 means equality in 16 bits too
     # Another machine may round a sum differently, which moves a pixel by one level at most.
     exact = difference == 0
     why = "regenerated, equal to the pixel" if exact else f"regenerated, at most {difference} of 255 apart"

@@ -1,4 +1,4 @@
-"""A run's weights as one file."""
+"""Export of a run's weights as one file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from reverie.utils.errors import UserError
 
 
 def export(run: str, out: Path) -> Path:
-    """Copies the weights of a run, with their config in the header, to one file. Raises UserError."""
+    """Copies the weights of a run, with their config in the header, to the new .safetensors file `out`.
+
+    Returns `out`. Raises UserError if it exists, cannot be written, or the run has no valid weights.
+    """
     if out.suffix != ".safetensors":
         raise UserError(f"cannot write {out}; name it {out.stem or 'model'}.safetensors.")
     if out.exists():

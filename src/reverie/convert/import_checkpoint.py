@@ -1,4 +1,4 @@
-"""What other programs have trained, brought here: their weights files read without running anything in them."""
+"""Import of generators that other programs have trained; their files are read without running any code in them."""
 
 from __future__ import annotations
 
@@ -22,27 +22,33 @@ from reverie.runs.weights_file import write_weights
 from reverie.utils.atomic_files import friendly, replacing, sha256
 from reverie.utils.errors import UserError
 
-ONE, TWO = "latest_net_G.pth", ("latest_net_G_A.pth", "latest_net_G_B.pth")
-"""the names under which the pix2pix and CycleGAN code saves its generators: one way, or a to b and b to a"""
+PIX2PIX_FILE = "latest_net_G.pth"
+"""the name under which the pix2pix code saves its generator"""
+CYCLEGAN_FILES = ("latest_net_G_A.pth", "latest_net_G_B.pth")
+"""the names under which the CycleGAN code saves its generators, a to b and b to a"""
 WRAPPER = "state_dict"
-GIVE = f"give a state dict of tensors, such as {ONE}"
+"""the key under which checkpoints of other trainers hold the state dict"""
+GIVE = f"give a state dict of tensors, such as {PIX2PIX_FILE}"
 
 
 def import_checkpoint(files: Sequence[str | Path], out: str | Path, *, dropout: bool | None = None) -> dict[str, Any]:
-    """Writes generators that the pix2pix and CycleGAN code has trained as one weights file, for `load` and all verbs.
+    """Converts generators that the pix2pix and CycleGAN code has trained to one weights file, for `load` and all verbs.
 
-    files: one generator, or two (a to b, b to a), or the folder they are in; out: a new .safetensors file;
-    dropout: whether a U-Net was trained with it, which its file cannot say; None: with batch norm, as is usual there.
-    Returns what was recognised. Raises UserError.
+    files: one generator, or two (a to b, b to a), or the folder they are in;
+    out: a new .safetensors file;
+    dropout: whether a U-Net was trained with dropout, which its file cannot tell; None: with batch norm yes, as is
+    that code's default.
+    Returns {"file", "method", "networks", "config"}: what was recognised. Raises UserError for files that are not such
+    generators, that do not fit together, or that hold more than tensors.
     """
     place = Path(out)
     if place.suffix != ".safetensors":
         raise UserError(f"cannot write {place}; name it {place.stem or 'model'}.safetensors.")
     if place.exists():
         raise UserError(f"{place} is there already; give another --out.")
-    paths = _in_order([Path(file) for file in files])
-    networks = [_settled(recognise(read(path), path.name), dropout) for path in paths]
-    method, values, weights = _home(networks)
+    paths = _ordered([Path(file) for file in files])
+    networks = [_with_dropout(recognise(read_tensors(path), path.name), dropout) for path in paths]
+    method, values, weights = _method_for(networks)
     config = build(registry.method_class(method).Config, values)
     imported = [{"name": path.name, "sha256": sha256(path)} for path in paths]
     header = {
@@ -53,15 +59,15 @@ def import_checkpoint(files: Sequence[str | Path], out: str | Path, *, dropout: 
         place.parent.mkdir(parents=True, exist_ok=True)
         with replacing(place) as fresh:
             write_weights(fresh, weights, header)
-    seen = [
-        {**{k: v for k, v in vars(network).items() if k != "weights"}, "told": network.told(), **file}
-        for network, file in zip(networks, imported, strict=True)
-    ]
-    return {"file": str(place), "method": method, "networks": seen, "config": dataclasses.asdict(config)}
+    recognised = []
+    for network, file in zip(networks, imported, strict=True):
+        fields = {name: value for name, value in vars(network).items() if name != "weights"}
+        recognised.append({**fields, "description": network.describe(), **file})
+    return {"file": str(place), "method": method, "networks": recognised, "config": dataclasses.asdict(config)}
 
 
-def read(path: Path) -> dict[str, Tensor]:
-    """The tensors in a file of torch.save or safetensors. Nothing in it is ever run. Raises UserError."""
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The state dict in a file of torch.save or safetensors, without running code in it. Raises UserError."""
     try:
         with path.open("rb") as file:
             head = file.read(9)
@@ -70,7 +76,7 @@ def read(path: Path) -> dict[str, Tensor]:
     if head[8:] == b"{":
         return _safetensors(path)
     if not head.startswith((b"PK", b"\x80")):
-        raise UserError(f"{path} is no file of torch.save or safetensors; {GIVE}.")
+        raise UserError(f"{path} is not a file of torch.save or safetensors; {GIVE}.")
     return _state_dict(_unpickled(path), path)
 
 
@@ -79,9 +85,9 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
         with safetensors.safe_open(path, framework="pt") as file:
             if "reverie" in (file.metadata() or {}):
                 raise UserError(f"{path} is a weights file of reverie already: use it as it is, wherever a run is.")
-            return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - it is no dict
+            return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - it is not a dict
     except safetensors.SafetensorError:
-        raise UserError(f"{path} is no whole safetensors file; fetch it again.") from None
+        raise UserError(f"{path} is not a complete safetensors file; download it again.") from None
 
 
 def _unpickled(path: Path) -> Any:
@@ -92,66 +98,71 @@ def _unpickled(path: Path) -> Any:
         what = f"more than tensors ({named[1]})" if named else "objects, not tensors"
         raise UserError(
             f"{path} holds {what}; reading that could run code, so it was not read. Where it comes from, save the "
-            f"state dict alone: torch.save(net.state_dict(), '{ONE}')."
+            f"state dict alone: torch.save(net.state_dict(), '{PIX2PIX_FILE}')."
         ) from None
-    except Exception as error:  # whatever a strange file provokes in the reader, it is the file's fault
+    except Exception as error:  # a malformed file can make the unpickler raise anything
         if "TorchScript" in str(error):
             raise UserError(f"{path} is a TorchScript program, not weights; {GIVE}.") from None
-        raise UserError(f"{path} is no whole file of torch.save; fetch it again, or {GIVE}.") from None
+        raise UserError(f"{path} is not a complete file of torch.save; download it again, or {GIVE}.") from None
 
 
 def _state_dict(found: Any, path: Path) -> dict[str, Tensor]:
-    """The state dict that a file is or wraps."""
+    """The state dict that a file holds, alone or under the key of WRAPPER. Raises UserError."""
     if isinstance(found, Mapping) and isinstance(found.get(WRAPPER), Mapping):
         found = found[WRAPPER]
     if not isinstance(found, Mapping):
         raise UserError(f"{path} holds a {type(found).__name__}; {GIVE}.")
-    if strange := next((key for key, value in found.items() if not isinstance(value, Tensor)), None):
-        kind = type(found[strange]).__name__
-        raise UserError(f"{path}: '{strange}' is a {kind}, not a tensor; {GIVE}, alone or as '{WRAPPER}'.")
-    if strange := next((key for key, tensor in found.items() if not _plain(tensor)), None):
-        raise UserError(f"{path}: '{strange}' is no plain tensor of real numbers; save the weights unquantised.")
+    for key, value in found.items():
+        if not isinstance(value, Tensor):
+            kind = type(value).__name__
+            raise UserError(f"{path}: '{key}' is a {kind}, not a tensor; {GIVE}, alone or as '{WRAPPER}'.")
+    for key, tensor in found.items():
+        if not _is_dense_real(tensor):
+            raise UserError(f"{path}: '{key}' is not a dense tensor of real numbers; save the weights unquantised.")
     return {str(key): tensor for key, tensor in found.items()}
 
 
-def _plain(tensor: Tensor) -> bool:
+def _is_dense_real(tensor: Tensor) -> bool:
     return tensor.layout == torch.strided and not (tensor.is_quantized or tensor.is_complex())
 
 
-def _in_order(paths: list[Path]) -> list[Path]:
-    """The files of one way, or of a to b and b to a, as their names say where they do."""
+def _ordered(paths: list[Path]) -> list[Path]:
+    """The file of one generator, or those of a to b and b to a in that order, as far as their names tell."""
     if len(paths) == 1 and paths[0].is_dir():
         folder = paths[0]
-        both = [folder / name for name in TWO]
-        paths = [folder / ONE] if (folder / ONE).is_file() else both
+        both = [folder / name for name in CYCLEGAN_FILES]
+        paths = [folder / PIX2PIX_FILE] if (folder / PIX2PIX_FILE).is_file() else both
         if not all(path.is_file() for path in paths):
-            raise UserError(f"{folder} holds neither {ONE} nor both of {' and '.join(TWO)}; give the files by name.")
+            raise UserError(
+                f"{folder} holds neither {PIX2PIX_FILE} nor both of {' and '.join(CYCLEGAN_FILES)}; give the files by name."
+            )
     if len(paths) not in (1, 2):
         raise UserError(f"import takes one generator, or two (a to b, b to a), not {len(paths)} files.")
-    ways = [re.search(r"net_G_([AB])$", path.stem) for path in paths]
-    if len(paths) == 2 and [way and way[1] for way in ways] == ["B", "A"]:
+    directions = [re.search(r"net_G_([AB])$", path.stem) for path in paths]
+    if len(paths) == 2 and [direction and direction[1] for direction in directions] == ["B", "A"]:
         return paths[::-1]
     return paths
 
 
-def _settled(network: ImportedNetwork, dropout: bool | None) -> ImportedNetwork:
-    """The network with what its file leaves open decided. Raises UserError if it is not for pictures."""
+def _with_dropout(network: ImportedNetwork, dropout: bool | None) -> ImportedNetwork:
+    """The network with its dropout known. Raises UserError if it is not for images, or if `dropout` contradicts it."""
     for word, channels in (("takes", network.in_channels), ("makes", network.out_channels)):
         if channels not in (1, 3):
             raise UserError(
-                f"{network.name} {word} {channels} channels; reverie translates pictures of 1 (grey) or 3 (colour)."
+                f"{network.name} {word} {channels} channels; reverie translates images of 1 (grey) or 3 (colour)."
             )
     if network.dropout is None:
-        # That code's pix2pix has batch norm and dropout unless told otherwise, its CycleGAN instance norm and none.
-        return dataclasses.replace(network, dropout=network.norm == "batch" if dropout is None else dropout)
+        # The defaults of that code: batch norm and dropout for pix2pix, instance norm and none for CycleGAN.
+        default = network.norm == "batch"
+        return dataclasses.replace(network, dropout=default if dropout is None else dropout)
     if dropout not in (None, network.dropout):
         has = "has" if network.dropout else "has no"
-        raise UserError(f"{network.name} {has} dropout, as its keys say; leave --dropout away.")
+        raise UserError(f"{network.name} {has} dropout, as its keys say; leave --dropout out.")
     return network
 
 
-def _home(networks: list[ImportedNetwork]) -> tuple[str, dict[str, Any], dict[str, Tensor]]:
-    """The method that such networks are at home in: its name, config and weights."""
+def _method_for(networks: list[ImportedNetwork]) -> tuple[str, dict[str, Any], dict[str, Tensor]]:
+    """The method that is made of such networks: its name, config and weights. Raises UserError if there is none."""
     for name, entry in registry.list_methods().items():
         if entry.importable and (found := registry.method_class(name).from_imported(networks)) is not None:
             return name, *found

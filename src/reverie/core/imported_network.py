@@ -1,4 +1,4 @@
-"""A generator that another program has trained, as it was recognised."""
+"""A generator that another program has trained, as it was recognised from its weights file."""
 
 from __future__ import annotations
 
@@ -10,30 +10,27 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class ImportedNetwork:
-    """A generator as it was recognised, and its weights under our names."""
+    """The architecture of a generator, and its weights under the names that our networks use."""
 
     name: str
     """of the file"""
     kind: Literal["unet", "resnet"]
     in_channels: int
-    """channels it takes"""
     out_channels: int
-    """channels it makes"""
     base_channels: int
-    """channels of the first maps"""
+    """channels of the first feature maps"""
     depth: int | None
-    """halvings of the side, of a U-Net"""
+    """number of downsampling layers, of a U-Net"""
     blocks: int | None
-    """residual blocks, of a ResNet"""
+    """number of residual blocks, of a ResNet"""
     norm: Literal["batch", "instance"]
     dropout: bool | None
-    """whether it was trained with dropout; None: the file cannot say, as a U-Net's dropout leaves no trace"""
+    """whether it was trained with dropout; None: the file cannot tell, as a U-Net's dropout leaves no trace"""
     weights: dict[str, Tensor]
 
-    def told(self) -> str:
-        """What it is, in a line."""
-        deep = f"a U-Net of depth {self.depth}" if self.kind == "unet" else f"a ResNet of {self.blocks} blocks"
-        drop = {True: ", dropout", False: ", no dropout", None: ""}[self.dropout]
-        return (
-            f"{deep}, {self.base_channels} channels, {self.norm} norm{drop}, {self.in_channels} to {self.out_channels} channels"
-        )
+    def describe(self) -> str:
+        """The architecture in a line."""
+        size = f"a U-Net of depth {self.depth}" if self.kind == "unet" else f"a ResNet of {self.blocks} blocks"
+        dropout = {True: ", dropout", False: ", no dropout", None: ""}[self.dropout]
+        channels = f"{self.in_channels} to {self.out_channels} channels"
+        return f"{size}, {self.base_channels} base channels, {self.norm} norm{dropout}, {channels}"
