@@ -451,7 +451,7 @@ VERBS = [
     ("reconstruct runs/vae --out new", "needs pictures", "FILE"),
     ("reconstruct runs/vae nowhere.jpg --out new", "no picture at nowhere.jpg", "give picture files"),
     ("reconstruct runs/vae photo.jpg nowhere.jpg --out new", "no picture at nowhere.jpg", "give picture files"),
-    ("reconstruct runs/vae text.txt --out new", "text.txt is no usable picture", "give another"),
+    ("reconstruct runs/vae text.txt --out new", "text.txt is not a usable image", "give another"),
     ("reconstruct runs/vae data/empty --out new", "no picture at data/empty", "folder"),
     ("reconstruct runs/vae data/words --out new", "no picture at data/words", "folder"),
     ("reconstruct runs/vae data/bomb/b.png --out new", "b.png", "100 megapixels"),
@@ -463,38 +463,38 @@ VERBS = [
     ("classify runs/classifier photo.jpg -n 3", "no flag '-n'", "classify --help"),
     ("generate runs/classifier --out new", "classifier cannot generate", "classify"),
 ]
-WHENCE = [
-    ("whence", "FILE", "whence --help"),
-    ("whence nowhere.png", "no file nowhere.png", "generated picture"),
-    ("whence made", "no file made", "generated picture"),
-    ("whence text.txt", "text.txt carries no record", "text.txt.json"),
-    ("whence cut.png", "cut.png", "PNG"),
-    ("whence data/bomb/b.png", "b.png", "PNG"),
-    ("whence plain.png", "plain.png carries no record", "not made here"),
-    ("whence photo.jpg", "photo.jpg carries no record", "not made here"),
-    ("whence plain.png --verify runs/vae", "plain.png carries no record"),
-    ("whence record-broken.png", "record-broken.png carries no record"),
-    ("whence record-number.png", "record-number.png carries no record"),
-    ("whence record-arguments.png", "record-arguments.png carries no record"),
-    ("whence record-inputs.png", "record-inputs.png carries no record"),
-    ("whence record-sheet.png --verify runs/vae", "record-sheet.png carries no record"),
-    ("whence record-index.png --verify runs/vae", "record-index.png carries no record"),
-    ("whence record-far.png --verify runs/vae", "no item 7 among 1"),
-    ("whence record-verb.png --verify runs/vae", "vae cannot eval", "generate"),
-    ("whence record-option.png --verify runs/vae", "generate has no option 'm'"),
-    ("whence record-given.png --verify runs/vae", "cat.png", "--given"),
+PROVENANCE = [
+    ("provenance", "FILE", "provenance --help"),
+    ("provenance nowhere.png", "no file nowhere.png", "generated picture"),
+    ("provenance made", "no file made", "generated picture"),
+    ("provenance text.txt", "text.txt carries no record", "text.txt.json"),
+    ("provenance cut.png", "cut.png", "PNG"),
+    ("provenance data/bomb/b.png", "b.png", "PNG"),
+    ("provenance plain.png", "plain.png carries no record", "not generated here"),
+    ("provenance photo.jpg", "photo.jpg carries no record", "not generated here"),
+    ("provenance plain.png --verify runs/vae", "plain.png carries no record"),
+    ("provenance record-broken.png", "record-broken.png carries no record"),
+    ("provenance record-number.png", "record-number.png carries no record"),
+    ("provenance record-arguments.png", "record-arguments.png carries no record"),
+    ("provenance record-inputs.png", "record-inputs.png carries no record"),
+    ("provenance record-sheet.png --verify runs/vae", "record-sheet.png carries no record"),
+    ("provenance record-index.png --verify runs/vae", "record-index.png carries no record"),
+    ("provenance record-far.png --verify runs/vae", "no item 7 among 1"),
+    ("provenance record-verb.png --verify runs/vae", "vae cannot eval", "generate"),
+    ("provenance record-option.png --verify runs/vae", "generate has no option 'm'"),
+    ("provenance record-given.png --verify runs/vae", "cat.png", "--inputs"),
     *[
-        (f"whence record-{name}.png", f"record-{name}.png carries no record")
+        (f"provenance record-{name}.png", f"record-{name}.png carries no record")
         for name in ("digest", "lines", "line", "imported", "tunes", "deep")
     ],
-    ("whence record-tune.png --verify runs/vae", "generate made the file so, which it cannot", "as it was made"),
-    ("whence record-code.png --verify runs/vae", "encode made the file so"),
-    ("whence record-sources.png --verify runs/vae", "generate made the file so"),
-    ("whence record-none.png --verify runs/vae", "reconstruct needs 'images'"),
-    ("whence record-lies.png --verify runs/vae", "vae cannot generate verified yes: made again\\x1b[8m; it can"),
-    ("whence made/000000.png --verify runs/nowhere", "no run folder runs/nowhere"),
-    ("whence made/000000.png --verify", "--verify", "expected one argument"),
-    ("whence made/000000.png --verify runs/vae --given nowhere.png", "no picture at nowhere.png"),
+    ("provenance record-tune.png --verify runs/vae", "generate made the file so, which it cannot", "as it was made"),
+    ("provenance record-code.png --verify runs/vae", "encode made the file so"),
+    ("provenance record-sources.png --verify runs/vae", "generate made the file so"),
+    ("provenance record-none.png --verify runs/vae", "reconstruct needs 'images'"),
+    ("provenance record-lies.png --verify runs/vae", "vae cannot generate verified yes: made again\\x1b[8m; it can"),
+    ("provenance made/000000.png --verify runs/nowhere", "no run folder runs/nowhere"),
+    ("provenance made/000000.png --verify", "--verify", "expected one argument"),
+    ("provenance made/000000.png --verify runs/vae --inputs nowhere.png", "no picture at nowhere.png"),
 ]
 EXPORT = [
     ("export", "RUN", "export --help"),
@@ -522,7 +522,7 @@ EVALUATE = [
     ("evaluate data/empty --data letters:64", "data/empty is not a run folder", "--out"),
     ("evaluate text.txt --data letters:64", "text.txt is not a weights file", "give a run folder"),
     ("evaluate data/photos --data letters:64", "scores on 4 images say nothing", "64 or more"),
-    ("evaluate data/lies --data letters:64", "a.png", "no usable picture"),
+    ("evaluate data/lies --data letters:64", "a.png", "not a usable image"),
     (f"{SCORE} -n 10", "scores on 10 images say nothing", "64 or more"),
     (f"{SCORE} -n 0", "scores on 0 images", "64 or more"),
     (f"{SCORE} -n many", "n is 'many'", "a whole number"),
@@ -543,7 +543,7 @@ EVALUATE = [
     ("evaluate runs/vae --data data/nolabels", "reference set is of another size", "12 pixels", "has 16"),
     ("evaluate runs/classifier --data data/photos", "data/photos has no labels", "a folder of its own"),
 ]
-CASES = [*COMMANDS, *DATA, *TRAIN, *RESUME, *VERBS, *WHENCE, *EXPORT, *EVALUATE]
+CASES = [*COMMANDS, *DATA, *TRAIN, *RESUME, *VERBS, *PROVENANCE, *EXPORT, *EVALUATE]
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case[0] for case in CASES])
@@ -636,7 +636,7 @@ def test_a_damaged_save_falls_back_to_the_previous_one(shop: Path, tmp_path: Pat
 def test_a_record_cannot_pose_as_the_verdict(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for rest, status, verdicts in (([], 0, []), (["--verify", str(shop / "runs/dcgan")], 1, ["verified   NO"])):
         capsys.readouterr()
-        assert main(["whence", str(shop / "record-lies.png"), *rest]) == status
+        assert main(["provenance", str(shop / "record-lies.png"), *rest]) == status
         told = capsys.readouterr().out
         assert "verb       generate\\nverified   yes: made again\\x1b[8m" in told
         assert [line[:13] for line in told.splitlines() if line.startswith("verified")] == verdicts
@@ -647,7 +647,7 @@ def test_a_record_cannot_pose_as_the_verdict(shop: Path, capsys: pytest.CaptureF
     [
         "train vae:smoke --data leters --out new",
         "resume runs/pickled",
-        "whence plain.png",
+        "provenance plain.png",
         "trian",
     ],
 )

@@ -121,12 +121,12 @@ def test_a_file_cut_short_is_said(tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"x.{ending}"
     PIL.Image.fromarray(shades(80, 90, 3, 255)).save(path)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(UserError, match=r"no usable picture \(truncated file\)"):
+    with pytest.raises(UserError, match=r"not a usable image \(truncated file\)"):
         Photo.load(path)
 
 
 def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
-    (tmp_path / "words.png").write_text("no picture")
+    (tmp_path / "words.png").write_text("not an image")
     for path in (tmp_path / "words.png", tmp_path / "nothing.png"):
         with pytest.raises(UserError, match=path.name):
             Photo.load(path)
@@ -136,8 +136,8 @@ def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
         Photo(shades(4, 4, 1, 255)).save(tmp_path / "x.jpg")
 
 
-def test_a_sheet_takes_one_size() -> None:
+def test_a_grid_takes_one_size() -> None:
     few = [Photo(shades(4, 4, 3, 255)), Photo(shades(4, 6, 3, 255), inputs=({"name": "wide.png", "digest": ""},))]
-    with pytest.raises(UserError, match=r"wide\.png is of another size"):
+    with pytest.raises(UserError, match=r"wide\.png has another size"):
         Photo.COMBINED_WRITERS[".png"](few, Path("x.png"))
     assert Photo(shades(4, 4, 3, 255)).with_pixels(torch.zeros(3, 8, 8)).alpha is None

@@ -16,7 +16,7 @@ from torchmetrics.functional.image import peak_signal_noise_ratio, structural_si
 import reverie
 from reverie.api import plan
 from reverie.cli.main import main
-from reverie.cli.provenance import verify
+from reverie.cli.verify import verify
 from reverie.data.images.decode import LUMA
 from reverie.media import Photo, read_record
 from reverie.methods.cyclegan import CycleGAN
@@ -99,7 +99,7 @@ def test_a_damaged_picture_among_others_is_passed_over_and_told_at_the_end(
     asked = ["restore", str(shop / "restore"), str(given), "--out"]
     assert main([*asked, str(out)]) == 2
     told = capsys.readouterr().err.strip()
-    assert "b.png is no usable picture (truncated file); give another." in told
+    assert "b.png is not a usable image (truncated file); give another." in told
     assert told.endswith(f"What the others gave is in {out}.")
     assert len(told.splitlines()) == 1
     assert sorted(path.name for path in out.iterdir()) == ["a.png", "c.png"]
@@ -113,19 +113,19 @@ def test_a_damaged_picture_among_others_is_passed_over_and_told_at_the_end(
 
 
 def test_a_side_that_is_not_known_yet_is_not_refused() -> None:
-    assert CycleGAN.Config(network="residual", outputs=3).inputs is None
+    assert CycleGAN.Config(network="residual", out_channels=3).in_channels is None
 
 
 def test_a_deep_network_restores_in_tiles_too() -> None:
     deep = Restoration(Restoration.Config(depth=64, base_channels=2, channels=1)).eval()
-    assert deep.restored(torch.zeros(1, 1, 530, 20)).shape == (1, 1, 530, 20)
+    assert deep.restore_tensor(torch.zeros(1, 1, 530, 20)).shape == (1, 1, 530, 20)
 
 
 @pytest.mark.parametrize(("run", "data"), [("pix", "pairs"), ("cycle", "pairs"), ("restore", "shapes:24")])
 def test_scores_of_one_item_have_no_spread(shop: Path, run: str, data: str) -> None:
     place = str(shop / data) if data == "pairs" else data
     for score in reverie.evaluate(shop / run, data=place, n=1):
-        assert score.spread is None
+        assert score.std_error is None
         assert np.isfinite(score.value)
 
 
@@ -149,7 +149,7 @@ def test_how_pix2pix_is_used_is_chosen_and_recorded(
     assert spoilt.pixels.shape == (16, 16, 1)
 
 
-def test_whence_makes_again_what_was_one_of_many(
+def test_provenance_makes_again_what_was_one_of_many(
     shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Each picture, whatever stood beside it; of 8 and 16 bits, with alpha and without, and on a sheet."""
@@ -167,12 +167,12 @@ def test_whence_makes_again_what_was_one_of_many(
         out = Path(verb + Path(run).name)
         assert main([verb, run, "given", "--out", str(out)]) == 0
         for name in "abcd":
-            assert main(["whence", f"{out}/{name}.png", "--verify", run, "--given", "given"]) == 0, (verb, run, name)
+            assert main(["provenance", f"{out}/{name}.png", "--verify", run, "--inputs", "given"]) == 0, (verb, run, name)
             assert "equal to the pixel" in capsys.readouterr().out
     for made, given in (("sheet.png", ["a", "a"]), ("deep.png", ["c", "c"]), ("one.png", ["c"]), ("clear.png", ["b"])):
         places = [f"given/{name}.png" for name in given]
         assert main(["translate", "drop", *places, "--out", made]) == 0
-        assert main(["whence", made, "--verify", "drop", "--given", *places]) == 0
+        assert main(["provenance", made, "--verify", "drop", "--inputs", *places]) == 0
     for one, alone in (("one.png", "c"), ("clear.png", "b")):  # is the picture itself, not a sheet of one
         assert Photo.load(one).digest == Photo.load(f"translatedrop/{alone}.png").digest
 
@@ -187,7 +187,7 @@ def test_colours_are_given_to_a_picture_in_its_own_light(shop: Path, tmp_path: P
         assert np.abs(made.pixels @ np.array(LUMA) - grey[:, :, 0]).max() <= 1
 
 
-def test_whence_looks_at_depth_and_alpha(shop: Path, tmp_path: Path) -> None:
+def test_provenance_looks_at_depth_and_alpha(shop: Path, tmp_path: Path) -> None:
     run, sources = shop / "restore", [shades(tmp_path / "x.png", 16, 20, alpha=True)]
     sources.append(tmp_path / "y.png")
     PIL.Image.fromarray(np.arange(320, dtype=np.uint16).reshape(16, 20) * 200).save(sources[1])
@@ -239,7 +239,7 @@ def test_the_floor_of_a_distance_is_of_as_many_pictures(shop: Path, monkeypatch:
     reverse = reverie.evaluate(shop / "pix", shop / "pairs", features=net, split="train", n=12)
     assert "fid" not in {score.name for score in reverse}
     some = reverie.evaluate(shop / "grey", "shapes:100", features=net, n=40)
-    assert (some["fid"].n, some["fid"].floor_of) == (40, "40 other true pictures")
+    assert (some["fid"].n, some["fid"].floor_source) == (40, "40 other true pictures")
     assert some["fid"].floor is not None
 
 
@@ -338,7 +338,7 @@ def test_labels_by_hand() -> None:
         (["train", "pix2pix:colourise", "--data", "letters:8"], "no colour to learn"),
         (["train", "restoration:smoke", "--data", "shapes:8", "--size", "64"], "smaller than 128 pixels"),
         (["train", "restoration:smoke", "--data", "shapes:8", "--severity", "-1"], "above 0"),
-        (["translate", "{pix}", "{words}"], "words.txt is no usable picture"),
+        (["translate", "{pix}", "{words}"], "words.txt is not a usable image"),
         (["translate", "{pix}"], "translate needs pictures"),
         (["translate", "{pix}", "{pairs}", "--tile", "100"], "multiple of 256"),
         (["restore", "{pix}", "{pairs}"], "pix2pix cannot restore"),

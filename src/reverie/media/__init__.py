@@ -1,15 +1,16 @@
-"""What verbs take and give: pictures, photographs as they are, codes, lines of text. No torch until tensors are
-asked for.
+"""What verbs take and return: images, photographs in full size, music, lines of text and latent codes.
 
-A medium is a frozen dataclass, a Item (which says how it was made and of what), with a `name` and, for the command
-line,
+A medium is a frozen dataclass derived from Item (which says how an item was made and from what), with a `name`, a
+`digest` of its content and, for the command line, these class attributes:
 
-    NOUN        what people call one
-    INPUT_SUFFIXES       the endings of files that it is read from, by load(path)
-    SUFFIX      of the files that it is written to, by save(path), one for each item; "" where there are none
-    COMBINED_WRITERS    ending -> function(items, path) that writes all items, if there are several, into one file
-    PRINTED     whether items go to the terminal where no file is asked for
-    LAZY       whether files are read one by one as their turn comes; check(path) then looks at each before
+    NOUN               what messages call one, such as "image"
+    INPUT_SUFFIXES     suffixes of the files that load(path) reads
+    SUFFIX             suffix of the file that save(path) writes, one file for each item; "" if there is no such file
+    COMBINED_WRITERS   suffix -> function(items, path) that writes all items into one file
+    PRINTED            whether items are printed to the terminal if no output file is named
+    LAZY               whether input files are read one at a time when needed; check(path) then looks at each beforehand
+
+Importing this room does not import torch; functions that take or return tensors do.
 """
 
 from reverie.media.code import Code, save_codes
@@ -17,7 +18,7 @@ from reverie.media.image import Image, comparison_grid, image_grid
 from reverie.media.lazy_files import LazyFiles
 from reverie.media.metadata import RECORD, XMP
 from reverie.media.music import Music, medley, rolls
-from reverie.media.photo import Photo
+from reverie.media.photo import Photo, photo_grid
 from reverie.media.read_metadata import read_record
 from reverie.media.text import Text, save_texts
 from reverie.media.text_image import text_sheet
@@ -32,11 +33,12 @@ __all__ = [
     "Photo",
     "Text",
     "comparison_grid",
+    "image_grid",
     "medley",
+    "photo_grid",
     "read_record",
     "rolls",
     "save_codes",
     "save_texts",
-    "image_grid",
     "text_sheet",
 ]

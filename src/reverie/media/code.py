@@ -1,4 +1,4 @@
-"""A code: the numbers that an encoder makes of a picture."""
+"""Latent codes: what an encoder makes of an image."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Code(Item):
-    """What a picture is encoded as: float32 [Z]."""
+    """The latent code of one image: float32 [Z]."""
 
     NOUN: ClassVar = "code"
     INPUT_SUFFIXES: ClassVar = frozenset[str]()
@@ -27,22 +27,29 @@ class Code(Item):
     COMBINED_WRITERS: ClassVar = {".csv": lambda codes, path: save_codes(codes, path)}
 
     values: np.ndarray
+    """float32 [Z]"""
 
     @classmethod
     def from_latent(cls, source: Image, z: Tensor) -> Code:
-        """z [Z], which stands for a picture."""
+        """The code z [Z] that an encoder computed from `source`."""
         return cls(z.float().cpu().numpy(), inputs=({"name": source.name, "digest": source.digest},))
 
 
 def save_codes(codes: Sequence[Code], path: str | Path) -> Path:
-    """Writes a table, CSV: picture, its digest, the run that encoded it, z1, z2 ... to nine digits, which is all."""
+    """Write a CSV table with one row for each code, and return its path; missing folders are made.
+
+    Columns: image (file name), digest of the image, run that encoded it, z1, z2, ...; values have nine significant
+    digits, which is enough to read back the same float32.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file)
-        table.writerow(["picture", "digest", "run", *(f"z{i}" for i in range(1, len(codes[0].values) + 1))])
+        dimensions = [f"z{i}" for i in range(1, len(codes[0].values) + 1)]
+        table.writerow(["image", "digest", "run", *dimensions])
         for code in codes:
-            source, record = (code.inputs or ({"name": "", "digest": ""},))[0], code.record or {}
-            numbers = [f"{value:.9g}" for value in code.values]
-            table.writerow([source["name"], source["digest"], record.get("run", ""), *numbers])
+            source = code.inputs[0] if code.inputs else {"name": "", "digest": ""}
+            run = (code.record or {}).get("run", "")
+            values = [f"{value:.9g}" for value in code.values]
+            table.writerow([source["name"], source["digest"], run, *values])
     return path

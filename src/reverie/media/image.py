@@ -1,4 +1,4 @@
-"""A picture, and pictures together on a sheet."""
+"""One image, and grids of several images."""
 
 from __future__ import annotations
 
@@ -15,66 +15,77 @@ import PIL.Image
 
 from reverie.data.file_types import SUFFIXES
 from reverie.media.item import Item
-from reverie.media.metadata import chunks
+from reverie.media.metadata import png_text_chunks
 from reverie.utils.errors import UserError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+GRID_BACKGROUND = 128
+"""grey level between the images of a grid"""
+
 
 @dataclass(frozen=True, eq=False)
 class Image(Item):
-    """One picture: uint8 [H,W,C] with C = 1 (grey) or 3 (RGB)."""
+    """One 8-bit image: uint8 [H,W,C] in 0..255 with C = 1 (grey) or 3 (RGB)."""
 
-    NOUN: ClassVar = "picture"
+    NOUN: ClassVar = "image"
     INPUT_SUFFIXES: ClassVar = SUFFIXES
     SUFFIX: ClassVar = ".png"
     COMBINED_WRITERS: ClassVar = {".png": lambda images, path: image_grid(images).save(path)}
 
     pixels: np.ndarray
+    """uint8 [H,W,C]"""
     name: str = ""
-    """the file it came from"""
+    """name of the file that it was read from, without folders; "" if it was generated"""
 
     @classmethod
     def load(cls, path: str | Path) -> Image:
-        """Reads a picture as training data is read (see reverie.data.decode). Raises UserError."""
+        """Read an image file as training data is read: upright, 8 bits, alpha laid on white, in its own size.
+
+        The formats are those of `reverie.data.images.decode`. Raises UserError if the file cannot be read or is not a
+        usable image.
+        """
         try:
             return cls.read(Path(path).read_bytes(), str(path))
         except OSError as error:
-            raise UserError(f"{path} cannot be read ({error.strerror}); give the path of a picture.") from None
+            raise UserError(f"{path} cannot be read ({error.strerror}); give the path of an image.") from None
 
     @classmethod
-    def read(cls, data: bytes, place: str = "it") -> Image:
-        """Reads the bytes of a picture file; place: where they come from. Raises UserError."""
+    def read(cls, data: bytes, place: str = "the input") -> Image:
+        """As `load`, from the bytes of an image file; `place` is its path, or what error messages call it."""
         from reverie.data.file_types import InvalidFile, quiet_pillow
         from reverie.data.images.decode import read_full
 
         try:
             with quiet_pillow():
                 return cls(read_full(data), Path(place).name)
-        except InvalidFile as unfit:
-            raise UserError(f"{place} is no usable picture ({unfit}); give another.") from None
+        except InvalidFile as invalid:
+            raise UserError(f"{place} is not a usable image ({invalid}); give another.") from None
 
     def save(self, path: str | Path) -> Path:
-        """Writes a PNG that carries its record. Raises UserError on another ending, since others would lose it."""
+        """Write a PNG that carries the record, and return its path; missing folders are made.
+
+        Raises UserError on another suffix than .png, because other formats would lose the record.
+        """
         path = Path(path)
         if path.suffix.lower() != ".png":
-            raise UserError(f"cannot write {path}: generated pictures are PNG files; name it {path.stem}.png.")
+            raise UserError(f"cannot write {path}: generated images are PNG files; name it {path.stem}.png.")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(self.png())
         return path
 
     def png(self) -> bytes:
-        """The bytes of a PNG that carries its record."""
-        held = io.BytesIO()
-        self.pil().save(held, format="PNG", pnginfo=chunks(self.record))
-        return held.getvalue()
+        """The bytes of a PNG that carries the record."""
+        buffer = io.BytesIO()
+        self.pil().save(buffer, format="PNG", pnginfo=png_text_chunks(self.record))
+        return buffer.getvalue()
 
     def pil(self) -> PIL.Image.Image:
-        """The same as a Pillow image."""
+        """The same pixels as a Pillow image, mode L or RGB."""
         return PIL.Image.fromarray(self.pixels[:, :, 0] if self.pixels.shape[2] == 1 else self.pixels)
 
-    def _repr_png_(self) -> bytes | None:  # notebooks show it
+    def _repr_png_(self) -> bytes | None:  # how notebooks show it
         return self.pil()._repr_png_()
 
     @property
@@ -84,7 +95,7 @@ class Image(Item):
 
     @staticmethod
     def to_tensor(images: Sequence[Image], size: int, channels: int) -> Tensor:
-        """[B,C,size,size] in [-1,1], cropped and scaled as training data is."""
+        """The centre squares of B images, resized as training data is: float32 [B,channels,size,size] in [-1,1]."""
         import torch
 
         from reverie.data.images.decode import fit
@@ -94,7 +105,7 @@ class Image(Item):
 
     @staticmethod
     def from_tensor(x: Tensor) -> Iterator[Image]:
-        """One Image a row of x [B,C,H,W]; values are clamped to [-1,1] and rounded to the nearest of 256 levels."""
+        """One Image for each of x [B,C,H,W]; values are clamped to [-1,1] and rounded to the nearest of 256 levels."""
         import torch
 
         levels = ((x.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
@@ -103,28 +114,46 @@ class Image(Item):
 
 
 def image_grid(images: Sequence[Image], columns: int = 0, gap: int = 2) -> Image:
-    """A contact sheet: rows of pictures of one size on a grey ground, `gap` pixels apart."""
+    """One image that shows many of one size in rows, on grey, `gap` pixels apart.
+
+    `columns` is the length of a row; 0: what the images ask for by their `columns`, else as square a grid as possible.
+    If the first image has a record, the grid carries it, with the layout, all inputs and all predictions added.
+    """
     columns = columns or images[0].columns or math.ceil(math.sqrt(len(images)))
     height, width, channels = images[0].pixels.shape
     rows = math.ceil(len(images) / columns)
-    ground = np.full((rows * (height + gap) + gap, columns * (width + gap) + gap, channels), 128, np.uint8)
+    shape = (rows * (height + gap) + gap, columns * (width + gap) + gap, channels)
+    canvas = np.full(shape, GRID_BACKGROUND, np.uint8)
     for i, image in enumerate(images):
         top, left = gap + i // columns * (height + gap), gap + i % columns * (width + gap)
-        ground[top : top + height, left : left + width] = image.pixels
+        canvas[top : top + height, left : left + width] = image.pixels
     record = images[0].record
     if record is None:
-        return Image(ground)
+        return Image(canvas)
     layout = {"images": len(images), "columns": columns, "gap": gap, "first": record.get("index", 0)}
-    if len(images[0].inputs) == 1:  # each was made from a picture of its own
+    if len(images[0].inputs) == 1:  # each was made from an input of its own
         record = {**record, "inputs": [source for image in images for source in image.inputs]}
     if images[0].prediction:
         record = {**record, "predictions": [image.prediction for image in images]}
-    return Image(ground, record={**record, "grid": layout})
+    return Image(canvas, record={**record, "grid": layout})
 
 
 def comparison_grid(upper: Sequence[Image], lower: Sequence[Image], columns: int = 8) -> Image:
-    """A sheet of rows of pictures, each with its counterpart under it."""
+    """A grid in which each row of `upper` has the counterparts of `lower` below it, such as reconstructions."""
     rows: list[Image] = []
     for start in range(0, len(upper), columns):
         rows += [*upper[start : start + columns], *lower[start : start + columns]]
     return image_grid(rows, min(columns, len(upper)))
+
+
+def side_by_side(*batches: Tensor, columns: int = 6) -> Image:
+    """A grid in which image i of every batch [B,C,H,W] in [-1,1] stand next to each other, such as input, output, target.
+
+    Batches of one channel are shown beside batches of three. columns: a multiple of the number of batches.
+    """
+    channels = max(batch.shape[1] for batch in batches)
+    images = [Image.from_tensor(batch.expand(-1, channels, -1, -1)) for batch in batches]
+    in_order: list[Image] = []
+    for group in zip(*images, strict=True):
+        in_order.extend(group)
+    return image_grid(in_order, columns)

@@ -1,4 +1,4 @@
-"""What every medium has: how an item was made, of what, and where it belongs among the others."""
+"""What every medium has in common: how an item was made, from which inputs, and its place among other items."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ Medium = TypeVar("Medium", bound="Item")
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Item:
-    """An item that a method takes or makes."""
+    """An item that a verb takes or returns: the base class of Image, Photo, Text, Music and Code."""
 
     LAZY: ClassVar[bool] = False
     PRINTED: ClassVar[bool] = False
 
     record: dict[str, Any] | None = None
-    """how it was made, if it was"""
+    """provenance: run, verb, arguments, seed, versions; None for an item that was read from a file of the user"""
     inputs: tuple[dict[str, str], ...] = ()
-    """what it was made from: name and digest of each"""
+    """the items that it was made from: {"name": file name, "digest": 16 hex digits} of each"""
     index: int | None = None
-    """its place in the job it was made in"""
+    """its position among all items of the call that made it, from 0; the same in every shard"""
     prediction: dict[str, Any] | None = None
     """what a classifier says of it, such as {"class": "cat", "probability": 0.93}"""
     columns: int = 0
-    """how many belong side by side on a sheet; 0: as many as fit a square"""
+    """how many items stand side by side in a grid of them; 0: as many as make the grid square"""
 
     @property
     def item_fields(self) -> dict[str, Any]:
-        """These fields by name, for another item that shows the same."""
+        """The fields of this base class by name, to pass on to another item that shows the same content."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(Item)}
 
     def with_provenance(self: Medium, record: dict[str, Any]) -> Medium:
-        """The same with a record of how it was made."""
+        """A copy that carries `record`, with the inputs and the prediction of this item added to it."""
         if self.inputs:
             record = {**record, "inputs": list(self.inputs)}
         if self.prediction:
@@ -41,9 +41,9 @@ class Item:
         return dataclasses.replace(self, record=record)
 
     def made_from(self: Medium, *sources: Any) -> Medium:
-        """The same, noting which items it was made from."""
+        """A copy that names `sources` (items with a `name` and a `digest`) as its inputs."""
         return dataclasses.replace(self, inputs=tuple({"name": s.name, "digest": s.digest} for s in sources))
 
     def in_rows_of(self: Medium, columns: int) -> Medium:
-        """The same, to stand with others in rows of so many on a sheet."""
+        """A copy that stands in rows of `columns` items when several are put into one grid."""
         return dataclasses.replace(self, columns=columns)

@@ -1,4 +1,4 @@
-"""How a generated file says how it was made: a record in JSON, and the mark that other programs look for."""
+"""How a generated file says how it was made: a record in JSON, and the XMP field that other programs look for."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any, TypeGuard
 from PIL.PngImagePlugin import PngInfo
 
 RECORD = "reverie"
-"""the key of the PNG text chunk"""
+"""keyword of the PNG text chunk that holds the record"""
 
-# The IPTC's mark for pictures made by a trained model, as other programs look for it.
+# IPTC's digital source type of media that a trained model made.
 XMP = (
     '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
     '<rdf:Description rdf:about="" xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" '
@@ -18,9 +18,15 @@ XMP = (
     "</rdf:RDF></x:xmpmeta>"
 )
 
+GRID_MINIMUM = {"images": 1, "columns": 1, "gap": 0, "first": 0}
+"""the layout that the record of an image grid holds, with the smallest valid value of each entry"""
+MAX_COUNT = 1_000_000
+"""largest count in a record that is believed"""
 
-def chunks(record: dict[str, Any] | None) -> PngInfo:
-    """The text chunks of a PNG that carries a record."""
+
+def png_text_chunks(record: dict[str, Any] | None) -> PngInfo:
+    """The text chunks of a PNG that carries `record`; none for None. XMP is left out if the record says that the file
+    is not synthetic ("synthetic": false)."""
     text = PngInfo()
     if record is not None:
         text.add_itxt(RECORD, json.dumps(record, sort_keys=True))
@@ -29,34 +35,36 @@ def chunks(record: dict[str, Any] | None) -> PngInfo:
     return text
 
 
-def is_record(found: Any, of_lines: bool = False) -> TypeGuard[dict[str, Any]]:
-    """Whether JSON from a file, which anybody may have written, has the shape of a record, of lines or of no lines."""
+def is_record(value: Any, of_lines: bool = False) -> TypeGuard[dict[str, Any]]:
+    """Whether a value parsed from JSON, which anybody may have written, has the structure of a record.
+
+    of_lines: of a text file, whose record has an entry for every line.
+    """
+    if not isinstance(value, dict) or ("lines" in value) != of_lines:
+        return False
+    if of_lines and not (value["lines"] != [] and _is_list_of(value["lines"], index=int, digest=str)):
+        return False
     return (
-        isinstance(found, dict)
-        and isinstance(found.get("arguments"), dict)
-        and isinstance(found.get("index"), int)
-        and _are(found.get("inputs", []), name=str, digest=str)
-        and _are(found.get("imported", []), name=str, sha256=str)
-        and _counts(found, {"tunes": 1} if "tunes" in found else {})
-        and _counts(found.get("grid", _LAYOUT), _LAYOUT)
-        and ("lines" in found) == of_lines
-        and (not of_lines or (_are(found["lines"], index=int, digest=str) and found["lines"] != []))
+        isinstance(value.get("arguments"), dict)
+        and isinstance(value.get("index"), int)
+        and _is_list_of(value.get("inputs", []), name=str, digest=str)
+        and _is_list_of(value.get("imported", []), name=str, sha256=str)
+        and _has_counts(value, {"tunes": 1} if "tunes" in value else {})
+        and _has_counts(value.get("grid", GRID_MINIMUM), GRID_MINIMUM)
     )
 
 
-def _are(found: Any, **kinds: type) -> bool:
-    """Whether it is a list of objects that have these entries."""
-    return isinstance(found, list) and all(
-        isinstance(one, dict) and all(isinstance(one.get(k), kind) for k, kind in kinds.items()) for one in found
-    )
+def _is_list_of(value: Any, **types: type) -> bool:
+    """Whether it is a list of objects that all have these entries, of these types."""
+
+    def matches(entry: Any) -> bool:
+        return isinstance(entry, dict) and all(isinstance(entry.get(key), kind) for key, kind in types.items())
+
+    return isinstance(value, list) and all(map(matches, value))
 
 
-def _counts(found: Any, least: dict[str, int]) -> bool:
-    """Whether it is an object with these whole numbers, none of them below the least or beyond all sense."""
-    return isinstance(found, dict) and all(
-        isinstance(found.get(k), int) and low <= found[k] <= 1_000_000 for k, low in least.items()
-    )
-
-
-_LAYOUT = {"images": 1, "columns": 1, "gap": 0, "first": 0}
-"""what a sheet's record says of it, with the least of each"""
+def _has_counts(value: Any, minimum: dict[str, int]) -> bool:
+    """Whether it is an object with these integer entries, each from its minimum to MAX_COUNT."""
+    if not isinstance(value, dict):
+        return False
+    return all(isinstance(value.get(key), int) and least <= value[key] <= MAX_COUNT for key, least in minimum.items())

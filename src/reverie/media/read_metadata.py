@@ -1,4 +1,4 @@
-"""Reading back how a generated file was made."""
+"""Reading back the record that a generated file carries."""
 
 from __future__ import annotations
 
@@ -14,35 +14,33 @@ from reverie.utils.errors import UserError
 
 
 def read_record(path: str | Path) -> dict[str, Any]:
-    """The record a generated file carries. Raises UserError if the file is unreadable or carries none."""
+    """The record in a generated PNG, MIDI or WAV file, or beside a generated .txt file.
+
+    Raises UserError if the file cannot be read or carries no record.
+    """
     path = Path(path)
     if path.suffix.lower() == ".txt":
         from reverie.media.text import read_text_record
 
         return read_text_record(path)
     if not path.is_file():
-        raise UserError(f"there is no file {path}; give the path of a generated picture.")
+        raise UserError(f"there is no file {path}; give the path of a generated image.")
     try:
         with path.open("rb") as file:
-            sound = file.read(4) in (b"MThd", b"RIFF")
-        if sound:
-            return _in_music(path)
-        with PIL.Image.open(path) as picture:
-            text = getattr(picture, "text", {}).get(RECORD)
+            is_music = file.read(4) in (b"MThd", b"RIFF")
+        record = told_in(path.read_bytes()).get("record") if is_music else _png_record(path)
     except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError) as error:
-        raise UserError(f"{path} cannot be read as a picture ({error}); give a PNG that reverie wrote.") from None
-    try:
-        record = json.loads(text) if text else None
-    except (ValueError, RecursionError):
-        record = None
+        raise UserError(f"{path} cannot be read as an image ({error}); give a PNG that reverie wrote.") from None
     if not is_record(record):
-        raise UserError(f"{path} carries no record of reverie; it was not made here, or a program removed it.")
+        raise UserError(f"{path} carries no record of reverie: it was not generated here, or a program removed it.")
     return record
 
 
-def _in_music(path: Path) -> dict[str, Any]:
-    """The record in a MIDI or WAV file, where it is JSON after the word reverie. Raises UserError."""
-    found = told_in(path.read_bytes()).get("record")
-    if not is_record(found):
-        raise UserError(f"{path} carries no record of reverie; it was not made here, or a program removed it.")
-    return found
+def _png_record(path: Path) -> Any:
+    """The JSON in the text chunk of a PNG; None if there is none. Raises what Pillow raises."""
+    with PIL.Image.open(path) as image:
+        text = getattr(image, "text", {}).get(RECORD)
+    try:
+        return json.loads(text) if text else None
+    except (ValueError, RecursionError):
+        return None
