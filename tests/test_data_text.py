@@ -1,4 +1,4 @@
-"""Text as data: what a line becomes, what is refused and in which words, and the sets that need no file."""
+"""Text as data: tokenizers, files and splits, error messages, the synthetic sets and the oracle."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 
 from reverie.data.text.dataset import Texts
 from reverie.data.text.oracle import GATES, KEYS, Oracle
-from reverie.data.text.tokenizer import END, MARKS, SPACE, UNKNOWN, Tokenizer, join, learn, natural_kind, split
+from reverie.data.text.tokenizer import (
+    END, SPACE, SPECIAL, UNKNOWN, Tokenizer, detect_kind, fit_tokenizer, join, split,
+)  # fmt: skip
 from reverie.utils.errors import UserError
 from reverie.utils.seeding import uniforms
 
@@ -28,11 +30,11 @@ def write(path: Path, *lines: str, end: str = "\n") -> Path:
     return path
 
 
-def opened(path: Path, **wants: object) -> Texts:
-    return Texts.open(path).prepare(**wants)
+def prepared(path: Path, **options: object) -> Texts:
+    return Texts.open(path).prepare(**options)
 
 
-# -- tokens ------------------------------------------------------------------------------------------------------------
+# -- tokenizers ---------------------------------------------------------------------------------------------------------
 
 
 def test_words_and_punctuation_are_tokens_and_come_back_as_print_sets_them() -> None:
@@ -89,42 +91,42 @@ def test_characters_come_back_exactly_spaces_too() -> None:
 @settings(max_examples=50, deadline=None)
 def test_any_line_comes_back_by_character(words: list[str]) -> None:
     line = " ".join(words).replace(SPACE, "_")
-    tokenizer = learn([line], "character", 10_000, "x")
+    tokenizer = fit_tokenizer([line], "character", 10_000, "x")
     assert tokenizer.decode(tokenizer.encode(line)) == line
-    # a vocabulary outlives being written as JSON and being read as an option
+    # a vocabulary survives JSON and conversion as an option
     from reverie.core.options import convert
 
-    assert convert(json.loads(json.dumps(tokenizer.words)), tuple[str, ...], "words") == tokenizer.words
+    assert convert(json.loads(json.dumps(tokenizer.vocab)), tuple[str, ...], "vocab") == tokenizer.vocab
 
 
 def test_auto_is_characters_where_most_letters_are_chinese() -> None:
-    assert natural_kind(["明月照空山", "he"]) == "character"
-    assert natural_kind(["かな"]) == "character"
-    assert natural_kind(CAPTIONS) == "word"
-    assert natural_kind(["слово"]) == "word"
+    assert detect_kind(["明月照空山", "he"]) == "character"
+    assert detect_kind(["かな"]) == "character"
+    assert detect_kind(CAPTIONS) == "word"
+    assert detect_kind(["слово"]) == "word"
 
 
 def test_chinese_whose_words_are_spaced_is_read_by_word_when_asked(tmp_path: Path) -> None:
     file = write(tmp_path / "a.txt", "我 喜欢 猫", "我 喜欢 狗")
-    data = opened(file, tokens="word")
-    assert set(data.facts["vocab"]) == {*MARKS, "我", "喜欢", "猫", "狗"}
-    assert opened(file).facts["tokenizer"] == "character"
+    data = prepared(file, tokenizer="word")
+    assert set(data.facts["vocab"]) == {*SPECIAL, "我", "喜欢", "猫", "狗"}
+    assert prepared(file).facts["tokenizer"] == "character"
 
 
 def test_the_vocabulary_is_the_commonest_words_and_the_rest_is_unknown_and_counted(tmp_path: Path) -> None:
-    data = opened(write(tmp_path / "a.txt", "b b b a a c", "b a d"), vocab_size=2)
-    assert data.facts["vocab"] == (*MARKS, "b", "a")
+    data = prepared(write(tmp_path / "a.txt", "b b b a a c", "b a d"), vocab_size=2)
+    assert data.facts["vocab"] == (*SPECIAL, "b", "a")
     assert data.array.tolist() == [[2, 2, 2, 3, 3, UNKNOWN], [2, 3, UNKNOWN, END, END, END]]
     assert data.notes == ["2 of 9 tokens are none of the 2 words kept: <unk> stands for them, in 2 of 2 lines"]
 
 
 def test_lines_that_are_too_long_are_dropped_and_listed(tmp_path: Path) -> None:
-    data = opened(write(tmp_path / "a.txt", "a b", "", "a b c d", "b a"), length=3)
+    data = prepared(write(tmp_path / "a.txt", "a b", "", "a b c d", "b a"), length=3)
     assert data.array.tolist() == [[2, 3, 0], [3, 2, 0]] or len(data) == 2
     assert [tuple(drop) for drop in data.dropped] == [("a.txt:3", "longer than 3 tokens: 4")]
     assert [data.line(i) for i in range(len(data))] == ["a b", "b a"]
     with pytest.raises(UserError, match=r"no line of .* has 1 tokens or fewer \(the shortest: 2\).*--length"):
-        opened(tmp_path / "a.txt", length=1)
+        prepared(tmp_path / "a.txt", length=1)
 
 
 def test_the_test_split_is_read_with_the_words_of_train(tmp_path: Path) -> None:
@@ -132,20 +134,20 @@ def test_the_test_split_is_read_with_the_words_of_train(tmp_path: Path) -> None:
     write(tmp_path / "x_test.txt", "a z")
     data = Texts.open(tmp_path / "x_train.txt", "test").prepare()
     assert data.splits == ["train", "test"]
-    assert data.facts["vocab"] == (*MARKS, "a", "b")
+    assert data.facts["vocab"] == (*SPECIAL, "a", "b")
     assert data.array[0, :2].tolist() == [2, UNKNOWN]
-    told = Texts.open(tmp_path / "x_train.txt", "test").prepare(tokens="word", words=(*MARKS, "y", "z"), length=4)
-    assert told.array.tolist() == [[UNKNOWN, 3, 0, 0]]
+    given = Texts.open(tmp_path / "x_train.txt", "test").prepare(tokenizer="word", vocab=(*SPECIAL, "y", "z"), length=4)
+    assert given.array.tolist() == [[UNKNOWN, 3, 0, 0]]
 
 
-def test_subwords_need_no_model_once_they_are_learnt() -> None:
+def test_subwords_need_only_their_vocabulary() -> None:
     pytest.importorskip("sentencepiece")
     lines = [f"the {a}{b} {b}ing" for a in ("low", "new", "wid") for b in ("er", "est", "ly")] * 20
-    tokenizer = learn(lines, "subword", 40, "x")
-    assert len(tokenizer.words) <= 42
-    assert any(len(word) > 3 for word in tokenizer.words[2:])
-    again = Tokenizer("subword", tokenizer.words)
-    marked = Tokenizer("subword", (*tokenizer.words, "longest"))
+    tokenizer = fit_tokenizer(lines, "subword", 40, "x")
+    assert len(tokenizer.vocab) <= 42
+    assert any(len(word) > 3 for word in tokenizer.vocab[2:])
+    again = Tokenizer("subword", tokenizer.vocab)
+    marked = Tokenizer("subword", (*tokenizer.vocab, "longest"))
     assert END not in marked.encode("the <end> of it")
     assert marked.decode(marked.encode("the <unk> of it")).startswith("the")
     for line in ("the lower newest", "the widly lowing"):
@@ -156,12 +158,12 @@ def test_subwords_need_no_model_once_they_are_learnt() -> None:
     assert again.encode("the ✗")[-1] == UNKNOWN
 
 
-def test_subwords_say_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_subwords_name_the_package_that_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     import sys
 
     monkeypatch.setitem(sys.modules, "sentencepiece", None)
     with pytest.raises(UserError, match=r"pip install 'reverie\[text\]'"):
-        opened(write(tmp_path / "a.txt", "a b", "c d"), tokens="subword")
+        prepared(write(tmp_path / "a.txt", "a b", "c d"), tokenizer="subword")
 
 
 # -- files -------------------------------------------------------------------------------------------------------------
@@ -172,15 +174,15 @@ def test_marks_and_ends_of_any_system_are_read_as_such(tmp_path: Path) -> None:
     for i, data in enumerate((b"\xef\xbb\xbfa b\r\nc d\r\n", b"a b\rc d", b"a\t b \n\n\nc\xe3\x80\x80d\n")):
         file = tmp_path / f"{i}.txt"
         file.write_bytes(data)
-        assert [opened(file).line(k) for k in range(2)] == ["a b", "c d"]
+        assert [prepared(file).line(k) for k in range(2)] == ["a b", "c d"]
         assert Texts.open(file).fingerprint == Texts.open(plain).fingerprint
-    assert "2 blank lines in 2.txt were passed over" in Texts.open(tmp_path / "2.txt").notes
+    assert "2 blank lines in 2.txt were skipped" in Texts.open(tmp_path / "2.txt").notes
     (tmp_path / "nfd.txt").write_bytes("cafe\u0301 x\ny x".encode())
-    assert opened(tmp_path / "nfd.txt").line(0) == "caf\u00e9 x"
+    assert prepared(tmp_path / "nfd.txt").line(0) == "caf\u00e9 x"
 
 
 @pytest.mark.parametrize(
-    ("data", "told"),
+    ("data", "message"),
     [
         (b"", "an empty file"),
         (b"\n \n\n", "blank"),
@@ -191,16 +193,16 @@ def test_marks_and_ends_of_any_system_are_read_as_such(tmp_path: Path) -> None:
         (b"a\na a\n", "one token 'a'"),
     ],
 )
-def test_what_is_no_text_is_refused_in_one_line(tmp_path: Path, data: bytes, told: str) -> None:
+def test_what_is_no_text_is_refused_in_one_line(tmp_path: Path, data: bytes, message: str) -> None:
     (tmp_path / "a.txt").write_bytes(data)
-    with pytest.raises(UserError, match=told) as error:
-        opened(tmp_path / "a.txt")
+    with pytest.raises(UserError, match=message) as error:
+        prepared(tmp_path / "a.txt")
     assert "\n" not in str(error.value)
     assert "a.txt" in str(error.value)
 
 
 def test_one_line_is_data_of_one_item(tmp_path: Path) -> None:
-    assert len(opened(write(tmp_path / "a.txt", "a b c"))) == 1  # the trainer refuses it, for every kind alike
+    assert len(prepared(write(tmp_path / "a.txt", "a b c"))) == 1  # the trainer refuses it, for every kind alike
 
 
 def test_a_folder_and_its_zip_are_the_same_and_bad_files_are_listed(tmp_path: Path) -> None:
@@ -278,21 +280,21 @@ def test_recognises_text_and_nothing_else(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-def test_the_doctor_says_what_it_found(tmp_path: Path) -> None:
+def test_inspect_reports_what_a_folder_holds(tmp_path: Path) -> None:
     write(tmp_path / "x_train.txt", "a b", "a b", "c d e f g h i j k", *["b c"] * 60)
     write(tmp_path / "x_test.txt", "a b", "q r")
-    found = json.loads(json.dumps(Texts.inspect(str(tmp_path))))
-    assert found["kind"] == "text"
-    train = found["splits"]["train"]
+    findings = json.loads(json.dumps(Texts.inspect(str(tmp_path))))
+    assert findings["kind"] == "text"
+    train = findings["splits"]["train"]
     assert (train["found"], train["used"], len(train["dropped"])) == (63, 62, 1)
-    assert found["splits"]["test"]["also_in_train"] == 1
-    told = Texts.describe(found)
-    assert "62 lines used of 63 found" in told
-    assert "also in train: 1 of 2" in told
-    assert "few" in told
+    assert findings["splits"]["test"]["also_in_train"] == 1
+    description = Texts.describe(findings)
+    assert "62 lines used of 63 found" in description
+    assert "also in train: 1 of 2" in description
+    assert "few" in description
 
 
-# -- what is made ------------------------------------------------------------------------------------------------------
+# -- synthetic sets ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["verses", "couplets"])
@@ -319,26 +321,30 @@ def test_couplets_share_no_character_between_halves() -> None:
 
 
 @pytest.mark.parametrize(
-    ("spec", "told"),
+    ("spec", "message"),
     [
         ("verses:0", "number of lines"), ("verses:x", "number of lines"), ("verse", "Did you mean 'verses'"),
         ("", "no data"), ("oracle:nothing.npz", "names no seed"), ("no/such/file.txt", "no such path"),
     ],
 )  # fmt: skip
-def test_names_that_are_none_are_refused(spec: str, told: str) -> None:
-    with pytest.raises(UserError, match=told):
+def test_names_that_are_none_are_refused(spec: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
         Texts.open(spec)
 
 
 # -- the oracle --------------------------------------------------------------------------------------------------------
 
 
-def weights(words: int = 7, width: int = 3, seed: int = 0) -> dict[str, np.ndarray]:
-    """As the authors' file, but small."""
+def weights(vocab_size: int = 7, hidden_dim: int = 3, seed: int = 0) -> dict[str, np.ndarray]:
+    """As in the authors' file, but small."""
     draw = np.random.default_rng(seed).standard_normal
-    shapes = {"embeddings": (words, width), "Wo": (width, words), "bo": (words,)}
+    shapes = {"embeddings": (vocab_size, hidden_dim), "Wo": (hidden_dim, vocab_size), "bo": (vocab_size,)}
     for gate in GATES:
-        shapes |= {f"W{gate}": (width, width), f"U{gate}": (width, width), f"b{gate}": (width,)}
+        shapes |= {
+            f"W{gate}": (hidden_dim, hidden_dim),
+            f"U{gate}": (hidden_dim, hidden_dim),
+            f"b{gate}": (hidden_dim,),
+        }
     return {name: draw(shapes[name]).astype(np.float32) for name in KEYS}
 
 
@@ -371,9 +377,9 @@ def test_the_oracle_is_the_equations_of_the_paper(tmp_path: Path) -> None:
     assert torch.allclose(oracle.nll(tokens), torch.tensor(expected, dtype=torch.float64), atol=1e-5)
 
 
-def test_the_oracle_draws_what_it_says() -> None:
+def test_the_oracle_samples_from_its_probabilities() -> None:
     """Frequencies of all sequences of two words against their probabilities: chi-square, 8 degrees of freedom."""
-    oracle, n = Oracle(weights(words=3)), 20_000
+    oracle, n = Oracle(weights(vocab_size=3)), 20_000
     drawn = oracle.sample(uniforms(1, range(n), 2))
     pairs = torch.cartesian_prod(torch.arange(3), torch.arange(3))
     expected = n * torch.exp(-oracle.nll(pairs).sum(1))
@@ -389,7 +395,7 @@ def test_the_oracle_as_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     np.savez(tmp_path / "o.npz", **weights())
     by_path = Texts.open(tmp_path / "o.npz").prepare(length=20)
     assert Texts.recognises(tmp_path / "o.npz")
-    assert by_path.facts == {"length": 20, "vocabulary": 7, "words": ()}
+    assert by_path.facts == {"length": 20, "vocab_size": 7, "vocab": ()}
     test = Texts.open(tmp_path / "o.npz", "test").prepare()
     assert not np.array_equal(test.array, by_path.array)
     assert by_path.line(0) == " ".join(map(str, by_path.array[0]))

@@ -1,4 +1,4 @@
-"""When a stretch of training has brought all it will."""
+"""Early stopping of a stage whose loss no longer falls."""
 
 from __future__ import annotations
 
@@ -7,31 +7,34 @@ from torch import Tensor, nn
 
 
 class EarlyStopping(nn.Module):
-    """Says that a stage is over when its smoothed loss has not fallen by a thousandth in so many steps.
+    """Ends a stage when its smoothed loss has not fallen by a thousandth for `patience` steps.
 
-    What it has seen is a buffer, part of a save, so that a resumed run ends a stage when the whole one would; over
-    several processes its buffers are averaged as all are, so that they end it together.
+    Its state is a buffer and so part of a checkpoint: a resumed run ends a stage at the same step as an uninterrupted
+    one. Over several processes buffers are averaged, so that all processes end the stage together.
     """
 
-    seen: Tensor
-    SMOOTH, LESS = 50, 0.999
-    """steps that a loss is smoothed over; a loss is better below this share of the best"""
+    state: Tensor
+    SMOOTHING = 50
+    """steps of the exponential moving average of the loss"""
+    IMPROVEMENT = 0.999
+    """a loss is an improvement below this share of the best one"""
 
-    def __init__(self, stages: int, steps: int) -> None:
+    def __init__(self, stages: int, patience: int) -> None:
+        """One state for each of so many stages; patience in steps, 0: stages never end early."""
         super().__init__()
-        self.steps = steps
-        self.register_buffer("seen", torch.full((stages, 3), torch.inf))  # smoothed, best, steps since
+        self.patience = patience
+        self.register_buffer("state", torch.full((stages, 3), torch.inf))  # smoothed, best, steps since the best
 
-    def over(self, stage: int) -> bool:
-        """Whether a stage is over; never with steps 0."""
-        since = self.seen[stage, 2]
-        return self.steps > 0 and bool((since >= self.steps) & since.isfinite())
+    def is_over(self, stage: int) -> bool:
+        """Whether a stage, counted from 0, has ended."""
+        since = self.state[stage, 2]
+        return self.patience > 0 and bool((since >= self.patience) & since.isfinite())
 
     @torch.no_grad()
-    def note(self, stage: int, loss: Tensor) -> None:
-        """Takes notice of a loss."""
-        smoothed, best, since = self.seen[stage].unbind()
-        smoothed = torch.where(smoothed.isinf(), loss, smoothed + (loss - smoothed) / self.SMOOTH)
-        better = smoothed < self.LESS * best
-        since = torch.where(better | since.isinf(), torch.zeros_like(since), since + 1)
-        self.seen[stage] = torch.stack([smoothed, torch.where(better, smoothed, best), since])
+    def record(self, stage: int, loss: Tensor) -> None:
+        """Takes in the loss of one step of a stage, a scalar."""
+        smoothed, best, since = self.state[stage].unbind()
+        smoothed = torch.where(smoothed.isinf(), loss, smoothed + (loss - smoothed) / self.SMOOTHING)
+        improved = smoothed < self.IMPROVEMENT * best
+        since = torch.where(improved | since.isinf(), torch.zeros_like(since), since + 1)
+        self.state[stage] = torch.stack([smoothed, torch.where(improved, smoothed, best), since])

@@ -1,4 +1,4 @@
-"""A network that follows another at a distance, such as a rollout policy: its weights are buffers, never learnt."""
+"""A target network: a copy that follows another network slowly, such as a rollout policy. It has no parameters."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 def target_network(network: Network) -> Network:
-    """A copy whose parameters have become buffers of the same names: no optimizer and no gradient knows them."""
-    follower = copy.deepcopy(network)
-    for module in follower.modules():
+    """A copy whose parameters are buffers of the same names, so that no optimizer and no gradient reaches them."""
+    target = copy.deepcopy(network)
+    for module in target.modules():
         for name, parameter in list(module.named_parameters(recurse=False)):
             delattr(module, name)
             module.register_buffer(name, parameter.detach().clone())
-    return follower
+    return target
 
 
 @torch.no_grad()
-def polyak_update(follower: nn.Module, network: nn.Module, delay: float) -> None:
-    """Moves a follower: `delay` of it stays, the rest is what the network is now."""
-    held = dict(follower.named_buffers())
+def polyak_update(target: nn.Module, network: nn.Module, decay: float) -> None:
+    """Moves a target network in place: target = decay * target + (1 - decay) * network; decay 0 copies."""
+    buffers = dict(target.named_buffers())
     for name, parameter in network.named_parameters():
-        held[name].lerp_(parameter, 1 - delay)
+        buffers[name].lerp_(parameter, 1 - decay)

@@ -1,4 +1,4 @@
-"""Random numbers that follow from a seed and an item alone, the same on every machine."""
+"""Random numbers that depend on a seed and an item's index alone, the same on every machine."""
 
 from __future__ import annotations
 
@@ -13,15 +13,27 @@ from reverie.utils.errors import UserError
 
 
 def noise(seed: int, items: Sequence[int], *shape: int, device: torch.device | str = "cpu") -> Tensor:
-    """Standard normal noise [len(items), *shape]; row i depends on (seed, items[i]) alone, on every machine."""
-    if not 0 <= seed < 2**63:
-        raise UserError(f"seed is {seed}; give a whole number from 0 to 2^63 - 1.")
+    """Standard normal numbers [len(items), *shape], float32; row i depends on (seed, items[i]) alone.
+
+    Raises UserError if the seed is out of range.
+    """
+    _check(seed)
     rows = [np.random.Generator(np.random.Philox(key=[seed, i])).standard_normal(shape, np.float32) for i in items]
     return torch.from_numpy(np.stack(rows)).to(device)
 
 
+def uniforms(seed: int, items: Sequence[int], *shape: int, device: torch.device | str = "cpu") -> Tensor:
+    """Uniform numbers in [0,1) [len(items), *shape], float32; row i depends on (seed, items[i]) alone.
+
+    Raises UserError if the seed is out of range.
+    """
+    _check(seed)
+    rows = [np.random.Generator(np.random.Philox(key=[seed, i])).random(shape, np.float32) for i in items]
+    return torch.from_numpy(np.stack(rows)).to(device)
+
+
 def seed_for(seed: int, source: Any) -> int:
-    """The seed of what is made of an item that was given: by its digest, so that it may come alone or among others."""
+    """The seed of an item that is made from another: of its `digest` alone, not of its place among others."""
     return seed_of(seed, int(source.digest, 16))
 
 
@@ -36,9 +48,6 @@ def seed_of(*numbers: int) -> int:
     return x >> 1
 
 
-def uniforms(seed: int, items: Sequence[int], *shape: int, device: torch.device | str = "cpu") -> Tensor:
-    """Uniform numbers in [0,1) [len(items), *shape]; row i depends on (seed, items[i]) alone, on every machine."""
+def _check(seed: int) -> None:
     if not 0 <= seed < 2**63:
         raise UserError(f"seed is {seed}; give a whole number from 0 to 2^63 - 1.")
-    rows = [np.random.Generator(np.random.Philox(key=[seed, i])).random(shape, np.float32) for i in items]
-    return torch.from_numpy(np.stack(rows)).to(device)

@@ -1,11 +1,11 @@
-"""Two sets of lines that are made, not downloaded, so that everything can be tried without a file.
+"""Two synthetic sets of lines, so that everything can be tried without a file.
 
-* `verses`: short English sentences, learnt by word. "the grey heron waits beside the river, and the moon rises."
-* `couplets`: Chinese couplets of five characters a half, learnt by character. 明月照空山，清风入竹林。
+* `verses`: short English sentences, split by word. "the grey heron waits beside the river, and the moon rises."
+* `couplets`: Chinese couplets of five characters a half, split by character. 明月照空山，清风入竹林。
 
 10,000 lines to train on and 2,000 to test; `verses:500` has 500 to train. Line i of a split depends on the split and i
-alone, so `verses:500` begins `verses:1000`. The grammars are small on purpose: what a model writes can be judged by
-eye.
+alone, so `verses:500` begins `verses:1000`. The grammars are small on purpose: whether a generated line follows them
+can be seen at a glance.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import numpy as np
 
 from reverie.utils.errors import UserError
 
-VERSION = 1  # raise it whenever a line would be another
 TRAIN, TEST, LARGEST = 10_000, 2_000, 10_000_000
+"""lines of train by default, of test, and of train at most"""
 
 Choose = Callable[[Sequence[str]], str]
 
@@ -40,7 +40,7 @@ _JOINS = (", and", ", while", ", but", ", as", " until")
 
 
 def verse(split: str, i: int) -> str:
-    """Line i of verses."""
+    """Line i of a split of verses."""
     choose = _chooser("verses", split, i)
     line = _clause(choose)
     if choose("ynn") == "y":
@@ -74,7 +74,7 @@ _ENDS = "来归生开深长鸣闲"
 
 
 def couplet(split: str, i: int) -> str:
-    """Line i of couplets: both halves are built alike, as the form asks."""
+    """Line i of a split of couplets: both halves have the same form and share no character."""
     choose = _chooser("couplets", split, i)
     halves: list[str] = []
     form = choose("ab")
@@ -87,7 +87,7 @@ def couplet(split: str, i: int) -> str:
 
 
 def _chooser(name: str, split: str, i: int) -> Choose:
-    """choose(options), from a stream that is line i's own."""
+    """choose(options), from a random stream of line i's own."""
     key = int.from_bytes(f"{name[:4]}{split[:3]}".encode(), "little")
     stream = np.random.Generator(np.random.Philox(key=[key, i]))
     return lambda options: options[int(stream.random() * len(options))]
