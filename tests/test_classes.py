@@ -18,7 +18,7 @@ from reverie.evaluation import latent_knn as codes
 from reverie.evaluation.evaluate import evaluate
 from reverie.evaluation.reference_sets import open_reference_sets
 from reverie.media import Code, Image
-from reverie.metrics.distribution import spread
+from reverie.metrics.distribution import mean_pairwise_distance
 
 DATA = "letters:400"
 
@@ -116,7 +116,7 @@ def test_a_class_of_one_image_has_no_spread(looker: Looker) -> None:
 
 def test_spread_is_the_mean_distance_of_pairs() -> None:
     x = torch.tensor([[0.0, 0.0], [3.0, 4.0], [0.0, 0.0]])
-    assert spread(x) == pytest.approx(10 / 3)
+    assert mean_pairwise_distance(x) == pytest.approx(10 / 3)
 
 
 # -- GAN-train ---------------------------------------------------------------------------------------------------------

@@ -19,9 +19,9 @@ from reverie.evaluation import baselines as rivals
 from reverie.evaluation.compare import Comparison
 from reverie.media import Photo
 from reverie.metrics import classical_baselines as classical
-from reverie.metrics.classical_baselines import NON_LOCAL, TOOLS, UNSHARP, WIENER, Case
+from reverie.metrics.classical_baselines import NON_LOCAL_MEANS, TOOLS, UNSHARP, WIENER, Case
 from reverie.metrics.full_reference import psnrs
-from reverie.transforms.degradations import DEGRADATIONS, degrade_seeded, kernel, smaller
+from reverie.transforms.degradations import DEGRADATIONS, apply_degradation_seeded, blur_kernel, downscale
 from reverie.utils.seeding import seed_for
 
 MAKES = ("noise", "blur", "motion", "focus", "jpeg", "small")
@@ -53,23 +53,23 @@ def db(made: np.ndarray, good: np.ndarray) -> float:
 
 def case_of(good: np.ndarray, make: str, strength: float, seed: int = 0) -> Case:
     given = (
-        Photo(good).with_pixels(degrade_seeded(Photo(good).to_tensor(good.shape[2]), make, strength, seed)[0]).pixels
+        Photo(good).with_pixels(apply_degradation_seeded(Photo(good).to_tensor(good.shape[2]), make, strength, seed)[0]).pixels
     )
-    blur = kernel(make, strength, seed)
+    blur = blur_kernel(make, strength, seed)
     return Case(good, given, strength, None if blur is None else blur.numpy())
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_non_local_means_raises_psnr_of_sigma_25(photo: np.ndarray, channels: int) -> None:
     case = case_of(photo[:, :, :channels].copy(), "noise", 25.0)
-    assert db(NON_LOCAL.repair(case, {"h": 0.7}), case.good) > db(case.spoilt, case.good) + 5
+    assert db(NON_LOCAL_MEANS.restore(case, {"h": 0.7}), case.original) > db(case.degraded, case.original) + 5
 
 
 @pytest.mark.parametrize(("make", "strength"), [("blur", 1.6), ("focus", 3.0)])
 def test_wiener_undoes_a_known_blur_up_to_the_border(photo: np.ndarray, make: str, strength: float) -> None:
     case = case_of(photo, make, strength)
-    made = WIENER.repair(case, {"balance": 1e-4})
-    assert db(made, photo) > db(case.spoilt, photo) + 3
+    made = WIENER.restore(case, {"balance": 1e-4})
+    assert db(made, photo) > db(case.degraded, photo) + 3
     edge = np.abs(made[:4].astype(float) - photo[:4]).mean()
     assert edge < 1.5 * np.abs(made[40:44].astype(float) - photo[40:44]).mean() + 2  # nothing rings there
 
@@ -77,15 +77,15 @@ def test_wiener_undoes_a_known_blur_up_to_the_border(photo: np.ndarray, make: st
 @pytest.mark.parametrize(("make", "strength"), [("blur", 1.3), ("motion", 7.5), ("focus", 2.0)])
 def test_the_kernel_is_that_of_the_blur(photo: np.ndarray, make: str, strength: float) -> None:
     x = Photo(photo[:, :, :1].copy()).to_tensor(1).double()
-    done = degrade_seeded(x, make, strength, 5)[0, 0].numpy()
-    known = kernel(make, strength, 5)
+    done = apply_degradation_seeded(x, make, strength, 5)[0, 0].numpy()
+    known = blur_kernel(make, strength, 5)
     assert known is not None
     assert float(known.sum()) == pytest.approx(1)
     by_hand = ndimage.convolve(x[0, 0].numpy(), known.numpy(), mode="mirror")
     assert np.abs(by_hand - done)[12:-12, 12:-12].max() < 1e-5
     if make != "motion":
         assert np.abs(by_hand - done).max() < 1e-5
-    assert kernel("noise", 25.0, 0) is None
+    assert blur_kernel("noise", 25.0, 0) is None
 
 
 @pytest.mark.parametrize("make", MAKES)
@@ -93,36 +93,36 @@ def test_the_kernel_is_that_of_the_blur(photo: np.ndarray, make: str, strength: 
 def test_tiny_pictures_are_repaired(photo: np.ndarray, make: str, size: tuple[int, int], channels: int) -> None:
     good = photo[: size[0], : size[1], :channels].copy()
     strength = DEGRADATIONS[make].severity
-    small = rivals.levels(smaller(Photo(good).to_tensor(channels), strength)) if make == "small" else None
+    small = rivals.levels(downscale(Photo(good).to_tensor(channels), strength)) if make == "small" else None
     case = case_of(good, make, strength)._replace(small=small)
     for tool in TOOLS[make]:
         if tool.version:
-            assert tool.repair(case, tool.choices[0]).shape == good.shape
+            assert tool.restore(case, tool.settings[0]).shape == good.shape
 
 
 def test_settings_are_chosen_by_psnr(photo: np.ndarray) -> None:
     training = [case_of(photo[:40, :40].copy(), "blur", 1.6)]
-    choice = UNSHARP.select_items(training)
-    assert db(UNSHARP.repair(training[0], choice), training[0].good) > db(training[0].spoilt, training[0].good) + 0.5
-    best = max(db(UNSHARP.repair(training[0], other), training[0].good) for other in UNSHARP.choices)
-    assert db(UNSHARP.repair(training[0], choice), training[0].good) == best
-    assert choice != UNSHARP.choices[0]
-    assert UNSHARP.select_items([]) == UNSHARP.choices[0]
+    choice = UNSHARP.best_setting(training)
+    assert db(UNSHARP.restore(training[0], choice), training[0].original) > db(training[0].degraded, training[0].original) + 0.5
+    best = max(db(UNSHARP.restore(training[0], other), training[0].original) for other in UNSHARP.settings)
+    assert db(UNSHARP.restore(training[0], choice), training[0].original) == best
+    assert choice != UNSHARP.settings[0]
+    assert UNSHARP.best_setting([]) == UNSHARP.settings[0]
 
 
 @pytest.mark.parametrize("make", MAKES)
 def test_tools_get_the_very_same_spoilt_pixels(shop: Path, make: str, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[str, Case]] = []
     true = reverie.load(shop / make)
-    theirs = classical.Tool.repair
+    theirs = classical.Tool.restore
     monkeypatch.setattr(
         classical.Tool,
-        "repair",
+        "restore",
         lambda tool, case, choice: seen.append((tool.name, case)) or theirs(tool, case, choice),
     )
     restored: list[np.ndarray] = []
-    own = type(true).restored
-    monkeypatch.setattr(type(true), "restored", lambda m, x, tile=512: restored.append(x.numpy()) or own(m, x, tile))
+    own = type(true).restore_tensor
+    monkeypatch.setattr(type(true), "restore_tensor", lambda m, x, tile=512: restored.append(x.numpy()) or own(m, x, tile))
     found = reverie.evaluate(shop / make, shop / "photos", seed=3)
     given = [((x[0].transpose(1, 2, 0) + 1) * 127.5).round().astype(np.uint8) for x in restored]
     assert len(given) == 2
@@ -130,7 +130,7 @@ def test_tools_get_the_very_same_spoilt_pixels(shop: Path, make: str, monkeypatc
     assert len(there) >= 2
     for tool in there:
         score = found[f"psnr, {tool.name}"]
-        scored = [case.spoilt for name, case in seen if name == tool.name][-2:]  # before, settings were chosen
+        scored = [case.degraded for name, case in seen if name == tool.name][-2:]  # before, settings were chosen
         assert np.array_equal(scored, given)
         assert score.floor == found["psnr"].floor
         assert score.n == 2
@@ -140,7 +140,7 @@ def test_tools_get_the_very_same_spoilt_pixels(shop: Path, make: str, monkeypatc
         assert score.versions[tool.library] == tool.version
         assert score.reference == found["psnr"].reference
         assert ("seed 3" in score.definition) == (make in ("noise", "motion"))
-        if len(tool.choices) > 1:
+        if len(tool.settings) > 1:
             assert "on 2 other pictures of photos train" in score.definition
     page = (shop / make / "report.html").read_text(encoding="utf-8")
     assert "Classical methods" in page
@@ -169,7 +169,7 @@ def test_blurs_of_a_run_have_the_kernels_of_its_random_numbers(shop: Path, photo
     assert one.kernel is not None
     assert two.kernel is not None
     assert not np.allclose(one.kernel, two.kernel)
-    known = kernel("motion", 9.0, seed_for(7, Photo(good[1])))
+    known = blur_kernel("motion", 9.0, seed_for(7, Photo(good[1])))
     assert known is not None
     assert np.array_equal(two.kernel, known.numpy())
     again = [ndimage.convolve(good[1][..., c].astype(float), two.kernel, mode="mirror") for c in range(3)]

@@ -434,30 +434,30 @@ def test_built_in_pieces_depend_on_split_and_number_alone(name: str) -> None:
 
 def test_built_in_tunes_are_music() -> None:
     """In one key, at home at the end, with phrases that come back."""
-    from reverie.metrics.music import in_key, repetition
+    from reverie.metrics.music import scale_consistency, bar_self_similarity
 
     data = MusicDataset.open("tunes:60").prepare(bars=16)
-    assert in_key(data.array[:, 0]).mean() > 0.98
-    assert repetition(data.array[:, 0]).mean() > 0.75
+    assert scale_consistency(data.array[:, 0]).mean() > 0.98
+    assert bar_self_similarity(data.array[:, 0]).mean() > 0.75
     for i in range(60):
         piece = tunes.tune("train", i)
         assert piece.notes[:, 1].max() == 16 * 4 * tunes.TPQ
         assert piece.notes[:, 2].min() >= 40
         assert piece.notes[:, 2].max() <= 90
     beats = MusicDataset.open("beats:60").prepare(bars=16).array[:, 0]
-    assert repetition(beats).mean() > 0.75
+    assert bar_self_similarity(beats).mean() > 0.75
     assert (beats[:, ::16] & 1).mean() > 0.9  # a kick on the first beat of nearly every bar
 
 
 def test_built_in_trios_play_together() -> None:
     """The melody is one that tunes have too, and bass and melody are in one key."""
-    from reverie.metrics.music import in_key
+    from reverie.metrics.music import scale_consistency
 
     data = MusicDataset.open("trios:60").prepare("trio", bars=16)
     assert data.array.shape == (60, 3, 256)
     assert not data.rejected
-    together = in_key(data.array[:, :2].reshape(60, -1)).mean()
-    others = in_key(np.concatenate([data.array[:, 0], np.roll(data.array[:, 1], 1, 0)], 1)).mean()
+    together = scale_consistency(data.array[:, :2].reshape(60, -1)).mean()
+    others = scale_consistency(np.concatenate([data.array[:, 0], np.roll(data.array[:, 1], 1, 0)], 1)).mean()
     assert together > 0.97 > 0.9 > others
     assert (data.array[:, 2, ::16] & 1).mean() > 0.9
     for i in range(60):

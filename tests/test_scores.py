@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import KernelInceptionDistance
 
-from reverie.metrics.distribution import frechet_distance, kernel_distance, nearest, prdc
+from reverie.metrics.distribution import frechet_distance, kernel_distance, nearest_neighbours, prdc
 from reverie.metrics.likelihood import independent_bernoulli, independent_levels
-from reverie.metrics.pixels import mean_image, nearest_images, nearness, psnr, ratio_of_means, sharpness, squared_errors
+from reverie.metrics.pixels import mean_image, nearest_images, copying_statistics, psnr, ratio_of_means, sharpness, mean_squared_errors
 from reverie.metrics.score import Reference, Score, check_comparable
 from reverie.utils.errors import UserError
 
@@ -114,7 +114,7 @@ def test_copies_of_one_image_are_at_no_distance() -> None:
     real = features(50, 50, 20)[0]
     collapsed = (torch.rand(1, 20).double() * 1000).expand(50, 20)
     assert prdc(real, collapsed).recall.value == 0
-    apart, which = nearest(collapsed, collapsed, 1, torch.arange(50))
+    apart, which = nearest_neighbours(collapsed, collapsed, 1, torch.arange(50))
     assert float(apart.max()) == 0
     assert not bool((which[:, 0] == torch.arange(50)).any())
 
@@ -191,16 +191,16 @@ def test_nearness_tells_copies_from_new_images() -> None:
     unseen = 5 + torch.randn(1500, generator=draw)
     new, copied = 5 + torch.randn(1000, generator=draw), torch.zeros(1000)
     for made, ratio, farther, copies in ((new, 1, 0.5, 0.01), (copied, 0, 0, 1), (copied + 50, 9.93, 1, 0)):
-        found = nearness(made, unseen)
+        found = copying_statistics(made, unseen)
         assert found.ratio == pytest.approx(ratio, abs=0.03)
         assert found.farther.value == pytest.approx(farther, abs=0.03)
         assert found.copies.value == pytest.approx(copies, abs=0.02)
-    assert nearness(unseen, unseen).farther.value == 0.5  # ties count half
+    assert copying_statistics(unseen, unseen).farther.value == 0.5  # ties count half
     twice = unseen.clone()
     twice[:50] = 0  # of the real images some are there twice, which makes no copy of a generated one less of a copy
-    assert nearness(copied, twice).copies.value == 1
-    assert nearness(new, twice).copies.value == 0
-    scatter = [nearness(5 + torch.randn(100, generator=draw), 5 + torch.randn(80, generator=draw)) for _ in range(200)]
+    assert copying_statistics(copied, twice).copies.value == 1
+    assert copying_statistics(new, twice).copies.value == 0
+    scatter = [copying_statistics(5 + torch.randn(100, generator=draw), 5 + torch.randn(80, generator=draw)) for _ in range(200)]
     values = torch.tensor([found.farther.value for found in scatter])
     assert np.mean([found.farther.error for found in scatter]) == pytest.approx(float(values.std()), rel=0.15)
 
@@ -208,8 +208,8 @@ def test_nearness_tells_copies_from_new_images() -> None:
 def test_psnr_of_known_errors() -> None:
     a = pictures(4)
     b = np.where(a > 100, a - 10, a + 10).astype(np.uint8)
-    assert psnr(squared_errors(a, b)).tolist() == pytest.approx([20 * math.log10(255 / 10)] * 4)
-    assert psnr(squared_errors(a, a)).tolist() == pytest.approx([10 * math.log10(12 * 255**2)] * 4)
+    assert psnr(mean_squared_errors(a, b)).tolist() == pytest.approx([20 * math.log10(255 / 10)] * 4)
+    assert psnr(mean_squared_errors(a, a)).tolist() == pytest.approx([10 * math.log10(12 * 255**2)] * 4)
     assert np.abs(mean_image(a).astype(int) - a.mean(0)).max() <= 0.5
 
 

@@ -37,59 +37,59 @@ CHROMATIC = np.array([ON + 60 + k for k in range(12)] + [0] * 4)
 def test_shares_told_right() -> None:
     x = np.array([[62, 0, 64, 1], [0, 0, 0, 0]])
     told = np.array([[62, 0, 65, 1], [0, 0, 0, 5]])
-    assert music.equal(x, told).tolist() == [0.75, 0.75]
-    assert music.equal_onsets(x, told, "melody").tolist() == [0.5, 1.0]
-    assert music.equal_onsets(np.array([[3, 0, 1]]), np.array([[3, 0, 2]]), "drums").tolist() == [0.5]
+    assert music.step_accuracy(x, told).tolist() == [0.75, 0.75]
+    assert music.onset_accuracy(x, told, "melody").tolist() == [0.5, 1.0]
+    assert music.onset_accuracy(np.array([[3, 0, 1]]), np.array([[3, 0, 2]]), "drums").tolist() == [0.5]
 
 
 def test_density_and_lengths() -> None:
-    assert music.density(np.stack([C, np.zeros(16, int)]), "melody").tolist() == [8, 0]
-    assert music.density(np.tile(C, (1, 2)), "melody").tolist() == [8]
-    assert music.density(np.array([[0b101, 0, 1, 0] + [0] * 12]), "drums").tolist() == [3]
-    assert music.lengths(np.stack([C])).tolist() == [2] * 8
-    assert music.lengths(np.array([[62, 0, 0, 1, 0, 64, 0, 65]])).tolist() == [3, 2, 1]
+    assert music.note_density(np.stack([C, np.zeros(16, int)]), "melody").tolist() == [8, 0]
+    assert music.note_density(np.tile(C, (1, 2)), "melody").tolist() == [8]
+    assert music.note_density(np.array([[0b101, 0, 1, 0] + [0] * 12]), "drums").tolist() == [3]
+    assert music.note_lengths(np.stack([C])).tolist() == [2] * 8
+    assert music.note_lengths(np.array([[62, 0, 0, 1, 0, 64, 0, 65]])).tolist() == [3, 2, 1]
 
 
 def test_keys() -> None:
-    assert music.tonic(music.classes_of(np.stack([C, D, MINOR]))).tolist() == [0, 2, 9]
+    assert music.tonic(music.pitch_class_durations(np.stack([C, D, MINOR]))).tolist() == [0, 2, 9]
     for k in range(12):  # a scale whose first note is held: at home wherever it begins
         row = np.concatenate([scale(48 + k), [ON + 48 + k], [0] * 15])
-        assert music.tonic(music.classes_of(row[None]))[0] == k
-    assert music.in_key(np.stack([C, D, MINOR])).tolist() == [1, 1, 1]
-    assert music.in_key(CHROMATIC[None])[0] == pytest.approx(7 / 12)
-    assert music.in_key(np.zeros((1, 16), int))[0] == 1
+        assert music.tonic(music.pitch_class_durations(row[None]))[0] == k
+    assert music.scale_consistency(np.stack([C, D, MINOR])).tolist() == [1, 1, 1]
+    assert music.scale_consistency(CHROMATIC[None])[0] == pytest.approx(7 / 12)
+    assert music.scale_consistency(np.zeros((1, 16), int))[0] == 1
 
 
 def test_pitch_classes_do_not_depend_on_the_key() -> None:
-    assert np.allclose(music.use(C[None], "melody"), music.use(D[None], "melody"))
-    assert music.total_variation(music.use(C[None], "melody"), music.use(CHROMATIC[None], "melody")) > 0.3
-    assert music.use(np.array([[1, 0, 2, 3]]), "drums").tolist() == [0.5, 0.5, 0, 0, 0, 0, 0, 0, 0]
+    assert np.allclose(music.class_histogram(C[None], "melody"), music.class_histogram(D[None], "melody"))
+    assert music.total_variation(music.class_histogram(C[None], "melody"), music.class_histogram(CHROMATIC[None], "melody")) > 0.3
+    assert music.class_histogram(np.array([[1, 0, 2, 3]]), "drums").tolist() == [0.5, 0.5, 0, 0, 0, 0, 0, 0, 0]
 
 
 def test_repetition() -> None:
     alike, unlike = np.concatenate([C, C, C]), np.concatenate([C, CHROMATIC, C])
-    found = music.repetition(np.stack([alike, unlike]))
+    found = music.bar_self_similarity(np.stack([alike, unlike]))
     assert found[0] == 1
     assert found[1] == pytest.approx((np.mean(C == CHROMATIC) + 1) / 2)
-    assert music.repetition(C[None]).tolist() == [0]
+    assert music.bar_self_similarity(C[None]).tolist() == [0]
 
 
 def test_the_nearest_window_is_found_in_any_key() -> None:
     among = np.stack([CHROMATIC, C, MINOR])
-    far, at = music.nearest(np.stack([D, scale(71)])[:, None], among[:, None], ["melody"])
+    far, at = music.nearest_windows(np.stack([D, scale(71)])[:, None], among[:, None], ["melody"])
     assert far.tolist() == [0, 0]
     assert at.tolist() == [1, 1]
     changed = D.copy()
     changed[14] = 0
-    assert music.nearest(changed[None, None], among[:, None], ["melody"])[0].tolist() == [1 / 16]
+    assert music.nearest_windows(changed[None, None], among[:, None], ["melody"])[0].tolist() == [1 / 16]
     # C of an octave above is another bar of drums, not the same one in another key
-    assert music.nearest(np.array([[[2, 0]]]), np.array([[[1, 0]], [[2, 2]]]), ["drums"])[0].tolist() == [0.5]
+    assert music.nearest_windows(np.array([[[2, 0]]]), np.array([[[1, 0]], [[2, 2]]]), ["drums"])[0].tolist() == [0.5]
 
 
 def test_many_windows_are_compared_in_parts() -> None:
     stream = np.random.default_rng(0)
     x, y = stream.integers(0, 8, (150, 16)), stream.integers(0, 8, (40, 16))
-    far, at = music.nearest(x[:, None], y[:, None], ["drums"])
+    far, at = music.nearest_windows(x[:, None], y[:, None], ["drums"])
     brute = (x[:, None] != y[None]).mean(2)
     assert np.allclose(far, brute.min(1))
     assert np.array_equal(at, brute.argmin(1))
@@ -99,8 +99,8 @@ def test_distances_equal_those_of_scipy() -> None:
     stream = np.random.default_rng(0)
     for n, m in ((1, 1), (5, 9), (200, 70)):
         x, y = stream.integers(0, 12, n), stream.integers(2, 16, m).astype(float)
-        assert music.wasserstein(x, y) == pytest.approx(scipy.stats.wasserstein_distance(x, y))
-    assert music.wasserstein(np.array([1, 2]), np.array([1, 2])) == 0
+        assert music.wasserstein_1(x, y) == pytest.approx(scipy.stats.wasserstein_distance(x, y))
+    assert music.wasserstein_1(np.array([1, 2]), np.array([1, 2])) == 0
     assert music.total_variation(np.array([1.0, 0]), np.array([0, 1.0])) == 1
 
 
@@ -130,11 +130,11 @@ def test_each_instrument_of_a_trio_has_its_scores() -> None:
     made, real = data.array[:200], data.array[200:400]
     shifted = made.copy()
     shifted[:, 1] = np.where(made[:, 1] >= ON, made[:, 1] + 1, made[:, 1])  # the bass a semitone beside the melody
-    good, bad = ({s.name: s for s in music.likeness_scores(m, real, real, "others", data, 0)} for m in (made, shifted))
+    good, bad = ({s.name: s for s in music.statistics_scores(m, real, real, "others", data, 0)} for m in (made, shifted))
     assert {"melody pitch classes", "bass in key", "drums drum classes", "drums repetition", "in one key"} <= set(good)
     assert bad["bass in key"].value == pytest.approx(good["bass in key"].value)
     assert bad["in one key"].value < 0.85 < 0.95 < good["in one key"].value
-    far, at = music.nearest(shifted[:5], data.array, data.parts)
+    far, at = music.nearest_windows(shifted[:5], data.array, data.parts)
     assert far.max() == 0  # in its own key each part is known
     assert at.tolist() == list(range(5))
 
@@ -152,8 +152,8 @@ def test_real_windows_among_themselves_are_at_the_floor_and_noise_is_not() -> No
     rows = stream.permutation(len(data))
     a, b, c = (data.array[rows[k : k + 400]] for k in (0, 400, 800))
     noise = np.where(stream.random((400, 1, 32)) < 0.6, stream.integers(40, 90, (400, 1, 32)), 0)
-    like = {s.name: s for s in music.likeness_scores(c, a, b, "others", data, 0)}
-    bad = {s.name: s for s in music.likeness_scores(noise, a, b, "others", data, 0)}
+    like = {s.name: s for s in music.statistics_scores(c, a, b, "others", data, 0)}
+    bad = {s.name: s for s in music.statistics_scores(noise, a, b, "others", data, 0)}
     assert set(like) == {"pitch classes", "note density", "note length", "in key", "repetition"}
     for name in ("pitch classes", "note density", "note length"):
         assert like[name].floor is not None
@@ -167,9 +167,9 @@ def test_real_windows_among_themselves_are_at_the_floor_and_noise_is_not() -> No
 def test_copies_show() -> None:
     data = MusicDataset.open("tunes:60").prepare(bars=2)
     copies = np.where(data.array[:50] >= ON, data.array[:50] + 1, data.array[:50])  # in another key
-    far = music.nearest(copies, data.array, data.parts)[0]
-    unseen = music.nearest(MusicDataset.open("tunes:60", "test").prepare(bars=2).array[:50], data.array, data.parts)[0]
-    near, share = music.novelty_scores(far, unseen, data, 0, "windows of the test split")
+    far = music.nearest_windows(copies, data.array, data.parts)[0]
+    unseen = music.nearest_windows(MusicDataset.open("tunes:60", "test").prepare(bars=2).array[:50], data.array, data.parts)[0]
+    near, share = music.copying_scores(far, unseen, data, 0, "windows of the test split")
     assert (near.value, share.value) == (0, 1)
     assert near.floor is not None
     assert near.floor > 0.05

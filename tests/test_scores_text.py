@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reverie.metrics.text import (
-    Known,
+    TrainingLines,
     References,
     bleus,
     copying_scores,
     distinct,
-    gen_scores,
-    likeness_scores,
+    nll_gen_scores,
+    ngram_scores,
     reference_of,
 )
 
@@ -49,7 +49,7 @@ def test_bleu_is_nltk_s_with_method1(references: list[list[str]], made: list[lis
 @settings(max_examples=60, deadline=None)
 @pytest.mark.filterwarnings("ignore")
 def test_self_bleu_leaves_the_line_itself_out(lines: list[list[str]]) -> None:
-    values = bleus(lines, References(lines), own=True)
+    values = bleus(lines, References(lines), exclude_self=True)
     for i, row in enumerate(values):
         others = lines[:i] + lines[i + 1 :]
         for order in (2, 3, 4, 5):
@@ -77,7 +77,7 @@ def test_distinct_counts_different_n_grams() -> None:
 
 def test_the_nearest_line_is_the_one_that_shares_most_bigrams() -> None:
     train = [["a", "b", "c"], ["a", "b", "d", "e"], ["x"]]
-    known = Known(train)
+    known = TrainingLines(train)
     assert known.nearest(["a", "b", "c"]) == (0, 1.0)
     # bigrams with the ends: (,a) (a,b) (b,d) (d,) of 4; line 1 has 5, of which 3 are shared
     assert known.nearest(["a", "b", "d"]) == (1, pytest.approx(2 * 3 / 9))
@@ -95,11 +95,11 @@ def fake(n: int = 4, length: int = 5, **facts: object) -> SimpleNamespace:
 def test_the_scores_say_what_they_are() -> None:
     real = [["a", "b", "c"], ["b", "c", "d"], ["a", "c"], ["d", "a", "b", "c"]]
     reference = reference_of(fake(), len(real))
-    found = {s.name: s for s in likeness_scores(real[:2], real, real[2:], "words", "training lines", reference, 0)}
+    found = {s.name: s for s in ngram_scores(real[:2], real, real[2:], "words", "training lines", reference, 0)}
     assert {f"bleu-{n}" for n in (2, 3, 4, 5)} <= set(found)
     assert found["bleu-2"].value == pytest.approx(1)  # lines of the reference themselves
     assert found["bleu-2"].floor == pytest.approx(bleus(real[2:], References(real))[:, 1].mean())
-    assert found["self-bleu-2"].value == pytest.approx(bleus(real[:2], References(real[:2]), own=True)[:, 1].mean())
+    assert found["self-bleu-2"].value == pytest.approx(bleus(real[:2], References(real[:2]), exclude_self=True)[:, 1].mean())
     assert found["distinct-1"].value == 4 / 6
     assert all(s.definition and s.floor is not None and s.floor_source for s in found.values())
 
@@ -117,7 +117,7 @@ def test_variety_is_compared_at_one_number_of_lines() -> None:
     lines = [[draw.choice("abcdefgh") for _ in range(6)] for _ in range(300)]
     real, reference = lines[:30], reference_of(fake(30), 30)
     few, many = (
-        {s.name: s for s in likeness_scores(made, real, real, "characters", "training lines", reference, 0)}
+        {s.name: s for s in ngram_scores(made, real, real, "characters", "training lines", reference, 0)}
         for made in (lines[30:60], lines[30:])
     )
     for name in (*(f"self-bleu-{n}" for n in (2, 3, 4, 5)), *(f"distinct-{n}" for n in (1, 2, 3))):
@@ -130,7 +130,7 @@ def test_variety_is_compared_at_one_number_of_lines() -> None:
 
 def test_nll_gen_is_a_mean_over_tokens_and_one_over_lines() -> None:
     nats, counts = torch.tensor([4.0, 9.0]).double(), torch.tensor([2.0, 3.0]).double()
-    token, line = gen_scores(nats, counts, fake(), 0)
+    token, line = nll_gen_scores(nats, counts, fake(), 0)
     assert (token.value, line.value) == (pytest.approx(13 / 5), pytest.approx(6.5))
     assert token.floor == pytest.approx(math.log(8))
     assert line.floor == pytest.approx(2.5 * math.log(8))

@@ -21,7 +21,7 @@ from reverie.data.images.decode import LUMA
 from reverie.media import Photo, read_record
 from reverie.methods.cyclegan import CycleGAN
 from reverie.methods.restoration import Restoration
-from reverie.metrics.full_reference import labelled, psnrs, ssim
+from reverie.metrics.full_reference import segmentation_metrics, psnrs, ssim
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,7 @@ def test_what_is_given_is_never_written_over_unread(
     asked = ["restore", str(shop / "restore"), str(tree), "--overwrite", "--out"]
     before = {path: path.read_bytes() for path in tree.rglob("*.png")}
     assert main([*asked, str(tree)]) == 2
-    assert "a.png is one of the pictures given and not read yet" in capsys.readouterr().err
+    assert "a.png is one of the images given and not read yet" in capsys.readouterr().err
     assert {path: path.read_bytes() for path in tree.rglob("*.png")} == before
     assert main([*asked, str(tmp_path / "out")]) == 0
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a-000001.png", "a.png"]
@@ -313,7 +313,7 @@ def test_a_residual_cyclegan_begins_with_the_picture_itself(shop: Path, tmp_path
 def test_labels_by_hand() -> None:
     true = np.array([[[0, 0, 1, 2]]])
     made = np.array([[[0, 1, 1, 2]]])
-    assert labelled(made, true, 4) == pytest.approx((0.75, (1 / 2 + 1 / 2 + 1) / 3))
+    assert segmentation_metrics(made, true, 4) == pytest.approx((0.75, (1 / 2 + 1 / 2 + 1) / 3))
 
 
 @pytest.mark.parametrize(
@@ -339,11 +339,11 @@ def test_labels_by_hand() -> None:
         (["train", "restoration:smoke", "--data", "shapes:8", "--size", "64"], "smaller than 128 pixels"),
         (["train", "restoration:smoke", "--data", "shapes:8", "--severity", "-1"], "above 0"),
         (["translate", "{pix}", "{words}"], "words.txt is not a usable image"),
-        (["translate", "{pix}"], "translate needs pictures"),
+        (["translate", "{pix}"], "translate needs images"),
         (["translate", "{pix}", "{pairs}", "--tile", "100"], "multiple of 256"),
         (["restore", "{pix}", "{pairs}"], "pix2pix cannot restore"),
         (["spoil", "{pix}", "{pairs}"], "learnt from pairs"),
-        (["translate", "{pix}", "{pairs}", "--out", "{words}"], "cannot write pictures"),
+        (["translate", "{pix}", "{pairs}", "--out", "{words}"], "cannot write images"),
     ],
 )
 def test_wrong_input_is_one_line(

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from reverie.evaluation.result import Evaluation
 from reverie.media import Photo
 from reverie.metrics.classical_baselines import INSTALL, TOOLS, Case
-from reverie.metrics.full_reference import likeness
+from reverie.metrics.full_reference import full_reference_scores
 from reverie.metrics.score import Reference
 from reverie.transforms.degradations import DEGRADATIONS, blur_kernel, downscale
 from reverie.utils.environment import versions
@@ -50,14 +50,14 @@ def add_baselines(
         if not tool.version:
             found.skip([f"{name}, {tool.name}" for name in ("psnr", "ssim")], INSTALL[tool.library])
             continue
-        choice = tool.chosen(learnt)
+        choice = tool.best_setting(learnt)
         bar = tqdm(given, desc=tool.name, unit=" pictures", delay=1, disable=None, leave=False, file=sys.stderr)
-        made = [tool.repair(case, choice) for case in bar]
+        made = [tool.restore(case, choice) for case in bar]
         told = f"{tool.library} {tool.version}, {tool.told}"
         if choice:
             told += "; " + ", ".join(f"{name} {value:g}" for name, value in choice.items())
-            told += f", {_how_chosen(len(tool.choices), len(learnt), train)}"
-        for score in likeness(made, good, spoilt, "what is given, as it is", reference, seed, about):
+            told += f", {_how_chosen(len(tool.settings), len(learnt), train)}"
+        for score in full_reference_scores(made, good, spoilt, "what is given, as it is", reference, seed, about):
             found.scores.append(
                 dataclasses.replace(
                     score, name=f"{score.name}, {tool.name}", group="classical methods",

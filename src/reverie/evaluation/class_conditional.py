@@ -26,7 +26,7 @@ from reverie.evaluation.feature_classifier import PRESET, SEED, classifier_name,
 from reverie.evaluation.feature_extractors import resized
 from reverie.evaluation.image_metrics import FeatureSets, K
 from reverie.evaluation.reference_sets import ReferenceSets
-from reverie.metrics.distribution import prdc, spread
+from reverie.metrics.distribution import prdc, mean_pairwise_distance
 from reverie.metrics.score import Better, Score
 from reverie.utils.formatting import clock
 
@@ -72,7 +72,7 @@ def class_scores(
             sets.reference_of(), len(made), seed, floor, f"{len(stand_in)} {sets.floor_name}", group="classes",
         )  # fmt: skip
 
-    ratios = [(spread(made) / spread(real), spread(floor) / spread(real)) for real, made, floor in parts]
+    ratios = [(mean_pairwise_distance(made) / mean_pairwise_distance(real), mean_pairwise_distance(floor) / mean_pairwise_distance(real)) for real, made, floor in parts]
     means = [sum(column) / count for column in zip(*ratios, strict=True)]
     yield score(
         "class spread", means[0], "match",

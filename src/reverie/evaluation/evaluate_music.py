@@ -12,7 +12,7 @@ from reverie.data.music.dataset import MusicDataset
 from reverie.evaluation.result import Evaluation
 from reverie.evaluation.samples_source import SampleSource
 from reverie.media import Image, Music, comparison_grid, image_grid, rolls
-from reverie.metrics.music import likeness_scores, nearest, novelty_scores, reconstruction_scores
+from reverie.metrics.music import statistics_scores, nearest_windows, copying_scores, reconstruction_scores
 from reverie.utils.errors import UserError
 
 USUAL = 1_000
@@ -76,7 +76,7 @@ class MusicEvaluator:
         method, n, seed = subject.method, asked.n, asked.seed
         assert method is not None
         found.notes += self._notes(subject)
-        few = self.data.only(self.reference[:TOLD_AGAIN])  # of the same windows, so that they can be compared
+        few = self.data.subset(self.reference[:TOLD_AGAIN])  # of the same windows, so that they can be compared
         peculiar = list(method.method_scores(few, len(few), seed, **own))
         if subject.can("reconstruct"):
             self._told_again(found, method, few, seed)
@@ -149,13 +149,13 @@ class MusicEvaluator:
         made = method.verb("generate")(n=n, seed=seed)
         events = np.stack([music.lines(data.parts) for music in made])
         name = "training windows" if data is not train else "windows of the other half of the pieces"
-        found.scores += likeness_scores(events, real, others, name, data, seed)
-        far, at = nearest(events[:MOST], train.array, data.parts)
-        unseen = nearest(real, train.array[self.known], data.parts)[0]
+        found.scores += statistics_scores(events, real, others, name, data, seed)
+        far, at = nearest_windows(events[:MOST], train.array, data.parts)
+        unseen = nearest_windows(real, train.array[self.known], data.parts)[0]
         name = f"windows of the {data.split} split"
         if data is train:
             name = f"windows of the reference, looked for among the {len(self.known)} of the other half of the pieces"
-        found.scores += novelty_scores(far, unseen, train, seed, name)
+        found.scores += copying_scores(far, unseen, train, seed, name)
         found.pictures["composed"] = (
             image_grid(rolls(made[: 4 * columns]), columns),
             f"The first of {n} that were composed: time to the right, a line at each bar; pitch upwards, a line at "

@@ -15,7 +15,7 @@ from reverie.evaluation.lpips import add_lpips, open_lpips
 from reverie.evaluation.result import Evaluation
 from reverie.evaluation.samples_source import SampleSource
 from reverie.media import Image, image_grid
-from reverie.metrics.full_reference import Restored, likeness, psnrs
+from reverie.metrics.full_reference import Restored, full_reference_scores, psnrs
 from reverie.metrics.score import Reference
 
 SHOWN, LARGEST = 8, 256
@@ -46,7 +46,7 @@ class RestorationEvaluator(SplitEvaluator):
         good, spoilt, made = ([getattr(p, what) for p in pictures] for what in ("good", "spoilt", "made"))
         floor_source = "the pictures as they were spoilt"
         about = f"whole pictures of the reference, spoilt by {method.degradation_description}, 8 bits, and repaired"
-        found.scores += likeness(made, good, spoilt, floor_source, reference, asked.seed, about)
+        found.scores += full_reference_scores(made, good, spoilt, floor_source, reference, asked.seed, about)
         if asked.classical and has_baselines(method):
             train = type(self.data).open(self.data.spec)
             # What is scored is nothing to choose on.

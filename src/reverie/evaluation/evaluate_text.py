@@ -14,7 +14,7 @@ from reverie.data.text.tokenizer import split
 from reverie.evaluation.result import Evaluation
 from reverie.evaluation.samples_source import SampleSource
 from reverie.media import Image, text_sheet
-from reverie.metrics.text import OWN, References, bleus, copying_scores, likeness_scores, oracle_score, reference_of
+from reverie.metrics.text import LEAVE_ONE_OUT, References, bleus, copying_scores, ngram_scores, nll_oracle_score, reference_of
 from reverie.utils.errors import UserError
 
 LEAST = 64
@@ -87,7 +87,7 @@ def judge(
     method, train = subject.method, data if train is None else train
     assert method is not None
     found.notes += _notes(subject, data, train)
-    mixed = data if data.oracle else data.only(_order(data))  # what an oracle draws is in no order
+    mixed = data if data.oracle else data.subset(_order(data))  # what an oracle draws is in no order
     found.scores += list(method.method_scores(mixed, min(n, len(data)), seed, **(own or {})))
     if not subject.can("write"):
         return
@@ -95,7 +95,7 @@ def judge(
     found.pictures["lines"] = text_sheet(lines[:SHOWN]), f"the first {SHOWN} lines of `write` with seed {seed}"
     if data.oracle is not None:
         made, real = _numbers(lines), torch.from_numpy(data.array[:n])
-        found.scores.append(oracle_score(data.oracle.nll(made), data.oracle.nll(real), data, seed))
+        found.scores.append(nll_oracle_score(data.oracle.nll(made), data.oracle.nll(real), data, seed))
     else:
         _beside_real_lines(found, lines, data, train, seed)
     found.notes.append(_temperatures(subject, data, min(n, COMPARED), seed))
@@ -106,9 +106,9 @@ def _beside_real_lines(found: Evaluation, lines: list[str], data: Texts, train: 
     kind, what = _tokens(data)
     made, real = [split(line, kind) for line in lines], _lines(data, kind)
     others = real if train is data else _lines(train, kind)
-    count, floor_source = min(len(made), len(others)), OWN if train is data else "training lines"
+    count, floor_source = min(len(made), len(others)), LEAVE_ONE_OUT if train is data else "training lines"
     reference = reference_of(data, len(real))
-    found.scores += likeness_scores(made, real, others[:count], what, floor_source, reference, seed)
+    found.scores += ngram_scores(made, real, others[:count], what, floor_source, reference, seed)
     looked = min(len(made), COMPARED)
     unseen = None if train is data else real[:looked]
     of = reference_of(train, len(train))
@@ -163,12 +163,12 @@ def _temperatures(subject: SampleSource, data: Texts, n: int, seed: int) -> str:
         if data.oracle is not None:
             cost = float(data.oracle.nll(_numbers(lines)).mean())
             alike = len(set(lines)) / len(lines)
-            used = len({word for line in lines for word in line.split()}) / data.oracle.words
+            used = len({word for line in lines for word in line.split()}) / data.oracle.vocab_size
             told.append(f"{temperature:g}: {cost:.3f}, {alike:.0%} of lines and {used:.0%} of words")
         else:
             assert real is not None
             made = [split(line, _tokens(data)[0]) for line in lines]
-            like, alike = bleus(made, real)[:, 2].mean(), bleus(made, References(made), own=True)[:, 2].mean()
+            like, alike = bleus(made, real)[:, 2].mean(), bleus(made, References(made), exclude_self=True)[:, 2].mean()
             told.append(f"{temperature:g}: {like:.3f}, {alike:.3f}")
     what = "nll oracle, different lines and words" if data.oracle else "bleu-3, self-bleu-3"
     return f"temperature, which trades variety for likeness ({what}; {n} lines each): {'; '.join(told)}."

@@ -19,7 +19,7 @@ from reverie.evaluation.result import Evaluation
 from reverie.evaluation.samples_source import SampleSource
 from reverie.media import Image, Photo, image_grid
 from reverie.metrics.distribution import frechet_distance, kernel_distance
-from reverie.metrics.full_reference import labelled, likeness, psnrs
+from reverie.metrics.full_reference import segmentation_metrics, full_reference_scores, psnrs
 from reverie.metrics.pixels import ratio_of_means, sharpness
 from reverie.metrics.score import Better, Reference, Score, standard_error
 
@@ -57,7 +57,7 @@ class PairEvaluator(TranslationEvaluator):
         if self.palette(subject) is not None or "a" in self.data.palettes or "b" in self.data.palettes:
             mean = np.mean(np.stack(true).astype(np.float64), 0).round().astype(np.uint8)
             floor, floor_source = [mean] * n, "the mean of the true pictures in place of each"
-        found.scores += likeness(made, true, floor, floor_source, reference, asked.seed, about)
+        found.scores += full_reference_scores(made, true, floor, floor_source, reference, asked.seed, about)
         if looks is not None:
             add_lpips(found, looks, made, true, floor, floor_source, reference, asked.seed, about)
         real = sharpness(np.stack(true))
@@ -233,9 +233,9 @@ def _labels(
 ) -> list[Score]:
     """Of label maps: is each pixel of the right class?"""
     found, real = (np.stack([nearest_colour_indices(convert_channels(x, 3), palette) for x in maps]) for maps in (made, true))
-    value = labelled(found, real, len(palette))
+    value = segmentation_metrics(found, real, len(palette))
     commonest = int(np.bincount(real.reshape(-1)).argmax())
-    floor = labelled(np.full_like(real, commonest), real, len(palette))
+    floor = segmentation_metrics(np.full_like(real, commonest), real, len(palette))
     told = f"each pixel counts as the nearest of the {len(palette)} colours of the maps; {about}"
     return [
         Score(name, mine, "", "higher", f"{what}; {told}", reference, len(made), seed, theirs,

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from reverie.evaluation.reference_sets import COMPARED, MOST, STAND_IN, ReferenceSets, features_of, shuffled
-from reverie.metrics.distribution import PRDC, Mean, frechet_distance, kernel_distance, nearest, prdc
-from reverie.metrics.pixels import LOOKED_AT, mean_image, nearest_images, nearness, psnr, ratio_of_means, sharpness
-from reverie.metrics.pixels import squared_errors as errors_of
+from reverie.metrics.distribution import PRDC, Mean, frechet_distance, kernel_distance, nearest_neighbours, prdc
+from reverie.metrics.pixels import COMPARISON_SIZE, mean_image, nearest_images, copying_statistics, psnr, ratio_of_means, sharpness
+from reverie.metrics.pixels import mean_squared_errors as errors_of
 from reverie.metrics.score import Better, Reference, Score, standard_error
 
 LEAST = 64
@@ -22,7 +22,7 @@ K = 5
 SHARE = 100
 """real images, below which one in a hundred of them is none"""
 
-PIXELS = f"root mean square of pixels in [0,1], at {LOOKED_AT} pixels a side at most"
+PIXELS = f"root mean square of pixels in [0,1], at {COMPARISON_SIZE} pixels a side at most"
 
 BY_FEATURES: dict[str, tuple[Better, str]] = {
     "fid": ("lower", "Frechet distance of Gaussians with the means and unbiased covariances of features, float64 "
@@ -112,13 +112,13 @@ class Neighbours:
         unseen = sets.unseen_data.array[sets.unseen]
         own = torch.from_numpy(sets.unseen) if sets.left_out_one else None
         far, which = nearest_images(made, train.array, 3)
-        self.by_pixels = nearness(far[:, 0], nearest_images(unseen, train.array, 1, own)[0][:, 0])
+        self.by_pixels = copying_statistics(far[:, 0], nearest_images(unseen, train.array, 1, own)[0][:, 0])
         self.space = PIXELS
         self.best, self.amount = self.by_pixels, len(train)
         if looked is not None:
-            far, at = nearest(looked.made[:COMPARED], looked.train, 3)
+            far, at = nearest_neighbours(looked.made[:COMPARED], looked.train, 3)
             own = torch.arange(len(looked.unseen)) if sets.left_out_one else None
-            self.best = nearness(far[:, 0], nearest(looked.unseen, looked.train, 1, own)[0][:, 0])
+            self.best = copying_statistics(far[:, 0], nearest_neighbours(looked.unseen, looked.train, 1, own)[0][:, 0])
             which = torch.from_numpy(looked.train_rows)[at]
             self.space, self.amount = f"Euclidean, of features: {looked.net.definition}", len(looked.train)
         self.distances, self.images = far[:, 0], which

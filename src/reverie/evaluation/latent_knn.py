@@ -14,7 +14,7 @@ from reverie.core.method import Method
 from reverie.data.images.dataset import Images
 from reverie.evaluation.reference_sets import COMPARED, ReferenceSets
 from reverie.media import Image
-from reverie.metrics.distribution import nearest
+from reverie.metrics.distribution import nearest_neighbours
 from reverie.metrics.pixels import nearest_images
 from reverie.metrics.score import Score
 
@@ -31,7 +31,7 @@ def neighbour_score(method: Method, sets: ReferenceSets, seed: int) -> Score:
         known = np.concatenate([sets.reference, np.setdiff1d(np.arange(len(train)), sets.reference)])[:LEARNT]
         own = torch.arange(len(sets.reference))
     ours, theirs = codes_of(method, data, sets.reference, "codes"), codes_of(method, train, known, "codes to compare")
-    at = nearest(ours, theirs, 1, own)[1][:, 0].numpy()
+    at = nearest_neighbours(ours, theirs, 1, own)[1][:, 0].numpy()
     right = train.labels[known[at]] == data.labels[sets.reference]
     few = sets.reference[:COMPARED]
     beside = nearest_images(data.array[few], train.array[known], 1, None if own is None else own[: len(few)])[1][:, 0]

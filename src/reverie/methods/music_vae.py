@@ -383,8 +383,7 @@ class MusicVAE(Method):
                 told = torch.stack([logits.argmax(2) for logits in self.logits(mean, part)], 1)
                 found.append((told, kl_to_standard_normal(mean, log_variance).sum(1), mean))
         again, kl, means = (torch.cat(rows).cpu().numpy() for rows in zip(*found, strict=True))
-        how = "the likeliest event at each step, after the true ones before it"
-        yield from reconstruction_scores(x.cpu().numpy(), again, data, seed, how, "teacher-forced ")
+        yield from reconstruction_scores(x.cpu().numpy(), again, data, seed, teacher_forced=True)
         yield from code_scores(kl / NATS, means, data, seed)
 
     # -- between music and numbers ---------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What music is like, in numbers: functions of windows of events, int [N,T], 16 steps to a bar (see data/midi.py).
+"""Scores of music: statistics of windows of events, int [N,T], 16 steps per bar (see data/music/midi.py).
 
 Scores are of windows int [N,I,T] of I instruments.
 """
@@ -6,7 +6,7 @@ Scores are of windows int [N,I,T] of I instruments.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from reverie.data.music.midi import DRUMS, HOLD, ON, STEPS, notes_of
 from reverie.metrics.score import Better, Reference, Score
 
 MAJOR = (0, 2, 4, 5, 7, 9, 11)
+"""semitones of the major scale"""
 PROFILES = (
     (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88),
     (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17),
@@ -23,64 +24,69 @@ ROWS = 64
 """windows that are compared with all others at once"""
 
 
-def onsets(events: np.ndarray, part: str) -> np.ndarray:
-    """bool [N,T]: where a note begins, or something is struck."""
-    return events > 0 if part == "drums" else events >= ON
+def onsets(events: np.ndarray, instrument: str) -> np.ndarray:
+    """bool [N,T]: the steps at which a note begins, or a drum is hit."""
+    return events > 0 if instrument == "drums" else events >= ON
 
 
-def equal(x: np.ndarray, told: np.ndarray) -> np.ndarray:
-    """Share [N] of the steps of each window whose event is told right."""
-    return (x == told).mean(1)
+def step_accuracy(x: np.ndarray, reconstruction: np.ndarray) -> np.ndarray:
+    """Share [N] of the steps of each window [N,T] whose event is correct."""
+    return (x == reconstruction).mean(1)
 
 
-def equal_onsets(x: np.ndarray, told: np.ndarray, part: str) -> np.ndarray:
-    """Share [N] of the onsets of each window whose event is told right; 1 for a window without any."""
-    on = onsets(x, part)
-    return ((x == told) & on).sum(1) / np.maximum(on.sum(1), 1) + (on.sum(1) == 0)
+def onset_accuracy(x: np.ndarray, reconstruction: np.ndarray, instrument: str) -> np.ndarray:
+    """Share [N] of the onsets of each window [N,T] whose event is correct; 1 for a window without onsets."""
+    on = onsets(x, instrument)
+    return ((x == reconstruction) & on).sum(1) / np.maximum(on.sum(1), 1) + (on.sum(1) == 0)
 
 
-def density(events: np.ndarray, part: str) -> np.ndarray:
-    """Onsets a bar [N]; of drums, strokes of all classes."""
-    if part == "drums":
-        return (events[:, :, None] >> np.arange(len(DRUMS)) & 1).sum((1, 2)) * STEPS / events.shape[1]
-    return onsets(events, part).sum(1) * STEPS / events.shape[1]
+def note_density(events: np.ndarray, instrument: str) -> np.ndarray:
+    """Onsets per bar [N]; of drums, hits of all classes."""
+    if instrument == "drums":
+        return _drum_hits(events).sum((1, 2)) * STEPS / events.shape[1]
+    return onsets(events, instrument).sum(1) * STEPS / events.shape[1]
 
 
-def lengths(events: np.ndarray) -> np.ndarray:
-    """The length in steps of every note of melodies or basses; what sounds at the end of a window ends there."""
+def note_lengths(events: np.ndarray) -> np.ndarray:
+    """The length in steps of every note of melodies or basses; notes end at the latest with their window."""
     return np.array([end - begin for row in events for begin, end, _ in notes_of(row)] or [0])
 
 
-def classes_of(events: np.ndarray) -> np.ndarray:
-    """Steps [N,12] that each pitch class sounds in melodies."""
+def pitch_class_durations(events: np.ndarray) -> np.ndarray:
+    """Steps [N,12] for which each pitch class sounds in melodies."""
     out = np.zeros((len(events), 12))
-    for row, found in zip(events, out, strict=True):
+    for row, durations in zip(events, out, strict=True):
         for begin, end, pitch in notes_of(row):
-            found[pitch % 12] += end - begin
+            durations[pitch % 12] += end - begin
     return out
 
 
-def tonic(sounds: np.ndarray) -> np.ndarray:
-    """The pitch class [N] of the key that fits best what sounds [N,12] (Krumhansl & Schmuckler; major or minor)."""
+def tonic(durations: np.ndarray) -> np.ndarray:
+    """The pitch class [N] of the best fitting major or minor key of durations [N,12] (Krumhansl & Schmuckler)."""
     profiles = np.stack([np.roll(profile, k) for profile in PROFILES for k in range(12)])  # [24,12]
     profiles = profiles - profiles.mean(1, keepdims=True)
-    profiles /= np.linalg.norm(profiles, axis=1, keepdims=True)  # what sounds need not be scaled: one row, one maximum
-    return (sounds @ profiles.T).argmax(1) % 12
+    profiles /= np.linalg.norm(profiles, axis=1, keepdims=True)  # durations need no scaling: the maximum is per row
+    return (durations @ profiles.T).argmax(1) % 12
 
 
-def use(events: np.ndarray, part: str) -> np.ndarray:
-    """Shares that sum to 1: of the nine classes of drums, or of the twelve pitch classes counted from the tonic."""
-    if part == "drums":
-        counts = (events[:, :, None] >> np.arange(len(DRUMS)) & 1).sum((0, 1)).astype(float)
+def class_histogram(events: np.ndarray, instrument: str) -> np.ndarray:
+    """Shares that sum to 1: of the nine drum classes, or of the twelve pitch classes relative to the tonic."""
+    if instrument == "drums":
+        counts = _drum_hits(events).sum((0, 1)).astype(float)
     else:
-        sounds = classes_of(events)
-        place = (np.arange(12) + tonic(sounds)[:, None]) % 12
-        counts = np.take_along_axis(sounds, place, 1).sum(0)
+        durations = pitch_class_durations(events)
+        place = (np.arange(12) + tonic(durations)[:, None]) % 12
+        counts = np.take_along_axis(durations, place, 1).sum(0)
     return counts / max(1.0, float(counts.sum()))
 
 
-def in_key(events: np.ndarray) -> np.ndarray:
-    """Share [N] of the notes of each melody in the major scale that holds most (scale consistency of muspy)."""
+def _drum_hits(events: np.ndarray) -> np.ndarray:
+    """Events of drums [N,T], one bit per class -> 0 or 1 [N,T,K]."""
+    return events[:, :, None] >> np.arange(len(DRUMS)) & 1
+
+
+def scale_consistency(events: np.ndarray) -> np.ndarray:
+    """Share [N] of the notes of each melody in the major scale that holds most of them (as in MusPy)."""
     out = np.ones(len(events))
     for i, row in enumerate(events):
         count = np.bincount([pitch % 12 for _, _, pitch in notes_of(row)], minlength=12)
@@ -89,48 +95,49 @@ def in_key(events: np.ndarray) -> np.ndarray:
     return out
 
 
-def repetition(events: np.ndarray) -> np.ndarray:
-    """How much bars are like earlier ones [N]: share of steps equal to the most similar one, mean but for the first."""
+def bar_self_similarity(events: np.ndarray) -> np.ndarray:
+    """Share of steps of a bar equal to the most similar earlier bar, mean over bars but the first: [N]."""
     bars = events.reshape(len(events), -1, STEPS)
-    alike = (bars[:, :, None] == bars[:, None]).mean(3)  # [N,U,U]
-    best = [alike[:, u, :u].max(1) for u in range(1, bars.shape[1])]
+    equal = (bars[:, :, None] == bars[:, None]).mean(3)  # [N,U,U]
+    best = [equal[:, u, :u].max(1) for u in range(1, bars.shape[1])]
     return np.stack(best, 1).mean(1) if best else np.zeros(len(events))
 
 
-def relative(events: np.ndarray, parts: Sequence[str]) -> np.ndarray:
-    """Windows [N,I,T] as [N,I*T], the same in every key: the notes of each part as intervals from its first one."""
-    return np.concatenate([_relative(line, part) for line, part in zip(events.swapaxes(0, 1), parts, strict=True)], 1)
+def transposition_invariant(events: np.ndarray, instruments: Sequence[str]) -> np.ndarray:
+    """Windows [N,I,T] as [N,I*T], equal in every key: the notes of each instrument as intervals from its first one."""
+    lines = zip(events.swapaxes(0, 1), instruments, strict=True)
+    return np.concatenate([_intervals(line, instrument) for line, instrument in lines], 1)
 
 
-def _relative(events: np.ndarray, part: str) -> np.ndarray:
-    if part == "drums":
+def _intervals(events: np.ndarray, instrument: str) -> np.ndarray:
+    if instrument == "drums":
         return events.astype(np.int16)
-    on = onsets(events, part)
+    on = onsets(events, instrument)
     first = np.take_along_axis(events, on.argmax(1)[:, None], 1)
-    return np.where(on, events - first + 256, events).astype(np.int16)  # 256: no interval looks like another event
+    return np.where(on, events - first + 256, events).astype(np.int16)  # 256: no interval equals another event
 
 
-def nearest(events: np.ndarray, among: np.ndarray, parts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """(distance [N], row of `among` [N]) of the most similar window: share of steps that differ, in the same key."""
-    ours, theirs = relative(events, parts), relative(among, parts)
-    far, at = np.empty(len(ours)), np.empty(len(ours), np.int64)
-    for start in range(0, len(ours), ROWS):
-        rows = ours[start : start + ROWS]
-        apart = np.zeros((len(rows), len(theirs)), np.int32)
+def nearest_windows(events: np.ndarray, among: np.ndarray, instruments: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """(distance [N], row of `among` [N]) of the most similar window: share of steps that differ, in any key."""
+    x, y = transposition_invariant(events, instruments), transposition_invariant(among, instruments)
+    distance, index = np.empty(len(x)), np.empty(len(x), np.int64)
+    for start in range(0, len(x), ROWS):
+        rows = x[start : start + ROWS]
+        differing = np.zeros((len(rows), len(y)), np.int32)
         for t in range(rows.shape[1]):
-            apart += rows[:, t, None] != theirs[:, t]
-        at[start : start + ROWS] = apart.argmin(1)
-        far[start : start + ROWS] = apart.min(1) / rows.shape[1]
-    return far, at
+            differing += rows[:, t, None] != y[:, t]
+        index[start : start + ROWS] = differing.argmin(1)
+        distance[start : start + ROWS] = differing.min(1) / rows.shape[1]
+    return distance, index
 
 
 def total_variation(p: np.ndarray, q: np.ndarray) -> float:
-    """Half the summed difference of two distributions: 0 alike, 1 nothing in common."""
+    """Half the summed absolute difference of two distributions: 0 if equal, 1 if they have nothing in common."""
     return float(np.abs(p - q).sum() / 2)
 
 
-def wasserstein(x: np.ndarray, y: np.ndarray) -> float:
-    """The area between the cumulative distributions of two sets of numbers."""
+def wasserstein_1(x: np.ndarray, y: np.ndarray) -> float:
+    """The area between the cumulative distributions of two samples."""
     both = np.sort(np.concatenate([x, y]))
     below = [np.searchsorted(np.sort(z), both[:-1], side="right") / len(z) for z in (x, y)]
     return float((np.abs(below[0] - below[1]) * np.diff(both)).sum())
@@ -140,99 +147,147 @@ def wasserstein(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def reference_of(data: Any, n: int) -> Reference:
-    """n windows of prepared music; their "size" is T."""
+    """n windows of prepared music; its size is T."""
     return Reference(data.name, data.split, data.fingerprint, n, data.array.shape[2], 0)
 
 
-def of_each(parts: Sequence[str], *windows: np.ndarray) -> Iterator[tuple[Any, ...]]:
-    """For each instrument: what the names of its scores begin with, itself, and its lines [N,T] of windows [N,I,T]."""
-    for k, part in enumerate(parts):
-        yield ("" if len(parts) == 1 else f"{part} "), part, *(x[:, k] for x in windows)
+def per_instrument(instruments: Sequence[str], *windows: np.ndarray) -> Iterator[tuple[Any, ...]]:
+    """For each instrument: the prefix of its scores' names, its name, and its lines [N,T] of windows [N,I,T]."""
+    for k, instrument in enumerate(instruments):
+        prefix = "" if len(instruments) == 1 else f"{instrument} "
+        yield prefix, instrument, *(x[:, k] for x in windows)
 
 
 def reconstruction_scores(
-    x: np.ndarray, told: np.ndarray, data: Any, seed: int, how: str, short: str = ""
+    x: np.ndarray, reconstruction: np.ndarray, data: Any, seed: int, teacher_forced: bool = False
 ) -> Iterator[Score]:
-    """How much of windows [N,I,T] is told again right. how: what was read, in words; short: what names begin with."""
-    n = len(x)
-    reference = reference_of(data, n)
+    """Accuracy of reconstructed windows [N,I,T] over all steps and over onsets, for each instrument.
 
-    def score(name: str, values: np.ndarray, what: str, floor: float, floor_source: str) -> Score:
+    teacher_forced: each event was predicted from the true ones before it, not from those generated before it.
+    """
+    n, reference = len(x), reference_of(data, len(x))
+    context = "the true ones" if teacher_forced else "those generated"
+    prefix = "teacher-forced " if teacher_forced else ""
+
+    def score(name: str, values: np.ndarray, definition: str, floor: float, floor_source: str) -> Score:
         return Score(
-            short + name, float(values.mean()), "", "higher", f"{what}, mean over windows; {how}", reference, n, seed,
-            floor, floor_source, float(values.std() / n**0.5) if n > 1 else None, group="reconstruction",
+            prefix + name, float(values.mean()), "", "higher",
+            f"{definition}, mean over windows; the most likely event at each step, given {context} before it",
+            reference, n, seed, floor, floor_source, float(values.std() / n**0.5) if n > 1 else None,
+            group="reconstruction",
         )  # fmt: skip
 
-    for who, part, true, again in of_each(data.parts, x, told):
-        rests, what = float((true == HOLD).mean()), "share of steps with the right event"
-        yield score(f"{who}accuracy", equal(true, again), what, rests, "nothing new at every step")
-        other = float(equal_onsets(true, np.roll(true, max(1, n // 2), 0), part).mean())
-        what = "share of the steps where a note begins (or a drum is struck) with the right event"
-        yield score(
-            f"{who}onset accuracy", equal_onsets(true, again, part), what, other, "another window in place of each"
-        )
+    for who, instrument, true, predicted in per_instrument(data.parts, x, reconstruction):
+        holds = float((true == HOLD).mean())
+        definition = "share of steps with the correct event"
+        yield score(f"{who}accuracy", step_accuracy(true, predicted), definition, holds, "no new event at any step")
+        other = np.roll(true, max(1, n // 2), 0)
+        floor = float(onset_accuracy(true, other, instrument).mean())
+        definition = "share of the steps where a note begins (or a drum is hit) with the correct event"
+        accuracy = onset_accuracy(true, predicted, instrument)
+        yield score(f"{who}onset accuracy", accuracy, definition, floor, "another window in place of each")
 
 
 def code_scores(bits: np.ndarray, means: np.ndarray, data: Any, seed: int) -> Iterator[Score]:
-    """What codes hold: KL in bits [N], and how many of their numbers [N,Z] answer to the data."""
-    n, latent = means.shape
+    """The information in codes: KL in bits [N], and the number of latent dimensions in use, from means [N,Z]."""
+    n, latent_dim = means.shape
     yield Score(
-        "kl", float(bits.mean()), "bits", "match",
-        "KL(q(z|x) || N(0, I)), mean over windows: what a code can tell of its tune", reference_of(data, n), n, seed,
-        0.0, "a code that tells nothing", float(bits.std() / n**0.5) if n > 1 else None, group="codes",
+        "kl", float(bits.mean()), "bits", "match", "KL(q(z|x) || N(0, I)), mean over windows", reference_of(data, n), n,
+        seed, 0.0, "codes that hold no information", float(bits.std() / n**0.5) if n > 1 else None, group="codes",
     )  # fmt: skip
+    active = float((means.var(0, ddof=1) > 0.01).sum()) if n > 1 else 0.0
     yield Score(
-        "active units", float((means.var(0, ddof=1) > 0.01).sum()) if n > 1 else 0.0, f"of {latent}", "higher",
+        "active units", active, f"of {latent_dim}", "higher",
         "latents whose mean in q(z|x) has a variance above 0.01 over windows (Burda 2015, section 5.2)",
         reference_of(data, n), n, seed, group="codes",
     )  # fmt: skip
 
 
-def likeness_scores(
-    made: np.ndarray, real: np.ndarray, stand_in: np.ndarray, floor_name: str, data: Any, seed: int
+def statistics_scores(
+    generated: np.ndarray, real: np.ndarray, stand_in: np.ndarray, floor_name: str, data: Any, seed: int
 ) -> Iterator[Score]:
-    """How composed windows [N,I,T] differ from real ones, each beside what other real windows give."""
+    """How the statistics of generated windows [N,I,T] differ from those of real ones.
+
+    stand_in: other real windows, whose statistics give the floor; floor_name: what they are.
+    """
     reference, floor_source = reference_of(data, len(real)), f"{len(stand_in)} {floor_name}"
-    for who, part, *lines in of_each(data.parts, made, real, stand_in):
-        for name, value, floor, unit, better, told in _likeness(part, *lines):
-            yield Score(who + name, value, unit, better, told, reference, len(made), seed, floor, floor_source)
-    pitched = [k for k, part in enumerate(data.parts) if part != "drums"]
+    for prefix, instrument, *lines in per_instrument(data.parts, generated, real, stand_in):
+        for s in _statistics(instrument, *lines):
+            yield Score(
+                prefix + s.name, s.value, s.unit, s.better, s.definition, reference, len(generated), seed, s.floor,
+                floor_source,
+            )  # fmt: skip
+    pitched = [k for k, instrument in enumerate(data.parts) if instrument != "drums"]
     if len(pitched) > 1:
-        ours, theirs = (in_key(x[:, pitched].reshape(len(x), -1)) for x in (made, real))
-        told = "share of the notes of melody and bass together in the major scale that holds most of them, mean"
-        yield Score("in one key", float(ours.mean()), "", "match", told, reference, len(made), seed,
-                    float(theirs.mean()), floor_source)  # fmt: skip
+        ours, theirs = (scale_consistency(x[:, pitched].reshape(len(x), -1)) for x in (generated, real))
+        yield Score(
+            "joint scale consistency", float(ours.mean()), "", "match",
+            "share of the notes of melody and bass together in the major scale that holds most of them, mean over "
+            "windows", reference, len(generated), seed, float(theirs.mean()), floor_source,
+        )  # fmt: skip
 
 
-def _likeness(
-    part: str, made: np.ndarray, real: np.ndarray, stand_in: np.ndarray
-) -> Iterator[tuple[str, float, float, str, Better, str]]:
-    """Of lines [N,T] of an instrument: name, value, floor, unit, what is better, and what it is."""
-    ours, theirs, others = (use(x, part) for x in (made, real, stand_in))
-    told = "time that each pitch class sounds, counted from the tonic (Krumhansl-Schmuckler, key of each window)"
-    name, told = ("drum classes", "strokes of the nine classes") if part == "drums" else ("pitch classes", told)
-    yield (name, total_variation(ours, theirs), total_variation(others, theirs), "", "lower",
-           f"total variation distance between composed and real shares: {told}")  # fmt: skip
-    a, b, c = (density(x, part) for x in (made, real, stand_in))
-    yield ("note density", wasserstein(a, b), wasserstein(c, b), "onsets a bar", "lower",
-           "Wasserstein-1 distance between onsets a bar of composed and of real windows")  # fmt: skip
-    if part != "drums":
-        a, b, c = (lengths(x) for x in (made, real, stand_in))
-        yield ("note length", wasserstein(a, b), wasserstein(c, b), "sixteenths", "lower",
-               "Wasserstein-1 distance between lengths of composed and of real notes")  # fmt: skip
-        told = "share of a window's notes in the major scale that holds most of them (muspy's scale consistency), mean"
-        yield "in key", float(in_key(made).mean()), float(in_key(real).mean()), "", "match", told
-    if made.shape[1] > STEPS:
-        told = "share of equal steps of a bar and the most similar earlier one, mean over bars but the first"
-        a, b = repetition(made), repetition(real)
-        yield "repetition", float(a.mean()), float(b.mean()), "", "match", told
+class _Statistic(NamedTuple):
+    name: str
+    value: float
+    floor: float
+    unit: str
+    better: Better
+    definition: str
 
 
-def novelty_scores(far: np.ndarray, unseen: np.ndarray, train: Any, seed: int, floor_name: str) -> Iterator[Score]:
-    """How far composed windows [N] lie from the nearest training window, beside windows that nobody learnt from [M]."""
+def _statistics(instrument: str, generated: np.ndarray, real: np.ndarray, stand_in: np.ndarray) -> Iterator[_Statistic]:
+    """Of lines [N,T] of one instrument."""
+    yield _histogram_distance(instrument, generated, real, stand_in)
+    fake, true, other = (note_density(x, instrument) for x in (generated, real, stand_in))
+    yield _Statistic(
+        "note density distance", wasserstein_1(fake, true), wasserstein_1(other, true), "onsets/bar", "lower",
+        "Wasserstein-1 distance between the onsets per bar of generated and of real windows",
+    )  # fmt: skip
+    if instrument != "drums":
+        fake, true, other = (note_lengths(x) for x in (generated, real, stand_in))
+        yield _Statistic(
+            "note length distance", wasserstein_1(fake, true), wasserstein_1(other, true), "sixteenths", "lower",
+            "Wasserstein-1 distance between the note lengths of generated and of real windows",
+        )  # fmt: skip
+        fake, true = scale_consistency(generated), scale_consistency(real)
+        yield _Statistic(
+            "scale consistency", float(fake.mean()), float(true.mean()), "", "match",
+            "share of a window's notes in the major scale that holds most of them (as in MusPy), mean over windows",
+        )  # fmt: skip
+    if generated.shape[1] > STEPS:
+        fake, true = bar_self_similarity(generated), bar_self_similarity(real)
+        yield _Statistic(
+            "bar self-similarity", float(fake.mean()), float(true.mean()), "", "match",
+            "share of steps of a bar equal to the most similar earlier bar, mean over bars but the first",
+        )  # fmt: skip
+
+
+def _histogram_distance(instrument: str, generated: np.ndarray, real: np.ndarray, stand_in: np.ndarray) -> _Statistic:
+    fake, true, other = (class_histogram(x, instrument) for x in (generated, real, stand_in))
+    name = "pitch-class histogram distance"
+    shares = "time that each pitch class sounds, relative to the tonic (Krumhansl-Schmuckler, key of each window)"
+    if instrument == "drums":
+        name, shares = "drum-class histogram distance", "hits of the nine drum classes"
+    definition = f"total variation distance between the shares of generated and of real windows: {shares}"
+    return _Statistic(name, total_variation(fake, true), total_variation(other, true), "", "lower", definition)
+
+
+def copying_scores(
+    distances: np.ndarray, unseen: np.ndarray, train: Any, seed: int, floor_name: str
+) -> Iterator[Score]:
+    """From the distances to the nearest training window of generated windows [N], and of unseen real ones [M].
+
+    floor_name: what the unseen windows are.
+    """
     reference, floor_source = reference_of(train, len(train)), f"{len(unseen)} {floor_name}"
-    told = "share of steps that differ from the most similar training window, both from their first note on in one key"
-    yield Score("nearest training window", float(np.median(far)), "", "match", f"{told}; median", reference,
-                len(far), seed, float(np.median(unseen)), floor_source, group="novelty")  # fmt: skip
-    yield Score("copies", float((far == 0).mean()), "", "match", f"{told}: share of composed windows with none",
-                reference, len(far), seed, float((unseen == 0).mean()), floor_source, group="novelty")  # fmt: skip
+    distance = "share of steps that differ from the most similar training window, both relative to their first note"
+    yield Score(
+        "nn distance", float(np.median(distances)), "", "match", f"{distance}; median over windows", reference,
+        len(distances), seed, float(np.median(unseen)), floor_source, group="memorisation",
+    )  # fmt: skip
+    yield Score(
+        "exact-match rate", float((distances == 0).mean()), "", "match",
+        "share of windows equal to a training window, both relative to their first note", reference, len(distances),
+        seed, float((unseen == 0).mean()), floor_source, group="memorisation",
+    )  # fmt: skip

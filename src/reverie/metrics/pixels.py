@@ -1,6 +1,6 @@
-"""Scores of pixels: how sharp, how near to what was learnt from, how well reconstructed.
+"""Scores computed from pixels: sharpness, distance to the training images, reconstruction errors.
 
-Images are uint8 [N,H,W,C], C = 1 (grey) or 3 (RGB); arrays mapped from disk are read in slices.
+Images are uint8 [N,H,W,C], C = 1 (grey) or 3 (RGB); memory-mapped arrays are read in slices.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from reverie.metrics.distribution import Mean
 from reverie.metrics.score import standard_error
 
 SLICE = 2000
-"""images that are widened to floats at once"""
-LOOKED_AT = 32
-"""pixels a side that images are compared at"""
+"""images that are converted to floats at once"""
+COMPARISON_SIZE = 32
+"""pixels per side, at most, that images are compared at"""
 
 
 def sharpness(images: np.ndarray) -> Tensor:
-    """The variance of each image's Laplacian [N] (float64), of luminance in [0,255].
+    """The variance of each image's Laplacian [N] (float64), of the luminance in [0,255].
 
-    The kernel is 0 1 0, 1 -4 1, 0 1 0, mirrored at the border without repeating it, as OpenCV's Laplacian does.
+    The kernel is 0 1 0, 1 -4 1, 0 1 0, with a reflected border, as OpenCV's Laplacian.
     """
     kernel = torch.tensor([[[[0, 1, 0], [1, -4, 1], [0, 1, 0]]]], dtype=torch.float64)
-    found = []
+    variances = []
     for x in _slices(images, 200):
         x = x.double()  # [n,C,H,W]
         if x.shape[1] == 3:
             x = (x * x.new_tensor(LUMA).view(3, 1, 1)).sum(1, keepdim=True)
-        found.append(F.conv2d(F.pad(x, (1, 1, 1, 1), "reflect"), kernel).flatten(1).var(1, correction=0))
-    return torch.cat(found)
+        variances.append(F.conv2d(F.pad(x, (1, 1, 1, 1), "reflect"), kernel).flatten(1).var(1, correction=0))
+    return torch.cat(variances)
 
 
 def ratio_of_means(a: Tensor, b: Tensor) -> Mean:
@@ -43,91 +43,93 @@ def ratio_of_means(a: Tensor, b: Tensor) -> Mean:
     value = float(a.mean() / b.mean())
     if min(len(a), len(b)) < 2:
         return Mean(value, None)
-    apart = sum(float(x.var() / len(x) / x.mean().square()) for x in (a, b))
-    return Mean(value, abs(value) * apart**0.5)
+    relative_variance = sum(float(x.var() / len(x) / x.mean().square()) for x in (a, b))
+    return Mean(value, abs(value) * relative_variance**0.5)
 
 
-class Nearness(NamedTuple):
-    """How far generated images lie from the training images, beside real images that were not learnt from."""
+class CopyingStatistics(NamedTuple):
+    """How close generated images lie to the training images, compared with real images not used in training."""
 
-    ratio: float
-    """median distance of generated ones to the nearest training image, divided by that of the unseen ones"""
-    farther: Mean
-    """probability that a generated image is farther from its nearest training image than an unseen one; 0.5 where both
-    are alike, near 0 where the generated ones are copies (Meehan 2020, section 3.1, without cells)"""
-    copies: Mean
-    """share of generated images nearer to a training image than all but one in a hundred of the unseen ones, or the
-    same as one"""
+    nn_distance_ratio: float
+    """median distance of generated images to the nearest training image, divided by that of the unseen images"""
+    auc: Mean
+    """probability that a generated image is farther from its nearest training image than an unseen image is; 0.5 where
+    both are alike, near 0 where generated images are copies (Meehan 2020, section 3.1, without cells)"""
+    near_duplicates: Mean
+    """share of generated images closer to a training image than 99 in 100 unseen images, or identical to one"""
 
 
-def nearness(made: Tensor, unseen: Tensor) -> Nearness:
-    """From the distances to the nearest training image of generated images [N], and of real, unseen ones [M]."""
-    made, unseen = made.double().contiguous(), unseen.double().contiguous()
+def copying_statistics(fake: Tensor, unseen: Tensor) -> CopyingStatistics:
+    """From the distances to the nearest training image of generated images [N] and of unseen real images [M]."""
+    fake, unseen = fake.double().contiguous(), unseen.double().contiguous()
     ordered = unseen.sort().values
-    # Of each generated one, the share of unseen ones that are nearer; half of those that are as near.
-    below, up_to = torch.searchsorted(ordered, made), torch.searchsorted(ordered, made, right=True)
+    # For each generated image the share of unseen ones that are closer; ties count half.
+    below, up_to = torch.searchsorted(ordered, fake), torch.searchsorted(ordered, fake, right=True)
     ranks = (below + up_to).double() / (2 * len(ordered))
-    others = made.sort().values
-    back = torch.searchsorted(others, unseen) + torch.searchsorted(others, unseen, right=True)
+    ordered_fake = fake.sort().values
+    back = torch.searchsorted(ordered_fake, unseen) + torch.searchsorted(ordered_fake, unseen, right=True)
     # The two terms of the variance of a Mann-Whitney statistic (DeLong 1988, eq. 5).
-    error = float(ranks.var() / len(made) + (back.double() / (2 * len(made))).var() / len(unseen)) ** 0.5
-    # Where more than one in a hundred of the unseen ones are the same as a training image, none is nearer than that.
-    close = ((made < ordered.quantile(0.01)) | (made == 0)).double()
-    return Nearness(
-        _ratio(made.median(), unseen.median()),
+    error = float(ranks.var() / len(fake) + (back.double() / (2 * len(fake))).var() / len(unseen)) ** 0.5
+    # Where more than 1 in 100 unseen images equal a training image, the quantile is 0, and nothing is closer than that.
+    close = ((fake < ordered.quantile(0.01)) | (fake == 0)).double()
+    return CopyingStatistics(
+        _ratio(fake.median(), unseen.median()),
         Mean(float(ranks.mean()), error),
         Mean(float(close.mean()), standard_error(close)),
     )
 
 
 def nearest_images(
-    images: np.ndarray, among: np.ndarray, k: int = 1, own: Tensor | None = None
+    images: np.ndarray, among: np.ndarray, k: int = 1, exclude: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """(distances [N,k], indices [N,k]) of the k nearest of `among` to each image: root mean squares of differences of
-    pixels in [0,1], both made at most LOOKED_AT pixels a side by averaging.
+    """(distances [N,k], indices [N,k]) of the k images of `among` that are nearest to each image.
 
-    own: the index [N] in `among` of each image itself, where it is one of them: it is no neighbour of its own.
+    The distance is the root mean square difference of pixels in [0,1], after both were averaged down to at most
+    COMPARISON_SIZE pixels per side. exclude: an index [N] into `among` for each image, which is not counted: that of
+    the image itself, where it is in `among`.
     """
-    x = torch.cat([_small(part) for part in _slices(images, SLICE)])  # [N,D]
+    x = torch.cat([_downscaled(part) for part in _slices(images, SLICE)])  # [N,D]
     best = torch.full((len(x), k), torch.inf, dtype=torch.float64)
     index = torch.zeros(len(x), k, dtype=torch.int64)
     for number, part in enumerate(_slices(among, SLICE)):
         start = number * SLICE
-        apart, which = _nearest_of(x, _small(part), k, None if own is None else own - start)
-        best, order = torch.cat([best, apart], 1).sort(dim=1, stable=True)
-        index = torch.cat([index, which + start], 1).gather(1, order)
+        local_exclude = None if exclude is None else exclude - start
+        distances, candidates = _nearest_in_slice(x, _downscaled(part), k, local_exclude)
+        best, order = torch.cat([best, distances], 1).sort(dim=1, stable=True)
+        index = torch.cat([index, candidates + start], 1).gather(1, order)
         best, index = best[:, :k], index[:, :k]
     return best / x.shape[1] ** 0.5, index
 
 
-def _nearest_of(x: Tensor, y: Tensor, k: int, own: Tensor | None) -> tuple[Tensor, Tensor]:
-    """As distribution.nearest, found in float32: k + 2 candidates, in case rounding has mixed up the nearest."""
+def _nearest_in_slice(x: Tensor, y: Tensor, k: int, exclude: Tensor | None) -> tuple[Tensor, Tensor]:
+    """As distribution.nearest_neighbours, in float32: k + 2 candidates, in case rounding has changed their order."""
     lengths = y.square().sum(1)
-    found, distances = [], []
+    candidates, distances = [], []
     for start in range(0, len(x), SLICE):
         rows = x[start : start + SLICE]
-        apart = torch.addmm(lengths, rows, y.T, alpha=-2)  # and the length of x, which is the same in a row
-        if own is not None:
-            here = own[start : start + SLICE]
+        partial = torch.addmm(lengths, rows, y.T, alpha=-2)  # without |x|^2, which is constant within a row
+        if exclude is not None:
+            here = exclude[start : start + SLICE]
             inside = ((here >= 0) & (here < len(y))).nonzero().flatten()
-            apart[inside, here[inside]] = torch.inf
-        which = apart.topk(min(k + 2, len(y)), 1, largest=False).indices
+            partial[inside, here[inside]] = torch.inf
+        which = partial.topk(min(k + 2, len(y)), 1, largest=False).indices
         exact = torch.stack([(rows.double() - y[column].double()).square().sum(1) for column in which.T], 1).sqrt()
-        distances.append(exact.masked_fill(apart.gather(1, which).isinf(), torch.inf))
-        found.append(which)
-    return torch.cat(distances), torch.cat(found)
+        distances.append(exact.masked_fill(partial.gather(1, which).isinf(), torch.inf))
+        candidates.append(which)
+    return torch.cat(distances), torch.cat(candidates)
 
 
-def squared_errors(images: np.ndarray, others: np.ndarray) -> Tensor:
+def mean_squared_errors(images: np.ndarray, others: np.ndarray) -> Tensor:
     """The mean squared difference of each pair of images [N] (float64), of pixels in [0,1]."""
-    apart = torch.from_numpy(images.astype(np.float64) - others.astype(np.float64)) / 255
-    return apart.square().flatten(1).mean(1)
+    difference = torch.from_numpy(images.astype(np.float64) - others.astype(np.float64)) / 255
+    return difference.square().flatten(1).mean(1)
 
 
 def psnr(errors: Tensor) -> Tensor:
-    """Peak signal-to-noise ratios in dB of mean squared errors of pixels in [0,1].
+    """Peak signal-to-noise ratios [N] in dB of mean squared errors [N] of pixels in [0,1].
 
-    An error counts as 1/12 of a squared grey level at least, what rounding to 256 levels leaves: 58.9 dB, not infinity.
+    An error counts as at least 1/12 of a squared grey level, which is what rounding to 256 levels causes: identical
+    images have 58.9 dB, not infinity.
     """
     return -10 * errors.clamp_min(1 / 12 / 255**2).log10()
 
@@ -143,11 +145,11 @@ def _ratio(a: Tensor, b: Tensor) -> float:
 
 
 def _slices(images: np.ndarray, rows: int) -> Iterator[Tensor]:
-    """Parts of the images as float32 [n,C,H,W] in [0,255]."""
+    """Slices of the images as float32 [n,C,H,W] in [0,255]."""
     for start in range(0, len(images), rows):
         yield torch.from_numpy(np.array(images[start : start + rows])).permute(0, 3, 1, 2).float()
 
 
-def _small(x: Tensor) -> Tensor:
-    """[n,C,H,W] in [0,255] -> [n,D] in [0,1], of at most LOOKED_AT pixels a side."""
-    return (F.adaptive_avg_pool2d(x, LOOKED_AT) if max(x.shape[2:]) > LOOKED_AT else x).flatten(1) / 255
+def _downscaled(x: Tensor) -> Tensor:
+    """[n,C,H,W] in [0,255] -> [n,D] in [0,1], at most COMPARISON_SIZE pixels per side."""
+    return (F.adaptive_avg_pool2d(x, COMPARISON_SIZE) if max(x.shape[2:]) > COMPARISON_SIZE else x).flatten(1) / 255

@@ -62,7 +62,7 @@ class Score:
     """"" for a plain number, "nats", "bits/dim", "dB" ..."""
     better: Better
     definition: str
-    """one sentence that a reader can check: formula, network, resizing, k and every other choice that changes the value"""
+    """one sentence that a reader can check: formula, network, resizing and every other choice that changes the value"""
     reference: Reference | None
     n: int
     """number of items that were scored"""

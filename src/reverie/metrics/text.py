@@ -1,6 +1,6 @@
-"""Scores of lines of text: BLEU as Texygen takes it, variety, copying, and likelihoods in nats.
+"""Scores of lines of text: BLEU as in Texygen, diversity, copying of training lines, and likelihoods in nats.
 
-N lines, each a sequence of tokens; an n-gram is a tuple of n of them. Nothing here is drawn at random.
+N lines, each a sequence of tokens; an n-gram is a tuple of n tokens. Nothing is drawn at random.
 """
 
 from __future__ import annotations
@@ -18,128 +18,138 @@ from torch import Tensor
 from reverie.metrics.score import Better, Reference, Score
 
 Tokens = Sequence[str]
-ORDERS = (2, 3, 4, 5)
-"""of BLEU, as in Texygen's tables"""
+BLEU_ORDERS = (2, 3, 4, 5)
+"""as in Texygen's tables"""
 EPSILON = 0.1
-"""what NLTK's method1 puts in place of no n-gram at all that is right (Chen & Cherry 2014, method 1)"""
-GRAMS = (1, 2, 3)
-"""of distinct-n"""
+"""what NLTK's method1 puts in place of a count of 0 matching n-grams (Chen & Cherry 2014, method 1)"""
+DISTINCT_ORDERS = (1, 2, 3)
+LEAVE_ONE_OUT = "lines of the reference, each against the others"
+"""the floor of BLEU where there are no other real lines"""
 
 
-class Most(NamedTuple):
-    """Of an n-gram, over many lines: how often it comes in a line at most, in how many so often, and the next below."""
+class GramCount(NamedTuple):
+    """Of one n-gram, over many lines: its highest count in a line, the number of such lines, the next lower count."""
 
-    best: int
+    highest: int
     holders: int
     second: int
 
 
 class References:
-    """Lines that others are held against, counted once."""
+    """Reference lines for BLEU, whose n-grams are counted once."""
 
-    def __init__(self, lines: Sequence[Tokens], order: int = ORDERS[-1]) -> None:
+    def __init__(self, lines: Sequence[Tokens], order: int = BLEU_ORDERS[-1]) -> None:
         self.order = order
-        self._most: list[dict[tuple[str, ...], Most]] = []
-        for n in range(1, order + 1):
-            most: dict[tuple[str, ...], Most] = {}
-            for line in lines:
-                for gram, count in grams(line, n).items():
-                    held = most.get(gram, Most(0, 0, 0))
-                    if count > held.best:
-                        held = Most(count, 1, held.best)
-                    elif count == held.best:
-                        held = held._replace(holders=held.holders + 1)
-                    elif count > held.second:
-                        held = held._replace(second=count)
-                    most[gram] = held
-            self._most.append(most)
+        self._counts = [_highest_counts(lines, n) for n in range(1, order + 1)]
         self._lengths = Counter(map(len, lines))
 
-    def bleu(self, line: Tokens, own: bool = False) -> list[float]:
-        """BLEU-1, BLEU-2 ... of a line against all of these, uniform weights, NLTK's smoothing method1.
+    def bleu(self, line: Tokens, exclude_self: bool = False) -> list[float]:
+        """BLEU-1, BLEU-2 ... of a line against all reference lines, uniform weights, NLTK's smoothing method1.
 
-        own: the line is one of these, and is held against the others alone.
+        exclude_self: the line is one of the reference lines, and is compared with the others alone.
         """
-        if not line or (own and self._lengths.total() < 2):
+        if not line or (exclude_self and self._lengths.total() < 2):
             return [0.0] * self.order
-        logs, first_right = [], 0
+        logs, unigram_matches = [], 0
         for n in range(1, self.order + 1):
-            counts = grams(line, n)
-            right = sum(min(count, self._ceiling(gram, count, n, own)) for gram, count in counts.items())
+            counts = ngrams(line, n)
+            matches = sum(min(count, self._clip(gram, count, n, exclude_self)) for gram, count in counts.items())
             if n == 1:
-                first_right = right
-            logs.append(math.log((right or EPSILON) / max(1, len(line) - n + 1)))
-        if not first_right:
+                unigram_matches = matches
+            logs.append(math.log((matches or EPSILON) / max(1, len(line) - n + 1)))
+        if not unigram_matches:
             return [0.0] * self.order
-        penalty = min(0.0, 1 - self._nearest_length(len(line), own) / len(line))
-        return [math.exp(penalty + sum(logs[:n]) / n) for n in range(1, self.order + 1)]
+        brevity = min(0.0, 1 - self._closest_length(len(line), exclude_self) / len(line))
+        return [math.exp(brevity + sum(logs[:n]) / n) for n in range(1, self.order + 1)]
 
-    def _ceiling(self, gram: tuple[str, ...], count: int, n: int, own: bool) -> int:
-        """How often the n-gram comes at most in a line of these, or of the others."""
-        held = self._most[n - 1].get(gram, Most(0, 0, 0))
-        return held.second if own and count == held.best and held.holders == 1 else held.best
+    def _clip(self, gram: tuple[str, ...], count: int, n: int, exclude_self: bool) -> int:
+        """The highest count of the n-gram in a reference line, without the line itself where it is excluded."""
+        known = self._counts[n - 1].get(gram, GramCount(0, 0, 0))
+        only_holder = exclude_self and count == known.highest and known.holders == 1
+        return known.second if only_holder else known.highest
 
-    def _nearest_length(self, length: int, own: bool) -> int:
-        """The length of a line of these nearest to a length; of two, the shorter."""
-        if own and self._lengths[length] > 1:
+    def _closest_length(self, length: int, exclude_self: bool) -> int:
+        """The length of a reference line closest to a length; of two, the shorter."""
+        if exclude_self and self._lengths[length] > 1:
             return length
-        others = (other for other in self._lengths if not (own and other == length))
+        others = (other for other in self._lengths if not (exclude_self and other == length))
         return min(others, key=lambda other: (abs(other - length), other))
 
 
-def grams(line: Tokens, n: int) -> Counter[tuple[str, ...]]:
-    """How often each n-gram comes in a line."""
+def _highest_counts(lines: Sequence[Tokens], n: int) -> dict[tuple[str, ...], GramCount]:
+    found: dict[tuple[str, ...], GramCount] = {}
+    for line in lines:
+        for gram, count in ngrams(line, n).items():
+            known = found.get(gram, GramCount(0, 0, 0))
+            if count > known.highest:
+                known = GramCount(count, 1, known.highest)
+            elif count == known.highest:
+                known = known._replace(holders=known.holders + 1)
+            elif count > known.second:
+                known = known._replace(second=count)
+            found[gram] = known
+    return found
+
+
+def ngrams(line: Tokens, n: int) -> Counter[tuple[str, ...]]:
+    """How often each n-gram occurs in a line."""
     return Counter(zip(*(line[i:] for i in range(n)), strict=False))
 
 
-def bleus(lines: Iterable[Tokens], references: References, own: bool = False) -> np.ndarray:
-    """BLEU-1, BLEU-2 ... of each line: [N,order]."""
-    return np.array([references.bleu(line, own) for line in lines])
+def bleus(lines: Iterable[Tokens], references: References, exclude_self: bool = False) -> np.ndarray:
+    """BLEU-1, BLEU-2 ... of each line: [N,order]; exclude_self as in References.bleu."""
+    return np.array([references.bleu(line, exclude_self) for line in lines])
 
 
 def distinct(lines: Sequence[Tokens], n: int) -> float:
-    """Different n-grams among all n-grams of the lines (Li 2015, arXiv:1510.03055); falls with the number of lines."""
+    """Number of different n-grams divided by that of all n-grams of the lines (Li 2015, arXiv:1510.03055).
+
+    It falls with the number of lines; 0 where there are no n-grams.
+    """
     counts = Counter(gram for line in lines for gram in zip(*(line[i:] for i in range(n)), strict=False))
     return len(counts) / counts.total() if counts else 0.0
 
 
-def even(line: Tokens) -> bool:
-    """Whether a line's stretches between marks of punctuation, two or more, are all of one length."""
+def has_regular_metre(line: Tokens) -> bool:
+    """Whether a line has two or more stretches between punctuation marks, all of one length."""
     marks = [i for i, token in enumerate(line) if unicodedata.category(token[0])[0] == "P"]
     ends = [-1, *marks, len(line)]
     lengths = [b - a - 1 for a, b in pairwise(ends) if b - a > 1]
     return len(lengths) > 1 and len(set(lengths)) == 1
 
 
-class Known:
-    """Training lines, to look up what is near to them."""
+class TrainingLines:
+    """Training lines, indexed by their bigrams: `line in training_lines`, and the most similar one."""
 
     def __init__(self, lines: Sequence[Tokens]) -> None:
-        self.whole = {tuple(line) for line in lines}
+        self._whole = {tuple(line) for line in lines}
         places: defaultdict[tuple[str, ...], list[int]] = defaultdict(list)
-        pairs = [set(_pairs(line)) for line in lines]
-        for i, held in enumerate(pairs):
+        bigrams = [set(_bigrams(line)) for line in lines]
+        for i, held in enumerate(bigrams):
             for gram in held:
                 places[gram].append(i)
         self._places = {gram: np.array(found, np.int64) for gram, found in places.items()}
-        self._sizes = np.array([len(held) for held in pairs], np.int64)
+        self._sizes = np.array([len(held) for held in bigrams], np.int64)
 
     def nearest(self, line: Tokens) -> tuple[int, float]:
-        """The line most like another and how much: twice the shared bigrams over those of both (Dice), ends marked."""
-        own = set(_pairs(line))
-        found = [self._places[gram] for gram in own if gram in self._places]
+        """(index, Dice similarity) of the most similar line: twice the shared bigrams over the bigrams of both.
+
+        The ends of lines count as tokens. (0, 0.0) where no bigram is shared.
+        """
+        bigrams = set(_bigrams(line))
+        found = [self._places[gram] for gram in bigrams if gram in self._places]
         if not found:
             return 0, 0.0
         shared = np.bincount(np.concatenate(found), minlength=len(self._sizes))
-        alike = 2 * shared / (self._sizes + len(own))
-        best = int(alike.argmax())
-        return best, float(alike[best])
+        dice = 2 * shared / (self._sizes + len(bigrams))
+        best = int(dice.argmax())
+        return best, float(dice[best])
 
     def __contains__(self, line: Tokens) -> bool:
-        return tuple(line) in self.whole
+        return tuple(line) in self._whole
 
 
-def _pairs(line: Tokens) -> Iterator[tuple[str, ...]]:
+def _bigrams(line: Tokens) -> Iterator[tuple[str, ...]]:
     return zip(["", *line], [*line, ""], strict=True)  # so that a line of one token has bigrams too
 
 
@@ -147,112 +157,131 @@ def _pairs(line: Tokens) -> Iterator[tuple[str, ...]]:
 
 
 def reference_of(data: Any, n: int) -> Reference:
-    """n lines of prepared data."""
+    """n lines of prepared data; its size is the number of tokens that lines are padded to."""
     return Reference(data.name, data.split, data.fingerprint, n, data.array.shape[1], 0)
 
 
-def likeness_scores(
-    made: Sequence[Tokens], real: Sequence[Tokens], others: Sequence[Tokens], what: str, others_are: str,
-    reference: Reference, seed: int,
-) -> Iterator[Score]:  # fmt: skip
-    """BLEU against real lines and among themselves, and distinct-n: likeness and variety, which trade for each other.
+def ngram_scores(
+    generated: Sequence[Tokens],
+    real: Sequence[Tokens],
+    others: Sequence[Tokens],
+    tokens: str,
+    floor_source: str,
+    reference: Reference,
+    seed: int,
+) -> Iterator[Score]:
+    """BLEU against real lines, self-BLEU and distinct-n: similarity and diversity, which trade off.
 
-    others: real lines that are none of `real`, for the floor of BLEU; what: "words", "characters".
+    others: real lines for the floor of BLEU; they are none of `real`, or `real` itself where floor_source is
+    LEAVE_ONE_OUT. tokens: "words" or "characters"; of characters, also the regularity of the metre.
     """
-    held = References(real)
-    values, floors = bleus(made, held), bleus(others, held, own=others_are == OWN)
-    for n in ORDERS:
+    references = References(real)
+    values = bleus(generated, references)
+    floors = bleus(others, references, exclude_self=floor_source == LEAVE_ONE_OUT)
+    for n in BLEU_ORDERS:
         yield Score(
             f"bleu-{n}", float(values[:, n - 1].mean()), "", "match",
-            f"BLEU of up to {n}-grams of {what} of each line against all {len(real)} lines of the reference, uniform "
-            "weights, smoothing NLTK method1, mean over lines (Texygen, Zhu 2018)",
-            reference, len(made), seed, float(floors[:, n - 1].mean()), others_are, _error(values[:, n - 1]),
+            f"BLEU with up to {n}-grams of {tokens} of each line against all {len(real)} lines of the reference, "
+            "uniform weights, NLTK smoothing method1, mean over lines (Texygen, Zhu 2018)",
+            reference, len(generated), seed, float(floors[:, n - 1].mean()), floor_source, _error(values[:, n - 1]),
         )  # fmt: skip
-    few = min(len(made), len(real))  # both figures depend on how many lines there are
-    some, alike = made[:few], real[:few]
-    values, floors = (bleus(lines, References(lines), own=True) for lines in (some, alike))
-    for n in ORDERS:
+    yield from _diversity_scores(generated, real, tokens, reference, seed)
+    if tokens == "characters":
+        few = min(len(generated), len(real))
+        regular, floor = (np.array([has_regular_metre(line) for line in x], float) for x in (generated, real[:few]))
+        yield Score(
+            "regular metre", float(regular.mean()), "", "match",
+            "share of lines with two or more stretches between punctuation marks, all of the same number of characters",
+            reference, len(generated), seed, float(floor.mean()), f"{few} lines of the reference", _error(regular),
+        )  # fmt: skip
+
+
+def _diversity_scores(
+    generated: Sequence[Tokens], real: Sequence[Tokens], tokens: str, reference: Reference, seed: int
+) -> Iterator[Score]:
+    """Self-BLEU and distinct-n, both of equally many generated and real lines, since they depend on the number."""
+    few = min(len(generated), len(real))
+    some, floor_lines = generated[:few], real[:few]
+    floor_source = f"{few} lines of the reference"
+    values, floors = (bleus(lines, References(lines), exclude_self=True) for lines in (some, floor_lines))
+    for n in BLEU_ORDERS:
         yield Score(
             f"self-bleu-{n}", float(values[:, n - 1].mean()), "", "match",
-            f"BLEU of up to {n}-grams of {what} of each line against the other {few - 1} lines, itself left out, "
-            "uniform weights, smoothing NLTK method1, mean over lines; high where lines repeat one another",
-            reference, few, seed, float(floors[:, n - 1].mean()), f"{few} lines of the reference",
-            _error(values[:, n - 1]),
+            f"BLEU with up to {n}-grams of {tokens} of each line against the other {few - 1} lines, uniform weights, "
+            "NLTK smoothing method1, mean over lines; high where lines repeat one another",
+            reference, few, seed, float(floors[:, n - 1].mean()), floor_source, _error(values[:, n - 1]),
         )  # fmt: skip
-    for n in GRAMS:
+    for n in DISTINCT_ORDERS:
         yield Score(
             f"distinct-{n}", distinct(some, n), "", "match",
-            f"different {n}-grams of {what} among all {n}-grams of {few} lines (Li 2015)",
-            reference, few, seed, distinct(alike, n), f"{few} lines of the reference",
+            f"number of different {n}-grams of {tokens} divided by that of all {n}-grams of {few} lines (Li 2015)",
+            reference, few, seed, distinct(floor_lines, n), floor_source,
         )  # fmt: skip
-    if what == "characters":
-        values, floors = (np.array([even(line) for line in lines], float) for lines in (made, alike))
-        yield Score(
-            "metre", float(values.mean()), "", "match",
-            "share of lines whose stretches between marks of punctuation, two or more, all have as many characters",
-            reference, len(made), seed, float(floors.mean()), f"{few} lines of the reference", _error(values),
-        )  # fmt: skip
-
-
-OWN = "lines of the reference, each against the others"
-"""the floor of BLEU where there are no other real lines"""
 
 
 def copying_scores(
-    made: Sequence[Tokens], train: Sequence[Tokens], unseen: Sequence[Tokens] | None, reference: Reference, seed: int
+    generated: Sequence[Tokens],
+    train: Sequence[Tokens],
+    unseen: Sequence[Tokens] | None,
+    reference: Reference,
+    seed: int,
 ) -> Iterator[Score]:
-    """Share of lines that are training lines, and likeness to the nearest; unseen: real lines that are not learnt."""
-    known = Known(train)
+    """Share of lines that are training lines, and similarity to the nearest one.
 
-    def told(lines: Sequence[Tokens]) -> tuple[np.ndarray, np.ndarray]:
-        found = [(line in known, known.nearest(line)[1]) for line in lines]
-        return np.array([copy for copy, _ in found], float), np.array([alike for _, alike in found])
+    unseen: real lines that were not used in training, for the floor; None where there are none.
+    """
+    known = TrainingLines(train)
 
-    values, floors = told(made), told(unseen) if unseen else (None, None)
-    named: tuple[tuple[str, Better, str], ...] = (
-        ("copied lines", "lower", "share of lines that are lines of the training set, token by token"),
-        ("nearest training line", "match", "bigrams shared with the training line most like it, as a share of "
-         "those of both (Dice), mean over lines"),
+    def measure(lines: Sequence[Tokens]) -> tuple[np.ndarray, np.ndarray]:
+        copied = np.array([line in known for line in lines], float)
+        return copied, np.array([known.nearest(line)[1] for line in lines])
+
+    values, floors = measure(generated), measure(unseen) if unseen else (None, None)
+    columns: tuple[tuple[str, Better, str], ...] = (
+        ("exact-match rate", "lower", "share of lines that are identical, token by token, to a training line"),
+        ("nn dice similarity", "match", "Dice similarity of the bigrams of a line and of the most similar training "
+         "line, mean over lines"),
     )  # fmt: skip
-    for (name, better, definition), value, floor in zip(named, values, floors, strict=True):
+    for (name, better, definition), value, floor in zip(columns, values, floors, strict=True):
         yield Score(
-            name, float(value.mean()), "", better, definition, reference, len(made), seed,
+            name, float(value.mean()), "", better, definition, reference, len(generated), seed,
             None if floor is None else float(floor.mean()), "" if floor is None else "lines of the reference",
             _error(value),
         )  # fmt: skip
 
 
-def gen_scores(nats: Tensor, counts: Tensor, data: Any, seed: int) -> Iterator[Score]:
-    """NLL_gen from -log p [N] of lines of the data and their numbers of tokens [N] (an end counts as one)."""
+def nll_gen_scores(nats: Tensor, counts: Tensor, data: Any, seed: int) -> Iterator[Score]:
+    """NLL_gen from -log p [N] in nats of lines of the data, and their numbers of tokens [N], the end token included."""
     n, reference = len(nats), reference_of(data, len(nats))
-    words = max(len(data.facts.get("vocab", ())), data.facts.get("vocab_size", 0), 2)
-    what = (
-        f"-log of the generator's probability of each line of the reference, its end included, by "
-        f"{data.facts.get('tokenizer', 'number')} of {words}, <unk> for others"
+    vocabulary = max(len(data.facts.get("vocab", ())), data.facts.get("vocab_size", 0), 2)
+    tokens = f"{data.facts.get('tokenizer', 'oracle')} tokens"
+    definition = (
+        f"-log of the generator's probability of each line of the reference, its end included, in {tokens}, "
+        f"vocabulary of {vocabulary}, <unk> for others"
     )
+    floor_source = f"all {vocabulary} tokens equally likely"
     per_token = float(nats.sum() / counts.sum())
-    deviation = float((nats - per_token * counts).std() / n**0.5 / counts.mean()) if n > 1 else None  # of a ratio
+    error = float((nats - per_token * counts).std() / n**0.5 / counts.mean()) if n > 1 else None  # of a ratio
     yield Score(
-        "nll gen", per_token, "nats/token", "lower", f"{what}, sum over sum of tokens (Yu 2016, section 5.1, as its "
-        "authors print it)", reference, n, seed, math.log(words), f"all of {words} words equally likely", deviation,
-        group="likelihood",
+        "nll-gen", per_token, "nats/token", "lower", f"{definition}; sum over lines divided by the number of tokens "
+        "(Yu 2016, section 5.1, as the authors' code prints it)", reference, n, seed, math.log(vocabulary),
+        floor_source, error, group="likelihood",
     )  # fmt: skip
     yield Score(
-        "nll gen per line", float(nats.mean()), "nats", "lower", f"{what}, mean over lines", reference, n, seed,
-        float(counts.mean()) * math.log(words), f"all of {words} words equally likely", _error(nats.numpy()),
-        group="likelihood",
+        "nll-gen per line", float(nats.mean()), "nats", "lower", f"{definition}; mean over lines", reference, n, seed,
+        float(counts.mean()) * math.log(vocabulary), floor_source, _error(nats.numpy()), group="likelihood",
     )  # fmt: skip
 
 
-def oracle_score(made: Tensor, real: Tensor, data: Any, seed: int) -> Score:
-    """NLL_oracle: what written sequences cost the oracle, from -log p [N,T] of those and of its own."""
-    values = made.mean(1).numpy()
+def nll_oracle_score(generated: Tensor, real: Tensor, data: Any, seed: int) -> Score:
+    """NLL_oracle, from -log p [N,T] under the oracle of generated sequences and of its own."""
+    values = generated.mean(1).numpy()
     return Score(
-        "nll oracle", float(values.mean()), "nats/token", "match",
-        f"-log of the oracle's probability of written sequences of {made.shape[1]} tokens, mean over tokens (Yu 2016, "
-        "eq. 10, as its authors print it); low temperature lowers it too, and variety with it",
-        reference_of(data, len(real)), len(made), seed, float(real.mean()), f"{len(real)} sequences it drew itself",
-        _error(values), group="likelihood",
+        "nll-oracle", float(values.mean()), "nats/token", "match",
+        f"-log of the oracle's probability of generated sequences of {generated.shape[1]} tokens, mean over tokens "
+        "(Yu 2016, eq. 10, as the authors' code prints it); a low temperature lowers it too, and diversity with it",
+        reference_of(data, len(real)), len(generated), seed, float(real.mean()),
+        f"{len(real)} sequences drawn by the oracle", _error(values), group="likelihood",
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 WIDTH = 2048
-"""numbers per image before the classifier"""
+"""features per image before the classifier"""
 SIZE = 299
 """pixels a side"""
 CLASSES = {1008: True, 1000: False}

@@ -1,4 +1,4 @@
-"""LPIPS v0.1 (Zhang, Isola, Efros, Shechtman, Wang 2018, arXiv:1801.03924): how unlike two pictures look.
+"""LPIPS v0.1 (Zhang, Isola, Efros, Shechtman, Wang 2018, arXiv:1801.03924): perceptual distance of two images.
 
 B batch, H, W pixels. AlexNet is torchvision's (Krizhevsky 2014, arXiv:1404.5997), under the names of its weights.
 """
@@ -14,7 +14,7 @@ SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
 LAYERS = ((3, 64, 11, 4, 2), (64, 192, 5, 1, 2), (192, 384, 3, 1, 1), (384, 256, 3, 1, 1), (256, 256, 3, 1, 1))
 """convolutions: channels in and out, pixels of the kernel, stride, padding"""
 PLACES = (0, 3, 6, 8, 10)
-"""their numbers among torchvision's `features`"""
+"""their indices among torchvision's `features`"""
 POOLED = (1, 2)
 """convolutions before which the maximum of 3x3 is taken, stride 2"""
 LEAST = 31
@@ -23,7 +23,7 @@ LEAST = 31
 
 class LPIPS(nn.Module):
     """The distance of section 3, "lin": features after each convolution's ReLU, normalised over channels, their
-    squared difference weighted by what was learnt from people's judgements, mean over places, sum over layers."""
+    squared difference weighted by coefficients fitted to human ratings, mean over positions, sum over layers."""
 
     shift: Tensor
     scale: Tensor
@@ -51,7 +51,7 @@ class LPIPS(nn.Module):
         return self.eval().requires_grad_(False)
 
     def maps(self, x: Tensor) -> list[Tensor]:
-        """[B,3,H,W] in [-1,1] -> what each convolution's ReLU gives, of length 1 over channels."""
+        """[B,3,H,W] in [-1,1] -> the output of each convolution's ReLU, of length 1 over channels."""
         found, x = [], (x - self.shift) / self.scale
         for i, layer in enumerate(self.features.values()):
             x = F.relu(layer(F.max_pool2d(x, 3, 2) if i in POOLED else x))
@@ -59,6 +59,6 @@ class LPIPS(nn.Module):
         return found
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
-        """Pictures [B,3,H,W] in [-1,1] -> distances [B]."""
+        """Images [B,3,H,W] in [-1,1] -> distances [B]."""
         layers = zip(self.lin, self.maps(a), self.maps(b), strict=True)
         return torch.stack([((y - z).square() * w).sum(1).mean((1, 2)) for w, y, z in layers]).sum(0)

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from reverie.utils.errors import UserError
 
 WIDTH = 1280
-"""numbers per image before the classifier"""
+"""features per image before the classifier"""
 SIZE = 224
 """pixels a side that the published weights were trained at (section 6.1)"""
 BLOCKS = (
@@ -94,8 +94,8 @@ def _conv(inputs: int, outputs: int, k: int, stride: int = 1, groups: int = 1, s
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """What weights expect; torchvision's own, where nothing else is said."""
+class Preprocessing:
+    """The padding and input range that weights were trained with; those of torchvision by default."""
 
     same: bool = False
     """TensorFlow's padding"""
@@ -103,8 +103,8 @@ class Recipe:
     """ImageNet's mean and deviation, else (x - 128) / 128"""
 
     @classmethod
-    def read(cls, metadata: Mapping[str, str], path: object) -> Recipe:
-        """From the entries "padding" and "input" of a safetensors file. Raises UserError on words not known here."""
+    def read(cls, metadata: Mapping[str, str], path: object) -> Preprocessing:
+        """From the entries "padding" and "input" of a safetensors file. Raises UserError on unknown values."""
         padding, range_ = metadata.get("padding", ""), metadata.get("input", "")
         if (padding and "TF SAME" not in padding) or (range_ and "(u8-128)/128" not in range_.replace(" ", "")):
             raise UserError(
