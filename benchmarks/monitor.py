@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import reverie
-from benchmarks import task
+from benchmarks import common
 from reverie.core.options import Option
 from reverie.metrics.score import Score
 from reverie.runs.run_folder import Run
@@ -69,12 +69,12 @@ ILL = (
 
 def main(words: list[str]) -> None:
     """Trains all cases and prints what was found in each."""
-    asked, as_json = task.options("monitor", (__doc__ or "").splitlines()[0], OPTIONS, words)
+    asked, as_json = common.options("monitor", (__doc__ or "").splitlines()[0], OPTIONS, words)
     if asked["seeds"] < 1 or asked["threads"] < 0:
         raise UserError("seeds must be 1 or more, and threads not negative.")
-    with task.room(asked["runs"]) as room:
+    with common.room(asked["runs"]) as room:
         result = monitor(range(asked["seeds"]), asked["threads"], room)
-    task.deliver(result, asked["out"], as_json)
+    common.deliver(result, asked["out"], as_json)
     if not as_json:
         print(describe(result))
 
@@ -85,7 +85,7 @@ def monitor(seeds: Sequence[int], threads: int, room: Path) -> dict[str, Any]:
     runs += [watch(case, seed, threads, room) for case in LAST_GOOD for seed in seeds]
     return {
         "task": "monitor", "runs": runs, "scores": [score.to_json() for score in scores(runs, seeds[0])],
-        "seconds": round(sum(run["seconds"] for run in runs), 1), "command": task.command(), "machine": machine(),
+        "seconds": round(sum(run["seconds"] for run in runs), 1), "command": common.command(), "machine": machine(),
         "versions": versions(), "commit": commit(), "created": now(),
     }  # fmt: skip
 
@@ -99,8 +99,8 @@ def watch(case: Case, seed: int, threads: int, room: Path) -> dict[str, Any]:
     with contextlib.suppress(TrainingFailed):
         reverie.train(case.method, data=case.data, out=out, **{k: v for k, v in options.items() if v is not None})
     lines = Run.open(out).lines()
-    found = [(line["step"], line["finding"]["name"]) for line in lines if "finding" in line]
-    told = [(line["step"], line["losses"]) for line in lines if "losses" in line]
+    found = [(line["step"], line["alert"]["name"]) for line in lines if "alert" in line]
+    told = [(line["step"], line["metrics"]) for line in lines if "metrics" in line]
     return {
         "title": case.title, "method": case.method, "data": case.data, "seed": seed, "expected": case.fault,
         "found": [{"step": step, "name": name} for step, name in found], "nearest": nearest(told),
@@ -112,14 +112,14 @@ def nearest(told: list[tuple[int, dict[str, float]]]) -> dict[str, float]:
     """Of each sign that a run reports: the worst that lasted as long as a fault must, to hold against the threshold."""
     worst = {}
     for fault in RULES:
-        series = [(step, losses[fault.sign]) for step, losses in told if fault.sign in losses]
+        series = [(step, losses[fault.role]) for step, losses in told if fault.role in losses]
         # what lasts is the best of a window: a fault has to be there all the time
         best, far = (min, max) if fault.above else (max, min)
         windows = [
             [v for s, v in series if step - fault.window < s <= step] for step, _ in series if step >= fault.window
         ]
         if windows:
-            worst[fault.sign] = round(far(best(window) for window in windows), 4)
+            worst[fault.role] = round(far(best(window) for window in windows), 4)
     return worst
 
 
@@ -140,7 +140,7 @@ def scores(runs: list[dict[str, Any]], seed: int) -> list[Score]:
 
 def describe(result: dict[str, Any]) -> str:
     """The result as a table."""
-    signs = [fault.sign for fault in RULES]
+    signs = [fault.role for fault in RULES]
     limits = "".join(f"{('> ' if f.above else '< ') + f'{f.threshold:g}':>10}" for f in RULES)
     lines = [
         f"{'':58}" + "".join(f"{sign:>10}" for sign in signs),
@@ -148,7 +148,7 @@ def describe(result: dict[str, Any]) -> str:
     ]
     for run in result["runs"]:
         name = f"{run['method']} {run['data']}, {run['title']}, seed {run['seed']}"
-        near = "".join(f"{task.number(run['nearest'].get(sign)):>10}" for sign in signs)
+        near = "".join(f"{common.number(run['nearest'].get(sign)):>10}" for sign in signs)
         found = ", ".join(f"{found['name']} at {found['step']}" for found in run["found"]) or "nothing"
         wrong = found == "nothing" if run["expected"] else found != "nothing"
         lines.append(f"{name:58.58}{near}  {found}{'  <- WRONG' if wrong else ''}")

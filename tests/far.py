@@ -137,7 +137,7 @@ def main(folder: Path, names: list[str]) -> None:
         "layout": "contiguous",
     }
     for name in names:
-        more = {"mle": 2, "judge": 1} if name == "seqgan" else {}
+        more = {"pretrain_steps": 2, "d_pretrain_steps": 1} if name == "seqgan" else {}
         for there, back in (("far", "cpu"), ("cpu", "far")):
             out = folder / f"{name}-{there}"
             with Devices():
@@ -145,7 +145,7 @@ def main(folder: Path, names: list[str]) -> None:
                     f"{name}:smoke", data=data.get(name, "letters:64"), out=out, device=there, **short, **more
                 )
                 reverie.resume(out, device=back, steps=6)
-        logs = [[x["losses"] for x in reverie.run.Run(folder / f"{name}-{d}").lines()] for d in ("far", "cpu")]
+        logs = [[x["metrics"] for x in reverie.run.Run(folder / f"{name}-{d}").lines()] for d in ("far", "cpu")]
         for one, other in zip(*logs, strict=True):
             assert all(abs(one[k] - other[k]) < 1e-3 * max(1, abs(one[k])) for k in one), (name, one, other)
 

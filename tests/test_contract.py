@@ -108,7 +108,7 @@ def numbers(made: Image | Code | Music | Text) -> np.ndarray:
 
 def log_of(folder: Path) -> list[tuple[Any, ...]]:
     lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-    return [(line["step"], line["stage"], line["losses"]) for line in lines if "losses" in line]
+    return [(line["step"], line["stage"], line["metrics"]) for line in lines if "metrics" in line]
 
 
 def test_a_file_says_what_it_is(name: str) -> None:

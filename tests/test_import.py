@@ -163,14 +163,14 @@ def assert_same(theirs: nn.Module, method: Any, x: torch.Tensor) -> None:
     with torch.no_grad():
         wanted = theirs.eval()(x)
         assert wanted.std() > 0.01, "the test's own network makes nothing"
-        assert (method.translated(x, True, 1024, 0) - wanted).abs().max() < NEAR
+        assert (method.translate_tensor(x, True, 1024, 0) - wanted).abs().max() < NEAR
         if any(isinstance(part, nn.Dropout) for part in theirs.modules()):
             return
         state = {k: v.clone() for k, v in theirs.state_dict().items()}
         wanted = theirs.train()(x)
         theirs.load_state_dict(state)
         theirs.eval()
-        assert (method.translated(x, False, 1024, 0) - wanted).abs().max() < NEAR
+        assert (method.translate_tensor(x, False, 1024, 0) - wanted).abs().max() < NEAR
 
 
 def test_the_names_are_those_that_people_have() -> None:
@@ -242,8 +242,8 @@ def test_dropout_is_where_theirs_is_and_on_as_their_test_script_has_it(tmp_path:
     with torch.no_grad(), torch.random.fork_rng():
         torch.manual_seed(7)
         wanted = net.train()(x)
-        assert (method.translated(x, None, 1024, 7) - wanted).abs().max() < NEAR
-        assert (method.translated(x, None, 1024, 8) - wanted).abs().max() > 100 * NEAR
+        assert (method.translate_tensor(x, None, 1024, 7) - wanted).abs().max() < NEAR
+        assert (method.translate_tensor(x, None, 1024, 8) - wanted).abs().max() > 100 * NEAR
 
 
 def test_what_a_file_may_look_like(tmp_path: Path) -> None:
@@ -261,12 +261,12 @@ def test_what_a_file_may_look_like(tmp_path: Path) -> None:
         torch.save(content, file, _use_new_zipfile_serialization=name != "old")
         reverie.import_checkpoint([file], tmp_path / f"{name}.safetensors")
         with torch.no_grad():
-            apart = reverie.load(tmp_path / f"{name}.safetensors").translated(x, True, 1024, 0) - net(x)
+            apart = reverie.load(tmp_path / f"{name}.safetensors").translate_tensor(x, True, 1024, 0) - net(x)
         assert apart.abs().max() < near, name
     safetensors.torch.save_file(state, tmp_path / "given.safetensors")
     reverie.import_checkpoint([tmp_path / "given.safetensors"], tmp_path / "out.safetensors")
     with torch.no_grad():
-        assert (reverie.load(tmp_path / "out.safetensors").translated(x, True, 1024, 0) - net(x)).abs().max() < NEAR
+        assert (reverie.load(tmp_path / "out.safetensors").translate_tensor(x, True, 1024, 0) - net(x)).abs().max() < NEAR
 
 
 def test_tiles_of_a_deep_unet(tmp_path: Path) -> None:
@@ -319,9 +319,9 @@ def test_two_generators_are_a_cyclegan(ways: tuple[Path, nn.Module, nn.Module], 
         for net, to, channels in ((g_a, "b", 1), (g_b, "a", 3)):
             x = noise(channels, 24, 40)
             with torch.no_grad():
-                assert (method.translated(x, to, 1024) - net(x)).abs().max() < NEAR
-        assert not hasattr(method, "judge_a")
-        assert not hasattr(method, "judge_b")
+                assert (method.translate_tensor(x, to, 1024) - net(x)).abs().max() < NEAR
+        assert not hasattr(method, "discriminator_a")
+        assert not hasattr(method, "discriminator_b")
 
 
 def test_without_telling_names_the_order_decides(ways: tuple[Path, nn.Module, nn.Module], tmp_path: Path) -> None:
@@ -366,7 +366,7 @@ def test_import_then_use_it_like_a_run(
     assert record["imported"] == [{"name": "latest_net_G.pth", "sha256": sha256(file)}]
     assert str(tmp_path) not in json.dumps(record)
     capsys.readouterr()
-    words = ["whence", "out/photo.png", "--verify", "deep/facades.safetensors", "--given", "photo.png"]
+    words = ["provenance", "out/photo.png", "--verify", "deep/facades.safetensors", "--inputs", "photo.png"]
     assert main(words) == 0
     told = capsys.readouterr().out
     assert f"trained    elsewhere: latest_net_G.pth  {sha256(file)}" in told
@@ -421,7 +421,7 @@ def test_pix2pix_learns_with_a_resnet_too(tmp_path: Path) -> None:
     (made,), (still,) = (method.verb("translate")([photo], deterministic=s) for s in (False, True))
     assert made.pixels.shape == (5, 21, 3)
     assert not np.array_equal(made.pixels, still.pixels)
-    losses = [json.loads(line)["losses"]["l1"] for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    losses = [json.loads(line)["metrics"]["l1"] for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert losses[-1] < losses[0]
     with pytest.raises(UserError, match="blocks is -1"):
         reverie.train("pix2pix:smoke", out=tmp_path / "other", **{**options, "blocks": -1})

@@ -140,7 +140,7 @@ def test_images_are_learnt_as_they_are_varied(name: str, tmp_path: Path, monkeyp
     told, as_it_comes, asked_for = [], dict[str, Any](), {"flip": True, "shift": 0.125}
     for i, options in enumerate([as_it_comes, asked_for]):
         reverie.train(f"{name}:smoke", data="letters:64", out=tmp_path / str(i), steps=2, log_every=1, **options)
-        told.append([line["losses"] for line in Run(tmp_path / str(i)).lines() if "losses" in line])
+        told.append([line["metrics"] for line in Run(tmp_path / str(i)).lines() if "metrics" in line])
     assert asked == [(False, 0.0)] * 2 + [(True, 0.125)] * 2
     assert told[0] != told[1]
 

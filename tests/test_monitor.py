@@ -43,20 +43,20 @@ def ends(folder: Path) -> tuple[list[Any], dict[str, torch.Tensor]]:
 # -- what it finds -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("fault", RULES, ids=lambda fault: fault.sign)
+@pytest.mark.parametrize("fault", RULES, ids=lambda fault: fault.role)
 def test_a_fault_is_found_when_it_has_lasted(fault: Rule) -> None:
     bad, good = (fault.threshold + s * (1 if fault.above else -1) * 1e-3 for s in (1, -1))
     watching, lasting = Monitor(), fault.window // 100
-    assert not tell(watching, fault.sign, [good] * 3)
-    assert not tell(watching, fault.sign, [bad] * (lasting - 1), start=300)
-    (finding,) = tell(watching, fault.sign, [bad] * 20, start=300 + 100 * (lasting - 1))
+    assert not tell(watching, fault.role, [good] * 3)
+    assert not tell(watching, fault.role, [bad] * (lasting - 1), start=300)
+    (finding,) = tell(watching, fault.role, [bad] * 20, start=300 + 100 * (lasting - 1))
     assert finding.name == fault.name
     assert finding.value == pytest.approx(bad)
     assert finding.since == 300
     assert not finding.fatal
     # it is told again only after it had gone
-    assert not tell(watching, fault.sign, [good], start=9_000)
-    assert len(tell(watching, fault.sign, [bad] * 20, start=9_100)) == 1
+    assert not tell(watching, fault.role, [good], start=9_000)
+    assert len(tell(watching, fault.role, [bad] * 20, start=9_100)) == 1
 
 
 def test_a_bad_moment_is_no_fault() -> None:
@@ -108,7 +108,7 @@ def test_of_one_item_nothing_is_told_that_takes_others(tmp_path: Path) -> None:
         run = tmp_path / method
         reverie.train(f"{method}:smoke", data=data, out=run, batch_size=1, steps=10, threads=1, log_every=5)
         lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-        assert not {"active_units", "nn_distance_ratio"} & set(lines[-1]["losses"])
+        assert not {"active_units", "nn_distance_ratio"} & set(lines[-1]["metrics"])
 
 
 # -- what follows ------------------------------------------------------------------------------------------------------
@@ -121,9 +121,9 @@ def test_posterior_collapse_is_found_in_a_run(tmp_path: Path, capsys: pytest.Cap
     assert "posterior collapse: " in err
     assert "--free-bits" in err
     assert "the monitor found: posterior collapse" in out
-    findings = [line for line in lines_of(tmp_path / "run") if "finding" in line]
-    assert [line["finding"]["name"] for line in findings] == ["posterior collapse"]
-    assert findings[0]["finding"]["value"] < BY_NAME["posterior collapse"].threshold
+    findings = [line for line in lines_of(tmp_path / "run") if "alert" in line]
+    assert [line["alert"]["name"] for line in findings] == ["posterior collapse"]
+    assert findings[0]["alert"]["value"] < BY_NAME["posterior collapse"].threshold
     assert "Posterior collapse" in (tmp_path / "run" / "report.html").read_text()
 
 
@@ -196,8 +196,8 @@ def test_a_rollback_goes_on_otherwise_from_a_good_save(monkeypatch: pytest.Monke
     assert told["rollback"] == {"from": 12, "to": 5, "why": "bad luck", "what": "it is so", "attempt": 1}
     assert [line["step"] for line in lines] == [2, 4, 5, 6, 8, 10, 12, 14, 16, 18, 20]
     reverie.train("dcgan:smoke", out=tmp_path / "lucky", **OPTIONS)
-    same = [line["losses"] for line in lines_of(tmp_path / "lucky") if "losses" in line]
-    mine = [line["losses"] for line in lines if "losses" in line]
+    same = [line["metrics"] for line in lines_of(tmp_path / "lucky") if "metrics" in line]
+    mine = [line["metrics"] for line in lines if "metrics" in line]
     assert mine[:2] == same[:2]
     assert mine[3:] != same[3:]
 
@@ -279,8 +279,8 @@ def test_all_is_well_until_a_sign_is_beyond_its_threshold() -> None:
 def test_rates_are_halved_at_each_rollback(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     unlucky(monkeypatch, times=2)
     factors: list[float] = []
-    real = loop.Update.set_rates
-    monkeypatch.setattr(loop.Update, "set_rates", lambda self, factor: [factors.append(factor), real(self, factor)])
+    real = loop.Update.set_lr_factor
+    monkeypatch.setattr(loop.Update, "set_lr_factor", lambda self, factor: [factors.append(factor), real(self, factor)])
     reverie.train("dcgan:smoke", out=tmp_path / "run", on_failure="rollback", **OPTIONS)
     assert sorted(set(factors), reverse=True) == [1.0, 0.5, 0.25]
 
@@ -300,4 +300,4 @@ def test_stop_stops_and_resume_may_roll_back(monkeypatch: pytest.MonkeyPatch, tm
 def test_good_smoke_runs_are_silent(tmp_path: Path) -> None:
     for name in ("dcgan:smoke", "vae:smoke"):
         reverie.train(name, out=tmp_path / name.partition(":")[0], **OPTIONS)
-        assert not [line for line in lines_of(tmp_path / name.partition(":")[0]) if "finding" in line]
+        assert not [line for line in lines_of(tmp_path / name.partition(":")[0]) if "alert" in line]

@@ -30,7 +30,7 @@ def test_plain_lines_when_it_is_no_terminal(tmp_path: Path, capsys: pytest.Captu
     )
     log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in log] == [4, 8, 12, 16, 20]
-    assert set(log[0]) == {"step", "stage", "losses", "steps_per_s", "seconds"}
+    assert set(log[0]) == {"step", "stage", "metrics", "steps_per_s", "seconds"}
     names = sorted(p.name for p in (tmp_path / "run" / "samples").iterdir())
     assert names == [f"step-{s:06d}{kind}.png" for s in (8, 16, 20) for kind in ("-reconstruction", "")]
 
@@ -38,7 +38,7 @@ def test_plain_lines_when_it_is_no_terminal(tmp_path: Path, capsys: pytest.Captu
 def test_a_log_line_is_the_mean_since_the_last(tmp_path: Path) -> None:
     for every in (1, 5):
         reverie.train("dcgan:smoke", out=tmp_path / str(every), **{**SMOKE, "log_every": every})
-    single, grouped = ([json.loads(x)["losses"] for x in (tmp_path / e / "log.jsonl").open()] for e in ("1", "5"))
+    single, grouped = ([json.loads(x)["metrics"] for x in (tmp_path / e / "log.jsonl").open()] for e in ("1", "5"))
     for group, losses in enumerate(grouped):
         for name, value in losses.items():
             mean = sum(line[name] for line in single[5 * group : 5 * group + 5]) / 5
@@ -83,7 +83,7 @@ def test_tensorboard_files_behind_a_flag(tmp_path: Path) -> None:
     events = accumulator.EventAccumulator(str(tmp_path / "run" / "tensorboard"))
     events.Reload()
     assert [e.step for e in events.Scalars("train/d")] == [4, 8, 12, 16, 20, 24, 28]
-    logged = [json.loads(x)["losses"]["d"] for x in (tmp_path / "run" / "log.jsonl").open()]
+    logged = [json.loads(x)["metrics"]["d"] for x in (tmp_path / "run" / "log.jsonl").open()]
     assert [e.value for e in events.Scalars("train/d")] == pytest.approx(logged, rel=1e-6)
     assert events.Images("samples")
 

@@ -144,7 +144,7 @@ def test_a_signal_to_one_stops_both_and_resuming_is_exact(
         folder / "run" / "weights.safetensors"
     ).read_bytes()
     told, cut = (
-        [json.loads(line)["losses"] for line in (place / "run" / "log.jsonl").open()] for place in (folder, tmp_path)
+        [json.loads(line)["metrics"] for line in (place / "run" / "log.jsonl").open()] for place in (folder, tmp_path)
     )
     assert cut == told  # also the line of which either rank had seen a part
 

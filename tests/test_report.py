@@ -55,7 +55,7 @@ WEIGHTS = hashlib.sha256(b"weights").hexdigest()
 TEST = Reference("photos", "test", "fedcba9876543210", 10_000, 32, 3)
 SCORES = [
     Score("fid", 61.2, "", "lower", "Frechet distance of features", TEST, 5000, 7, 4.25, "10000 training images"),
-    Score("sharpness", 0.71, "", "near floor", "variance of the Laplacian", TEST, 5000, 7, 1.0, "real", 0.02),
+    Score("sharpness", 0.71, "", "match", "variance of the Laplacian", TEST, 5000, 7, 1.0, "real", 0.02),
     Score("nll", 87.9, "nats", "lower", "-L_5000", TEST, 300, 7, 206.0, "mean pixel", versions={"torch": "2.13.0"},
           group="likelihood"),
 ]  # fmt: skip
@@ -128,7 +128,7 @@ def evaluated(folder: Path, scores: list[Any] | None = None, **changes: Any) -> 
 
 def finding(step: int, name: str = "lost diversity", **changes: Any) -> dict[str, Any]:
     told = {"name": name, "what": "images lie 0.08 times as far apart", "advice": "Use a penalty.", "value": 0.08}
-    return {"step": step, "stage": "train", "finding": {**told, "since": step - 500, **changes}, "seconds": step / 4}
+    return {"step": step, "stage": "train", "alert": {**told, "since": step - 500, **changes}, "seconds": step / 4}
 
 
 def rollback(start: int, to: int) -> dict[str, Any]:
@@ -137,7 +137,7 @@ def rollback(start: int, to: int) -> dict[str, Any]:
 
 
 def line(step: int, stage: str = "train", **losses: float) -> dict[str, Any]:
-    return {"step": step, "stage": stage, "losses": losses, "steps_per_s": 4.0, "seconds": step / 4}
+    return {"step": step, "stage": stage, "metrics": losses, "steps_per_s": 4.0, "seconds": step / 4}
 
 
 def log(run: Path, lines: list[dict[str, Any]], rest: str = "") -> None:
@@ -193,7 +193,7 @@ def test_all_parts_are_there(run: Path) -> None:
     assert "reverie train dcgan --data photos --out runs/a" in text
     assert "2,000 steps took 8 min on cpu in batches of 64, 256 examples a second" in text
     assert "synthetic" in text
-    assert "reverie whence FILE --verify &#x27;my &amp; run&#x27;" in text  # as a shell takes it
+    assert "reverie provenance FILE --verify &#x27;my &amp; run&#x27;" in text  # as a shell takes it
     assert "not written by reverie" not in text
 
 
@@ -226,14 +226,14 @@ def hostile(value: Any) -> Any:
 def test_what_comes_from_an_evaluation_is_escaped(run: Path) -> None:
     evil = hostile("")
     ref = dataclasses.replace(TEST, name=evil, split=evil, fingerprint=evil)
-    texts: dict[str, Any] = dict.fromkeys(("name", "unit", "definition", "floor_of", "group"), evil)
+    texts: dict[str, Any] = dict.fromkeys(("name", "unit", "definition", "floor_source", "group"), evil)
     bad = dataclasses.replace(SCORES[0], reference=ref, versions={evil: evil}, **texts)
     told = evaluated(run, [bad.to_json(), {**SCORES[1].to_json(), "name": evil}])
     told = {**told, **{key: hostile(told[key]) for key in ("skipped", "notes", "command", "created", "machine")}}
     told["figures"] = dict.fromkeys(told["figures"], evil)
     for held in (told, {key: hostile(value) for key, value in told.items()}):
         (run / "scores.json").write_text(json.dumps(held))
-        found = {**finding(1), "finding": {**dict.fromkeys(finding(1)["finding"], evil), "since": 0}}
+        found = {**finding(1), "alert": {**dict.fromkeys(finding(1)["alert"], evil), "since": 0}}
         log(run, [line(1, g=1.0), found, {**rollback(2, 1), "rollback": {"from": 2, "why": evil, "what": evil}}])
         text = report(run)
         assert "&lt;script&gt;" in section(text, "scores")
@@ -303,7 +303,7 @@ def test_strange_values_do_not_break_it(run: Path) -> None:
         report(run)
         for part in ("data", "train"):
             (run / "run.json").write_text(json.dumps({**ABOUT, part: dict.fromkeys(ABOUT[part], value)}))
-            log(run, [line(1, g=value), {**line(2, g=1.0), "seconds": value}, {**line(3), "losses": value}])
+            log(run, [line(1, g=value), {**line(2, g=1.0), "seconds": value}, {**line(3), "metrics": value}])
             report(run)
         log(run, [{**line(1), "step": value}, {**line(2, g=1.0), "stage": value}])
         (run / "save.json").write_text(json.dumps({"step": value, "sha256": value}))
@@ -323,9 +323,9 @@ def test_strange_values_do_not_break_it(run: Path) -> None:
         assert "changed by hand" in section(report(run), "scores")
         evaluated(run, figures=dict.fromkeys(told["figures"], value))
         found, back = finding(600), rollback(700, 100)
-        lines = [{**found, "finding": {**found["finding"], key: value}} for key in found["finding"]]
+        lines = [{**found, "alert": {**found["alert"], key: value}} for key in found["alert"]]
         lines += [{**back, "rollback": {**back["rollback"], key: value}} for key in back["rollback"]]
-        log(run, [*lines, {**found, "finding": value}, {**back, "rollback": value}, {**found, "seconds": value}])
+        log(run, [*lines, {**found, "alert": value}, {**back, "rollback": value}, {**found, "seconds": value}])
         report(run)
 
 

@@ -81,7 +81,7 @@ def at_step(monkeypatch: pytest.MonkeyPatch, step: int, act: Callable[[], object
 
 def log_of(run: Path) -> list[tuple[Any, ...]]:
     lines = [json.loads(line) for line in (run / "log.jsonl").open(encoding="utf-8")]
-    return [(line["step"], line["stage"], line["losses"]) for line in lines if "losses" in line]
+    return [(line["step"], line["stage"], line["metrics"]) for line in lines if "metrics" in line]
 
 
 def assert_equal(a: Any, b: Any) -> None:

@@ -44,6 +44,7 @@ def train(method: str, *, data: Any, out: str | Path, command: str = "", **optio
         "method": method.partition(":")[0],
         "preset": preset,
         "title": (cls.__doc__ or "").strip().splitlines()[0],
+        "monitored": cls.monitored,
         "config": dataclasses.asdict(config),
         "train": dataclasses.asdict(settings),
         "data": {**describe_data(learnt), "path": _relative(place, Path(out))},

@@ -149,7 +149,7 @@ def test_it_learns(run: Path, model: Classifier) -> None:
     assert [s.to_json() for s in model.method_scores(data, 1000, 0)] == [
         s.to_json() for s in (accuracy, worst, log_loss)
     ]
-    losses = [json.loads(line)["losses"] for line in (run / "log.jsonl").read_text().splitlines()]
+    losses = [json.loads(line)["metrics"] for line in (run / "log.jsonl").read_text().splitlines()]
     assert losses[-1]["accuracy"] > losses[0]["accuracy"] + 0.3
     assert losses[-1]["loss"] < losses[0]["loss"]
 
@@ -159,7 +159,7 @@ def test_scores_are_what_they_say() -> None:
     p = torch.tensor([[0.5, 0.25, 0.25], [0.5, 0.25, 0.25], [0.25, 0.5, 0.25], [0.1, 0.8, 0.1]]).double()
     accuracy, worst, log_loss = accuracy_scores(p.log(), torch.tensor([0, 1, 1, 1]), data, 7)
     assert (accuracy.value, accuracy.floor, worst.value, worst.floor) == (0.75, 0.75, pytest.approx(2 / 3), 0)
-    assert accuracy.spread == pytest.approx(0.5 / math.sqrt(4))  # of 1, 0, 1, 1
+    assert accuracy.std_error == pytest.approx(0.5 / math.sqrt(4))  # of 1, 0, 1, 1
     assert log_loss.value == pytest.approx(-(2 * math.log(0.5) + math.log(0.25) + math.log(0.8)) / 4)
     assert log_loss.floor == pytest.approx(-(math.log(0.25) + 3 * math.log(0.75)) / 4)
     assert (accuracy.better, log_loss.better, log_loss.unit) == ("higher", "lower", "nats")
@@ -248,9 +248,9 @@ def test_the_command_line_says_it(
     assert [t["class"] for t in sheet["predictions"]] == [line[1] for line in lines]
     assert len(json.loads(say(f"{asked} --out made --json"))["files"]) == 3
     place = f"made/{Path(some[0]).stem}.png"
-    assert say(f"whence {place}").startswith("not synthetic")
-    assert "made again, equal to the pixel" in say(f"whence {place} --verify {run} --given {some[0]}")
-    assert "made again, equal to the pixel" in say(f"whence all.png --verify {run} --given {' '.join(some)}")
+    assert say(f"provenance {place}").startswith("not synthetic")
+    assert "regenerated, equal to the pixel" in say(f"provenance {place} --verify {run} --inputs {some[0]}")
+    assert "regenerated, equal to the pixel" in say(f"provenance all.png --verify {run} --inputs {' '.join(some)}")
 
 
 def test_previews_show_right_and_wrong() -> None:

@@ -113,7 +113,7 @@ def test_a_draw_follows_the_probabilities_and_the_temperature() -> None:
 def losses(vae: MusicVAE, step: int, x: torch.Tensor) -> dict[str, float]:
     update = Update(vae.optimizers(), Ranks("cpu"))
     update.step = step
-    update.set_rates(0.0)  # so that all see the same weights
+    update.set_lr_factor(0.0)  # so that all see the same weights
     torch.manual_seed(1)
     return {name: float(value.detach()) for name, value in vae.step({"events": x}, update).items()}
 
@@ -293,7 +293,7 @@ def test_every_verb_plays_a_trio(tmp_path: Path) -> None:
 
 def test_a_trio_is_cut_and_resumed_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import reverie
-    from reverie.cli.provenance import verify
+    from reverie.cli.verify import verify
     from reverie.training import trainer as loop
     from reverie.training.signals import Interrupted
 
@@ -318,7 +318,7 @@ def test_a_trio_is_cut_and_resumed_bit_for_bit(tmp_path: Path, monkeypatch: pyte
     for name in ("a.mid", "a.wav", "a.png"):
         assert verify(made[2].save(tmp_path / name), tmp_path / "whole", [])["same"], name
     rows = [json.loads(line) for line in (tmp_path / "whole" / "log.jsonl").read_text().splitlines()]
-    told = [line["losses"] for line in rows if "losses" in line]
+    told = [line["metrics"] for line in rows if "metrics" in line]
     assert {"token_accuracy", "melody", "bass", "drums"} <= set(told[-1])
 
 
@@ -405,7 +405,7 @@ def test_the_code_that_goes_on_is_drawn_from_the_posterior() -> None:
 
 def test_a_file_tells_whence_it_comes_and_is_made_again(tmp_path: Path) -> None:
     import reverie
-    from reverie.cli.provenance import verify
+    from reverie.cli.verify import verify
     from reverie.media import image_grid, medley, read_record, rolls
 
     vae, run = reverie.train("music_vae:smoke", data="tunes:12", out=tmp_path / "run"), tmp_path / "run"

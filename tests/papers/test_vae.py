@@ -118,7 +118,7 @@ def test_the_kl_is_priced_bit_by_bit() -> None:
         update = Update(vae.optimizers(), Ranks("cpu"))
         for step in (0, 2, 4):
             update.step = step
-            update.set_rates(0.0)  # so that all steps see the same weights
+            update.set_lr_factor(0.0)  # so that all steps see the same weights
             torch.manual_seed(1)
             told = {
                 k: float(v.detach()) for k, v in vae.step({"image": torch.rand(6, 1, 8, 8) * 2 - 1}, update).items()

@@ -13,7 +13,7 @@ from torch import Tensor
 
 @torch.no_grad()
 def diagnostics(d_real: Tensor, d_fake: Tensor, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-    """ "d_auc" and "nn_distance_ratio" of a batch, from D's logits and the images [B,...] they are for (see monitor.py)."""
+    """The metrics "d_auc" and "nn_distance_ratio" of a batch, from D's logits and the images [B,...] they are for."""
     return {"d_auc": discriminator_auc(d_real, d_fake), **nn_distance_ratio(real, fake, mean_nn_distance)}
 
 

@@ -26,25 +26,52 @@ if TYPE_CHECKING:
 
 
 class Method(nn.Module):
-    """A generative system: networks, the step that trains them, and what a user does with them.
+    """A generative system: networks, the step that trains them, and the verbs that users call.
 
-    A subclass has a docstring (first line: what it does; a line with the paper and its arXiv number), `Config`,
-    `presets` ("smoke" trains in seconds, "laptop" is the default), `data_type`, and the functions below. Where
-    `generate` has a parameter `label`, item i without one is of class i mod K, in the order of the config's `names`.
+    A file in methods/ holds one subclass, `class Name(Method)`, and is found by being there. It states
+
+    - a docstring: first line what the method does (shown by `reverie methods`), then a line with the paper and its
+      arXiv number or DOI;
+    - `Config`, a flat frozen dataclass with a string under each field (`core/options.py`), and `steps` among them; what
+      the data decides (channels, class_names, a vocabulary) is a field with default None, see `resolve_config`;
+    - `presets`, `data_type`, `monitored`, and where they apply `needs_labels` and `is_classifier`;
+    - `__init__(self, config)`, which calls `super().__init__(config)` and makes the networks; random numbers of
+      initialisation are torch's, seeded by the loop;
+    - `optimizers`, `stages`, the step or steps, and verbs: functions with the decorator `verb`.
+
+    The rest has defaults below. Conventions that verbs, scores and tests rely on:
+
+    - `generate(self, n, seed, items)` makes new items of any medium: item i is a function of (seed, i) alone, as
+      `core/generation.py` describes. Its return annotation, Iterator[Image], says which medium a verb yields.
+    - Where `generate` has a parameter `label: str = ""`, it names a class; item i without one is of class i mod K, in
+      the order of the config's `class_names`. Augmentation and class-conditional scores use it.
+    - A method with a code per item has `latents(seed)`, which returns a function from item numbers to codes [B,Z], and
+      a network (or function) `generator`, `decoder` or `expected` from codes to images. Tests decode with it.
     """
 
     Config: ClassVar[type]
+    """options that the method decides; see core/options.py"""
     presets: ClassVar[dict[str, dict[str, Any]]]
+    """Options by preset name, of Config and of TrainConfig. "laptop" is the default and trains in minutes on a CPU;
+    "smoke" trains in seconds, and names only what makes networks small: its cadence is core/train_config.SMOKE."""
     data_type: ClassVar[Any] = None
     """the kind of data, a class with open(spec); None where nothing is learnt"""
+    monitored: ClassVar[dict[str, str]] = {}
+    """What metrics of the step mean to the monitor: metric -> role, one of "discriminator_auc", "diversity",
+    "active_units", "loss" (`training/monitor.py` explains each). A metric that is not named here raises no alert unless
+    it is not finite. Example: {"d_auc": "discriminator_auc", "nn_distance_ratio": "diversity"}."""
     needs_labels: ClassVar[bool] = False
+    """whether it can only be trained on data with classes"""
     is_classifier: ClassVar[bool] = False
-    """whether it tells something of pictures that are given, rather than making new ones"""
+    """whether it predicts something of given images, rather than making new ones"""
 
     def __init__(self, config: Any) -> None:
         super().__init__()
         self.config = config
         self.origin: dict[str, Any] = {"method": type(self).__module__.rpartition(".")[2]}
+        """what the record of every item says of where it is from; api.load adds run and step"""
+
+    # -- config and data -----------------------------------------------------------------------------------------------
 
     @classmethod
     def preset(cls, name: str) -> dict[str, Any]:
@@ -53,69 +80,47 @@ class Method(nn.Module):
 
     @classmethod
     def resolve_config(cls, config: Any, facts: dict[str, Any]) -> Any:
-        """The config with what the data decides filled in: fields left at None that the facts name.
+        """The config with what the data decides filled in: fields that are None and that the facts name.
 
-        facts: those of the data, and "names", the names of its classes
+        It is called twice: when the data has been opened, and when it has been prepared. Override it to derive other
+        options, or to refuse data that does not fit; call super() first.
+
+        facts: what is known of the data, such as {"size": 28, "channels": 1, "class_names": ("a", "b")}.
+        Raises UserError if class names are given that are not those of the data.
         """
         if getattr(config, "class_names", None) not in (None, facts.get("class_names")):
-            raise UserError(f"names are {', '.join(facts['names'])} in the data; leave the option away.")
+            names = ", ".join(facts["class_names"])
+            raise UserError(f"class_names are {names} in the data; leave the option away.")
         known = {k: v for k, v in facts.items() if hasattr(config, k) and getattr(config, k) is None}
         return dataclasses.replace(config, **known)
 
     @classmethod
     def data_args(cls, config: Any) -> dict[str, Any]:
-        """How the data is to be prepared: arguments of its prepare()."""
+        """Arguments for the data's prepare(): how items are decoded. By default size and channels."""
         return {name: getattr(config, name) for name in ("size", "channels") if hasattr(config, name)}
 
+    # -- training ------------------------------------------------------------------------------------------------------
+
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        """The optimizers by name; each owns parameters of its own."""
+        """The optimizers by name, for `update(name, loss)`. No two own the same parameter."""
         raise NotImplementedError
 
     def stages(self) -> list[Stage]:
-        """The stages in order."""
+        """The stages of training in order. Most methods have one: [Stage("train", self.config.steps, self.step)]."""
         raise NotImplementedError
 
     def ema_decays(self) -> dict[str, float]:
-        """Networks whose averaged weights are kept (and delivered), with the decay of a step."""
+        """Networks of which the loop keeps averaged weights (EMA), with the decay of a step: {"generator": 0.999}.
+
+        Samples and the weights file have the averaged weights; training goes on with the others.
+        """
         return {}
 
-    def transient_modules(self) -> tuple[str, ...]:
-        """Parts that only training needs, such as images kept for a while: saved to go on from, not with the weights.
-
-        Of several processes each has its own, and a run that is gone on with that of the first.
-        """
-        return ()
-
-    def persistent_tensors(self, named: Iterable[tuple[str, Tensor]]) -> list[tuple[str, Tensor]]:
-        """Those of named tensors that are not of parts that pass."""
-        return [(name, tensor) for name, tensor in named if name.partition(".")[0] not in self.transient_modules()]
-
-    def optional_modules(self) -> tuple[str, ...]:
-        """Parts that no verb needs, such as a discriminator: weights of another program may come without them."""
-        return ()
-
-    @classmethod
-    def from_imported(cls, networks: Sequence[ImportedNetwork]) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
-        """(options of the config, weights) made of networks that another program has trained, in the order given.
-
-        None if the method is not made of so many such networks. Raises UserError if they do not fit together.
-        """
-        return None
-
-    def load_weights(self, weights: dict[str, Tensor]) -> None:
-        """Loads weights as they are saved, without what passes; spare parts that they lack are left away.
-
-        Raises RuntimeError if they are not of this method.
-        """
-        for part in self.optional_modules():
-            if not any(name.startswith(f"{part}.") for name in weights):
-                delattr(self, part)
-        own = self.state_dict()
-        passing = own.keys() - dict(self.persistent_tensors(own.items())).keys()
-        self.load_state_dict({**weights, **{name: own[name] for name in passing}})
-
     def sample_grids(self, batch: Batch) -> dict[str, Image]:
-        """Pictures of how far training is; `batch` holds the first items of the data, always the same."""
+        """Images that show how far training is: "" for samples/step-N.png, "name" for samples/step-N-name.png.
+
+        batch: up to 32 items of the data, the same throughout a run.
+        """
         return {"": image_grid(self.verb("generate")(n=64, seed=0))}
 
     def method_scores(self, data: Any, n: int, seed: int) -> Iterator[Score]:
@@ -125,13 +130,55 @@ class Method(nn.Module):
         """
         yield from ()
 
+    # -- weights -------------------------------------------------------------------------------------------------------
+
+    def transient_modules(self) -> tuple[str, ...]:
+        """Modules that only training needs, such as a pool of past images: in checkpoints, not in the weights file.
+
+        Each rank has its own; all resume with that of rank 0.
+        """
+        return ()
+
+    def persistent_tensors(self, named: Iterable[tuple[str, Tensor]]) -> list[tuple[str, Tensor]]:
+        """Those of named tensors that are not of transient modules."""
+        return [(name, tensor) for name, tensor in named if name.partition(".")[0] not in self.transient_modules()]
+
+    def optional_modules(self) -> tuple[str, ...]:
+        """Modules that no verb needs, such as a discriminator: imported weights may come without them."""
+        return ()
+
+    @classmethod
+    def from_imported(cls, networks: Sequence[ImportedNetwork]) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
+        """(options of the config, weights) from networks that another program has trained, in the order given.
+
+        None if the method is not made of so many such networks. Raises UserError if they do not fit together.
+        """
+        return None
+
+    def load_weights(self, weights: dict[str, Tensor]) -> None:
+        """Loads the weights of a weights file; optional modules that it lacks are deleted.
+
+        Raises RuntimeError if names or shapes are not those of this method.
+        """
+        for module in self.optional_modules():
+            if not any(name.startswith(f"{module}.") for name in weights):
+                delattr(self, module)
+        own = self.state_dict()
+        transient = own.keys() - dict(self.persistent_tensors(own.items())).keys()
+        self.load_state_dict({**weights, **{name: own[name] for name in transient}})
+
+    # -- verbs ---------------------------------------------------------------------------------------------------------
+
     @classmethod
     def verbs(cls) -> dict[str, str]:
-        """What users call each verb -> the name of its function."""
-        return {verb_name(name): name for name, act in vars(cls).items() if getattr(act, "is_verb", False)}
+        """Verbs as users call them -> the names of their functions (`continue` -> `continue_`)."""
+        return {verb_name(name): name for name, member in vars(cls).items() if getattr(member, "is_verb", False)}
 
     def verb(self, name: str) -> Any:
-        """What this method does under that name; a function with .stream, which yields items as they are made."""
+        """The verb of that name: a function that returns a list of items, whose .stream yields them one by one.
+
+        Raises UserError if the method has no such verb.
+        """
         able = self.verbs()
         if name not in able:
             raise UserError(f"{self.origin['method']} cannot {name}; it can {', '.join(able)}.")
@@ -139,24 +186,27 @@ class Method(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the networks are."""
+        """The device of the parameters."""
         return next(self.parameters()).device
 
 
 def verb(body: Callable[..., Iterable[Any]]) -> Any:
-    """Marks what users do with a method. The signature becomes flags; what comes out says how it was made.
+    """Marks a function of a method as one that users call: `reverie NAME RUN ...`, `load(run).NAME(...)`.
 
-    The body yields items one by one, in evaluation mode and without gradients. A parameter `items` picks which of
-    the n are made; item i must depend on the other arguments and i alone.
+    The body is a generator of items (Image, Text, Music, Code) and runs in evaluation mode without gradients. Its
+    signature becomes the options: each parameter needs an annotation (with constraints, `core/constraints.py`) and a
+    line `name: what it is` in the docstring; a parameter `list[Image]` takes files. One whose default is None takes
+    the value of the config's field of that name. A parameter `items: Items = None` selects which of the n items are
+    made (`core/generation.py`). Every item gets a record of how it was made.
     """
 
     @torch.no_grad()  # on a generator function it is off while the caller holds the item
     def stream(self: Method, *args: Any, **kwargs: Any) -> Iterator[Any]:
-        arguments = _check(body, self, args, kwargs)
+        arguments = _parse_arguments(body, self, args, kwargs)
         record = {
             **self.origin,
             "verb": verb_name(body.__name__),
-            "arguments": _plain(arguments),
+            "arguments": _recordable(arguments),
             "reverie": __version__,
         }
         was_training = self.training
@@ -169,22 +219,24 @@ def verb(body: Callable[..., Iterable[Any]]) -> Any:
             self.train(was_training)
 
     @functools.wraps(body)
-    def act(self: Method, *args: Any, **kwargs: Any) -> list[Any]:
+    def call(self: Method, *args: Any, **kwargs: Any) -> list[Any]:
         return list(stream(self, *args, **kwargs))
 
-    marked: Any = act  # functions may carry attributes; their type does not say so
+    marked: Any = call  # functions may carry attributes; their type does not say so
     marked.stream, marked.is_verb = stream, True
     return marked
 
 
-def _check(body: Callable[..., Any], self: Method, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+def _parse_arguments(
+    body: Callable[..., Any], method: Method, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> dict[str, Any]:
+    """The arguments of a verb by name, converted and checked, with defaults filled in. Raises UserError."""
     options, called = options_of_signature(body), verb_name(body.__name__)
+    names = [option.name for option in options]
     for name in kwargs:
-        if name not in [o.name for o in options]:
-            raise UserError(f"{called} has no option '{name}'; it has: {', '.join(o.name for o in options)}.")
-    given = with_config_defaults(
-        options, {**dict(zip([o.name for o in options], args, strict=False)), **kwargs}, self.config
-    )
+        if name not in names:
+            raise UserError(f"{called} has no option '{name}'; it has: {', '.join(names)}.")
+    given = with_config_defaults(options, {**dict(zip(names, args, strict=False)), **kwargs}, method.config)
     arguments = {}
     for option in options:
         if option.name == "items":
@@ -196,6 +248,6 @@ def _check(body: Callable[..., Any], self: Method, args: tuple[Any, ...], kwargs
     return arguments
 
 
-def _plain(arguments: dict[str, Any]) -> dict[str, Any]:
-    """The arguments that a record can hold: not which items were made, nor the pictures put in."""
+def _recordable(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The arguments that a record holds: neither the selection of items nor the media given."""
     return {k: v for k, v in arguments.items() if k != "items" and isinstance(v, (int, float, str, tuple))}

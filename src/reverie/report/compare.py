@@ -106,7 +106,7 @@ def _figure(cell: Score | str, best: bool) -> str:
     if isinstance(cell, str):
         return "<small>none</small>"
     told = number(cell.value) if math.isfinite(cell.value) else "not a number"
-    spread = f"<small>&plusmn; {number(float(f'{cell.spread:.2g}'))}</small>" if cell.spread is not None else ""
+    spread = f"<small>&plusmn; {number(float(f'{cell.std_error:.2g}'))}</small>" if cell.std_error is not None else ""
     return f"{f'<b>{told}</b>' if best else told}{spread}"
 
 
@@ -144,10 +144,10 @@ def _costs(columns: list[Column]) -> str:
 
 def _curves(column: Column) -> str:
     """The losses of a run over the minutes that it took."""
-    watched = {fault.sign for fault in RULES}
+    watched = {fault.role for fault in RULES}
     lines: dict[str, dict[float, float]] = {}
     for line in column.record.log:
-        for name, value in pairs(line.get("losses")):
+        for name, value in pairs(line.get("metrics")):
             if is_number(value) and name not in watched and is_number(line.get("seconds")):
                 lines.setdefault(name, {})[line["seconds"] / 60] = value
     told: dict[str, Points] = {name: sorted(points.items()) for name, points in lines.items()}

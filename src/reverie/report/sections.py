@@ -52,10 +52,10 @@ def samples(record: Record) -> Section | None:
 
 def curves(record: Record) -> Section | None:
     """The losses of each stage over the steps, with the monitor's findings marked."""
-    watched = {fault.sign for fault in RULES}  # these are shown with the monitor
+    watched = {fault.role for fault in RULES}  # these are shown with the monitor
     stages: dict[str, dict[str, dict[float, float]]] = {}
     for line in record.log:
-        for name, value in pairs(line.get("losses")):
+        for name, value in pairs(line.get("metrics")):
             if is_number(value) and name not in watched:
                 # By step, so that a line told twice counts once.
                 stages.setdefault(str(line.get("stage") or "train"), {}).setdefault(name, {})[line["step"]] = value
@@ -103,7 +103,7 @@ def speed(record: Record) -> Section | None:
     if not lines:
         return None
     speeds: Points = []
-    for earlier, later in pairwise(line for line in lines if "losses" in line or "rollback" in line):
+    for earlier, later in pairwise(line for line in lines if "metrics" in line or "rollback" in line):
         steps, seconds = later["step"] - earlier["step"], later["seconds"] - earlier["seconds"]
         if steps > 0 and seconds > 0:
             speeds.append((later["step"], steps / seconds))

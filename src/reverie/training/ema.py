@@ -1,4 +1,4 @@
-"""Averaged weights: of the networks a method names, with their buffers, kept by the loop."""
+"""Exponential moving averages (EMA) of weights, kept by the loop for the networks that a method names."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ from torch import Tensor, nn
 class EMA:
     """Exponential moving averages of the parameters and floating-point buffers of named networks.
 
-    The decay grows with the steps t as min(decay, (1 + t) / (10 + t)), so that the first steps are soon forgotten.
+    decays: network -> decay of a step. At step t it is min(decay, (1 + t) / (10 + t)), so that the first steps, with
+    weights that are still random, are soon forgotten.
     """
 
     def __init__(self, method: nn.Module, decays: dict[str, float]) -> None:
         self.decays, self.steps = decays, 0
-        self.live = {name: _tensors(method.get_submodule(name)) for name in decays}
+        self.live = {name: _float_tensors(method.get_submodule(name)) for name in decays}
         self.mean = {name: [t.detach().clone() for t in tensors] for name, tensors in self.live.items()}
 
     @torch.no_grad()
     def update(self) -> None:
-        """Moves the averages by one step."""
+        """Moves the averages towards the weights of one more step."""
         self.steps += 1
         for name, decay in self.decays.items():
             share = 1 - min(decay, (1 + self.steps) / (10 + self.steps))
@@ -44,17 +45,17 @@ class EMA:
                 live.data, mean.data = mean.data, live.data
 
     def state(self) -> dict[str, Any]:
-        """What a save holds."""
+        """For a checkpoint."""
         return {"steps": self.steps, "mean": self.mean}
 
     @torch.no_grad()
     def load(self, state: dict[str, Any]) -> None:
-        """Takes up what a save held."""
+        """Takes up the averages of a checkpoint."""
         self.steps = state["steps"]
         for name in self.decays:
             for mean, saved in zip(self.mean[name], state["mean"][name], strict=True):
                 mean.copy_(saved)
 
 
-def _tensors(network: nn.Module) -> list[Tensor]:
+def _float_tensors(network: nn.Module) -> list[Tensor]:
     return [*network.parameters(), *(b for b in network.buffers() if b.is_floating_point())]

@@ -1,6 +1,6 @@
-"""Which order of numbers in memory is faster: a rule from measurements, not a race at the start of every run.
+"""Which memory format is faster: a rule from measurements, not a race at the start of every run.
 
-A race would be decided by what else the machine is doing, and the same command would round otherwise each time.
+A race would be decided by what else the machine is doing, and the same command would then round differently each time.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from torch import nn
 MemoryFormat = Literal["contiguous", "channels_last"]
 
 
-def memory_format_for(method: nn.Module, batch: int, device: str) -> MemoryFormat:
-    """The layout for networks trained on `batch` items a step (a rank), on a kind of device.
+def memory_format_for(method: nn.Module, batch_size: int, device: str) -> MemoryFormat:
+    """The memory format for networks trained on `batch_size` items a step (of one rank), on a kind of device.
 
     Measured on a CPU, contiguous = 1: DCGAN, batch 64, 1.10 times as fast at 32 pixels, 1.16-1.19 at 64; with R1+R2
     1.04-1.07; with GroupNorm, as in the VAE, .92-1.01; a U-Net on single images .87. Not measured on GPUs.
     """
     kinds = {type(part) for part in method.modules()}
     convolves = bool(kinds & {nn.Conv2d, nn.ConvTranspose2d}) and nn.GroupNorm not in kinds
-    return "channels_last" if device == "cpu" and convolves and batch >= 8 else "contiguous"
+    return "channels_last" if device == "cpu" and convolves and batch_size >= 8 else "contiguous"

@@ -1,76 +1,99 @@
-"""The monitor: watches every run the same way, by the names that a method's step reports, and names what went wrong.
+"""The monitor: watches every run by the metrics that a method declares, and names what goes wrong in training.
 
-What it knows (a step reports what it can; see `parts/watch.py`):
+A method says in `monitored` which of its step's metrics mean what, by one of these roles. A metric without a role is
+checked for being finite and for nothing else, whatever it is called.
 
-    right     share of (real, generated) pairs that a discriminator puts in the right order: 0.5 fooled, 1 never wrong
-    variety   how far generated items lie from one another, in units of how far real ones do: 1 as varied, 0 all alike
-    active    latents whose posterior mean moves with the data (Burda 2015, section 5.2)
-    anything  that is not a finite number
+    discriminator_auc  share of (real, generated) pairs that a discriminator puts in the right order:
+                       0.5 it cannot tell them apart, 1 it is never wrong
+    diversity          distance of generated items from their nearest neighbours, in units of that of real items:
+                       1 as diverse, 0 all alike. Where a method declares none and generates images, the loop measures
+                       it on samples (training/sample_diversity.py)
+    active_units       latent dimensions whose posterior mean depends on the data (Burda 2015, section 5.2)
+    loss               what training minimises, of one meaning from the first step of a stage to its last. A
+                       generator's or a discriminator's loss is no such thing: it may rise while both improve
 
-It sees nothing but the lines of the log, so a resumed run comes to the same findings.
+The monitor sees nothing but the lines of the log, so a resumed run raises the same alerts as an uninterrupted one.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+import statistics
+from collections import deque
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+ROLES = ("discriminator_auc", "diversity", "active_units", "loss")
+"""what a metric can mean to the monitor"""
+
 WINDOW = 500
-"""steps that a fault must last at least, so that no bad moment is taken for one"""
+"""steps that a failure must last at least, so that no single bad moment raises an alert"""
 LINES = 3
 """lines of the log that it must last, where lines are rare"""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """Something that goes wrong in training: how it shows, and what helps."""
+    """A way in which training fails: which metrics show it, and what helps."""
 
     name: str
-    sign: str
-    """what of the log shows it"""
+    role: str
+    """the role of the metrics that it reads, one of ROLES; of a loss it reads LossTrend.rise"""
     threshold: float
     above: bool
-    """whether values above the threshold are bad, or below"""
+    """whether values above the threshold are bad, or those below"""
     what: str
-    """what has happened, in words, with {value} and {threshold}"""
+    """what has happened, in words, with {value}: the mean over the window"""
     advice: str
     window: int = WINDOW
     """steps that it must last"""
 
+    def broken_by(self, value: float) -> bool:
+        """Whether a value lies on the bad side of the threshold."""
+        return (value > self.threshold) == self.above
+
 
 RULES = (
     Rule(
-        "discriminator has won", "d_auc", 0.998, True,
-        "it tells real from generated in {value:.2%} of pairs, so the generator learns nothing from it any more",
-        "Give the discriminator a gradient penalty or spectral norm (a preset called stable has them), a lower rate, "
-        "or, for few images, --augment.",
+        "discriminator has won", "discriminator_auc", 0.998, True,
+        "it orders {value:.2%} of the pairs (real, generated) correctly, so the generator learns nothing from it "
+        "any more",
+        "Give the discriminator a gradient penalty or spectral norm (a preset called stable has them), a lower "
+        "learning rate, or, for few images, --diff-augment.",
         window=2 * WINDOW,  # at first many a generator learns for hundreds of steps from one that is never wrong
     ),
     Rule(
-        "lost diversity", "nn_distance_ratio", 0.25, False,
-        "what is generated lies {value:.2f} times as far from one another as what is real (mode collapse)",
-        "Use a loss that compares pairs, or a gradient penalty (a preset called stable has them), a lower rate, a "
-        "larger batch, or more numbers in z.",
+        "lost diversity", "diversity", 0.25, False,
+        "generated items lie {value:.2f} times as far from one another as real ones do (mode collapse)",
+        "Use a loss that compares pairs, or a gradient penalty (a preset called stable has them), a lower learning "
+        "rate, a larger batch, or more latent dimensions.",
     ),
     Rule(
         "posterior collapse", "active_units", 0.5, False,
-        "{value:.1f} latents answer to the data: the decoder ignores its code",
-        "Lower --beta, give --free-bits 0.1 or more, or a weaker decoder (smaller --width).",
+        "{value:.1f} latent dimensions depend on the data: the decoder ignores its code",
+        "Lower --beta, give --free-nats 0.1 or more, or a weaker decoder (smaller --base-channels).",
+    ),
+    Rule(
+        "diverging", "loss", 0.5, True,
+        "the loss has risen from its best by {value:.2f} of what it had fallen until then (or of its own size, where "
+        "that is more)",
+        "Lower --lr, or go back to the last checkpoint from before the rise with --on-failure rollback.",
+        window=2 * WINDOW,
     ),
 )  # fmt: skip
-"""thresholds: chosen between runs made to fail and good ones; benchmarks/monitor.py has both and counts false alarms"""
+"""thresholds: chosen between runs made to fail and healthy ones; benchmarks/monitor.py has both, counts false alarms"""
 
 NOT_A_NUMBER = "not a number"
 
 
 @dataclass(frozen=True)
 class Alert:
-    """A fault that was found."""
+    """A failure that was found."""
 
     name: str
     what: str
@@ -78,7 +101,7 @@ class Alert:
     value: float | None
     threshold: float | None
     since: int
-    """the last step of which it is known that all was well"""
+    """the last step at which the metric is known to have been good"""
 
     @property
     def fatal(self) -> bool:
@@ -90,56 +113,117 @@ class Alert:
         return asdict(self)
 
 
-class Monitor:
-    """Reads the lines of a log as they are written, and says what is wrong, once for each time it begins."""
+class LossTrend:
+    """How far a loss has risen above its best.
+
+    Losses are of any scale and sign, so the rise is measured in units of the run itself: the largest of what the loss
+    had fallen from its first line to its best, the size of the best, and ten times the usual difference of
+    neighbouring lines. A rise of 0.5 is thus at least half of all progress undone, at least half as much again as the
+    best of a positive loss, and at least five times the noise. Lines are smoothed by the median of LINES, which
+    neither one spike nor one lucky line moves.
+    """
+
+    RECENT = 50
+    """lines from which the noise is estimated"""
 
     def __init__(self) -> None:
-        self.lines: list[tuple[int, dict[str, float]]] = []
-        self.open: set[str] = set()
+        self.first: float | None = None
+        self.best, self.unit = math.inf, 0.0
+        self.recent: deque[float] = deque(maxlen=self.RECENT)
 
-    def check_metrics(self, step: int, values: dict[str, float]) -> Alert | None:
-        """What the log shows with this line: the first finding that is new, or None."""
-        if broken := [name for name, value in values.items() if not math.isfinite(value)]:
-            return self._not_a_number(step, broken[0])
-        self.lines.append((step, values))
-        found = None
-        for fault in RULES:
-            finding = self._judge(fault)
-            if finding is None:
-                self.open.discard(fault.name)
-            elif fault.name not in self.open and found is None:  # of two, the other is told with the next line
-                self.open.add(fault.name)
-                found = finding
-        del self.lines[:-1000]  # no window reaches back further
-        return found
+    def rise(self, value: float) -> float:
+        """Takes in the loss of a line. Returns how far the smoothed loss is above its best; 0: it is the best."""
+        self.recent.append(value)
+        if self.first is None:
+            self.first = value
+        smoothed = statistics.median(list(self.recent)[-LINES:])
+        if smoothed < self.best:
+            self.best = smoothed
+            noise = statistics.median([abs(b - a) for a, b in pairwise(self.recent)] or [0.0])
+            self.unit = max(self.first - self.best, abs(self.best), 10 * noise)
+        return (smoothed - self.best) / self.unit if self.unit else 0.0
+
+
+class Monitor:
+    """Reads the lines of a log as they are written, and raises an alert each time a failure begins.
+
+    monitored: metric -> role, as `Method.monitored`
+    """
+
+    def __init__(self, monitored: Mapping[str, str]) -> None:
+        if unknown := sorted(set(monitored.values()) - set(ROLES)):
+            raise ValueError(f"there is no role {', '.join(unknown)}; there are {', '.join(ROLES)}")
+        self.roles = dict(monitored)
+        self.lines: list[tuple[int, dict[str, float]]] = []
+        """step, and what rules read of a line: the values of metrics that have a role"""
+        self.stage = ""
+        self.trends: dict[str, LossTrend] = {}
+        self.raised: set[tuple[str, str]] = set()
+        """(rule, metric) of the alerts that hold at present"""
+
+    def check_metrics(self, step: int, metrics: dict[str, float], stage: str = "") -> list[Alert]:
+        """The alerts that this line of metrics raises: those that are new."""
+        if broken := [name for name, value in metrics.items() if not math.isfinite(value)]:
+            return [self._not_a_number(step, broken[0])]
+        if stage != self.stage:
+            self.stage, self.trends = stage, {}  # a loss of another stage is another loss
+        values = {name: value for name, value in metrics.items() if name in self.roles}
+        for name in values:
+            if self.roles[name] == "loss":
+                values[name] = self.trends.setdefault(name, LossTrend()).rise(values[name])
+        return self._apply_rules(step, values)
+
+    def check_samples(self, step: int, samples: dict[str, float]) -> list[Alert]:
+        """The alerts that a line on the diversity of samples raises; {} holds nothing."""
+        values = {f"samples/{name}": value for name, value in samples.items()}
+        self.roles.update(dict.fromkeys(values, "diversity"))
+        return self._apply_rules(step, values)
+
+    def check_weights(self, step: int, parameters: Iterable[Tensor], buffers: Iterable[Tensor]) -> list[Alert]:
+        """An alert if weights that are about to be saved are not finite. A buffer may be infinite: a best so far."""
+        finite = all(bool(p.isfinite().all()) for p in parameters) and not any(bool(b.isnan().any()) for b in buffers)
+        return [] if finite else [self._not_a_number(step, "a weight")]
 
     @property
     def healthy(self) -> bool:
-        """Whether nothing that was told last is a sign of a fault."""
+        """Whether no metric's last value is on the bad side of a threshold."""
         last = {name: value for _, values in self.lines for name, value in values.items()}
-        return not any(f.sign in last and (last[f.sign] > f.threshold) == f.above for f in RULES)
+        return not any(rule.broken_by(last[name]) for rule, name in self._rules() if name in last)
 
-    def check_weights(self, step: int, parameters: Iterable[Tensor], buffers: Iterable[Tensor]) -> Alert | None:
-        """What the weights show that are about to be saved. A buffer may be infinite: a best that was not yet."""
-        broken = any(bool(t.isnan().any()) for t in buffers) or not all(bool(p.isfinite().all()) for p in parameters)
-        return self._not_a_number(step, "a weight") if broken else None
+    def _rules(self) -> list[tuple[Rule, str]]:
+        return [(rule, name) for rule in RULES for name, role in self.roles.items() if role == rule.role]
 
-    def _not_a_number(self, step: int, name: str) -> Alert:
-        known = self.lines[-1][0] if self.lines else 0
-        what = f"{name} is no finite number any more at step {step}"
-        advice = "Lower --rate, or clip; for bf16 try --precision fp32. A save with such weights is never written."
-        return Alert(NOT_A_NUMBER, what, advice, None, None, known)
+    def _apply_rules(self, step: int, values: dict[str, float]) -> list[Alert]:
+        self.lines.append((step, values))
+        alerts = []
+        for rule, name in self._rules():
+            if name not in values:
+                continue
+            alert = self._apply(rule, name)
+            if alert is None:
+                self.raised.discard((rule.name, name))
+            elif (rule.name, name) not in self.raised:
+                self.raised.add((rule.name, name))
+                alerts.append(alert)
+        del self.lines[:-1000]  # no window reaches back further
+        return alerts
 
-    def _judge(self, fault: Rule) -> Alert | None:
-        told = [(step, values[fault.sign]) for step, values in self.lines if fault.sign in values]
+    def _apply(self, rule: Rule, name: str) -> Alert | None:
+        series = [(step, values[name]) for step, values in self.lines if name in values]
         bad: list[float] = []
         since = 0
-        for step, value in reversed(told):
-            if (value > fault.threshold) != fault.above:
+        for step, value in reversed(series):
+            if not rule.broken_by(value):
                 since = step
                 break
             bad.append(value)
-        if len(bad) < LINES or told[-1][0] - since < fault.window:
+        if len(bad) < LINES or series[-1][0] - since < rule.window:
             return None
         mean = sum(bad) / len(bad)
-        return Alert(fault.name, fault.what.format(value=mean), fault.advice, round(mean, 6), fault.threshold, since)
+        return Alert(rule.name, rule.what.format(value=mean), rule.advice, round(mean, 6), rule.threshold, since)
+
+    def _not_a_number(self, step: int, name: str) -> Alert:
+        since = self.lines[-1][0] if self.lines else 0
+        what = f"{name} is not finite any more at step {step}"
+        advice = "Lower --lr, or clip gradients; for bf16 try --precision fp32. Such weights are never saved."
+        return Alert(NOT_A_NUMBER, what, advice, None, None, since)

@@ -1,4 +1,4 @@
-"""What is seen and kept while it trains: a bar in a terminal, plain lines elsewhere, the log, previews."""
+"""What is shown and recorded while a method trains: a bar in a terminal, plain lines elsewhere, the log, samples."""
 
 from __future__ import annotations
 
@@ -21,15 +21,16 @@ class Progress:
     """Shows and records the progress of a run. On ranks other than the first it does nothing."""
 
     def __init__(self, run: Run, start: int, total: int, settings: TrainConfig, active: bool) -> None:
-        self.run, self.active, self.total, self.settings = run, active, total, settings
+        self.run, self.active, self.total = run, active, total
         self.terminal = sys.stderr.isatty()
-        self.began, self.at, self.first = time.monotonic(), start, start
+        self.began, self.start, self.step = time.monotonic(), start, start
         self.board: Any = _tensorboard(run, start) if settings.tensorboard and active else None
-        self.earlier = next((float(line["seconds"]) for line in reversed(run.lines()) if "seconds" in line), 0.0)
+        lines = reversed(run.lines())
+        self.seconds_before = next((float(line["seconds"]) for line in lines if "seconds" in line), 0.0)
 
     def __enter__(self) -> Progress:
         self.bar = tqdm(
-            total=self.total, initial=self.at, unit="step", file=sys.stderr, dynamic_ncols=True, smoothing=0.05,
+            total=self.total, initial=self.start, unit="step", file=sys.stderr, dynamic_ncols=True, smoothing=0.05,
             disable=not (self.active and self.terminal),
         )  # fmt: skip
         return self
@@ -41,48 +42,53 @@ class Progress:
 
     def tick(self, step: int) -> None:
         """Moves the bar."""
-        self.bar.update(step - self.at)
-        self.at = step
+        self.bar.update(step - self.step)
+        self.step = step
 
-    def log(self, step: int, stage: str, losses: dict[str, float]) -> None:
-        """Writes a line of the log, and shows it."""
+    def log(self, step: int, stage: str, metrics: dict[str, float]) -> None:
+        """Writes a line of metrics to the log, and shows it."""
         if not self.active:
             return
-        seconds = time.monotonic() - self.began
-        speed = (step - self.first) / max(seconds, 1e-9)
-        line = {
-            "step": step, "stage": stage, "losses": losses,
-            "steps_per_s": round(speed, 3), "seconds": round(self.earlier + seconds, 3),
-        }  # fmt: skip
-        self.run.log(line)
-        shown = "  ".join(f"{name} {value:.4g}" for name, value in losses.items())
+        speed = (step - self.start) / max(time.monotonic() - self.began, 1e-9)  # steps/s
+        self._write(step, stage, {"metrics": metrics, "steps_per_s": round(speed, 3)})
+        shown = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
         if self.terminal:
             self.bar.set_postfix_str(shown, refresh=False)
         else:
-            left = (self.total - step) / max(speed, 1e-9)
-            print(
-                f"step {step}/{self.total}  {stage}  {shown}  {speed:.2f} steps/s  {clock(left)} left", file=sys.stderr
-            )
+            left = clock((self.total - step) / max(speed, 1e-9))
+            print(f"step {step}/{self.total}  {stage}  {shown}  {speed:.2f} steps/s  {left} left", file=sys.stderr)
             sys.stderr.flush()
-        if self.board:
-            for name, value in losses.items():
-                self.board.add_scalar(f"{stage}/{name}", value, step)
+        self._plot(step, stage, metrics)
 
-    def warn(self, step: int, stage: str, found: Alert) -> None:
-        """Says what the monitor found, in the terminal and in the log."""
+    def log_samples(self, step: int, stage: str, samples: dict[str, float]) -> None:
+        """Writes a line to the log on what was measured on samples, such as {"nn_distance_ratio": 0.9}."""
         if self.active:
-            seconds = round(self.earlier + time.monotonic() - self.began, 3)
-            self.run.log({"step": step, "stage": stage, "finding": found.to_json(), "seconds": seconds})
-            tqdm.write(f"step {step}: {found.name}: {found.what}. {found.advice}", file=sys.stderr)
+            self._write(step, stage, {"samples": samples})
+            self._plot(step, "samples", samples)
 
-    def show(self, step: int, pictures: dict[str, Image]) -> None:
-        """Writes preview pictures: samples/step-000500.png, samples/step-000500-NAME.png."""
-        for name, picture in pictures.items():
+    def warn(self, step: int, stage: str, alert: Alert) -> None:
+        """Shows an alert, and writes it to the log."""
+        if self.active:
+            self._write(step, stage, {"alert": alert.to_json()})
+            tqdm.write(f"step {step}: {alert.name}: {alert.what}. {alert.advice}", file=sys.stderr)
+
+    def show(self, step: int, images: dict[str, Image]) -> None:
+        """Writes images of samples: samples/step-000500.png, samples/step-000500-NAME.png."""
+        for name, image in images.items():
             path = self.run.path / "samples" / f"step-{step:06d}{'-' + name if name else ''}.png"
             with friendly(self.run.path):
-                picture.save(path)
+                image.save(path)
             if self.board:
-                self.board.add_image(name or "samples", picture.pixels, step, dataformats="HWC")
+                self.board.add_image(name or "samples", image.pixels, step, dataformats="HWC")
+
+    def _write(self, step: int, stage: str, content: dict[str, Any]) -> None:
+        seconds = round(self.seconds_before + time.monotonic() - self.began, 3)
+        self.run.log({"step": step, "stage": stage, **content, "seconds": seconds})
+
+    def _plot(self, step: int, group: str, values: dict[str, float]) -> None:
+        if self.board:
+            for name, value in values.items():
+                self.board.add_scalar(f"{group}/{name}", value, step)
 
 
 def _tensorboard(run: Run, start: int) -> Any:

@@ -1,7 +1,7 @@
-"""The loop: data order, precision, ranks, logs, saves. It knows no method by name.
+"""The training loop: data order, precision, ranks, the log, checkpoints, samples. It knows no method by name.
 
-Randomness is a function of (seed, step, rank): the loop seeds every step anew and the order of batches follows
-from (seed, step), so a resumed run equals the uninterrupted one to the last bit, and no random state is ever saved.
+Randomness is a function of (seed, step, rank): every step is seeded anew, and the order of batches is a function of
+(seed, step). So a resumed run equals the uninterrupted one bit for bit, and no random state is ever saved.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from reverie.training.ema import EMA
 from reverie.training.meter import MetricAverager
 from reverie.training.monitor import Alert, Monitor
 from reverie.training.progress import Progress
+from reverie.training.sample_diversity import needs_sample_diversity, sample_diversity
 from reverie.training.signals import GracefulStop, Interrupted
 from reverie.utils.distributed import Ranks
 from reverie.utils.errors import TrainingFailed, UserError
@@ -29,123 +30,165 @@ ROLLBACKS = 3
 
 
 def fit(method: Method, data: Any, run: Run, settings: TrainConfig, ranks: Ranks, header: dict[str, Any]) -> None:
-    """Trains until the stages end. Raises Interrupted when asked to stop, after saving, and TrainingFailed when the monitor
-    finds what there is no going on from."""
+    """Trains until the stages end, from the checkpoint in the run folder if there is one.
+
+    header: what the weights file says of itself. Raises Interrupted when asked to stop, after saving a checkpoint, and
+    TrainingFailed where the monitor raises an alert that there is no going on from.
+    """
     method.to(ranks.device).train()
     if settings.memory_format == "channels_last":
-        for part in method.parameters():
-            if part.ndim == 4:
-                part.data = part.data.contiguous(memory_format=torch.channels_last)
+        _to_channels_last(method)
     update = Update(method.optimizers(), ranks)
     ema = EMA(method, method.ema_decays())
-    stages, meter = method.stages(), MetricAverager()
-    total, told = sum(stage.steps for stage in stages), meter.state(ranks)
+    averager = MetricAverager()
+    stages = method.stages()
+    total = sum(stage.steps for stage in stages)
+    buffers = [b for _, b in method.persistent_tensors(method.named_buffers()) if b.is_floating_point()]
+    sums = averager.state(ranks)  # gathered by all ranks, before one of them saves
 
     def save() -> None:
         with ema.applied():
             weights = {k: v.detach().clone() for k, v in method.persistent_tensors(method.state_dict().items())}
-        run.save(step, _state(step, method, update, ema, told), weights, header)
+        run.save(step, _state(step, method, update, ema, sums), weights, header)
         if settings.on_failure == "rollback" and monitor.healthy:
             run.mark_good()
 
-    def show() -> None:
+    def show_samples() -> None:
         with ema.applied():
-            progress.show(step, method.sample_grids(watched))
+            progress.show(step, method.sample_grids(first_items))
+
+    def measure_samples() -> dict[str, float]:
+        with ema.applied():
+            return sample_diversity(method, first_items)
 
     step = ranks.broadcast(run.recover) or 0
-    monitor, seed, ease = _outlook(run, settings)
+    monitor, seed, lr_factor = _replay_log(run, method, settings)
     if step:
-        _restore(run, method, update, ema, meter, ranks)
+        _restore(run, method, update, ema, averager, ranks)
     elif settings.on_failure == "rollback":
-        ranks.run_on_main(save)  # so that there is always something to go back to
-    shared = [b for _, b in method.persistent_tensors(method.named_buffers()) if b.is_floating_point()]
+        ranks.run_on_main(save)  # so that there is always a checkpoint to go back to
     order = BatchOrder(len(data), settings.batch_size, seed)
-    watched = data.batch(BatchOrder(len(data), min(32, len(data)), settings.seed)(0), ranks.device)
+    first_items = data.batch(BatchOrder(len(data), min(32, len(data)), settings.seed)(0), ranks.device)
+    measures = needs_sample_diversity(method, first_items)
+
     with GracefulStop() as stop, Progress(run, step, total, settings, ranks.is_main) as progress:
         while step < total:
+            # One step.
             stage, done = stage_at(stages, step)
             ranks.seed(seed_of(seed, step, ranks.rank))
             update.step = step
-            update.set_rates(stage.lr_factor(done) * ease)
+            update.set_lr_factor(stage.lr_factor(done) * lr_factor)
             if not done:
-                update.forget(stage.reset_optimizers)
+                update.reset(stage.reset_optimizers)
             batch = data.batch(order(step)[ranks.rank :: ranks.world], ranks.device)
             # Without a cache: after an update a step would go on with weights that were cast before it.
             with torch.autocast(ranks.device.type, torch.bfloat16, settings.precision == "bf16", cache_enabled=False):
-                losses = stage.step(batch, update)
-            ranks.mean_(shared)
+                metrics = stage.step(batch, update)
+            ranks.mean_(buffers)
             ema.update()
+            averager.add(metrics)
             step += 1
-            meter.add(losses)
-            found = None
+
+            # What the monitor sees in it, the same on all ranks.
+            alerts: list[Alert] = []
             if step % settings.log_every == 0:
-                values = meter.read(ranks)
-                progress.log(step, stage.name, values)
-                found = monitor.check_metrics(step, values)
+                means = averager.read(ranks)
+                progress.log(step, stage.name, means)
+                alerts += monitor.check_metrics(step, means, stage.name)
             progress.tick(step)
-            asked = ranks.any(stop.asked)
-            saving = step % settings.checkpoint_every == 0 or step == total or asked
+            stopping = ranks.any(stop.requested)
+            sampling = step % settings.sample_every == 0 or step == total
+            saving = step % settings.checkpoint_every == 0 or step == total or stopping
             if saving:
-                found = monitor.check_weights(step, method.parameters(), shared) or found
-            if found:
-                progress.warn(step, stage.name, found)
-                if found.fatal or settings.on_failure != "warn":
-                    step = _go_back(run, settings, ranks, step, found)
-                    _restore(run, method, update, ema, meter, ranks)
-                    monitor, seed, ease = _outlook(run, settings)
-                    order = BatchOrder(len(data), settings.batch_size, seed)
-                    continue
-            if step % settings.sample_every == 0 or step == total:
-                ranks.run_on_main(show)
+                alerts += monitor.check_weights(step, method.parameters(), buffers)
+            if sampling and measures and not any(alert.fatal for alert in alerts):
+                diversity = ranks.broadcast(measure_samples)
+                progress.log_samples(step, stage.name, diversity)
+                alerts += monitor.check_samples(step, diversity)
+            for alert in alerts:
+                progress.warn(step, stage.name, alert)
+            if worst := _worst(alerts, settings):
+                step = _roll_back(run, settings, ranks, step, worst)
+                _restore(run, method, update, ema, averager, ranks)
+                monitor, seed, lr_factor = _replay_log(run, method, settings)
+                order = BatchOrder(len(data), settings.batch_size, seed)
+                continue
+
+            if sampling:
+                ranks.run_on_main(show_samples)
             if saving:
-                told = meter.state(ranks)
+                sums = averager.state(ranks)
                 ranks.run_on_main(save)
-            if asked and step < total:
+            if stopping and step < total:
                 raise Interrupted(f"stopped and saved at step {step} of {total}; go on with: reverie resume {run.path}")
 
 
-def _outlook(run: Run, settings: TrainConfig) -> tuple[Monitor, int, float]:
-    """What follows from the log: the monitor as it was, and after rollbacks another seed and lower rates."""
-    lines = run.lines()
-    monitor, rollbacks = Monitor(), sum("rollback" in line for line in lines)
-    for line in lines:
-        if "losses" in line:
-            monitor.check_metrics(line["step"], line["losses"])
-    return monitor, seed_of(settings.seed, rollbacks) if rollbacks else settings.seed, 0.5**rollbacks
+def _to_channels_last(method: Method) -> None:
+    for parameter in method.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
 
 
-def _go_back(run: Run, settings: TrainConfig, ranks: Ranks, step: int, found: Alert) -> int:
-    """Puts a save from before the trouble in place and notes it in the log. Returns its step; raises TrainingFailed."""
-    rollbacks = ranks.broadcast(
-        lambda: sum("rollback" in line for line in run.lines())
-    )  # the first will write one more
-    kept = f"the last save of {run.path} is kept. {found.advice}"
+def _replay_log(run: Run, method: Method, settings: TrainConfig) -> tuple[Monitor, int, float]:
+    """What the log says of how to go on: (the monitor as it was, seed, factor on learning rates).
+
+    Each rollback changes the seed and halves the learning rates.
+    """
+    monitor, rollbacks = Monitor(method.monitored), 0
+    for line in run.lines():
+        if "metrics" in line:
+            monitor.check_metrics(line["step"], line["metrics"], line["stage"])
+        elif "samples" in line:
+            monitor.check_samples(line["step"], line["samples"])
+        elif "rollback" in line:
+            rollbacks += 1
+    seed = seed_of(settings.seed, rollbacks) if rollbacks else settings.seed
+    return monitor, seed, 0.5**rollbacks
+
+
+def _worst(alerts: list[Alert], settings: TrainConfig) -> Alert | None:
+    """The alert that ends or rolls back the run, if there is one."""
+    fatal = [alert for alert in alerts if alert.fatal]
+    candidates = fatal if settings.on_failure == "warn" else fatal + alerts
+    return candidates[0] if candidates else None
+
+
+def _roll_back(run: Run, settings: TrainConfig, ranks: Ranks, step: int, alert: Alert) -> int:
+    """Puts a checkpoint from before the failure in place and notes it in the log. Returns the checkpoint's step.
+
+    Raises TrainingFailed where the run is to stop instead.
+    """
+    # Counted by one rank and sent to the others, before that one writes another line.
+    rollbacks = ranks.broadcast(lambda: sum("rollback" in line for line in run.lines()))
+    kept = f"the last checkpoint of {run.path} is kept. {alert.advice}"
     if settings.on_failure != "rollback":
-        more = f" To go back and try again with other random numbers: reverie resume {run.path} --on-failure rollback"
-        raise TrainingFailed(f"{found.name} at step {step}: {found.what}; {kept}{more}")
+        retry = f" To go back and try again with other random numbers: reverie resume {run.path} --on-failure rollback"
+        raise TrainingFailed(f"{alert.name} at step {step}: {alert.what}; {kept}{retry}")
     if rollbacks >= ROLLBACKS:
-        raise TrainingFailed(f"{found.name} at step {step}, after {rollbacks} rollbacks: {found.what}; {kept}")
-    return ranks.broadcast(lambda: run.rollback(step, found.since, {"why": found.name, "what": found.what}))
+        raise TrainingFailed(f"{alert.name} at step {step}, after {rollbacks} rollbacks: {alert.what}; {kept}")
+    return ranks.broadcast(lambda: run.rollback(step, alert.since, {"why": alert.name, "what": alert.what}))
 
 
-def _state(step: int, method: Method, update: Update, ema: EMA, meter: dict[str, Any]) -> dict[str, Any]:
+def _state(step: int, method: Method, update: Update, ema: EMA, sums: dict[str, Any]) -> dict[str, Any]:
+    """What resume.pt holds."""
     return {
         "step": step,
         "method": method.state_dict(),
         "optimizers": {name: optimizer.state_dict() for name, optimizer in update.optimizers.items()},
         "ema": ema.state(),
-        "meter": meter,
+        "metrics": sums,
     }
 
 
-def _restore(run: Run, method: Method, update: Update, ema: EMA, meter: MetricAverager, ranks: Ranks) -> None:
+def _restore(run: Run, method: Method, update: Update, ema: EMA, averager: MetricAverager, ranks: Ranks) -> None:
+    """Loads what resume.pt holds. Raises UserError if it is not of this method."""
     state = run.state()
     try:
         method.load_state_dict(state["method"])
         for name, optimizer in update.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][name])
         ema.load(state["ema"])
-        meter.load(state["meter"], ranks)
+        averager.load(state["metrics"], ranks)
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
         reason = str(error).splitlines()[-1].strip()
         raise UserError(f"{run.path}: resume.pt does not fit run.json ({reason}); restore both from a copy.") from None
