@@ -1,5 +1,5 @@
-"""pix2pix.   B batch, C channels, H = W pixels; images [B,C,H,W] in [-1,1], a what is given, b what is wanted; logits
-[B,1,h,w], each of a patch."""
+"""pix2pix.   B batch, C channels, H = W pixels, N patches; images [B,C,H,W] in [-1,1], inputs a and targets b; logits
+[N]."""
 
 from __future__ import annotations
 
@@ -7,18 +7,21 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
+from reverie.core.constraints import Count, CountOrNone, Decay, MultipleOf, NonNegative, Positive, PowerOfTwo, Range
+from reverie.core.diagnostics import discriminator_auc
 from reverie.core.imported_network import ImportedNetwork
 from reverie.core.lr_schedules import linear
 from reverie.core.method import Method, verb
 from reverie.core.stage import Batch, Metrics, Stage
 from reverie.core.update import Update
 from reverie.data.images.pairs import Pairs
-from reverie.media import Image, Photo, image_grid
+from reverie.media import Image, Photo
+from reverie.media.image import side_by_side
 from reverie.nn import losses
 from reverie.nn.dcgan_blocks import next_power_of_two
 from reverie.nn.patchgan import PatchGAN
@@ -26,155 +29,152 @@ from reverie.nn.resnet_generator import ResNetGenerator, blocks_for_size, size_f
 from reverie.nn.stochastic_eval import stochastic_eval
 from reverie.nn.unet import UNet
 from reverie.transforms.augment import paired_random_crop, paired_random_flip
-from reverie.transforms.degradations import degraded_channels, check_severity, degrade, apply_degradation_seeded, keep_luminance
-from reverie.transforms.tiling import check_tile, tiled
+from reverie.transforms.degradations import (
+    apply_degradation,
+    apply_degradation_seeded,
+    check_severity,
+    degraded_channels,
+    keep_luminance,
+)
+from reverie.transforms.tiling import apply_tiled, check_tile
 from reverie.utils.errors import UserError
 from reverie.utils.seeding import seed_for
 
 LOSSES = {"nonsaturating": losses.nonsaturating(), "leastsquares": losses.least_squares()}
 OVERLAP = 64
-"""pixels that tiles of a large picture share at each side, blended"""
+"""pixels at each side of a tile that are discarded or blended with its neighbour"""
 
 
 class Pix2Pix(Method):
-    """One kind of picture into another, learnt from pairs: labels to facades, grey to colour, edges to photos.
+    """Image-to-image translation learnt from pairs: labels to facades, grey to colour, edges to photos.
 
     Isola, Zhu, Zhou, Efros 2016, arXiv:1611.07004
     """
 
     data_type = Pairs
+    monitored: ClassVar[dict[str, str]] = {"d_auc": "discriminator_auc"}
 
     @dataclass(frozen=True)
     class Config:
-        size: int | None = None
-        """pixels a side, a power of two from 16; none: the one that fits the data, at most 256"""
+        size: Annotated[int, PowerOfTwo(16)] | None = None
+        """pixels per side, a power of two from 16; none: the one that fits the data, at most 256"""
         in_channels: int | None = None
-        """channels of what is given, 1 grey, 3 colour; none: as the data"""
+        """channels of the input, 1 grey, 3 colour; none: as the data"""
         out_channels: int | None = None
-        """channels of what is wanted; none: as the data"""
-        direction: Literal["a to b", "b to a"] = "a to b"
-        """which side of the pairs is given"""
+        """channels of the target; none: as the data"""
+        direction: Literal["AtoB", "BtoA"] = "AtoB"
+        """which side of the pairs is the input, and which the target"""
         degradation: Literal["", "grey", "edges", "sketch", "blur", "motion", "focus", "noise", "jpeg", "small"] = ""
-        """where the data are single pictures: what is given is made from them so"""
-        severity: float | None = None
-        """of that, in its unit; none: as usual"""
-        base_channels: int = 64
-        """channels of the widest maps (section 6.1)"""
+        """for data of single images: these are the targets, and the inputs are made from them by this degradation"""
+        severity: Positive | None = None
+        """of the degradation, in its unit; none: its default"""
+        base_channels: Count = 64
+        """channels of the first layer of the generator and of the discriminator (section 6.1)"""
         network: Literal["unet", "resnet"] = "unet"
         """the generator: the paper's U-Net, or the ResNet of CycleGAN"""
-        depth: int | None = None
-        """halvings of the side in the U-Net; none: down to one pixel, at most 8"""
-        blocks: int | None = None
+        depth: Annotated[int, Range(2)] | None = None
+        """layers of the U-Net's encoder, each of which halves the side; none: down to one pixel, at most 8"""
+        blocks: CountOrNone | None = None
         """residual blocks of the ResNet; none: 9 from 256 pixels on, else 6"""
         upsampling: Literal["transposed", "resize"] = "transposed"
-        """how the maps of the generator grow: the paper's transposed convolutions, which can lay a grid over all that
-        is made, or pixels repeated and convolved, which takes a tenth longer"""
-        n_layers_d: int = 3
-        """layers of the discriminator: 1 judges patches of 16 pixels, 3 of 70 (section 6.1.2)"""
+        """in the generator: the paper's transposed convolutions, which can leave checkerboard artefacts, or
+        nearest-neighbour upsampling and a convolution, which takes a tenth longer"""
+        n_layers_d: Count = 3
+        """layers of the discriminator: 1 for patches of 16 pixels, 3 for 70 (section 6.1.2)"""
         norm: Literal["batch", "instance"] = "batch"
-        """normalisation; of single images (batch 1) the two differ in what is kept for later"""
-        dropout: float = 0.5
-        """share of units dropped in the inner layers of the decoder: the only noise there is (section 3.2). A U-Net of
-        depth 5 or less, for 32 pixels say, has no such layers: none is dropped"""
+        """normalisation; with batch size 1 the two differ only in the running statistics that batch norm keeps"""
+        dropout: Decay = 0.5
+        """dropout probability in the inner layers of the decoder, the only source of noise (section 3.2). A U-Net of
+        depth 5 or less, for 32 pixels say, has no such layers and no dropout"""
         deterministic: bool = False
-        """whether `translate` goes without dropout, with the statistics kept from training; the paper has both as in
-        training (section 3.4)"""
-        l1_weight: float = 100.0
-        """weight of the mean absolute difference of pixels, lambda (section 3.1); 0: the game alone"""
-        adv_weight: float = 1.0
-        """weight of the game against the discriminator; 0: the difference of pixels alone"""
+        """whether `translate` runs without dropout and with running statistics; the paper uses dropout and batch
+        statistics as in training (section 3.4)"""
+        l1_weight: NonNegative = 100.0
+        """weight of the L1 loss, lambda (section 3.1); 0: adversarial loss alone"""
+        adv_weight: NonNegative = 1.0
+        """weight of the adversarial loss; 0: L1 loss alone, without a discriminator"""
         loss: Literal["nonsaturating", "leastsquares"] = "nonsaturating"
-        """what the two adversarial for; the paper's is nonsaturating"""
-        crop_jitter: float = 286 / 256
-        """training pictures are so many times larger than what is cut out of them at random (section 6.2); 1: never"""
+        """the adversarial loss; the paper's is nonsaturating"""
+        crop_jitter: Annotated[float, Range(1, 2)] = 286 / 256
+        """side of training images relative to the random crop taken from them (section 6.2); 1: no crop"""
         hflip: bool = True
-        """mirror pairs left to right at random (section 6.2)"""
-        lr: float = 2e-4
+        """flip pairs horizontally at random (section 6.2)"""
+        lr: Positive = 2e-4
         """learning rate of Adam (section 3.3)"""
-        beta1: float = 0.5
+        beta1: Decay = 0.5
         """Adam's beta1 (section 3.3)"""
-        beta2: float = 0.999
+        beta2: Decay = 0.999
         """Adam's beta2"""
-        ema_decay: float = 0.0
-        """decay of averaged weights of the generator, which are those in use; 0: none (the paper)"""
-        steps: int = 80_000
-        """training steps; in the second half the rate falls to 0 in a straight line, as in the authors' code"""
+        ema_decay: Decay = 0.0
+        """decay of the generator's averaged weights, which are then the ones in use; 0: none (the paper)"""
+        steps: Count = 80_000
+        """training steps; in the second half the learning rate falls to 0 linearly, as in the authors' code"""
 
         def __post_init__(self) -> None:
-            if self.size is not None and (self.size < 16 or self.size & (self.size - 1)):
-                raise UserError(f"size is {self.size}; pix2pix learns on squares of 16, 32, 64, 128, 256 ... pixels.")
-            if self.depth is not None and not 2 <= self.depth <= int(math.log2(self.size or 2**12)):
-                raise UserError(f"depth is {self.depth}; it goes from 2 to where one pixel is left (8 for 256 pixels).")
-            if self.blocks is not None and self.blocks < 0:
-                raise UserError(f"blocks is {self.blocks}; it must be 0 or more.")
-            if self.l1_weight < 0 or self.adv_weight < 0 or self.l1_weight + self.adv_weight == 0:
-                raise UserError(
-                    "l1_weight and adv_weight must not be negative, and not both 0: nothing would be learnt."
-                )
-            if not 1 <= self.crop_jitter <= 2:
-                raise UserError(f"crop_jitter is {self.crop_jitter}; it goes from 1 (none) to 2.")
-            if not 0 <= self.ema_decay < 1:
-                raise UserError(f"ema_decay is {self.ema_decay}; it goes from 0 (none) to below 1.")
-            if not 0 <= self.dropout < 1 or self.lr <= 0 or min(self.base_channels, self.n_layers_d) < 1:
-                raise UserError(
-                    "dropout goes from 0 to below 1; lr must be above 0, base_channels and n_layers_d 1 or more."
-                )
+            deepest = int(math.log2(self.size or 2**12))
+            if self.depth is not None and self.depth > deepest:
+                raise UserError(f"depth is {self.depth}; with {deepest} one pixel is left, so give that at most.")
+            if self.l1_weight + self.adv_weight == 0:
+                raise UserError("l1_weight and adv_weight are both 0, so there is nothing to train for; give one.")
             if self.degradation:
                 check_severity(self.degradation, self.severity)
-            if self.degradation and self.direction == "b to a":
+            if self.degradation and self.direction == "BtoA":
                 raise UserError(
-                    "direction is of pairs that are given; with --degradation, what is made is what is given."
+                    "direction is for data of pairs; with --degradation the inputs are made from the targets."
                 )
 
     _laptop = dict(
-        size=128, base_channels=32, upsampling="resize", ema_decay=0.999, batch_size=1, steps=20_000, checkpoint_every=1_000,
-        sample_every=2_000,
+        size=128, base_channels=32, upsampling="resize", ema_decay=0.999, batch_size=1, steps=20_000,
+        checkpoint_every=1_000, sample_every=2_000,
     )  # fmt: skip
     presets = {
         "smoke": dict(
             size=16, base_channels=8, degradation="grey", upsampling="resize", ema_decay=0.9, n_layers_d=1, batch_size=4
         ),
         "laptop": _laptop,
-        "facades": dict(**_laptop, direction="b to a"),
+        "facades": dict(**_laptop, direction="BtoA"),
         "colourise": dict(**_laptop, degradation="grey"),
         "maps": dict(**_laptop),
         "night": dict(**_laptop),
         "edges": dict(**_laptop, degradation="edges"),
         "deblur": dict(**_laptop, degradation="focus"),
         "paper": dict(size=256, batch_size=1, steps=80_000),  # 200 epochs of the 400 facades
-    }  # fmt: skip
+    }
 
     @classmethod
     def resolve_config(cls, config: Config, facts: dict[str, Any]) -> Config:
         size = config.size or min(256, max(16, next_power_of_two(facts["native"] // 2 + 1)))
-        out_channels = config.out_channels or facts["out_channels"]
-        given = degraded_channels(config.degradation, out_channels) if config.degradation else facts.get("in_channels", out_channels)
-        sides = {"in_channels": given, "out_channels": out_channels}
-        if config.direction == "b to a":
-            sides = {"in_channels": facts["out_channels"], "out_channels": facts.get("in_channels", out_channels)}
-        deep = {"depth": min(8, int(math.log2(size)))} if config.network == "unet" else {"blocks": blocks_for_size(size)}
-        return super().resolve_config(config, {**facts, **sides, "size": size, **deep})
+        a_channels, b_channels = facts.get("in_channels"), facts["out_channels"]
+        if config.degradation:
+            b_channels = config.out_channels or b_channels
+            a_channels = degraded_channels(config.degradation, b_channels)
+        elif config.direction == "BtoA":
+            a_channels, b_channels = b_channels, a_channels
+        found = {**facts, "size": size, "in_channels": a_channels, "out_channels": b_channels}
+        if config.network == "unet":
+            found["depth"] = min(8, int(math.log2(size)))
+        else:
+            found["blocks"] = blocks_for_size(size)
+        return super().resolve_config(config, found)
 
     @classmethod
     def data_args(cls, config: Config) -> dict[str, Any]:
-        sides = (config.in_channels, config.out_channels)
-        if config.direction == "b to a":
-            sides = sides[::-1]
         assert config.size is not None
-        return {
-            "size": round(config.size * config.crop_jitter), "degradation": config.degradation, "in_channels": sides[0], "out_channels": sides[1]
-        }  # fmt: skip
+        channels = {"in_channels": config.in_channels, "out_channels": config.out_channels}
+        if config.direction == "BtoA":
+            channels = {"in_channels": config.out_channels, "out_channels": config.in_channels}
+        return {"size": round(config.size * config.crop_jitter), "degradation": config.degradation, **channels}
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         c = self.config  # with what the data decides filled in
-        ends = (c.in_channels, c.out_channels, c.base_channels)
+        channels = (c.in_channels, c.out_channels, c.base_channels)
         self.generator: nn.Module
         if c.network == "unet":
-            self.generator = UNet(*ends, c.depth, c.norm, c.dropout, c.upsampling)
-            self.multiple, self.least = 2**c.depth, 0
+            self.generator = UNet(*channels, c.depth, c.norm, c.dropout, c.upsampling)
+            self.multiple, self.least = 2**c.depth, 0  # sides that it takes: multiples, and the least
         else:
-            self.generator = ResNetGenerator(*ends, c.blocks, c.norm, c.dropout, c.upsampling)
+            self.generator = ResNetGenerator(*channels, c.blocks, c.norm, c.dropout, c.upsampling)
             self.multiple, self.least = 4, 16
         self.discriminator = PatchGAN(c.in_channels + c.out_channels, c.base_channels, c.n_layers_d, c.norm)
 
@@ -183,21 +183,24 @@ class Pix2Pix(Method):
 
     @classmethod
     def from_imported(cls, networks: Sequence[ImportedNetwork]) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
-        """One network, whatever it was trained by, is a way from a to b."""
+        """One generator, of the pix2pix or the CycleGAN code, translates a to b."""
         if len(networks) != 1:
             return None
         (net,) = networks
-        # Pixels of which a U-Net makes one, and with which a ResNet of so many blocks is trained as a rule.
+        # A U-Net is trained at the size of which it makes one pixel; a ResNet at the paper's for so many blocks.
         size = max(16, 2**net.depth) if net.depth else size_for_blocks(net.blocks or 0)
-        told = {name: getattr(net, name) for name in ("in_channels", "out_channels", "base_channels", "depth", "blocks", "norm")}
-        config = {**told, "network": net.kind, "size": size, "dropout": 0.5 if net.dropout else 0.0}
+        names = ("in_channels", "out_channels", "base_channels", "depth", "blocks", "norm")
+        config = {name: getattr(net, name) for name in names}
+        config |= {"network": net.kind, "size": size, "dropout": 0.5 if net.dropout else 0.0}
         return config, {f"generator.{name}": tensor for name, tensor in net.weights.items()}
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         c = self.config
         adam = partial(torch.optim.Adam, lr=c.lr, betas=(c.beta1, c.beta2), fused=True)
-        found: dict[str, torch.optim.Optimizer] = {"generator": adam(self.generator.parameters())}
-        return {**found, "discriminator": adam(self.discriminator.parameters())} if c.adv_weight else found
+        optimizers: dict[str, torch.optim.Optimizer] = {"generator": adam(self.generator.parameters())}
+        if c.adv_weight:
+            optimizers["discriminator"] = adam(self.discriminator.parameters())
+        return optimizers
 
     def stages(self) -> list[Stage]:
         return [Stage("train", self.config.steps, self.step, linear)]
@@ -205,89 +208,116 @@ class Pix2Pix(Method):
     def ema_decays(self) -> dict[str, float]:
         return {"generator": self.config.ema_decay} if self.config.ema_decay else {}
 
-    def step(self, batch: Batch, update: Update) -> Metrics:  # section 3.3
+    def step(self, batch: Batch, update: Update) -> Metrics:
+        """One step of D, then one of G (section 3.3), on pairs of a batch. G: adv_weight GAN + l1_weight L1 (eq. 4)."""
         c, adversarial = self.config, LOSSES[self.config.loss]
-        a, b = self.pair(batch)
-        made = self.made(a)
-        told: Metrics = {}
-        if c.adv_weight:
-            d_real, d_made = self.judged(a, b), self.judged(a, made.detach())
-            # Halved, so that D learns more slowly beside G (section 3.3).
-            told["d"] = update("discriminator", adversarial.discriminator(d_real, d_made) / 2)
-            told["d_auc"] = (d_real[:, None] > d_made[None]).float().mean()
-        apart = (b - made).abs().mean()  # eq. 3
-        game = adversarial.generator(self.judged(a, made), None) if c.adv_weight else a.new_zeros(())
-        update("generator", c.adv_weight * game + c.l1_weight * apart)  # eq. 4
-        return {**told, "l1_weight": apart.detach(), **({"g": game.detach()} if c.adv_weight else {})}
+        a, b = self.augmented_pair(batch)
+        fake = self.generator_output(a)
+        l1 = (b - fake).abs().mean()  # eq. 3
+        if not c.adv_weight:
+            update("generator", c.l1_weight * l1)
+            return {"l1": l1.detach()}
 
-    def pair(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """What is given and what is wanted [B,C,size,size], cut out and mirrored at random, both alike."""
-        c, b = self.config, batch["b"]
-        sides = [b, batch["a"]] if c.direction == "b to a" else [batch["a"], b] if "a" in batch else [b]
-        sides = paired_random_crop(sides, c.size)
-        sides = paired_random_flip(sides) if c.hflip else sides
-        return (degrade(sides[0], c.degradation, c.severity), sides[0]) if c.degradation else (sides[0], sides[1])
+        # D of eq. 1, halved, so that D learns more slowly relative to G (section 3.3).
+        real_logits, fake_logits = self.discriminate(a, b), self.discriminate(a, fake.detach())
+        loss_d = update("discriminator", adversarial.discriminator(real_logits, fake_logits) / 2)
+        d_auc = discriminator_auc(real_logits, fake_logits)
 
-    def made(self, a: Tensor) -> Tensor:
-        """b [B,C,H,W] made of a."""
+        loss_g = adversarial.generator(self.discriminate(a, fake), None)
+        update("generator", c.adv_weight * loss_g + c.l1_weight * l1)
+        return {"loss_d": loss_d, "d_auc": d_auc, "l1": l1.detach(), "loss_g": loss_g.detach()}
+
+    def augmented_pair(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Inputs and targets [B,C,size,size] of a batch, cropped and flipped at random, both alike (section 6.2)."""
+        sides = paired_random_crop(self.sides(batch), self.config.size)
+        if self.config.hflip:
+            sides = paired_random_flip(sides)
+        return self.input_and_target(sides)
+
+    def sides(self, batch: Batch) -> list[Tensor]:
+        """[inputs, targets] of a batch of pairs; [targets] of single images, of which the inputs are yet to be made."""
+        if self.config.degradation:
+            return [batch["b"]]
+        if self.config.direction == "BtoA":
+            return [batch["b"], batch["a"]]
+        return [batch["a"], batch["b"]]
+
+    def input_and_target(self, sides: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """(inputs, targets) of what `sides` returns: single images are degraded at random to give the inputs."""
+        c = self.config
+        if c.degradation:
+            return apply_degradation(sides[0], c.degradation, c.severity), sides[0]
+        return sides[0], sides[1]
+
+    def generator_output(self, a: Tensor) -> Tensor:
+        """b [B,C,H,W] generated from a; with degradation "grey" the luminance of a is kept."""
         return keep_luminance(a, self.generator(a), self.config.degradation)
 
-    def judged(self, a: Tensor, b: Tensor) -> Tensor:
-        """What the discriminator makes of the patches of pairs: logits [N]."""
+    def discriminate(self, a: Tensor, b: Tensor) -> Tensor:
+        """The discriminator's logits [N] for the patches of pairs (a, b)."""
         return self.discriminator(torch.cat([a, b], 1)).flatten()
 
-    # -- what users do -------------------------------------------------------------------------------------------------
+    # -- verbs ---------------------------------------------------------------------------------------------------------
 
     @verb
     def translate(
-        self, photos: list[Photo], still: bool | None = None, tile: int = 2048, seed: int = 0
+        self,
+        photos: list[Photo],
+        deterministic: bool | None = None,
+        tile: Annotated[int, MultipleOf(256, 512)] = 2048,
+        seed: int = 0,
     ) -> Iterator[Photo]:
-        """Each picture translated, in its own size and depth.
+        """Each image translated, in its own size, depth and alpha.
 
-        photos: pictures of the kind that is given
-        still: without dropout, with the statistics kept from training; none: as the run says
-        tile: pixels a side from which on a picture is cut into tiles, a multiple of 256
-        seed: of the dropout; what becomes of a picture depends on the seed and the picture alone
+        photos: images like the inputs of training
+        deterministic: without dropout and with running statistics; none: as the run's config has it
+        tile: pixels per side above which an image is cut into tiles, a multiple of 256
+        seed: of the dropout; a result depends on the seed and its own image alone
+
+        Raises UserError if a tile is no multiple of what a deeper U-Net needs.
         """
         check_tile(tile, self.multiple)
         for photo in photos:
             x = photo.to_tensor(self.config.in_channels).to(self.device)
-            yield photo.with_pixels(self.translate_tensor(x, still, tile, seed_for(seed, photo))[0])
+            yield photo.with_pixels(self.translate_tensor(x, deterministic, tile, seed_for(seed, photo))[0])
 
     @verb
     def degrade(self, photos: list[Photo], seed: int = 0) -> Iterator[Photo]:
-        """What runs with --degradation are given: it is made of good pictures, to see what `translate` makes of it.
+        """Each image degraded as the inputs of a run with --degradation are, for `translate` to undo.
 
-        photos: good pictures
-        seed: what becomes of a picture depends on the seed and the picture alone
+        photos: images like the targets of training
+        seed: of what is random in the degradation; a result depends on the seed and its own image alone
+
+        Raises UserError if the run was trained on pairs.
         """
         c = self.config
         if not c.degradation:
-            raise UserError("this run learnt from pairs that were given, not from in_channels that it made itself.")
+            raise UserError("this run was trained on pairs, not with --degradation, so there is nothing to degrade by.")
         for photo in photos:
-            yield photo.with_pixels(
-                apply_degradation_seeded(photo.to_tensor(c.out_channels), c.degradation, c.severity, seed_for(seed, photo))[0]
-            )
+            y = photo.to_tensor(c.out_channels)
+            x = apply_degradation_seeded(y, c.degradation, c.severity, seed_for(seed, photo))
+            yield photo.with_pixels(x[0])
 
-    def translated(self, x: Tensor, still: bool | None, tile: int, seed: int) -> Tensor:
-        """b [1,C,H,W] for one picture a of any size."""
-        act = partial(tiled, self.made, x, tile, OVERLAP, self.multiple, self.least)
-        if self.config.deterministic if still is None else still:
-            return act()
+    def translate_tensor(self, x: Tensor, deterministic: bool | None, tile: int, seed: int) -> Tensor:
+        """b [1,C,H,W] in [-1,1] for one image a of any size; the other parameters are those of `translate`."""
+        if deterministic is None:
+            deterministic = self.config.deterministic
+        run = partial(apply_tiled, self.generator_output, x, tile, OVERLAP, self.multiple, self.least)
+        if deterministic:
+            return run()
         with stochastic_eval(self.generator, seed):
-            return act()
+            return run()
 
     def sample_grids(self, batch: Batch) -> dict[str, Image]:
-        """Rows of what is given, what is made of it, and what was wanted."""
-        c = self.config
-        edge = (batch["b"].shape[3] - c.size) // 2
-        middle = {k: v[:8, :, edge : edge + c.size, edge : edge + c.size] for k, v in batch.items()}
-        with torch.random.fork_rng([]), torch.no_grad():  # that of a GPU is seeded anew with the next step
+        """Rows of input, translation, target, of the first 8 pairs, cropped in the middle."""
+        size = self.config.size
+        margin = (batch["b"].shape[3] - size) // 2
+        middle = slice(margin, margin + size)
+        sides = [side[:8, :, middle, middle] for side in self.sides(batch)]
+        with torch.random.fork_rng([]), torch.no_grad():  # a GPU's generator is seeded again by the next step
             torch.manual_seed(0)
-            a, b = (middle["b"], middle["a"]) if c.direction == "b to a" else (middle.get("a"), middle["b"])
-            a = degrade(b, c.degradation, c.severity) if a is None else a
+            a, b = self.input_and_target(sides)
             self.eval()
-            made = torch.cat([self.translate_tensor(x[None], None, 4096, 0) for x in a])
+            fake = torch.cat([self.translate_tensor(x[None], None, 4096, 0) for x in a])
             self.train()
-        rows = [x.expand(-1, max(a.shape[1], b.shape[1]), -1, -1) for x in (a, made, b)]
-        return {"": image_grid([image for three in zip(*map(Image.from_tensor, rows), strict=True) for image in three], 6)}
+        return {"": side_by_side(a, fake, b)}

@@ -1,4 +1,4 @@
-"""How a network with batch norm and dropout behaves when it is used: as in training, or still."""
+"""A network in evaluation mode with dropout and batch statistics, as pix2pix is used."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 @contextmanager
 def stochastic_eval(network: nn.Module, seed: int) -> Iterator[None]:
-    """Inside, a network in evaluation mode drops units out, by the seed, and norms by the statistics of what it is
-    given (Isola 2016, section 3.2 and 3.4). Nothing of it is changed: no statistics are followed."""
-    norms = [part for part in network.modules() if isinstance(part, _BatchNorm)]
-    drops = [part for part in network.modules() if isinstance(part, nn.Dropout)]
-    kept = [(norm.running_mean, norm.running_var) for norm in norms]
+    """Inside, dropout of a network in evaluation mode is active, drawn by `seed`, and batch norms use the statistics
+    of the batch (Isola 2016, sections 3.2 and 3.4). The network is unchanged: running statistics are not updated."""
+    norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
+    dropouts = [module for module in network.modules() if isinstance(module, nn.Dropout)]
+    running = [(norm.running_mean, norm.running_var) for norm in norms]
     device = next(network.parameters()).device
     try:
         for norm in norms:
-            norm.running_mean = norm.running_var = None  # without any it takes those of the batch
-        for drop in drops:
-            drop.train()
+            norm.running_mean = norm.running_var = None  # without these it normalises by those of the batch
+        for dropout in dropouts:
+            dropout.train()
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
             torch.manual_seed(seed)
             yield
     finally:
-        for norm, (mean, variance) in zip(norms, kept, strict=True):
+        for norm, (mean, variance) in zip(norms, running, strict=True):
             norm.running_mean, norm.running_var = mean, variance
-        for drop in drops:
-            drop.eval()
+        for dropout in dropouts:
+            dropout.eval()

@@ -1,4 +1,4 @@
-"""What makes an input of a good picture: grey, edges, a sketch, blur, noise, JPEG, few pixels.
+"""Degradations of good images, which give a network its inputs: grey, edges, sketch, blurs, noise, JPEG, few pixels.
 
 B batch, C channels, H, W pixels; images [B,C,H,W] in [-1,1]. What is random is drawn from torch's generator, which the
 loop seeds every step.
@@ -21,83 +21,85 @@ DegradationName = Literal["grey", "edges", "sketch", "blur", "motion", "focus", 
 
 
 class Degradation(NamedTuple):
-    """A way to spoil a picture."""
+    """A degradation of images and its default severity."""
 
-    act: Callable[[Tensor, float], Tensor]
-    """(x [B,C,H,W], severity) -> spoilt x"""
+    function: Callable[[Tensor, float], Tensor]
+    """(x [B,C,H,W], severity) -> degraded x"""
     severity: float
-    """the usual one"""
+    """the default"""
     unit: str
+    """of the severity"""
     grey: bool = False
-    """whether what comes out has one channel"""
+    """whether degraded images have one channel"""
 
 
 def check_severity(degradation: DegradationName, severity: float | None) -> None:
-    """Raises UserError where pictures cannot be spoilt so strongly."""
-    if severity is not None and not severity > 0:
-        raise UserError(f"severity is {severity:g}; it must be above 0 ({DEGRADATIONS[degradation].unit}).")
+    """Raises UserError where a severity above 0 is outside the range of this degradation."""
     if degradation == "jpeg" and severity is not None and severity > 100:
         raise UserError(f"severity is {severity:g}; of jpeg it is a quality from 1 to 100.")
 
 
-def degrade(x: Tensor, degradation: DegradationName, severity: float | None = None) -> Tensor:
-    """x spoilt in a named way; severity: None for the usual one, in the unit that DEGRADATIONS names.
+def apply_degradation(x: Tensor, degradation: DegradationName, severity: float | None = None) -> Tensor:
+    """Images x [B,C,H,W] degraded for training, with random numbers of torch's generator, in 256 levels of [-1,1].
 
-    In whole levels from 0 to 255, as files hold it: what lies between them would tell a network how to undo a blur, and
-    of a file it would then sharpen the rounding; and noise that goes beyond black and white is told apart from none.
+    severity: in the unit that DEGRADATIONS names; None: the default
+
+    The levels are those of a file. From values between them a network would learn to undo a blur exactly, and would
+    then sharpen the rounding of real files; and noise beyond black and white would set it apart from an image without.
     """
-    with torch.autocast(x.device.type, enabled=False):  # in bfloat16 JPEG would be another one
+    with torch.autocast(x.device.type, enabled=False):  # JPEG in bfloat16 would differ
         return ((_apply(x, degradation, severity).clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1
 
 
-def degrade_seeded(x: Tensor, degradation: DegradationName, severity: float | None, seed: int) -> Tensor:
-    """As degrade, with random numbers of the seed alone, clipped to [-1,1], and not rounded: a file will do that."""
+def apply_degradation_seeded(x: Tensor, degradation: DegradationName, severity: float | None, seed: int) -> Tensor:
+    """Images x [B,C,H,W] degraded with random numbers of `seed` alone, clipped to [-1,1]; saving to a file rounds."""
     with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []):
         torch.manual_seed(seed)
         return _apply(x, degradation, severity).clamp(-1, 1)
 
 
 def _apply(x: Tensor, degradation: DegradationName, severity: float | None) -> Tensor:
-    way = DEGRADATIONS[degradation]
-    return way.act(x, way.severity if severity is None else severity)
+    chosen = DEGRADATIONS[degradation]
+    return chosen.function(x, chosen.severity if severity is None else severity)
 
 
-def kernel(degradation: DegradationName, severity: float, seed: int) -> Tensor | None:
-    """What a point of light becomes, float64 [K,K] with sum 1, where `spoilt` with that seed is a blur; else None."""
+def blur_kernel(degradation: DegradationName, severity: float, seed: int) -> Tensor | None:
+    """The kernel of `apply_degradation_seeded` with that seed, float64 [K,K] of sum 1; None if it is no blur."""
     if degradation not in ("blur", "motion", "focus"):
         return None
-    reach = math.ceil(3 * severity) + 1  # farther than any of them goes
-    point = torch.zeros(1, 1, 2 * reach + 1, 2 * reach + 1, dtype=torch.float64)
-    point[0, 0, reach, reach] = 1
+    radius = math.ceil(3 * severity) + 1  # beyond that all of them are 0
+    impulse = torch.zeros(1, 1, 2 * radius + 1, 2 * radius + 1, dtype=torch.float64)
+    impulse[0, 0, radius, radius] = 1
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        found = _apply(point, degradation, severity)[0, 0]
-    far = int((found.nonzero() - reach).abs().max())
-    return found[reach - far : reach + far + 1, reach - far : reach + far + 1]
+        response = _apply(impulse, degradation, severity)[0, 0]
+    support = int((response.nonzero() - radius).abs().max())
+    inside = slice(radius - support, radius + support + 1)
+    return response[inside, inside]
 
 
-def channels_of(degradation: DegradationName, channels: int) -> int:
-    """The channels of what comes out. Raises UserError if nothing would be lost."""
+def degraded_channels(degradation: DegradationName, channels: int) -> int:
+    """The channels of degraded images. Raises UserError if images of one channel are to lose their colour."""
     if degradation == "grey" and channels == 1:
-        raise UserError("the pictures are grey, so there is no colour to learn; give pictures in colour.")
+        raise UserError("the images are grey, so there is no colour to learn; give images in colour.")
     return 1 if DEGRADATIONS[degradation].grey else channels
 
 
 def grey(x: Tensor, _: float = 0.0) -> Tensor:
-    """The luminance [B,1,H,W]."""
+    """The luminance [B,1,H,W] of x [B,C,H,W]; the second argument is the severity, of which there is none."""
     return x if x.shape[1] == 1 else (x * x.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
 
 
 def keep_luminance(x: Tensor, y: Tensor, degradation: str) -> Tensor:
-    """y, that was made of a spoilt x, but with what `make` had left as it was: of a grey picture its light."""
-    return coloured(x, y) if degradation == "grey" else y
+    """The generated y [B,C,H,W]; with the luminance of its input x where the degradation keeps that ("grey")."""
+    return transfer_colour(x, y) if degradation == "grey" else y
 
 
-def coloured(x: Tensor, y: Tensor) -> Tensor:
-    """x [B,1,H,W] in the colours of y [B,3,H,W]: as far from grey as y is, or as there is room for, and the light of x.
+def transfer_colour(x: Tensor, y: Tensor) -> Tensor:
+    """The luminance of x [B,1,H,W] with the colour of y [B,3,H,W], which is scaled down where it would leave [-1,1].
 
-    So a picture that is given its colours keeps its light, as where a network makes the a and b of Lab for a given L
-    (Zhang 2016, arXiv:1603.08511, section 2).
+    So a colourised image keeps its luminance, as where a network predicts a and b of Lab for a given L (Zhang 2016,
+    arXiv:1603.08511, section 2).
     """
     colour = y - grey(y)
     room = torch.where(colour > 0, 1 - x, 1 + x) / colour.abs().clamp_min(1e-6)
@@ -105,15 +107,16 @@ def coloured(x: Tensor, y: Tensor) -> Tensor:
 
 
 def edges(x: Tensor, threshold: float) -> Tensor:
-    """Thin black lines on white where the luminance changes (Canny 1986, without hysteresis): [B,1,H,W]."""
+    """Thin black lines on white [B,1,H,W] where the gradient of the luminance is above `threshold` (Canny 1986, without
+    hysteresis)."""
     smooth = blur(grey(x), 1.0)
     kernel = x.new_tensor([[1.0, 0.0, -1.0], [2.0, 0.0, -2.0], [1.0, 0.0, -1.0]]) / 8
-    slope = F.conv2d(F.pad(smooth, (1, 1, 1, 1), "replicate"), torch.stack([kernel, kernel.T])[:, None])  # [B,2,H,W]
-    magnitude = slope.norm(dim=1, keepdim=True)
+    gradient = F.conv2d(F.pad(smooth, (1, 1, 1, 1), "replicate"), torch.stack([kernel, kernel.T])[:, None])  # [B,2,H,W]
+    magnitude = gradient.norm(dim=1, keepdim=True)
     around = F.pad(magnitude, (1, 1, 1, 1))
     h, w = x.shape[2:]
-    # A line stands where no neighbour across it is stronger: of four directions the one nearest to the slope.
-    sector = (torch.atan2(slope[:, 1:], slope[:, :1]) / (math.pi / 4)).round().long() % 4
+    # Non-maximum suppression across the line, in the nearest of four directions to the gradient.
+    sector = (torch.atan2(gradient[:, 1:], gradient[:, :1]) / (math.pi / 4)).round().long() % 4
     steps = ((0, 1), (1, 1), (1, 0), (1, -1))
     ridge = torch.zeros_like(magnitude, dtype=torch.bool)
     for k, (dy, dx) in enumerate(steps):
@@ -124,60 +127,60 @@ def edges(x: Tensor, threshold: float) -> Tensor:
 
 
 def sketch(x: Tensor, sigma: float) -> Tensor:
-    """A pencil drawing: the luminance, divided by what is around it [B,1,H,W]."""
+    """A pencil drawing [B,1,H,W]: the luminance divided by its Gaussian blur of `sigma` pixels."""
     light = (grey(x) + 1) / 2
     return (light / blur(light, sigma).clamp_min(1 / 255)).clamp(0, 1) * 2 - 1
 
 
 def blur(x: Tensor, sigma: float) -> Tensor:
-    """Blurred by a Gaussian of `sigma` pixels, cut at 3 sigma; mirrored at the borders."""
-    reach = max(1, math.ceil(3 * sigma))
-    at = torch.arange(-reach, reach + 1, dtype=x.dtype, device=x.device)
+    """x [B,C,H,W] blurred by a Gaussian of `sigma` pixels, truncated at 3 sigma; reflected at the borders."""
+    radius = max(1, math.ceil(3 * sigma))
+    at = torch.arange(-radius, radius + 1, dtype=x.dtype, device=x.device)
     kernel = torch.exp(-(at**2) / (2 * sigma**2))
     kernel = (kernel / kernel.sum()).repeat(x.shape[1], 1, 1, 1)  # [C,1,1,K]
-    x = F.conv2d(_framed(x, reach, 0), kernel, groups=x.shape[1])
-    return F.conv2d(_framed(x, 0, reach), kernel.transpose(2, 3), groups=x.shape[1])
+    x = F.conv2d(_padded(x, radius, 0), kernel, groups=x.shape[1])
+    return F.conv2d(_padded(x, 0, radius), kernel.transpose(2, 3), groups=x.shape[1])
 
 
 def motion(x: Tensor, length: float) -> Tensor:
-    """Blurred along a line of `length` pixels, in another direction for each image."""
-    reach = math.ceil(length / 2)
-    at = torch.arange(-reach, reach + 1, dtype=x.dtype, device=x.device)
+    """x [B,C,H,W] blurred along a line of `length` pixels, in a random direction for each image."""
+    radius = math.ceil(length / 2)
+    at = torch.arange(-radius, radius + 1, dtype=x.dtype, device=x.device)
     angle = torch.rand(len(x), 1, 1, device=x.device) * math.pi
     along = at[None, None] * angle.cos() + at[None, :, None] * angle.sin()
     across = at[None, :, None] * angle.cos() - at[None, None] * angle.sin()
     line = (1 - across.abs()).clamp(0, 1) * ((length + 1) / 2 - along.abs()).clamp(0, 1)
-    return _each(x, line, reach)
+    return _convolve_each(x, line, radius)
 
 
 def focus(x: Tensor, radius: float) -> Tensor:
-    """Out of focus: the mean over a disc of `radius` pixels."""
+    """x [B,C,H,W] out of focus: the mean over a disc of `radius` pixels."""
     reach = math.ceil(radius)
     at = torch.arange(-reach, reach + 1, dtype=x.dtype, device=x.device)
     disc = (radius + 0.5 - (at[None] ** 2 + at[:, None] ** 2).sqrt()).clamp(0, 1)
-    return _each(x, disc.expand(len(x), -1, -1), reach)
+    return _convolve_each(x, disc.expand(len(x), -1, -1), reach)
 
 
 def noise(x: Tensor, sigma: float) -> Tensor:
-    """With Gaussian noise of `sigma` levels of 255 in each channel, not clipped."""
+    """x [B,C,H,W] with Gaussian noise of `sigma` levels of 255 in each channel, not clipped."""
     return x + torch.randn_like(x) * (sigma / 127.5)
 
 
 def small(x: Tensor, factor: float) -> Tensor:
-    """Made `factor` times smaller, and as large as before again (bicubic)."""
-    return F.interpolate(smaller(x, factor), tuple(x.shape[2:]), mode="bicubic", align_corners=False)
+    """x [B,C,H,W] downscaled by `factor` and scaled back to its size (bicubic)."""
+    return F.interpolate(downscale(x, factor), tuple(x.shape[2:]), mode="bicubic", align_corners=False)
 
 
-def smaller(x: Tensor, factor: float) -> Tensor:
-    """Made `factor` times smaller (bicubic, antialiased)."""
+def downscale(x: Tensor, factor: float) -> Tensor:
+    """x [B,C,H,W] -> [B,C,H/factor,W/factor], sides rounded, at least 1 pixel (bicubic, antialiased)."""
     h, w = x.shape[2:]
     size = (max(1, round(h / factor)), max(1, round(w / factor)))
     return F.interpolate(x, size, mode="bicubic", antialias=True, align_corners=False)
 
 
 def jpeg(x: Tensor, quality: float) -> Tensor:
-    """As after JPEG of a quality from 1 to 100, the chroma at half the resolution (ITU-T T.81, annex K; the scale is
-    libjpeg's)."""
+    """x [B,C,H,W] after JPEG of a quality from 1 to 100, the chroma at half the resolution (ITU-T T.81, annex K; the
+    scale of the tables is libjpeg's)."""
     h, w = x.shape[2:]
     levels = (x + 1) * 127.5
     pad = (0, -w % 16, 0, -h % 16)
@@ -196,14 +199,14 @@ def jpeg(x: Tensor, quality: float) -> Tensor:
 
 
 def _quantised(x: Tensor, table: Tensor) -> Tensor:
-    """[B,C,H,W] in 0..255, H and W multiples of 8, with the cosine transform of each 8x8 block rounded to a table."""
+    """x [B,C,H,W] in 0..255, H and W multiples of 8, with the DCT of each 8x8 block quantised by a table [8,8]."""
     b, c, h, w = x.shape
     k = torch.arange(8, dtype=x.dtype, device=x.device)
     dct = torch.cos((2 * k[None] + 1) * k[:, None] * math.pi / 16) / 2
     dct[0] /= math.sqrt(2)
     blocks = (x - 128).reshape(b, c, h // 8, 8, w // 8, 8).transpose(3, 4)
-    found = ((dct @ blocks @ dct.T) / table).round() * table
-    back = (dct.T @ found @ dct).transpose(3, 4).reshape(b, c, h, w) + 128
+    quantised = ((dct @ blocks @ dct.T) / table).round() * table
+    back = (dct.T @ quantised @ dct).transpose(3, 4).reshape(b, c, h, w) + 128
     return back.clamp(0, 255).round()
 
 
@@ -212,18 +215,18 @@ def _table(x: Tensor, quality: float, base: tuple[int, ...]) -> Tensor:
     return ((x.new_tensor(base).view(8, 8) * scale + 50) / 100).floor().clamp(1, 255)
 
 
-def _framed(x: Tensor, across: int, down: int) -> Tensor:
-    """With borders on the left and right, above and below: mirrored, or where there is too little, repeated."""
+def _padded(x: Tensor, across: int, down: int) -> Tensor:
+    """x with `across` columns added on either side and `down` rows: reflected, or repeated where x is too small."""
     fits = across < x.shape[3] and down < x.shape[2]
     return F.pad(x, (across, across, down, down), "reflect" if fits else "replicate")
 
 
-def _each(x: Tensor, kernels: Tensor, reach: int) -> Tensor:
-    """Each image of [B,C,H,W] with a kernel of its own, of [B,K,K]."""
+def _convolve_each(x: Tensor, kernels: Tensor, radius: int) -> Tensor:
+    """Each image of x [B,C,H,W] convolved with its own kernel of [B,K,K], K = 2 * radius + 1, scaled to sum 1."""
     b, c, h, w = x.shape
     kernels = kernels / kernels.sum((1, 2), keepdim=True)
-    framed = _framed(x, reach, reach).reshape(1, b * c, h + 2 * reach, w + 2 * reach)
-    return F.conv2d(framed, kernels.repeat_interleave(c, 0)[:, None], groups=b * c).reshape(b, c, h, w)
+    padded = _padded(x, radius, radius).reshape(1, b * c, h + 2 * radius, w + 2 * radius)
+    return F.conv2d(padded, kernels.repeat_interleave(c, 0)[:, None], groups=b * c).reshape(b, c, h, w)
 
 
 # fmt: off
