@@ -1,11 +1,14 @@
-"""Classifier.   B batch, K classes, D features, C channels, H = W pixels; images [B,C,H,W] in [-1,1], logits [B,K]."""
+"""Classifier.   B batch, K classes, D features, C channels, H = W pixels.
+
+Images are [B,C,H,W] in [-1,1], logits [B,K].
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import PIL.Image
@@ -15,21 +18,26 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from reverie.core.constraints import Count, Decay, NonNegative, Positive, Range
 from reverie.core.generation import BLOCK
+from reverie.core.lr_schedules import cosine_with_warmup, resnet_steps
 from reverie.core.method import Method, verb
 from reverie.core.stage import Batch, Metrics, Stage
 from reverie.core.update import Update
 from reverie.data.images.dataset import Images
 from reverie.media import Image, image_grid
 from reverie.metrics.score import Better, Reference, Score
-from reverie.transforms.augment import check_shift, random_flip, random_shift
+from reverie.transforms.augment import random_flip, random_shift
 from reverie.utils.errors import UserError
 
+LR_SCHEDULES = {"cosine": cosine_with_warmup, "steps": resnet_steps}
+
+Colour = tuple[int, int, int]
 WHITE, GREY, GREEN, RED = (255, 255, 255), (150, 150, 150), (110, 220, 120), (255, 110, 100)
 
 
 class Classifier(Method):
-    """The class of an image, with a residual network; its features serve scores.
+    """Image classification with a residual network; its features serve evaluation.
 
     He, Zhang, Ren, Sun 2015, arXiv:1512.03385, section 4.2
     """
@@ -37,57 +45,39 @@ class Classifier(Method):
     data_type = Images
     needs_labels = True
     is_classifier = True
+    monitored = {"loss": "loss"}
 
     @dataclass(frozen=True)
     class Config:
-        size: int | None = None
-        """pixels, from 8; none: as the data, at most 64"""
+        size: Annotated[int, Range(8)] | None = None
+        """height and width in pixels, from 8; none: as the data, at most 64"""
         channels: int | None = None
         """1 grey, 3 colour; none: as the data"""
         class_names: tuple[str, ...] | None = None
-        """of the classes, in the order of their labels; none: as the data"""
-        base_channels: int = 32
-        """channels of the first maps; both halvings of the side double them, so there are 4 times as many features"""
-        blocks: int = 1
+        """names of the classes, in the order of their labels; none: as the data"""
+        base_channels: Count = 32
+        """channels of the first group; the second and third have 2 and 4 times as many, the last the features"""
+        blocks: Count = 1
         """residual blocks in each of the three groups (section 4.2: n, for 6n + 2 layers)"""
-        stride: int = 2
-        """of the first convolution; 2 halves the side at once and takes a quarter of the time of the paper's 1"""
-        lr: float = 0.1
-        """learning rate of SGD with momentum 0.9, Nesterov's (the paper's is plain)"""
+        stride: Literal[1, 2] = 2
+        """stride of the first convolution; 2 halves the side and takes a quarter of the time of the paper's 1"""
+        lr: Positive = 0.1
+        """learning rate of SGD with Nesterov momentum 0.9 (the paper's momentum is plain)"""
         lr_schedule: Literal["cosine", "steps"] = "cosine"
-        """of the rate: a rise over the first tenth, then half a cosine to 0; or the paper's, a tenth of it from 1/2 of
-        the steps and a hundredth from 3/4"""
-        weight_decay: float = 5e-4
+        """learning rate schedule: linear warm-up over the first tenth, then half a cosine to 0; or the paper's, times
+        0.1 from 1/2 and 0.01 from 3/4 of the steps"""
+        weight_decay: NonNegative = 5e-4
         """weight decay of the convolutions and the last layer"""
-        label_smoothing: float = 0.0
-        """share of the target spread over all classes (label smoothing); more than 0 makes probabilities too low"""
-        shift: float = 0.125
-        """training images are moved by up to this share of the side (section 4.2: 4 of 32 pixels)"""
+        label_smoothing: Annotated[float, Range(0, below=1)] = 0.0
+        """share of the target that is spread over all classes; above 0, predicted probabilities are too low"""
+        shift: Annotated[float, Range(0, 0.5)] = 0.125
+        """random shifts of training images, as a share of the side (section 4.2: 4 of 32 pixels)"""
         hflip: bool = False
-        """mirror training images left to right at random: for photographs, not for letters and digits"""
-        ema_decay: float = 0.0
-        """decay of averaged weights; 0: none"""
+        """random horizontal flips of training images: for photos, not for letters and digits"""
+        ema_decay: Decay = 0.0
+        """decay per step of the moving average (EMA) of weights; 0: none"""
         steps: int = 6_000
         """training steps"""
-
-        def __post_init__(self) -> None:
-            if self.size is not None and self.size < 8:
-                raise UserError(f"size is {self.size}; classifier looks at squares of 8 pixels or more.")
-            if min(self.base_channels, self.blocks) < 1:
-                raise UserError("base_channels and blocks must be 1 or more.")
-            if self.stride not in (1, 2):
-                raise UserError(f"stride is {self.stride}; it is 1 or 2.")
-            if self.lr <= 0 or self.weight_decay < 0:
-                raise UserError("lr must be above 0, and weight_decay must not be negative.")
-            if not 0 <= self.label_smoothing < 1:
-                raise UserError(
-                    f"label_smoothing is {self.label_smoothing}; it is a share from 0 to below 1, such as 0.1."
-                )
-            check_shift(self.shift)
-            if not 0 <= self.ema_decay < 1:
-                raise UserError(
-                    f"ema_decay is {self.ema_decay}; it is a weight_decay from 0 to below 1, such as 0.999."
-                )
 
     presets = {
         "smoke": dict(size=16, base_channels=16, batch_size=16),
@@ -111,10 +101,10 @@ class Classifier(Method):
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
-        c = self.config  # with what the data decides filled in
+        c = self.config
         if len(c.class_names) < 2:
-            few = f"one class, {c.class_names[0]}" if c.class_names else "no class"
-            raise UserError(f"there is {few}; telling apart takes 2 or more, a folder for each.")
+            number = f"one class, {c.class_names[0]}" if c.class_names else "no class"
+            raise UserError(f"there is {number}; classification needs 2 or more, each in a folder of its own.")
         self.trunk = ResNetTrunk(c.channels, c.base_channels, c.blocks, c.stride)
         self.head = nn.Linear(4 * c.base_channels, len(c.class_names))
 
@@ -123,16 +113,20 @@ class Classifier(Method):
         groups: list[dict[str, Any]] = [
             {"params": [w for w in weights if w.ndim > 1]},
             {"params": [w for w in weights if w.ndim == 1], "weight_decay": 0.0},
-        ]  # biases and gains are free: here; the paper decays them too
+        ]  # no weight decay of biases and batch norm; the paper decays them too
         return {"classifier": torch.optim.SGD(groups, c.lr, momentum=0.9, nesterov=True, weight_decay=c.weight_decay)}
 
     def stages(self) -> list[Stage]:
-        return [Stage("train", self.config.steps, self.step, RATES[self.config.lr_schedule])]
+        return [Stage("train", self.config.steps, self.step, LR_SCHEDULES[self.config.lr_schedule])]
 
     def ema_decays(self) -> dict[str, float]:
         return {"trunk": self.config.ema_decay, "head": self.config.ema_decay} if self.config.ema_decay else {}
 
     def step(self, batch: Batch, update: Update) -> Metrics:
+        """Minimises the cross-entropy.
+
+        batch: "image" [B,C,H,W] in [-1,1] and "label" [B]
+        """
         c, label = self.config, batch["label"]  # [B]
         x = random_flip(batch["image"]) if c.hflip else batch["image"]  # [B,C,H,W] in [-1,1]
         x = random_shift(x, round(c.shift * c.size))
@@ -140,10 +134,10 @@ class Classifier(Method):
         loss = update("classifier", F.cross_entropy(logits, label, label_smoothing=c.label_smoothing))
         return {"loss": loss, "accuracy": (logits.argmax(1) == label).float().mean()}
 
-    # -- what it sees ----------------------------------------------------------------------------------------------
+    # -- features and probabilities --------------------------------------------------------------------------------
 
     def features(self, x: Tensor) -> Tensor:
-        """What the last layer looks at, [B,D] with D = 4 * base_channels, 0 or above, for images [B,C,H,W] in [-1,1].
+        """The inputs of the last layer, [B,D] with D = 4 * base_channels, 0 or above, of images [B,C,H,W] in [-1,1].
 
         In evaluation mode a row depends on its own image alone, but for rounding.
         """
@@ -160,48 +154,52 @@ class Classifier(Method):
         self.train(was_training)
         return torch.cat(rows)
 
-    # -- what users do ---------------------------------------------------------------------------------------------
+    # -- verbs -----------------------------------------------------------------------------------------------------
 
     @verb
     def classify(self, images: list[Image]) -> Iterator[Image]:
-        """Tells the class of each picture: as text, and under the picture as the network sees it.
+        """The class of each image, as text and as a caption under the image as the network gets it.
 
-        images: pictures
+        images: images to classify
         """
         for start in range(0, len(images), BLOCK):
             group = images[start : start + BLOCK]
             x = Image.to_tensor(group, self.config.size, self.config.channels).to(self.device)
-            for seen, p, source in zip(Image.from_tensor(x), self.log_probabilities(x).exp(), group, strict=True):
-                prediction, lines = self.verdict(p)
-                yield replace(captioned(seen, lines), prediction=prediction).made_from(source)
+            for image, p, source in zip(Image.from_tensor(x), self.log_probabilities(x).exp(), group, strict=True):
+                lines = [(self.top_class(p, 0), WHITE), (self.top_class(p, 1), GREY)]
+                yield replace(captioned(image, lines), prediction=self.prediction(p)).made_from(source)
 
-    def verdict(self, p: Tensor) -> tuple[dict[str, str | float], list[tuple[str, tuple[int, int, int]]]]:
-        """The likeliest class of p [K] as facts, and it and the next as lines for a caption."""
-        best, second = p.topk(2).indices.tolist()
-        lines = [
-            (f"{100 * float(p[k]):.0f}% {self.config.class_names[k]}", c) for k, c in ((best, WHITE), (second, GREY))
-        ]
-        if p[second] < 0.005:
-            lines[1] = ("", GREY)
-        return {"class": self.config.class_names[best], "probability": round(float(p[best]), 3)}, lines
+    def prediction(self, p: Tensor) -> dict[str, str | float]:
+        """The likeliest class of probabilities p [K], as in records: {"class": "cat", "probability": 0.93}."""
+        best = p.topk(2).indices.tolist()[0]
+        return {"class": self.config.class_names[best], "probability": round(float(p[best]), 3)}
+
+    def top_class(self, p: Tensor, rank: int) -> str:
+        """The likeliest (rank 0) or second class of probabilities p [K], as "93% cat"; "" for a second one of 0%."""
+        k = p.topk(2).indices.tolist()[rank]
+        if rank and p[k] < 0.005:
+            return ""
+        return f"{100 * float(p[k]):.0f}% {self.config.class_names[k]}"
 
     def sample_grids(self, batch: Batch) -> dict[str, Image]:
-        """The first images with their likeliest class, green where it is right; where it is not, with the true one."""
+        """The first images with the predicted class: green where it is correct, else red and with the true one."""
         x, shown = batch["image"], []
         probabilities = self.log_probabilities(x).exp()
-        for seen, p, label in zip(Image.from_tensor(x), probabilities, batch["label"].tolist(), strict=True):
-            prediction, (first, second) = self.verdict(p)
-            right = prediction["class"] == self.config.class_names[label]
-            truth = second if right else (f"is {self.config.class_names[label]}", WHITE)
-            shown.append(captioned(seen, [(first[0], GREEN if right else RED), truth]))
+        for image, p, label in zip(Image.from_tensor(x), probabilities, batch["label"].tolist(), strict=True):
+            true_class = self.config.class_names[label]
+            if self.prediction(p)["class"] == true_class:
+                lines = [(self.top_class(p, 0), GREEN), (self.top_class(p, 1), GREY)]
+            else:
+                lines = [(self.top_class(p, 0), RED), (f"is {true_class}", WHITE)]
+            shown.append(captioned(image, lines))
         return {"": image_grid(shown, columns=8)}
 
-    # -- what it is worth ------------------------------------------------------------------------------------------
+    # -- scores ----------------------------------------------------------------------------------------------------
 
     def method_scores(self, data: Images, n: int, seed: int) -> Iterator[Score]:
-        """Accuracy, that of the worst class, and the log loss, on n images drawn by the seed without replacement.
+        """Accuracy, the accuracy of the worst class, and log loss, on n images drawn by the seed without replacement.
 
-        Raises UserError if the data has no labels, or classes that are not known here.
+        Raises UserError if the data has no labels, or classes that this run did not learn.
         """
         label_of = self.reference_labels(data)
         draw = np.random.Generator(np.random.Philox(key=[seed, len(data)]))
@@ -214,27 +212,32 @@ class Classifier(Method):
         yield from accuracy_scores(torch.cat(log_p), torch.cat(labels), data, seed)
 
     def reference_labels(self, data: Images) -> Tensor:
-        """Our number of each class of the data [K], matched by name. Raises UserError."""
+        """The label here of each class of the data, matched by name: int64 [number of classes of the data].
+
+        Raises UserError if the data has no labels, or classes that this run did not learn.
+        """
         if not data.classes:
             raise UserError(f"{data.spec} has no labels; put each class into a folder of its own, named after it.")
-        strange = [name for name in data.classes if name not in self.config.class_names]
-        if strange:
+        class_names = self.config.class_names
+        unknown = [name for name in data.classes if name not in class_names]
+        if unknown:
+            more = " ..." if len(class_names) > 12 else ""
             raise UserError(
-                f"{data.spec} has a class '{strange[0]}', which the classifier did not learn; "
-                f"it knows {', '.join(self.config.class_names[:12])}{' ...' if self.config.class_names[12:] else ''}."
+                f"{data.spec} has a class '{unknown[0]}', which the classifier did not learn; "
+                f"it knows {', '.join(class_names[:12])}{more}."
             )
-        return torch.tensor([self.config.class_names.index(name) for name in data.classes])
+        return torch.tensor([class_names.index(name) for name in data.classes])
 
 
 class ResNetTrunk(nn.Sequential):
-    """Images [B,C,H,W] -> features [B,D]: a convolution, three groups of residual blocks, the mean over the map."""
+    """Images [B,C,H,W] -> features [B,D]: a convolution, three groups of residual blocks, global average pooling."""
 
     def __init__(self, channels: int, base_channels: int, blocks: int, stride: int) -> None:
         layers: list[nn.Module] = [
             nn.Conv2d(channels, base_channels, 3, stride, 1, bias=False),
             nn.BatchNorm2d(base_channels),
+            nn.ReLU(True),
         ]
-        layers += [nn.ReLU(True)]
         for wide in (base_channels, 2 * base_channels, 4 * base_channels):
             narrow = max(base_channels, wide // 2)
             layers += [ResidualBlock(narrow, wide), *(ResidualBlock(wide, wide) for _ in range(blocks - 1))]
@@ -245,51 +248,42 @@ class ResNetTrunk(nn.Sequential):
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions and a way around them [B,N,H,W] -> [B,W,H/s,W/s]; where maps widen, the side is halved.
+    """Two convolutions and a shortcut: [B,N,H,W] -> [B,N,H,W], or -> [B,M,H/2,W/2] where M > N.
 
-    The way around then takes every second pixel, with zeros for the new maps (section 4.2: option A).
+    The shortcut then takes every second pixel, with zeros for the added channels (section 4.2: option A).
     """
 
-    def __init__(self, narrow: int, wide: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
-        self.more = wide - narrow
-        self.first, self.first_norm = (
-            nn.Conv2d(narrow, wide, 3, 2 if self.more else 1, 1, bias=False),
-            nn.BatchNorm2d(wide),
+        self.added = out_channels - in_channels
+        stride = 2 if self.added else 1
+        self.conv1, self.norm1 = (
+            nn.Conv2d(in_channels, out_channels, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(out_channels),
         )
-        self.second, self.second_norm = nn.Conv2d(wide, wide, 3, 1, 1, bias=False), nn.BatchNorm2d(wide)
+        self.conv2, self.norm2 = (
+            nn.Conv2d(out_channels, out_channels, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(out_channels),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
-        y = F.relu(self.first_norm(self.first(x)), True)
-        y = self.second_norm(self.second(y))
-        if self.more:
-            x = F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, 0, self.more))
+        y = F.relu(self.norm1(self.conv1(x)), True)
+        y = self.norm2(self.conv2(y))
+        if self.added:
+            x = F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, 0, self.added))
         return F.relu(x + y, True)
 
 
-def cosine(done: float) -> float:
-    """The factor on the rate: a rise over the first tenth of the steps, then half a cosine down to 0."""
-    return max(0.05, done / 0.1) if done < 0.1 else (1 + math.cos(math.pi * (done - 0.1) / 0.9)) / 2
-
-
-def tenths(done: float) -> float:
-    """The paper's factor on the rate: a tenth of it from 32,000 of 64,000 steps, a hundredth from 48,000."""
-    return 1.0 if done < 1 / 2 else 0.1 if done < 3 / 4 else 0.01
-
-
-RATES = {"cosine": cosine, "steps": tenths}
-
-
-def captioned(image: Image, lines: Sequence[tuple[str, tuple[int, int, int]]]) -> Image:
+def captioned(image: Image, lines: Sequence[tuple[str, Colour]]) -> Image:
     """The image enlarged to about 100 pixels, with lines of (text, colour) on a dark band below it.
 
-    The letters are a bitmap font, so that they are the same on every machine; what it lacks becomes "?".
+    Pillow's built-in bitmap font gives the same pixels on every machine; a character that it lacks becomes "?".
     """
     side = image.pixels.shape[0]
-    times = max(1, round(100 / side))
+    scale = max(1, round(100 / side))
     font = PIL.ImageFont.load_default_imagefont()
-    pixels = image.pixels.repeat(times, 0).repeat(times, 1)
-    band = PIL.Image.new("RGB", (side * times, 12 * len(lines) + 3))
+    pixels = image.pixels.repeat(scale, 0).repeat(scale, 1)
+    band = PIL.Image.new("RGB", (side * scale, 12 * len(lines) + 3))
     draw = PIL.ImageDraw.Draw(band)
     for i, (text, colour) in enumerate(lines):
         draw.text((3, 12 * i + 1), text.encode("latin-1", "replace"), colour, font)
@@ -297,28 +291,38 @@ def captioned(image: Image, lines: Sequence[tuple[str, tuple[int, int, int]]]) -
 
 
 def accuracy_scores(log_p: Tensor, labels: Tensor, data: Images, seed: int) -> Iterator[Score]:
-    """Scores of log p(class) [N,K] in float64 against labels [N], rows of the data."""
+    """Accuracy, worst class accuracy and log loss of log p(class) [N,K] in float64 against labels [N]."""
     n = len(labels)
-    right = (log_p.argmax(1) == labels).double()
+    correct = (log_p.argmax(1) == labels).double()
     known, counts = labels.unique(return_counts=True)
     shares = counts.double() / n
     loss = -log_p.gather(1, labels.unsqueeze(1)).squeeze(1)
-    worst = min(float(right[labels == k].mean()) for k in known)
+    worst = min(float(correct[labels == k].mean()) for k in known)
     drawn = "over n images drawn by the seed without replacement"
 
     def score(name: str, value: float, unit: str, definition: str, floor: float, floor_source: str) -> Score:
         reference = Reference.of(data, n)
         better: Better = "lower" if unit == "nats" else "higher"
         return Score(
-            name, value, unit, better, f"{definition}, {drawn}", reference, n, seed, floor, floor_source, group="accuracy"
+            name,
+            value,
+            unit,
+            better,
+            f"{definition}, {drawn}",
+            reference,
+            n,
+            seed,
+            floor,
+            floor_source,
+            group="accuracy",
         )
 
     guess = "always the most frequent class"
     share = "share of images whose likeliest class is their label"
-    accuracy = score("accuracy", float(right.mean()), "", share, float(shares.max()), guess)
-    yield replace(accuracy, std_error=float(right.std() / math.sqrt(n)))
+    accuracy = score("accuracy", float(correct.mean()), "", share, float(shares.max()), guess)
+    yield replace(accuracy, std_error=float(correct.std() / math.sqrt(n)))
     yield score("worst class accuracy", worst, "", f"{share}, of the class where it is lowest", 0.0, guess)
-    told = "mean of -log p(label), p the softmax of the logits"
+    definition = "mean of -log p(label), p the softmax of the logits"
     entropy = -float((shares * shares.log()).sum())
-    log_loss = score("log loss", float(loss.mean()), "nats", told, entropy, "the shares of the classes as p")
+    log_loss = score("log loss", float(loss.mean()), "nats", definition, entropy, "the shares of the classes as p")
     yield replace(log_loss, std_error=float(loss.std() / math.sqrt(n)))

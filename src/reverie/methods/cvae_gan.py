@@ -1,123 +1,112 @@
-"""CVAE-GAN.   B batch, Z latents, K classes, C channels, H = W pixels; images [B,C,H,W] in [-1,1], logits [B] or [B,K],
-classes as shares [B,K] that sum to 1, features [B,F]."""
+"""CVAE-GAN.   B batch, Z latent dimensions, K classes, F features, C channels, H = W pixels.
+
+Images are [B,C,H,W] in [-1,1], logits [B] or [B,K]; classes y are weights [B,K] that sum to 1: one-hot for one class.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from reverie.core.constraints import Count, Decay, NonNegative, Positive, PowerOfTwo, Range, Share
 from reverie.core.diagnostics import active_units, diagnostics
 from reverie.core.generation import Items, encode_images, generate_images, map_images, select_items
-from reverie.core.interpolation import edit_endpoints, interpolation_rows, lerp, row_endpoints
+from reverie.core.interpolation import edit_images, interpolate_images
 from reverie.core.method import Method, verb
 from reverie.core.stage import Batch, Metrics, Stage
 from reverie.core.update import Update
 from reverie.data.images.dataset import Images
 from reverie.media import Code, Image, comparison_grid, image_grid
 from reverie.nn import losses
-from reverie.nn.class_conditional import ConditionalEncoder, FeatureDiscriminator, apart
+from reverie.nn.class_conditional import ConditionalEncoder, FeatureDiscriminator, class_feature_matching
 from reverie.nn.dcgan_blocks import Generator, default_base_channels, default_size
-from reverie.nn.latent_directions import ClassMeans, direction
-from reverie.transforms.augment import check_shift, random_flip_and_shift
+from reverie.nn.latent_directions import ClassMeans, direction_vector
+from reverie.transforms.augment import random_flip_and_shift
 from reverie.utils.errors import UserError, near_miss
 from reverie.utils.seeding import noise
 
 
 class CVAEGAN(Method):
-    """New images of a class, variations of a given one, holes filled: encoder, generator, classifier, discriminator.
+    """Class-conditional VAE/GAN: new images of a class, variations of an image, inpainting.
 
     Bao, Chen, Wen, Li, Hua 2017, arXiv:1703.10155
     """
 
     data_type = Images
     needs_labels = True
+    monitored = {
+        "d_auc": "discriminator_auc",
+        "nn_distance_ratio": "diversity",
+        "active_units": "active_units",
+    }
 
     @dataclass(frozen=True)
     class Config:
-        size: int | None = None
-        """pixels, a power of two from 16; none: the one that fits the data, at most 64"""
+        size: Annotated[int, PowerOfTwo(16)] | None = None
+        """height and width in pixels, a power of two from 16; none: the one that fits the data, at most 64"""
         channels: int | None = None
         """1 grey, 3 colour; none: as the data"""
         class_names: tuple[str, ...] | None = None
-        """of the classes, in the order of their labels; none: as the data"""
-        latent_dim: int | None = None
-        """numbers in z. None: 16 for grey, 64 for colour (the paper: 256)"""
-        base_channels: int | None = None
-        """channels of the widest maps; each halving of the side doubles them, up to 8 times. None: 64 at 32 pixels,
-        32 at 64 pixels and so on, so that a step costs about the same"""
-        lambda_kl: float = 3.0
-        """weight of the KL, lambda 1 (section 4: 3)"""
-        lambda_rec: float = 1.0
-        """weight of the error between an image and its reconstruction, lambda 2: of pixels, and of what discriminator
-        and classifier see (eq. 8)"""
-        lambda_fm_d: float = 1e-3
-        """weight of the distance between mean features of real and generated images, as the discriminator sees them:
-        lambda 3 (eq. 4)"""
-        lambda_fm_c: float = 1e-3
-        """the same for each class, as the classifier sees them: lambda 4 (eq. 6)"""
-        adv_weight: float = 0.0
-        """weight of the game against the discriminator; the paper has none"""
+        """names of the classes, in the order of their labels; none: as the data"""
+        latent_dim: Count | None = None
+        """dimensions of the latent code z. None: 16 for grey, 64 for colour (the paper: 256)"""
+        base_channels: Count | None = None
+        """channels of the largest feature maps; each halving of the side doubles them, up to 8 times. None: 64 at 32
+        pixels, 32 at 64 pixels and so on, so that a step takes about the same time"""
+        lambda_kl: NonNegative = 3.0
+        """lambda 1, weight of the KL (section 4: 3)"""
+        lambda_rec: NonNegative = 1.0
+        """lambda 2, weight of the reconstruction error: of pixels, and of the discriminator's and classifier's features
+        (eq. 8; section 4: 1)"""
+        lambda_fm_d: NonNegative = 1e-3
+        """lambda 3, weight of mean feature matching in the discriminator (eq. 4; section 4: 0.001)"""
+        lambda_fm_c: NonNegative = 1e-3
+        """lambda 4, weight of mean feature matching by class in the classifier (eq. 6; section 4: 0.001)"""
+        adv_weight: NonNegative = 0.0
+        """weight of the generator's adversarial loss; the paper has feature matching in its place"""
         loss: Literal["nonsaturating", "relativistic"] = "nonsaturating"
-        """what the discriminator plays for; the paper's is nonsaturating"""
+        """adversarial loss; the paper's is nonsaturating"""
         norm: Literal["batch", "none"] = "batch"
-        """normalisation in the discriminator. With a penalty: none"""
-        r1_weight: float = 0.0
-        """weight of the discriminator's gradient penalty, R1+R2; the paper has none"""
-        d_reg_interval: int = 1
-        """the penalty is taken at every so many steps alone, and weighs as much more"""
-        lr: float = 2e-4
+        """normalisation in the discriminator. With r1_weight: none"""
+        r1_weight: NonNegative = 0.0
+        """weight of the discriminator's zero-centred gradient penalty R1 + R2 (Mescheder 2018); the paper has none"""
+        d_reg_interval: Count = 1
+        """lazy regularisation: steps from one gradient penalty to the next, each weighted by as many (Karras 2019,
+        arXiv:1912.04958, section 3.1)"""
+        lr: Positive = 2e-4
         """learning rate of Adam"""
-        beta1: float = 0.5
+        beta1: Decay = 0.5
         """Adam's beta1"""
-        beta2: float = 0.999
+        beta2: Decay = 0.999
         """Adam's beta2"""
-        ema_decay: float = 0.0
-        """decay of averaged weights of encoder and generator; 0: none, as in the paper"""
+        ema_decay: Decay = 0.0
+        """decay per step of the moving average (EMA) of encoder and generator weights; 0: none, as in the paper"""
         hflip: bool = False
-        """mirror training images left to right at random"""
-        shift: float = 0.0
-        """training images are moved by up to this share of the side at random; both help where images are few"""
+        """random horizontal flips of training images"""
+        shift: Annotated[float, Range(0, 0.5)] = 0.0
+        """random shifts of training images, as a share of the side; with hflip, against overfitting of small data"""
         steps: int = 10_000
         """training steps"""
 
         def __post_init__(self) -> None:
-            check_shift(self.shift)
-            if self.size is not None and (self.size < 16 or self.size & (self.size - 1)):
-                raise UserError(f"size is {self.size}; cvae_gan makes squares of 16, 32, 64, 128, 256 ... pixels.")
             if self.r1_weight and self.norm == "batch":
-                raise UserError("r1_weight needs single images, but norm 'batch' mixes them; give --norm none.")
-            weights = (
-                self.lambda_kl,
-                self.lambda_rec,
-                self.lambda_fm_d,
-                self.lambda_fm_c,
-                self.adv_weight,
-                self.r1_weight,
-            )
-            if min(weights) < 0 or self.lr <= 0:
                 raise UserError(
-                    "lr must be above 0; lambda_kl, pairs, match, lambda_fm_c, adv_weight and r1_weight not negative."
+                    "r1_weight needs the gradient at single images, but norm 'batch' mixes them; give --norm none."
                 )
-            if not (0 <= self.beta1 < 1 and 0 <= self.beta2 < 1 and 0 <= self.ema_decay < 1):
-                raise UserError("beta1, beta2 and ema_decay must lie from 0 to below 1.")
-            if any(
-                count is not None and count < 1 for count in (self.latent_dim, self.base_channels, self.d_reg_interval)
-            ):
-                raise UserError("latent_dim, base_channels and d_reg_interval must be 1 or more.")
 
     presets = {
         "smoke": dict(size=16, latent_dim=8, base_channels=8, batch_size=16),
         "laptop": dict(lambda_kl=50.0, lambda_fm_d=1.0, lambda_fm_c=0.1, ema_decay=0.999, steps=6_000),
-        # The paper's errors and a game against both kinds of images: photographs come out sharper and more varied.
+        # The paper's errors and an adversarial loss on both kinds of images: photos come out sharper and more varied.
         "stable": dict(
-            lambda_rec=0.02, lambda_kl=0.01, lambda_fm_d=0.0, lambda_fm_c=0.01, adv_weight=1.0, loss="relativistic", norm="none", r1_weight=0.01,
-            d_reg_interval=4, lr=1e-3, beta1=0.0, beta2=0.99, ema_decay=0.999, steps=6_000,
+            lambda_rec=0.02, lambda_kl=0.01, lambda_fm_d=0.0, lambda_fm_c=0.01, adv_weight=1.0, loss="relativistic",
+            norm="none", r1_weight=0.01, d_reg_interval=4, lr=1e-3, beta1=0.0, beta2=0.99, ema_decay=0.999, steps=6_000,
         ),
         "paper": dict(size=128, latent_dim=256, base_channels=64, steps=100_000),
     }  # fmt: skip
@@ -132,25 +121,22 @@ class CVAEGAN(Method):
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
-        c = self.config  # with what the data decides filled in
+        c = self.config
         if len(c.class_names) < 2:
             raise UserError(
-                f"there is one class, {c.class_names[0]}; cvae_gan tells 2 or more apart: a folder for each."
+                f"there is one class, {c.class_names[0]}; cvae_gan needs 2 or more, each in a folder of its own."
             )
         self.encoder = ConditionalEncoder(c.size, c.channels, c.base_channels, c.latent_dim, len(c.class_names))
         self.generator = Generator(c.size, c.channels, c.base_channels, c.latent_dim + len(c.class_names))
         self.discriminator = FeatureDiscriminator(c.size, c.channels, c.base_channels, 1, c.norm)
         self.classifier = FeatureDiscriminator(c.size, c.channels, c.base_channels, len(c.class_names))
-        features = self.classifier.features
-        self.real_means, self.made_means = (
-            ClassMeans(len(c.class_names), features),
-            ClassMeans(len(c.class_names), features),
-        )
+        self.real_means = ClassMeans(len(c.class_names), self.classifier.num_features)
+        self.fake_means = ClassMeans(len(c.class_names), self.classifier.num_features)
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        c, players = self.config, ("encoder", "generator", "discriminator", "classifier")
+        c, networks = self.config, ("encoder", "generator", "discriminator", "classifier")
         adam = partial(torch.optim.Adam, lr=c.lr, betas=(c.beta1, c.beta2), fused=True)
-        return {name: adam(self.get_submodule(name).parameters()) for name in players}
+        return {name: adam(self.get_submodule(name).parameters()) for name in networks}
 
     def stages(self) -> list[Stage]:
         return [Stage("train", self.config.steps, self.step)]
@@ -158,146 +144,155 @@ class CVAEGAN(Method):
     def ema_decays(self) -> dict[str, float]:
         return {"encoder": self.config.ema_decay, "generator": self.config.ema_decay} if self.config.ema_decay else {}
 
-    def step(self, batch: Batch, update: Update) -> Metrics:  # algorithm 1
-        c, D, adversarial, label = (
-            self.config,
-            self.discriminator,
-            losses.ADVERSARIAL_LOSSES[self.config.loss],
-            batch["label"],
-        )  # [B]
-        x, share = (
-            random_flip_and_shift(batch["image"], c.hflip, c.shift),
-            self.one_hot(label),
-        )  # [B,C,H,W] in [-1,1], [B,K]
-        mean, log_variance = self.posterior(x, share)  # [B,Z]
+    def step(self, batch: Batch, update: Update) -> Metrics:
+        """One step of algorithm 1.
+
+        batch: "image" [B,C,H,W] in [-1,1] and "label" [B]
+        """
+        c, D, adversarial = self.config, self.discriminator, losses.ADVERSARIAL_LOSSES[self.config.loss]
+        x, label = random_flip_and_shift(batch["image"], c.hflip, c.shift), batch["label"]  # [B,C,H,W] in [-1,1], [B]
+        y = self.one_hot(label)  # [B,K]
+        mean, log_variance = self.posterior(x, y)  # [B,Z]
         z = mean + (log_variance / 2).exp() * torch.randn_like(mean)
-        # In one pass: batch norm then has the same statistics for x told again and for images from the prior.
-        told, fake = self.decode(torch.cat([z, torch.randn_like(mean)]), torch.cat([share, share])).chunk(2)
+        # In one pass, so that batch norm has the same statistics for reconstructions and for images from the prior.
+        rec, fake = self.decode(torch.cat([z, torch.randn_like(mean)]), torch.cat([y, y])).chunk(2)  # x_f, x_p
 
         reg_step = c.r1_weight > 0 and update.step % c.d_reg_interval == 0
-        shown = x.detach().requires_grad_() if reg_step else x
-        (d_x, d_seen), (d_told, d_seen_told), (d_fake, d_seen_fake) = (D(i) for i in (shown, told, fake))
-        (c_x, c_seen), (_, c_seen_told), (_, c_seen_fake) = (self.classifier(i) for i in (x, told, fake))
-        d = (
-            adversarial.discriminator(d_x, d_told) + adversarial.discriminator(d_x, d_fake)
-        ) / 2  # eq. 3, of both kinds of images
+        d_input = x.detach().requires_grad_() if reg_step else x
+        (d_x, fd_x), (d_rec, fd_rec), (d_fake, fd_fake) = D(d_input), D(rec), D(fake)  # features f_D [B,F]
+        (c_x, fc_x), (_, fc_rec), (_, fc_fake) = (self.classifier(images) for images in (x, rec, fake))  # f_C [B,F]
+
+        # Discriminator, eq. 3, on both kinds of generated images
+        loss_d = (adversarial.discriminator(d_x, d_rec) + adversarial.discriminator(d_x, d_fake)) / 2
         if reg_step:
-            rough = losses.zero_centred_penalty(d_told, told) + losses.zero_centred_penalty(d_fake, fake)
-            d = d + c.d_reg_interval * c.r1_weight * (losses.zero_centred_penalty(d_x, shown) + rough / 2)
-        right = F.cross_entropy(c_x, label)  # eq. 5
-        kl = losses.kl_to_standard_normal(mean, log_variance).sum(1).mean()  # eq. 7
-        pairs = half_square(x - told) + half_square(d_seen.detach() - d_seen_told)  # eq. 8
-        pairs = pairs + half_square(c_seen.detach() - c_seen_told)
-        match = 0.5 * (d_seen.detach().mean(0) - d_seen_fake.mean(0)).square().sum()  # eq. 4
-        of_class = apart(self.real_means, self.made_means, c_seen.detach(), c_seen_fake, label)  # eq. 6
-        g = (adversarial.generator(d_told, d_x) + adversarial.generator(d_fake, d_x)) / 2
-        made = c.lambda_rec * pairs + c.lambda_fm_d * match + c.lambda_fm_c * of_class + c.adv_weight * g
+            r2 = losses.zero_centred_penalty(d_rec, rec) + losses.zero_centred_penalty(d_fake, fake)
+            r1 = losses.zero_centred_penalty(d_x, d_input)
+            loss_d = loss_d + c.d_reg_interval * c.r1_weight * (r1 + r2 / 2)
+        loss_cls = F.cross_entropy(c_x, label)  # classifier, eq. 5
+        kl = losses.kl_to_standard_normal(mean, log_variance).sum(1).mean()  # encoder, eq. 7
+
+        # Reconstruction, eq. 8
+        loss_rec = half_square(x - rec) + half_square(fd_x.detach() - fd_rec)
+        loss_rec = loss_rec + half_square(fc_x.detach() - fc_rec)
+        # Mean feature matching, eqs. 4 and 6
+        fm_d = 0.5 * (fd_x.detach().mean(0) - fd_fake.mean(0)).square().sum()
+        fm_c = class_feature_matching(self.real_means, self.fake_means, fc_x.detach(), fc_fake, label)
+        # Not the paper's: the adversarial loss itself, with adv_weight
+        loss_g = (adversarial.generator(d_rec, d_x) + adversarial.generator(d_fake, d_x)) / 2
+        generator = c.lambda_rec * loss_rec + c.lambda_fm_d * fm_d + c.lambda_fm_c * fm_c + c.adv_weight * loss_g
         update(
             {
-                "classifier": right,
-                "discriminator": d,
-                "encoder": c.lambda_kl * kl + c.lambda_rec * pairs,
-                "generator": made,
+                "classifier": loss_cls,
+                "discriminator": loss_d,
+                "encoder": c.lambda_kl * kl + c.lambda_rec * loss_rec,
+                "generator": generator,
             }
         )
-        seen = {
-            "d": d,
-            "g": g,
-            "lambda_rec": pairs,
-            "lambda_kl": kl,
-            "lambda_fm_d": match,
-            "match class": of_class,
-            "c": right,
+
+        terms = {
+            "loss_d": loss_d,
+            "loss_g": loss_g,
+            "loss_rec": loss_rec,
+            "kl": kl,
+            "fm_d": fm_d,
+            "fm_c": fm_c,
+            "loss_cls": loss_cls,
         }
-        found = {name: value.detach() for name, value in seen.items()} | diagnostics(d_x, d_fake, x, fake)
-        found |= {"accuracy": (c_x.argmax(1) == label).float().mean(), **active_units(mean)}
+        metrics = {name: value.detach() for name, value in terms.items()}
+        metrics |= diagnostics(d_x, d_fake, x, fake)
+        metrics |= {"accuracy": (c_x.argmax(1) == label).float().mean(), **active_units(mean)}
         if not c.adv_weight:
-            del found["d_auc"]  # nobody plays against D then, so that it is no fault
-        return found
+            del metrics["d_auc"]  # without an adversarial loss a discriminator that is never wrong does no harm
+        return metrics
 
     # -- the model -------------------------------------------------------------------------------------------------
 
     def one_hot(self, label: Tensor) -> Tensor:
-        """Labels [B] as shares [B,K]."""
+        """Labels [B] as one-hot vectors [B,K]."""
         return F.one_hot(label, len(self.config.class_names)).float()
 
-    def posterior(self, x: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log variance [B,Z] of q(z|x,c)."""
-        mean, log_variance = self.encoder(x, share).chunk(2, 1)
+    def posterior(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log variance [B,Z] of q(z|x,y) for images x [B,C,H,W] of classes y [B,K]."""
+        mean, log_variance = self.encoder(x, y).chunk(2, 1)
         return mean, log_variance.clamp(-20, 10)
 
-    def decode(self, z: Tensor, share: Tensor) -> Tensor:
-        """Images [B,C,H,W] of codes [B,Z] and classes [B,K]."""
-        return self.generator(torch.cat([z, share], 1))
+    def decode(self, z: Tensor, y: Tensor) -> Tensor:
+        """Images [B,C,H,W] from codes [B,Z] and classes [B,K]."""
+        return self.generator(torch.cat([z, y], 1))
 
-    def shares(self, label: str) -> Tensor:
-        """The classes [K] that a label names: a class, or "cat+dog" for half of each. Raises UserError."""
-        found = torch.zeros(len(self.config.class_names), device=self.device)
-        for name in [label] if label in self.config.class_names else label.split("+"):  # a class may be called c++
-            if name not in self.config.class_names:
-                hint = (
-                    near_miss(name, list(self.config.class_names))
-                    or f" There are: {', '.join(self.config.class_names)}."
-                )
+    def class_weights(self, label: str) -> Tensor:
+        """The classes y [K] that a label names: one class, or "cat+dog" for half of each.
+
+        Raises UserError if there is no such class.
+        """
+        class_names = self.config.class_names
+        names = [label] if label in class_names else label.split("+")  # a class may be called c++
+        weights = torch.zeros(len(class_names), device=self.device)
+        for name in names:
+            if name not in class_names:
+                hint = near_miss(name, list(class_names)) or f" There are: {', '.join(class_names)}."
                 raise UserError(f"there is no class '{name}'.{hint}")
-            found[self.config.class_names.index(name)] += 1
-        return found / found.sum()
+            weights[class_names.index(name)] += 1
+        return weights / weights.sum()
 
-    def code(self, x: Tensor, label: str = "") -> Tensor:
-        """The mean of q(z|x,c), and c: [B,Z+K]. c is what the label names, or what the classifier takes x for."""
-        share = self.shares(label).expand(len(x), -1) if label else self.seen_as(x)
-        return torch.cat([self.posterior(x, share)[0], share], 1)
-
-    def seen_as(self, x: Tensor) -> Tensor:
-        """The class that the classifier sees in each image, as shares [B,K]."""
+    def predict_class(self, x: Tensor) -> Tensor:
+        """The class that the classifier predicts for each image [B,C,H,W], one-hot [B,K]."""
         return self.one_hot(self.classifier(x)[0].argmax(1))
 
+    def code(self, x: Tensor, label: str = "") -> Tensor:
+        """The mean of q(z|x,y), and y: [B,Z+K]. y is the class that the label names, or the predicted one."""
+        y = self.class_weights(label).expand(len(x), -1) if label else self.predict_class(x)
+        return torch.cat([self.posterior(x, y)[0], y], 1)
+
     def codes(self, images: Sequence[Image] | None, label: str) -> Tensor | None:
-        """The codes [N,Z+K] of pictures; None for none."""
+        """The codes [N,Z+K] of given images; None for none."""
         c = self.config
         return self.code(Image.to_tensor(images, c.size, c.channels).to(self.device), label) if images else None
 
     def latents(self, seed: int, label: str = "") -> Callable[[Sequence[int]], Tensor]:
-        """items -> z and c [len(items),Z+K]; without a label the classes take turns."""
-        share = self.shares(label) if label else None
+        """A function from item numbers to z and y [len(items),Z+K]; without a label item i is of class i mod K."""
+        y = self.class_weights(label) if label else None
 
         def of(items: Sequence[int]) -> Tensor:
             z = noise(seed, items, self.config.latent_dim, device=self.device)
-            turn = torch.tensor([i % len(self.config.class_names) for i in items], device=self.device)
-            return torch.cat([z, self.one_hot(turn) if share is None else share.expand(len(z), -1)], 1)
+            if y is not None:
+                return torch.cat([z, y.expand(len(z), -1)], 1)
+            labels = torch.tensor([i % len(self.config.class_names) for i in items], device=self.device)
+            return torch.cat([z, self.one_hot(labels)], 1)
 
         return of
 
-    # -- what users do -----------------------------------------------------------------------------------------------
+    # -- verbs -------------------------------------------------------------------------------------------------------
 
     @verb
-    def generate(self, n: int = 64, label: str = "", seed: int = 0, items: Items = None) -> Iterator[Image]:
+    def generate(self, n: Count = 64, label: str = "", seed: int = 0, items: Items = None) -> Iterator[Image]:
         """New images of a class, or of all classes in turn.
 
-        n: how many
-        label: a class, or several with + between them for a mixture of them; none: each class in turn
+        n: number of images
+        label: a class, or several joined by + for a mixture of them; none: all classes in turn
         seed: image i depends on (seed, i) and the label alone
         """
-        row = 0 if label or len(self.config.class_names) > 20 else len(self.config.class_names)
+        num_classes = len(self.config.class_names)
+        columns = 0 if label or num_classes > 20 else num_classes
         for image in generate_images(self.generator, self.latents(seed, label), select_items(items, n)):
-            yield image.in_rows_of(row)
+            yield image.in_rows_of(columns)
 
     @verb
     def reconstruct(self, images: list[Image], label: str = "") -> Iterator[Image]:
-        """Each image encoded and decoded again.
+        """Each image encoded and decoded.
 
-        images: pictures
-        label: their class; none: the one that the classifier sees
+        images: images to reconstruct
+        label: their class; none: the one that the classifier predicts for each
         """
         c = self.config
         yield from map_images(lambda x: self.generator(self.code(x, label)), images, c.size, c.channels, self.device)
 
     @verb
     def encode(self, images: list[Image], label: str = "") -> Iterator[Code]:
-        """The code of each picture, the mean of q(z|x,c) and the shares of the classes after it, as a table.
+        """The latent code of each image, the mean of q(z|x,y), and the weights of its classes y, as a table.
 
-        images: pictures
-        label: their class; none: the one that the classifier sees
+        images: images to encode
+        label: their class; none: the one that the classifier predicts for each
         """
         c = self.config
         yield from encode_images(lambda x: self.code(x, label), images, c.size, c.channels, self.device)
@@ -306,33 +301,31 @@ class CVAEGAN(Method):
     def variations(
         self,
         images: list[Image],
-        n: int = 8,
-        spread: float = 0.7,
+        n: Count = 8,
+        variation: Share = 0.7,
         label: str = "",
         seed: int = 0,
         items: Items = None,
     ) -> Iterator[Image]:
-        """Many images of the class of each picture, more or less like it, in a row.
+        """Images of the same class that vary each given image, one row per image.
 
-        images: pictures
-        n: how many of each
-        spread: from 0, the reconstruction, to 1, any image of the class
-        label: the class; none: the one that the classifier sees
-        seed: of what varies
+        images: images to vary
+        n: variations per image
+        variation: share of noise in z: 0 gives the reconstruction, 1 any image of the class
+        label: the class; none: the one that the classifier predicts for each
+        seed: of the noise
         """
-        if not 0 <= spread <= 1:
-            raise UserError(f"spread is {spread}; it goes from 0 to 1.")
-        codes, c = self.codes(images, label), self.config
+        codes, Z = self.codes(images, label), self.config.latent_dim
         assert codes is not None
 
-        def varied(items: list[int]) -> Tensor:
-            own = codes[[min(i // n, len(codes) - 1) for i in items]]
-            z = (1 - spread**2) ** 0.5 * own[:, : c.latent_dim] + spread * noise(
-                seed, items, c.latent_dim, device=self.device
-            )
-            return torch.cat([z, own[:, c.latent_dim :]], 1)
+        def latents(items: Sequence[int]) -> Tensor:
+            """Codes with noise in z, scaled so that the variance of a standard normal z is kept."""
+            code = codes[[min(i // n, len(codes) - 1) for i in items]]
+            epsilon = noise(seed, items, Z, device=self.device)
+            z = (1 - variation**2) ** 0.5 * code[:, :Z] + variation * epsilon
+            return torch.cat([z, code[:, Z:]], 1)
 
-        for image in generate_images(self.generator, varied, select_items(items, len(images), n)):
+        for image in generate_images(self.generator, latents, select_items(items, len(images), n)):
             yield image.made_from(*images).in_rows_of(n)
 
     @verb
@@ -340,29 +333,30 @@ class CVAEGAN(Method):
         self,
         images: list[Image],
         box: tuple[float, ...] = (0.25, 0.25, 0.75, 0.75),
-        rounds: int = 10,
+        iterations: Count = 10,
         label: str = "",
     ) -> Iterator[Image]:
-        """Each image with a hole in it filled; outside the hole it stays as it is (section 5.3).
+        """Inpainting: each image with the content of a box replaced, the rest unchanged (section 5.3).
 
-        images: pictures
-        box: the hole: left, top, right, bottom, as shares of the side
-        rounds: how often what fills the hole is encoded and decoded again with the rest
-        label: the class; none: the one that the classifier sees
+        images: images to inpaint; what they show inside the box is ignored
+        box: the region to fill: left,top,right,bottom as shares of the side
+        iterations: times that the filled image is encoded and decoded
+        label: the class; none: the one that the classifier predicts for each
+
+        Raises UserError if the box is empty or reaches outside the image.
         """
         c = self.config
         if len(box) != 4 or not (0 <= box[0] < box[2] <= 1 and 0 <= box[1] < box[3] <= 1):
             raise UserError(f"box is {','.join(map(str, box))}; give left,top,right,bottom from 0 to 1.")
-        if rounds < 1:
-            raise UserError(f"rounds is {rounds}; give 1 or more.")
         left, top, right, bottom = (round(edge * c.size) for edge in box)
-        hole = torch.zeros(1, 1, c.size, c.size, device=self.device)
-        hole[:, :, top:bottom, left:right] = 1
+        mask = torch.zeros(1, 1, c.size, c.size, device=self.device)  # 1 inside the box
+        mask[:, :, top:bottom, left:right] = 1
 
         def fill(x: Tensor) -> Tensor:
-            filled = x * (1 - hole)  # the mean grey, 0, at first
-            for _ in range(rounds):
-                filled = torch.where(hole > 0, self.generator(self.code(filled, label)), x)
+            """[B,C,H,W] -> [B,C,H,W] with the box filled."""
+            filled = x * (1 - mask)  # at first with mid-grey, 0
+            for _ in range(iterations):
+                filled = torch.where(mask > 0, self.generator(self.code(filled, label)), x)
             return filled
 
         yield from map_images(fill, images, c.size, c.channels, self.device)
@@ -371,64 +365,69 @@ class CVAEGAN(Method):
     def interpolate(
         self,
         images: list[Image] | None = None,
-        n: int = 8,
-        steps: int = 10,
+        n: Count = 8,
+        frames: Count = 10,
         label: str = "",
         seed: int = 0,
         items: Items = None,
     ) -> Iterator[Image]:
-        """Walks from one image to another, in rows, through codes and classes.
+        """Rows of images between two: linear interpolation of their latent codes and classes.
 
-        images: pictures; row r goes from picture r to picture r + 1
-        n: without pictures, how many rows; row r goes from image 2r to image 2r + 1 of `generate`
-        steps: images in a row, both ends included
-        label: the class of all; none: that of each picture, or the classes in turn
+        images: row r goes from image r to image r + 1; none: between new images
+        n: number of rows without images; row r goes from image 2r to image 2r + 1 of `generate`
+        frames: images per row, both ends included
+        label: the class of all; none: the one predicted for each image, or all classes in turn
         seed: as in generate
         """
-        ends = row_endpoints(self.latents(seed, label), self.codes(images, label))
-        rows = len(images) - 1 if images else n
-        for image in interpolation_rows(self.generator, ends, lerp, select_items(items, rows, steps), steps):
-            yield image.made_from(*(images or ()))
+        codes, latents = self.codes(images, label), self.latents(seed, label)
+        yield from interpolate_images(self.generator, latents, codes, n, frames, items, sources=images)
 
     @verb
     def edit(
-        self, images: list[Image] | None = None, along: str = "z1", amount: float = 3.0, n: int = 8, steps: int = 7,
-        seed: int = 0, items: Items = None,
+        self, images: list[Image] | None = None, direction: str = "z1", amount: float = 3.0, n: Count = 8,
+        frames: Count = 7, seed: int = 0, items: Items = None,
     ) -> Iterator[Image]:  # fmt: skip
-        """Images changed step by step, a row for each: into another class, or along a direction of the code.
+        """Rows of images that change into another class or along a latent direction, one row per image.
 
-        images: pictures; none: new images
-        along: a class, which a row ends with; or a direction found without labels, z1, z2, ..., the strongest first
-        amount: for a direction, how far the ends of a row are away, in standard deviations of z
-        n: without pictures, how many rows; row r is about image r of `generate`
-        steps: images in a row; of a direction from -amount to amount; 1: the last of them
+        images: images to edit; none: new images
+        direction: a class, the one at the end of a row; or a principal direction: z1, z2, ..., strongest first
+        amount: of a principal direction, the change at either end of a row in standard deviations of z
+        n: number of rows without images; row r is about image r of `generate`
+        frames: images per row; of a principal direction from -amount to amount; 1: the last of them
         seed: as in generate
         """
-        c, rows = self.config, len(images) if images else n
-        heading = torch.zeros(c.latent_dim + len(c.class_names), device=self.device)
-        if along not in c.class_names:
-            heading[: c.latent_dim] = amount * direction(
-                along, c.class_names, None, self.generator.first()[: c.latent_dim]
-            )
+        Z, class_names = self.config.latent_dim, self.config.class_names
 
-        def change(z: Tensor) -> tuple[Tensor, Tensor]:
-            a, b = z - heading, z + heading
-            if along in c.class_names:
-                b = torch.cat([z[:, : c.latent_dim], self.shares(along).expand(len(z), -1)], 1)
-            return (a if steps > 1 else b), b
+        def into_class(code: Tensor) -> tuple[Tensor, Tensor]:
+            """From each code [B,Z+K] to the one with the same z and the class that is asked for."""
+            y = self.class_weights(direction).expand(len(code), -1)
+            return code, torch.cat([code[:, :Z], y], 1)
 
-        ends = edit_endpoints(change, self.latents(seed), self.codes(images, ""))
-        for image in interpolation_rows(self.generator, ends, lerp, select_items(items, rows, steps), steps):
-            yield image.made_from(*(images or ()))
+        def along_vector(code: Tensor) -> tuple[Tensor, Tensor]:
+            """From one side of each code [B,Z+K] to the other, along a direction of z."""
+            return code - change, code + change
+
+        if direction in class_names:
+            endpoints = into_class
+        else:
+            change = torch.zeros(Z + len(class_names), device=self.device)
+            weight = self.generator.first_layer_weight()[:Z]
+            change[:Z] = amount * direction_vector(direction, class_names, None, weight)
+            endpoints = along_vector
+        codes, latents = self.codes(images, ""), self.latents(seed)
+        yield from edit_images(self.generator, latents, codes, endpoints, n, frames, items, sources=images)
 
     def sample_grids(self, batch: Batch) -> dict[str, Image]:
-        """Samples by class, and rows of training images above their reconstructions."""
-        k = min(20, len(self.config.class_names))
+        """Samples, a column for each class, and training images above their reconstructions."""
+        num_classes = len(self.config.class_names)
         real = list(Image.from_tensor(batch["image"][:16]))
-        samples = self.verb("generate")(n=min(8 * len(self.config.class_names), 200), seed=0)
-        return {"": image_grid(samples, k), "reconstruction": comparison_grid(real, self.reconstruct(real))}
+        samples = self.verb("generate")(n=min(8 * num_classes, 200), seed=0)
+        return {
+            "": image_grid(samples, min(20, num_classes)),
+            "reconstruction": comparison_grid(real, self.reconstruct(real)),
+        }
 
 
 def half_square(x: Tensor) -> Tensor:
-    """Half the squared length of an item of [B,...], mean over the batch."""
+    """Half the squared norm of each item of [B,...], averaged over the batch."""
     return 0.5 * x.square().flatten(1).sum(1).mean()

@@ -1,111 +1,95 @@
-"""DCGAN.   B batch, Z noise, C channels, H = W pixels; images [B,C,H,W] in [-1,1], logits [B]."""
+"""DCGAN.   B batch, Z latent dimensions, C channels, H = W pixels; images [B,C,H,W] in [-1,1], logits [B]."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from reverie.core.constraints import Count, CountOrNone, Decay, NonNegative, Positive, PowerOfTwo, Range
 from reverie.core.diagnostics import diagnostics
 from reverie.core.generation import Items, generate_images, map_images, select_items
-from reverie.core.interpolation import interpolation_rows, row_endpoints, slerp
+from reverie.core.interpolation import interpolate_images, slerp
 from reverie.core.method import Method, verb
 from reverie.core.stage import Batch, Metrics, Stage
 from reverie.core.update import Update
 from reverie.data.images.dataset import Images
 from reverie.media import Image
 from reverie.nn import losses
-from reverie.nn.dcgan_blocks import Generator, base_channels_for, initialise, maps, size_for
-from reverie.transforms.augment import check_shift, diff_augment, random_flip_and_shift
+from reverie.nn.dcgan_blocks import Generator, default_base_channels, default_size, init_weights, layer_channels
+from reverie.transforms.augment import diff_augment, random_flip_and_shift
 from reverie.utils.errors import UserError
 from reverie.utils.seeding import noise
 
-LOSSES = {
-    "nonsaturating": losses.nonsaturating(),
-    "hinge": losses.hinge(),
-    "leastsquares": losses.least_squares(),
-    "wasserstein": losses.wasserstein(),
-    "relativistic": losses.relativistic(),
-}
-
 
 class DCGAN(Method):
-    """Images from noise, with a convolutional generator and discriminator.
+    """Image generation from noise with a deep convolutional GAN.
 
     Radford, Metz, Chintala 2015, arXiv:1511.06434
     """
 
     data_type = Images
+    monitored = {"d_auc": "discriminator_auc", "nn_distance_ratio": "diversity"}
 
     @dataclass(frozen=True)
     class Config:
-        size: int | None = None
-        """pixels, a power of two from 16; none: the one that fits the data, at most 64"""
+        size: Annotated[int, PowerOfTwo(16)] | None = None
+        """height and width in pixels, a power of two from 16; none: the one that fits the data, at most 64"""
         channels: int | None = None
         """1 grey, 3 colour; none: as the data"""
-        latent_dim: int = 100
-        """numbers in z (section 4)"""
-        base_channels: int | None = None
-        """channels of the widest maps; each halving of the side doubles them, up to 8 times. None: 64 at 32 pixels,
-        32 at 64 pixels and so on, so that a step costs about the same"""
+        latent_dim: Count = 100
+        """dimensions of the latent code z (section 4)"""
+        base_channels: Count | None = None
+        """channels of the largest feature maps; each halving of the side doubles them, up to 8 times. None: 64 at 32
+        pixels, 32 at 64 pixels and so on, so that a step takes about the same time"""
         loss: Literal["nonsaturating", "hinge", "leastsquares", "wasserstein", "relativistic"] = "nonsaturating"
-        """what the two adversarial for; the paper's is nonsaturating"""
+        """adversarial loss; the paper's is nonsaturating"""
         norm: Literal["batch", "spectral", "none"] = "batch"
-        """normalisation in the discriminator; the paper's is batch. With a penalty: spectral or none"""
-        r1_weight: float = 0.0
-        """weight of the gradient penalty: |gradient|=1 for wasserstein, R1+R2 for relativistic, else R1"""
-        d_steps_per_g: int = 1
-        """discriminator steps to one of the generator (Wasserstein: 5)"""
+        """normalisation in the discriminator; the paper's is batch. With a gradient penalty: spectral or none"""
+        gp_weight: NonNegative = 0.0
+        """weight of the critic's gradient penalty, WGAN-GP (Gulrajani 2017: 10), for the loss wasserstein"""
+        r1_weight: NonNegative = 0.0
+        """weight of the zero-centred gradient penalty: R1 (Mescheder 2018), for the loss relativistic R1 + R2"""
+        d_steps_per_g: Count = 1
+        """discriminator steps per generator step (WGAN: 5)"""
         hflip: bool = False
-        """mirror training images left to right at random"""
-        shift: float = 0.0
-        """training images are moved by up to this share of the side at random; both help where images are few"""
+        """random horizontal flips of training images"""
+        shift: Annotated[float, Range(0, 0.5)] = 0.0
+        """random shifts of training images, as a share of the side; with hflip, against overfitting of small data"""
         diff_augment: bool = False
-        """differentiable augmentation, for some hundreds or few thousands of images"""
-        lr: float = 2e-4
+        """DiffAugment (Zhao 2020) of real and generated images: for some hundreds or few thousands of images"""
+        lr: Positive = 2e-4
         """learning rate of Adam (section 4)"""
-        beta1: float = 0.5
+        beta1: Decay = 0.5
         """Adam's beta1 (section 4)"""
-        beta2: float = 0.999
+        beta2: Decay = 0.999
         """Adam's beta2"""
-        ema_decay: float = 0.0
-        """decay of the generator's averaged weights; 0: none, as in the paper"""
+        ema_decay: Decay = 0.0
+        """decay per step of the generator's moving average (EMA) of weights; 0: none, as in the paper"""
         steps: int = 10_000
         """training steps"""
 
         def __post_init__(self) -> None:
-            check_shift(self.shift)
-            if self.size is not None and (self.size < 16 or self.size & (self.size - 1)):
-                raise UserError(f"size is {self.size}; dcgan makes squares of 16, 32, 64, 128, 256 ... pixels.")
-            if self.r1_weight and self.norm == "batch":
+            if self.loss == "wasserstein" and not self.gp_weight:
+                raise UserError("loss 'wasserstein' needs a Lipschitz critic; give --gp-weight 10 --norm none.")
+            if self.loss == "wasserstein" and self.r1_weight:
+                raise UserError("loss 'wasserstein' goes with gp_weight; leave r1_weight at 0.")
+            if self.loss != "wasserstein" and self.gp_weight:
+                raise UserError(f"gp_weight goes with loss 'wasserstein'; with '{self.loss}' give --r1-weight instead.")
+            if self.norm == "batch" and (self.gp_weight or self.r1_weight):
+                name = "gp_weight" if self.gp_weight else "r1_weight"
                 raise UserError(
-                    "r1_weight needs single images, but norm 'batch' mixes them; give --norm spectral or none."
+                    f"{name} needs the gradient at single images, but norm 'batch' mixes them; "
+                    "give --norm spectral or none."
                 )
-            if self.loss == "wasserstein" and not self.r1_weight:
-                raise UserError("loss 'wasserstein' needs a Lipschitz critic; give --r1-weight 10 --norm none.")
-            if not 0 <= self.ema_decay < 1:
-                raise UserError(f"ema_decay is {self.ema_decay}; it is a decay from 0 to below 1, such as 0.999.")
-            if self.lr <= 0 or self.r1_weight < 0:
-                raise UserError("lr must be above 0, and r1_weight must not be negative.")
-            if not (0 <= self.beta1 < 1 and 0 <= self.beta2 < 1):
-                raise UserError(f"beta1 and beta2 are {self.beta1} and {self.beta2}; they lie from 0 to below 1.")
-            if any(
-                count is not None and count < 1 for count in (self.latent_dim, self.base_channels, self.d_steps_per_g)
-            ):
-                raise UserError("latent_dim, base_channels and d_steps_per_g must be 1 or more.")
 
     presets = {
-        "smoke": dict(
-            size=16,
-            latent_dim=16,
-            base_channels=8,
-            batch_size=16,
-        ),
+        "smoke": dict(size=16, latent_dim=16, base_channels=8, batch_size=16),
         "laptop": dict(ema_decay=0.999, steps=6_000),
         "stable": dict(
             loss="relativistic",
@@ -122,13 +106,13 @@ class DCGAN(Method):
     }
 
     @classmethod
-    def resolve_config(cls, config: Config, facts: dict[str, int]) -> Config:
-        size = config.size or size_for(facts["native"])
-        return super().resolve_config(config, {**facts, "size": size, "base_channels": base_channels_for(size)})
+    def resolve_config(cls, config: Config, facts: dict[str, Any]) -> Config:
+        size = config.size or default_size(facts["native"])
+        return super().resolve_config(config, {**facts, "size": size, "base_channels": default_base_channels(size)})
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
-        c = self.config  # with what the data decides filled in
+        c = self.config
         self.generator = Generator(c.size, c.channels, c.base_channels, c.latent_dim)
         self.discriminator = Discriminator(c.size, c.channels, c.base_channels, c.norm)
 
@@ -146,72 +130,76 @@ class DCGAN(Method):
         return {"generator": self.config.ema_decay} if self.config.ema_decay else {}
 
     def step(self, batch: Batch, update: Update) -> Metrics:
-        c, D, adversarial = self.config, self.discriminator, LOSSES[self.config.loss]
-        seen = diff_augment if c.diff_augment else nn.Identity()
-        real = random_flip_and_shift(batch["image"], c.hflip, c.shift)  # [B,C,H,W] in [-1,1]
-        fake = self.generator(torch.randn(len(real), c.latent_dim, device=real.device))
+        """Trains the discriminator and, at every `d_steps_per_g`-th step, the generator.
 
-        x, y = seen(real), seen(fake.detach())
-        if c.r1_weight and c.loss != "wasserstein":
+        batch: "image" [B,C,H,W] in [-1,1]
+        """
+        c, D, adversarial = self.config, self.discriminator, losses.ADVERSARIAL_LOSSES[self.config.loss]
+        augment = diff_augment if c.diff_augment else nn.Identity()
+        real = random_flip_and_shift(batch["image"], c.hflip, c.shift)  # [B,C,H,W] in [-1,1]
+        z = torch.randn(len(real), c.latent_dim, device=real.device)  # [B,Z]
+        fake = self.generator(z)
+
+        # (1) Update D: real images are real, generated ones are not.
+        x, y = augment(real), augment(fake.detach())
+        if c.r1_weight:
             x, y = x.requires_grad_(), y.requires_grad_()
         d_real, d_fake = D(x), D(y)
-        d = adversarial.discriminator(d_real, d_fake)
+        loss_d = adversarial.discriminator(d_real, d_fake)
+        if c.gp_weight:
+            loss_d = loss_d + c.gp_weight * losses.gradient_penalty(D, x, y)
         if c.r1_weight:
-            d = d + c.r1_weight * self.gradient_penalty(x, y, d_real, d_fake)
-        told = {"d": update("discriminator", d), **diagnostics(d_real, d_fake, real, fake)}
+            penalty = losses.zero_centred_penalty(d_real, x)  # R1
+            if c.loss == "relativistic":
+                penalty = penalty + losses.zero_centred_penalty(d_fake, y)  # R2 (R3GAN, Huang 2024)
+            loss_d = loss_d + c.r1_weight * penalty
+        metrics = {"loss_d": update("discriminator", loss_d), **diagnostics(d_real, d_fake, real, fake)}
 
+        # (2) Update G: D should take generated images for real.
         if update.step % c.d_steps_per_g == c.d_steps_per_g - 1:
-            d_real = D(seen(real)) if adversarial.paired else None
-            told["g"] = update("generator", adversarial.generator(D(seen(fake)), d_real))
-        return told
-
-    def gradient_penalty(self, x: Tensor, y: Tensor, d_real: Tensor, d_fake: Tensor) -> Tensor:
-        """The gradient penalty that goes with the loss."""
-        if self.config.loss == "wasserstein":
-            return losses.gradient_penalty(self.discriminator, x, y)
-        r1 = losses.zero_centred_penalty(d_real, x)
-        return r1 + losses.zero_centred_penalty(d_fake, y) if self.config.loss == "relativistic" else r1
+            d_real = D(augment(real)) if adversarial.paired else None
+            metrics["loss_g"] = update("generator", adversarial.generator(D(augment(fake)), d_real))
+        return metrics
 
     @verb
-    def generate(self, n: int = 64, seed: int = 0, items: Items = None) -> Iterator[Image]:
+    def generate(self, n: Count = 64, seed: int = 0, items: Items = None) -> Iterator[Image]:
         """New images from noise.
 
-        n: how many
+        n: number of images
         seed: image i depends on (seed, i) alone
         """
         yield from generate_images(self.generator, self.latents(seed), select_items(items, n))
 
     @verb
-    def interpolate(self, n: int = 8, steps: int = 10, seed: int = 0, items: Items = None) -> Iterator[Image]:
-        """Walks from one image to another, in rows.
+    def interpolate(self, n: Count = 8, frames: Count = 10, seed: int = 0, items: Items = None) -> Iterator[Image]:
+        """Rows of images between two generated ones: spherical interpolation of z (section 6.1).
 
-        n: how many rows; row r goes from image 2r to image 2r + 1 of `generate` with the same seed
-        steps: images in a row, both ends included
+        n: number of rows; row r goes from image 2r to image 2r + 1 of `generate` with the same seed
+        frames: images per row, both ends included
         seed: as in generate
         """
-        ends = row_endpoints(self.latents(seed))
-        yield from interpolation_rows(self.generator, ends, slerp, select_items(items, n, steps), steps)
+        yield from interpolate_images(self.generator, self.latents(seed), None, n, frames, items, slerp)
 
     @verb
-    def reconstruct(self, images: list[Image], search: int = 300, seed: int = 0) -> Iterator[Image]:
-        """The image nearest to each given one that the generator can make, found by gradient descent on z.
+    def reconstruct(self, images: list[Image], iterations: CountOrNone = 300, seed: int = 0) -> Iterator[Image]:
+        """GAN inversion: the generated image nearest to each given one, by gradient descent on z.
 
-        images: pictures
-        search: steps of the search
-        seed: where it starts
+        images: images to reconstruct
+        iterations: steps of Adam on the mean squared error of pixels; 0: none
+        seed: of the z that the descent starts from
         """
-        if search < 0:
-            raise UserError(f"search is {search}; give 0 (no search) or more steps.")
 
         def invert(x: Tensor) -> Tensor:
-            z = noise(seed, [0] * len(x), self.config.latent_dim, device=self.device)  # whatever stands beside it
+            """[B,C,H,W] -> G(z) [B,C,H,W] for the z that was found."""
+            # All images start from one z, so that a result does not depend on the others in its batch.
+            z = noise(seed, [0] * len(x), self.config.latent_dim, device=self.device)
             with torch.enable_grad():
                 z.requires_grad_()
                 adam = torch.optim.Adam([z], 0.05)
-                for _ in range(search):
-                    apart = (self.generator(z) - x).square().flatten(1).mean(1)
-                    # z is kept likely: its length near that of the z seen in training
-                    (grad,) = torch.autograd.grad((apart + 1e-4 * z.square().mean(1)).sum(), z)
+                for _ in range(iterations):
+                    mse = (self.generator(z) - x).square().flatten(1).mean(1)  # [B]
+                    # A weak normal prior keeps |z| near that of training.
+                    (grad,) = torch.autograd.grad((mse + 1e-4 * z.square().mean(1)).sum(), z)
                     z.grad = grad
                     adam.step()
             return self.generator(z.detach())
@@ -219,29 +207,30 @@ class DCGAN(Method):
         yield from map_images(invert, images, self.config.size, self.config.channels, self.device)
 
     def latents(self, seed: int) -> Callable[[Sequence[int]], Tensor]:
-        """items -> z [len(items),Z]"""
+        """A function from item numbers to their z [len(items),Z], standard normal."""
         return lambda items: noise(seed, items, self.config.latent_dim, device=self.device)
 
 
 class Discriminator(nn.Module):
-    """Images [B,C,H,W] -> logits [B]: strided down to 4x4 (section 3)."""
+    """Images [B,C,H,W] -> logits [B]: strided convolutions down to 4x4, then one of 4x4 (section 3)."""
 
     def __init__(self, size: int, channels: int, base_channels: int, norm: str) -> None:
         super().__init__()
-        widths = maps(size, base_channels)
+        widths = layer_channels(size, base_channels)
         maybe_spectral_norm = spectral_norm if norm == "spectral" else nn.Identity()
-        batch = norm == "batch"
+        batch_norm = norm == "batch"
         layers: list[nn.Module] = [
             maybe_spectral_norm(nn.Conv2d(channels, widths[0], 4, 2, 1)),
             nn.LeakyReLU(0.2, True),
         ]
         for narrow, wide in pairwise(widths):
-            layers += [maybe_spectral_norm(nn.Conv2d(narrow, wide, 4, 2, 1, bias=not batch))]
-            layers += [nn.BatchNorm2d(wide)] if batch else []
-            layers += [nn.LeakyReLU(0.2, True)]
+            layers.append(maybe_spectral_norm(nn.Conv2d(narrow, wide, 4, 2, 1, bias=not batch_norm)))
+            if batch_norm:
+                layers.append(nn.BatchNorm2d(wide))
+            layers.append(nn.LeakyReLU(0.2, True))
         layers += [maybe_spectral_norm(nn.Conv2d(widths[-1], 1, 4)), nn.Flatten(0)]
         self.layers = nn.Sequential(*layers)
-        self.apply(initialise)
+        self.apply(init_weights)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(x)

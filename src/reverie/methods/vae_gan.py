@@ -1,113 +1,107 @@
-"""VAE/GAN.   B batch, Z latents, K classes, C channels, H = W pixels; images [B,C,H,W] in [-1,1], logits [B]."""
+"""VAE/GAN.   B batch, Z latent dimensions, K classes, C channels, H = W pixels.
+
+Images are [B,C,H,W] in [-1,1], logits [B].
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor, nn
 
+from reverie.core.constraints import Count, Decay, NonNegative, Positive, PowerOfTwo, Range
 from reverie.core.diagnostics import active_units, diagnostics
 from reverie.core.generation import Items, encode_images, generate_images, map_images, select_items
-from reverie.core.interpolation import edit_endpoints, interpolation_rows, lerp, row_endpoints
+from reverie.core.interpolation import edit_images, interpolate_images
 from reverie.core.method import Method, verb
 from reverie.core.stage import Batch, Metrics, Stage
 from reverie.core.update import Update
 from reverie.data.images.dataset import Images
 from reverie.media import Code, Image, comparison_grid
 from reverie.nn import losses
-from reverie.nn.dcgan_blocks import Generator, ConvTrunk, default_base_channels, default_size
-from reverie.nn.latent_directions import ClassMeans, direction
-from reverie.transforms.augment import check_shift, random_flip_and_shift
+from reverie.nn.dcgan_blocks import ConvTrunk, Generator, default_base_channels, default_size
+from reverie.nn.latent_directions import ClassMeans, direction_vector
+from reverie.transforms.augment import random_flip_and_shift
 from reverie.utils.errors import UserError
 from reverie.utils.seeding import noise
 
 
 class VAEGAN(Method):
-    """A VAE whose error is what a discriminator sees: codes that mean something, and sharp images.
+    """VAE whose reconstruction error is measured in a discriminator's features: sharp images, and codes to edit.
 
     Larsen, Sønderby, Larochelle, Winther 2015, arXiv:1512.09300
     """
 
     data_type = Images
+    monitored = {
+        "d_auc": "discriminator_auc",
+        "nn_distance_ratio": "diversity",
+        "active_units": "active_units",
+    }
 
     @dataclass(frozen=True)
     class Config:
-        size: int | None = None
-        """pixels, a power of two from 16; none: the one that fits the data, at most 64"""
+        size: Annotated[int, PowerOfTwo(16)] | None = None
+        """height and width in pixels, a power of two from 16; none: the one that fits the data, at most 64"""
         channels: int | None = None
         """1 grey, 3 colour; none: as the data"""
         class_names: tuple[str, ...] | None = None
-        """of the classes, whose directions `edit` knows; none: as the data, if it has any"""
-        latent_dim: int | None = None
-        """numbers in z. None: 16 for grey, 128 for colour, as in the paper"""
-        base_channels: int | None = None
-        """channels of the widest maps; each halving of the side doubles them, up to 8 times. None: 64 at 32 pixels,
-        32 at 64 pixels and so on, so that a step costs about the same"""
+        """names of the classes, towards which `edit` can change an image; none: as the data, if it has labels"""
+        latent_dim: Count | None = None
+        """dimensions of the latent code z. None: 16 for grey, 128 for colour, as in the paper"""
+        base_channels: Count | None = None
+        """channels of the largest feature maps; each halving of the side doubles them, up to 8 times. None: 64 at 32
+        pixels, 32 at 64 pixels and so on, so that a step takes about the same time"""
         loss: Literal["nonsaturating", "relativistic"] = "nonsaturating"
-        """what decoder and discriminator adversarial for; the paper's is nonsaturating"""
+        """adversarial loss; the paper's is nonsaturating"""
         norm: Literal["batch", "none"] = "batch"
-        """normalisation in the discriminator; the paper's is batch. With a penalty: none"""
-        r1_weight: float = 0.0
-        """weight of the discriminator's gradient penalty, R1+R2; the paper has none"""
-        d_reg_interval: int = 1
-        """the penalty is taken at every so many steps alone, and weighs as much more (Karras 2019, arXiv:1912.04958,
-        section 3.1): it is what costs most"""
-        feature_layer: int = 2
-        """the discriminator's layer that images are compared at, from 1 (section 3.1: the l-th)"""
+        """normalisation in the discriminator; the paper's is batch. With r1_weight: none"""
+        r1_weight: NonNegative = 0.0
+        """weight of the discriminator's zero-centred gradient penalty R1 + R2 (Mescheder 2018); the paper has none"""
+        d_reg_interval: Count = 1
+        """lazy regularisation: steps from one gradient penalty to the next, each weighted by as many (Karras 2019,
+        arXiv:1912.04958, section 3.1)"""
+        feature_layer: Count = 2
+        """discriminator layer, from 1, whose features the reconstruction error compares (section 3.1: l)"""
         variance: Literal["unit", "optimal"] = "unit"
-        """of that error's Gaussian. The paper's is unit, which leaves it to the scale of the discriminator how much
-        an image weighs beside the KL; optimal: the one that fits the batch best (Rybkin 2020, arXiv:2006.13202)"""
-        gamma: float = 1e-3
-        """weight of that error for the decoder, beside the game (section 3.2; the paper's is 1e-6)"""
-        beta: float = 1.0
+        """variance of the Gaussian over features. The paper's is unit, so that the scale of the features decides the
+        weight of the KL; optimal: the variance that fits the batch (Rybkin 2020, arXiv:2006.13202)"""
+        gamma: NonNegative = 1e-3
+        """weight of the reconstruction error for the decoder, beside its adversarial loss (section 3.2; the paper's is
+        1e-6)"""
+        beta: NonNegative = 1.0
         """weight of the KL for the encoder; the paper's is 1"""
-        lr: float = 2e-4
+        lr: Positive = 2e-4
         """learning rate of Adam (the paper: RMSprop, 3e-4)"""
-        beta1: float = 0.5
+        beta1: Decay = 0.5
         """Adam's beta1"""
-        beta2: float = 0.999
+        beta2: Decay = 0.999
         """Adam's beta2"""
-        ema_decay: float = 0.0
-        """decay of averaged weights of encoder and decoder; 0: none, as in the paper"""
+        ema_decay: Decay = 0.0
+        """decay per step of the moving average (EMA) of encoder and decoder weights; 0: none, as in the paper"""
         hflip: bool = False
-        """mirror training images left to right at random"""
-        shift: float = 0.0
-        """training images are moved by up to this share of the side at random; both help where images are few"""
+        """random horizontal flips of training images"""
+        shift: Annotated[float, Range(0, 0.5)] = 0.0
+        """random shifts of training images, as a share of the side; with hflip, against overfitting of small data"""
         steps: int = 10_000
         """training steps"""
 
         def __post_init__(self) -> None:
-            check_shift(self.shift)
-            if self.size is not None and (self.size < 16 or self.size & (self.size - 1)):
-                raise UserError(f"size is {self.size}; vae_gan makes squares of 16, 32, 64, 128, 256 ... pixels.")
             if self.r1_weight and self.norm == "batch":
-                raise UserError("r1_weight needs single images, but norm 'batch' mixes them; give --norm none.")
-            if min(self.gamma, self.beta, self.r1_weight) < 0 or self.lr <= 0:
-                raise UserError("lr must be above 0; gamma, beta and r1_weight must not be negative.")
-            if not (0 <= self.beta1 < 1 and 0 <= self.beta2 < 1 and 0 <= self.ema_decay < 1):
-                raise UserError("beta1, beta2 and ema_decay must lie from 0 to below 1.")
-            if any(
-                count is not None and count < 1
-                for count in (self.latent_dim, self.base_channels, self.feature_layer, self.d_reg_interval)
-            ):
-                raise UserError("latent_dim, base_channels, level and d_reg_interval must be 1 or more.")
+                raise UserError(
+                    "r1_weight needs the gradient at single images, but norm 'batch' mixes them; give --norm none."
+                )
 
     _laptop = dict(
-        loss="relativistic", norm="none", r1_weight=0.01, d_reg_interval=4, variance="optimal", gamma=1e-2, lr=1e-3, beta1=0.0,
-        beta2=0.99, ema_decay=0.999, steps=6_000,
+        loss="relativistic", norm="none", r1_weight=0.01, d_reg_interval=4, variance="optimal", gamma=1e-2, lr=1e-3,
+        beta1=0.0, beta2=0.99, ema_decay=0.999, steps=6_000,
     )  # fmt: skip
     presets = {
-        "smoke": dict(
-            size=16,
-            latent_dim=8,
-            base_channels=8,
-            feature_layer=1,
-            batch_size=16,
-        ),
+        "smoke": dict(size=16, latent_dim=8, base_channels=8, feature_layer=1, batch_size=16),
         "laptop": _laptop,
         "low_data": {**_laptop, "hflip": True, "shift": 1 / 16, "feature_layer": 1, "batch_size": 32},
         "paper": dict(size=64, latent_dim=128, base_channels=64, gamma=1e-6, lr=3e-4, steps=60_000),
@@ -123,17 +117,17 @@ class VAEGAN(Method):
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
-        c = self.config  # with what the data decides filled in
+        c = self.config
         self.encoder = Encoder(c.size, c.channels, c.base_channels, c.latent_dim)
         self.decoder = Generator(c.size, c.channels, c.base_channels, c.latent_dim)
         self.discriminator = Discriminator(c.size, c.channels, c.base_channels, c.norm, c.feature_layer)
-        self.classes = ClassMeans(len(c.class_names), c.latent_dim) if c.class_names else None
+        self.class_means = ClassMeans(len(c.class_names), c.latent_dim) if c.class_names else None
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         c = self.config
-        players = {"encoder": self.encoder, "decoder": self.decoder, "discriminator": self.discriminator}
+        networks = {"encoder": self.encoder, "decoder": self.decoder, "discriminator": self.discriminator}
         adam = partial(torch.optim.Adam, lr=c.lr, betas=(c.beta1, c.beta2), fused=True)
-        return {name: adam(player.parameters()) for name, player in players.items()}
+        return {name: adam(network.parameters()) for name, network in networks.items()}
 
     def stages(self) -> list[Stage]:
         return [Stage("train", self.config.steps, self.step)]
@@ -141,129 +135,136 @@ class VAEGAN(Method):
     def ema_decays(self) -> dict[str, float]:
         return {"encoder": self.config.ema_decay, "decoder": self.config.ema_decay} if self.config.ema_decay else {}
 
-    def step(self, batch: Batch, update: Update) -> Metrics:  # algorithm 1
+    def step(self, batch: Batch, update: Update) -> Metrics:
+        """One step of algorithm 1.
+
+        batch: "image" [B,C,H,W] in [-1,1] and, of labelled data, "label" [B]
+        """
         c, D, adversarial = self.config, self.discriminator, losses.ADVERSARIAL_LOSSES[self.config.loss]
         x = random_flip_and_shift(batch["image"], c.hflip, c.shift)  # [B,C,H,W] in [-1,1]
         mean, log_variance = self.posterior(x)  # [B,Z]
         z = mean + (log_variance / 2).exp() * torch.randn_like(mean)
-        # In one pass: batch norm then has the same statistics for x told again and for images from the prior.
-        told, fake = self.decoder(torch.cat([z, torch.randn_like(mean)])).chunk(2)
+        # In one pass, so that batch norm has the same statistics for reconstructions and for images from the prior.
+        rec, fake = self.decoder(torch.cat([z, torch.randn_like(mean)])).chunk(2)  # x~ and x_p of the paper
 
         reg_step = c.r1_weight > 0 and update.step % c.d_reg_interval == 0
         x = x.requires_grad_() if reg_step else x
-        (d_x, seen), (d_told, seen_told), (d_fake, _) = D(x), D(told), D(fake)
-        prior = losses.kl_to_standard_normal(mean, log_variance).sum(1).mean()
-        # -log N(D_l(x); D_l(told), variance), but for a constant (eq. 7), summed over the F features of an image
-        error = (seen.detach() - seen_told).square().mean()
-        like = seen[0].numel() / 2 * (error if c.variance == "unit" else error.log())
-        d = (adversarial.discriminator(d_x, d_told) + adversarial.discriminator(d_x, d_fake)) / 2
+        (d_x, features), (d_rec, features_rec), (d_fake, _) = D(x), D(rec), D(fake)
+        kl = losses.kl_to_standard_normal(mean, log_variance).sum(1).mean()  # L_prior
+        # L_like: -log N(D_l(x); D_l(x~), variance), but for a constant (eq. 7), summed over the features of an image
+        mse = (features.detach() - features_rec).square().mean()
+        feature_nll = features[0].numel() / 2 * (mse if c.variance == "unit" else mse.log())
+        # L_GAN, the mean over both kinds of generated images
+        loss_d = (adversarial.discriminator(d_x, d_rec) + adversarial.discriminator(d_x, d_fake)) / 2
         if reg_step:
-            rough = losses.zero_centred_penalty(d_told, told) + losses.zero_centred_penalty(d_fake, fake)
-            d = d + c.d_reg_interval * c.r1_weight * (losses.zero_centred_penalty(d_x, x) + rough / 2)
-        g = (adversarial.generator(d_told, d_x) + adversarial.generator(d_fake, d_x)) / 2
-        # Section 3.2: like never reaches D, and the game never reaches the encoder.
-        update({"encoder": c.beta * prior + like, "decoder": c.gamma * like + g, "discriminator": d})
+            r2 = losses.zero_centred_penalty(d_rec, rec) + losses.zero_centred_penalty(d_fake, fake)
+            r1 = losses.zero_centred_penalty(d_x, x)
+            loss_d = loss_d + c.d_reg_interval * c.r1_weight * (r1 + r2 / 2)
+        loss_g = (adversarial.generator(d_rec, d_x) + adversarial.generator(d_fake, d_x)) / 2
+        # Section 3.2: L_like never reaches the discriminator, and L_GAN never the encoder.
+        update(
+            {
+                "encoder": c.beta * kl + feature_nll,
+                "decoder": c.gamma * feature_nll + loss_g,
+                "discriminator": loss_d,
+            }
+        )
 
-        if self.classes is not None:
-            self.classes.follow(mean, batch["label"])
-        found = {"d": d, "g": g, "like": like, "kl": prior, **active_units(mean)}
-        return {**{name: value.detach() for name, value in found.items()}, **diagnostics(d_x, d_fake, x, fake)}
+        if self.class_means is not None:
+            self.class_means.update(mean, batch["label"])
+        metrics = {"loss_d": loss_d, "loss_g": loss_g, "feature_nll": feature_nll, "kl": kl, **active_units(mean)}
+        return {**{name: value.detach() for name, value in metrics.items()}, **diagnostics(d_x, d_fake, x, fake)}
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log variance [B,Z] of q(z|x)."""
+        """Mean and log variance [B,Z] of q(z|x) for images x [B,C,H,W] in [-1,1]."""
         mean, log_variance = self.encoder(x).chunk(2, 1)
         return mean, log_variance.clamp(-20, 10)
 
-    # -- what users do -----------------------------------------------------------------------------------------------
+    # -- verbs -------------------------------------------------------------------------------------------------------
 
     @verb
-    def generate(self, n: int = 64, seed: int = 0, items: Items = None) -> Iterator[Image]:
+    def generate(self, n: Count = 64, seed: int = 0, items: Items = None) -> Iterator[Image]:
         """New images from codes drawn from the prior.
 
-        n: how many
+        n: number of images
         seed: image i depends on (seed, i) alone
         """
         yield from generate_images(self.decoder, self.latents(seed), select_items(items, n))
 
     @verb
     def reconstruct(self, images: list[Image]) -> Iterator[Image]:
-        """Each image encoded and decoded again.
+        """Each image encoded and decoded.
 
-        images: pictures
+        images: images to reconstruct
         """
         c = self.config
         yield from map_images(lambda x: self.decoder(self.code(x)), images, c.size, c.channels, self.device)
 
     @verb
     def encode(self, images: list[Image]) -> Iterator[Code]:
-        """The code of each picture, the mean of q(z|x), as a table.
+        """The latent code of each image, the mean of q(z|x), as a table.
 
-        images: pictures
+        images: images to encode
         """
         c = self.config
         yield from encode_images(self.code, images, c.size, c.channels, self.device)
 
     @verb
     def interpolate(
-        self, images: list[Image] | None = None, n: int = 8, steps: int = 10, seed: int = 0, items: Items = None
+        self, images: list[Image] | None = None, n: Count = 8, frames: Count = 10, seed: int = 0, items: Items = None
     ) -> Iterator[Image]:
-        """Walks from one image to another, in rows.
+        """Rows of images between two: linear interpolation of their latent codes.
 
-        images: pictures; row r goes from picture r to picture r + 1
-        n: without pictures, how many rows; row r goes from image 2r to image 2r + 1 of `generate`
-        steps: images in a row, both ends included
+        images: row r goes from image r to image r + 1; none: between new images
+        n: number of rows without images; row r goes from image 2r to image 2r + 1 of `generate`
+        frames: images per row, both ends included
         seed: as in generate
         """
-        codes, n = self.codes(images), len(images) - 1 if images else n
-        for image in interpolation_rows(
-            self.decoder, row_endpoints(self.latents(seed), codes), lerp, select_items(items, n, steps), steps
-        ):
-            yield image.made_from(*(images or ()))
+        codes, latents = self.codes(images), self.latents(seed)
+        yield from interpolate_images(self.decoder, latents, codes, n, frames, items, sources=images)
 
     @verb
     def edit(
         self,
         images: list[Image] | None = None,
-        along: str = "z1",
+        direction: str = "z1",
         amount: float = 3.0,
-        n: int = 8,
-        steps: int = 7,
+        n: Count = 8,
+        frames: Count = 7,
         seed: int = 0,
         items: Items = None,
     ) -> Iterator[Image]:
-        """Images changed step by step along a direction of the code, a row for each.
+        """Rows of images that change along a direction of the latent space (section 4.2), one row per image.
 
-        images: pictures; none: new images
-        along: the name of a class, or a direction that was found without labels, z1, z2, ..., the strongest first
-        amount: how far the ends of a row are away, in standard deviations of z
-        n: without pictures, how many rows; row r is about image r of `generate`
-        steps: images in a row, from -amount to amount; 1: the one at amount
+        images: images to edit; none: new images
+        direction: the name of a class, or a principal direction found without labels: z1, z2, ..., strongest first
+        amount: length of the change at either end of a row, in standard deviations of z
+        n: number of rows without images; row r is about image r of `generate`
+        frames: images per row, from -amount to amount; 1: the one at amount
         seed: as in generate
         """
-        heading = amount * direction(along, self.config.class_names or (), self.classes, self.decoder.first())
-        codes, n = self.codes(images), len(images) if images else n
-        ends = edit_endpoints(
-            lambda z: (z - heading if steps > 1 else z + heading, z + heading), self.latents(seed), codes
+        weight, class_names = self.decoder.first_layer_weight(), self.config.class_names or ()
+        change = amount * direction_vector(direction, class_names, self.class_means, weight)
+        codes, latents = self.codes(images), self.latents(seed)
+        yield from edit_images(
+            self.decoder, latents, codes, lambda z: (z - change, z + change), n, frames, items, sources=images
         )
-        for image in interpolation_rows(self.decoder, ends, lerp, select_items(items, n, steps), steps):
-            yield image.made_from(*(images or ()))
 
     def sample_grids(self, batch: Batch) -> dict[str, Image]:
-        """Samples, and rows of training images above their reconstructions."""
         real = list(Image.from_tensor(batch["image"][:16]))
         return {**super().sample_grids(batch), "reconstruction": comparison_grid(real, self.reconstruct(real))}
 
     def code(self, x: Tensor) -> Tensor:
-        """The mean of q(z|x) [B,Z]."""
+        """The mean of q(z|x) [B,Z] of images [B,C,H,W]."""
         return self.posterior(x)[0]
 
     def codes(self, images: Sequence[Image] | None) -> Tensor | None:
-        """The codes [N,Z] of pictures; None for none."""
+        """The codes [N,Z] of given images; None for none."""
         c = self.config
         return self.code(Image.to_tensor(images, c.size, c.channels).to(self.device)) if images else None
 
     def latents(self, seed: int) -> Callable[[Sequence[int]], Tensor]:
-        """items -> z [len(items),Z]"""
+        """A function from item numbers to their z [len(items),Z], standard normal."""
         return lambda items: noise(seed, items, self.config.latent_dim, device=self.device)
 
 
@@ -276,18 +277,21 @@ class Encoder(nn.Sequential):
 
 
 class Discriminator(nn.Module):
-    """x [B,C,H,W] -> logits [B], and what the l-th layer makes of x."""
+    """x [B,C,H,W] -> logits [B], and the features D_l(x) of its l-th layer, counted from 1."""
 
-    def __init__(self, size: int, channels: int, base_channels: int, norm: str, level: int) -> None:
+    def __init__(self, size: int, channels: int, base_channels: int, norm: str, feature_layer: int) -> None:
         super().__init__()
         trunk = ConvTrunk(size, channels, base_channels, {"batch": nn.BatchNorm2d, "none": nn.Identity}[norm])
-        if level > len(trunk):
-            raise UserError(f"level is {level}; a discriminator of {size} pixels has {len(trunk)} layers.")
-        self.lower = nn.Sequential(*list(trunk)[:level])
+        if feature_layer > len(trunk):
+            raise UserError(
+                f"feature_layer is {feature_layer}; a discriminator of {size} pixels has {len(trunk)} layers."
+            )
+        layers = list(trunk)
+        self.lower = nn.Sequential(*layers[:feature_layer])
         self.upper = nn.Sequential(
-            *list(trunk)[level:], nn.Flatten(), nn.Linear(16 * trunk.channels, 1), nn.Flatten(0)
-        )  # fmt: skip
+            *layers[feature_layer:], nn.Flatten(), nn.Linear(16 * trunk.channels, 1), nn.Flatten(0)
+        )
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        seen = self.lower(x)
-        return self.upper(seen), seen
+        features = self.lower(x)
+        return self.upper(features), features

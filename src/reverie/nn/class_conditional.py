@@ -1,5 +1,8 @@
-"""Networks beside a generator that is told the class.   B batch, Z latents, K classes, F features, C channels, H = W
-pixels; images [B,C,H,W] in [-1,1]."""
+"""Networks beside a class-conditional generator.
+
+B batch, Z latent dimensions, K classes, F features, C channels, H = W pixels. Images are [B,C,H,W] in [-1,1]; classes y
+are weights [B,K] that sum to 1: one-hot for a single class.
+"""
 
 from __future__ import annotations
 
@@ -7,46 +10,49 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from reverie.nn.dcgan_blocks import Trunk
+from reverie.nn.dcgan_blocks import ConvTrunk
 from reverie.nn.latent_directions import ClassMeans
 
 
 class ConditionalEncoder(nn.Module):
-    """x [B,C,H,W] and its class [B,K] -> means and log variances [B,2Z]."""
+    """x [B,C,H,W] and its class y [B,K] -> means and log variances [B,2Z]."""
 
-    def __init__(self, size: int, channels: int, base_channels: int, latent_dim: int, classes: int) -> None:
+    def __init__(self, size: int, channels: int, base_channels: int, latent_dim: int, num_classes: int) -> None:
         super().__init__()
-        self.trunk = Trunk(size, channels, base_channels, nn.BatchNorm2d)
-        self.head = nn.Linear(16 * self.trunk.channels + classes, 2 * latent_dim)
+        self.trunk = ConvTrunk(size, channels, base_channels, nn.BatchNorm2d)
+        self.head = nn.Linear(16 * self.trunk.channels + num_classes, 2 * latent_dim)
 
-    def forward(self, x: Tensor, share: Tensor) -> Tensor:
-        return self.head(torch.cat([self.trunk(x).flatten(1), share], 1))
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return self.head(torch.cat([self.trunk(x).flatten(1), y], 1))
 
 
 class FeatureDiscriminator(nn.Module):
-    """x [B,C,H,W] -> logits [B,K], or [B] of one output, and what the last layer looks at [B,F]."""
+    """x [B,C,H,W] -> logits [B,K], or [B] with one output, and the features [B,F] that its last layer takes."""
 
     def __init__(self, size: int, channels: int, base_channels: int, outputs: int, norm: str = "batch") -> None:
         super().__init__()
-        self.trunk = Trunk(size, channels, base_channels, {"batch": nn.BatchNorm2d, "none": nn.Identity}[norm])
-        self.features = 16 * self.trunk.channels
-        self.head = nn.Linear(self.features, outputs)
+        self.trunk = ConvTrunk(size, channels, base_channels, {"batch": nn.BatchNorm2d, "none": nn.Identity}[norm])
+        self.num_features = 16 * self.trunk.channels
+        self.head = nn.Linear(self.num_features, outputs)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        seen = self.trunk(x).flatten(1)
-        return self.head(seen).squeeze(1), seen
+        features = self.trunk(x).flatten(1)
+        return self.head(features).squeeze(1), features
 
 
-def apart(real_means: ClassMeans, made_means: ClassMeans, real: Tensor, made: Tensor, label: Tensor) -> Tensor:
-    """Half the squared distance of the mean features [B,F] of each class, real and made, summed over the classes (Bao
-    2017, eq. 6).
+def class_feature_matching(
+    real_means: ClassMeans, fake_means: ClassMeans, real: Tensor, fake: Tensor, label: Tensor
+) -> Tensor:
+    """Mean feature matching by class: half the squared distance of a class's mean features, summed over the classes.
 
-    Of few images in a batch a mean is mostly noise, which would pull all images of a class together. The means are
-    moving averages, as in the paper, and the gradient is that of the batch's part in them.
+    Bao 2017, arXiv:1703.10155, eq. 6. real, fake: features [B,F] of images of the classes `label` [B]; both means are
+    updated with them. A class's mean over one batch is mostly noise, which would pull all its images together: so the
+    value is that of moving averages, as in the paper, and the gradient that of the batch's own means.
     """
-    real_means.follow(real, label)
-    made_means.follow(made.detach(), label)
-    belongs = F.one_hot(label, len(made_means.sums)).float()  # [B,K]
-    here = belongs.T @ made / belongs.sum(0).clamp_min(1).unsqueeze(1)  # [K,F]
-    means = made_means.means() + here - here.detach()
-    return 0.5 * (real_means.means() - means)[belongs.sum(0) > 0].square().sum()
+    real_means.update(real, label)
+    fake_means.update(fake.detach(), label)
+    members = F.one_hot(label, len(fake_means.sums)).float()  # [B,K]
+    batch_means = members.T @ fake / members.sum(0).clamp_min(1).unsqueeze(1)  # [K,F]
+    means = fake_means.means() + batch_means - batch_means.detach()
+    present = members.sum(0) > 0
+    return 0.5 * (real_means.means() - means)[present].square().sum()

@@ -1,4 +1,4 @@
-"""Where the codes of new items are drawn from.   N codes, Z latents."""
+"""The prior that the codes of new items are drawn from.   N codes, Z latent dimensions."""
 
 from __future__ import annotations
 
@@ -11,43 +11,43 @@ from reverie.nn.losses import log_normal
 class Prior(nn.Module):
     """N(0, I), or fitted: the normal distribution with the mean and the covariance of the codes of the data.
 
-    Where a KL is cheap the codes of the data are not spread as N(0, I) is: the longer a tune, the more of its numbers
-    hang together. Ghosh 2019, arXiv:1903.12436, section 4, fits a density when training has ended; this one follows
-    training, a moving average that begins at N(0, I).
+    Where the weight of the KL is small, the aggregate posterior is not N(0, I): the longer a tune, the more its latent
+    dimensions are correlated. Ghosh 2019, arXiv:1903.12436, section 4, fits a density after training; this one is an
+    exponential moving average during training, from N(0, I).
     """
 
     mean: Tensor
     covariance: Tensor
 
-    def __init__(self, latent: int, fitted: bool, decay: float = 0.998) -> None:
+    def __init__(self, latent_dim: int, fitted: bool, decay: float = 0.998) -> None:
         super().__init__()
         self.fitted, self.decay = fitted, decay
         if fitted:
-            self.register_buffer("mean", torch.zeros(latent))
-            self.register_buffer("covariance", torch.eye(latent))
+            self.register_buffer("mean", torch.zeros(latent_dim))
+            self.register_buffer("covariance", torch.eye(latent_dim))
 
     @torch.no_grad()
-    def follow(self, codes: Tensor) -> None:
-        """Takes in codes [N,Z] of the data, drawn from q(z|x)."""
+    def update(self, codes: Tensor) -> None:
+        """Takes in codes [N,Z] of the data, drawn from q(z|x). Does nothing where the prior is not fitted."""
         if self.fitted:
-            with torch.autocast(codes.device.type, enabled=False):  # moments are kept in full
+            with torch.autocast(codes.device.type, enabled=False):  # the moments stay in float32
                 codes = codes.to(self.mean)
-                centre = codes.mean(0)
-                apart, moved = codes - centre, centre - self.mean
-                # About the mean, not about 0: codes far from 0 that hardly vary would drown in rounding.
-                spread = apart.T @ apart / len(codes) + self.decay * torch.outer(moved, moved)
-                self.covariance.lerp_(spread, 1 - self.decay)
-                self.mean.lerp_(centre, 1 - self.decay)
+                batch_mean = codes.mean(0)
+                centred, shift = codes - batch_mean, batch_mean - self.mean
+                # About the mean, not about 0: the variance of codes far from 0 would be lost to rounding.
+                batch_covariance = centred.T @ centred / len(codes) + self.decay * torch.outer(shift, shift)
+                self.covariance.lerp_(batch_covariance, 1 - self.decay)
+                self.mean.lerp_(batch_mean, 1 - self.decay)
 
     def forward(self, normal: Tensor) -> Tensor:
-        """Codes [N,Z] of standard normal numbers [N,Z], each the same to the bit whatever N is."""
+        """Codes [N,Z] from standard normal noise [N,Z]; a row is the same to the bit whatever N is."""
         if not self.fitted:
             return normal
         root = self.root()
         return self.mean + torch.cat([(part[:, None] * root).sum(2) for part in normal.split(64)])  # [64,Z,Z] at most
 
     def log_density(self, codes: Tensor) -> Tensor:
-        """ln p of codes [N,Z]: [N]."""
+        """log p(z) in nats of codes [N,Z]: [N]."""
         if not self.fitted:
             return log_normal(codes).sum(1)
         root = self.root()
@@ -55,7 +55,7 @@ class Prior(nn.Module):
         return log_normal(normal).sum(1) - root.diagonal().log().sum()
 
     def root(self) -> Tensor:
-        """The lower triangle L [Z,Z] with L L^T the covariance."""
+        """The Cholesky factor of the covariance: L [Z,Z], lower triangular, with L L^T the covariance."""
         covariance = self.covariance.cpu().double()  # MPS has no float64
-        least = 1e-6 * covariance.diagonal().max().clamp_min(1)  # above the rounding of float32
-        return torch.linalg.cholesky(covariance + least * torch.eye(len(covariance))).to(self.mean)
+        jitter = 1e-6 * covariance.diagonal().max().clamp_min(1)  # above the rounding of float32
+        return torch.linalg.cholesky(covariance + jitter * torch.eye(len(covariance))).to(self.mean)

@@ -1,6 +1,7 @@
-"""Losses: functions of tensors. Adversarial pairs, gradient penalties, likelihoods, divergences.
+"""Losses: adversarial losses, gradient penalties, log-likelihoods, KL divergence.
 
-D(x) are logits [B] (no sigmoid); images are [B,C,H,W] in [-1,1].
+D(x) are logits [B] (no sigmoid); images are [B,C,H,W] in [-1,1]. Adversarial losses and penalties are scalars: means
+over the batch.
 """
 
 from __future__ import annotations
@@ -14,18 +15,18 @@ from torch import Tensor
 
 
 class Adversarial(NamedTuple):
-    """A pair of losses of the logits of real and generated items."""
+    """An adversarial loss: the discriminator's and the generator's, each of the logits of real and generated items."""
 
     discriminator: Callable[[Tensor, Tensor], Tensor]
-    """(D(real), D(fake)) -> loss of D"""
+    """(D(real), D(fake)) -> loss of the discriminator"""
     generator: Callable[[Tensor, Tensor | None], Tensor]
-    """(D(fake), D(real) or None) -> loss of G"""
+    """(D(fake), D(real) or None) -> loss of the generator"""
     paired: bool = False
-    """whether the generator's loss looks at D(real) too"""
+    """whether the generator's loss needs D(real) too"""
 
 
 def nonsaturating() -> Adversarial:
-    """Goodfellow 2014, section 3: G maximises log D(G(z))."""
+    """The non-saturating loss (Goodfellow 2014, section 3): G maximises log D(G(z))."""
     return Adversarial(
         lambda real, fake: F.softplus(-real).mean() + F.softplus(fake).mean(),
         lambda fake, real: F.softplus(-fake).mean(),
@@ -33,7 +34,7 @@ def nonsaturating() -> Adversarial:
 
 
 def hinge() -> Adversarial:
-    """Lim & Ye 2017; Miyato 2018, eqs. 16-17."""
+    """The hinge loss (Lim & Ye 2017; Miyato 2018, eqs. 16-17)."""
     return Adversarial(
         lambda real, fake: F.relu(1 - real).mean() + F.relu(1 + fake).mean(),
         lambda fake, real: -fake.mean(),
@@ -41,7 +42,7 @@ def hinge() -> Adversarial:
 
 
 def least_squares() -> Adversarial:
-    """Mao 2016, eq. 9 (targets 0, 1, 1)."""
+    """LSGAN (Mao 2016, eq. 9): D aims at 0 for fake and 1 for real, G at 1."""
     return Adversarial(
         lambda real, fake: 0.5 * ((real - 1) ** 2).mean() + 0.5 * (fake**2).mean(),
         lambda fake, real: 0.5 * ((fake - 1) ** 2).mean(),
@@ -49,12 +50,12 @@ def least_squares() -> Adversarial:
 
 
 def wasserstein() -> Adversarial:
-    """Arjovsky 2017, eq. 2; needs a Lipschitz critic, such as gradient_penalty gives."""
+    """WGAN (Arjovsky 2017, eq. 2); the critic must be Lipschitz, for which there is `gradient_penalty`."""
     return Adversarial(lambda real, fake: fake.mean() - real.mean(), lambda fake, real: -fake.mean())
 
 
 def relativistic() -> Adversarial:
-    """Relativistic pairing (Jolicoeur-Martineau 2018; RpGAN as in R3GAN, Huang 2024, eq. 2)."""
+    """The relativistic pairing loss (Jolicoeur-Martineau 2018; RpGAN in R3GAN, Huang 2024, eq. 2)."""
 
     def generator(fake: Tensor, real: Tensor | None) -> Tensor:
         assert real is not None
@@ -63,12 +64,21 @@ def relativistic() -> Adversarial:
     return Adversarial(lambda real, fake: F.softplus(fake - real).mean(), generator, paired=True)
 
 
-ADVERSARIAL_LOSSES = {"nonsaturating": nonsaturating(), "relativistic": relativistic()}
-"""what the discriminator of a model that also encodes can play for, by the option's name"""
+ADVERSARIAL_LOSSES = {
+    "nonsaturating": nonsaturating(),
+    "hinge": hinge(),
+    "leastsquares": least_squares(),
+    "wasserstein": wasserstein(),
+    "relativistic": relativistic(),
+}
+"""by the value of the option `loss`"""
 
 
 def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Tensor:
-    """Mean of (|gradient of D| - 1)^2 between real and fake (Gulrajani 2017, eq. 3)."""
+    """WGAN-GP: the mean of (|gradient of D| - 1)^2 at random points between real and fake [B,C,H,W].
+
+    Gulrajani 2017, arXiv:1704.00028, eq. 3.
+    """
     share = torch.rand(len(real), 1, 1, 1, device=real.device)
     between = (share * real + (1 - share) * fake).detach().requires_grad_()
     (slope,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
@@ -76,16 +86,17 @@ def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Ten
 
 
 def zero_centred_penalty(logits: Tensor, *x: Tensor) -> Tensor:
-    """Half the mean squared norm of D's gradient at x: R1 on real, R2 on generated x (Mescheder 2018, eqs. 9-10).
+    """Half the mean squared norm of D's gradient at x: R1 on real, R2 on generated x.
 
-    x: what D looks at, [B,...]; several where it judges pairs.
+    Mescheder 2018, arXiv:1801.04406, eqs. 9-10. logits: D(x) [B]; x: the inputs of D, [B,...] each, of which the
+    gradient is taken together. They must require gradients before D(x) is computed.
     """
     slopes = torch.autograd.grad(logits.sum(), x, create_graph=True)
     return 0.5 * torch.cat([slope.flatten(1) for slope in slopes], 1).square().sum(1).mean()
 
 
 def kl_to_standard_normal(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """KL(N(mean, variance) || N(0, I)) per item and dimension, in nats: [B,Z] (Kingma 2013, appendix B)."""
+    """KL(N(mean, variance) || N(0, I)) of each item and dimension, in nats: [B,Z] (Kingma 2013, appendix B)."""
     return 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance)
 
 

@@ -1,4 +1,7 @@
-"""Random changes of images on their way to a network. Drawn from torch's generator, which the loop seeds every step."""
+"""Random augmentation of training images [B,C,H,W] in [-1,1].
+
+Drawn from torch's global generator, which the training loop seeds at every step.
+"""
 
 from __future__ import annotations
 
@@ -6,44 +9,43 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from reverie.utils.errors import UserError
-
 
 def random_flip(x: Tensor) -> Tensor:
-    """Each image of [B,C,H,W] mirrored left to right with probability 1/2."""
-    return flipped([x])[0]
+    """Each image of [B,C,H,W] flipped horizontally with probability 1/2."""
+    return paired_random_flip([x])[0]
 
 
-def random_shift(x: Tensor, reach: int, mirrored: bool = False) -> Tensor:
-    """Each image of [B,C,H,W] moved by up to `reach` pixels each way; what moves in repeats the edge, or mirrors it."""
-    if not reach:
+def random_shift(x: Tensor, max_shift: int, reflect: bool = False) -> Tensor:
+    """Each image of [B,C,H,W] moved by up to `max_shift` pixels along each axis.
+
+    Padded by repeating the edge, or by reflecting the image at it.
+    """
+    if not max_shift:
         return x
     b, _, h, w = x.shape
-    dy, dx = torch.randint(-reach, reach + 1, (2, b, 1), device=x.device)
+    dy, dx = torch.randint(-max_shift, max_shift + 1, (2, b, 1), device=x.device)
     rows, columns = torch.arange(h, device=x.device) + dy, torch.arange(w, device=x.device) + dx  # [B,H], [B,W]
-    if mirrored:
+    if reflect:
         rows, columns = ((side - 1) - ((side - 1) - i.abs()).abs() for i, side in ((rows, h), (columns, w)))
     rows, columns = rows.clamp(0, h - 1), columns.clamp(0, w - 1)
     batch = torch.arange(b, device=x.device).view(b, 1, 1)
     return x.permute(0, 2, 3, 1)[batch, rows.unsqueeze(2), columns.unsqueeze(1)].permute(0, 3, 1, 2)
 
 
-def random_flip_and_shift(x: Tensor, flip: bool, shift: float) -> Tensor:
-    """Images as a generator may learn them, which would copy an edge that is repeated: mirrored left to right with
-    probability 1/2 if `flip`, and moved by up to `shift` of the side."""
-    return random_shift(random_flip(x) if flip else x, round(shift * x.shape[3]), mirrored=True)
+def random_flip_and_shift(x: Tensor, hflip: bool, shift: float) -> Tensor:
+    """Augmentation of the images [B,C,H,W] that a generator learns from.
 
-
-def check_shift(share: float) -> None:
-    """Raises UserError where a share of the side that images are moved by is none."""
-    if not 0 <= share <= 0.5:
-        raise UserError(f"shift is {share}; it is a share of the side from 0 to 0.5.")
+    hflip: whether images are flipped horizontally with probability 1/2
+    shift: share of the side, from 0 to 0.5, that they are moved by at most; padded by reflection, since a generator
+        would learn a repeated edge
+    """
+    return random_shift(random_flip(x) if hflip else x, round(shift * x.shape[3]), reflect=True)
 
 
 def diff_augment(x: Tensor) -> Tensor:
-    """Differentiable augmentation: colour, translation up to 1/8, cutout of 1/2 (Zhao 2020, section 3.2).
+    """DiffAugment (Zhao 2020, arXiv:2006.10738, section 3.2): colour, translation up to 1/8, cutout of 1/2 of the side.
 
-    The same kind of change for real and generated images keeps a discriminator from memorising a small set.
+    Applied to real and generated images [B,C,H,W] alike, it keeps a discriminator from memorising a small data set.
     """
     return _cutout(_translate(_colour(x)))
 
@@ -67,8 +69,8 @@ def _translate(x: Tensor) -> Tensor:
     dx = torch.randint(-reach_x, reach_x + 1, (b, 1, 1), device=x.device)
     rows = (torch.arange(h, device=x.device).view(1, h, 1) + dy + 1).clamp(0, h + 1)
     columns = (torch.arange(w, device=x.device).view(1, 1, w) + dx + 1).clamp(0, w + 1)
-    framed = F.pad(x, (1, 1, 1, 1)).permute(0, 2, 3, 1)  # what moves in is the mean grey, 0
-    return framed[torch.arange(b, device=x.device).view(b, 1, 1), rows, columns].permute(0, 3, 1, 2)
+    padded = F.pad(x, (1, 1, 1, 1)).permute(0, 2, 3, 1)  # with mid-grey, 0
+    return padded[torch.arange(b, device=x.device).view(b, 1, 1), rows, columns].permute(0, 3, 1, 2)
 
 
 def _cutout(x: Tensor) -> Tensor:
@@ -80,20 +82,23 @@ def _cutout(x: Tensor) -> Tensor:
     return x * ~(rows & columns).unsqueeze(1)
 
 
-def cropped(sides: list[Tensor], size: int) -> list[Tensor]:
-    """The same square of `size` pixels, at a random place, out of each of [B,C,H,W], another for each item."""
-    b, _, h, w = sides[0].shape
+def paired_random_crop(images: list[Tensor], size: int) -> list[Tensor]:
+    """A random crop to `size` x `size` pixels, at the same place in all images of an item.
+
+    images: the sides of the items, [B,C,H,W] each, such as inputs and targets.
+    """
+    b, _, h, w = images[0].shape
     if (h, w) == (size, size):
-        return sides
-    top = torch.randint(0, h - size + 1, (b,), device=sides[0].device)
-    left = torch.randint(0, w - size + 1, (b,), device=sides[0].device)
-    reach = torch.arange(size, device=sides[0].device)
-    rows, columns = (top[:, None] + reach)[:, :, None], (left[:, None] + reach)[:, None, :]
-    which = torch.arange(b, device=sides[0].device)[:, None, None]
-    return [x.permute(0, 2, 3, 1)[which, rows, columns].permute(0, 3, 1, 2).contiguous() for x in sides]
+        return images
+    top = torch.randint(0, h - size + 1, (b,), device=images[0].device)
+    left = torch.randint(0, w - size + 1, (b,), device=images[0].device)
+    offsets = torch.arange(size, device=images[0].device)
+    rows, columns = (top[:, None] + offsets)[:, :, None], (left[:, None] + offsets)[:, None, :]
+    batch = torch.arange(b, device=images[0].device)[:, None, None]
+    return [x.permute(0, 2, 3, 1)[batch, rows, columns].permute(0, 3, 1, 2).contiguous() for x in images]
 
 
-def flipped(sides: list[Tensor]) -> list[Tensor]:
-    """All sides of an item mirrored left to right together, with probability 1/2."""
-    chosen = torch.rand(len(sides[0]), 1, 1, 1, device=sides[0].device) < 0.5
-    return [torch.where(chosen, x.flip(3), x) for x in sides]
+def paired_random_flip(images: list[Tensor]) -> list[Tensor]:
+    """A horizontal flip of all images [B,C,H,W] of an item together, with probability 1/2."""
+    chosen = torch.rand(len(images[0]), 1, 1, 1, device=images[0].device) < 0.5
+    return [torch.where(chosen, x.flip(3), x) for x in images]
