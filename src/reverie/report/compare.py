@@ -2,39 +2,39 @@
 
 from __future__ import annotations
 
-import base64
-import io
-import math
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
 from reverie._version import __version__
 from reverie.media import Image
 from reverie.metrics.score import Score
-from reverie.report.curves import Points, by_scale, chart, number
-from reverie.report.html import ROOM, Section, clock, document, image, machine, pairs, plain
+from reverie.report.curves import Chart
+from reverie.report.embedded_image import ROOM, embed
+from reverie.report.html import Section, render_page
+from reverie.report.metric_charts import ROLES, metric_charts, metric_lines
 from reverie.report.run_record import Record, is_number
-from reverie.report.scores import MEANING, READING, title
-from reverie.training.monitor import RULES
+from reverie.report.scores import READING, meaning, score_title, std_error_text, value_text
+from reverie.report.values import heading, machine, plain
+from reverie.utils.formatting import clock
 
-PICTURES = {
-    "samples": ("Samples", "The first images that each run generates, none chosen."),
-    "reconstruction": ("Reconstructions", "The same images of the reference above, and what each run makes of them."),
-    "interpolation": ("Interpolation", "Each row walks from one generated image to another."),
-    "translations": ("Translations", "The same pictures of the reference: given, made of it, the truth."),
-    "a-to-b": ("From a to b", "The same pictures of the reference: given, made of it, come back."),
-    "b-to-a": ("From b to a", "The same pictures of the reference: given, made of it, come back."),
+GRIDS = {
+    "samples": ("Samples", "The first items that each run generates, not selected."),
+    "reconstruction": ("Reconstructions", "The same items of the reference, and their reconstructions by each run."),
+    "interpolation": ("Interpolation", "Each row leads from one generated item to another."),
+    "translations": ("Translations", "The same images of the reference: input, translation, ground truth."),
+    "a-to-b": ("From a to b", "The same images of the reference: input, translation, translated back."),
+    "b-to-a": ("From b to a", "The same images of the reference: input, translation, translated back."),
 }
+"""kinds of grids in their order on the page: the title, and what is seen"""
 
 
 @dataclass(frozen=True)
 class Column:
-    """A run: its name, its files, pictures by kind (or why there is none), and the parameters of its networks."""
+    """A run: its name, its files, image grids by kind (or why there is none), and the parameters of its networks."""
 
     name: str
     record: Record
-    pictures: dict[str, Image | str]
+    grids: dict[str, Image | str]
     parameters: dict[str, int]
 
 
@@ -49,107 +49,104 @@ class Line:
 
 
 def page(columns: list[Column], lines: list[Line], data: str, command: str) -> str:
-    """The whole page."""
-    parts = [Section("scores", "Scores", _scores(columns, lines))]
-    for kind, (heading, note) in PICTURES.items():
-        if any(isinstance(column.pictures.get(kind), Image) for column in columns):
-            shown = "".join(_picture(column, kind) for column in columns)
-            parts.append(Section(kind, heading, f'<p class="aside">{note}</p><div class="side">{shown}</div>'))
-    parts.append(Section("cost", "What each took", _costs(columns)))
-    if drawn := "".join(map(_curves, columns)):
-        parts.append(Section("losses", "Losses over time", drawn))
+    """The whole page: scores of the runs side by side on `data`, their grids, what they cost, their metrics."""
+    sections = [_scores(columns, lines)]
+    for kind in GRIDS:
+        if any(isinstance(column.grids.get(kind), Image) for column in columns):
+            sections.append(_grids(columns, kind))
+    sections += [_cost(columns), *_metrics(columns)]
     if command:
-        body = f"<pre><code>{escape(command)}</code></pre>"
-        parts.append(Section("repeat", "To repeat it", body))
-    names = ", ".join(column.name for column in columns)
-    head = f'<p class="run">{escape(names)}</p><h1>{len(columns)} runs compared <span>on {escape(data)}</span></h1>'
-    return document(f"{names} - compared", head, parts, f"Written by Reverie {__version__} from the runs' folders.")
+        sections.append(Section("reproduce", "Reproduce this page", "command.html.jinja", {"command": command}))
+    names = [column.name for column in columns]
+    return render_page(
+        "compared.html.jinja", f"{', '.join(names)} - compared", sections, names=names, data=data, version=__version__
+    )
 
 
-def _scores(columns: list[Column], lines: list[Line]) -> str:
-    heads = "".join(f"<th>{escape(column.name)}</th>" for column in columns)
-    groups: dict[str, list[Line]] = {}
+def _scores(columns: list[Column], lines: list[Line]) -> Section:
+    """A table for each group of scores, and why cells are empty."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    reasons: dict[str, list[str]] = {}
     for line in lines:
-        groups.setdefault(line.like.group, []).append(line)
-    parts, whys = [], dict[str, list[str]]()
-    for group, held in groups.items():
-        rows = ""
-        for line in held:
-            cells = ""
-            for i, cell in enumerate(line.cells):
-                cells += f"<td>{_figure(cell, i == line.best)}</td>"
-                if isinstance(cell, str):
-                    whys.setdefault(f"{columns[i].name}: {cell}", []).append(title(line.name))
-            floor = "none" if line.like.floor is None else number(line.like.floor)
-            unit = f" ({line.like.unit})" if line.like.unit else ""
-            told = f"<small>{escape(MEANING.get(line.name, ''))}</small><small>{READING[line.like.better]}</small>"
-            rows += f"<tr><th>{escape(title(line.name) + unit)}{told}</th>{cells}<td class='floor'>{floor}</td></tr>"
-        parts.append(
-            f"<h3>{escape(group.capitalize())}</h3><div class='wide'><table class='scores compared'>"
-            f"<tr><th>Score</th>{heads}<th>Floor</th></tr>{rows}</table></div>"
-        )
-    if whys:
-        rows = "".join(f"<li>{escape(', '.join(names))}: {escape(why)}</li>" for why, names in whys.items())
-        parts.append(f'<h3>Why cells are empty</h3><ul class="out">{rows}</ul>')
-    parts.append(
-        '<p class="aside">Strong: the best of a row. Floor: the same score of real images, or of what its definition '
-        "names; differences much smaller than the figure after &plusmn; are noise.</p>"
-    )
-    definitions = "".join(
-        f"<h4>{escape(title(line.name))} <code>{line.like.hash}</code></h4><p>{escape(line.like.definition)}</p>"
-        for line in lines
-    )
-    return f"{''.join(parts)}<details><summary>How these were measured</summary>{definitions}</details>"
+        groups.setdefault(line.like.group, []).append(_row(line))
+        for column, cell in zip(columns, line.cells, strict=True):
+            if isinstance(cell, str):
+                reasons.setdefault(f"{column.name}: {cell}", []).append(score_title(line.name))
+    content = {
+        "names": [column.name for column in columns],
+        "groups": [{"title": heading(name), "rows": rows} for name, rows in groups.items()],
+        "reasons": [f"{', '.join(names)}: {why}" for why, names in reasons.items()],
+    }
+    return Section("scores", "Scores", "compared_scores.html.jinja", content)
 
 
-def _figure(cell: Score | str, best: bool) -> str:
+def _row(line: Line) -> dict[str, Any]:
+    """A score of all runs as texts."""
+    like = line.like
+    return {
+        "title": score_title(line.name),
+        "unit": like.unit,
+        "notes": meaning(line.name),
+        "reading": READING[like.better],
+        "cells": [_cell(cell, index == line.best) for index, cell in enumerate(line.cells)],
+        "floor": "" if like.floor is None else value_text(like.floor),
+        "hash": like.hash,
+        "definition": like.definition,
+    }
+
+
+def _cell(cell: Score | str, best: bool) -> dict[str, Any] | None:
     if isinstance(cell, str):
-        return "<small>none</small>"
-    told = number(cell.value) if math.isfinite(cell.value) else "not a number"
-    spread = f"<small>&plusmn; {number(float(f'{cell.std_error:.2g}'))}</small>" if cell.std_error is not None else ""
-    return f"{f'<b>{told}</b>' if best else told}{spread}"
+        return None
+    return {"value": value_text(cell.value), "std_error": std_error_text(cell), "best": best}
 
 
-def _picture(column: Column, kind: str) -> str:
-    shown = column.pictures[kind]
-    if isinstance(shown, str):
-        return f"<figure><figcaption>{escape(column.name)}</figcaption><p class='aside'>{escape(shown)}</p></figure>"
-    held = io.BytesIO()
-    shown.pil().save(held, "PNG", optimize=True)
-    height, width = shown.pixels.shape[:2]
-    drawn = (f"data:image/png;base64,{base64.b64encode(held.getvalue()).decode('ascii')}", width, height)
-    body = image(drawn, f"{kind} of {column.name}", ROOM // 2)
-    return f"<figure><figcaption>{escape(column.name)}</figcaption>{body}</figure>"
+def _grids(columns: list[Column], kind: str) -> Section:
+    """The grids of one kind of all runs."""
+    title, note = GRIDS[kind]
+    grids = []
+    for column in columns:
+        grid = column.grids.get(kind, "none")
+        grids.append(
+            {
+                "run": column.name,
+                "embedded": embed(grid.pil()) if isinstance(grid, Image) else None,
+                "description": f"{kind} of {column.name}",
+                "why": "" if isinstance(grid, Image) else grid,
+            }
+        )
+    return Section(kind, title, "compared_samples.html.jinja", {"note": note, "grids": grids, "room": ROOM // 2})
 
 
-def _costs(columns: list[Column]) -> str:
+def _cost(columns: list[Column]) -> Section:
+    """Steps, time, parameters and machine of each run."""
+    header = ["run", "method", "steps", "items processed", "time", "parameters", "machine"]
     rows = []
     for column in columns:
         record = column.record
-        last = next((line["seconds"] for line in reversed(record.log) if is_number(line.get("seconds"))), None)
-        batch = record.part("train").get("batch")
-        facts: dict[str, Any] = {
-            "method": f"{record.about.get('method')}:{record.about.get('preset')}",
-            "steps": record.step,
-            "images seen": record.step * batch if is_number(batch) else None,
-            "time": clock(last) if last is not None else None,
-            "parameters": f"{sum(column.parameters.values()):,}",
-            "machine": machine(dict(pairs(record.part("machine")))),
-        }
-        rows.append([column.name, *(plain(v) if v is not None else "not known" for v in facts.values())])
-    head = "".join(f"<th>{escape(word)}</th>" for word in ("run", *facts))
-    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
-    return f"<div class='wide'><table class='compared'><tr>{head}</tr>{body}</table></div>"
+        seconds = next((line["seconds"] for line in reversed(record.log) if is_number(line.get("seconds"))), None)
+        batch_size = record.part("train").get("batch_size")
+        rows.append(
+            [
+                column.name,
+                f"{plain(record.about.get('method'))}:{plain(record.about.get('preset'))}",
+                plain(record.step),
+                plain(record.step * batch_size) if is_number(batch_size) else "not known",
+                clock(seconds) if seconds is not None else "not known",
+                f"{sum(column.parameters.values()):,}",
+                machine(record.part("machine")),
+            ]
+        )
+    return Section("cost", "Cost", "compared_cost.html.jinja", {"header": header, "rows": rows})
 
 
-def _curves(column: Column) -> str:
-    """The losses of a run over the minutes that it took."""
-    watched = {fault.role for fault in RULES}
-    lines: dict[str, dict[float, float]] = {}
-    for line in column.record.log:
-        for name, value in pairs(line.get("metrics")):
-            if is_number(value) and name not in watched and is_number(line.get("seconds")):
-                lines.setdefault(name, {})[line["seconds"] / 60] = value
-    told: dict[str, Points] = {name: sorted(points.items()) for name, points in lines.items()}
-    charts = "".join(chart(group, label="loss", unit="minute") for group in by_scale(told))
-    return f"<h3>{escape(column.name)}</h3>{charts}" if charts else ""
+def _metrics(columns: list[Column]) -> list[Section]:
+    """The metrics of each run over the minutes that it took."""
+    runs = [{"name": column.name, "charts": charts} for column in columns if (charts := _charts(column.record))]
+    return [Section("metrics", "Metrics over time", "compared_metrics.html.jinja", {"runs": runs})] if runs else []
+
+
+def _charts(record: Record) -> list[Chart]:
+    watched = {name for name, role in record.monitored.items() if role in ROLES}  # each run's own page shows these
+    lines = {name: points for name, points in metric_lines(record.log, "seconds", 60).items() if name not in watched}
+    return metric_charts(lines, record.monitored, unit="minute")

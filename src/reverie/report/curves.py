@@ -1,76 +1,112 @@
-"""Line charts as plain HTML and inline SVG: no script, no fonts of their own, colours from the page's style sheet.
+"""Line charts as data: where ticks, marks and curves lie on a plot. templates/chart.html.jinja draws them.
 
-The lines are an SVG that is stretched over the plot, the labels are HTML laid over it at percentages; so the text
-keeps its size on a telephone, which the text of a scaled SVG would not.
+Places are percentages of the plot, from the left and from the top, as texts that stand in the page as they are.
 """
 
 from __future__ import annotations
 
 import math
-from html import escape
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from reverie.report.values import number
 
 Points = list[tuple[float, float]]
 
-COLOURS = 6  # --c0 to --c5 in the style sheet
-RAW_POINTS = 400  # a line of more points is drawn as the lowest and the highest of each of that many stretches
+COLOURS = 6  # c0 to c5 in the style sheet
+RAW_POINTS = 400  # a curve of more points is drawn as the lowest and the highest of each of that many stretches
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A text at a place on an axis."""
+
+    at: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A named curve: its class in the style sheet, its last smoothed value, and the SVG paths of both its lines."""
+
+    name: str
+    colour: str
+    last: str
+    raw: str
+    mean: str
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A figure of curves over steps, each raw in a light tone and its running mean over it, with axes and a key."""
+
+    label: str
+    """what the y axis counts"""
+    unit: str
+    """what the x axis counts"""
+    description: str
+    """for those who do not see the figure"""
+    curves: list[Curve]
+    x_ticks: list[Mark]
+    y_ticks: list[Mark]
+    level: str | None
+    """where a dashed line lies across"""
+    marks: list[Mark]
+    """where dashed lines stand upright, with a short text each"""
+    clipped: bool
+    """whether raw values lie outside the plot"""
 
 
 def chart(
-    lines: dict[str, Points],
+    lines: Mapping[str, Points],
     *,
     label: str,
     floor: float | None = None,
     level: float | None = None,
-    marks: dict[float, str] | None = None,
+    marks: Mapping[float, str] | None = None,
     unit: str = "step",
-) -> str:
-    """A figure of lines over steps: each raw in a light tone, its running mean over it, with axes and a legend.
+) -> Chart:
+    """The chart of some lines.
 
-    `lines` maps a name to (step, value) points with finite values, in the order of the steps, at least one point
-    each. `label` says what the y axis counts; `floor` is a value that the y axis has to reach down to; `level` a value
-    that is drawn across, and `marks` are steps that are drawn upright, each with a short text; both are dashed; `unit`
-    is what the x axis counts, where it is not steps.
+    lines: name -> (step, value) points with finite values, in the order of the steps, at least one point each
+    label: what the y axis counts
+    floor: a value that the y axis reaches down to
+    level: a value at which a dashed line lies across
+    marks: step -> a short text at a dashed upright line; what lies beyond the steps is left out
+    unit: what the x axis counts, where it is not steps
     """
     smooth = {name: _smooth(points) for name, points in lines.items()}
     steps = [step for points in lines.values() for step, _ in points]
     left, right = min(steps), max(steps)
     if left == right:
         left, right = left - 1, right + 1
-    low, high, cut = _range(lines, smooth, floor, level)
+    low, high, clipped = _range(lines, smooth, floor, level)
 
-    def across(step: float) -> float:
-        return (step - left) / (right - left) * 1000
+    def across(step: float) -> str:
+        return f"{(step - left) / (right - left) * 100:.2f}"
 
-    def down(value: float) -> float:
-        return (high - value) / (high - low) * 1000
+    def down(value: float) -> str:
+        return f"{(high - value) / (high - low) * 100:.2f}"
 
-    rules, labels = [], []
-    for value in ticks(low, high, 4):
-        rules.append(f'<path class="rule" d="M0 {down(value):.1f}H1000"/>')
-        labels.append(f'<span class="y" style="top:{down(value) / 10:.2f}%">{number(value)}</span>')
-    for step in ticks(left, right, 4, whole=True):
-        labels.append(f'<span class="x" style="left:{across(step) / 10:.2f}%">{number(step)}</span>')
-    if level is not None:
-        rules.append(f'<path class="level" d="M0 {down(level):.1f}H1000"/>')
-    for step, text in (marks or {}).items():
-        if left <= step <= right:
-            rules.append(f'<path class="level" d="M{across(step):.1f} 0V1000"/>')
-            labels.append(f'<span class="mark" style="left:{across(step) / 10:.2f}%">{escape(text)}</span>')
-    paths, legend = [], []
-    for index, (name, points) in enumerate(lines.items()):
-        for kind, drawn in (("raw", _thin(points)), ("mean", smooth[name])):
-            data = "L".join(f"{across(step):.1f} {down(value):.1f}" for step, value in drawn)
-            paths.append(f'<path class="{kind} c{index % COLOURS}" d="M{data}h0.01"/>')
-        last = number(smooth[name][-1][1])
-        legend.append(f'<span><i class="c{index % COLOURS}"></i>{escape(name)} <b>{last}</b></span>')
-    note = '<span class="cut">Outliers beyond the axis are cut off.</span>' if cut else ""
-    words = escape(f"{label} over {unit}s {number(min(steps))} to {number(max(steps))}: {', '.join(lines)}", quote=True)
-    return (
-        f'<figure class="chart" role="img" aria-label="{words}">'
-        f'<div class="key"><em>{escape(label)}</em>{"".join(legend)}</div>'
-        f'<div class="plot"><svg viewBox="0 0 1000 1000" preserveAspectRatio="none" aria-hidden="true">'
-        f"{''.join(rules)}{''.join(paths)}</svg>{''.join(labels)}</div>"
-        f'<figcaption><span class="axis">{escape(unit)}</span>{note}</figcaption></figure>'
+    return Chart(
+        label=label,
+        unit=unit,
+        description=f"{label} over {unit}s {number(min(steps))} to {number(max(steps))}: {', '.join(lines)}",
+        curves=[
+            Curve(
+                name=name,
+                colour=f"c{index % COLOURS}",
+                last=number(smooth[name][-1][1]),
+                raw=_path(_thin(points), across, down),
+                mean=_path(smooth[name], across, down),
+            )
+            for index, (name, points) in enumerate(lines.items())
+        ],
+        x_ticks=[Mark(across(step), number(step)) for step in ticks(left, right, 4, whole=True)],
+        y_ticks=[Mark(down(value), number(value)) for value in ticks(low, high, 4)],
+        level=None if level is None else down(level),
+        marks=[Mark(across(step), text) for step, text in (marks or {}).items() if left <= step <= right],
+        clipped=clipped,
     )
 
 
@@ -100,13 +136,9 @@ def ticks(low: float, high: float, wanted: int, *, whole: bool = False) -> list[
     return [index * step for index in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
-def number(value: float) -> str:
-    """A number as people read it: 12,500, 3.142, 0.0021, 0.00002."""
-    if abs(value) >= 1000:
-        return f"{value:,.0f}"
-    if 1e-7 < abs(value) < 1e-4:
-        return f"{value:.9f}".rstrip("0")
-    return f"{value:.4g}" if abs(value) > 1e-12 else "0"
+def _path(points: Points, across: Callable[[float], str], down: Callable[[float], str]) -> str:
+    """The points as an SVG path; its last stroke makes a single point visible."""
+    return "M" + "L".join(f"{across(step)} {down(value)}" for step, value in points) + "h0.001"
 
 
 def _smooth(points: Points) -> Points:
@@ -137,7 +169,7 @@ def _thin(points: Points) -> Points:
 
 
 def _range(
-    lines: dict[str, Points], smooth: dict[str, Points], floor: float | None, level: float | None
+    lines: Mapping[str, Points], smooth: Mapping[str, Points], floor: float | None, level: float | None
 ) -> tuple[float, float, bool]:
     """(low, high, whether raw values lie outside): all smooth lines, the level, the middle 98 % of the raw values."""
     held = [value for points in smooth.values() for _, value in points] + ([] if level is None else [level])

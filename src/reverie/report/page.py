@@ -1,71 +1,81 @@
 """report.html: a run on one page that can be read offline, sent by mail, and looked at years later.
 
-The page is written from the files of the run folder alone, and holds all it shows: no script, no address, pictures as
-data. A section is a function from a Record to a Section, or None where the run has nothing to tell; SECTIONS lists
-them in their order on the page.
+The page is written from the files of the run folder alone and holds all it shows: no script, no address, images as
+data. A part of the page is a function from a Record to its sections, none where the run has nothing to show; PARTS
+lists them in their order on the page. Sections are data; the templates in templates/ draw them.
 """
 
 from __future__ import annotations
 
-from functools import partial
-from html import escape
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from reverie.report import monitor as findings
-from reverie.report import scores, sections
-from reverie.report.curves import number
-from reverie.report.html import Make, Section, clock, document, plain
+from reverie.report.figures import figures
+from reverie.report.html import Section, render_page
+from reverie.report.monitor import alert_names, monitor
 from reverie.report.run_record import Record, is_number, read_record
+from reverie.report.scores import scores
+from reverie.report.sections import data, files, metrics, provenance, reproduce, samples, speed
+from reverie.report.values import number, plain
 from reverie.utils.atomic_files import friendly, replace_text
+from reverie.utils.formatting import clock
 
-SECTIONS: list[Make] = [
-    sections.samples,
-    scores.scores,
-    *(partial(scores.figure, name=name, title=title) for name, title in scores.FIGURES.items()),
-    findings.monitor,
-    sections.curves,
-    sections.learnt,
-    sections.speed,
-    sections.repeat,
-    sections.files,
-    sections.whence,
+PARTS: list[Callable[[Record], list[Section]]] = [
+    samples,
+    scores,
+    figures,
+    monitor,
+    metrics,
+    data,
+    speed,
+    reproduce,
+    files,
+    provenance,
 ]
 
 
 def write_report(run: Path) -> Path:
-    """Write report.html in a run folder, from its files alone, and return its path.
+    """Writes report.html in a run folder, from its files alone, and returns its path.
 
-    What is not there yet (log, samples, save) is left out. Raises UserError if the folder holds no readable run.json
-    or cannot be written.
+    What is not there yet (log, samples, checkpoint) is left out. Raises UserError if the folder holds no readable
+    run.json or cannot be written.
     """
     run = Path(run)
     record = read_record(run)
-    parts = [section for make in SECTIONS if (section := make(record))]
+    sections = [section for part in PARTS for section in part(record)]
     target = run / "report.html"
     with friendly(target):
-        replace_text(target, _page(record, parts))
+        replace_text(target, _page(record, sections))
     return target
 
 
-def _page(record: Record, parts: list[Section]) -> str:
+def _page(record: Record, sections: list[Section]) -> str:
     """The whole page."""
-    title = str(record.about.get("title") or record.about.get("method") or "A run")
-    source = record.part("data").get("name") or record.part("data").get("spec")
-    learnt = f" <span>learnt from {escape(str(source))}</span>" if source else ""
-    version = escape(str(record.part("versions").get("reverie", "")))
-    name = escape(record.folder.resolve().name)
-    head = f'<p class="run">{name}</p><h1>{escape(title)}{learnt}</h1>{_tiles(record)}{findings.alarm(record)}'
-    return document(f"{title} - {name}", head, parts, f"Written by Reverie {version} from the files of the run folder.")
+    method_title = str(record.about.get("title") or record.about.get("method") or "A run")
+    name = record.folder.resolve().name
+    return render_page(
+        "run.html.jinja",
+        f"{method_title} - {name}",
+        sections,
+        name=name,
+        method_title=method_title,
+        source=plain(record.part("data").get("name") or record.part("data").get("spec") or ""),
+        tiles=_tiles(record),
+        alerts=alert_names(record),
+        version=str(record.part("versions").get("reverie", "")),
+    )
 
 
-def _tiles(record: Record) -> str:
+def _tiles(record: Record) -> dict[str, str]:
     """The few figures at the top."""
-    data, last = record.part("data"), record.log[-1] if record.log else {}
-    tiles = {
-        "step": number(record.step),
-        "examples": number(data["n"]) if is_number(data.get("n")) else None,
-        "batch": record.part("train").get("batch"),
-        "time": clock(last["seconds"]) if is_number(last.get("seconds")) else None,
-    }
-    told = "".join(f"<div><dt>{key}</dt><dd>{escape(plain(v))}</dd></div>" for key, v in tiles.items() if v is not None)
-    return f"<dl>{told}</dl>"
+    data = record.part("data")
+    tiles = {"step": number(record.step)}
+    if is_number(data.get("n")):
+        tiles["examples"] = number(data["n"])
+    if (batch_size := record.part("train").get("batch_size")) is not None:
+        tiles["batch size"] = plain(batch_size)
+    last: dict[str, Any] = record.log[-1] if record.log else {}
+    if is_number(last.get("seconds")):
+        tiles["time"] = clock(last["seconds"])
+    return tiles

@@ -1,176 +1,212 @@
-"""The sections on the run itself: what it draws, its losses, what it learnt from, speed, command, files, origin."""
+"""The sections on the run itself: samples, metrics, data and settings, speed, command, files, provenance."""
 
 from __future__ import annotations
 
 import shlex
-from html import escape
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from reverie.report.curves import Points, by_scale, chart, number
-from reverie.report.html import ROOM, Section, clock, image, items, machine, pairs, picture, plain, table, words
-from reverie.report.monitor import marks
+from reverie.report.curves import Points, chart
+from reverie.report.embedded_image import ROOM, read_image
+from reverie.report.html import Section
+from reverie.report.metric_charts import metric_charts, metric_lines
+from reverie.report.monitor import charted_metrics, marks
 from reverie.report.run_record import Record, is_number
-from reverie.training.monitor import RULES
+from reverie.report.values import date, heading, items, machine, number, pairs, plain, words
+from reverie.utils.formatting import clock
 
-SHOWN = 8  # previews of one kind in the time-lapse
-THUMB = 360  # pixels that a picture of the time-lapse has at most
+SHOWN = 8
+"""images of one kind in the time-lapse of samples"""
+THUMBNAIL = 360
+"""pixels across and down that an image of the time-lapse has at most"""
 PURPOSES = {
     "run.json": "what was asked for: method, settings, data, versions, the command",
     "weights.safetensors": "the weights to generate with",
     "resume.pt": "all that training goes on from (reverie resume)",
-    "save.json": "the step of this save, and the checksums of its files",
-    "next": "a save under way",
-    "previous": "the save before this one, in case this one is damaged",
-    "log.jsonl": "losses, speed and the monitor's findings over time, one JSON object a line",
-    "samples": "the previews shown above",
+    "save.json": "the step of this checkpoint, and the checksums of its files",
+    "next": "a checkpoint that is being written",
+    "previous": "the checkpoint before this one, in case this one is damaged",
+    "last_good": "the newest checkpoint without an alert, for rollbacks",
+    "log.jsonl": "metrics, speed and the alerts of the monitor over time, one JSON object a line",
+    "samples": "the samples shown above",
     "scores.json": "the scores shown above, each with its definition (reverie evaluate)",
-    "figures": "the pictures that evaluating made, shown above",
+    "figures": "the figures of the evaluation, shown above",
     "tensorboard": "the log for TensorBoard",
     "report.html": "this page",
 }
+PROVENANCE = {
+    "images": {
+        "made": "Images generated",
+        "verb": "are",
+        "meaning": "no camera ever took what they show.",
+        "carrier": "Each PNG that Reverie writes with it carries a record in a text chunk: how the image was made, and "
+        "by which run.",
+        "caution": "Many programs drop the chunk when they save an image again: an image without one may be synthetic "
+        "all the same.",
+    },
+    "music": {
+        "made": "Music generated",
+        "verb": "is",
+        "meaning": "nobody composed or played it.",
+        "carrier": "Each MIDI and WAV file that Reverie writes with it carries a record: how it was made, and by which "
+        "run.",
+        "caution": "Many programs drop the record when they save a file again: a file without one may be synthetic "
+        "all the same.",
+    },
+    "text": {
+        "made": "Text generated",
+        "verb": "is",
+        "meaning": "nobody wrote it.",
+        "carrier": "Beside each .txt file that Reverie writes with it lies a .json file with a record: how its lines "
+        "were made, and by which run.",
+        "caution": "Lines that are copied out of the file leave the record behind: text without one may be synthetic "
+        "all the same.",
+    },
+}
+"""the sentences of the section on provenance, by what the run makes"""
 
 
-def samples(record: Record) -> Section | None:
-    """For each kind of preview the last one large, and up to SHOWN of them over time."""
-    parts, large = [], None
-    for kind, pictures in record.previews.items():
-        while pictures and not (large := picture(pictures[-1][1])):
-            pictures = pictures[:-1]  # the newest may be damaged, or half written
-        if not pictures or not large:
+def samples(record: Record) -> list[Section]:
+    """For each kind of sample the newest image large, and up to SHOWN of them over time."""
+    kinds = []
+    for kind, files in record.samples.items():
+        embedded = None
+        while files and not (embedded := read_image(files[-1][1])):
+            files = files[:-1]  # the newest may be damaged, or half written
+        if embedded is None:
             continue
-        drawn = [(step, thumb) for step, path in _spread(pictures) if (thumb := picture(path, THUMB))]
-        name, last = words(kind) if kind else "samples", pictures[-1][0]
-        parts.append(f"<h3>{escape(name.capitalize())} <small>at step {number(last)}</small></h3>")
-        parts.append(f'<div class="large">{image(large, f"{name} at step {last}", ROOM)}</div>')
-        if len(drawn) > 1:
-            strip = (f"<li>{image(thumb, f'{name} at step {at}')}<span>{number(at)}</span></li>" for at, thumb in drawn)
-            parts.append(f'<ol class="strip">{"".join(strip)}</ol>')
-    return Section("previews", "What it draws", "".join(parts)) if parts else None
+        thumbnails = [(step, read_image(path, THUMBNAIL)) for step, path in _evenly_spaced(files)]
+        kinds.append(
+            {
+                "name": words(kind) or "samples",
+                "title": heading(kind) or "Latest",
+                "step": files[-1][0],
+                "last": embedded,
+                "earlier": [(step, thumbnail) for step, thumbnail in thumbnails if thumbnail],
+            }
+        )
+    content = {"kinds": kinds, "room": ROOM}
+    return [Section("samples", "Samples", "samples.html.jinja", content)] if kinds else []
 
 
-def curves(record: Record) -> Section | None:
-    """The losses of each stage over the steps, with the monitor's findings marked."""
-    watched = {fault.role for fault in RULES}  # these are shown with the monitor
-    stages: dict[str, dict[str, dict[float, float]]] = {}
+def metrics(record: Record) -> list[Section]:
+    """The metrics of each stage over the steps, with the alerts of the monitor marked."""
+    log_by_stage: dict[str, list[dict[str, Any]]] = {}
     for line in record.log:
-        for name, value in pairs(line.get("metrics")):
-            if is_number(value) and name not in watched:
-                # By step, so that a line told twice counts once.
-                stages.setdefault(str(line.get("stage") or "train"), {}).setdefault(name, {})[line["step"]] = value
-    parts = []
-    for stage, losses in stages.items():
-        if len(stages) > 1:
-            parts.append(f"<h3>{escape(words(stage).capitalize())}</h3>")
-        lines: dict[str, Points] = {name: sorted(points.items()) for name, points in losses.items()}
-        parts += [chart(group, label="loss", marks=marks(record)) for group in by_scale(lines)]
-    dashed = " Dashed: what the monitor found, by number." if marks(record) else ""
-    note = "Light: the log as it is. Strong: a running mean without outliers, its last value above."
-    return Section("losses", "Losses", f'{"".join(parts)}<p class="aside">{note}{dashed}</p>') if parts else None
+        if "metrics" in line:
+            log_by_stage.setdefault(str(line.get("stage") or "train"), []).append(line)
+    charted, stages = charted_metrics(record), []
+    for stage, log in log_by_stage.items():
+        lines = {name: points for name, points in metric_lines(log).items() if name not in charted}
+        if lines:
+            stages.append({"name": stage, "charts": metric_charts(lines, record.monitored, marks(record))})
+    content = {"stages": stages, "marked": bool(marks(record))}
+    return [Section("metrics", "Metrics", "metrics.html.jinja", content)] if stages else []
 
 
-def learnt(record: Record) -> Section | None:
-    """What the run learnt from, and with which settings."""
-    data, versions = record.part("data"), record.part("versions")
-    classes = items(data.get("classes"))
+def data(record: Record) -> list[Section]:
+    """What the run was trained on, and with which settings."""
+    about, versions = record.part("data"), record.part("versions")
+    classes = items(about.get("classes"))
     facts: dict[str, Any] = {
         "Method": record.about.get("method"),
         "Preset": record.about.get("preset"),
-        "Data": data.get("spec") or data.get("name"),
-        "Examples": " ".join(plain(data[key]) for key in ("n", "kind") if data.get(key) is not None),
-        "Split": data.get("split"),
-        **{words(key).capitalize(): value for key, value in pairs(data.get("facts"))},
-        **({"Classes": f"{len(classes)}: {plain(classes)}"} if classes else {}),
-        "Left out": f"{data['dropped']} that could not be read" if data.get("dropped") else None,
-        "Fingerprint": data.get("fingerprint"),
-        "Notes": "; ".join(map(plain, items(data.get("notes")))),
-        "Versions": ", ".join(f"{key} {value}" for key, value in versions.items()),
+        "Data": about.get("spec") or about.get("name"),
+        "Examples": " ".join(plain(about[key]) for key in ("n", "kind") if about.get(key) is not None),
+        "Split": about.get("split"),
+    }
+    facts.update({heading(key): value for key, value in pairs(about.get("facts"))})
+    if classes:
+        facts["Classes"] = f"{len(classes)}: {plain(classes)}"
+    if about.get("dropped"):
+        facts["Left out"] = f"{plain(about['dropped'])} that could not be read"
+    facts |= {
+        "Fingerprint": about.get("fingerprint"),
+        "Notes": "; ".join(map(plain, items(about.get("notes")))),
+        "Versions": ", ".join(f"{key} {plain(value)}" for key, value in versions.items()),
         "Commit": record.about.get("commit"),
         "Machine": machine(record.part("machine")),
-        "Begun": str(record.about.get("created") or "").replace("T", " ")[:19],
+        "Started": date(record.about.get("created")),
     }
-    body = table(facts)
+    known = [(name, plain(value)) for name, value in facts.items() if value not in (None, "", [], {})]
+    settings = []
     for title, key in (("Settings of the method", "config"), ("Settings of the training", "train")):
-        if settings := record.part(key):
-            body += f"<details><summary>{title} ({len(settings)})</summary>{table(settings, code=True)}</details>"
-    return Section("learnt", "What was learnt from what", body)
+        if record.part(key):
+            settings.append((title, [(name, plain(value)) for name, value in record.part(key).items()]))
+    content = {"facts": known, "settings": settings}
+    return [Section("data", "Data and settings", "data.html.jinja", content)]
 
 
-def speed(record: Record) -> Section | None:
-    """How fast it went, and how long it took."""
+def speed(record: Record) -> list[Section]:
+    """How fast training went, and how long it took."""
     lines = [line for line in record.log if is_number(line.get("seconds"))]
     if not lines:
-        return None
+        return []
     speeds: Points = []
     for earlier, later in pairwise(line for line in lines if "metrics" in line or "rollback" in line):
         steps, seconds = later["step"] - earlier["step"], later["seconds"] - earlier["seconds"]
         if steps > 0 and seconds > 0:
             speeds.append((later["step"], steps / seconds))
-    batch, device = record.part("train").get("batch"), record.part("train").get("device")
-    last, seconds = lines[-1]["step"], lines[-1]["seconds"]
-    again = sum(back["from"] - back["to"] for line in record.log if (back := line.get("rollback")) and _whole(back))
-    each = (
-        f" in batches of {batch}, {number((last + again) * batch / seconds)} examples a second"
-        if is_number(batch) and seconds > 0
-        else ""
-    )
-    more = f", and {number(again)} that were rolled back," if again > 0 else ""
-    where = f" on {escape(str(device))}" if device else ""
-    text = f"<p>{number(last)} steps{more} took {clock(seconds)}{where}{escape(each)}.</p>"
-    drawn = chart({"steps a second": sorted(speeds)}, label="speed", floor=0.0) if len(speeds) > 1 else ""
-    return Section("speed", "Speed and time", text + drawn)
+    drawn = chart({"steps a second": sorted(speeds)}, label="speed", floor=0.0) if len(speeds) > 1 else None
+    content = {"text": _speed_in_words(record, lines[-1]), "speeds": drawn}
+    return [Section("speed", "Speed and time", "speed.html.jinja", content)]
 
 
-def repeat(record: Record) -> Section | None:
+def _speed_in_words(record: Record, last: dict[str, Any]) -> str:
+    """ "2,000 steps took 8 min on cpu in batches of 64, 256 examples a second." """
+    step, seconds = last["step"], last["seconds"]
+    repeated = 0.0
+    for line in record.log:
+        back = line.get("rollback")
+        if isinstance(back, dict) and is_number(back.get("from")) and is_number(back.get("to")):
+            repeated += back["from"] - back["to"]
+    rolled_back = f", and {number(repeated)} that were rolled back," if repeated > 0 else ""
+    device, batch_size = record.part("train").get("device"), record.part("train").get("batch_size")
+    text = f"{number(step)} steps{rolled_back} took {clock(seconds)}"
+    if device:
+        text += f" on {plain(device)}"
+    if is_number(batch_size) and seconds > 0:
+        rate = (step + repeated) * batch_size / seconds
+        text += f" in batches of {plain(batch_size)}, {number(rate)} examples a second"
+    return f"{text}."
+
+
+def reproduce(record: Record) -> list[Section]:
     """The command that makes this run again."""
     command = record.about.get("command")
     if not command:
-        return None
-    seed = record.part("train").get("seed")
-    text = f" The seed was {escape(plain(seed))}." if seed is not None else ""
-    body = f"<pre><code>{escape(str(command))}</code></pre><p>Give another <code>--out</code>.{text}</p>"
-    return Section("repeat", "To repeat it", body)
+        return []
+    content = {"command": plain(command), "seed": record.part("train").get("seed")}
+    return [Section("reproduce", "Reproduce this run", "reproduce.html.jinja", content)]
 
 
-def files(record: Record) -> Section | None:
+def files(record: Record) -> list[Section]:
     """The files of the run folder, and what each is for."""
     rows = []
     names = {path.name for path in record.folder.iterdir() if not path.name.startswith(".")} | {"report.html"}
     for name in sorted(names, key=lambda name: ([*PURPOSES, name].index(name), name)):
         path = record.folder / name
-        size = "" if name == "report.html" else _size(path)
-        slash = "/" if path.is_dir() else ""
         rows.append(
-            f"<tr><th><code>{escape(name)}{slash}</code></th><td>{PURPOSES.get(name, 'not written by reverie')}</td>"
-            f'<td class="size">{size}</td></tr>'
+            {
+                "name": f"{name}/" if path.is_dir() else name,
+                "purpose": PURPOSES.get(name, "not written by reverie"),
+                "size": "" if name == "report.html" else _size(path),  # it is being written
+            }
         )
-    return Section("files", "The files of this run", f'<table class="files">{"".join(rows)}</table>')
+    return [Section("files", "Files", "files.html.jinja", {"files": rows})]
 
 
-def whence(record: Record) -> Section | None:
-    """What a picture from this run says of its origin."""
-    name = escape(shlex.quote(record.folder.resolve().name))
-    return Section(
-        "whence",
-        "Whence a picture comes",
-        "<p>Pictures made by this run are <strong>synthetic</strong>: what they show was never seen by a camera. "
-        "Each PNG that Reverie generates from it carries a text chunk that says so, and from which run it comes. "
-        "To read it, and to check a picture against this run:</p>"
-        f"<pre><code>reverie whence FILE --verify {name}</code></pre>"
-        "<p>Many programs drop the chunk when they save a picture again: "
-        "a picture without one may be synthetic all the same.</p>",
-    )
+def provenance(record: Record) -> list[Section]:
+    """What a file generated by this run says of its origin, and how to read and verify it."""
+    content = {**PROVENANCE[record.media], "run": shlex.quote(record.folder.resolve().name)}
+    return [Section("provenance", "Provenance", "provenance.html.jinja", content)]
 
 
-def _spread(pictures: list[tuple[int, Path]]) -> list[tuple[int, Path]]:
-    """Up to SHOWN of the pictures, evenly spaced, the first and the last among them."""
-    count = min(SHOWN, len(pictures))
-    return [pictures[round(index * (len(pictures) - 1) / max(count - 1, 1))] for index in range(count)]
-
-
-def _whole(back: Any) -> bool:
-    return isinstance(back, dict) and is_number(back.get("from")) and is_number(back.get("to"))
+def _evenly_spaced(files: list[tuple[int, Path]]) -> list[tuple[int, Path]]:
+    """Up to SHOWN of the files, evenly spaced, the first and the last among them."""
+    count = min(SHOWN, len(files))
+    return [files[round(index * (len(files) - 1) / max(count - 1, 1))] for index in range(count)]
 
 
 def _size(path: Path) -> str:
@@ -178,10 +214,10 @@ def _size(path: Path) -> str:
     try:
         if path.is_dir():
             return f"{sum(1 for _ in path.iterdir())} files"
-        count = path.stat().st_size
+        size = path.stat().st_size
     except OSError:  # gone since the folder was listed, or a link to nowhere
         return ""
     for unit, power in (("GB", 9), ("MB", 6), ("kB", 3)):
-        if count >= 10**power:
-            return f"{count / 10**power:.1f} {unit}"
-    return f"{count} bytes"
+        if size >= 10**power:
+            return f"{size / 10**power:.1f} {unit}"
+    return f"{size} bytes"
