@@ -1,4 +1,4 @@
-"""Photographs as they are: depth, alpha, size and order survive, from file to file."""
+"""Photographs keep their depth, alpha, size and colour profile, from file to file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from reverie.utils.errors import UserError
 RECORD = {"arguments": {}, "index": 0, "synthetic": True}
 
 
-def shades(height: int, width: int, channels: int, full: int) -> np.ndarray:
+def random_levels(height: int, width: int, channels: int, full: int) -> np.ndarray:
     draws = np.random.Generator(np.random.Philox(key=[1, height * width]))
     return draws.integers(0, full + 1, (height, width, channels)).astype(np.uint8 if full == 255 else np.uint16)
 
@@ -29,8 +29,8 @@ def shades(height: int, width: int, channels: int, full: int) -> np.ndarray:
 def test_depth_and_alpha_survive(tmp_path: Path, channels: int, alpha: bool, full: int) -> None:
     if full == 65535 and (channels == 3 or alpha):
         pytest.importorskip("cv2", reason="16 bits in colour take OpenCV, an extra")
-    pixels = shades(13, 21, channels, full)
-    photo = Photo(pixels, shades(13, 21, 1, full)[:, :, 0] if alpha else None, "x.png", record=RECORD)
+    pixels = random_levels(13, 21, channels, full)
+    photo = Photo(pixels, random_levels(13, 21, 1, full)[:, :, 0] if alpha else None, "x.png", record=RECORD)
     read = Photo.load(photo.save(tmp_path / "x.png"))
     assert read.pixels.dtype == pixels.dtype
     assert np.array_equal(read.pixels[:, :, :channels], pixels)
@@ -42,21 +42,21 @@ def test_depth_and_alpha_survive(tmp_path: Path, channels: int, alpha: bool, ful
     assert again.alpha is None or np.array_equal(again.alpha, read.alpha)
 
 
-def test_sixteen_bits_on_a_sheet_keep_their_white() -> None:
+def test_white_of_sixteen_bits_is_white_in_an_8_bit_image() -> None:
     levels = np.array([[[0], [128], [129], [60000], [65407], [65408], [65535]]], np.uint16)
     assert Photo(levels).image().pixels.ravel().tolist() == [0, 0, 1, 233, 255, 255, 255]
 
 
 def test_colour_becomes_grey_and_grey_colour(tmp_path: Path) -> None:
-    photo = Photo(shades(5, 7, 3, 255))
+    photo = Photo(random_levels(5, 7, 3, 255))
     grey = np.asarray(PIL.Image.fromarray(photo.pixels).convert("L")).astype(float)
-    made = (photo.to_tensor(1)[0, 0].numpy() + 1) * 127.5
-    assert np.abs(made - grey).max() <= 1
-    assert Photo(shades(5, 7, 1, 255)).to_tensor(3).shape == (1, 3, 5, 7)
+    converted = (photo.to_tensor(1)[0, 0].numpy() + 1) * 127.5
+    assert np.abs(converted - grey).max() <= 1
+    assert Photo(random_levels(5, 7, 1, 255)).to_tensor(3).shape == (1, 3, 5, 7)
 
 
 def test_palettes_cmyk_and_orientation(tmp_path: Path) -> None:
-    image = PIL.Image.fromarray(shades(6, 9, 3, 255))
+    image = PIL.Image.fromarray(random_levels(6, 9, 3, 255))
     image.convert("P").save(tmp_path / "p.png")
     image.convert("CMYK").save(tmp_path / "c.jpg")
     exif = PIL.Image.Exif()
@@ -70,7 +70,7 @@ def test_palettes_cmyk_and_orientation(tmp_path: Path) -> None:
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_sixteen_bits_in_colour_are_upright(tmp_path: Path, orientation: int) -> None:
     pytest.importorskip("cv2", reason="16 bits in colour take OpenCV, an extra")
-    stored = shades(6, 9, 3, 65535)
+    stored = random_levels(6, 9, 3, 65535)
     (tmp_path / "x.tif").write_bytes(deep_tiff(stored, orientation))
     plain = PIL.Image.fromarray((stored >> 8).astype(np.uint8))
     plain.getexif()[0x0112] = orientation
@@ -92,40 +92,40 @@ def deep_tiff(pixels: np.ndarray, orientation: int) -> bytes:
 
 
 def test_depth_and_transparency_of_rarer_files(tmp_path: Path) -> None:
-    grey = shades(5, 7, 1, 65535)[:, :, 0]
+    grey = random_levels(5, 7, 1, 65535)[:, :, 0]
     PIL.Image.fromarray(grey).save(tmp_path / "g.png", transparency=int(grey[2, 3]))
     read = Photo.load(tmp_path / "g.png")
     assert np.array_equal(read.pixels[:, :, 0], grey)
     assert read.alpha is not None
     assert np.array_equal(read.alpha, np.where(grey == grey[2, 3], 0, 65535))
     pytest.importorskip("cv2", reason="16 bits in colour take OpenCV, an extra")
-    colour = shades(5, 7, 3, 65535)
+    colour = random_levels(5, 7, 3, 65535)
     (tmp_path / "c.ppm").write_bytes(b"P6\n# a note\n7 5\n65535\n" + colour.astype(">u2").tobytes())
     assert np.array_equal(Photo.load(tmp_path / "c.ppm").pixels, colour)
 
 
 @pytest.mark.parametrize("full", [255, 65535])
-def test_what_colours_mean_is_kept(tmp_path: Path, full: int) -> None:
+def test_the_colour_profile_is_kept(tmp_path: Path, full: int) -> None:
     if full == 65535:
         pytest.importorskip("cv2", reason="16 bits in colour take OpenCV, an extra")
     profile = PIL.ImageCms.ImageCmsProfile(PIL.ImageCms.createProfile("sRGB")).tobytes()
-    photo = Photo.load(Photo(shades(5, 7, 3, full), profile=profile).save(tmp_path / "x.png"))
+    photo = Photo.load(Photo(random_levels(5, 7, 3, full), profile=profile).save(tmp_path / "x.png"))
     assert photo.profile == profile
-    made = photo.with_pixels(photo.to_tensor(3)[0])
-    assert PIL.Image.open(made.save(tmp_path / "y.png")).info["icc_profile"] == profile
+    output = photo.with_pixels(photo.to_tensor(3)[0])
+    assert PIL.Image.open(output.save(tmp_path / "y.png")).info["icc_profile"] == profile
     assert photo.with_pixels(photo.to_tensor(1)[0]).profile is None
 
 
-@pytest.mark.parametrize("ending", ["jpg", "png"])
-def test_a_file_cut_short_is_said(tmp_path: Path, ending: str) -> None:
-    path = tmp_path / f"x.{ending}"
-    PIL.Image.fromarray(shades(80, 90, 3, 255)).save(path)
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+def test_a_truncated_file_is_refused(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"x.{suffix}"
+    PIL.Image.fromarray(random_levels(80, 90, 3, 255)).save(path)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(UserError, match=r"not a usable image \(truncated file\)"):
         Photo.load(path)
 
 
-def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
+def test_an_unusable_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "words.png").write_text("not an image")
     for path in (tmp_path / "words.png", tmp_path / "nothing.png"):
         with pytest.raises(UserError, match=path.name):
@@ -133,11 +133,14 @@ def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=path.name):
             Photo.check(path)
     with pytest.raises(UserError, match=r"x\.png"):
-        Photo(shades(4, 4, 1, 255)).save(tmp_path / "x.jpg")
+        Photo(random_levels(4, 4, 1, 255)).save(tmp_path / "x.jpg")
 
 
 def test_a_grid_takes_one_size() -> None:
-    few = [Photo(shades(4, 4, 3, 255)), Photo(shades(4, 6, 3, 255), inputs=({"name": "wide.png", "digest": ""},))]
+    photos = [
+        Photo(random_levels(4, 4, 3, 255)),
+        Photo(random_levels(4, 6, 3, 255), inputs=({"name": "wide.png", "digest": ""},)),
+    ]
     with pytest.raises(UserError, match=r"wide\.png has another size"):
-        Photo.COMBINED_WRITERS[".png"](few, Path("x.png"))
-    assert Photo(shades(4, 4, 3, 255)).with_pixels(torch.zeros(3, 8, 8)).alpha is None
+        Photo.COMBINED_WRITERS[".png"](photos, Path("x.png"))
+    assert Photo(random_levels(4, 4, 3, 255)).with_pixels(torch.zeros(3, 8, 8)).alpha is None
