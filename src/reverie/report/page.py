@@ -18,7 +18,7 @@ from reverie.report.run_record import Record, is_number, read_record
 from reverie.report.scores import scores
 from reverie.report.sections import data, files, metrics, provenance, reproduce, samples, speed
 from reverie.report.values import number, plain
-from reverie.utils.atomic_files import friendly, replace_text
+from reverie.utils.atomic_files import disk_errors, replace_text
 from reverie.utils.formatting import clock
 
 PARTS: list[Callable[[Record], list[Section]]] = [
@@ -45,7 +45,7 @@ def write_report(run: Path) -> Path:
     record = read_record(run)
     sections = [section for part in PARTS for section in part(record)]
     target = run / "report.html"
-    with friendly(target):
+    with disk_errors(target):
         replace_text(target, _page(record, sections))
     return target
 

@@ -58,7 +58,7 @@ MEANING = {
     "nll-oracle": "how unlikely a generated token is to the oracle that wrote the data",
     "exact-match rate": "share of generated items that equal a training item",
     "scale consistency": "share of notes in the major scale that fits best",
-    "bar self-similarity": "how much a bar repeats the one before",
+    "bar self-similarity": "how much of a bar repeats an earlier one",
 }
 """what scores measure, in a few words; their definitions say it exactly"""
 
