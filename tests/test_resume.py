@@ -154,7 +154,7 @@ def test_killed_within_a_step(step: int, tmp_path: Path, straight: Callable[...,
     assert in_child(child) == -9
     assert (out / "save.json").exists() == (step > 3)
     if step < 3:
-        with pytest.raises(UserError, match="has no save yet; wait for the first one, or go on with `reverie resume"):
+        with pytest.raises(UserError, match="has no checkpoint yet; wait for the first one, or go on with `reverie resume"):
             load(out)
     resume(out)
     assert_same_run(out, expected)
@@ -483,10 +483,10 @@ def test_damage_is_found_and_the_previous_save_used(
     assert len(told) == (0 if name == RESUME else 1), "resume.pt is no matter to who uses the weights"
 
     assert cli.main(["resume", str(out)]) == 0
-    told = [line for line in capsys.readouterr().err.splitlines() if "previous save" in line]
+    told = [line for line in capsys.readouterr().err.splitlines() if "previous checkpoint" in line]
     assert len(told) == 1
     assert told[0].startswith(str(out / name))
-    assert told[0].endswith("; using the previous save, of step 6.")
+    assert told[0].endswith("; using the previous checkpoint, of step 6.")
     assert_same_run(out, expected)
 
 
@@ -518,7 +518,7 @@ def test_all_saves_damaged(tmp_path: Path, straight: Callable[..., Path], capsys
         assert cli.main(command) == 2
         (told,) = capsys.readouterr().err.splitlines()
         assert told == (
-            f"reverie: {out / WEIGHTS} is damaged (its checksum differs), and there is no whole previous save; "
+            f"reverie: {out / WEIGHTS} is damaged (its checksum differs), and there is no valid previous one; "
             "restore the folder from a copy."
         )
     assert not (tmp_path / "made").exists()

@@ -355,7 +355,7 @@ def test_all_saves_damaged_is_one_line(run: Run) -> None:
         put(run, step)
     (run.path / WEIGHTS).write_bytes(b"x")
     (run.path / "previous" / RESUME).unlink()
-    with pytest.raises(UserError, match=r"weights.safetensors is damaged .* no whole previous save; restore") as caught:
+    with pytest.raises(UserError, match=r"weights.safetensors is damaged .* no valid previous one; restore") as caught:
         run.recover()
     assert "\n" not in str(caught.value)
 
@@ -366,7 +366,7 @@ def test_a_save_that_is_gone_but_for_the_previous_one(run: Run, capsys: pytest.C
     for name in FILES:
         (run.path / name).unlink()
     assert run.recover() == step_in(run.path) == 1
-    assert "save.json is missing or damaged; using the previous save, of step 1." in capsys.readouterr().err
+    assert "save.json is missing or damaged; using the previous checkpoint, of step 1." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"step": 1}', '{"step": 1, "sha256": null}', "\0" * 40])

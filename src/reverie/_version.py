@@ -1,3 +1,7 @@
-"""The version, apart from everything, so that any module can name it."""
+"""The version, apart from everything else, so that any module can name it."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
+
+FORMAT = 2
+"""Of run folders and weights files. It changes where older ones can no longer be read: other names of options, of log
+keys or of weights."""

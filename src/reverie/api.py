@@ -1,4 +1,4 @@
-"""Train, resume, load: from names and paths to a method at work. The command line and Python both come here."""
+"""Train, resume, load: from names and paths to a trained method. The command line and Python both come here."""
 
 from __future__ import annotations
 
@@ -29,14 +29,19 @@ from reverie.utils.errors import TrainingFailed, UserError, near_miss
 def train(method: str, *, data: Any, out: str | Path, command: str = "", **options: Any) -> Method:
     """Trains a method on data into a new run folder, and returns it ready for its verbs.
 
-    method: "dcgan" or with a preset, "dcgan:paper"; data: a path or the name of a set, or data that is open, such as
-    reverie.open_data gives; out: the new folder;
-    options: fields of the method's Config and of TrainConfig. Raises UserError, and Interrupted after Ctrl-C.
+    method: a name, or name and preset: "name:preset"
+    data: a path, the name of a set, or open data, such as reverie.open_data returns
+    out: the new folder
+    command: what run.json notes as the command that repeats the run; "": this call
+    options: fields of the method's Config and of TrainConfig
+
+    Raises UserError where something of this is wrong, TrainingFailed where the monitor stops the run, and Interrupted
+    after Ctrl-C.
     """
     ranks = Ranks(str(options.get("device", "auto")))
-    cls, preset, config, settings, learnt = prepare_method(method, data, options, ranks)
-    place = data if isinstance(data, str | Path) else data.spec
-    model = _make(cls, config, settings)
+    cls, preset, config, settings, opened = prepare_method(method, data, options, ranks)
+    spec = data if isinstance(data, str | Path) else data.spec
+    model = _build(cls, config, settings)
     if settings.memory_format == "auto":
         memory_format = memory_format_for(model, settings.batch_size // ranks.world, settings.device)
         settings = dataclasses.replace(settings, memory_format=memory_format)
@@ -47,18 +52,18 @@ def train(method: str, *, data: Any, out: str | Path, command: str = "", **optio
         "monitored": cls.monitored,
         "config": dataclasses.asdict(config),
         "train": dataclasses.asdict(settings),
-        "data": {**describe_data(learnt), "path": _relative(place, Path(out))},
+        "data": {**describe_data(opened), "path": _relative_paths(spec, Path(out))},
         "versions": versions(),
         "commit": commit(),
-        "command": command or _call(method, data=str(place), out=str(out), **options),
+        "command": command or _python_call(method, data=str(spec), out=str(out), **options),
         "machine": {**machine(), "threads": settings.threads, "ranks": ranks.world},
         "created": now(),
     }
     run = ranks.run_on_main(lambda: Run.create(out, about)) or Run(out)
     try:
-        return _go(run, model, learnt, settings, ranks, about)
+        return _fit(run, model, opened, settings, ranks, about)
     finally:
-        run.release()  # a notebook keeps what was raised, and with it the run
+        run.release()  # a notebook keeps the exception, and with it the run
 
 
 def resume(
@@ -69,19 +74,23 @@ def resume(
     device: str | None = None,
     on_failure: str | None = None,
 ) -> Method:
-    """Goes on with a run as if it had never stopped; `steps` sets a new total.
+    """Goes on with a run as if it had never stopped, and returns the method ready for its verbs.
 
-    data: where the data is now, if it was moved, or open data. Raises UserError if it is not what the run began with.
-    on_failure: what findings lead to from now on, as in TrainConfig.
+    steps: a new total number of steps
+    data: where the data is now, if it was moved, or open data
+    device: where to train from now on
+    on_failure: what alerts lead to from now on, as in TrainConfig
+
+    Raises UserError if the data is not what the run began with, or the folder is damaged or of another format.
     """
-    found = Run.open(run)
-    about = found.about
+    folder = Run.open(run)
+    about = folder.about
     try:
         cls = method_class(about["method"])
         config = build(cls.Config, about["config"])
         settings = build(TrainConfig, about["train"])
     except UserError as error:
-        raise UserError(f"{found.path / 'run.json'} cannot be used: {error}") from None
+        raise UserError(f"{folder.path / 'run.json'} cannot be used: {error}") from None
     if steps is not None:
         config = build(cls.Config, {**about["config"], "steps": steps})
     if on_failure is not None:
@@ -91,42 +100,43 @@ def resume(
     ranks = Ranks(settings.device)
     settings = _settle_machine(settings, ranks)
     try:
-        ranks.run_on_main(found.lock)
-        spec = data if data is not None else _whereabouts(about["data"], found.path)
-        learnt = _open(ranks, cls, spec)
-        if learnt.fingerprint != about["data"]["fingerprint"]:
+        ranks.run_on_main(folder.lock)
+        opened = _open(ranks, cls, data if data is not None else _data_spec(about["data"], folder.path))
+        if opened.fingerprint != about["data"]["fingerprint"]:
             raise UserError(
-                f"the data at {learnt.spec} is not what {run} began with (fingerprint {learnt.fingerprint}, was "
+                f"the data at {opened.spec} is not what {run} began with (fingerprint {opened.fingerprint}, was "
                 f"{about['data']['fingerprint']}); restore it, give its place with --data, or train a new run."
             )
-        _decode(ranks, cls, config, learnt)
-        if (n := about["data"].get("n", len(learnt))) != len(learnt):
+        _prepare_data(ranks, cls, config, opened)
+        if (n := about["data"].get("n", len(opened))) != len(opened):
             raise UserError(
-                f"{len(learnt)} items of {learnt.spec} can be used, where {run} began with {n}; `reverie data inspect` "
-                "says what is dropped: mend that, or train a new run."
+                f"{len(opened)} items of {opened.spec} can be used, where {run} began with {n}; `reverie data inspect` "
+                "says what is dropped: correct that, or train a new run."
             )
-        method = _make(cls, config, settings)
-        total, done = sum(stage.steps for stage in method.stages()), manifest(found.path).get("step", 0)
+        method = _build(cls, config, settings)
+        total, done = sum(stage.steps for stage in method.stages()), manifest(folder.path).get("step", 0)
         if steps is not None and total < done:
             raise UserError(f"{run} is at step {done} already; give --steps {done} or more, or train a new run.")
         if steps is not None and ranks.is_main:
-            found.update(config=dataclasses.asdict(config))
+            folder.update(config=dataclasses.asdict(config))
         if on_failure is not None and ranks.is_main:
-            found.update(train={**about["train"], "on_failure": settings.on_failure})
-        return _go(found, method, learnt, settings, ranks, found.about)
+            folder.update(train={**about["train"], "on_failure": settings.on_failure})
+        return _fit(folder, method, opened, settings, ranks, folder.about)
     finally:
-        found.release()
+        folder.release()
 
 
 def load(path: str | Path) -> Method:
-    """A trained method, ready for its verbs, from a run folder or a weights file. Raises UserError."""
+    """A trained method, ready for its verbs, from a run folder or a weights file. Raises UserError if it is none."""
     file = Path(path)
     if not file.is_file():
         run = Run.open(path)
         if not any((run.path / place / WEIGHTS).exists() for place in (".", "next", "previous")):
-            raise UserError(f"{path} has no save yet; wait for the first one, or go on with `reverie resume {path}`.")
+            raise UserError(
+                f"{path} has no checkpoint yet; wait for the first one, or go on with `reverie resume {path}`."
+            )
         file = run.latest_valid((WEIGHTS,)) / WEIGHTS
-    header, weights, mark = read_weights(file)
+    header, weights, digest = read_weights(file)
     try:
         cls = method_class(header["method"])
         method = cls(build(cls.Config, header["config"]))
@@ -136,19 +146,19 @@ def load(path: str | Path) -> Method:
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
         raise UserError(f"{file} does not fit its own config ({reason}); the file was changed: restore it.") from None
-    method.origin = {"method": header["method"], "run": mark[:16], "step": header.get("step")}
+    method.origin = {"method": header["method"], "run": digest[:16], "step": header.get("step")}
     if "imported" in header:  # another program has trained it
         method.origin["imported"] = header["imported"]
     return method.eval()
 
 
-def _call(method: str, **arguments: Any) -> str:
+def _python_call(method: str, **arguments: Any) -> str:
     """The Python that repeats a run."""
     return f"reverie.train({', '.join([repr(method), *(f'{k}={v!r}' for k, v in arguments.items())])})"
 
 
 class Prepared(NamedTuple):
-    """A method about to be trained: its class, the preset's name, both configs as they were settled, its open data."""
+    """A method ready to be trained: its class, the preset's name, both configs with nothing left open, its data."""
 
     method: type[Method]
     preset: str
@@ -158,20 +168,20 @@ class Prepared(NamedTuple):
 
 
 def prepare_method(method: str, data: Any, options: dict[str, Any], ranks: Ranks | None = None) -> Prepared:
-    """The one way from "name:preset", data and options to what can be trained: the data is opened and decoded, and
-    what it decides (channels, classes, vocabulary) stands in the config.
+    """From "name:preset", data and options to what can be trained.
 
-    data: a path, the name of a set, or open data. Raises UserError where the data does not suit the method.
+    The data is opened and prepared, and what it decides (channels, classes, vocabulary) is written into the config.
+    data: a path, the name of a set, or open data. Raises UserError where the method cannot learn from the data.
     """
     ranks = ranks or Ranks(str(options.get("device", "auto")))
     cls, preset, config, settings = plan(method, options)
     settings = _settle_machine(settings, ranks)
-    learnt = _open(ranks, cls, data)
-    config = cls.resolve_config(config, facts_of(learnt))
-    _decode(ranks, cls, config, learnt)
-    config = cls.resolve_config(config, facts_of(learnt))  # decoding has decided the rest, such as the vocabulary
+    opened = _open(ranks, cls, data)
+    config = cls.resolve_config(config, facts_of(opened))
+    _prepare_data(ranks, cls, config, opened)
+    config = cls.resolve_config(config, facts_of(opened))  # preparing has decided the rest, such as the vocabulary
     check_config(config)
-    return Prepared(cls, preset, config, settings, learnt)
+    return Prepared(cls, preset, config, settings, opened)
 
 
 def facts_of(data: Any) -> dict[str, Any]:
@@ -180,28 +190,29 @@ def facts_of(data: Any) -> dict[str, Any]:
 
 
 def plan(method: str, options: dict[str, Any]) -> tuple[type[Method], str, Any, TrainConfig]:
-    """(class, preset, config, settings) from "name:preset" and options. Raises UserError on anything unknown."""
+    """(class, preset, config, settings) from "name:preset" and options. Raises UserError where a name is unknown."""
     name, _, preset = method.partition(":")
     cls, preset = method_class(name), preset or "laptop"
     if preset not in cls.presets:
         hint = near_miss(preset, list(cls.presets)) or f" It has: {', '.join(cls.presets)}."
         raise UserError(f"{name} has no preset '{preset}'.{hint}")
-    ours, theirs = ({option.name for option in options_of_dataclass(fields)} for fields in (cls.Config, TrainConfig))
+    of_method = {option.name for option in options_of_dataclass(cls.Config)}
+    of_run = {option.name for option in options_of_dataclass(TrainConfig)}
     values = {**cls.preset(preset), **options}
-    check_names(values, ours | theirs, name)
-    config = build(cls.Config, {k: v for k, v in values.items() if k in ours})
-    settings = build(TrainConfig, {k: v for k, v in values.items() if k in theirs})
+    check_names(values, of_method | of_run, name)
+    config = build(cls.Config, {k: v for k, v in values.items() if k in of_method})
+    settings = build(TrainConfig, {k: v for k, v in values.items() if k in of_run})
     return cls, preset, config, settings
 
 
-def describe_data(learnt: Any) -> dict[str, Any]:
+def describe_data(data: Any) -> dict[str, Any]:
     """What run.json says of the data."""
-    facts = {name: value for name, value in learnt.facts.items() if not isinstance(value, tuple)}  # no vocabulary
+    facts = {name: value for name, value in data.facts.items() if not isinstance(value, tuple)}  # no vocabulary
     return {
-        "spec": ",".join(Path(part).name if Path(part).is_absolute() else part for part in _parts(learnt.spec)),
-        "name": learnt.name, "kind": learnt.kind, "split": learnt.split, "n": len(learnt),
-        "fingerprint": learnt.fingerprint, "facts": facts, "classes": learnt.classes,
-        "dropped": len(learnt.dropped), "notes": learnt.notes,
+        "spec": ",".join(Path(part).name if Path(part).is_absolute() else part for part in _split_spec(data.spec)),
+        "name": data.name, "kind": data.kind, "split": data.split, "n": len(data),
+        "fingerprint": data.fingerprint, "facts": facts, "classes": data.classes,
+        "dropped": len(data.dropped), "notes": data.notes,
     }  # fmt: skip
 
 
@@ -209,7 +220,7 @@ def _settle_machine(settings: TrainConfig, ranks: Ranks) -> TrainConfig:
     """The settings with what the machine decided, to be kept with the run."""
     if settings.batch_size % ranks.world:
         raise UserError(
-            f"batch is {settings.batch_size}; with {ranks.world} ranks it must be a multiple of {ranks.world}."
+            f"batch_size is {settings.batch_size}; with {ranks.world} ranks it must be a multiple of {ranks.world}."
         )
     if settings.threads:
         torch.set_num_threads(settings.threads)
@@ -221,30 +232,31 @@ def _settle_machine(settings: TrainConfig, ranks: Ranks) -> TrainConfig:
 
 def _open(ranks: Ranks, cls: type[Method], data: Any) -> Any:
     """The data at a path or of a name, opened on every rank; data that is open already is taken as it is."""
-    return _by_all(ranks, lambda: cls.data_type.open(data)) if isinstance(data, str | Path) else data
+    if not isinstance(data, str | Path):
+        return data
+    return _main_first(ranks, lambda: cls.data_type.open(data))
 
 
-def _by_all(ranks: Ranks, work: Callable[[], Any]) -> Any:
-    """What every rank does with data, the first one first: it fills the cache, the others find it."""
-    done = ranks.run_on_main(work)
-    return done if ranks.is_main else work()
+def _main_first(ranks: Ranks, load_data: Callable[[], Any]) -> Any:
+    """What load_data returns, on every rank; rank 0 calls it first and fills the cache, which the others then read."""
+    loaded = ranks.run_on_main(load_data)
+    return loaded if ranks.is_main else load_data()
 
 
-def _decode(ranks: Ranks, cls: type[Method], config: Any, learnt: Any) -> None:
-    """Decodes the data and refuses what cannot be learnt from."""
-    if cls.needs_labels and not learnt.classes:
-        raise UserError(f"{learnt.spec} has no labels; put each class into a folder of its own, named after it.")
-    _by_all(ranks, lambda: learnt.prepare(**cls.data_args(config)))
-    if len(learnt) < 2:
-        dropped = (
-            f" ({len(learnt.dropped)} files were dropped: reverie data inspect says why)" if learnt.dropped else ""
-        )
+def _prepare_data(ranks: Ranks, cls: type[Method], config: Any, data: Any) -> None:
+    """Decodes the data. Raises UserError if the method cannot learn from it."""
+    if cls.needs_labels and not data.classes:
+        raise UserError(f"{data.spec} has no labels; put each class into a folder of its own, named after it.")
+    _main_first(ranks, lambda: data.prepare(**cls.data_args(config)))
+    if len(data) < 2:
+        dropped = f" ({len(data.dropped)} files were dropped: reverie data inspect says why)" if data.dropped else ""
         raise UserError(
-            f"{learnt.spec} holds one usable item{dropped}; learning what items have in common takes 2 or more."
+            f"{data.spec} holds one usable item{dropped}; learning what items have in common takes 2 or more."
         )
 
 
-def _make(cls: type[Method], config: Any, settings: TrainConfig) -> Method:
+def _build(cls: type[Method], config: Any, settings: TrainConfig) -> Method:
+    """The method with its first weights. Raises UserError if there are no steps to train."""
     torch.manual_seed(settings.seed)  # the first weights follow from the seed
     method = cls(config)
     steps = [stage.steps for stage in method.stages()]
@@ -253,7 +265,8 @@ def _make(cls: type[Method], config: Any, settings: TrainConfig) -> Method:
     return method
 
 
-def _go(run: Run, method: Method, learnt: Any, settings: TrainConfig, ranks: Ranks, about: dict[str, Any]) -> Method:
+def _fit(run: Run, method: Method, data: Any, settings: TrainConfig, ranks: Ranks, about: dict[str, Any]) -> Method:
+    """Trains, writes the report however training ends, and returns the trained method."""
     header = {
         "method": about["method"],
         "config": dataclasses.asdict(method.config),
@@ -261,7 +274,7 @@ def _go(run: Run, method: Method, learnt: Any, settings: TrainConfig, ranks: Ran
         "reverie": __version__,
     }
     try:
-        fit(method, learnt, run, settings, ranks, header)
+        fit(method, data, run, settings, ranks, header)
     except (Interrupted, TrainingFailed):
         ranks.run_on_main(lambda: write_report(run.path))
         raise
@@ -269,19 +282,19 @@ def _go(run: Run, method: Method, learnt: Any, settings: TrainConfig, ranks: Ran
     return load(run.path)
 
 
-def _parts(spec: str | Path) -> list[str]:
+def _split_spec(spec: str | Path) -> list[str]:
     """The places that a spec names: one, or two with a comma between them. A path that is there is one."""
     return [str(spec)] if Path(spec).exists() else [part.strip() for part in str(spec).split(",")]
 
 
-def _relative(data: str | Path, out: Path) -> str | list[str | None] | None:
+def _relative_paths(spec: str | Path, out: Path) -> str | list[str | None] | None:
     """Where the data is, seen from the run folder, so that both can be moved together; of two places a list."""
-    paths = [_seen_from(out, part) for part in _parts(data)]
+    paths = [_relative_path(out, part) for part in _split_spec(spec)]
     return paths if len(paths) > 1 else paths[0]
 
 
-def _seen_from(out: Path, place: str) -> str | None:
-    """A path as it is seen from the run folder; None if it is the name of a set."""
+def _relative_path(out: Path, place: str) -> str | None:
+    """A path relative to the run folder; None if it is the name of a set."""
     if not Path(place).exists():
         return None
     try:
@@ -293,21 +306,22 @@ def _seen_from(out: Path, place: str) -> str | None:
         return Path(place).absolute().as_posix()
 
 
-def _whereabouts(data: dict[str, Any], run: Path) -> str:
-    """The spec to open the data by again."""
+def _data_spec(data: dict[str, Any], run: Path) -> str:
+    """The spec by which to open the data of a run again; `data` is what run.json holds of it."""
     path = data.get("path")
     if not isinstance(path, list):
-        return _found(str(data["spec"]), path, run)
-    return ",".join(_found(*part, run) for part in zip(str(data["spec"]).split(","), path, strict=False))
+        return _locate(str(data["spec"]), path, run)
+    return ",".join(_locate(*part, run) for part in zip(str(data["spec"]).split(","), path, strict=False))
 
 
-def _found(spec: str, path: str | None, run: Path) -> str:
+def _locate(spec: str, path: str | None, run: Path) -> str:
+    """Where the data is now: at its path relative to the run, or at its spec. Raises UserError if at neither."""
     if path is None:
         return spec
-    far, near = run / path, Path(os.path.normpath(run / path))  # not the same where the run is behind a link
-    if far.exists() and not (near.exists() and near.samefile(far)):
-        return os.path.realpath(far)
-    for place in (near, Path(spec)):
+    joined, normal = run / path, Path(os.path.normpath(run / path))  # not the same where the run is behind a link
+    if joined.exists() and not (normal.exists() and normal.samefile(joined)):
+        return os.path.realpath(joined)
+    for place in (normal, Path(spec)):
         if place.exists():
             return os.path.normpath(place)
     raise UserError(f"the data of {run} is not at {run / path} any more; say where it is with --data.")

@@ -1,7 +1,18 @@
-"""Fields and signatures, read once: they become command-line flags, checks of Python arguments, and forms alike.
+"""Options: fields of configs and parameters of verbs, read once, for command line, Python and forms alike.
 
-An option is written in one place - a dataclass field with a string under it, or a verb's parameter with a
-`name: what it is` line in the docstring - and nowhere else. Imports no torch.
+An option is written in one place and nowhere else: a dataclass field with a string under it, or a verb's parameter
+with a line `name: what it is` in the docstring. Its type, with the constraints of core/constraints.py in it, decides
+what values it may have: `convert` turns text or a Python object into the type or raises UserError.
+
+    None, text                  none, or text as it is
+    int, float, bool, Path      1_000, 1e3 or a float without fraction are an int; infinity and NaN are no float
+    Literal["a", "b"]           one of these
+    tuple[int, ...], list[X]    from text: split at commas
+    list[Image]                 files (cli/files.py)
+    X | None                    the first alternative that fits
+    Annotated[X, Range(0, 1)]   every element, if X is a tuple
+
+Imports no torch.
 """
 
 from __future__ import annotations
@@ -60,19 +71,19 @@ def media_inputs(function: Callable[..., Any]) -> list[tuple[Option, Any]]:
 
 
 def with_config_defaults(options: Sequence[Option], given: dict[str, Any], config: Any) -> dict[str, Any]:
-    """What is given of a verb's options; where an option is None, and None is its default, what a run's config has of
-    that name, so that a record says what held and not that nobody spoke."""
-    silent = [option.name for option in options if option.default is None and given.get(option.name) is None]
-    return {**given, **{name: getattr(config, name) for name in silent if hasattr(config, name)}}
+    """The given options of a verb; one that is None, with None as its default, gets the value of the config's field
+    of that name, so that records say which value was used."""
+    unset = [option.name for option in options if option.default is None and given.get(option.name) is None]
+    return {**given, **{name: getattr(config, name) for name in unset if hasattr(config, name)}}
 
 
 def verb_name(function: str) -> str:
-    """What users call a verb: the name of its function, without the underscore that `continue_` needs in Python."""
+    """A verb as users call it: its function's name without the underscore that `continue_` needs in Python."""
     return function.removesuffix("_")
 
 
 def media_output(function: Callable[..., Any]) -> Any:
-    """The medium that a verb makes: X of its Iterator[X]."""
+    """The medium that a verb yields: X of its annotation Iterator[X]."""
     return get_args(get_type_hints(function)["return"])[0]
 
 
@@ -87,7 +98,10 @@ def _strings_under_fields(config: type) -> dict[str, str]:
 
 
 def check_names(given: Iterable[str], known: Collection[str], whose: str) -> None:
-    """Refuses the first name that is not known, with the nearest one that is. Raises UserError."""
+    """Raises UserError for the first name that is not known, with the closest one that is.
+
+    whose: what has these options, for the message
+    """
     for name in given:
         if name not in known:
             hint = near_miss(name, sorted(known)) or f" It has: {', '.join(sorted(known))}."
@@ -95,11 +109,14 @@ def check_names(given: Iterable[str], known: Collection[str], whose: str) -> Non
 
 
 def convert(value: Any, wanted: Any, name: str) -> Any:
-    """`value` - text from the command line or a Python object - as the annotated type. Raises UserError."""
+    """`value`, text from the command line or a Python object, as the type `wanted`. Raises UserError if it is none.
+
+    name: of the option, for the message
+    """
     for kind in alternatives(wanted):
         try:
             converted = _as(value, kind)
-        except (ValueError, TypeError, OverflowError):  # infinity is no whole number
+        except (ValueError, TypeError, OverflowError):  # an infinite float has no int
             continue
         check_value(converted, wanted, name)
         return converted
@@ -107,15 +124,16 @@ def convert(value: Any, wanted: Any, name: str) -> Any:
 
 
 def check_value(value: Any, wanted: Any, name: str) -> None:
-    """Refuses a value of the right type that its annotation does not allow. Raises UserError."""
-    for demand in constraints(wanted):
-        each = value if isinstance(value, (tuple, list)) else (value,)
-        if value is not None and not all(demand.allows(one) for one in each):
-            raise UserError(f"{name} is {_quoted(value)}; it must be {describe(wanted)}.")
+    """Raises UserError if a value of the right type breaks a constraint of its annotation."""
+    if value is None:
+        return
+    elements = value if isinstance(value, (tuple, list)) else (value,)
+    if not all(constraint.allows(x) for constraint in constraints(wanted) for x in elements):
+        raise UserError(f"{name} is {_quoted(value)}; it must be {describe(wanted)}.")
 
 
 def check_config(config: Any) -> None:
-    """Refuses a config one of whose values its annotation does not allow: what the data decided is checked so too."""
+    """Raises UserError if a value of a config breaks a constraint: values that the data decided are checked so too."""
     for option in options_of_dataclass(type(config)):
         check_value(getattr(config, option.name), option.type, option.name)
 
@@ -126,9 +144,9 @@ def alternatives(wanted: Any) -> tuple[Any, ...]:
 
 
 def constraints(wanted: Any) -> tuple[Any, ...]:
-    """What an annotation demands of a value beside its type: Range, PowerOfTwo ... of core/constraints.py."""
+    """The constraints of an annotation: Range, PowerOfTwo ... of core/constraints.py."""
     annotated = (kind for kind in _members(wanted) if get_origin(kind) is Annotated)
-    return tuple(demand for kind in annotated for demand in get_args(kind)[1:])
+    return tuple(constraint for kind in annotated for constraint in get_args(kind)[1:])
 
 
 def _members(wanted: Any) -> tuple[Any, ...]:
@@ -150,7 +168,7 @@ def _as(value: Any, kind: Any) -> Any:
                 return choice
     elif get_origin(kind) in (tuple, list) or kind in (tuple, list):
         inner = (get_args(kind) or (str,))[0]
-        if getattr(value, "lazy", False):  # a list of files, which are loaded when their turn comes
+        if getattr(value, "lazy", False):  # a list of files, loaded one by one
             return value
         parts = [p for p in value.split(",") if p.strip()] if text else list(value)
         return (get_origin(kind) or kind)(_as(p.strip() if isinstance(p, str) else p, inner) for p in parts)
@@ -178,7 +196,7 @@ def _as(value: Any, kind: Any) -> Any:
 
 
 def describe(wanted: Any) -> str:
-    """The type in a user's words: "a whole number, 1 or more", "one of 'a', 'b'"."""
+    """The type for messages and help: "a whole number, 1 or more", "one of 'a', 'b'"."""
     words = {int: "a whole number", float: "a finite number", bool: "true or false", str: "text", Path: "a path"}
     described = []
     for member in _members(wanted):

@@ -22,7 +22,7 @@ FOLDER = Path(__file__).parents[1] / "methods"
 
 @dataclass(frozen=True)
 class Entry:
-    """What a method's file says of itself."""
+    """A method as its file declares it."""
 
     name: str
     summary: str

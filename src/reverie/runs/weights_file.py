@@ -1,4 +1,4 @@
-"""The weights file: safetensors, with the method and its config in the header."""
+"""The weights file: safetensors, with format, method and config in its header."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ import safetensors
 import safetensors.torch
 import torch
 
+from reverie._version import FORMAT
+from reverie.runs.format import check_format
 from reverie.utils.errors import UserError
 
 
-def _step_of(weights: Path) -> int | None:
+def step_of(weights: Path) -> int | None:
+    """The step that a weights file is of; None if it is no such file. Reads the header only."""
     try:
         with weights.open("rb") as file:
             length = file.read(8)  # of the header, if this is what it seems to be
@@ -24,21 +27,25 @@ def _step_of(weights: Path) -> int | None:
 
 
 def write_weights(path: Path, weights: dict[str, torch.Tensor], header: dict[str, Any]) -> None:
-    """A safetensors file whose one metadata entry "reverie" says in JSON what the weights belong to."""
+    """Writes a safetensors file; its one metadata entry "reverie" is JSON: format, and the header given.
+
+    header: "method", "config", "reverie" (the version), and what else a reader wants to know
+    """
     # One entry only: safetensors keeps several in no fixed order, and equal runs shall give equal files.
-    text = json.dumps(header, sort_keys=True)
+    text = json.dumps({**header, "format": FORMAT}, sort_keys=True)
     # Written here, since save_file makes a file that only its owner may read.
     path.write_bytes(safetensors.torch.save({k: v.contiguous().cpu() for k, v in weights.items()}, {"reverie": text}))
 
 
 def read_weights(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor], str]:
-    """(header, weights, SHA-256) of a file of write_weights. Raises UserError if it is none."""
+    """(header, weights, SHA-256) of a file of write_weights. Raises UserError if it is none, or of another format."""
     try:
         # Read once: safe_open opens a file twice, and a newer save may take its place in between.
         data = path.read_bytes()
         header = _header(data)
         if not (isinstance(header["method"], str) and isinstance(header["config"], dict)):
             raise ValueError
+        check_format(path, header.get("format"), header.get("reverie"))
         return header, safetensors.torch.load(data), hashlib.sha256(data).hexdigest()
     except (safetensors.SafetensorError, UnicodeDecodeError, json.JSONDecodeError):
         reason = "it is no safetensors file, or cut short"

@@ -1,4 +1,4 @@
-"""The disk: files that are either old or new, never half, and its refusals in words."""
+"""Files that are written whole or not at all, and disk errors as messages for the user."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def flush(path: Path) -> None:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """The place to write a file at, which then takes its name: it is either the old or the new one, never half."""
+    """Yields a path to write a file to; when the block ends without error, it replaces `path` in one move."""
     fresh = path.with_name(path.name + ".new")
     try:
         yield fresh
@@ -54,7 +54,7 @@ def replace_text(path: Path, text: str) -> None:
 
 
 def link(file: Path, place: Path) -> None:
-    """Puts a file into a second place too, from one moment to the next; without a copy where the disk can."""
+    """Puts a file at a second place too, in one move: as a hard link where the file system has them, else as a copy."""
     if place.exists() and place.samefile(file):
         return
     fresh = place.with_name(place.name + ".new")
@@ -67,8 +67,11 @@ def link(file: Path, place: Path) -> None:
     fresh.replace(place)
 
 
-class friendly:
-    """Turns the disk's refusals into a line for the user; `undo` removes what was half written."""
+class disk_errors:
+    """Inside, a full or read-only disk raises UserError; `undo` first removes what was half written.
+
+    where: the folder or file that the message names
+    """
 
     def __init__(self, where: Path, undo: Callable[[], None] | None = None) -> None:
         self.where, self.undo = where, undo
@@ -79,7 +82,7 @@ class friendly:
     def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
         if error is not None and self.undo:
             self.undo()
-        # torch and safetensors tell of a full disk in errors of their own
+        # torch and safetensors report a full disk by errors of their own
         text = str(error).lower()
         full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", None))
         if full or (isinstance(error, (RuntimeError, safetensors.SafetensorError)) and _is_write_failure(text)):

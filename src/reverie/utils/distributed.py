@@ -1,7 +1,7 @@
-"""Many processes as one: what torch.distributed.run starts, and a single process just the same.
+"""Data-parallel training over the processes that torchrun starts; a single process works the same.
 
-No wrapper around networks: gradients are flattened and averaged (as stylegan3 does), because a wrapper is the
-wrong shape for players that take turns.
+Networks have no DistributedDataParallel wrapper: gradients are flattened and averaged after backward (as stylegan3
+does), because the wrapper expects one backward pass through all parameters a step, and GANs have several.
 """
 
 from __future__ import annotations
@@ -47,7 +47,10 @@ class Ranks:
             torch.get_device_module(self.device).manual_seed(seed)
 
     def run_on_main(self, act: Callable[[], T]) -> T | None:
-        """Rank 0 acts and the others wait; if it fails, all stop, and rank 0 alone says why."""
+        """Calls act() on rank 0 while the others wait; returns its result there, None elsewhere.
+
+        If it raises, rank 0 raises the error and the others exit with status 2.
+        """
         if self.world == 1:
             return act()
         result, failure = None, None
@@ -56,23 +59,23 @@ class Ranks:
                 result = act()
             except BaseException as error:
                 failure = error
-        told: list[Any] = [failure is None]
-        dist.broadcast_object_list(told, 0)
+        succeeded: list[Any] = [failure is None]
+        dist.broadcast_object_list(succeeded, 0)
         if failure is not None:
             raise failure
-        if not told[0]:
+        if not succeeded[0]:
             raise SystemExit(2)
         return result
 
     def broadcast(self, act: Callable[[], T]) -> T:
-        """Rank 0 acts, and all get what it returns."""
-        told: list[Any] = [self.run_on_main(act)]
+        """Calls act() on rank 0; returns its result on all."""
+        result: list[Any] = [self.run_on_main(act)]
         if self.world > 1:
-            dist.broadcast_object_list(told, 0)
-        return told[0]
+            dist.broadcast_object_list(result, 0)
+        return result[0]
 
     def mean_(self, tensors: Iterable[Tensor]) -> None:
-        """Replaces each tensor by its mean over the ranks."""
+        """Replaces each tensor by its mean over the ranks, in one all-reduce."""
         if self.world == 1 or not (tensors := list(tensors)):
             return
         flat = torch.cat([t.reshape(-1).float() for t in tensors])
@@ -82,26 +85,28 @@ class Ranks:
             tensor.copy_(part.view_as(tensor))
 
     def all_gather(self, tensor: Tensor) -> Tensor:
-        """What each rank has [world,...]."""
-        found = [tensor.clone() for _ in range(self.world)]
+        """The tensors of all ranks [world,...], on every rank."""
+        gathered = [tensor.clone() for _ in range(self.world)]
         if self.world > 1:
-            dist.all_gather(found, tensor)
-        return torch.stack(found)
+            dist.all_gather(gathered, tensor)
+        return torch.stack(gathered)
 
     def any(self, flag: bool) -> bool:
-        """Whether the flag is up on any rank."""
+        """Whether the flag is true on any rank."""
         return flag if self.world == 1 else bool(self.all_gather(torch.tensor(float(flag), device=self.device)).any())
 
 
 def _device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    number = f":{os.environ.get('LOCAL_RANK', '0')}" if name == "cuda" else ""  # which set_device wants
+    number = f":{os.environ.get('LOCAL_RANK', '0')}" if name == "cuda" else ""  # set_device needs an index
     try:
         device = torch.device(name + number)
-        torch.zeros(1, device=device).item()  # "meta" has no numbers
+        torch.zeros(1, device=device).item()  # "meta" holds no values
     except (RuntimeError, AssertionError, NotImplementedError, ImportError):
-        raise UserError(f"the device '{name}' is not there; use --device cpu, or auto to take what there is.") from None
+        raise UserError(
+            f"the device '{name}' is not available; use --device cpu, or auto to use what is available."
+        ) from None
     if device.type == "cuda":
         torch.cuda.set_device(device)
     return device

@@ -1,4 +1,4 @@
-"""What figures depend on beside the code and the data: versions, commit, machine, time."""
+"""What results depend on beside code and data: versions, commit, machine, time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from reverie._version import __version__
 
 
 def versions() -> dict[str, str]:
-    """Versions of what the numbers depend on."""
+    """Versions of reverie, Python and the libraries that results depend on."""
     return {
         "reverie": __version__, "torch": torch.__version__, "numpy": np.__version__,
         "python": platform.python_version(),
