@@ -1,4 +1,4 @@
-"""Metrics against closed forms."""
+"""Losses and augmentation against closed forms."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_adversarial_losses_of_an_undecided_discriminator(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PAIRS)
-def test_players_pull_in_opposite_directions(name: str) -> None:
+def test_discriminator_and_generator_pull_in_opposite_directions(name: str) -> None:
     pair = PAIRS[name][0]
     real, fake = torch.zeros(4, requires_grad=True), torch.zeros(4, requires_grad=True)
     d_real, d_fake = torch.autograd.grad(pair.discriminator(real, fake), (real, fake))
@@ -107,13 +107,13 @@ def test_flips_mirror_some_and_change_no_other() -> None:
     torch.manual_seed(0)
     x = torch.rand(64, 3, 5, 5)
     y = random_flip(x)
-    flipped = [torch.equal(b, a.flip(2)) for a, b in zip(x, y, strict=True)]
+    mirrored = [torch.equal(b, a.flip(2)) for a, b in zip(x, y, strict=True)]
     kept = [torch.equal(b, a) for a, b in zip(x, y, strict=True)]
-    assert all(f or k for f, k in zip(flipped, kept, strict=True))
-    assert 16 < sum(flipped) < 48
+    assert all(f or k for f, k in zip(mirrored, kept, strict=True))
+    assert 16 < sum(mirrored) < 48
 
 
-def test_images_are_varied_by_whole_pixels_with_mirrored_borders() -> None:
+def test_shifts_are_of_whole_pixels_with_reflected_borders() -> None:
     torch.manual_seed(0)
     x = torch.arange(64.0).view(1, 1, 8, 8).expand(300, 2, 8, 8)
     framed = np.pad(x[0, 0].numpy(), 2, mode="reflect")
@@ -126,23 +126,25 @@ def test_images_are_varied_by_whole_pixels_with_mirrored_borders() -> None:
 
 
 @pytest.mark.parametrize("name", ["dcgan", "vae", "vae_gan", "cvae_gan", "bigan"])
-def test_images_are_learnt_as_they_are_varied(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`flip` and `shift` reach what a method sees of its images, and are off as it comes."""
+def test_hflip_and_shift_reach_the_images_that_are_learnt(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The options `hflip` and `shift` are off by default."""
     asked: list[tuple[bool, float]] = []
 
-    def random_flip_and_shift(x: Tensor, flip: bool, shift: float) -> Tensor:
-        asked.append((flip, shift))
-        return x.flip(3) if flip else x
+    def random_flip_and_shift(x: Tensor, hflip: bool, shift: float) -> Tensor:
+        asked.append((hflip, shift))
+        return x.flip(3) if hflip else x
 
     monkeypatch.setattr(
         importlib.import_module(f"reverie.methods.{name}"), "random_flip_and_shift", random_flip_and_shift
     )
-    told, as_it_comes, asked_for = [], dict[str, Any](), {"flip": True, "shift": 0.125}
-    for i, options in enumerate([as_it_comes, asked_for]):
+    metrics, default, augmented = [], dict[str, Any](), {"hflip": True, "shift": 0.125}
+    for i, options in enumerate([default, augmented]):
         reverie.train(f"{name}:smoke", data="letters:64", out=tmp_path / str(i), steps=2, log_every=1, **options)
-        told.append([line["metrics"] for line in Run(tmp_path / str(i)).lines() if "metrics" in line])
+        metrics.append([line["metrics"] for line in Run(tmp_path / str(i)).lines() if "metrics" in line])
     assert asked == [(False, 0.0)] * 2 + [(True, 0.125)] * 2
-    assert told[0] != told[1]
+    assert metrics[0] != metrics[1]
 
 
 def test_differentiable_augmentation_lets_gradients_through_and_differs_by_image() -> None:

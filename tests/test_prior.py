@@ -1,4 +1,4 @@
-"""Where the codes of new items are drawn from: N(0, I), or what the codes of the data are like."""
+"""The prior of new codes: N(0, I), or fitted to the codes of the data."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def lopsided(n: int = 4_000) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 def fitted() -> Prior:
     codes, prior = lopsided()[0], Prior(3, fitted=True, decay=0.9)
     for part in codes.split(40):
-        prior.follow(part)
+        prior.update(part)
     return prior
 
 
@@ -33,18 +33,18 @@ def test_what_is_drawn_has_the_mean_and_the_covariance_of_the_codes() -> None:
 def test_the_density_is_that_of_what_is_drawn() -> None:
     prior, (codes, _, _) = fitted(), lopsided(50)
     covariance = prior.root() @ prior.root().T
-    right = torch.distributions.MultivariateNormal(prior.mean, covariance).log_prob(codes)
-    assert torch.allclose(prior.log_density(codes), right, atol=1e-3, rtol=1e-4)
+    expected = torch.distributions.MultivariateNormal(prior.mean, covariance).log_prob(codes)
+    assert torch.allclose(prior.log_density(codes), expected, atol=1e-3, rtol=1e-4)
 
 
 def test_before_any_code_and_where_it_is_not_fitted_it_is_the_standard_normal() -> None:
     normal = torch.randn(5, 3)
-    right = torch.distributions.Normal(0, 1).log_prob(normal).sum(1)
+    expected = torch.distributions.Normal(0, 1).log_prob(normal).sum(1)
     for prior in (Prior(3, fitted=False), Prior(3, fitted=True)):
         assert torch.allclose(prior(normal), normal, atol=1e-5)
-        assert torch.allclose(prior.log_density(normal), right, atol=1e-4)
+        assert torch.allclose(prior.log_density(normal), expected, atol=1e-4)
     plain = Prior(3, fitted=False)
-    plain.follow(torch.ones(4, 3))
+    plain.update(torch.ones(4, 3))
     assert torch.equal(plain(normal), normal)
     assert not plain.state_dict()  # weights of runs without it are as they were
 
@@ -58,14 +58,14 @@ def test_a_code_does_not_depend_on_how_many_are_drawn_with_it(rows: int) -> None
 def test_codes_that_do_not_vary_at_all_can_be_drawn_from() -> None:
     prior = Prior(3, fitted=True, decay=0.5)
     for _ in range(200):
-        prior.follow(torch.ones(1, 3))
+        prior.update(torch.ones(1, 3))
     assert torch.allclose(prior(torch.randn(9, 3)), torch.ones(9, 3), atol=0.02)
 
 
 def test_codes_far_from_zero_that_hardly_vary_are_drawn_as_they_are() -> None:
     codes, prior = 1_000 + torch.randn(4_000, 3) * torch.tensor([5.0, 0.1, 1.0]), Prior(3, fitted=True, decay=0.5)
     for part in codes.split(100):
-        prior.follow(part)
+        prior.update(part)
     drawn = prior(torch.randn(20_000, 3))
     assert torch.allclose(drawn.mean(0), codes.mean(0), atol=1)
     assert torch.allclose(drawn.std(0), codes.std(0), rtol=0.3)

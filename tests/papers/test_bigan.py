@@ -11,7 +11,8 @@ import pytest
 import torch
 from benchmarks import grid
 
-from reverie.core.lr_schedules import late
+from reverie.core.lr_schedules import late_exponential
+from reverie.core.options import build
 from reverie.core.update import Update
 from reverie.media import Image
 from reverie.methods.bigan import BiGAN
@@ -31,17 +32,18 @@ KINDS = [
 def model(**options: Any) -> BiGAN:
     torch.manual_seed(0)
     config = dict(size=16, channels=1, base_channels=8, latent_dim=6, hidden_dim=16)
-    return BiGAN(BiGAN.Config(**{**config, **options}))
+    return BiGAN(build(BiGAN.Config, {**config, **options}))
 
 
 @pytest.mark.parametrize("options", KINDS, ids=lambda o: "-".join(map(str, o.values())))
-def test_every_kind_trains_all_its_players_and_does_all_verbs(options: dict[str, Any]) -> None:
+def test_every_kind_trains_all_its_networks_and_has_all_verbs(options: dict[str, Any]) -> None:
     gan = model(**options)
     side, update = gan.config.size, Update(gan.optimizers(), Ranks("cpu"))
     before = {k: v.clone() for k, v in gan.state_dict().items()}
     for update.step in range(2):
-        told = gan.step({"image": torch.rand(8, 1, side, side) * 2 - 1}, update)
-    assert all(torch.isfinite(value) for value in told.values())
+        metrics = gan.step({"image": torch.rand(8, 1, side, side) * 2 - 1}, update)
+    assert all(torch.isfinite(value) for value in metrics.values())
+    assert list(metrics) == ["loss_d", "loss_g", "active_units", "d_auc", "nn_distance_ratio"]
     changed = {k.split(".")[0] for k, v in gan.state_dict().items() if not torch.equal(v, before[k])}
     assert changed == {"generator", "encoder", "discriminator"}
     gan.eval()
@@ -49,49 +51,51 @@ def test_every_kind_trains_all_its_players_and_does_all_verbs(options: dict[str,
     assert gan.generate(n=3)[2].pixels.shape == (side, side, 1)
     assert len(gan.reconstruct(given)) == 3
     assert gan.encode(given)[0].values.shape == (6,)
-    assert np.array_equal(gan.interpolate(given, steps=3)[2].pixels, gan.reconstruct(given)[1].pixels)
-    assert len(gan.edit(given, steps=5)) == 15
+    assert np.array_equal(gan.interpolate(given, frames=3)[2].pixels, gan.reconstruct(given)[1].pixels)
+    assert len(gan.edit(given, frames=5)) == 15
 
 
-def test_a_stochastic_encoder_draws_in_training_and_tells_the_mean_to_users() -> None:
+def test_a_stochastic_encoder_draws_in_training_and_gives_the_mean_to_users() -> None:
     gan, x = model(encoder="stochastic").eval(), torch.rand(4, 1, 16, 16) * 2 - 1
-    drawn = torch.stack([gan.encode_for_training(x) for _ in range(2000)])
+    drawn = torch.stack([gan.sample_posterior(x) for _ in range(2000)])
     mean, log_variance = gan.encoder(x).chunk(2, 1)
     assert torch.equal(gan.code(x), mean)
     assert torch.allclose(drawn.mean(0), mean, atol=0.15)
     assert torch.allclose(drawn.var(0), log_variance.exp(), rtol=0.2)
     plain = model().eval()
-    assert torch.equal(plain.encode_for_training(x), plain.code(x))
+    assert torch.equal(plain.sample_posterior(x), plain.code(x))
 
 
 @pytest.mark.parametrize("prior", ["normal", "uniform"])
 def test_generate_draws_from_the_prior_that_was_trained_with(prior: str) -> None:
     gan = model(prior=prior)
     torch.manual_seed(0)
-    for z in (gan.prior(5000), gan.latents(0)(range(5000))):
+    for z in (gan.sample_prior(5000), gan.latents(0)(range(5000))):
         inside = (z.abs() < 0.5).double().mean()
         assert float(inside) == pytest.approx(0.5 if prior == "uniform" else math.erf(0.5 / 2**0.5), abs=0.02)
         assert float(z.abs().max()) > 0.99
         assert prior == "normal" or float(z.abs().max()) <= 1
 
 
-def test_generator_and_encoder_both_want_pairs_to_be_mistaken() -> None:
-    """Donahue 2016, section 3: the makers' gradient is that of the swapped labels."""
+def test_generator_and_encoder_minimise_the_loss_of_the_opposite_labels() -> None:
+    """Donahue 2016, section 3."""
     gan, x = model().eval(), torch.rand(4, 1, 16, 16) * 2 - 1
 
     class Gradients(Update):
         def __call__(self, which: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
-            self.found = torch.autograd.grad(which["makers"], self.parameters["makers"], retain_graph=True)
+            self.found = torch.autograd.grad(
+                which["generator_encoder"], self.parameters["generator_encoder"], retain_graph=True
+            )
             return torch.zeros(())
 
     update = Gradients(gan.optimizers(), Ranks("cpu"))
     torch.manual_seed(3)
     gan.step({"image": x}, update)
     torch.manual_seed(3)
-    z = gan.prior(4)
+    z = gan.sample_prior(4)
     real, fake = gan.discriminator(x, gan.code(x)), gan.discriminator(gan.generator(z), z)
     swapped = losses.nonsaturating().discriminator(fake, real)
-    wanted = torch.autograd.grad(swapped, update.parameters["makers"])
+    wanted = torch.autograd.grad(swapped, update.parameters["generator_encoder"])
     assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(update.found, wanted, strict=True))
 
 
@@ -103,9 +107,9 @@ def test_the_penalty_is_of_the_whole_pair() -> None:
 
 
 def test_the_paper_s_schedule() -> None:
-    assert [late(done) for done in (0, 0.25, 0.5)] == [1, 1, 1]
-    assert late(0.75) == pytest.approx(0.1)
-    assert late(1.0) == pytest.approx(0.01)
+    assert [late_exponential(progress) for progress in (0, 0.25, 0.5)] == [1, 1, 1]
+    assert late_exponential(0.75) == pytest.approx(0.1)
+    assert late_exponential(1.0) == pytest.approx(0.01)
 
 
 @pytest.mark.parametrize("preset", ["laptop", "ali"])
@@ -116,12 +120,12 @@ def test_the_grid_takes_pairs(preset: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
-        (dict(size=20), "16, 32, 64"), (dict(r1_weight=1.0), "norm none"), (dict(lr=0.0), "above 0"),
-        (dict(weight_decay=-1.0), "not be negative"), (dict(beta1=1.0), "below 1"), (dict(hidden_dim=0), "1 or more"),
+        (dict(size=20), "power of two from 16"), (dict(r1_weight=1.0), "norm none"), (dict(lr=0.0), "above 0"),
+        (dict(weight_decay=-1.0), "0 or more"), (dict(beta1=1.0), "below 1"), (dict(hidden_dim=0), "1 or more"),
     ],
 )  # fmt: skip
-def test_wrong_options_are_one_line(options: dict[str, Any], told: str) -> None:
-    with pytest.raises(UserError, match=told):
+def test_wrong_options_are_one_line(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
         model(**options)

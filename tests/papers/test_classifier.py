@@ -1,4 +1,4 @@
-"""What is particular to the classifier: what it says, how right it is, and how that is told."""
+"""What is particular to the classifier: its network, its scores, and how predictions are given."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ import torch
 import reverie
 from reverie import open_data
 from reverie.cli.main import main
+from reverie.core.lr_schedules import cosine_with_warmup, resnet_steps
+from reverie.core.options import build
 from reverie.data.images.dataset import Images
 from reverie.media import Image, read_record
-from reverie.methods.classifier import Classifier, accuracy_scores, captioned, cosine, tenths
+from reverie.methods.classifier import Classifier, accuracy_scores, captioned
 from reverie.transforms.augment import random_shift
 from reverie.utils.errors import UserError
 
@@ -45,14 +47,14 @@ def model(run: Path) -> Classifier:
     return method
 
 
-def pictures(run: Path) -> list[str]:
+def images(run: Path) -> list[str]:
     return [str(path) for path in sorted((run.parent / "data" / "test").rglob("*.png"))]
 
 
 def network(**options: object) -> Classifier:
     torch.manual_seed(0)
-    given = {"size": 16, "channels": 1, "width": 4, "names": ("a", "b", "c"), **options}
-    return Classifier(Classifier.Config(**given))
+    given = {"size": 16, "channels": 1, "base_channels": 4, "class_names": ("a", "b", "c"), **options}
+    return Classifier(build(Classifier.Config, given))
 
 
 # -- the network -------------------------------------------------------------------------------------------------------
@@ -61,7 +63,7 @@ def network(**options: object) -> Classifier:
 @pytest.mark.parametrize(("blocks", "millions"), [(3, 0.27), (5, 0.46), (9, 0.85)])
 def test_the_paper_s_networks_are_as_large_as_it_says(blocks: int, millions: float) -> None:
     """Table 6: ResNet-20, 32 and 56."""
-    model = network(size=32, channels=3, base_channels=16, blocks=blocks, stride=1, names=tuple("0123456789"))
+    model = network(size=32, channels=3, base_channels=16, blocks=blocks, stride=1, class_names=tuple("0123456789"))
     assert sum(p.numel() for p in model.parameters()) / 1e6 == pytest.approx(millions, abs=0.006)
     layers = [p for p in model.parameters() if p.ndim > 1]
     assert len(layers) == 6 * blocks + 2
@@ -90,7 +92,7 @@ def test_features_of_any_size_do_not_depend_on_neighbours(size: int, channels: i
     assert torch.allclose(model.head(whole).log_softmax(1), model.log_probabilities(x), atol=1e-5)
 
 
-def test_asking_does_not_train() -> None:
+def test_probabilities_do_not_train() -> None:
     model = network().train()
     before = {k: v.clone() for k, v in model.state_dict().items()}
     p = model.log_probabilities(torch.rand(3, 1, 16, 16)).exp()
@@ -108,14 +110,14 @@ def test_weight_decay_is_for_weights_alone() -> None:
 
 
 def test_schedules() -> None:
-    assert [tenths(k / 64) for k in (0, 31, 32, 47, 48, 63)] == [1, 1, 0.1, 0.1, 0.01, 0.01]
-    assert cosine(0) == 0.05
-    assert cosine(0.1) == 1
-    assert cosine(0.55) == pytest.approx(0.5)
-    assert 0 < cosine(0.9999) < 1e-6
-    rates = [cosine(k / 100) for k in range(100)]
-    assert rates[:11] == sorted(rates[:11])
-    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert [resnet_steps(k / 64) for k in (0, 31, 32, 47, 48, 63)] == [1, 1, 0.1, 0.1, 0.01, 0.01]
+    assert cosine_with_warmup(0) == 0.05
+    assert cosine_with_warmup(0.1) == 1
+    assert cosine_with_warmup(0.55) == pytest.approx(0.5)
+    assert 0 < cosine_with_warmup(0.9999) < 1e-6
+    factors = [cosine_with_warmup(k / 100) for k in range(100)]
+    assert factors[:11] == sorted(factors[:11])
+    assert factors[10:] == sorted(factors[10:], reverse=True)
 
 
 def test_shifts_move_whole_images_and_repeat_their_edge() -> None:
@@ -132,7 +134,7 @@ def test_shifts_move_whole_images_and_repeat_their_edge() -> None:
     assert random_shift(x, 0) is x
 
 
-# -- how right it is ---------------------------------------------------------------------------------------------------
+# -- scores ------------------------------------------------------------------------------------------------------------
 
 
 def test_it_learns(run: Path, model: Classifier) -> None:
@@ -154,7 +156,7 @@ def test_it_learns(run: Path, model: Classifier) -> None:
     assert losses[-1]["loss"] < losses[0]["loss"]
 
 
-def test_scores_are_what_they_say() -> None:
+def test_scores_are_what_they_output() -> None:
     data = open_data("letters:4").prepare(16)
     p = torch.tensor([[0.5, 0.25, 0.25], [0.5, 0.25, 0.25], [0.25, 0.5, 0.25], [0.1, 0.8, 0.1]]).double()
     accuracy, worst, log_loss = accuracy_scores(p.log(), torch.tensor([0, 1, 1, 1]), data, 7)
@@ -192,26 +194,26 @@ def test_classes_are_matched_by_name(run: Path, model: Classifier, tmp_path: Pat
     assert known.classes == ["A", "B"]
     assert next(model.method_scores(known, 1000, 0)).value > 0.7
     assert model.reference_labels(known).tolist() == [0, 1]
-    backwards = network(names=("C", "B", "A"))
+    backwards = network(class_names=("C", "B", "A"))
     assert backwards.reference_labels(known).tolist() == [2, 1]
     unlabelled = open_data(tmp_path / "some" / "A").prepare(16)
     with pytest.raises(UserError, match="no labels"):
         next(model.method_scores(unlabelled, 10, 0))
 
 
-# -- what it says ------------------------------------------------------------------------------------------------------
+# -- predictions -------------------------------------------------------------------------------------------------------
 
 
-def test_a_verdict_stands_in_the_record_and_the_picture_is_not_called_synthetic(
+def test_a_prediction_is_in_the_record_and_the_image_is_not_called_synthetic(
     run: Path, model: Classifier, tmp_path: Path
 ) -> None:
-    given = [Image.load(path) for path in pictures(run)]
+    given = [Image.load(path) for path in images(run)]
     made = model.classify(given)
-    right = [
+    correct = [
         image.record is not None and image.record["prediction"]["class"] == Path(path).parent.name
-        for image, path in zip(made, pictures(run), strict=True)
+        for image, path in zip(made, images(run), strict=True)
     ]
-    assert np.mean(right) > 0.8
+    assert np.mean(correct) > 0.8
     assert len({image.pixels.shape for image in made}) == 1
     record = read_record(made[3].save(tmp_path / "a.png"))
     assert record["synthetic"] is False
@@ -222,47 +224,47 @@ def test_a_verdict_stands_in_the_record_and_the_picture_is_not_called_synthetic(
     assert np.array_equal(alone.pixels, made[17].pixels)
 
 
-def test_the_command_line_says_it(
+def test_the_command_line_prints_predictions(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    some = pictures(run)[:3]
+    some = images(run)[:3]
     asked = shlex.join(["classify", str(run), *some])
 
-    def say(words: str) -> str:
+    def output(words: str) -> str:
         capsys.readouterr()
         assert main(shlex.split(words)) == 0
         return capsys.readouterr().out
 
-    lines = [line.split("  ") for line in say(asked).splitlines()]
+    lines = [line.split("  ") for line in output(asked).splitlines()]
     assert [line[0] for line in lines] == [Path(path).name for path in some]
     assert {line[1] for line in lines} <= set("ABCDE")
     assert list(tmp_path.iterdir()) == [], "nothing is written where no --out is named"
 
-    told = json.loads(say(f"{asked} --json"))
-    assert told["files"] == []
-    assert [[t["of"], t["class"], str(t["probability"])] for t in told["predictions"]] == lines
+    printed = json.loads(output(f"{asked} --json"))
+    assert printed["files"] == []
+    assert [[t["of"], t["class"], str(t["probability"])] for t in printed["predictions"]] == lines
 
-    assert [line.split("  ") for line in say(f"{asked} --out all.png").splitlines()[:3]] == lines
+    assert [line.split("  ") for line in output(f"{asked} --out all.png").splitlines()[:3]] == lines
     sheet = read_record("all.png")
     assert [t["class"] for t in sheet["predictions"]] == [line[1] for line in lines]
-    assert len(json.loads(say(f"{asked} --out made --json"))["files"]) == 3
+    assert len(json.loads(output(f"{asked} --out made --json"))["files"]) == 3
     place = f"made/{Path(some[0]).stem}.png"
-    assert say(f"provenance {place}").startswith("not synthetic")
-    assert "regenerated, equal to the pixel" in say(f"provenance {place} --verify {run} --inputs {some[0]}")
-    assert "regenerated, equal to the pixel" in say(f"provenance all.png --verify {run} --inputs {' '.join(some)}")
+    assert output(f"provenance {place}").startswith("not synthetic")
+    assert "regenerated, equal to the pixel" in output(f"provenance {place} --verify {run} --inputs {some[0]}")
+    assert "regenerated, equal to the pixel" in output(f"provenance all.png --verify {run} --inputs {' '.join(some)}")
 
 
-def test_previews_show_right_and_wrong() -> None:
+def test_samples_show_correct_and_wrong_predictions() -> None:
     from reverie.methods.classifier import GREEN, RED
 
     model = network()
     with torch.no_grad():
         model.head.weight.zero_()
         model.head.bias.copy_(torch.tensor([0.0, 5.0, 0.0]))  # all are b
-    preview = model.sample_grids({"image": torch.zeros(2, 1, 16, 16), "label": torch.tensor([1, 2])})[""].pixels
-    cell = (preview.shape[1] - 2) // 8
-    first, second = preview[:, :cell], preview[:, cell : 2 * cell]
+    grid = model.sample_grids({"image": torch.zeros(2, 1, 16, 16), "label": torch.tensor([1, 2])})[""].pixels
+    cell = (grid.shape[1] - 2) // 8
+    first, second = grid[:, :cell], grid[:, cell : 2 * cell]
     for part, shown, absent in ((first, GREEN, RED), (second, RED, GREEN)):
         assert (part == np.array(shown)).all(2).any()
         assert not (part == np.array(absent)).all(2).any()
@@ -280,15 +282,15 @@ def test_captions_take_any_name(text: str) -> None:
 
 def test_one_class_is_not_enough() -> None:
     with pytest.raises(UserError, match=r"one class, dog; .* 2 or more"):
-        network(names=("dog",))
+        network(class_names=("dog",))
 
 
 def test_what_the_data_decides_is_in_the_config(model: Classifier) -> None:
     assert model.config.class_names == ("A", "B", "C", "D", "E")
     assert (model.config.size, model.config.channels) == (16, 1)
-    facts = {"native": 300, "channels": 3, "classes": 2, "names": ("x", "y")}
-    suited = Classifier.resolve_config(Classifier.Config(), facts)
-    assert (suited.size, suited.channels, suited.names) == (64, 3, ("x", "y"))
+    facts = {"native": 300, "channels": 3, "classes": 2, "class_names": ("x", "y")}
+    resolved = Classifier.resolve_config(Classifier.Config(), facts)
+    assert (resolved.size, resolved.channels, resolved.class_names) == (64, 3, ("x", "y"))
     assert Classifier.resolve_config(Classifier.Config(size=20), facts).size == 20
     with pytest.raises(UserError, match="names are x, y in the data"):
-        Classifier.resolve_config(Classifier.Config(names=("x", "z")), facts)
+        Classifier.resolve_config(Classifier.Config(class_names=("x", "z")), facts)

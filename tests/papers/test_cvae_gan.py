@@ -1,4 +1,4 @@
-"""What is particular to CVAE-GAN: labels, variations of one input, holes that are filled, means that are matched."""
+"""What is particular to CVAE-GAN: labels, variations, inpainting, mean feature matching."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import torch
 import torch.nn.functional as F
 
 import reverie
+from reverie.core.options import build
 from reverie.core.update import Update
 from reverie.media import Image
 from reverie.methods.cvae_gan import CVAEGAN, half_square
-from reverie.nn.class_conditional import apart
+from reverie.nn.class_conditional import class_feature_matching
 from reverie.utils.distributed import Ranks
 from reverie.utils.errors import UserError
 
@@ -22,8 +23,8 @@ NAMES = ("cat", "dog", "owl")
 
 def model(**options: Any) -> CVAEGAN:
     torch.manual_seed(0)
-    config = dict(size=16, channels=3, base_channels=8, latent_dim=5, names=NAMES)
-    return CVAEGAN(CVAEGAN.Config(**{**config, **options}))
+    config = dict(size=16, channels=3, base_channels=8, latent_dim=5, class_names=NAMES)
+    return CVAEGAN(build(CVAEGAN.Config, {**config, **options}))
 
 
 def batch(n: int = 9) -> dict[str, torch.Tensor]:
@@ -40,19 +41,19 @@ def trained() -> CVAEGAN:
     return gan.eval()
 
 
-class Watched(Update):
+class Recorded(Update):
     """An update that keeps the gradient of the discriminator's loss."""
 
     own: list[torch.nn.Parameter]
-    slope: torch.Tensor
+    gradient: torch.Tensor
 
     def __call__(self, which: Any, loss: Any = None, clip: Any = None) -> torch.Tensor:
         found = torch.autograd.grad(which["discriminator"], self.own, retain_graph=True)
-        self.slope = torch.cat([slope.flatten() for slope in found])
+        self.gradient = torch.cat([part.flatten() for part in found])
         return super().__call__(which, loss, clip)
 
 
-def pictures(n: int = 2) -> list[Image]:
+def images(n: int = 2) -> list[Image]:
     draws = np.random.default_rng(0)
     return [Image(draws.integers(0, 256, (16, 16, 3), np.uint8), f"{i}.png") for i in range(n)]
 
@@ -66,115 +67,115 @@ def test_classes_take_turns_and_labels_are_obeyed(trained: CVAEGAN) -> None:
     assert trained.latents(0, "owl")(range(4))[:, 5:].tolist() == [[0, 0, 1]] * 4
     assert trained.latents(0, "cat+owl")([3])[0, 5:].tolist() == [0.5, 0, 0.5]
     same = trained.generate(n=3, label="dog")
-    assert np.array_equal(same[1].pixels, trained.generate(n=2)[1].pixels)  # item 1 is a dog's turn
+    assert np.array_equal(same[1].pixels, trained.generate(n=2)[1].pixels)  # item 1 is a dog
     assert not np.array_equal(same[0].pixels, trained.generate(n=1)[0].pixels)
 
 
 def test_a_plus_may_be_part_of_a_name() -> None:
-    gan = model(names=("cat", "cat+dog", "c++", "dog"))
+    gan = model(class_names=("cat", "cat+dog", "c++", "dog"))
     for k, name in enumerate(gan.config.class_names):
-        assert gan.shares(name).tolist() == F.one_hot(torch.tensor(k), 4).tolist()
-    assert gan.shares("cat+dog+dog").tolist() == pytest.approx([1 / 3, 0, 0, 2 / 3])
+        assert gan.class_weights(name).tolist() == F.one_hot(torch.tensor(k), 4).tolist()
+    assert gan.class_weights("cat+dog+dog").tolist() == pytest.approx([1 / 3, 0, 0, 2 / 3])
 
 
 @pytest.mark.parametrize("label", ["bird", "cat+", "dgo", "cat,dog"])
 def test_a_class_that_does_not_exist_is_one_line(trained: CVAEGAN, label: str) -> None:
-    with pytest.raises(UserError, lambda_fm_d="there is no class"):
+    with pytest.raises(UserError, match="there is no class"):
         trained.generate(n=1, label=label)
-    with pytest.raises(UserError, lambda_fm_d="there is no class"):
-        trained.reconstruct(pictures(), label=label)
+    with pytest.raises(UserError, match="there is no class"):
+        trained.reconstruct(images(), label=label)
 
 
 def test_one_class_and_no_labels_are_refused(tmp_path: Any) -> None:
-    with pytest.raises(UserError, lambda_fm_d="there is one class, cat"):
-        model(names=("cat",))
-    for i, picture in enumerate(pictures(4)):
-        picture.save(tmp_path / "flat" / f"{i}.png")
-        picture.save(tmp_path / "one" / "cat" / f"{i}.png")
-    with pytest.raises(UserError, lambda_fm_d="has no labels"):
+    with pytest.raises(UserError, match="there is one class, cat"):
+        model(class_names=("cat",))
+    for i, image in enumerate(images(4)):
+        image.save(tmp_path / "flat" / f"{i}.png")
+        image.save(tmp_path / "one" / "cat" / f"{i}.png")
+    with pytest.raises(UserError, match="has no labels"):
         reverie.train("cvae_gan:smoke", data=tmp_path / "flat", out=tmp_path / "run")
-    with pytest.raises(UserError, lambda_fm_d="put each class into a folder"):
+    with pytest.raises(UserError, match="put each class into a folder"):
         reverie.train("cvae_gan:smoke", data=tmp_path / "one", out=tmp_path / "run")
-    with pytest.raises(UserError, lambda_fm_d="leave the option away"):
-        reverie.train("cvae_gan:smoke", data="letters:96", out=tmp_path / "run", names="x,y")
+    with pytest.raises(UserError, match="leave the option away"):
+        reverie.train("cvae_gan:smoke", data="letters:96", out=tmp_path / "run", class_names="x,y")
     assert not (tmp_path / "run").exists()
 
 
-def test_without_a_label_pictures_are_of_the_class_that_the_classifier_sees(trained: CVAEGAN) -> None:
-    x = Image.to_tensor(pictures(), 16, 3)
-    seen = trained.classifier(x)[0].argmax(1)
+def test_without_a_label_images_are_of_the_class_that_the_classifier_predicts(trained: CVAEGAN) -> None:
+    x = Image.to_tensor(images(), 16, 3)
+    predicted = trained.classifier(x)[0].argmax(1)
     for i, name in enumerate(NAMES):
         named = trained.code(x, name)
         assert (named[:, 5:].argmax(1) == i).all()
-    assert torch.equal(trained.code(x)[:, 5:].argmax(1), seen)
+    assert torch.equal(trained.code(x)[:, 5:].argmax(1), predicted)
 
 
-# -- one to many -------------------------------------------------------------------------------------------------------
+# -- verbs -------------------------------------------------------------------------------------------------------------
 
 
 def test_variations_go_from_the_reconstruction_to_anything_of_the_class(trained: CVAEGAN) -> None:
-    given = pictures()
-    still = trained.vary(given, n=3, spread=0.0, label="dog")
+    given = images()
+    unchanged = trained.variations(given, n=3, variation=0.0, label="dog")
     rebuilt = trained.reconstruct(given, label="dog")
-    assert len(still) == 6
-    assert all(np.array_equal(image.pixels, rebuilt[i // 3].pixels) for i, image in enumerate(still))
-    free = trained.vary(given, n=3, spread=1.0, label="dog", seed=4)
+    assert len(unchanged) == 6
+    assert all(np.array_equal(image.pixels, rebuilt[i // 3].pixels) for i, image in enumerate(unchanged))
+    free = trained.variations(given, n=3, variation=1.0, label="dog", seed=4)
     new = trained.generate(n=6, label="dog", seed=4)
     assert all(np.array_equal(a.pixels, b.pixels) for a, b in zip(free, new, strict=True))
-    some = trained.vary(given, n=3)
+    some = trained.variations(given, n=3)
     assert len({image.digest for image in some}) == 6
     assert some[0].columns == 3
-    with pytest.raises(UserError, lambda_fm_d="spread is 2"):
-        trained.vary(given, spread=2.0)
+    with pytest.raises(UserError, match="variation is 2"):
+        trained.variations(given, variation=2.0)
 
 
-def test_outside_the_hole_a_picture_stays_as_it_is(trained: CVAEGAN) -> None:
-    for given, made in zip(pictures(), trained.complete(pictures(), box=(0.25, 0.5, 0.75, 1.0)), strict=True):
+def test_outside_the_box_an_image_stays_as_it_is(trained: CVAEGAN) -> None:
+    for given, made in zip(images(), trained.inpaint(images(), box=(0.25, 0.5, 0.75, 1.0)), strict=True):
         inside = np.zeros((16, 16), bool)
         inside[8:16, 4:12] = True
         assert np.array_equal(made.pixels[~inside], given.pixels[~inside])
         assert not np.array_equal(made.pixels[inside], given.pixels[inside])
         assert made.record is not None
         assert made.record["arguments"]["box"] == (0.25, 0.5, 0.75, 1.0)
-    other = [Image(np.where(inside[:, :, None], 0, p.pixels).astype(np.uint8)) for p in pictures()]
-    for a, b in zip(trained.complete(pictures(), box=(0.25, 0.5, 0.75, 1.0)),
-                    trained.complete(other, box=(0.25, 0.5, 0.75, 1.0)), strict=True):  # fmt: skip
-        assert np.array_equal(a.pixels, b.pixels)  # what is in the hole is not looked at
+    other = [Image(np.where(inside[:, :, None], 0, p.pixels).astype(np.uint8)) for p in images()]
+    for a, b in zip(trained.inpaint(images(), box=(0.25, 0.5, 0.75, 1.0)),
+                    trained.inpaint(other, box=(0.25, 0.5, 0.75, 1.0)), strict=True):  # fmt: skip
+        assert np.array_equal(a.pixels, b.pixels)  # what the box showed is ignored
 
 
 @pytest.mark.parametrize("box", [(0.5, 0.5, 0.5, 1.0), (0.0, 0.0, 1.5, 1.0), (0.1, 0.2, 0.3), (0.5, 0.5, 0.2, 0.9)])
-def test_a_hole_that_cannot_be_is_one_line(trained: CVAEGAN, box: tuple[float, ...]) -> None:
-    with pytest.raises(UserError, lambda_fm_d="left,top,right,bottom"):
-        trained.complete(pictures(), box=box)
+def test_an_impossible_box_is_one_line(trained: CVAEGAN, box: tuple[float, ...]) -> None:
+    with pytest.raises(UserError, match="left,top,right,bottom"):
+        trained.inpaint(images(), box=box)
 
 
 def test_an_edit_into_a_class_ends_in_it(trained: CVAEGAN) -> None:
-    row = trained.edit(pictures(1), along="owl", steps=4)
-    code = trained.code(Image.to_tensor(pictures(1), 16, 3))
-    assert np.array_equal(row[0].pixels, trained.reconstruct(pictures(1))[0].pixels)
+    row = trained.edit(images(1), direction="owl", frames=4)
+    code = trained.code(Image.to_tensor(images(1), 16, 3))
+    assert np.array_equal(row[0].pixels, trained.reconstruct(images(1))[0].pixels)
     code[:, 5:] = torch.tensor([0.0, 0.0, 1.0])
     with torch.no_grad():
         end = next(Image.from_tensor(trained.generator(code)))
     assert np.abs(row[3].pixels.astype(int) - end.pixels.astype(int)).max() <= 1
-    assert len(trained.edit(along="z2", n=2, steps=3)) == 6
+    assert len(trained.edit(direction="z2", n=2, frames=3)) == 6
 
 
-# -- what it learns from -----------------------------------------------------------------------------------------------
+# -- the step ----------------------------------------------------------------------------------------------------------
 
 
 def test_means_of_classes_are_matched_by_moving_averages() -> None:
     """Eq. 6: the value is that of the averages, the gradient that of the batch's part."""
     gan, label = model(), torch.tensor([0, 0, 1, 1])
-    features = gan.classifier.features
+    features = gan.classifier.num_features
     for seed in range(300):
         torch.manual_seed(seed)
         real = torch.randn(4, features) + label.unsqueeze(1)
-        made = (torch.randn(4, features) + 2 * label.unsqueeze(1)).requires_grad_()
-        loss = apart(gan.real_means, gan.made_means, real, made, label)
-    (slope,) = torch.autograd.grad(loss, made)
-    off = gan.made_means.means() - gan.real_means.means()
+        fake = (torch.randn(4, features) + 2 * label.unsqueeze(1)).requires_grad_()
+        loss = class_feature_matching(gan.real_means, gan.fake_means, real, fake, label)
+    (gradient,) = torch.autograd.grad(loss, fake)
+    off = gan.fake_means.means() - gan.real_means.means()
     assert float(loss.detach()) == pytest.approx(0.5 * float(off[:2].square().sum()), rel=1e-4)
-    assert torch.allclose(slope, off[label] / 2, atol=1e-5)
+    assert torch.allclose(gradient, off[label] / 2, atol=1e-5)
     # Class 1 is off by one in each feature; of four images alone the noise would be as large as that.
     assert float(loss.detach()) / features == pytest.approx(0.5, abs=0.1)
 
@@ -183,56 +184,66 @@ def test_half_square_is_summed_over_an_image_and_averaged_over_the_batch() -> No
     assert float(half_square(torch.full((4, 3, 2, 2), 2.0))) == 24
 
 
-def test_the_discriminator_meets_reconstructions_and_images_from_the_prior() -> None:
+def test_the_discriminator_is_trained_on_reconstructions_and_images_from_the_prior() -> None:
     """Algorithm 1; a real image weighs as much as the two kinds together."""
     gan, x = model(), batch()
 
-    class Seen(Update):
+    class Loss(Update):
         def __call__(self, which: Any, loss: Any = None, clip: Any = None) -> torch.Tensor:
             self.loss = float(which["discriminator"].detach())
             return torch.zeros(())
 
-    update = Seen(gan.optimizers(), Ranks("cpu"))
+    update = Loss(gan.optimizers(), Ranks("cpu"))
     torch.manual_seed(1)
     gan.step(dict(x), update)
     torch.manual_seed(1)
-    share = gan.one_hot(x["label"])
-    mean, log_variance = gan.posterior(x["image"], share)
+    y = gan.one_hot(x["label"])
+    mean, log_variance = gan.posterior(x["image"], y)
     z = mean + (log_variance / 2).exp() * torch.randn_like(mean)
-    both = gan.decode(torch.cat([z, torch.randn_like(mean)]), torch.cat([share, share]))
-    real, told, fake = (gan.discriminator(i)[0] for i in (x["image"], *both.chunk(2)))
-    expected = F.softplus(-real).mean() + F.softplus(told).mean() / 2 + F.softplus(fake).mean() / 2
+    both = gan.decode(torch.cat([z, torch.randn_like(mean)]), torch.cat([y, y]))
+    real, rec, fake = (gan.discriminator(i)[0] for i in (x["image"], *both.chunk(2)))
+    expected = F.softplus(-real).mean() + F.softplus(rec).mean() / 2 + F.softplus(fake).mean() / 2
     assert update.loss == pytest.approx(float(expected.detach()), rel=1e-4)
 
 
-def test_a_lazy_penalty_is_taken_seldom_and_weighs_as_much_more() -> None:
-    """On its steps the discriminator's gradient is that of a penalty so many times heavier, else of none."""
-    found, shown = {}, batch()
+def test_metrics_and_what_the_monitor_reads() -> None:
+    names = ["loss_d", "loss_g", "loss_rec", "kl", "fm_d", "fm_c", "loss_cls"]
+    for adv_weight in (1.0, 0.0):
+        gan = model(adv_weight=adv_weight)
+        metrics = gan.step(batch(), Update(gan.optimizers(), Ranks("cpu")))
+        auc = ["d_auc"] if adv_weight else []  # without an adversarial loss no alert about the discriminator
+        assert list(metrics) == [*names, *auc, "nn_distance_ratio", "accuracy", "active_units"]
+        assert set(gan.monitored) - {"d_auc"} <= set(metrics)
+
+
+def test_lazy_regularisation() -> None:
+    """Every d_reg_interval steps the gradient is that of a penalty of as many times the weight, else of none."""
+    found, x = {}, batch()
     for name, more in {
         "lazy": dict(r1_weight=0.1, d_reg_interval=4), "heavy": dict(r1_weight=0.4), "none": dict(r1_weight=0.0)
     }.items():  # fmt: skip
         for step in (4, 5):
             gan = model(loss="relativistic", norm="none", adv_weight=1.0, **more)
-            update = Watched(gan.optimizers(), Ranks("cpu"))
+            update = Recorded(gan.optimizers(), Ranks("cpu"))
             update.step, update.own = step, list(gan.discriminator.parameters())
             torch.manual_seed(1)
-            gan.step(shown, update)
-            found[name, step] = update.slope
+            gan.step(x, update)
+            found[name, step] = update.gradient
     assert torch.allclose(found["lazy", 4], found["heavy", 4], rtol=1e-3, atol=1e-6)
     assert torch.allclose(found["lazy", 5], found["none", 5], rtol=1e-3, atol=1e-6)
     assert not torch.allclose(found["lazy", 4], found["none", 4], rtol=1e-1)
 
 
 def test_a_penalty_that_batch_norm_would_mix_is_refused() -> None:
-    with pytest.raises(UserError, lambda_fm_d="norm none"):
+    with pytest.raises(UserError, match="norm none"):
         model(r1_weight=0.1)
 
 
 @pytest.mark.parametrize(
     "options",
     [
-        dict(lr=0.0), dict(lambda_kl=-1.0), dict(ema_decay=1.0), dict(latent_dim=0), dict(size=17), dict(d_reg_interval=0),
-        dict(r1_weight=-1.0, norm="none"),
+        dict(lr=0.0), dict(lambda_kl=-1.0), dict(ema_decay=1.0), dict(latent_dim=0), dict(size=17),
+        dict(d_reg_interval=0), dict(r1_weight=-1.0, norm="none"),
     ],
 )  # fmt: skip
 def test_wrong_options_are_refused(options: dict[str, Any]) -> None:

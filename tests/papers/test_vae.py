@@ -8,7 +8,9 @@ import pytest
 import torch
 
 from reverie.core.lr_schedules import burda, cosine
+from reverie.core.options import build
 from reverie.core.update import Update
+from reverie.media import Image
 from reverie.methods.vae import VAE
 from reverie.nn.losses import kl_to_standard_normal, log_normal
 from reverie.utils.distributed import Ranks
@@ -18,7 +20,7 @@ from reverie.utils.errors import UserError
 def model(**options: object) -> VAE:
     torch.manual_seed(0)
     config = dict(size=8, channels=1, network="mlp", likelihood="bernoulli", latent_dim=1, hidden_dim=16)
-    return VAE(VAE.Config(**{**config, **options})).eval()
+    return VAE(build(VAE.Config, {**config, **options})).eval()
 
 
 @pytest.mark.parametrize("likelihood", ["bernoulli", "logistic"])
@@ -79,22 +81,19 @@ def test_dynamic_binarisation_draws_black_and_white_from_grey() -> None:
     assert float(x.mean()) == pytest.approx(0.75, abs=0.01)
 
 
-def test_active_units_counts_latents_that_answer() -> None:
+def test_active_units_counts_latents_that_depend_on_x() -> None:
     vae = model(latent_dim=6)
     x = torch.bernoulli(torch.rand(200, 1, 8, 8))
     last = vae.encoder[-1]
     with torch.no_grad():
         last.weight.mul_(20)
         last.weight[:4] = 0  # the means of the first four are constant now
-    assert vae.active_units(x) == 2
+    assert vae.num_active_units(x) == 2
 
 
-def test_free_bits_leave_small_kls_alone() -> None:
-    from reverie.core.update import Update
-    from reverie.utils.distributed import Ranks
-
-    def gradient(free_bits: float) -> float:
-        vae = model(latent_dim=4, free_nats=free_bits, beta=1e6)
+def test_free_nats_leave_small_kls_alone() -> None:
+    def gradient(free_nats: float) -> float:
+        vae = model(latent_dim=4, free_nats=free_nats, beta=1e6)
         update = Update({"vae": torch.optim.SGD(vae.parameters(), 1.0)}, Ranks("cpu"))
         before = vae.encoder[-1].weight.detach().clone()
         torch.manual_seed(0)
@@ -110,7 +109,7 @@ def test_cosine_schedule() -> None:
     assert cosine(1 - 1e-9) == pytest.approx(0, abs=1e-6)
 
 
-def test_the_kl_is_priced_bit_by_bit() -> None:
+def test_the_weight_of_the_kl_rises_linearly() -> None:
     """With a warm-up the first step ignores the KL; after it, as without."""
     losses = {}
     for warmup in (0, 4):
@@ -120,10 +119,10 @@ def test_the_kl_is_priced_bit_by_bit() -> None:
             update.step = step
             update.set_lr_factor(0.0)  # so that all steps see the same weights
             torch.manual_seed(1)
-            told = {
-                k: float(v.detach()) for k, v in vae.step({"image": torch.rand(6, 1, 8, 8) * 2 - 1}, update).items()
-            }
-            losses[warmup, step] = (told["loss"] - told["distortion"]) / told["kl"]
+            metrics = vae.step({"image": torch.rand(6, 1, 8, 8) * 2 - 1}, update)
+            assert list(metrics) == ["loss", "distortion", "kl", "active_units"]
+            loss, distortion, kl = (float(metrics[name].detach()) for name in ("loss", "distortion", "kl"))
+            losses[warmup, step] = (loss - distortion) / kl
     assert [losses[0, step] for step in (0, 2, 4)] == pytest.approx([1, 1, 1], abs=1e-4)
     assert [losses[4, step] for step in (0, 2, 4)] == pytest.approx([0, 0.5, 1], abs=1e-4)
 
@@ -141,7 +140,7 @@ def test_odd_sizes_and_colour_are_modelled_whole() -> None:
     for size in (8, 11, 28, 30):
         vae = model(network="conv", base_channels=4, size=size, channels=3, likelihood="logistic", latent_dim=5)
         x = torch.rand(2, 3, size, size) * 2 - 1
-        assert vae.expected(vae.code(x)).shape == x.shape
+        assert vae.mean_image(vae.code(x)).shape == x.shape
         assert vae.log_likelihood_of(x, vae.code(x)).shape == (2,)
 
 
@@ -151,15 +150,30 @@ def test_the_paper_s_network() -> None:
     assert layers == [(200, 784), (200, 200), (100, 200), (200, 50), (200, 200), (784, 200)]
 
 
-def test_interpolation_ends_are_the_pictures_reconstructions() -> None:
-    from reverie.media import Image
-
+def test_interpolation_goes_between_reconstructions() -> None:
     vae = model(latent_dim=4)
     torch.manual_seed(0)
-    pictures = list(Image.from_tensor(torch.rand(3, 1, 8, 8) * 2 - 1))
-    walk, ends = vae.interpolate(pictures, steps=5), vae.reconstruct(pictures)
-    assert len(walk) == 10
+    images = list(Image.from_tensor(torch.rand(3, 1, 8, 8) * 2 - 1))
+    rows, ends = vae.interpolate(images, frames=5), vae.reconstruct(images)
+    assert len(rows) == 10
     for frame, end in ((0, 0), (4, 1), (5, 1), (9, 2)):
-        assert abs(walk[frame].pixels.astype(int) - ends[end].pixels.astype(int)).max() <= 1
+        assert abs(rows[frame].pixels.astype(int) - ends[end].pixels.astype(int)).max() <= 1
     with pytest.raises(UserError, match="two or more"):
-        vae.interpolate(pictures[:1])
+        vae.interpolate(images[:1])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (dict(size=7), "size is 7; .* 8 or more"),
+        (dict(iwae_samples=5, beta=2.0), "iwae_samples above 1 .* beta at 1"),
+        (dict(iwae_samples=5, free_nats=1.0), "free_nats and kl_warmup_steps at 0"),
+        (dict(beta=-1.0), "beta is -1.0; .* 0 or more"),
+        (dict(eps=0.0), "eps is 0.0; .* above 0"),
+        (dict(kl_warmup_steps=-1), "kl_warmup_steps is -1; .* 0 or more"),
+        (dict(ema_decay=1.0), "ema_decay is 1.0; .* below 1"),
+    ],
+)
+def test_wrong_options_are_one_line(options: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        model(**options)
