@@ -295,12 +295,12 @@ DATA = [
     (f"{LEARN} data/cut", "data/cut", "truncated", "0.jpg"),
     (f"{LEARN} data/bomb", "data/bomb", "more than 100 megapixels", "b.png"),
     (f"{LEARN} data/no.zip", "data/no.zip", "cannot open", "again"),
-    (f"{LEARN} data/cut.zip", "data/cut.zip", "cut short", "again"),
+    (f"{LEARN} data/cut.zip", "data/cut.zip", "truncated", "again"),
     (f"{LEARN} data/climbs.zip", "data/climbs.zip", "not an image"),
     (f"{LEARN} data/photos/0.png", "data/photos/0.png", "folder"),
     (f"{LEARN} text.txt", "text.txt", "folder"),
-    (f"{LEARN} data/cutidx", "train-images-idx3-ubyte", "cut short", "again"),
-    (f"{LEARN} data/cutidx/train-images-idx3-ubyte", "train-images-idx3-ubyte", "cut short", "again"),
+    (f"{LEARN} data/cutidx", "train-images-idx3-ubyte", "truncated", "again"),
+    (f"{LEARN} data/cutidx/train-images-idx3-ubyte", "train-images-idx3-ubyte", "truncated", "again"),
     (f"{LEARN} data/miscounted", "train-labels-idx1-ubyte", "5 labels for 8 images"),
     (f"{LEARN} data/miscounted/train-labels-idx1-ubyte", "labels", "images-idx3-ubyte"),
 ]
@@ -400,7 +400,7 @@ RESUME = [
     ("resume runs/torn-weights", "runs/torn-weights/weights.safetensors", "damaged", "restore"),
     ("resume runs/stranger", "runs/stranger/run.json", "cannot be read", "restore"),
     ("resume runs/listsave", "runs/listsave/save.json", "damaged", "restore"),
-    ("resume runs/pickled", "runs/pickled/resume.pt", "not a state of reverie", "nothing was run"),
+    ("resume runs/pickled", "runs/pickled/resume.pt", "not a checkpoint of reverie", "nothing was run"),
     ("resume runs/emptystate", "runs/emptystate", "resume.pt", "does not fit", "restore"),
     ("resume runs/pickledweights", "runs/pickledweights", "not a weights file", "restore"),
 ]
@@ -408,7 +408,7 @@ VERBS = [
     ("generate", "RUN", "generate --help"),
     ("generate runs/nowhere --out new", "no run folder runs/nowhere", "reverie train"),
     ("generate data/empty --out new", "data/empty is not a run folder", "--out"),
-    ("generate runs/nosave --out new", "runs/nosave has no save yet", "reverie resume runs/nosave"),
+    ("generate runs/nosave --out new", "runs/nosave has no checkpoint yet", "reverie resume runs/nosave"),
     ("generate runs/torn-weights --out new", "runs/torn-weights/weights.safetensors", "damaged", "restore"),
     ("generate runs/listsave --out new", "runs/listsave/save.json", "damaged", "restore"),
     ("generate runs/pickledweights --out new", "runs/pickledweights", "not a weights file", "restore"),
@@ -448,25 +448,25 @@ VERBS = [
     ("generate runs/vae --out text.txt/below.png", "text.txt/below.png", "cannot be written", "check the path"),
     ("generate runs/vae -n 2 --out made", "made/000000.png is there already", "--overwrite"),
     ("generate runs/vae -n 2 --out there.png", "there.png is there already", "--overwrite"),
-    ("reconstruct runs/vae --out new", "needs pictures", "FILE"),
-    ("reconstruct runs/vae nowhere.jpg --out new", "no picture at nowhere.jpg", "give picture files"),
-    ("reconstruct runs/vae photo.jpg nowhere.jpg --out new", "no picture at nowhere.jpg", "give picture files"),
+    ("reconstruct runs/vae --out new", "needs images", "FILE"),
+    ("reconstruct runs/vae nowhere.jpg --out new", "no image at nowhere.jpg", "give image files"),
+    ("reconstruct runs/vae photo.jpg nowhere.jpg --out new", "no image at nowhere.jpg", "give image files"),
     ("reconstruct runs/vae text.txt --out new", "text.txt is not a usable image", "give another"),
-    ("reconstruct runs/vae data/empty --out new", "no picture at data/empty", "folder"),
-    ("reconstruct runs/vae data/words --out new", "no picture at data/words", "folder"),
+    ("reconstruct runs/vae data/empty --out new", "no image at data/empty", "folder"),
+    ("reconstruct runs/vae data/words --out new", "no image at data/words", "folder"),
     ("reconstruct runs/vae data/bomb/b.png --out new", "b.png", "100 megapixels"),
     ("reconstruct runs/vae data/cut/0.jpg --out new", "0.jpg", "truncated"),
     ("reconstruct runs/dcgan photo.jpg --search -1 --out new", "search is -1", "0"),
     ("classify runs/vae photo.jpg", "vae cannot classify", "generate"),
-    ("classify runs/classifier", "needs pictures", "FILE"),
-    ("classify runs/classifier nowhere.jpg", "no picture at nowhere.jpg", "give picture files"),
+    ("classify runs/classifier", "needs images", "FILE"),
+    ("classify runs/classifier nowhere.jpg", "no image at nowhere.jpg", "give image files"),
     ("classify runs/classifier photo.jpg -n 3", "no flag '-n'", "classify --help"),
     ("generate runs/classifier --out new", "classifier cannot generate", "classify"),
 ]
 PROVENANCE = [
     ("provenance", "FILE", "provenance --help"),
-    ("provenance nowhere.png", "no file nowhere.png", "generated picture"),
-    ("provenance made", "no file made", "generated picture"),
+    ("provenance nowhere.png", "no file nowhere.png", "generated image"),
+    ("provenance made", "no file made", "generated image"),
     ("provenance text.txt", "text.txt carries no record", "text.txt.json"),
     ("provenance cut.png", "cut.png", "PNG"),
     ("provenance data/bomb/b.png", "b.png", "PNG"),
@@ -494,7 +494,7 @@ PROVENANCE = [
     ("provenance record-lies.png --verify runs/vae", "vae cannot generate verified yes: made again\\x1b[8m; it can"),
     ("provenance made/000000.png --verify runs/nowhere", "no run folder runs/nowhere"),
     ("provenance made/000000.png --verify", "--verify", "expected one argument"),
-    ("provenance made/000000.png --verify runs/vae --inputs nowhere.png", "no picture at nowhere.png"),
+    ("provenance made/000000.png --verify runs/vae --inputs nowhere.png", "no image at nowhere.png"),
 ]
 EXPORT = [
     ("export", "RUN", "export --help"),
@@ -516,7 +516,7 @@ EVALUATE = [
     ("evaluate", "RUN", "evaluate --help"),
     ("evaluate runs/vae", "--data", "FOLDER"),
     ("evaluate runs/nowhere --data letters:64", "no run folder runs/nowhere", "reverie train"),
-    ("evaluate runs/nosave --data letters:64", "runs/nosave has no save yet", "reverie resume runs/nosave"),
+    ("evaluate runs/nosave --data letters:64", "runs/nosave has no checkpoint yet", "reverie resume runs/nosave"),
     ("evaluate runs/torn-weights --data letters:64", "weights.safetensors", "damaged", "restore"),
     ("evaluate runs/pickledweights --data letters:64", "not a weights file", "restore"),
     ("evaluate data/empty --data letters:64", "data/empty is not a run folder", "--out"),
@@ -627,7 +627,7 @@ def test_a_damaged_save_falls_back_to_the_previous_one(shop: Path, tmp_path: Pat
     assert main(["generate", str(run), "-n", "1", "--out", str(tmp_path / "out")]) == 0
     told = capfd.readouterr()
     assert "is damaged" in told.err
-    assert "using the previous save, of step 10" in told.err
+    assert "using the previous checkpoint, of step 10" in told.err
     assert told.err.count("\n") == 1
     with PIL.Image.open(tmp_path / "out/000000.png") as made:
         assert json.loads(made.text["reverie"])["step"] == 10

@@ -1,4 +1,4 @@
-"""Decoding, built-in sets, batches and the cache: what becomes of each kind of file."""
+"""Images: decoding of each kind of file, built-in data sets, batches and the cache."""
 
 import io
 import struct
@@ -15,12 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from reverie.data import cache, open_data
+from reverie.data import cache
 from reverie.data.file_types import InvalidFile, quiet_pillow
 from reverie.data.images import decode
 from reverie.data.images.dataset import Images
 from reverie.data.images.patches import ImagePatches
 from reverie.data.images.unpaired import Unpaired
+from reverie.data.kinds import open_data
 from reverie.utils.errors import UserError
 
 
@@ -60,7 +61,7 @@ PALETTE = RGB.quantize(4)
 
 
 def flat(mode, value):
-    """A picture of one value in modes that Image.new does not fill alike."""
+    """An image of one value, in modes that Image.new fills in different ways."""
     kind = {"I;16": np.uint16, "I": np.int32, "F": np.float32}[mode]
     return Image.fromarray(np.full((8, 8), value, kind))
 
@@ -106,10 +107,10 @@ def flat(mode, value):
 )
 def test_every_format_and_mode_keeps_its_colour(image, form, options, expected):
     data = encode(image, form, **options)
-    head = decode.read_header(data)
-    assert head.fault == ""
-    assert (head.width, head.height) == (8, 8)
-    assert head.grey == isinstance(expected, int)
+    header = decode.read_header(data)
+    assert header.fault == ""
+    assert (header.width, header.height) == (8, 8)
+    assert header.grey == isinstance(expected, int)
     wide = decode.decode(data, 8, 3)
     assert wide.shape == (8, 8, 3)
     assert wide.dtype == np.uint8
@@ -123,7 +124,7 @@ def test_big_endian_16_bit():
     assert (decode.decode(tiff, 8, 1) == 40).all()
 
 
-def test_the_bits_of_the_file_are_told():
+def test_the_header_has_the_bits_per_channel():
     assert decode.read_header(encode(flat("I;16", 9))).bits == 16
     assert decode.read_header(encode(flat("F", 9.0), "TIFF")).bits == 32
     assert decode.read_header(encode(Image.new("1", (8, 8)))).bits == 1
@@ -131,8 +132,8 @@ def test_the_bits_of_the_file_are_told():
 
 
 def test_lossless_pixels_come_through_untouched_at_their_own_size():
-    picture = noise(5, 16)
-    np.testing.assert_array_equal(decode.decode(encode(picture), 16, 3), np.asarray(picture))
+    image = noise(5, 16)
+    np.testing.assert_array_equal(decode.decode(encode(image), 16, 3), np.asarray(image))
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -140,7 +141,7 @@ def test_lossless_pixels_come_through_untouched_at_their_own_size():
 def test_exif_orientation_is_applied(orientation, form):
     upright = np.zeros((16, 16), np.uint8)
     upright[:8, :8], upright[:8, 8:] = 240, 120  # bright at the top left, dimmer at the top right
-    undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # the transpose that makes such a file from an upright picture
+    undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # the transpose that makes such a file from an upright image
     stored = Image.fromarray(upright)
     stored = stored if orientation == 1 else stored.transpose(Image.Transpose(undo[orientation]))
     exif = Image.Exif()
@@ -152,24 +153,24 @@ def test_exif_orientation_is_applied(orientation, form):
 
 
 def turned(kind, orientation):
-    """A picture 24 wide and 16 high, in a file that tells an orientation in one of the ways there are."""
-    picture, exif = noise(orientation, 24).crop((0, 0, 24, 16)), Image.Exif()
+    """An image 24 wide and 16 high, in a file that stores an orientation in one of the possible ways."""
+    image, exif = noise(orientation, 24).crop((0, 0, 24, 16)), Image.Exif()
     exif[0x0112] = orientation
     if kind in ("JPEG", "PNG", "WEBP", "TIFF"):
-        return encode(picture, kind, exif=exif)
+        return encode(image, kind, exif=exif)
     profile = f"\nexif\n{len(exif.tobytes()):8}\n{exif.tobytes().hex()}\n"
     xmp = f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="{orientation}"/></x:xmpmeta>'
     if kind == "JPEG xmp":
-        return encode(picture, "JPEG", xmp=xmp.encode())
-    told = {
+        return encode(image, "JPEG", xmp=xmp.encode())
+    chunks = {
         "eXIf": chunk(b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0")),
         "profile": chunk(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(profile.encode())),
         "xmp": chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp.encode()),
     }
     place, _, what = kind.partition(" ")
-    data = encode(picture)
+    data = encode(image)
     at = data.index(b"IDAT" if place == "early" else b"IEND") - 4
-    return data[:at] + told[what] + data[at:]
+    return data[:at] + chunks[what] + data[at:]
 
 
 LATE_OR_EARLY = [f"{place} {what}" for place in ("early", "late") for what in ("eXIf", "profile", "xmp")]
@@ -177,21 +178,21 @@ LATE_OR_EARLY = [f"{place} {what}" for place in ("early", "late") for what in ("
 
 @pytest.mark.parametrize("orientation", [0, *range(1, 9), 9])
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "JPEG xmp", *LATE_OR_EARLY])
-def test_the_size_that_a_header_tells_is_that_of_the_pixels(kind, orientation, tmp_path):
+def test_the_size_in_a_header_is_that_of_the_pixels(kind, orientation, tmp_path):
     data = turned(kind, orientation)
-    head = decode.read_header(data)
-    assert (head.width, head.height) == (24, 16)
-    assert head.orientation == (orientation if 1 <= orientation <= 8 else 1)
+    header = decode.read_header(data)
+    assert (header.width, header.height) == (24, 16)
+    assert header.orientation == (orientation if 1 <= orientation <= 8 else 1)
     path = folder(tmp_path / "d", {"turned.png": data, "plain.png": encode(noise(9, 16))})
     images = Images.open(path)
     for item in images.items:
-        assert images.read_full(item).shape[:2] == images.shape(item)
-    assert any("EXIF" in note for note in images.notes) == (head.orientation > 1)
+        assert images.read_full(item).shape[:2] == images.full_shape(item)
+    assert any("EXIF" in note for note in images.notes) == (header.orientation > 1)
     assert len(ImagePatches.open(path).prepare(16)) == 3
 
 
-def test_scans_of_before_are_not_believed(tmp_path):
-    """They may tell other sizes than the pixels have."""
+def test_cached_scans_of_another_version_are_not_used(tmp_path):
+    """They may have other sizes than the pixels."""
     path = folder(tmp_path / "d", {"a.png": turned("late eXIf", 6)})
     place = str((tmp_path / "d").resolve())
     Images.open(path)
@@ -200,19 +201,19 @@ def test_scans_of_before_are_not_believed(tmp_path):
     assert Images.open(path).items[0].header.orientation == 6
 
 
-def test_a_photograph_of_another_size_than_its_header_tells_is_dropped(tmp_path, monkeypatch):
+def test_a_photograph_of_another_size_than_its_header_says_is_dropped(tmp_path, monkeypatch):
     path = folder(
         tmp_path / "d", {"a.png": encode(noise(1, 32)), "b.png": turned("PNG", 6), "c.png": encode(noise(2, 16))}
     )
     monkeypatch.setattr(decode, "_orientation", lambda image, data: 1)
     photos = ImagePatches.open(path).prepare(16)
     assert len(photos) == 4 + 1
-    assert [tuple(drop) for drop in photos.dropped] == [("b.png", "another size than its header tells: 16x24")]
+    assert [tuple(drop) for drop in photos.dropped] == [("b.png", "another size than its header says: 16x24")]
     assert np.array_equal(photos.pixels(4), np.asarray(noise(2, 16)))
 
 
-def test_only_what_has_the_shape_asked_for_is_kept(cache_dir):
-    with pytest.raises(RuntimeError, match=r"b was drawn as \(4, 5, 1\), not \(4, 4, 1\)"):
+def test_pixels_of_another_shape_are_refused(cache_dir):
+    with pytest.raises(RuntimeError, match=r"b was decoded as \(4, 5, 1\), not \(4, 4, 1\)"):
         cache.load_or_build("key", ["a", "b"], (4, 4, 1), lambda i: np.zeros((4, 4 + i, 1), np.uint8))
     assert not list(cache_dir.glob("images/*.part"))
 
@@ -238,7 +239,7 @@ def test_shrinking_is_antialiased():
     assert np.abs(out[:, 1:-1].astype(int) - 127).max() < 12  # without antialiasing: all black or all white
 
 
-def test_a_large_jpeg_is_the_same_by_the_short_way():
+def test_a_large_jpeg_is_the_same_when_scaled_while_decoding():
     ramp = Image.fromarray((np.add.outer(np.arange(512), np.arange(512)) // 4).astype(np.uint8))
     data = encode(ramp, "JPEG", quality=95)
     full = decode.fit(Image.open(io.BytesIO(data)), 32, 1)
@@ -256,9 +257,9 @@ def png_header(width, height):
 
 
 PNG = encode(noise(1, 64))
-UNFIT = {
+INVALID = {
     "empty.png": (b"", "empty file"),
-    "text.png": (b"not an image at all", "not an image, whatever its name"),
+    "text.png": (b"not an image at all", "not an image, despite its suffix"),
     "cut.png": (PNG[: len(PNG) // 2], "truncated file"),
     "cut.jpg": (encode(noise(1, 64), "JPEG")[:1500], "truncated file"),
     "cut.bmp": (encode(noise(1, 64), "BMP")[:5000], "truncated file"),
@@ -276,9 +277,9 @@ UNFIT = {
 }
 
 
-@pytest.mark.parametrize("name", UNFIT)
+@pytest.mark.parametrize("name", INVALID)
 def test_what_cannot_be_used_is_dropped_with_its_reason(name, tmp_path, capfd, recwarn):
-    data, reason = UNFIT[name]
+    data, reason = INVALID[name]
     images = Images.open(folder(some(tmp_path / "d"), {name: data})).prepare(8)
     assert len(images) == 3
     assert [tuple(drop) for drop in images.dropped] == [(name, reason)]
@@ -288,7 +289,7 @@ def test_what_cannot_be_used_is_dropped_with_its_reason(name, tmp_path, capfd, r
 
 
 def forbid(patch, name):
-    """LazyFiles of this name cannot be read."""
+    """Files of this name cannot be read."""
     real = Path.read_bytes
 
     def refuse(self):
@@ -310,10 +311,10 @@ def test_a_file_without_permission_is_dropped_and_tried_again(tmp_path, monkeypa
 
 
 @pytest.mark.parametrize("kind", [Images, ImagePatches, Unpaired])
-def test_what_cannot_be_read_for_a_while_is_no_fault_of_the_bytes(kind, tmp_path):
+def test_files_that_cannot_be_read_for_a_while_are_not_dropped(kind, tmp_path):
     path = tmp_path / "nas"
-    for side in ("trainA", "trainB") if kind is Unpaired else ("",):
-        folder(path / side, {f"{i:02}.png": encode(noise(i, 16)) for i in range(40)})
+    for domain in ("trainA", "trainB") if kind is Unpaired else ("",):
+        folder(path / domain, {f"{i:02}.png": encode(noise(i, 16)) for i in range(40)})
     data = kind.open(path)
     gone = sorted(path.rglob("*.png"))[20:40]
     for file in gone:
@@ -327,9 +328,9 @@ def test_what_cannot_be_read_for_a_while_is_no_fault_of_the_bytes(kind, tmp_path
     assert not data.dropped
 
 
-def test_a_file_that_lost_its_permission_is_left_out_at_the_second_try(tmp_path, monkeypatch):
+def test_a_file_that_lost_its_permission_is_dropped_at_the_second_try(tmp_path, monkeypatch):
     path = some(tmp_path / "d", 4)
-    whole = Images.open(path).prepare(8).fingerprint
+    fingerprint = Images.open(path).prepare(8).fingerprint
     with monkeypatch.context() as patch:
         forbid(patch, "1.png")
         assert len(Images.open(path).prepare(8)) == 4  # what is in the cache need not be read
@@ -338,12 +339,12 @@ def test_a_file_that_lost_its_permission_is_left_out_at_the_second_try(tmp_path,
         rest = Images.open(path).prepare(12)
         assert [tuple(drop) for drop in rest.dropped] == [("1.png", "unreadable: Permission denied")]
         assert len(rest) == 3
-        assert rest.fingerprint != whole
+        assert rest.fingerprint != fingerprint
     again = Images.open(path).prepare(12)
-    assert (len(again), again.fingerprint, again.dropped) == (4, whole, [])
+    assert (len(again), again.fingerprint, again.dropped) == (4, fingerprint, [])
 
 
-def test_too_little_memory_is_no_fault_of_the_bytes(tmp_path, monkeypatch):
+def test_files_are_not_dropped_for_lack_of_memory(tmp_path, monkeypatch):
     path = some(tmp_path / "d")
 
     def fail(*_):
@@ -357,7 +358,7 @@ def test_too_little_memory_is_no_fault_of_the_bytes(tmp_path, monkeypatch):
     assert len(Images.open(path).prepare(8)) == 3
     other = some(tmp_path / "other")
     with monkeypatch.context() as patch:
-        patch.setattr(decode, "opened", fail)
+        patch.setattr(decode, "open_image", fail)
         with pytest.raises(UserError, match="all 3 'not enough memory'"):
             Images.open(other)
     assert len(Images.open(other)) == 3
@@ -380,7 +381,7 @@ def test_a_zip_on_a_share_that_fails_is_read_again(tmp_path, monkeypatch):
     assert len(Images.open(path).prepare(8)) == 3
 
 
-def test_duplicates_are_dropped_and_name_their_twin(tmp_path):
+def test_duplicates_are_dropped_and_name_the_original(tmp_path):
     same = encode(noise(1))
     path = folder(tmp_path / "d", {"a/1.png": same, "a/2.png": same, "b/3.png": same, "b/4.png": encode(noise(2))})
     assert [tuple(drop) for drop in Images.open(path).dropped] == [
@@ -392,7 +393,7 @@ def test_duplicates_are_dropped_and_name_their_twin(tmp_path):
 @pytest.mark.parametrize(
     "files", [{"a.png": b""}, {"a.png": PNG[:-60], "b.png": b"x"}, {"cut.png": PNG[: len(PNG) // 2]}]
 )
-def test_nothing_usable_is_one_line_with_the_commonest_reason(files, tmp_path):
+def test_nothing_usable_is_one_line_with_the_most_frequent_reason(files, tmp_path):
     with pytest.raises(
         UserError, match=r"none of the \d images in .* can be used: .*(empty|truncated|not an image|damaged)"
     ):
@@ -402,19 +403,19 @@ def test_nothing_usable_is_one_line_with_the_commonest_reason(files, tmp_path):
 @settings(max_examples=60, deadline=None)
 @given(st.sampled_from(["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP"]), st.data())
 def test_damage_never_crashes(form, data):
-    whole = bytearray(encode(noise(3, 24), form))
+    content = bytearray(encode(noise(3, 24), form))
     for _ in range(data.draw(st.integers(1, 6))):
-        whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
-    broken = bytes(whole[: data.draw(st.integers(0, len(whole)))])
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    broken = bytes(content[: data.draw(st.integers(0, len(content)))])
     with quiet_pillow():
-        head = decode.read_header(broken)
+        header = decode.read_header(broken)
         try:
             reason, shape = "", decode.decode(broken, 8, 3).shape
-        except InvalidFile as unfit:
-            reason, shape = str(unfit), None
+        except InvalidFile as invalid:
+            reason, shape = str(invalid), None
     assert (shape == (8, 8, 3)) == (reason == "")
-    assert "\n" not in reason + head.fault
-    assert not (head.fault and shape)  # what the header rules out is not decoded after all
+    assert "\n" not in reason + header.fault
+    assert not (header.fault and shape)  # an image that its header rules out cannot be decoded either
 
 
 @settings(max_examples=40, deadline=None)
@@ -640,7 +641,8 @@ def test_order_is_kept_over_many_threads_and_chunks(tmp_path):
 
 def test_importing_the_package_is_cheap():
     code = (
-        "import sys, reverie.data, reverie.data.sources, reverie.data.builtin, reverie.data.cache, reverie.data.decode;"
+        "import sys, reverie.data.cache, reverie.data.download, reverie.data.images.decode;"
+        "import reverie.data.images.sources, reverie.data.images.synthetic;"
         "print([m for m in ('torch', 'matplotlib') if m in sys.modules])"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -670,7 +672,7 @@ def test_the_splits_of_a_built_in_set_differ_and_it_draws_at_any_size(name):
     assert np.abs(train.astype(int) - test).max() > 30
     large = source.read_square(source.parts["train"].items[0], 64, 3)
     small = np.asarray(Image.fromarray(large).reduce(2))
-    assert np.abs(small.astype(int) - train).mean() < 5  # the same picture, drawn finer
+    assert np.abs(small.astype(int) - train).mean() < 5  # the same image, drawn finer
 
 
 def test_letters_are_white_ink_inside_the_frame():

@@ -1,4 +1,4 @@
-"""The data doctor: what it finds in sets made to have it."""
+"""`reverie data inspect` for images: what it reports on data sets made to have each problem."""
 
 import io
 import json
@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from reverie.data.images.inspect import closest, describe, inspect
+from reverie.data.images.inspect import describe, inspect, nearest_rows
 from reverie.data.kinds import kind_of
 from reverie.utils.errors import UserError
 
@@ -19,8 +19,8 @@ def cache_dir(tmp_path, monkeypatch):
     monkeypatch.setenv("REVERIE_CACHE", str(tmp_path / "cache"))
 
 
-def picture(seed, base_channels=32, height=32):
-    """Smooth noise, as photographs are."""
+def smooth_image(seed, width=32, height=32):
+    """Smooth noise, like a photograph."""
     coarse = np.random.default_rng(seed).integers(0, 256, (5, 5, 3), np.uint8)
     return Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
 
@@ -39,35 +39,35 @@ def folder(path, files):
 
 
 @pytest.fixture
-def ill(tmp_path):
-    """A set with one of everything."""
-    files = {f"train/a/{i:02}.png": encode(picture(i)) for i in range(20)}
-    files["train/b/0.jpg"] = encode(picture(30, 100, 40), "JPEG")
-    files["train/b/1.png"] = encode(picture(31).convert("L"))
-    files["train/a/twin.png"] = files["train/a/03.png"]
-    files["train/a/cut.png"] = encode(picture(50, 64, 64))[:3000]
+def faulty(tmp_path):
+    """A data set with one of each problem."""
+    files = {f"train/a/{i:02}.png": encode(smooth_image(i)) for i in range(20)}
+    files["train/b/0.jpg"] = encode(smooth_image(30, 100, 40), "JPEG")
+    files["train/b/1.png"] = encode(smooth_image(31).convert("L"))
+    files["train/a/copy.png"] = files["train/a/03.png"]
+    files["train/a/cut.png"] = encode(smooth_image(50, 64, 64))[:3000]
     files["train/a/notes.txt"] = b"notes"
     files["test/a/same.png"] = files["train/a/05.png"]
-    files["test/a/near.jpg"] = encode(picture(7), "JPEG", quality=80)
-    files["test/a/other.png"] = encode(picture(99))
-    return folder(tmp_path / "ill", files)
+    files["test/a/near.jpg"] = encode(smooth_image(7), "JPEG", quality=80)
+    files["test/a/other.png"] = encode(smooth_image(99))
+    return folder(tmp_path / "faulty", files)
 
 
-def test_findings(ill):
-    found = inspect(str(ill))
+def test_findings(faulty):
+    found = inspect(str(faulty))
     assert json.loads(json.dumps(found)) == found
     train, test = found["splits"]["train"], found["splits"]["test"]
     assert (train["found"], train["used"], test["used"]) == (25, 22, 3)
     assert {drop["name"]: drop["reason"] for drop in train["dropped"]} == {
-        "train/a/twin.png": "duplicate: same as train/a/03.png",
+        "train/a/copy.png": "duplicate: same as train/a/03.png",
         "train/a/cut.png": "truncated file",
         "train/a/notes.txt": "not an image file",
     }
-    assert train["dropped_by_reason"]["duplicate"] == {"count": 1, "names": ["train/a/twin.png"]}
+    assert train["dropped_by_reason"]["duplicate"] == {"count": 1, "names": ["train/a/copy.png"]}
     assert train["sizes"] == {
         "smallest": "32x32",
         "largest": "100x40",
-        "commonest": {"32x32": 21, "100x40": 1},
+        "most_common": {"32x32": 21, "100x40": 1},
         "short_side": {"min": 32, "median": 32, "max": 40},
     }
     assert train["formats"] == {"PNG": 21, "JPEG": 1}
@@ -83,39 +83,39 @@ def test_findings(ill):
     assert 0 < near["pairs"][0][2] < near["threshold"]
 
 
-def test_warnings_and_text(ill):
-    found = inspect(str(ill))
+def test_warnings_and_text(faulty):
+    found = inspect(str(faulty))
     text = "\n".join(found["warnings"])
     for words in (
         "only 22 images",
-        "classes are uneven: 'a' has 20 images, 'b' 2",
+        "classes are imbalanced: 'a' has 20 images, 'b' 2",
         "no images in test for 1 classes, such as 'b'",
-        "1 of 22 images are over twice as long as wide",
-        "images of test that are also in train: 1",
-        "images of test that look like one in train: 1",
+        "1 of 22 images are more than twice as long as wide",
+        "1 images of test are also in train",
+        "1 images of test look like one in train",
     ):
         assert words in text
-    said = describe(found)
+    report = describe(found)
     for words in (
         "train: 22 images used of 25 files found",
         "1: truncated file (train/a/cut.png)",
         "a (20), b (2)",
         text[:30],
     ):
-        assert words in said
-    assert "train/a/05.png = test/a/same.png" in said
-    assert "train/a/07.png ~ test/a/near.jpg" in said
+        assert words in report
+    assert "train/a/05.png = test/a/same.png" in report
+    assert "train/a/07.png ~ test/a/near.jpg" in report
 
 
-def test_a_sound_set_has_no_warnings():
+def test_a_good_data_set_has_no_warnings():
     found = inspect("letters:1000")
     assert found["warnings"] == []
     assert "letters:1000: images, grey, 26 classes, about 32 pixels a side" in describe(found)
 
 
-def test_small_pictures_and_lookalike_folders_are_warned_of(tmp_path):
+def test_warnings_of_small_images_and_of_classes_named_like_splits(tmp_path):
     files = {
-        f"{name}/{i}.png": encode(picture(i + 10 * k, 9, 9))
+        f"{name}/{i}.png": encode(smooth_image(i + 10 * k, 9, 9))
         for k, name in enumerate(("trainA", "testB"))
         for i in range(3)
     }
@@ -124,7 +124,7 @@ def test_small_pictures_and_lookalike_folders_are_warned_of(tmp_path):
     assert "classes named testB, trainA" in text
 
 
-def test_two_clear_skies_are_not_the_same_picture(tmp_path):
+def test_two_clear_skies_are_not_near_duplicates(tmp_path):
     def sky(seed):
         grain = np.random.default_rng(seed).normal(0, 2, (32, 32))
         return encode(Image.fromarray((200 + grain).round().astype(np.uint8)))
@@ -135,10 +135,10 @@ def test_two_clear_skies_are_not_the_same_picture(tmp_path):
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 30), st.integers(1, 30), st.integers(1, 7), st.integers(0, 2**32 - 1))
-def test_closest_is_the_nearest_whatever_the_chunks(n, m, chunk, seed):
+def test_nearest_rows_do_not_depend_on_the_chunk_size(n, m, chunk, seed):
     rng = np.random.default_rng(seed)
     left, right = (rng.uniform(0, 255, (k, 16)).astype(np.float32) for k in (n, m))
-    index, distance = closest(left, right, chunk)
+    index, distance = nearest_rows(left, right, chunk)
     table = np.sqrt(((left[:, None] - right[None]) ** 2).mean(axis=2))
     np.testing.assert_allclose(distance, table.min(axis=0), rtol=1e-3, atol=1e-3)
     np.testing.assert_allclose(table[index, np.arange(m)], table.min(axis=0), rtol=1e-3, atol=1e-3)
@@ -150,18 +150,18 @@ def test_what_cannot_be_opened_is_a_user_error(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("layout", "told"),
+    ("layout", "warning"),
     [
-        (["train/cat/{}.png", "train/dog/{}.png", "test/unknown/{}.png"], "test is of no use: none of the 3 images"),
-        (["train/input/{}.png", "train/target/{}.png", "test/input/{}.png"], "test is of no use"),
-        (["trainA/{}.png", "trainB/{}.png", "testA/{}.png"], "test is of no use"),
+        (["train/cat/{}.png", "train/dog/{}.png", "test/unknown/{}.png"], "test cannot be used: none of the 3 images"),
+        (["train/input/{}.png", "train/target/{}.png", "test/input/{}.png"], "test cannot be used"),
+        (["trainA/{}.png", "trainB/{}.png", "testA/{}.png"], "test cannot be used"),
     ],
 )
-def test_a_split_of_no_use_leaves_the_others_to_be_looked_at(tmp_path, layout, told):
+def test_other_splits_are_reported_if_one_cannot_be_used(tmp_path, layout, warning):
     for k, place in enumerate(layout):
-        folder(tmp_path / "d", {place.format(i): encode(picture(10 * k + i)) for i in range(3)})
+        folder(tmp_path / "d", {place.format(i): encode(smooth_image(10 * k + i)) for i in range(3)})
     kind = kind_of(tmp_path / "d")
     findings = kind.inspect(str(tmp_path / "d"))
-    assert any(warning.startswith(told) for warning in findings["warnings"]), findings["warnings"]
+    assert any(text.startswith(warning) for text in findings["warnings"]), findings["warnings"]
     assert not any("test" in split for split in findings["splits"])
-    assert told in kind.describe(findings)
+    assert warning in kind.describe(findings)

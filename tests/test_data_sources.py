@@ -1,4 +1,4 @@
-"""Where images lie: folders, zips, idx and CIFAR files; splits, classes, names, and what is wrong with them."""
+"""Where images come from: folders, zips, idx and CIFAR files; splits, classes, names, and errors."""
 
 import gzip
 import io
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from reverie.data.images.dataset import Images
-from reverie.data.images.records import natural
+from reverie.data.images.records import natural_key
 from reverie.data.kinds import open_data
 from reverie.data.music.dataset import MusicDataset
 from reverie.data.text.dataset import Texts
@@ -159,12 +159,12 @@ def test_classes_sort_as_people_count(tmp_path):
 @given(st.lists(st.text(alphabet="ab10²٣_", min_size=1, max_size=6), unique=True))
 def test_natural_order_is_total(names):
     backwards = names[::-1]
-    assert sorted(names, key=natural) == sorted(backwards, key=natural)
+    assert sorted(names, key=natural_key) == sorted(backwards, key=natural_key)
 
 
 @given(st.lists(st.integers(0, 10**12), unique=True))
 def test_natural_order_of_numbers_is_theirs(numbers):
-    assert sorted(map(str, numbers), key=natural) == [str(number) for number in sorted(numbers)]
+    assert sorted(map(str, numbers), key=natural_key) == [str(number) for number in sorted(numbers)]
 
 
 def test_links_are_read_but_never_round_in_circles(tmp_path):
@@ -203,7 +203,7 @@ RUN = {"run.json": b'{"method": "vae", "config": {}, "train": {}, "data": {}}', 
 
 @pytest.mark.parametrize("form", ["folder", "zip"])
 @pytest.mark.parametrize("place", ["run", "lab/run", "cat/run", "train/run"])
-def test_a_run_inside_the_data_is_none_of_it(place, form, tmp_path):
+def test_a_run_inside_the_data_is_skipped(place, form, tmp_path):
     top = "train/" if place.startswith("train") else ""
     files = pngs(f"{top}cat/1.png", f"{top}cat/2.png", f"{top}dog/3.png")
     samples = {f"{place}/samples/step-{i}.png": png(50 + i) for i in range(3)}
@@ -217,12 +217,12 @@ def test_a_run_inside_the_data_is_none_of_it(place, form, tmp_path):
 
 
 def test_a_run_json_of_another_program_hides_nothing(tmp_path):
-    for i, told in enumerate([b"{}", b"[]", b"no json", b"\xff", b'{"method": "GET", "data": {}}', b"[" * 10_000]):
-        path = folder(tmp_path / str(i), {**pngs("a/1.png", "b/2.png"), "b/run.json": told})
+    for i, content in enumerate([b"{}", b"[]", b"no json", b"\xff", b'{"method": "GET", "data": {}}', b"[" * 10_000]):
+        path = folder(tmp_path / str(i), {**pngs("a/1.png", "b/2.png"), "b/run.json": content})
         assert placed(Images.open(path)) == {"a/1.png": "a", "b/2.png": "b"}
 
 
-def test_pictures_of_a_run_make_no_pictures_of_text_and_music(tmp_path):
+def test_sample_images_of_a_run_do_not_turn_text_or_music_into_images(tmp_path):
     inside = {**{f"run/{name}": data for name, data in RUN.items()}, "run/samples/step-1.png": png(1)}
     assert Texts.recognises(folder(tmp_path / "text", {"a.txt": b"a line", **inside}))
     inside |= {f"run/samples/step-{i}.png": png(i) for i in range(9)}
@@ -279,7 +279,7 @@ def test_a_damaged_zip_is_one_line(tmp_path, keep):
     path = packed(tmp_path / "d.zip", pngs("a.png", "b.png"))
     data = path.read_bytes()
     path.write_bytes(data[: int(keep if keep >= 1 or not keep else keep * len(data))])
-    with pytest.raises(UserError, match=r"d\.zip as a zip: it is damaged or cut short"):
+    with pytest.raises(UserError, match=r"d\.zip as a zip: it is damaged or truncated"):
         Images.open(path)
 
 
@@ -344,11 +344,11 @@ def test_idx_repeats_are_kept_and_unlabelled_images_will_do(tmp_path):
 @pytest.mark.parametrize(
     ("name", "change", "words"),
     [
-        ("train-images-idx3-ubyte.gz", lambda d: d[: len(d) // 2], "damaged or cut short"),
-        ("train-images-idx3-ubyte.gz", lambda d: gzip.compress(gzip.decompress(d)[:-9]), "cut short"),
-        ("train-images-idx3-ubyte.gz", lambda d: gzip.compress(gzip.decompress(d)[:9]), "cut short"),
+        ("train-images-idx3-ubyte.gz", lambda d: d[: len(d) // 2], "damaged or truncated"),
+        ("train-images-idx3-ubyte.gz", lambda d: gzip.compress(gzip.decompress(d)[:-9]), "truncated"),
+        ("train-images-idx3-ubyte.gz", lambda d: gzip.compress(gzip.decompress(d)[:9]), "truncated"),
         ("train-images-idx3-ubyte.gz", lambda d: b"", "not an idx file"),
-        ("train-images-idx3-ubyte.gz", lambda d: b"\0\0\x08\x03" + b"\xff" * 12, "cut short"),
+        ("train-images-idx3-ubyte.gz", lambda d: b"\0\0\x08\x03" + b"\xff" * 12, "truncated"),
         ("train-labels-idx1-ubyte.gz", lambda d: gzip.compress(idx([1, 2])), "2 labels for 9 images"),
         ("train-labels-idx1-ubyte.gz", lambda d: gzip.compress(idx(np.zeros((3, 3)))), "not an idx file of 1-dim"),
     ],
@@ -384,7 +384,7 @@ def test_cifar(tmp_path):
     test = Images.open(path, "test").prepare(32)
     np.testing.assert_array_equal(test.array.transpose(0, 3, 1, 2), pixels[3])
     (path / "data_batch_2.bin").write_bytes(files["data_batch_2.bin"][:-1])
-    with pytest.raises(UserError, match=r"data_batch_2\.bin .* cut short"):
+    with pytest.raises(UserError, match=r"data_batch_2\.bin .* truncated"):
         Images.open(path)
 
 
@@ -430,9 +430,9 @@ def test_a_single_image_is_not_a_data_set(tmp_path):
 
 def test_an_unknown_split_names_those_there_are(tmp_path):
     path = folder(tmp_path / "d", pngs("train/1.png", "test/2.png"))
-    with pytest.raises(UserError, match=r"no split 'tets' .* it has train and test\. Did you mean 'test'\?"):
+    with pytest.raises(UserError, match=r"no split 'tets' .* it has train, test\. Did you mean 'test'\?"):
         Images.open(path, "tets")
-    with pytest.raises(UserError, match="it has train and test"):
+    with pytest.raises(UserError, match="it has train, test"):
         Images.open(path, "val")
     assert len(Images.open(path, "TEST")) == 1
 
@@ -447,7 +447,7 @@ def test_a_path_goes_before_a_name_and_says_so(tmp_path, monkeypatch):
     assert open_data(".").name == tmp_path.name
 
 
-def test_a_public_set_is_fetched_by_name(tmp_path, monkeypatch):
+def test_a_data_set_is_downloaded_by_name(tmp_path, monkeypatch):
     path = folder(tmp_path / "fetched", mnist_files())
     asked = []
 

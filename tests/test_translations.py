@@ -14,7 +14,7 @@ import torch
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
 import reverie
-from reverie.api import plan
+from reverie.api import parse_method
 from reverie.cli.main import main
 from reverie.cli.verify import verify
 from reverie.data.images.decode import LUMA
@@ -294,7 +294,7 @@ def test_training_gets_better() -> None:
     from reverie.utils.distributed import Ranks
 
     torch.manual_seed(0)
-    cls, _, config, _ = plan("restoration:smoke", {"base_channels": 32, "lr": 3e-3})
+    cls, _, config, _ = parse_method("restoration:smoke", {"base_channels": 32, "lr": 3e-3})
     method = cls(cls.resolve_config(config, {"channels": 3}))
     image = torch.nn.functional.interpolate(torch.rand(8, 3, 4, 4) * 2 - 1, 32, mode="bicubic").clamp(-1, 1)
     update = Update(method.optimizers(), Ranks("cpu"))

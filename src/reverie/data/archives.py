@@ -1,4 +1,4 @@
-"""Places that files are read from: a folder, or a zip, of which nothing touches the disk."""
+"""Trees of files that data is read from: a folder, or a zip, whose members are read without unpacking it to disk."""
 
 import contextlib
 import errno
@@ -14,31 +14,38 @@ from reverie.data.file_types import InvalidFile, UnreadableFile
 from reverie.utils.errors import UserError
 
 _IGNORED = frozenset(("__macosx", "thumbs.db", "desktop.ini"))
-_OF_RUN, _RUN = "run.json", "a run of reverie"
+_RUN_FILE = "run.json"  # what marks a run folder
+_IS_RUN = "a run of reverie"  # why such a folder is skipped
 
 
 class Dropped(NamedTuple):
-    """A file that is not used, and why: a few words that group, then perhaps a colon and detail."""
+    """A file that is not used."""
 
     name: str
+    """path inside the data set, with forward slashes"""
     reason: str
+    """a few words that many files share, perhaps a colon and detail"""
 
 
 class FileTree(Protocol):
-    """A place that files are read from: a folder or a zip."""
+    """A folder or a zip, with all files below it."""
 
-    place: str  # absolute, to remember scans by
-    stamps: dict[str, str]  # name (with forward slashes) -> what changes when the file does; in no order
-    skipped: list[Dropped]  # what cannot, or shall not, even be looked at
+    place: str
+    """absolute path, the key that scans of it are cached under"""
+    stamps: dict[str, str]
+    """name (with forward slashes) -> a string that changes when the file does: size and modification time. Unordered"""
+    skipped: list[Dropped]
+    """what cannot be listed (unreadable folders, broken links), and runs of reverie, which are not data"""
 
     def read(self, name: str) -> bytes:
-        """The bytes of a file. Raises InvalidFile, and UnreadableFile for what may pass."""
+        """The bytes of a file. Raises InvalidFile, or UnreadableFile if a retry may work."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Let go of open files; `read` may still be called."""
 
 
 class FolderTree:
-    """The files below a folder, or only those named."""
+    """The files below a folder, or only those named in `only`. Raises UserError if the folder cannot be read."""
 
     def __init__(self, root: Path, only: Iterable[str] = ()) -> None:
         self.root = root
@@ -51,7 +58,7 @@ class FolderTree:
             self._walk(str(root), "", (os.path.realpath(root),))
 
     def _walk(self, folder: str, prefix: str, above: tuple[str, ...]) -> None:
-        """Collect the files of a folder; `above` are the real paths of the folders that led here, itself included."""
+        """Collect the files of a folder. `above`: real paths of its parents and itself, to find circular links."""
         try:
             with os.scandir(folder) as entries:
                 found = [entry for entry in entries if not is_ignored(entry.name)]
@@ -60,8 +67,8 @@ class FolderTree:
                 raise UserError(f"cannot read folder {folder}: {error.strerror}") from None
             self.skipped.append(Dropped(prefix, f"unreadable folder: {error.strerror}"))
             return
-        if prefix and any(entry.name == _OF_RUN for entry in found) and is_run(folder):
-            self.skipped.append(Dropped(prefix, _RUN))
+        if prefix and any(entry.name == _RUN_FILE for entry in found) and is_run(folder):
+            self.skipped.append(Dropped(prefix, _IS_RUN))
             return
         for entry in found:
             name = prefix + entry.name
@@ -76,8 +83,9 @@ class FolderTree:
                 self.skipped.append(Dropped(name, f"unreadable: {error.strerror}"))
 
     def _enter(self, entry: "os.DirEntry[str]", name: str, above: tuple[str, ...]) -> None:
+        """Walk into a folder, unless it is a link to one of its parents."""
         real = os.path.realpath(entry.path) if entry.is_symlink() else f"{above[-1]}{os.sep}{entry.name}"
-        if any(up == real or up.startswith(real.rstrip(os.sep) + os.sep) for up in above):
+        if any(parent == real or parent.startswith(real.rstrip(os.sep) + os.sep) for parent in above):
             self.skipped.append(Dropped(name, "link to a folder above it"))
         else:
             self._walk(entry.path, f"{name}/", (*above, real))
@@ -98,7 +106,7 @@ class FolderTree:
 
 
 class ZipTree:
-    """The members of a zip, read in memory."""
+    """The members of a zip, unpacked in memory one at a time. Raises UserError if it is not a readable zip."""
 
     def __init__(self, path: Path) -> None:
         self.place = str(path.resolve())
@@ -108,25 +116,27 @@ class ZipTree:
             stamp = _stamp(path.stat())
             self._zip = zipfile.ZipFile(path)
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-            why = getattr(error, "strerror", None) or "it is damaged or cut short"
+            why = getattr(error, "strerror", None) or "it is damaged or truncated"
             raise UserError(f"cannot open {path} as a zip: {why}; copy or download it again") from None
         self._members: dict[str, zipfile.ZipInfo] = {}
         for member in self._zip.infolist():
-            parts = [part for part in _name_of(member).replace("\\", "/").split("/") if part not in ("", ".", "..")]
+            components = _name_of(member).replace("\\", "/").split("/")
+            parts = [part for part in components if part not in ("", ".", "..")]
             if not member.is_dir() and parts and not any(map(is_ignored, parts)):
                 self._members["/".join(parts)] = member
-        self._leave_runs()
-        # the zip's own stamp: a zip that changed is scanned anew as a whole
+        self._skip_runs()
+        # the stamp of the zip itself: a zip that changed is scanned again as a whole
         self.stamps = dict.fromkeys(self._members, stamp)
 
-    def _leave_runs(self) -> None:
-        """As in the folder that the zip was made of."""
-        for name in [name for name in self._members if name.endswith(f"/{_OF_RUN}")]:
+    def _skip_runs(self) -> None:
+        """Leave out folders that are runs of reverie, as FolderTree does."""
+        run_files = [name for name in self._members if name.endswith(f"/{_RUN_FILE}")]
+        for name in run_files:
             with contextlib.suppress(InvalidFile):
-                if name in self._members and _tells_run(self.read(name)):
-                    run = name.removesuffix(_OF_RUN)
+                if name in self._members and _is_run_json(self.read(name)):
+                    run = name.removesuffix(_RUN_FILE)
                     self._members = {name: m for name, m in self._members.items() if not name.startswith(run)}
-                    self.skipped.append(Dropped(run, _RUN))
+                    self.skipped.append(Dropped(run, _IS_RUN))
 
     def read(self, name: str) -> bytes:
         member = self._members[name]
@@ -143,11 +153,11 @@ class ZipTree:
             raise InvalidFile(f"damaged in the zip: {' '.join(str(error).split())[:80]}") from None
 
     def close(self) -> None:
-        pass  # kept open for the next draw; closed with the object
+        pass  # kept open for the next read; closed with the object
 
 
 def _name_of(member: zipfile.ZipInfo) -> str:
-    """A member's name; many programs write UTF-8 and do not say so, which is then read as the code page of DOS."""
+    """A member's name. Many programs write UTF-8 without setting its flag, which zipfile decodes as code page 437."""
     if not member.flag_bits & 0x800:
         with contextlib.suppress(UnicodeError):
             return member.filename.encode("cp437").decode("utf-8")
@@ -155,29 +165,29 @@ def _name_of(member: zipfile.ZipInfo) -> str:
 
 
 def files_below(root: Path) -> Iterator[str]:
-    """The names of the files below a folder, without their folders, as they are found; none of a run of reverie."""
+    """The names of the files below a folder, without their folders, in no order; runs of reverie are left out."""
     for folder, folders, files in os.walk(root):
-        if folder != str(root) and _OF_RUN in files and is_run(folder):
+        if folder != str(root) and _RUN_FILE in files and is_run(folder):
             folders.clear()
         else:
             yield from files
 
 
 def is_run(folder: str) -> bool:
-    """Whether a folder is a run of reverie: what it holds is made from data, and is none."""
+    """Whether a folder is a run of reverie: its samples are output, and must not be taken for data."""
     try:
-        return _tells_run(Path(folder, _OF_RUN).read_bytes())
+        return _is_run_json(Path(folder, _RUN_FILE).read_bytes())
     except OSError:
         return False
 
 
-def _tells_run(data: bytes) -> bool:
-    """Whether this is the run.json of a run of reverie; other programs have files of that name."""
+def _is_run_json(data: bytes) -> bool:
+    """Whether this is the run.json of reverie; other programs have files of that name too."""
     try:
-        about = json.loads(data)
+        content = json.loads(data)
     except (ValueError, RecursionError):
         return False
-    return isinstance(about, dict) and about.keys() >= {"method", "config", "train", "data"}
+    return isinstance(content, dict) and content.keys() >= {"method", "config", "train", "data"}
 
 
 def _stamp(stat: os.stat_result) -> str:
@@ -185,4 +195,5 @@ def _stamp(stat: os.stat_result) -> str:
 
 
 def is_ignored(name: str) -> bool:
+    """Whether a file or folder of that name is passed over without a word: hidden, or written by a file manager."""
     return name.startswith(".") or name.lower() in _IGNORED

@@ -1,8 +1,8 @@
-"""What is worked out once and kept: decoded pixels as memory-mapped arrays, and scans of folders.
+"""The cache: decoded pixels as memory-mapped arrays, and what scans of folders found.
 
 Everything lies in one folder, `platformdirs.user_cache_dir("reverie")` or the environment variable REVERIE_CACHE, and
-may be deleted at any time. Files are written under a temporary name, synced and renamed, so a reader sees all of a file
-or none of it; two processes that want the same array take turns by a lock file. What is damaged is built again.
+may be deleted at any time. Files are written under a temporary name, synced and renamed, so a reader sees a complete
+file or none; a lock file keeps two processes from building the same array at once. A damaged file is built again.
 """
 
 import contextlib
@@ -29,30 +29,36 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 _HEADER = 128  # bytes of the .npy header; fixed, so that the number of rows can be written last
-_CHUNK = 32  # items to a task: a task a picture would cost more than small pictures do
+_CHUNK = 32  # items to a task: one task for each image would cost more than decoding a small image does
 
 
 class CachedArray(NamedTuple):
-    """The decoded pixels of a set: `pixels` uint8 [N, H, W, C] on disk, of which row j is item `kept[j]`."""
+    """The decoded pixels of a set of items."""
 
     pixels: np.ndarray
+    """uint8 [N,H,W,C], mapped from disk"""
     kept: list[int]
-    faults: dict[int, str]  # item -> why decoding dropped it
+    """the item that each row of `pixels` is of"""
+    faults: dict[int, str]
+    """item -> why decoding dropped it"""
 
 
 def cache_folder() -> Path:
     """The cache folder, which need not exist yet."""
-    named = os.environ.get("REVERIE_CACHE")
-    return Path(named).expanduser() if named else Path(platformdirs.user_cache_dir("reverie", appauthor=False))
+    override = os.environ.get("REVERIE_CACHE")
+    return Path(override).expanduser() if override else Path(platformdirs.user_cache_dir("reverie", appauthor=False))
 
 
 def workers() -> int:
+    """The number of threads that decode."""
     return min(8, os.cpu_count() or 1)
 
 
 def map_in_order(function: Callable[[T], R], items: Sequence[T], what: str) -> Generator[R, None, None]:
-    """function(item) for each item, by threads, in order and with a bounded number in flight; with a progress bar on a
-    terminal once it takes more than a second."""
+    """function(item) for each item, computed by threads, yielded in order, with a bounded number in flight.
+
+    what: label of the progress bar, which a terminal shows once it takes more than a second
+    """
 
     def task(part: Sequence[T]) -> list[R]:
         return [function(item) for item in part]
@@ -60,22 +66,29 @@ def map_in_order(function: Callable[[T], R], items: Sequence[T], what: str) -> G
     parts = (items[i : i + _CHUNK] for i in range(0, len(items), _CHUNK))
     bar = tqdm(total=len(items), desc=what, unit=" images", delay=1, disable=None, leave=False, file=sys.stderr)
     with quiet_pillow(), bar, ThreadPoolExecutor(workers()) as pool:
-        flying: deque[Future[list[R]]] = deque(pool.submit(task, part) for part in islice(parts, 4 * workers()))
+        in_flight: deque[Future[list[R]]] = deque(pool.submit(task, part) for part in islice(parts, 4 * workers()))
         try:
-            while flying:
-                done = flying.popleft().result()
-                flying.extend(pool.submit(task, part) for part in islice(parts, 1))
+            while in_flight:
+                done = in_flight.popleft().result()
+                in_flight.extend(pool.submit(task, part) for part in islice(parts, 1))
                 yield from done
                 bar.update(len(done))
-        finally:  # reached early if the reader stops or Ctrl-C comes: what has not begun is not waited for
-            for future in flying:
+        finally:  # reached early if the reader stops or on Ctrl-C: do not wait for tasks that have not begun
+            for future in in_flight:
                 future.cancel()
 
 
-def load_or_build(key: str, names: Sequence[str], shape: tuple[int, int, int], draw: Callable[[int], np.ndarray]) -> CachedArray:
-    """The array kept under `key`, built by draw(i) -> uint8 `shape` for each of the names if it is not there.
+def load_or_build(
+    key: str, names: Sequence[str], shape: tuple[int, int, int], decode: Callable[[int], np.ndarray]
+) -> CachedArray:
+    """The array that is cached under `key`; if there is none, it is built.
 
-    A draw that raises InvalidFile leaves its row out. Raises UserError if one raises UnreadableFile, or the cache cannot be written.
+    key: file name; everything that the pixels depend on must be part of it
+    names: of the items, for error messages
+    shape: (H, W, C) of each item
+    decode: i -> item i as uint8 [H,W,C]; an item for which it raises InvalidFile is left out, see `faults`
+
+    Raises UserError if `decode` raises UnreadableFile, or the cache cannot be written.
     """
     if (found := _load(key, shape)) is not None:
         return found
@@ -85,9 +98,9 @@ def load_or_build(key: str, names: Sequence[str], shape: tuple[int, int, int], d
         with FileLock(base / f"{key}.lock"):
             found = _load(key, shape)  # another process may have built it while this one waited
             if found is None:
-                _build(base, key, names, shape, draw)
+                _build(base, key, names, shape, decode)
                 found = _load(key, shape)
-    except OSError as error:  # what reading the images raises is InvalidFile by now: this is the cache's own
+    except OSError as error:  # reading the images raises InvalidFile, so this one is from the cache
         _cannot_write(error, len(names) * int(np.prod(shape)))
     if found is None:
         raise UserError(
@@ -97,24 +110,14 @@ def load_or_build(key: str, names: Sequence[str], shape: tuple[int, int, int], d
 
 
 def _build(
-    base: Path, key: str, names: Sequence[str], shape: tuple[int, int, int], draw: Callable[[int], np.ndarray]
+    base: Path, key: str, names: Sequence[str], shape: tuple[int, int, int], decode: Callable[[int], np.ndarray]
 ) -> None:
-    for stale in base.glob(f"{key}.*.part"):  # of builders that were killed: the lock is ours, so none is at work
+    """Decode all items into base/key.npy, and list in base/key.json which of them it holds. The caller has the lock."""
+    for stale in base.glob(f"{key}.*.part"):  # of processes that were killed: as we hold the lock, none is at work
         stale.unlink(missing_ok=True)
 
     def attempt(i: int) -> np.ndarray | str:
-        try:
-            drawn = draw(i)
-        except UnreadableFile as fault:  # what is kept must follow from the bytes, as the key does
-            raise UserError(
-                f"cannot read {names[i]} now ({fault}): see to it, then do the same again; a file that still cannot be "
-                "opened is then left out"
-            ) from None
-        except InvalidFile as unfit:
-            return str(unfit)
-        if drawn.shape != shape:  # or all rows after it would lie elsewhere than the header says
-            raise RuntimeError(f"{names[i]} was drawn as {drawn.shape}, not {shape}")
-        return drawn
+        return _decode_or_reason(i, names[i], shape, decode)
 
     kept: list[int] = []
     faults: dict[int, str] = {}
@@ -133,16 +136,34 @@ def _build(
             file.seek(0)
             file.write(_npy_header((len(kept), *shape)))
             _sync(file)
-        sample = _sample(part)
+        checksum = _sampled_checksum(part)
         part.replace(base / f"{key}.npy")
     finally:
         part.unlink(missing_ok=True)
-    # last, for an array without its list is built again
-    write_json(base / f"{key}.json", {"kept": kept, "faults": faults, "sample": sample})
+    # written last: an array without its list counts as not built
+    write_json(base / f"{key}.json", {"kept": kept, "faults": faults, "sample": checksum})
+
+
+def _decode_or_reason(
+    i: int, name: str, shape: tuple[int, int, int], decode: Callable[[int], np.ndarray]
+) -> np.ndarray | str:
+    """The pixels of item i, or why it is dropped. Raises UserError if the file cannot be read at present."""
+    try:
+        pixels = decode(i)
+    except UnreadableFile as fault:  # the cache holds only what follows from the bytes, as its key does
+        raise UserError(
+            f"cannot read {name} now ({fault}): correct that and repeat the command; a file that still cannot be "
+            "opened is then left out"
+        ) from None
+    except InvalidFile as invalid:
+        return str(invalid)
+    if pixels.shape != shape:  # or all rows after it would be at other offsets than the header says
+        raise RuntimeError(f"{name} was decoded as {pixels.shape}, not {shape}")
+    return pixels
 
 
 def _load(key: str, shape: tuple[int, int, int]) -> CachedArray | None:
-    """The array if it is there and whole."""
+    """The cached array; None if there is none, or it is damaged."""
     base = cache_folder() / "images"
     record = read_json(base / f"{key}.json")
     try:
@@ -150,13 +171,15 @@ def _load(key: str, shape: tuple[int, int, int]) -> CachedArray | None:
         path = base / f"{key}.npy"
         if not kept:
             pixels = np.empty((0, *shape), np.uint8)  # nothing to map
-        elif _sample(path) == record["sample"]:
+        elif _sampled_checksum(path) == record["sample"]:
             pixels = np.load(path, mmap_mode="r", allow_pickle=False)
         else:
             return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    return CachedArray(pixels, kept, faults) if pixels.shape == (len(kept), *shape) and pixels.dtype == np.uint8 else None
+    return (
+        CachedArray(pixels, kept, faults) if pixels.shape == (len(kept), *shape) and pixels.dtype == np.uint8 else None
+    )
 
 
 def _npy_header(shape: tuple[int, ...]) -> bytes:
@@ -165,9 +188,12 @@ def _npy_header(shape: tuple[int, ...]) -> bytes:
     return b"\x93NUMPY\x01\x00" + (_HEADER - 10).to_bytes(2, "little") + text.ljust(_HEADER - 11) + b"\n"
 
 
-def _sample(path: Path) -> str:
-    """A hash of a file's length, both ends and 62 blocks between: finds what crashes and full disks leave behind
-    (missing tails, blocks of zeros) at once, where hashing gigabytes would take seconds."""
+def _sampled_checksum(path: Path) -> str:
+    """A hash of a file's length, both ends and 62 blocks between.
+
+    It finds what crashes and full disks leave behind (missing tails, blocks of zeros) at once, where hashing gigabytes
+    would take seconds.
+    """
     block = 4096
     with path.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
@@ -191,7 +217,7 @@ def _cannot_write(error: OSError, size: int) -> NoReturn:
 
 
 def write_json(path: Path, record: Any) -> None:
-    """A JSON file with its own checksum as its first line, renamed into place. Raises OSError."""
+    """Write a JSON file whose first line is the SHA-256 of the rest, renamed into place. Raises OSError."""
     body = json.dumps(record, separators=(",", ":")).encode()
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
@@ -205,7 +231,7 @@ def write_json(path: Path, record: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """What write_json wrote, or {} if there is none or it is damaged."""
+    """What `write_json` wrote; {} if the file is missing or damaged."""
     try:
         digest, _, body = path.read_bytes().partition(b"\n")
         return json.loads(body) if hashlib.sha256(body).hexdigest().encode() == digest else {}
@@ -214,22 +240,22 @@ def read_json(path: Path) -> Any:
 
 
 def load_memo(place: str) -> dict[str, Any]:
-    """What was remembered of a place, {} if nothing."""
-    record = read_json(_memo(place))
+    """What `save_memo` stored for a place (an absolute path or any other key); {} if nothing."""
+    record = read_json(_memo_path(place))
     return record if isinstance(record, dict) else {}
 
 
 def save_memo(place: str, record: dict[str, Any]) -> None:
-    """Remember what was found at a place. A cache that cannot be written only costs time later."""
+    """Store what was found at a place. If the cache cannot be written, it is found again next time."""
     with contextlib.suppress(OSError):
-        write_json(_memo(place), record)
+        write_json(_memo_path(place), record)
 
 
-def forget(place: str) -> None:
-    """Remember nothing of a place any more."""
+def delete_memo(place: str) -> None:
+    """Delete what was stored for a place."""
     with contextlib.suppress(OSError):
-        _memo(place).unlink(missing_ok=True)
+        _memo_path(place).unlink(missing_ok=True)
 
 
-def _memo(place: str) -> Path:
+def _memo_path(place: str) -> Path:
     return cache_folder() / "scans" / f"{hashlib.sha256(place.encode()).hexdigest()[:16]}.json"

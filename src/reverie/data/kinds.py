@@ -1,4 +1,4 @@
-"""The kinds of data there are, and which of them a path or a name holds."""
+"""The kinds of data, and which of them a path or a name holds."""
 
 from __future__ import annotations
 
@@ -16,41 +16,55 @@ from reverie.data.text.dataset import Texts
 
 
 class Kind(NamedTuple):
-    """A kind of data: its class, how it is told from others, and its doctor."""
+    """A kind of data: its class, how it is recognised, and how `reverie data inspect` reports on it."""
 
     data: Any
-    """a class with `kind`, `open(spec, split)`, and what Images has for training: prepare, len, batch, facts ..."""
+    """the class. It has `kind` (its name in messages), `open(spec, split)`, and what training asks of data: `prepare`,
+    `len`, `batch`, `facts`, `classes`, `splits`, `fingerprint`, `dropped`, `notes`"""
     recognises: Callable[[str], bool]
-    """whether a path or a name holds this kind, by names and first bytes alone"""
+    """whether a path or a name holds this kind, by file names and first bytes alone"""
     inspect: Callable[[str], dict[str, Any]]
+    """spec -> report as a dict that json can write. Raises UserError"""
     describe: Callable[[dict[str, Any]], str]
-    also: tuple[str, ...] = ()
-    """other kinds that are taken for it where a method is told how"""
+    """that report -> text for the terminal"""
+    also_accepts: tuple[str, ...] = ()
+    """`kind` of other data that methods of this kind can learn from as well, perhaps with an option of theirs (pix2pix
+    makes pairs of single images with --degradation)"""
 
 
 KINDS = (
     Kind(Texts, Texts.recognises, Texts.inspect, Texts.describe),
     Kind(Pairs, Pairs.recognises, Pairs.inspect, Pairs.describe, ("images",)),
     Kind(Unpaired, Unpaired.recognises, Unpaired.inspect, Unpaired.describe, ("pairs",)),
-    Kind(ImagePatches, lambda spec: False, images.inspect, images.describe, ("images",)),  # images, otherwise cut
+    Kind(ImagePatches, lambda spec: False, images.inspect, images.describe, ("images",)),  # a method asks for them
     Kind(MusicDataset, MusicDataset.recognises, MusicDataset.inspect, MusicDataset.describe),
     Kind(Images, lambda spec: True, images.inspect, images.describe),
 )
-"""in the order in which they are asked: the last takes whatever the others leave"""
+"""in the order in which they are asked; the last one accepts whatever the others do not recognise"""
 
 
 def kind_of(spec: str | Path) -> Kind:
-    """The kind of data at a path or of a name."""
+    """The kind of data at a path or of a name. Raises UserError if a file has to be read for that and is damaged."""
     return next(kind for kind in KINDS if kind.recognises(str(spec)))
 
 
 def can_learn_from(data_type: str, kind: str) -> bool:
-    """Whether methods that learn from a kind, by the name of its class, can learn from data of another."""
-    return any(k.data.__name__ == data_type and kind in (k.data.kind, *k.also) for k in KINDS)
+    """Whether a method whose `data_type` has the class name `data_type` can learn from data of `kind`.
+
+    >>> can_learn_from("Unpaired", "pairs")
+    True
+    """
+    entries = [entry for entry in KINDS if entry.data.__name__ == data_type]
+    return any(kind in (entry.data.kind, *entry.also_accepts) for entry in entries)
 
 
 def open_data(spec: str | Path, split: str = "train") -> Any:
-    """Data of whatever kind is at a path or of a name: a folder, a zip, idx or CIFAR files, two folders with a comma
-    between them, a built-in set such as `letters:5000`, a public one such as `mnist`. Reads headers only; call
-    `prepare` to decode. Raises UserError."""
+    """Open data of any kind; only names and headers are read, call `prepare` to decode.
+
+    spec: a folder, a zip, idx or CIFAR files, text or MIDI files, two folders with a comma between them, a built-in set
+        such as `letters:5000`, or one to download such as `mnist`
+    split: "train", "test" or "val"
+
+    Raises UserError if there is nothing of that name, nothing that can be used, or no such split.
+    """
     return kind_of(spec).data.open(spec, split)

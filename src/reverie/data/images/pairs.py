@@ -1,4 +1,4 @@
-"""Pairs of pictures: what a translation learns from. Side by side in one file, in two folders, or yet to be made."""
+"""Pairs of images, for image-to-image translation: side by side in one file, in two folders, or yet to be made."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,21 +17,42 @@ from reverie.data.archives import Dropped
 from reverie.data.file_types import InvalidFile, UnreadableFile
 from reverie.data.images import decode, inspect
 from reverie.data.images.dataset import Images
+from reverie.data.images.decode import ImageHeader
 from reverie.data.images.label_maps import complete_palette, find_palette, fit_labels
-from reverie.data.images.paired_files import FOUND_IN, PairedFiles, PairedSource, check_some, find
-from reverie.utils.errors import UserError, near_miss
+from reverie.data.images.paired_files import (
+    DOMAINS,
+    SPLIT_ORDER,
+    PairedFiles,
+    PairedSource,
+    check_not_empty,
+    find_paired_files,
+)
+from reverie.utils.errors import UserError
 
-VERSION = 1
-"""of what is remembered of label maps: another wherever it is found otherwise"""
-SHAPES = 0.02
-"""by how much the proportions of the two pictures of a pair may differ"""
+PALETTE_VERSION = 1
+"""part of the key that palettes are cached under: raise it whenever other colours would be found"""
+ASPECT_TOLERANCE = 0.02
+"""by how much the aspect ratios of the two images of a pair may differ, relative"""
+
+
+class LabelPalette(NamedTuple):
+    """The colours of a domain whose images are label maps."""
+
+    colours: np.ndarray
+    """uint8 [K,3]"""
+    outliers: list[str]
+    """names of files with too many colours for a label map"""
 
 
 class Pairs:
-    """Pairs (a, b) of square pictures, or single pictures b of which a method makes the inputs itself.
+    """Pairs (a, b) of square images; or single images b, of which a method makes the inputs a itself.
 
-    Attributes as of Images; `facts` has "in_channels" and "out_channels", the channels of a and b, and "native" pixels.
-    `palettes` has the colours [K,3] of each side whose pictures are label maps, which are never blended.
+    Attributes as of Images, and:
+        a, b: the Images of the two domains; a is None for single images.
+        facts: "in_channels" (absent for single images) and "out_channels", the channels of a and b, and "native", the
+            median short side of b in pixels.
+        palettes: "a" or "b" -> colours uint8 [K,3], of each domain whose images are label maps; these are resized by
+            picking pixels, never by blending them.
     """
 
     kind = "pairs"
@@ -41,190 +62,206 @@ class Pairs:
         self.spec, self.name, self.split, self.splits = spec, b.name, split, b.splits
         self.a, self.b, self.palettes = a, b, palettes
         self.facts = {"out_channels": b.facts["channels"], "native": b.facts["native"]}
+        self.fingerprint = b.fingerprint
         if a is not None:
             self.facts["in_channels"] = a.facts["channels"]
-        told = "".join(side.fingerprint for side in (a, b) if side is not None)
-        self.fingerprint = hashlib.sha256(told.encode()).hexdigest()[:16] if a is not None else b.fingerprint
+            self.fingerprint = hashlib.sha256(f"{a.fingerprint}{b.fingerprint}".encode()).hexdigest()[:16]
         self.dropped, self.notes = list(b.dropped), list(b.notes)
         self._rows: tuple[np.ndarray, np.ndarray] | None = None
-        for side, colours in palettes.items():
-            self.notes.append(f"side {side} are label maps of {len(colours)} colours: picked from, never blended")
+        for domain, colours in palettes.items():
+            self.notes.append(f"domain {domain}: label maps of {len(colours)} colours, resized without blending them")
 
     @classmethod
     def open(cls, spec: str | Path, split: str = "train") -> Pairs:
-        """Pairs at a path, or at two with a comma between them; or single pictures, as Images opens them.
+        """Pairs at a path, or at two with a comma between them; or single images, as Images.open finds them.
 
-        Raises UserError if there is nothing of that name, or two sides that do not belong together.
+        Only names and headers are read, except that some images are decoded to find out whether they are label maps.
+        Raises UserError if there is nothing of that name, no such split, no usable pair, or two domains whose files
+        have different names.
         """
-        text, sides = str(spec), find(str(spec))
-        if sides is None:
+        text = str(spec)
+        files = find_paired_files(text)
+        if files is None:
             return cls(text, split, None, Images.open(text, split), {})
-        if not sides.paired:
+        if not files.paired:
             raise UserError(
-                f"{text} has two sides whose files do not belong together: hardly a name is in both. Pairs need the "
-                "same names; a translation without pairs (cyclegan) takes them as they are."
+                f"{text} has two domains, but few files of the same name in both, and pairs need the same names; "
+                "to translate without pairs, train cyclegan."
             )
-        wanted = {"valid": "val", "validation": "val"}.get(split.lower(), split.lower())
-        have = [s for s in FOUND_IN if s in sides.splits]
-        if wanted not in have:
-            raise UserError(f"no split '{split}' in {text}: it has {', '.join(have)}.{near_miss(split, have)}")
-        keys = {s: _fitting(sides, s) for s in have}
-        check_some(sides, wanted, len(keys[wanted]), text)
-        labels = {side: found for i, side in enumerate("ab") if (found := _palette(sides, i, keys))}
-        palettes = {side: colours for side, (colours, _) in labels.items()}
+        split = files.find_split(split, text)
+        keys = {known: _pairable(files, known) for known in SPLIT_ORDER if known in files.splits}
+        check_not_empty(files, split, len(keys[split]), text)
+        label_palettes: dict[str, LabelPalette] = {}
+        for i, domain in enumerate(DOMAINS):
+            if (found := _label_palette(files, i, keys)) is not None:
+                label_palettes[domain] = found
+        palettes = {domain: found.colours for domain, found in label_palettes.items()}
         name = Path(text.split(",")[-1]).expanduser().resolve().stem
-        a, b = (_side(text, name, wanted, sides, i, keys, palettes.get("ab"[i])) for i in (0, 1))
-        pairs = cls(text, wanted, a, b, palettes)
-        for side, strays in ((side, strays) for side, (_, strays) in labels.items() if strays):
-            pairs.notes.append(
-                f"{len(strays)} files of side {side} hold too many colours for label maps ({strays[0]}): each pixel "
-                "becomes the nearest colour of the others"
-            )
+        a, b = (
+            Images(text, name, _source(files, i, keys, palettes.get(domain)), split) for i, domain in enumerate(DOMAINS)
+        )
+        pairs = cls(text, split, a, b, palettes)
+        for domain, found in label_palettes.items():
+            if found.outliers:
+                pairs.notes.append(
+                    f"domain {domain}: {len(found.outliers)} files have too many colours for label maps, such as "
+                    f"{found.outliers[0]}: each pixel becomes the nearest colour of the others"
+                )
         return pairs
 
     @classmethod
     def recognises(cls, spec: str) -> bool:
-        """Whether there are pairs at a path: two sides whose files belong together."""
-        sides = find(spec)
-        return sides is not None and sides.paired
+        """Whether there are pairs at a path: two domains with files of the same names. Raises UserError."""
+        files = find_paired_files(spec)
+        return files is not None and files.paired
 
-    def prepare(self, size: int, degradation: str = "", in_channels: int | None = None, out_channels: int | None = None) -> Pairs:
-        """Decodes to squares of `size` pixels; degradation: how a method makes the inputs, "" for pairs that are given.
+    def prepare(
+        self, size: int, degradation: str = "", in_channels: int | None = None, out_channels: int | None = None
+    ) -> Pairs:
+        """Decode to squares of `size` pixels, or find them in the cache, and return self.
 
-        Raises UserError if there is nothing to learn from, or too much: pairs, and a way to make them.
+        degradation: how the method makes inputs of single images; "" for data that has pairs
+        in_channels, out_channels: of a and b, 1 or 3; None: as in the files
+
+        Raises UserError for single images without a degradation, for pairs with one, and as Images.prepare does.
         """
         if self.a is None and not degradation:
             raise UserError(
-                f"{self.spec} holds single pictures, not pairs: say what the inputs are to be made from them, such as "
-                "--degradation grey; or give pictures side by side in one file, or two folders: photos/,maps/."
+                f"{self.spec} holds single images, not pairs: name a way to make inputs of them, such as "
+                "--degradation grey; or give images side by side in one file, or two folders: photos/,maps/."
             )
         if self.a is not None and degradation:
-            raise UserError(f"{self.spec} holds pairs already; leave --degradation away.")
+            raise UserError(f"{self.spec} holds pairs already; leave out --degradation.")
         self.b.prepare(size, out_channels)
         if self.a is None:
             self._rows = (np.empty(0, np.int64), np.arange(len(self.b)))
         else:
             self.a.prepare(size, in_channels)
-            places = {item.name: i for i, item in enumerate(self.a.items)}
-            both = [(places[item.name], i) for i, item in enumerate(self.b.items) if item.name in places]
-            rows = np.array(both, np.int64).reshape(-1, 2)
+            row_of = {item.name: row for row, item in enumerate(self.a.items)}
+            matched = [(row_of[item.name], row) for row, item in enumerate(self.b.items) if item.name in row_of]
+            rows = np.array(matched, np.int64).reshape(-1, 2)
             self._rows = (rows[:, 0], rows[:, 1])
             self.dropped = list(dict.fromkeys([*self.a.dropped, *self.b.dropped]))
         return self
 
     def __len__(self) -> int:
-        """The number of pairs; before prepare, as far as headers tell."""
+        """The number of pairs; before `prepare`, as far as headers show."""
         return len(self.b) if self._rows is None else len(self._rows[1])
 
     def batch(self, index: Sequence[int] | np.ndarray, device: str | torch.device = "cpu") -> dict[str, torch.Tensor]:
-        """ "a" and "b": float32 [B,C,H,W] in [-1,1]; of single pictures "b" alone."""
+        """The pairs at B indices: "a" and "b" float32 [B,C,H,W] in [-1,1]; of single images only "b"."""
         rows_a, rows_b = self._ready()
         batch = {"b": self.b.batch(rows_b[index], device)["image"]}
         if self.a is not None:
             batch["a"] = self.a.batch(rows_a[index], device)["image"]
         return batch
 
-    def pixels(self, i: int, side: str = "b") -> np.ndarray:
-        """Picture i of a side as uint8 [H,W,C], a copy."""
+    def pixels(self, i: int, domain: str = "b") -> np.ndarray:
+        """The image of pair i in domain "a" or "b" as uint8 [H,W,C], a copy; of single images always b."""
         rows_a, rows_b = self._ready()
-        held = self.a if side == "a" and self.a is not None else self.b
-        return held.pixels(int((rows_a if held is self.a else rows_b)[i]))
+        if domain == "a" and self.a is not None:
+            return self.a.pixels(int(rows_a[i]))
+        return self.b.pixels(int(rows_b[i]))
 
-    def named(self, i: int) -> str:
-        """What pair i is called: its file without split and ending."""
+    def pair_name(self, i: int) -> str:
+        """The name of pair i: the path of its file inside the domain, without suffix."""
         return self.b.items[int(self._ready()[1][i])].name.partition("/")[2]
 
     def _ready(self) -> tuple[np.ndarray, np.ndarray]:
         if self._rows is None:
-            raise RuntimeError("call prepare(size) before asking for pictures")
+            raise RuntimeError("call prepare(size) before asking for images")
         return self._rows
 
-    # -- the data doctor -----------------------------------------------------------------------------------------------
+    # -- reverie data inspect ------------------------------------------------------------------------------------------
 
     @classmethod
     def inspect(cls, spec: str) -> dict[str, Any]:
-        """Findings on pairs: how many, which files have no partner, what was dropped, label maps."""
+        """The report on pairs: how many, files without a partner, what was dropped, label maps. Raises UserError."""
         first = cls.open(spec)
-        parts, unusable = inspect.usable(first)
+        parts, unusable = inspect.usable_splits(first)
+        few = [f"only {len(pairs)} pairs in {split}" for split, pairs in parts.items() if len(pairs) < inspect.FEW]
         return {
-            "spec": spec, "name": first.name, "kind": cls.kind, "facts": parts["train"].facts,
+            "spec": spec,
+            "name": first.name,
+            "kind": cls.kind,
+            "facts": parts["train"].facts,
             "splits": {split: inspect.split_usage(pairs) for split, pairs in parts.items()},
-            "warnings": [f"only {len(p)} pairs in {s}" for s, p in parts.items() if len(p) < inspect.FEW] + unusable,
-        }  # fmt: skip
+            "warnings": few + unusable,
+        }
 
     @classmethod
     def describe(cls, findings: dict[str, Any]) -> str:
-        """The findings as text for a person."""
+        """The report as text for the terminal."""
         facts = findings["facts"]
         colour = {1: "grey", 3: "colour"}
-        head = f"pairs, a {colour[facts['in_channels']]}, b {colour[facts['out_channels']]}, about {facts['native']} pixels high"
-        return inspect.usage_summary(findings, head, "pairs")
+        a, b = colour[facts["in_channels"]], colour[facts["out_channels"]]
+        return inspect.usage_summary(findings, f"pairs, a {a}, b {b}, about {facts['native']} pixels high", "pairs")
 
 
-def _fitting(sides: PairedFiles, split: str) -> list[str]:
-    """The keys whose two pictures can be a pair; what has no partner, or one of other proportions, is dropped."""
-    a, b = sides.splits[split]
-    dropped, fitting = sides.dropped[split], []
-    for files, others, missing in ((a, b, "b"), (b, a, "a")):
-        lone = sorted(files.keys() - others.keys())
-        dropped += [Dropped(files[key].name, f"no partner on side {missing}") for key in lone]
-    for key in sides.matched(split):
-        one, other = a[key].header, b[key].header
-        turned = [(h.height, h.width) if h.orientation > 4 else (h.width, h.height) for h in (one, other)]
-        (w, h), (w2, h2) = turned
-        if abs(w * h2 / (h * w2) - 1) > SHAPES:
-            dropped.append(Dropped(a[key].name, f"the two of a pair have other proportions: {w}x{h} and {w2}x{h2}"))
+def _pairable(files: PairedFiles, split: str) -> list[str]:
+    """The keys of usable pairs. Files without a partner, and pairs of unequal aspect ratio, are added to `dropped`."""
+    a, b = files.splits[split]
+    dropped = files.dropped[split]
+    for of_domain, others, missing in ((a, b, "b"), (b, a, "a")):
+        unpaired = sorted(of_domain.keys() - others.keys())
+        dropped += [Dropped(of_domain[key].name, f"no partner in domain {missing}") for key in unpaired]
+    keys = []
+    for key in files.matched(split):
+        (w, h), (w2, h2) = _upright_size(a[key].header), _upright_size(b[key].header)
+        if abs(w * h2 / (h * w2) - 1) > ASPECT_TOLERANCE:
+            dropped.append(Dropped(a[key].name, f"aspect ratios of the pair differ: {w}x{h} and {w2}x{h2}"))
         else:
-            fitting.append(key)
-    return fitting
+            keys.append(key)
+    return keys
 
 
-def _palette(sides: PairedFiles, side: int, keys: dict[str, list[str]]) -> tuple[np.ndarray, list[str]] | None:
-    """The colours of a side, if its pictures are label maps, and the names of files that have others besides.
+def _upright_size(header: ImageHeader) -> tuple[int, int]:
+    """Width and height once the orientation is applied."""
+    return (header.height, header.width) if header.orientation > 4 else (header.width, header.height)
 
-    Remembered by what the files hold: of label maps that keep their colours all are looked at.
+
+def _label_palette(files: PairedFiles, domain: int, keys: dict[str, list[str]]) -> LabelPalette | None:
+    """The palette of a domain if its images are label maps, else None.
+
+    It is cached under what the files contain; to find it, all label maps whose files keep their colours are decoded.
     """
-    source = PairedSource(sides, side, keys, f"colours {VERSION}", decode.fit)
-    told = hashlib.sha256("".join(item.header.sha for part in source.parts.values() for item in part.items).encode())
-    place = f"colours {told.hexdigest()}"
-    if not (held := cache.load_memo(place)):
+    source = PairedSource(files, domain, keys, f"colours {PALETTE_VERSION}", decode.fit)
+    shas = [item.header.sha for part in source.parts.values() for item in part.items]
+    place = f"colours {hashlib.sha256(''.join(shas).encode()).hexdigest()}"
+    if not (memo := cache.load_memo(place)):
         unread = list[str]()
-        first = find_palette(picture for _, picture in _pictures(source, unread))
+        first = find_palette(image for _, image in _rgb_images(source, unread))
         found = (first.colours, list[str]()) if first else None
         if first and first.exact:
-            found = complete_palette(first.colours, _pictures(source, unread))
-        held = {"colours": found[0].tolist(), "strays": found[1]} if found else {"colours": [], "strays": []}
-        if not unread:  # what cannot be read for a while may hold colours of its own
-            cache.save_memo(place, held)
-    return (np.array(held["colours"], np.uint8), held["strays"]) if held["colours"] else None
+            found = complete_palette(first.colours, _rgb_images(source, unread))
+        memo = {"colours": found[0].tolist(), "strays": found[1]} if found else {"colours": [], "strays": []}
+        if not unread:  # a file that cannot be read at present may have more colours
+            cache.save_memo(place, memo)
+    if not memo["colours"]:
+        return None
+    return LabelPalette(np.array(memo["colours"], np.uint8), memo["strays"])
 
 
-def _pictures(source: PairedSource, unread: list[str]) -> Iterator[tuple[str, Image.Image]]:
-    """All usable pictures of a side in RGB, one after another; what cannot be read now is added to `unread`."""
-    for name in source.held:
+def _rgb_images(source: PairedSource, unread: list[str]) -> Iterator[tuple[str, Image.Image]]:
+    """Name and RGB image of all usable files of a domain; names of those that cannot be read now go to `unread`."""
+    for name in source.files:
         try:
-            yield name, decode.to_8bit(source.picture(name), 3)
+            yield name, decode.to_8bit(source.image(name), 3)
         except UnreadableFile:
             unread.append(name)
         except InvalidFile:
             continue
 
 
-def _side(
-    spec: str,
-    name: str,
-    split: str,
-    sides: PairedFiles,
-    side: int,
-    keys: dict[str, list[str]],
-    palette: np.ndarray | None,
-) -> Images:
+def _source(files: PairedFiles, domain: int, keys: dict[str, list[str]], palette: np.ndarray | None) -> PairedSource:
+    """The source of a domain; with a palette [K,3] its images are label maps."""
     if palette is None:
-        return Images(spec, name, PairedSource(sides, side, keys, "", decode.fit), split)
-    mark = f"labels {hashlib.sha256(palette.tobytes()).hexdigest()[:16]}"
-    return Images(spec, name, PairedSource(sides, side, keys, mark, partial(_picked, palette)), split)
+        return PairedSource(files, domain, keys, "", decode.fit)
+    fit_id = f"labels {hashlib.sha256(palette.tobytes()).hexdigest()[:16]}"
+    return PairedSource(files, domain, keys, fit_id, partial(_fit_to_palette, palette))
 
 
-def _picked(palette: np.ndarray, image: Image.Image, size: int, channels: int) -> np.ndarray:
+def _fit_to_palette(palette: np.ndarray, image: Image.Image, size: int, channels: int) -> np.ndarray:
+    """As `decode.fit`, for label maps."""
     pixels = fit_labels(image, size, palette)
     return pixels if channels == 3 else pixels[:, :, :1]

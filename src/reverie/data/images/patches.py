@@ -1,4 +1,4 @@
-"""Photographs in their own size, learnt from by pieces of them: where the finest detail matters, nothing is resized."""
+"""Patches of photographs in their own size: nothing is resized, for methods that need the finest detail."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from reverie.data.images.dataset import Images
 from reverie.data.images.records import ImageRecord, nothing_usable
 from reverie.utils.errors import UserError
 
-MOST = 20_000
-"""pieces that are kept of a set, spread evenly over it"""
+MAX_PATCHES = 20_000
+"""patches that are used of a data set, evenly spaced over all of them"""
 
 
 class ImagePatches:
-    """Square pieces that photographs are cut into, side by side; at the border they overlap.
+    """Square patches that photographs are cut into, side by side; the last ones at the border overlap.
 
-    Attributes as of Images; `prepare` cuts, `batch` serves pieces, `wholes` goes through the photographs themselves.
+    `prepare` cuts, `batch` serves patches, `full_images` yields the photographs themselves. Attributes as of Images.
     """
 
     kind = "photos"
@@ -39,77 +39,83 @@ class ImagePatches:
 
     @classmethod
     def open(cls, spec: str | Path, split: str = "train") -> ImagePatches:
-        """As Images.open."""
+        """As Images.open, with the same errors."""
         return cls(Images.open(spec, split))
 
     def prepare(self, size: int, channels: int | None = None) -> ImagePatches:
-        """Cuts pieces of `size` pixels a side. Raises UserError if no photograph is as large."""
+        """Cut patches of `size` pixels a side, or find them in the cache, and return self.
+
+        channels: 1 or 3; None: facts["channels"]
+
+        Raises UserError if no photograph is large enough, or the cache cannot be written.
+        """
         channels = self.facts["channels"] if channels is None else channels
         if channels not in (1, 3):
             raise UserError(f"channels must be 1 (grey) or 3 (RGB), not {channels}")
         places: list[tuple[ImageRecord, int, int]] = []
         self.dropped = list(self.images.dropped)
         for item in self.images.items:
-            height, width = self.images.shape(item)
+            height, width = self.images.full_shape(item)
             if min(height, width) < size:
                 self.dropped.append(Dropped(item.name, f"smaller than {size} pixels a side: {width}x{height}"))
                 continue
-            places += [(item, top, left) for top in _cuts(height, size) for left in _cuts(width, size)]
+            places += [(item, top, left) for top in _offsets(height, size) for left in _offsets(width, size)]
         if not places:
             raise UserError(nothing_usable(self.spec, self.dropped))
-        total, keep = len(places), min(MOST, len(places))
+        total, keep = len(places), min(MAX_PATCHES, len(places))
         places = [places[i * total // keep] for i in range(keep)]
-        whole = lru_cache(cache.workers() + 1)(self.images.read_full)
+        read_full = lru_cache(cache.workers() + 1)(self.images.read_full)  # consecutive patches are of one photograph
 
-        def draw(i: int) -> np.ndarray:
+        def cut(i: int) -> np.ndarray:
             item, top, left = places[i]
-            pixels = whole(item)
-            if pixels.shape[:2] != self.images.shape(item):
-                raise InvalidFile(f"another size than its header tells: {pixels.shape[1]}x{pixels.shape[0]}")
+            pixels = read_full(item)
+            if pixels.shape[:2] != self.images.full_shape(item):
+                raise InvalidFile(f"another size than its header says: {pixels.shape[1]}x{pixels.shape[0]}")
             return decode.convert_channels(pixels, channels)[top : top + size, left : left + size]
 
-        key = f"{self.fingerprint}-pieces{size}x{channels}-{keep}-v{decode.VERSION}"
-        self._rows = cache.load_or_build(key, [item.name for item, _, _ in places], (size, size, channels), draw)
+        key = f"{self.fingerprint}-patches{size}x{channels}-{keep}-v{decode.VERSION}"
+        self._rows = cache.load_or_build(key, [item.name for item, _, _ in places], (size, size, channels), cut)
         faults = {places[i][0].name: why for i, why in self._rows.faults.items()}
         self.dropped += [Dropped(name, why) for name, why in faults.items()]
         if not self._rows.kept:
             raise UserError(nothing_usable(self.spec, self.dropped))
-        self.notes = [f"cut into {total} pieces of {size} pixels" + (f", of which {keep} are used" * (keep < total))]
+        used = f", of which {keep} are used" if keep < total else ""
+        self.notes = [f"cut into {total} patches of {size} pixels{used}"]
         return self
 
     def __len__(self) -> int:
-        """The number of pieces; before prepare, of photographs."""
+        """The number of patches; before `prepare`, of photographs."""
         return len(self.images) if self._rows is None else len(self._rows.pixels)
 
     def batch(self, index: Sequence[int] | np.ndarray, device: str | torch.device = "cpu") -> dict[str, torch.Tensor]:
-        """ "image": float32 [B,C,size,size] in [-1,1]."""
-        pieces = torch.from_numpy(self._ready().pixels[np.asarray(index, np.int64)])
-        image = pieces.to(device).permute(0, 3, 1, 2).contiguous()
+        """The patches at B indices: "image" float32 [B,C,size,size] in [-1,1]."""
+        patches = torch.from_numpy(self._ready().pixels[np.asarray(index, np.int64)])
+        image = patches.to(device).permute(0, 3, 1, 2).contiguous()
         return {"image": torch.sub(image, 127.5).div_(127.5)}
 
     def pixels(self, i: int) -> np.ndarray:
-        """Piece i as uint8 [size,size,C], a copy."""
+        """Patch i as uint8 [size,size,C], a copy."""
         return np.array(self._ready().pixels[i])
 
-    def full_images(self, most: int, channels: int) -> Iterator[tuple[str, np.ndarray]]:
-        """Name and pixels uint8 [H,W,C] of the first photographs that can be read."""
-        given = 0
+    def full_images(self, limit: int, channels: int) -> Iterator[tuple[str, np.ndarray]]:
+        """Name and pixels uint8 [H,W,channels] of the first `limit` photographs that can be decoded."""
+        yielded = 0
         for item in self.images.items:
-            if given == most:
+            if yielded == limit:
                 return
             try:
                 pixels = decode.convert_channels(self.images.read_full(item), channels)
             except InvalidFile:
                 continue
-            given += 1
+            yielded += 1
             yield item.name, pixels
 
     def _ready(self) -> cache.CachedArray:
         if self._rows is None:
-            raise RuntimeError("call prepare(size) before asking for pieces")
+            raise RuntimeError("call prepare(size) before asking for patches")
         return self._rows
 
 
-def _cuts(side: int, size: int) -> list[int]:
-    """Where pieces begin: side by side, the last one at the border."""
+def _offsets(side: int, size: int) -> list[int]:
+    """Where patches begin along a side: one after another, the last one at the border."""
     return [*range(0, side - size, size), side - size]

@@ -1,4 +1,4 @@
-"""What is known of the images of a set: items, splits, and names in their natural order."""
+"""What is known of the images of a data set before they are decoded: records, splits, names in natural order."""
 
 from __future__ import annotations
 
@@ -14,75 +14,89 @@ from reverie.data.images.decode import ImageHeader
 
 
 class ImageRecord(NamedTuple):
-    """One image: its name in the source, its class (-1 if unlabelled), its header, its row if in an array."""
+    """One image of a data set."""
 
     name: str
+    """path inside the data set; "FILE#ROW" of an image in an array file"""
     label: int
-    head: ImageHeader
+    """index of its class; -1 if unlabelled"""
+    header: ImageHeader
     row: int = -1
+    """its row, if it is in an array file; of a synthetic set its number"""
 
 
 class SplitRecords(NamedTuple):
-    """One split: what can be used as far as headers tell, what cannot, and what is worth saying."""
+    """One split of a data set."""
 
     items: list[ImageRecord]
+    """what can be used, as far as headers show"""
     dropped: list[Dropped]
+    """what cannot"""
     notes: list[str]
+    """remarks for the user"""
     labelled: bool
 
 
 class Source(Protocol):
-    """What Images needs of a place where images are."""
+    """Where Images gets its images from: files, array files, one domain of a paired set, or a synthetic set."""
 
     classes: list[str]
-    parts: dict[str, SplitRecords]  # in the order train, test, val
+    """names of the classes; [] if unlabelled"""
+    parts: dict[str, SplitRecords]
+    """by split, in the order train, test, val"""
 
     def read_square(self, item: ImageRecord, size: int, channels: int) -> np.ndarray:
-        """The item as uint8 [size, size, channels]. Raises InvalidFile."""
+        """The centre square of an item, resized to uint8 [size,size,channels]. Raises InvalidFile."""
 
     def read_full(self, item: ImageRecord) -> np.ndarray:
-        """The item in its own size, uint8 [H,W,C]. Raises InvalidFile."""
+        """All pixels of an item in its own size, uint8 [H,W,C], C = 1 if it is grey. Raises InvalidFile."""
 
     def close(self) -> None:
-        """Let go of files and of arrays read into memory; draw may still be called."""
+        """Let go of files and of arrays read into memory; the other methods may still be called."""
 
 
 def unique(
     files: Iterable[tuple[str, str, ImageHeader]], dropped: list[Dropped], label: Callable[[str], str]
 ) -> list[tuple[str, str, ImageHeader]]:
-    """The files whose bytes did not come before; the others are added to `dropped`."""
-    first: dict[str, tuple[str, str]] = {}
+    """The first of all files with the same bytes; the others are added to `dropped`.
+
+    files: name, first-level folder and header of each
+    label: first-level folder -> the label that it stands for
+    """
+    first_of: dict[str, tuple[str, str]] = {}
     kept = []
-    for name, top, head in files:
-        twin, home = first.setdefault(head.sha, (name, top))
-        if twin == name:
-            kept.append((name, top, head))
-        else:
-            other = f", which is labelled '{home}'" if label(top) != label(home) else ""
-            dropped.append(Dropped(name, f"duplicate: same as {twin}{other}"))
+    for name, folder, header in files:
+        original, original_folder = first_of.setdefault(header.sha, (name, folder))
+        if original == name:
+            kept.append((name, folder, header))
+            continue
+        reason = f"duplicate: same as {original}"
+        if label(folder) != label(original_folder):
+            reason += f", which is labelled '{original_folder}'"
+        dropped.append(Dropped(name, reason))
     return kept
 
 
 def nothing_usable(title: str, dropped: list[Dropped]) -> str:
-    """The line for a source of which every image was dropped: how many, and the commonest reason."""
-    reasons = [group(drop.reason) for drop in dropped]
-    worst = max(sorted(set(reasons)), key=reasons.count)
-    example = next(drop.name for drop in dropped if group(drop.reason) == worst)
-    share = f"all {len(reasons)}" if reasons.count(worst) == len(reasons) else f"{reasons.count(worst)} of them"
-    return f"none of the {len(reasons)} images in {title} can be used: {share} '{worst}' (such as {example})"
+    """The error message for data of which every image was dropped: how many, and the most frequent reason."""
+    reasons = [reason_group(drop.reason) for drop in dropped]
+    main = max(sorted(set(reasons)), key=reasons.count)
+    example = next(drop.name for drop in dropped if reason_group(drop.reason) == main)
+    share = f"all {len(reasons)}" if reasons.count(main) == len(reasons) else f"{reasons.count(main)} of them"
+    return f"none of the {len(reasons)} images in {title} can be used: {share} '{main}' (such as {example})"
 
 
-def group(reason: str) -> str:
-    """The part of a reason that many files share: `duplicate: same as a.png` is one of `duplicate`."""
+def reason_group(reason: str) -> str:
+    """The part of a reason that many files share: "duplicate" of "duplicate: same as a.png"."""
     return reason.partition(":")[0]
 
 
-def natural(text: str) -> tuple[list[tuple[int, int, str]], str]:
-    """A key that sorts class names as people do: 2 before 10, letters without regard to case."""
+def natural_key(text: str) -> tuple[list[tuple[int, int, str]], str]:
+    """A key to sort names in natural order: 2 before 10, letters without regard to case."""
     pieces = re.findall(r"\d+|\D+", text)
     return [(0, int(p), "") if p.isdecimal() else (1, 0, p.casefold()) for p in pieces], text
 
 
 def is_image(name: str) -> bool:
-    """Whether a file's extension is that of an image."""
-    return name[name.rfind(".") :].lower() in file_types.SUFFIXES  # not by Path, which takes a second for 100,000
+    """Whether a file name has the suffix of an image."""
+    return name[name.rfind(".") :].lower() in file_types.SUFFIXES  # without Path, which takes a second for 100,000

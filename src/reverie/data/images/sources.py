@@ -1,19 +1,19 @@
-"""What the place where images lie says of them: splits, classes, order; for idx and CIFAR files see arrays.py.
+"""Image files in a folder or a zip: how folders become splits and classes. For idx and CIFAR files see idx_cifar.py.
 
 The rules by which a folder, or a zip of one, is read:
 
-* Hidden files, `__MACOSX`, Thumbs.db and desktop.ini are ignored. Files are told by their extension; those that are no
-  images are listed as dropped. A folder of any depth will do.
-* Folders around everything (`archive/photos/...`) are stripped first, unless their name is that of a split.
+* Hidden files, `__MACOSX`, Thumbs.db and desktop.ini are ignored. Images are recognised by their suffix; other files
+  are listed as dropped. Folders may be nested to any depth.
+* Folders that enclose all images (`archive/photos/...`) are stripped first, unless their name is that of a split.
 * Top-level folders named train, test, val, valid or validation, in any case, are splits if `train` is among them;
-  what lies outside them is dropped. Otherwise all is `train`.
-* Within a split, images are labelled if none lies at its top and there are two first-level folders with images or
-  more: the class is the first-level folder's name. Classes are sorted naturally (2 before 10). The classes of the
-  other splits are those of train; a class that train lacks is dropped.
+  files outside them are dropped. Otherwise everything is `train`.
+* Within a split, images are labelled if none lies at its top and there are at least two first-level folders with
+  images: the class is the first-level folder's name. Classes are in natural order (2 before 10). The classes of the
+  other splits are those of train; images of a class that train lacks are dropped.
 * Items are ordered by name. A file with the same bytes as an earlier one of its split is dropped.
-* A folder below that is a run of reverie is left out, and listed as dropped: what a run makes is no data.
-* Links to files are read; a link to a folder that leads back above itself is not followed. Members of a zip are read
-  in memory: their names never touch the disk.
+* A folder that is a run of reverie is skipped, and listed as dropped: the output of a run is not data.
+* Links to files are read; a link to one of its parent folders is not followed. Members of a zip are read in memory
+  and never written to disk.
 """
 
 import contextlib
@@ -29,113 +29,119 @@ from reverie.data.archives import Dropped, FileTree, FolderTree, ZipTree
 from reverie.data.file_types import InvalidFile, UnreadableFile
 from reverie.data.images import decode
 from reverie.data.images.decode import ImageHeader
-from reverie.data.images.records import ImageRecord, Source, SplitRecords, is_image, natural, nothing_usable, unique
+from reverie.data.images.records import ImageRecord, Source, SplitRecords, is_image, natural_key, nothing_usable, unique
 from reverie.utils.errors import UserError
 
 SPLITS = {"train": "train", "test": "test", "val": "val", "valid": "val", "validation": "val"}
 
 
 class FileSource:
-    """Image files in a box."""
+    """The image files of a folder or a zip. Raises UserError if none can be used."""
 
-    def __init__(self, box: FileTree, title: str) -> None:
-        self.box = box
-        heads, dropped = scan(box)
+    def __init__(self, tree: FileTree, title: str) -> None:
+        self.tree = tree
+        headers, dropped = scan(tree)
         with _no_collection():
-            self.classes, self.parts = arrange(heads, dropped, title)
+            self.classes, self.parts = arrange(headers, dropped, title)
 
     def read_square(self, item: ImageRecord, size: int, channels: int) -> np.ndarray:
-        return decode.decode(read(self.box, item.name), size, channels)
+        return decode.decode(read(self.tree, item.name), size, channels)
 
     def read_full(self, item: ImageRecord) -> np.ndarray:
-        return decode.read_full(read(self.box, item.name))
+        return decode.read_full(read(self.tree, item.name))
 
     def close(self) -> None:
-        self.box.close()
+        self.tree.close()
 
 
 def open_path(path: Path) -> Source:
-    """The source at an existing path. Raises UserError if there are no images, or none that can be used."""
-    from reverie.data.images import idx_cifar as arrays
+    """The source of images at an existing path: a folder, a zip or an idx file.
+
+    Raises UserError if there are no images, or none that can be used.
+    """
+    from reverie.data.images import idx_cifar
 
     if path.is_dir():
-        box: FileTree = FolderTree(path)
-    elif arrays.is_idx(path.name):
-        tables = arrays.single(path)
-        names = [name for name in (tables[0].images, tables[0].labels) if name]
-        return arrays.ArraySource(FolderTree(path.parent, names), tables, str(path))
+        tree: FileTree = FolderTree(path)
+    elif idx_cifar.is_idx(path.name):
+        arrays = idx_cifar.single_file(path)
+        names = [name for name in (arrays[0].images, arrays[0].labels) if name]
+        return idx_cifar.ArraySource(FolderTree(path.parent, names), arrays, str(path))
     elif zipfile.is_zipfile(path) or path.suffix.lower() == ".zip":
-        box = ZipTree(path)
+        tree = ZipTree(path)
     else:
         raise UserError(f"{path} is neither a folder, a zip nor an idx file: give the folder that the images are in")
-    if any(is_image(name) for name in box.stamps):
-        return FileSource(box, str(path))
-    if tables := arrays.find(box.stamps):
-        return arrays.ArraySource(box, tables, str(path))
-    if not box.stamps:
+    if any(is_image(name) for name in tree.stamps):
+        return FileSource(tree, str(path))
+    if arrays := idx_cifar.find_array_files(tree.stamps):
+        return idx_cifar.ArraySource(tree, arrays, str(path))
+    if not tree.stamps:
         raise UserError(f"{path} is empty: give a folder or zip with images in it")
-    packed = sorted(name for name in box.stamps if name.lower().endswith((".zip", ".tar", ".tgz", ".tar.gz")))
+    packed = sorted(name for name in tree.stamps if name.lower().endswith((".zip", ".tar", ".tgz", ".tar.gz")))
     hint = f"unpack {packed[0]}, or give its path" if packed else "give a folder or zip with JPEG, PNG, ... files"
-    raise UserError(f"no images in {path} ({len(box.stamps)} other files): {hint}")
+    raise UserError(f"no images in {path} ({len(tree.stamps)} other files): {hint}")
 
 
-def scan(box: FileTree) -> tuple[dict[str, ImageHeader], list[Dropped]]:
-    """The header of every image file in a box, and the files that are none. Reads only what changed since last time."""
-    heads: dict[str, ImageHeader] = {}
-    fresh: list[str] = []
-    dropped = list(box.skipped)
+def scan(tree: FileTree) -> tuple[dict[str, ImageHeader], list[Dropped]]:
+    """The header of every image file of a tree, by name, and what is dropped because it is not an image file.
+
+    Only files that changed since the last scan are read; the other headers come from the cache.
+    """
+    headers: dict[str, ImageHeader] = {}
+    changed: list[str] = []
+    dropped = list(tree.skipped)
     with _no_collection():
-        memo = _remembered(box.place)
-        for name in sorted(box.stamps):
+        memo = _load_scan(tree.place)
+        for name in sorted(tree.stamps):
             if not is_image(name):
                 dropped.append(Dropped(name, "not an image file"))
-            elif (known := memo.get(name)) and known[0] == box.stamps[name]:
-                heads[name] = known[1]
+            elif (known := memo.get(name)) and known[0] == tree.stamps[name]:
+                headers[name] = known[1]
             else:
-                fresh.append(name)
+                changed.append(name)
 
-    def look(name: str) -> ImageHeader:
+    def header_of(name: str) -> ImageHeader:
         try:
-            return decode.read_header(box.read(name))
-        except InvalidFile as unfit:
-            return ImageHeader("", fault=str(unfit))
+            return decode.read_header(tree.read(name))
+        except InvalidFile as invalid:
+            return ImageHeader("", fault=str(invalid))
 
-    if fresh:
-        heads.update(zip(fresh, cache.map_in_order(look, fresh, "reading headers"), strict=True))
-        heads = {name: heads[name] for name in sorted(heads)}
-    # what could not be read has no hash and is tried again: its stamp does not change when it is permitted
-    kept = {name: (box.stamps[name], head) for name, head in heads.items() if head.sha}
-    if len(memo) != len(kept) or any(heads[name].sha for name in fresh):
-        _remember(box.place, kept)
-    return heads, dropped
+    if changed:
+        headers.update(zip(changed, cache.map_in_order(header_of, changed, "reading headers"), strict=True))
+        headers = {name: headers[name] for name in sorted(headers)}
+    # a file that could not be read has no hash and is tried again: its stamp stays the same when it becomes readable
+    kept = {name: (tree.stamps[name], header) for name, header in headers.items() if header.sha}
+    if len(memo) != len(kept) or any(headers[name].sha for name in changed):
+        _save_scan(tree.place, kept)
+    return headers, dropped
 
 
-def read(box: FileTree, name: str) -> bytes:
-    """The bytes of a file that a scan has seen. Raises InvalidFile, and UnreadableFile for what may pass."""
+def read(tree: FileTree, name: str) -> bytes:
+    """The bytes of a file that a scan has listed. Raises InvalidFile, or UnreadableFile if a retry may work."""
     try:
-        return box.read(name)
+        return tree.read(name)
     except UnreadableFile:
-        cache.forget(box.place)  # so that the next scan tries it, and drops it if it must
+        cache.delete_memo(tree.place)  # so that the next scan reads it again, and drops it if that fails
         raise
 
 
-def _remember(place: str, table: dict[str, tuple[str, ImageHeader]]) -> None:
-    """Keep a scan, by columns; of headers, which are much alike, each kind once: a tenth of the time to load."""
-    kinds = {head[1:]: 0 for _, head in table.values()}
+def _save_scan(place: str, table: dict[str, tuple[str, ImageHeader]]) -> None:
+    """Cache a scan, by columns. Each distinct header is stored once, which makes loading ten times faster."""
+    kinds = {header[1:]: 0 for _, header in table.values()}
     kinds = {kind: i for i, kind in enumerate(kinds)}
     record = {
         "version": decode.HEADER_VERSION,
         "names": list(table),
         "stamps": [stamp for stamp, _ in table.values()],
-        "shas": [head.sha for _, head in table.values()],
+        "shas": [header.sha for _, header in table.values()],
         "kinds": list(kinds),
-        "kind": [kinds[head[1:]] for _, head in table.values()],
+        "kind": [kinds[header[1:]] for _, header in table.values()],
     }
     cache.save_memo(place, record)
 
 
-def _remembered(place: str) -> dict[str, tuple[str, ImageHeader]]:
-    """File name -> stamp and header, as of the last scan of a place; {} if there was none."""
+def _load_scan(place: str) -> dict[str, tuple[str, ImageHeader]]:
+    """File name -> stamp and header, from the last scan of a place; {} if there was none."""
     record = cache.load_memo(place)
     if record.get("version") != decode.HEADER_VERSION:
         return {}
@@ -145,17 +151,20 @@ def _remembered(place: str) -> dict[str, tuple[str, ImageHeader]]:
 
 
 def arrange(
-    heads: dict[str, ImageHeader], dropped: list[Dropped], title: str
+    headers: dict[str, ImageHeader], dropped: list[Dropped], title: str
 ) -> tuple[list[str], dict[str, SplitRecords]]:
-    """Sort scanned files (in the order of their names) into splits and classes by the rules above."""
-    if not any(not head.fault for head in heads.values()):
-        raise UserError(nothing_usable(title, [Dropped(name, head.fault) for name, head in heads.items()]))
-    cut = len(_wrapper(list(heads)))
-    tops = {name[cut:].partition("/")[0].lower() for name in heads if "/" in name[cut:]}
+    """Sort scanned files (in the order of their names) into splits and classes by the rules above.
+
+    Returns the class names, [] if unlabelled, and the splits. Raises UserError if no image can be used.
+    """
+    if not any(not header.fault for header in headers.values()):
+        raise UserError(nothing_usable(title, [Dropped(name, header.fault) for name, header in headers.items()]))
+    cut = len(_enclosing_folders(list(headers)))
+    tops = {name[cut:].partition("/")[0].lower() for name in headers if "/" in name[cut:]}
     has_splits = "train" in tops
 
     def locate(name: str) -> tuple[str | None, str]:
-        """The split (None: outside them) and, within it, the first-level folder ("": at the top)."""
+        """The split of a file (None: outside all) and, within it, the first-level folder ("": at the top)."""
         top, slash, rest = name[cut:].partition("/")
         if not has_splits:
             return "train", top if slash else ""
@@ -164,48 +173,54 @@ def arrange(
         return split, first if slash else ""
 
     files: dict[str, list[tuple[str, str, ImageHeader]]] = {"train": [], "test": [], "val": []}
-    lost: dict[str, list[Dropped]] = {"train": [], "test": [], "val": []}
+    dropped_in: dict[str, list[Dropped]] = {"train": [], "test": [], "val": []}
     for drop in dropped:
-        lost[locate(drop.name)[0] or "train"].append(drop)
-    for name, head in heads.items():
+        dropped_in[locate(drop.name)[0] or "train"].append(drop)
+    for name, header in headers.items():
         split, folder = locate(name)
         if split is None:
-            lost["train"].append(Dropped(name, "outside the folders of the splits"))
+            dropped_in["train"].append(Dropped(name, "outside the folders of the splits"))
         else:
-            files[split].append((name, folder, head))
+            files[split].append((name, folder, header))
     classes: list[str] | None = None
     parts: dict[str, SplitRecords] = {}
     for split, found in files.items():
         if found:
-            parts[split], classes = _part(found, lost[split], classes)
+            parts[split], classes = _split_records(found, dropped_in[split], classes)
     return classes or [], parts
 
 
-def _part(
+def _split_records(
     files: list[tuple[str, str, ImageHeader]], dropped: list[Dropped], classes: list[str] | None
 ) -> tuple[SplitRecords, list[str]]:
-    """One split of (name, first-level folder, header), and the classes: those of train, None for train itself."""
+    """One split of `files` (name, first-level folder, header), and the class names.
+
+    classes: those of train; None for train itself
+    """
     notes: list[str] = []
-    good = [file for file in files if not file[2].fault]
-    dropped = dropped + [Dropped(name, head.fault) for name, _, head in files if head.fault]
-    tops = {top for _, top, _ in good}
-    labelled = "" not in tops and (len(tops) > 1 if classes is None else bool(classes))
-    if classes and good and not labelled:
-        notes.append("images lie at the top of this split: it is unlabelled, though train is labelled")
+    usable = [file for file in files if not file[2].fault]
+    dropped = dropped + [Dropped(name, header.fault) for name, _, header in files if header.fault]
+    folders = {folder for _, folder, _ in usable}
+    may_be_labelled = len(folders) > 1 if classes is None else bool(classes)
+    labelled = may_be_labelled and "" not in folders
+    if classes and usable and not labelled:
+        notes.append("there are images outside the class folders: this split is unlabelled, although train is labelled")
     if not labelled:
-        kept = unique(good, dropped, lambda top: "")
-        return SplitRecords([ImageRecord(n, -1, head) for n, _, head in kept], dropped, notes, False), classes or []
+        kept = unique(usable, dropped, lambda folder: "")
+        items = [ImageRecord(name, -1, header) for name, _, header in kept]
+        return SplitRecords(items, dropped, notes, False), classes or []
     if classes is None:
-        classes = sorted(tops, key=natural)
-    number = {name: i for i, name in enumerate(classes)}
-    dropped += [Dropped(n, f"class not in train: {top}") for n, top, _ in good if top not in number]
-    kept = unique([file for file in good if file[1] in number], dropped, lambda top: top)
-    return SplitRecords([ImageRecord(n, number[top], head) for n, top, head in kept], dropped, notes, True), classes
+        classes = sorted(folders, key=natural_key)
+    label_of = {name: i for i, name in enumerate(classes)}
+    dropped += [Dropped(name, f"class not in train: {folder}") for name, folder, _ in usable if folder not in label_of]
+    kept = unique([file for file in usable if file[1] in label_of], dropped, lambda folder: folder)
+    items = [ImageRecord(name, label_of[folder], header) for name, folder, header in kept]
+    return SplitRecords(items, dropped, notes, True), classes
 
 
-def _wrapper(names: list[str]) -> str:
-    """The folders that enclose all images and are not named as a split, with a slash at the end; perhaps none."""
-    first, last = min(names), max(names)  # what these two share, all share
+def _enclosing_folders(names: list[str]) -> str:
+    """The path of folders that enclose all files and are not named as a split, with a slash at the end; "" if none."""
+    first, last = min(names), max(names)  # a prefix of these two is a prefix of all
     wrapper = ""
     for one, other in zip(first.split("/")[:-1], last.split("/")[:-1], strict=False):
         if one != other or one.lower() in SPLITS:
@@ -216,7 +231,7 @@ def _wrapper(names: list[str]) -> str:
 
 @contextlib.contextmanager
 def _no_collection() -> Iterator[None]:
-    """Python's garbage collector walks all objects over and over while many are made: seconds, for 100,000 images."""
+    """Pause the garbage collector, which costs seconds where 100,000 objects are made at once."""
     was = gc.isenabled()
     gc.disable()
     try:

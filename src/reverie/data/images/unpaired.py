@@ -1,4 +1,4 @@
-"""Two sets of pictures that do not belong together one by one: two worlds, such as paintings and photographs."""
+"""Images of two domains that are not paired, such as paintings and photographs, for translation without pairs."""
 
 from __future__ import annotations
 
@@ -10,20 +10,26 @@ from typing import Any
 import numpy as np
 import torch
 
+from reverie.data.archives import Dropped
 from reverie.data.images import decode, inspect
 from reverie.data.images.dataset import Images
-from reverie.data.images.paired_files import FOUND_IN, PairedSource, check_some, find
+from reverie.data.images.paired_files import DOMAINS, SPLIT_ORDER, PairedSource, check_not_empty, find_paired_files
 from reverie.data.images.synthetic import is_name
-from reverie.utils.errors import UserError, near_miss
+from reverie.utils.errors import UserError
 
-MEETINGS = 1_000_000
-"""pairs of one picture of A and one of B that an epoch goes through, at most about"""
+MAX_PAIRS_PER_EPOCH = 1_000_000
+"""about the most pairs of an image of A and one of B that an epoch goes through"""
 
 
 class Unpaired:
-    """Pictures of A and of B. An item is a meeting of one with another: over an epoch all meet, or an even choice.
+    """Images of domain A and of domain B.
 
-    Attributes as of Images; `facts` has "in_channels" and "out_channels", the channels of A and B, and "native" pixels.
+    An item is an image of A with one of B: in an epoch each image of A meets `partners` images of B, evenly chosen.
+
+    Attributes as of Images, and:
+        a, b: the Images of the two domains.
+        facts: "in_channels" and "out_channels", the channels of A and B, and "native", the smaller of their median
+            short sides in pixels.
     """
 
     kind = "unpaired"
@@ -33,99 +39,112 @@ class Unpaired:
         self.spec, self.name, self.split, self.splits = spec, b.name, split, b.splits
         self.a, self.b = a, b
         self.facts = {
-            "in_channels": a.facts["channels"], "out_channels": b.facts["channels"],
+            "in_channels": a.facts["channels"],
+            "out_channels": b.facts["channels"],
             "native": min(a.facts["native"], b.facts["native"]),
-        }  # fmt: skip
+        }
         self.fingerprint = hashlib.sha256((a.fingerprint + b.fingerprint).encode()).hexdigest()[:16]
         self.notes = [f"A: {note}" for note in a.notes] + [f"B: {note}" for note in b.notes]
 
     @property
-    def dropped(self) -> list[Any]:
-        """What is not used of either side."""
+    def dropped(self) -> list[Dropped]:
+        """What is not used of either domain."""
         return list(dict.fromkeys([*self.a.dropped, *self.b.dropped]))
 
     @classmethod
     def open(cls, spec: str | Path, split: str = "train") -> Unpaired:
-        """Two sides at a path, or at two with a comma between them. Raises UserError if there is one side only."""
+        """Two domains at a path, or at two with a comma between them; only names and headers are read.
+
+        Raises UserError if there is one domain only, no usable image in one of them, or no such split.
+        """
         text = str(spec)
-        if two := _two(text):
-            return cls(text, split, *(Images.open(place, split) for place in two))
-        sides = find(text)
-        if sides is None:
+        if specs := _two_specs(text):
+            a, b = (Images.open(domain, split) for domain in specs)
+            return cls(text, split, a, b)
+        files = find_paired_files(text)
+        if files is None:
             raise UserError(
-                f"{text} has no two sides; give two folders with a comma between them, horses/,zebras/, or one that "
-                "holds trainA and trainB."
+                f"{text} does not hold two domains; give two folders with a comma between them, horses/,zebras/, or "
+                "one that holds trainA and trainB."
             )
-        wanted = {"valid": "val", "validation": "val"}.get(split.lower(), split.lower())
-        have = [s for s in FOUND_IN if s in sides.splits]
-        if wanted not in have:
-            raise UserError(f"no split '{split}' in {text}: it has {', '.join(have)}.{near_miss(split, have)}")
-        found = []
+        split = files.find_split(split, text)
         name = Path(text.split(",")[-1]).expanduser().resolve().stem
-        for side in (0, 1):
-            keys = {s: sorted(sides.splits[s][side]) for s in have}
-            check_some(sides, wanted, len(keys[wanted]), f"{text}, side {'AB'[side]},")
-            found.append(Images(text, name, PairedSource(sides, side, keys, "", decode.fit), wanted))
-        return cls(text, wanted, *found)
+        opened = []
+        for i, domain in enumerate(DOMAINS.upper()):
+            keys = {known: sorted(files.splits[known][i]) for known in SPLIT_ORDER if known in files.splits}
+            check_not_empty(files, split, len(keys[split]), f"{text}, domain {domain},")
+            opened.append(Images(text, name, PairedSource(files, i, keys, "", decode.fit), split))
+        return cls(text, split, *opened)
 
     @classmethod
     def recognises(cls, spec: str) -> bool:
-        """Whether there are two sides at a path whose files do not belong together."""
-        sides = find(spec)
-        return bool(_two(spec)) if sides is None else not sides.paired
+        """Whether there are two domains at a path whose files are not pairs. Raises UserError."""
+        files = find_paired_files(spec)
+        return bool(_two_specs(spec)) if files is None else not files.paired
 
     def prepare(self, size: int, in_channels: int | None = None, out_channels: int | None = None) -> Unpaired:
-        """Decodes both sides to squares of `size` pixels. Raises UserError if nothing is left of one."""
+        """Decode both domains to squares of `size` pixels, or find them in the cache, and return self.
+
+        in_channels, out_channels: of A and B, 1 or 3; None: as in the files
+
+        Raises UserError as Images.prepare does.
+        """
         self.a.prepare(size, in_channels)
         self.b.prepare(size, out_channels)
         return self
 
     @property
-    def meetings(self) -> int:
-        """How many of B each of A meets in an epoch."""
-        return max(1, min(len(self.b), MEETINGS // len(self.a)))
+    def partners(self) -> int:
+        """How many images of B each image of A meets in an epoch."""
+        return max(1, min(len(self.b), MAX_PAIRS_PER_EPOCH // len(self.a)))
 
     def __len__(self) -> int:
-        return len(self.a) * self.meetings
+        """The number of items in an epoch: images of A times `partners`."""
+        return len(self.a) * self.partners
 
     def batch(self, index: Sequence[int] | np.ndarray, device: str | torch.device = "cpu") -> dict[str, torch.Tensor]:
-        """ "a" and "b": float32 [B,C,H,W] in [-1,1]."""
-        one, which = np.divmod(np.asarray(index, np.int64), self.meetings)
-        other = (which * len(self.b) // self.meetings + one) % len(self.b)  # another choice for each of A
-        return {"a": self.a.batch(one, device)["image"], "b": self.b.batch(other, device)["image"]}
+        """The items at B indices: "a" and "b" float32 [B,C,H,W] in [-1,1]."""
+        row_a, partner = np.divmod(np.asarray(index, np.int64), self.partners)
+        row_b = (partner * len(self.b) // self.partners + row_a) % len(self.b)  # other partners for each image of A
+        return {"a": self.a.batch(row_a, device)["image"], "b": self.b.batch(row_b, device)["image"]}
 
-    def pixels(self, i: int, side: str = "a") -> np.ndarray:
-        """Picture i of a side as uint8 [H,W,C], a copy."""
-        return (self.a if side == "a" else self.b).pixels(i)
+    def pixels(self, i: int, domain: str = "a") -> np.ndarray:
+        """Image i of domain "a" or "b" as uint8 [H,W,C], a copy."""
+        return (self.a if domain == "a" else self.b).pixels(i)
 
-    # -- the data doctor -----------------------------------------------------------------------------------------------
+    # -- reverie data inspect ------------------------------------------------------------------------------------------
 
     @classmethod
     def inspect(cls, spec: str) -> dict[str, Any]:
-        """Findings on the two sides."""
+        """The report on both domains. Raises UserError."""
         first = cls.open(spec)
-        parts, unusable = inspect.usable(first)
-        told = {
-            f"{split}, side {side.upper()}": inspect.split_usage(getattr(both, side))
-            for split, both in parts.items()
-            for side in "ab"
-        }
-        few = [f"only {part['used']} images in {name}" for name, part in told.items() if part["used"] < inspect.FEW]
+        parts, unusable = inspect.usable_splits(first)
+        usage: dict[str, Any] = {}
+        for split, both in parts.items():
+            usage[f"{split}, domain A"] = inspect.split_usage(both.a)
+            usage[f"{split}, domain B"] = inspect.split_usage(both.b)
+        few = [f"only {part['used']} images in {name}" for name, part in usage.items() if part["used"] < inspect.FEW]
         return {
-            "spec": spec, "name": first.name, "kind": cls.kind, "facts": parts["train"].facts, "splits": told,
+            "spec": spec,
+            "name": first.name,
+            "kind": cls.kind,
+            "facts": parts["train"].facts,
+            "splits": usage,
             "warnings": few + unusable,
-        }  # fmt: skip
+        }
 
     @classmethod
     def describe(cls, findings: dict[str, Any]) -> str:
-        """The findings as text for a person."""
-        facts, colour = findings["facts"], {1: "grey", 3: "colour"}
-        head = f"two sides without pairs, A {colour[facts['in_channels']]}, B {colour[facts['out_channels']]}, about "
-        return inspect.usage_summary(findings, f"{head}{facts['native']} pixels a side", "images")
+        """The report as text for the terminal."""
+        facts = findings["facts"]
+        colour = {1: "grey", 3: "colour"}
+        a, b = colour[facts["in_channels"]], colour[facts["out_channels"]]
+        heading = f"two domains without pairs, A {a}, B {b}, about {facts['native']} pixels a side"
+        return inspect.usage_summary(findings, heading, "images")
 
 
-def _two(spec: str) -> list[str]:
-    """The two places or names of sets that a comma stands between; [] if there are none."""
+def _two_specs(spec: str) -> list[str]:
+    """The two paths or names of built-in sets that a comma separates; [] if it is something else."""
     parts = [part.strip() for part in spec.split(",")]
     if len(parts) != 2 or not all(parts) or Path(spec).exists():
         return []

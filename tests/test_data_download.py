@@ -1,4 +1,4 @@
-"""Public sets against a server on this machine: nothing here touches the real network."""
+"""Downloads of data sets from a server on this machine: nothing here uses the real network."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from pathlib import Path
 
 import pytest
 
-from reverie.data import download as public
+from reverie.data import download
 from reverie.data.download import PUBLIC, PublicFile, PublicSet, fetch
 from reverie.utils.errors import UserError
 
-BODY = bytes(range(256)) * 4000  # about a megabyte: several pieces
+BODY = bytes(range(256)) * 4000  # about a megabyte: several chunks
 WRONG = BODY[::-1]
 
 
 class Handler(BaseHTTPRequestHandler):
-    """The first part of the path says how the file is served: /plain/, /whole/, /cut/, /wrong/, /long/, ..."""
+    """The first part of the path says how the file is served: /plain/, /norange/, /cut/, /wrong/, /long/, ..."""
 
     server: Server
 
     def do_GET(self) -> None:
         how, _, name = self.path.lstrip("/").partition("/")
         asked = self.headers.get("Range")
-        self.server.seen[how, asked] += 1
+        self.server.requests_seen[how, asked] += 1
         body = self.server.files.get(name, b"")
         if how == "missing" or not body:
             return self.send_error(404)
@@ -44,7 +44,7 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(200, body[:-1])
         if how == "wrong":
             body = body[::-1]
-        start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and how != "whole" else 0
+        start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and how != "norange" else 0
         headers = {"Content-Range": f"bytes {start}-{len(body) - 1}/{len(body)}"} if start else {}
         sent = body[start:] if how != "cut" or start else body[: len(body) // 2]
         return self.answer(206 if start else 200, sent, length=len(body) - start, **headers)
@@ -68,12 +68,12 @@ class Server(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.files: dict[str, bytes] = {"data.bin": BODY}
-        self.seen: Counter[tuple[str, str | None]] = Counter()
+        self.requests_seen: Counter[tuple[str, str | None]] = Counter()
         self.base = f"http://127.0.0.1:{self.server_address[1]}"
 
     @property
     def requests(self) -> int:
-        return sum(self.seen.values())
+        return sum(self.requests_seen.values())
 
 
 @pytest.fixture
@@ -110,10 +110,10 @@ def no_wait(seconds: float) -> None:
     pass
 
 
-def part(home: Path, held: bytes) -> None:
+def partial_file(home: Path, content: bytes) -> None:
     """What an interrupted download has left behind."""
     (home / "toy.partial").mkdir(parents=True)
-    (home / "toy.partial" / "data.bin.part").write_bytes(held)
+    (home / "toy.partial" / "data.bin.part").write_bytes(content)
 
 
 def failure(*, wait=no_wait) -> str:
@@ -157,7 +157,7 @@ def test_damaged_cache_is_fetched_again(server: Server, register) -> None:
     assert server.requests == 2
 
 
-def test_files_of_the_user_are_left_alone(register, home: Path) -> None:
+def test_files_of_the_user_are_kept(register, home: Path) -> None:
     register("plain")
     (home / "toy").mkdir(parents=True)
     (home / "toy" / "diary.txt").write_text("mine")
@@ -167,29 +167,29 @@ def test_files_of_the_user_are_left_alone(register, home: Path) -> None:
 
 def test_resumes_a_partial_file(server: Server, register, home: Path) -> None:
     register("plain")
-    part(home, BODY[:1000])
+    partial_file(home, BODY[:1000])
     assert (fetch("toy") / "data.bin").read_bytes() == BODY
-    assert server.seen == {("plain", "bytes=1000-"): 1}
+    assert server.requests_seen == {("plain", "bytes=1000-"): 1}
 
 
-def test_whole_partial_file_needs_no_network(server: Server, register, home: Path) -> None:
+def test_complete_partial_file_needs_no_network(server: Server, register, home: Path) -> None:
     register("plain")
-    part(home, BODY)
+    partial_file(home, BODY)
     assert (fetch("toy") / "data.bin").read_bytes() == BODY
     assert server.requests == 0
 
 
-@pytest.mark.parametrize("how", ["whole", "stale"])
+@pytest.mark.parametrize("how", ["norange", "stale"])
 def test_starts_over_where_the_server_does_not_resume(register, home: Path, how: str) -> None:
     register(how)
-    part(home, BODY[:1000])
+    partial_file(home, BODY[:1000])
     assert (fetch("toy", wait=no_wait) / "data.bin").read_bytes() == BODY
 
 
-@pytest.mark.parametrize("held", [b"junk" * 100, WRONG, BODY + b"more"], ids=["short", "same size", "longer"])
-def test_starts_over_from_a_wrong_partial_file(register, home: Path, held: bytes) -> None:
+@pytest.mark.parametrize("content", [b"junk" * 100, WRONG, BODY + b"more"], ids=["short", "same size", "longer"])
+def test_starts_over_from_a_wrong_partial_file(register, home: Path, content: bytes) -> None:
     register("plain")
-    part(home, held)
+    partial_file(home, content)
     assert (fetch("toy", wait=no_wait) / "data.bin").read_bytes() == BODY
 
 
@@ -197,8 +197,8 @@ def test_cut_connection_is_resumed(server: Server, register) -> None:
     register("cut")
     waited: list[float] = []
     assert (fetch("toy", wait=waited.append) / "data.bin").read_bytes() == BODY
-    assert server.seen == {("cut", None): 1, ("cut", f"bytes={len(BODY) // 2}-"): 1}
-    assert waited == [public.PAUSES[0]]
+    assert server.requests_seen == {("cut", None): 1, ("cut", f"bytes={len(BODY) // 2}-"): 1}
+    assert waited == [download.PAUSES[0]]
 
 
 def test_wrong_bytes_are_refused_and_removed(register, home: Path) -> None:
@@ -214,7 +214,7 @@ def test_wrong_bytes_are_refused_and_removed(register, home: Path) -> None:
 def test_next_mirror_is_tried(server: Server, register, bad: str) -> None:
     register(bad, "plain")
     assert (fetch("toy", wait=no_wait) / "data.bin").read_bytes() == BODY
-    assert server.seen[bad, None] == 1  # such a failure is not worth a second try
+    assert server.requests_seen[bad, None] == 1  # such a failure is not worth a second try
 
 
 def test_not_found(register) -> None:
@@ -246,7 +246,7 @@ def test_no_network(server: Server, register) -> None:
     message = failure(wait=waited.append)
     assert f"{server.base}/plain/data.bin" in message
     assert "--data" in message
-    assert tuple(waited) == public.PAUSES
+    assert tuple(waited) == download.PAUSES
 
 
 def test_full_disk(register, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -255,7 +255,7 @@ def test_full_disk(register, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(public.os, "fsync", full)
+    monkeypatch.setattr(download.os, "fsync", full)
     message = failure()
     assert "No space left on device" in message
     assert "REVERIE_CACHE" in message
@@ -291,8 +291,8 @@ def test_no_progress_without_a_terminal(register, capsys: pytest.CaptureFixture[
 
 def archive(*members: tuple[str, bytes], link: str | None = None) -> bytes:
     """A tar.gz with these files, and a symbolic link to `link`."""
-    held = io.BytesIO()
-    with tarfile.open(fileobj=held, mode="w:gz") as tar:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
         for name, body in members:
             info = tarfile.TarInfo(name)
             info.size = len(body)
@@ -301,7 +301,7 @@ def archive(*members: tuple[str, bytes], link: str | None = None) -> bytes:
             info = tarfile.TarInfo("link")
             info.type, info.linkname = tarfile.SYMTYPE, link
             tar.addfile(info)
-    return held.getvalue()
+    return buffer.getvalue()
 
 
 def test_archive_is_unpacked(server: Server, register, home: Path) -> None:
@@ -326,7 +326,7 @@ def test_bad_archive_is_refused(register, home: Path, body: bytes) -> None:
     assert not list(home.parent.parent.rglob("out.bin"))
 
 
-def test_archive_that_outgrows_the_limit_is_refused(register, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(public, "UNPACK_LIMIT", 10_000)
+def test_archive_that_exceeds_the_limit_is_refused(register, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download, "UNPACK_LIMIT", 10_000)
     register("plain", name="a.tar.gz", body=archive(("zeros", bytes(20_000))), unpack=True)
     assert "10000 bytes" in failure()
