@@ -131,7 +131,7 @@ def test_restorations_are_scored(shop: Path, files: dict[str, Path], weights: di
     found = reverie.evaluate(shop / "restore", shop / "photos", lpips=files["both"], classical=False)
     score, looks = found["lpips"], open_lpips(files["both"], "cpu")
     method = reverie.load(shop / "restore")
-    pictures = list(method.repaired(method.data_type.open(shop / "photos"), 3, 0))
+    pictures = list(method.restoration_examples(method.data_type.open(shop / "photos"), 3, 0))
     made, spoilt, good = ([getattr(p, side) for p in pictures] for side in ("made", "spoilt", "good"))
     theirs = [by_hand(*pair, weights) for pair in zip(made, good, strict=True)]
     assert score.value == pytest.approx(np.mean(theirs), rel=1e-4)

@@ -19,23 +19,23 @@ from reverie.methods.restoration import Restoration
 from reverie.nn.denoiser import Denoiser
 from reverie.nn.image_pool import ImagePool
 from reverie.nn.patchgan import PatchGAN
-from reverie.nn.resnet_generator import ResNet
+from reverie.nn.resnet_generator import ResNetGenerator
 from reverie.nn.stochastic_eval import stochastic_eval
 from reverie.nn.unet import UNet
-from reverie.transforms.augment import cropped, flipped
+from reverie.transforms.augment import paired_random_crop, paired_random_flip
 from reverie.transforms.degradations import (
     DEGRADATIONS,
-    Make,
+    DegradationName,
+    apply_degradation,
+    apply_degradation_seeded,
     blur,
-    channels_of,
-    coloured,
-    degrade,
+    degraded_channels,
     edges,
     grey,
     jpeg,
-    spoilt,
+    transfer_colour,
 )
-from reverie.transforms.tiling import tiled, whole
+from reverie.transforms.tiling import apply_padded, apply_tiled
 
 
 def smooth(b: int, c: int, h: int, w: int) -> torch.Tensor:
@@ -46,7 +46,7 @@ def smooth(b: int, c: int, h: int, w: int) -> torch.Tensor:
 def test_the_networks_of_the_papers() -> None:
     """Parameters, and the pixels that a logit looks at, as the papers' code has them."""
     assert sum(p.numel() for p in UNet(3, 3, 64, 8).parameters()) == 54_413_955
-    assert sum(p.numel() for p in ResNet(3, 3, 64, 9).parameters()) == 11_378_179
+    assert sum(p.numel() for p in ResNetGenerator(3, 3, 64, 9).parameters()) == 11_378_179
     assert sum(p.numel() for p in PatchGAN(6, 64).parameters()) == 2_768_705
     x = torch.zeros(1, 3, 160, 160, requires_grad=True)
     judge = PatchGAN(3, 4, norm="instance").eval()
@@ -61,7 +61,7 @@ def test_the_networks_of_the_papers() -> None:
 @pytest.mark.parametrize("size", [(1, 1), (5, 30), (40, 70), (64, 64)])
 def test_any_size_comes_back_to_the_pixel(size: tuple[int, int]) -> None:
     net = UNet(3, 1, 4, 4).eval()
-    assert whole(net, torch.rand(1, 3, *size), 16).shape == (1, 1, *size)
+    assert apply_padded(net, torch.rand(1, 3, *size), 16).shape == (1, 1, *size)
 
 
 def test_tiles_change_nothing_where_the_reach_is_short() -> None:
@@ -72,7 +72,7 @@ def test_tiles_change_nothing_where_the_reach_is_short() -> None:
             if isinstance(part, nn.Conv2d):
                 nn.init.normal_(part.weight, 0, 0.3)
         x = smooth(1, 1, 203, 331)
-        at_once, cut = whole(net, x, 2), tiled(net, x, 64, net.reach, 2)
+        at_once, cut = apply_padded(net, x, 2), apply_tiled(net, x, 64, net.receptive_radius, 2)
     assert at_once.std() > 0.1
     assert (at_once - cut).abs().max() <= 1e-4
 
@@ -87,8 +87,8 @@ def test_the_reach_is_what_it_says() -> None:
     net(x)[0, 0, 32, 32].backward()
     assert x.grad is not None
     rows = x.grad[0, 0].abs().sum(1).nonzero().flatten()
-    assert 32 - net.reach <= int(rows.min())
-    assert int(rows.max()) <= 32 + net.reach
+    assert 32 - net.receptive_radius <= int(rows.min())
+    assert int(rows.max()) <= 32 + net.receptive_radius
 
 
 def test_as_in_training_leaves_no_trace() -> None:
@@ -130,13 +130,15 @@ def test_the_pool_gives_half_of_its_images_back_later() -> None:
 def test_sides_are_cut_and_mirrored_alike() -> None:
     torch.manual_seed(0)
     x = torch.arange(2 * 9 * 9).float().view(2, 1, 9, 9)
-    a, b = flipped(cropped([x, 2 * x], 6))
+    a, b = paired_random_flip(paired_random_crop([x, 2 * x], 6))
     assert a.shape == (2, 1, 6, 6)
     assert torch.equal(2 * a, b)
 
 
 @pytest.mark.parametrize("upsampling", ["transposed", "resize"])
-@pytest.mark.parametrize("network", [partial(UNet, 3, 3, 8, 4), partial(ResNet, 3, 3, 8, 1)], ids=["unet", "resnet"])
+@pytest.mark.parametrize(
+    "network", [partial(UNet, 3, 3, 8, 4), partial(ResNetGenerator, 3, 3, 8, 1)], ids=["unet", "resnet"]
+)
 def test_the_grid_that_a_generator_lays(network: Callable[..., nn.Module], upsampling: str) -> None:
     """Of maps that are all alike, repeated pixels make nothing with a grid in it; transposed convolutions do."""
     net = network(upsampling=upsampling).eval()
@@ -150,29 +152,29 @@ def test_the_grid_that_a_generator_lays(network: Callable[..., nn.Module], upsam
 def test_what_is_coloured_keeps_its_light() -> None:
     x, y = torch.rand(2, 1, 8, 9) * 2 - 1, torch.randn(2, 3, 8, 9)
     x[0, 0, 0, :2] = torch.tensor([-1.0, 1.0])  # black and white have no room for colour
-    made = coloured(x, y)
+    made = transfer_colour(x, y)
     assert torch.allclose(grey(made), x, atol=1e-5)
     assert made.abs().max() <= 1 + 1e-6
     assert made[0, :, 0, :2].std(0).max() < 1e-6
     within = torch.rand(2, 3, 8, 9) * 2 - 1
-    assert torch.allclose(coloured(grey(within), within), within, atol=1e-5)
+    assert torch.allclose(transfer_colour(grey(within), within), within, atol=1e-5)
 
 
 def test_every_degradation_by_its_name() -> None:
     x = smooth(2, 3, 40, 56)
-    for make in get_args(Make):
-        made = degrade_seeded(x, make, None, 3)
-        assert made.shape == (2, channels_of(make, 3), 40, 56)
-        assert torch.equal(made, degrade_seeded(x, make, None, 3))
+    for make in get_args(DegradationName):
+        made = apply_degradation_seeded(x, make, None, 3)
+        assert made.shape == (2, degraded_channels(make, 3), 40, 56)
+        assert torch.equal(made, apply_degradation_seeded(x, make, None, 3))
         assert made.abs().max() <= 1
         assert make == "grey" or not torch.equal(made.expand(-1, 3, -1, -1), x)
-        assert degrade(smooth(1, 1, 5, 3), make).shape == (1, 1, 5, 3)
-        levels = (degrade(x.sign(), make) + 1) * 127.5  # nothing is learnt from that no file holds
+        assert apply_degradation(smooth(1, 1, 5, 3), make).shape == (1, 1, 5, 3)
+        levels = (apply_degradation(x.sign(), make) + 1) * 127.5  # nothing is learnt from that no file holds
         assert torch.allclose(levels, levels.round(), atol=1e-3)
         assert levels.min() > -1e-3
         assert levels.max() < 255 + 1e-3
     for cls in (Pix2Pix, Restoration):
-        told = next(o for o in options_of_dataclass(cls.Config) if o.name == "make")
+        told = next(o for o in options_of_dataclass(cls.Config) if o.name == "degradation")
         assert set(get_args(told.type)) - {""} == set(DEGRADATIONS)
 
 
