@@ -97,7 +97,7 @@ def test_tiny_images_are_restored(photo: np.ndarray, degradation: str, size: tup
     severity = DEGRADATIONS[degradation].severity
     case = degraded_case(original, degradation, severity)
     if degradation == "small":
-        case = case._replace(small=baselines.levels(downscale(Photo(original).to_tensor(channels), severity)))
+        case = case._replace(small=baselines.to_unit_range(downscale(Photo(original).to_tensor(channels), severity)))
     for tool in TOOLS[degradation]:
         if tool.version:
             assert tool.restore(case, tool.settings[0]).shape == original.shape
@@ -144,7 +144,7 @@ def test_tools_get_the_same_degraded_pixels_as_the_network(
         assert np.array_equal(scored, degraded)
         assert score.floor == found["psnr"].floor
         assert score.n == 2
-        assert score.group == "classical baselines"
+        assert score.group == "baselines"
         assert tool.library in score.definition
         assert tool.version in score.definition
         assert score.versions[tool.library] == tool.version
@@ -175,7 +175,7 @@ def test_kernels_are_those_of_the_random_blurs_of_a_run(workspace: Path, photo: 
     method = reverie.load(workspace / "motion")
     originals = [photo, np.ascontiguousarray(photo[::-1])]
     degraded = [p.pixels for p in method.verb("degrade")([Photo(pixels) for pixels in originals], seed=7)]
-    one, two = baselines.cases(method, originals, degraded, 7)
+    one, two = baselines.cases_of(method, originals, degraded, 7)
     assert one.kernel is not None
     assert two.kernel is not None
     assert not np.allclose(one.kernel, two.kernel)
@@ -193,12 +193,12 @@ def test_pix2pix_has_baselines_where_tools_undo_its_degradation(workspace: Path,
     found = reverie.evaluate(tmp_path / "sharp", pairs)
     assert found["psnr, wiener"].floor == found["psnr"].floor
     assert found["psnr, wiener"].value > found["psnr"].floor
-    assert not [s for s in reverie.evaluate(tmp_path / "grey", pairs) if s.group == "classical baselines"]
+    assert not [s for s in reverie.evaluate(tmp_path / "grey", pairs) if s.group == "baselines"]
 
 
 def test_without_other_images_the_default_settings_are_used(workspace: Path) -> None:
     found = reverie.evaluate(workspace / "jpeg", workspace / "photos" / "test")
-    assert "default settings" in found["psnr, total variation"].definition
+    assert "the default" in found["psnr, total variation"].definition
     part = reverie.evaluate(workspace / "jpeg", workspace / "photos" / "test", n=1)
     assert "on 1 other images" in part["psnr, total variation"].definition
 
