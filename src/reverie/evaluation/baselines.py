@@ -1,4 +1,4 @@
-"""What classical tools make of the pictures that a run repaired: the very same spoilt pixels, scored the same way."""
+"""Baselines: what classical tools restore from the very same degraded images, scored the same way."""
 
 from __future__ import annotations
 
@@ -21,79 +21,92 @@ from reverie.transforms.degradations import DEGRADATIONS, blur_kernel, downscale
 from reverie.utils.environment import versions
 from reverie.utils.seeding import seed_for
 
-TRIED, SIDE = 4, 128
-"""training pictures that what a tool leaves open is chosen on, and pixels a side of the middle that is cut out"""
+TUNING_IMAGES, TUNING_SIZE = 4, 128
+"""training images that the settings of a tool are chosen on, and pixels per side of their centre crops"""
 
 
 def has_baselines(method: Any) -> bool:
-    """Whether a method spoils good pictures in a way that classical tools repair."""
-    return getattr(method.config, "make", "") in TOOLS
+    """Whether a method degrades images in a way that classical tools can undo."""
+    return getattr(method.config, "degradation", "") in TOOLS
 
 
 def add_baselines(
-    found: Evaluation, method: Any, good: Sequence[np.ndarray], spoilt: Sequence[np.ndarray],
-    train: Any, training: Sequence[np.ndarray], reference: Reference, seed: int, about: str,
-) -> None:  # fmt: skip
-    """Adds PSNR and SSIM of each classical tool; good and spoilt: the pictures that the run is scored on.
+    result: Evaluation,
+    method: Any,
+    originals: Sequence[np.ndarray],
+    degraded: Sequence[np.ndarray],
+    train: Any,
+    training: Sequence[np.ndarray],
+    reference: Reference,
+    seed: int,
+    conditions: str,
+) -> None:
+    """Adds PSNR and SSIM of each classical tool, on the images that the run is scored on.
 
-    training: good pictures of the data `train` to choose a tool's settings on, none of those that are scored.
+    training: original images of the data `train` to choose settings on, none of those that are scored; conditions:
+    what is compared, as a part of the definitions.
     """
-    make = method.config.degradation
-    strength = severity_of(method)
-    about += f", spoilt by {make} {strength:g} ({DEGRADATIONS[make].unit})"
-    about += f", random numbers of seed {seed}" if make in ("noise", "motion") else ""
-    middles = [Photo(_middle(pixels)) for pixels in training]
-    tried = [photo.pixels for photo in method.verb("degrade")(middles, seed=seed)] if middles else []
-    learnt = cases(method, [photo.pixels for photo in middles], tried, seed)
-    given = cases(method, good, spoilt, seed)
-    for tool in TOOLS[make]:
+    degradation, severity = method.config.degradation, severity_of(method)
+    conditions += f", degraded by {degradation} {severity:g} ({DEGRADATIONS[degradation].unit})"
+    conditions += f", random seed {seed}" if degradation in ("noise", "motion") else ""
+    crops = [Photo(_centre_crop(pixels)) for pixels in training]
+    degraded_crops = [photo.pixels for photo in method.verb("degrade")(crops, seed=seed)] if crops else []
+    tuning = cases_of(method, [photo.pixels for photo in crops], degraded_crops, seed)
+    cases = cases_of(method, originals, degraded, seed)
+    for tool in TOOLS[degradation]:
         if not tool.version:
-            found.skip([f"{name}, {tool.name}" for name in ("psnr", "ssim")], INSTALL[tool.library])
+            result.skip([f"{name}, {tool.name}" for name in ("psnr", "ssim")], INSTALL[tool.library])
             continue
-        choice = tool.best_setting(learnt)
-        bar = tqdm(given, desc=tool.name, unit=" pictures", delay=1, disable=None, leave=False, file=sys.stderr)
-        made = [tool.restore(case, choice) for case in bar]
-        told = f"{tool.library} {tool.version}, {tool.told}"
-        if choice:
-            told += "; " + ", ".join(f"{name} {value:g}" for name, value in choice.items())
-            told += f", {_how_chosen(len(tool.settings), len(learnt), train)}"
-        for score in full_reference_scores(made, good, spoilt, "what is given, as it is", reference, seed, about):
-            found.scores.append(
+        setting = tool.best_setting(tuning)
+        bar = tqdm(cases, desc=tool.name, unit=" images", delay=1, disable=None, leave=False, file=sys.stderr)
+        restored = [tool.restore(case, setting) for case in bar]
+        description = f"{tool.library} {tool.version}, {tool.description}"
+        if setting:
+            description += "; " + ", ".join(f"{name} {value:g}" for name, value in setting.items())
+            description += f", {_how_chosen(len(tool.settings), len(tuning), train)}"
+        scores = full_reference_scores(restored, originals, degraded, "the input itself", reference, seed, conditions)
+        for score in scores:
+            result.scores.append(
                 dataclasses.replace(
-                    score, name=f"{score.name}, {tool.name}", group="classical methods",
-                    definition=f"{score.definition}; repaired by {told}",
+                    score,
+                    name=f"{score.name}, {tool.name}",
+                    group="baselines",
+                    definition=f"{score.definition}; restored by {description}",
                     versions={**versions(), tool.library: tool.version},
                 )
-            )  # fmt: skip
+            )
 
 
-def _how_chosen(choices: int, pictures: int, train: Any) -> str:
-    if not pictures:
-        return "as usual"
-    return f"best of {choices} on {pictures} other pictures of {train.name} {train.split} ({train.fingerprint})"
+def _how_chosen(settings: int, images: int, train: Any) -> str:
+    if not images:
+        return "the default"
+    return f"best of {settings} on {images} other images of {train.name} {train.split} ({train.fingerprint})"
 
 
 def severity_of(method: Any) -> float:
-    """Of its degradation, in its unit."""
+    """The severity of a method's degradation, in its unit."""
     c = method.config
-    return DEGRADATIONS[c.make].severity if c.strength is None else c.strength
+    return DEGRADATIONS[c.degradation].severity if c.severity is None else c.severity
 
 
-def cases(method: Any, good: Sequence[np.ndarray], spoilt: Sequence[np.ndarray], seed: int) -> list[Case]:
-    """The pictures, spoilt by the method's `spoil` with that seed, and what tools are told of them."""
-    c, strength, found = method.config, severity_of(method), []
-    for true, given in zip(good, spoilt, strict=True):
-        blur = blur_kernel(c.make, strength, seed_for(seed, Photo(true)))
-        small = levels(downscale(Photo(true).to_tensor(true.shape[2]), strength)) if c.make == "small" else None
-        found.append(Case(true, given, strength, None if blur is None else blur.numpy(), small))
-    return found
+def cases_of(method: Any, originals: Sequence[np.ndarray], degraded: Sequence[np.ndarray], seed: int) -> list[Case]:
+    """Images, degraded by the method's `degrade` with that seed, and what tools may know of the degradation."""
+    degradation, severity, cases = method.config.degradation, severity_of(method), []
+    for original, pixels in zip(originals, degraded, strict=True):
+        blur = blur_kernel(degradation, severity, seed_for(seed, Photo(original)))
+        kernel = None if blur is None else blur.numpy()
+        small = None
+        if degradation == "small":
+            small = to_unit_range(downscale(Photo(original).to_tensor(original.shape[2]), severity))
+        cases.append(Case(original, pixels, severity, kernel, small))
+    return cases
 
 
-def levels(x: Tensor) -> np.ndarray:
-    """[1,C,H,W] in [-1,1] -> [H,W,C] in [0,1]."""
+def to_unit_range(x: Tensor) -> np.ndarray:
+    """[1,C,H,W] in [-1,1] -> float64 [H,W,C] in [0,1]."""
     return ((x[0].clamp(-1, 1) + 1) / 2).permute(1, 2, 0).to(torch.float64).numpy()
 
 
-def _middle(pixels: np.ndarray) -> np.ndarray:
-    top, left = (max(0, (side - SIDE) // 2) for side in pixels.shape[:2])
-    return np.ascontiguousarray(pixels[top : top + SIDE, left : left + SIDE])
+def _centre_crop(pixels: np.ndarray) -> np.ndarray:
+    top, left = (max(0, (side - TUNING_SIZE) // 2) for side in pixels.shape[:2])
+    return np.ascontiguousarray(pixels[top : top + TUNING_SIZE, left : left + TUNING_SIZE])

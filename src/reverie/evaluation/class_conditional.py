@@ -1,6 +1,6 @@
-"""Scores of a generator that is told the class: is it obeyed, does a class vary, can a classifier learn from it?
+"""Scores of class-conditional generators: GAN-test and GAN-train accuracy, diversity and coverage of each class.
 
-N images, K classes, D features. Which class item i has follows from the contract: without a label they take turns.
+N images, K classes, D features. The class of item i follows from the contract: without a label, classes take turns.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -26,99 +26,140 @@ from reverie.evaluation.feature_classifier import PRESET, SEED, classifier_name,
 from reverie.evaluation.feature_extractors import resized
 from reverie.evaluation.image_metrics import FeatureSets, K
 from reverie.evaluation.reference_sets import ReferenceSets
-from reverie.metrics.distribution import prdc, mean_pairwise_distance
+from reverie.metrics.distribution import mean_pairwise_distance, prdc
 from reverie.metrics.score import Better, Score
 from reverie.utils.formatting import clock
 
-TAUGHT = 20_000
-"""generated images that a classifier learns from, at most"""
-CLASS_SCORES = ("discriminability", "class spread", "class coverage")
+MAX_GAN_TRAIN = 20_000
+"""generated images that a classifier is trained on, at most"""
+CLASS_SCORES = ("gan-test accuracy", "intra-class diversity", "per-class coverage")
 
 
 def takes_labels(method: Method | None) -> bool:
-    """Whether images of a class can be asked of it."""
+    """Whether a method can generate images of a given class."""
     if method is None or "generate" not in method.verbs():
         return False
     return "label" in {option.name for option in options_of_signature(method.verb("generate"))}
 
 
 def class_scores(
-    made: np.ndarray, wanted: np.ndarray, looked: FeatureSets | None, sets: ReferenceSets, seed: int
+    fake: np.ndarray, labels: np.ndarray, features: FeatureSets | None, sets: ReferenceSets, seed: int
 ) -> Iterator[Score]:
-    """Whether images [N,H,W,C] are of the classes wanted [N], and how much those of a class differ."""
-    judge, count = known_judge(sets), len(sets.train.classes)
-    real = sets.data.labels[sets.reference]
-    right = read(judge, made) == wanted
-    known = read(judge, sets.data.array[sets.reference]) == real
-    yield Score(
-        "discriminability", float(right.mean()), "", "higher",
-        f"share of generated images that are taken for the class they were asked to be (GAN-test, Shmelkov 2018), by "
-        f"{with_config_defaults(judge)}, which training never saw",
-        sets.reference_of(), len(made), seed, float(known.mean()),
-        f"{len(known)} real images ({sets.data.split} split)", error_of(right), group="classes",
-    )  # fmt: skip
-    if looked is None:
-        return
-    stand_in = sets.floor_data.labels[sets.floor[: len(looked.floor)]]
-    groups = [(real == k, wanted == k, stand_in == k) for k in range(count)]
-    if min(int(rows.sum()) for group in groups for rows in group) < K + 2:
-        return
-    tables = (looked.reference, looked.made, looked.floor)
-    parts = [[x[torch.from_numpy(rows)] for x, rows in zip(tables, group, strict=True)] for group in groups]
+    """Whether images [N,H,W,C] are of the classes [N] they were generated for, and how much those of a class vary.
 
-    def score(name: str, value: float, better: Better, told: str, floor: float) -> Score:
+    Uses a classifier of the real images, which is TRAINED here if the cache has none (minutes, announced on stderr).
+    Without features, or with fewer than K + 2 images of a class, only the GAN-test accuracy.
+    """
+    yield _gan_test_score(fake, labels, sets, seed)
+    if features is None:
+        return
+    groups = _features_by_class(features, labels, sets)
+    if min(len(x) for group in groups for x in group) < K + 2:
+        return
+    count = len(groups)
+
+    def score(name: str, better: Better, definition: str, values: list[tuple[float, float]]) -> Score:
+        value, floor = (sum(column) / count for column in zip(*values, strict=True))
+        stand_in = f"{len(features.floor)} {sets.floor_name}"
         return Score(
-            name, value, "", better, f"{told}; mean over {count} classes; features: {looked.net.definition}",
-            sets.reference_of(), len(made), seed, floor, f"{len(stand_in)} {sets.floor_name}", group="classes",
+            name, value, "", better, f"{definition}; mean over {count} classes; features: {features.net.definition}",
+            sets.reference_of(), len(fake), seed, floor, stand_in, group="class-conditional",
         )  # fmt: skip
 
-    ratios = [(mean_pairwise_distance(made) / mean_pairwise_distance(real), mean_pairwise_distance(floor) / mean_pairwise_distance(real)) for real, made, floor in parts]
-    means = [sum(column) / count for column in zip(*ratios, strict=True)]
+    ratios = []
+    for group in groups:
+        real = mean_pairwise_distance(group.real)
+        ratios.append((mean_pairwise_distance(group.fake) / real, mean_pairwise_distance(group.floor) / real))
     yield score(
-        "class spread", means[0], "match",
-        "mean distance of two generated images of a class, divided by that of two real ones", means[1],
+        "intra-class diversity", "match",
+        "mean feature distance of two generated images of a class, divided by that of two real ones", ratios,
     )  # fmt: skip
-    told = f"share of real images of a class nearer to a generated one of it than to their {K}th real neighbour"
-    values = [sum(covered(group[0], group[i]) for group in parts) / count for i in (1, 2)]
-    yield score("class coverage", values[0], "higher", f"{told}, as many of the ones as of the others", values[1])
+    coverages = [(_coverage(g.real, g.fake), _coverage(g.real, g.floor)) for g in groups]
+    yield score(
+        "per-class coverage", "higher",
+        f"share of real images of a class closer to a generated image of that class than to their {K}th nearest real "
+        "neighbour, equally many of both", coverages,
+    )  # fmt: skip
 
 
-def covered(real: Tensor, made: Tensor) -> float:
-    """The coverage of as many real as generated ones: with unlike numbers it tells of the numbers more."""
-    n = min(len(real), len(made))
-    return prdc(real[:n], made[:n], K).coverage.value
-
-
-def gan_train(made: np.ndarray, labels: np.ndarray, sets: ReferenceSets, seed: int) -> Score:
-    """What a classifier knows of real images that has seen only these, of these classes, beside one that has seen real
-    ones."""
-    judge = taught(InMemoryImages(made, labels, sets.train.classes, "generated images"))
-    known = known_judge(sets)
-    pixels, real = sets.data.array[sets.reference], sets.data.labels[sets.reference]
-    right, floor = read(judge, pixels) == real, read(known, pixels) == real
+def _gan_test_score(fake: np.ndarray, labels: np.ndarray, sets: ReferenceSets, seed: int) -> Score:
+    classifier = classifier_of_real_images(sets)
+    correct = predict(classifier, fake) == labels
+    real_labels = sets.data.labels[sets.reference]
+    correct_real = predict(classifier, sets.data.array[sets.reference]) == real_labels
+    which = f"{classifier.origin['method']} {classifier.origin['run']} trained on real images ({classifier_setting()})"
     return Score(
-        "gan-train", float(right.mean()), "", "higher",
-        f"share of real images that a classifier gets right which learnt from generated images alone (Shmelkov 2018; "
-        f"classification accuracy score, Ravuri 2019): {len(made)} of them; {recipe()}",
-        sets.reference_of(), len(made), seed, float(floor.mean()),
-        f"the same, trained on {len(sets.floor if sets.left_out_one else sets.train)} real images", error_of(right),
-        group="classes",
+        "gan-test accuracy", float(correct.mean()), "", "higher",
+        "share of generated images that a classifier assigns to the class they were generated for (GAN-test, Shmelkov "
+        f"2018); {which}, not used in training the generator",
+        sets.reference_of(), len(fake), seed, float(correct_real.mean()),
+        f"{len(correct_real)} real images ({sets.data.split} split)", share_std_error(correct),
+        group="class-conditional",
     )  # fmt: skip
 
 
-def known_judge(sets: ReferenceSets) -> Any:
-    """A classifier that learnt from real images; of a single split from the half that is not the reference, or it would
-    be asked about what it knows by heart."""
-    train = sets.train
-    if not sets.left_out_one:
-        return train_feature_classifier(Images.open(train.spec, "train"), "auto")
-    half = np.sort(sets.floor)
-    held = InMemoryImages(np.array(train.array[half]), train.labels[half], train.classes, f"half of {train.name}")
-    return train_feature_classifier(held, "auto")
+class _ClassFeatures(NamedTuple):
+    """The features [n,D] of one class."""
+
+    real: Tensor
+    fake: Tensor
+    floor: Tensor
 
 
-def taught(data: InMemoryImages) -> Any:
-    """A classifier that learnt from these images."""
+def _features_by_class(features: FeatureSets, labels: np.ndarray, sets: ReferenceSets) -> list[_ClassFeatures]:
+    real_labels = sets.data.labels[sets.reference]
+    floor_labels = sets.floor_data.labels[sets.floor[: len(features.floor)]]
+    return [
+        _ClassFeatures(
+            features.reference[torch.from_numpy(real_labels == k)],
+            features.fake[torch.from_numpy(labels == k)],
+            features.floor[torch.from_numpy(floor_labels == k)],
+        )
+        for k in range(len(sets.train.classes))
+    ]
+
+
+def _coverage(real: Tensor, fake: Tensor) -> float:
+    """The coverage of equally many real and generated images: it depends on both numbers."""
+    n = min(len(real), len(fake))
+    return prdc(real[:n], fake[:n], K).coverage.value
+
+
+def gan_train_score(fake: np.ndarray, labels: np.ndarray, sets: ReferenceSets, seed: int) -> Score:
+    """The accuracy on real images of a classifier that is TRAINED here on generated images [N,H,W,C] of classes [N].
+
+    Training takes minutes and is announced on stderr. The floor is a classifier trained on real images.
+    """
+    classifier = train_on(InMemoryImages(fake, labels, sets.train.classes, "generated images"))
+    of_real = classifier_of_real_images(sets)
+    pixels, real_labels = sets.data.array[sets.reference], sets.data.labels[sets.reference]
+    correct, floor = predict(classifier, pixels) == real_labels, predict(of_real, pixels) == real_labels
+    trained_on_real = len(sets.floor if sets.leave_one_out else sets.train)
+    return Score(
+        "gan-train accuracy", float(correct.mean()), "", "higher",
+        "share of real images that a classifier trained on generated images alone classifies correctly (GAN-train, "
+        f"Shmelkov 2018; classification accuracy score, Ravuri 2019); {len(fake)} generated images; "
+        f"{classifier_setting()}",
+        sets.reference_of(), len(fake), seed, float(floor.mean()),
+        f"the same, trained on {trained_on_real} real images", share_std_error(correct), group="class-conditional",
+    )  # fmt: skip
+
+
+def classifier_of_real_images(sets: ReferenceSets) -> Any:
+    """A classifier trained on real images, from the cache or TRAINED here.
+
+    Of data with one split it is trained on the half that is not the reference, which it would have memorised.
+    """
+    data = sets.train
+    if not sets.leave_one_out:
+        return train_feature_classifier(Images.open(data.spec, "train"), "auto")
+    rows = np.sort(sets.floor)
+    half = InMemoryImages(np.array(data.array[rows]), data.labels[rows], data.classes, f"half of {data.name}")
+    return train_feature_classifier(half, "auto")
+
+
+def train_on(data: InMemoryImages) -> Any:
+    """A classifier TRAINED here on these images; it is not cached."""
     name = classifier_name()
     began = time.monotonic()
     print(f"training a {name} on {len(data)} {data.name}", file=sys.stderr)
@@ -128,28 +169,23 @@ def taught(data: InMemoryImages) -> Any:
     return method
 
 
-def recipe() -> str:
-    """What a classifier of this kind is, in words."""
+def classifier_setting() -> str:
+    """The method, preset, options and seed of these classifiers, as a part of definitions."""
     name = classifier_name()
     options = registry.method_class(name).preset(PRESET)
     return f"{name}:{PRESET} ({', '.join(f'{k} {v}' for k, v in options.items())}), seed {SEED}"
 
 
-def with_config_defaults(judge: Any) -> str:
-    """A trained classifier, in words."""
-    return f"{judge.origin['method']} {judge.origin['run']} trained on real images ({recipe()})"
-
-
-def read(judge: Any, images: np.ndarray) -> np.ndarray:
-    """The class [N] that a classifier sees in each of uint8 [N,H,W,C]."""
-    c, found = judge.config, []
+def predict(classifier: Any, images: np.ndarray) -> np.ndarray:
+    """The most likely class [N] of images uint8 [N,H,W,C]."""
+    c, predicted = classifier.config, []
     for start in range(0, len(images), 256):
-        x = torch.from_numpy(np.array(images[start : start + 256])).to(judge.device).permute(0, 3, 1, 2).float()
+        x = torch.from_numpy(np.array(images[start : start + 256])).to(classifier.device).permute(0, 3, 1, 2).float()
         x = resized(x, c.size) / 127.5 - 1
-        found.append(judge.log_probabilities(x.contiguous()).argmax(1).cpu().numpy())
-    return np.concatenate(found)
+        predicted.append(classifier.log_probabilities(x.contiguous()).argmax(1).cpu().numpy())
+    return np.concatenate(predicted)
 
 
-def error_of(right: np.ndarray) -> float:
-    """The standard error of a share."""
-    return float(right.std(ddof=1) / len(right) ** 0.5)
+def share_std_error(correct: np.ndarray) -> float:
+    """The standard error of the share of True in bool [N]."""
+    return float(correct.std(ddof=1) / len(correct) ** 0.5)

@@ -1,4 +1,4 @@
-"""Compare: several runs against one data set, side by side. Unlike scores never meet in one row."""
+"""Compare: several runs against one data set, side by side. Scores of different definitions never share a row."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from reverie.evaluation.evaluate import score
-from reverie.evaluation.evaluators import Evaluator, evaluator_for
-from reverie.evaluation.request import EvalConfig
+from reverie.evaluation.eval_config import EvalConfig
+from reverie.evaluation.evaluate import evaluate_source
+from reverie.evaluation.evaluators import evaluator_for
+from reverie.evaluation.evaluators_base import Evaluator
 from reverie.evaluation.result import Evaluation
 from reverie.evaluation.samples_source import SampleSource, open_source
 from reverie.metrics.score import Score, check_comparable
 from reverie.report.compare import Column, Line, page
 from reverie.report.run_record import read_record
-from reverie.utils.atomic_files import friendly, replace_text
+from reverie.utils.atomic_files import disk_errors, replace_text
 from reverie.utils.errors import UserError
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What stands in the table for one run and one score: the score, or why there is none."""
+    """One score of one run: the score, or why there is none."""
 
     score: Score | None
     why: str = ""
@@ -37,17 +38,17 @@ class Comparison:
     rows: dict[str, list[Cell]] = field(default_factory=dict)
     evaluations: list[Evaluation] = field(default_factory=list)
     path: Path | None = None
-    """the page"""
+    """the page; None where none was written"""
 
     def __getitem__(self, name: str) -> list[Cell]:
         return self.rows[name]
 
     def best(self, name: str) -> int | None:
-        """The number of the column whose score is best; None where fewer than two can be compared, or two are best."""
-        held = {i: c.score for i, c in enumerate(self.rows[name]) if c.score and not math.isnan(c.score.value)}
-        if len(held) < 2:
+        """The column with the best score; None where fewer than two can be compared, or the two best are equal."""
+        scores = {i: c.score for i, c in enumerate(self.rows[name]) if c.score and not math.isnan(c.score.value)}
+        if len(scores) < 2:
             return None
-        ranks = {i: _rank(score) for i, score in held.items()}
+        ranks = {i: _rank(score) for i, score in scores.items()}
         first, second = sorted(ranks.values())[:2]
         return min(ranks, key=lambda i: ranks[i]) if first < second else None
 
@@ -55,29 +56,33 @@ class Comparison:
         """The rows in columns as text, the best of each marked by a star, and why cells are empty."""
         lines = [["", *self.names, "floor", "better"]]
         for name, cells in self.rows.items():
-            best, held = self.best(name), [cell.score for cell in cells if cell.score]
-            values = [f"{c.score.value:.4g}{'*' if i == best else ''}" if c.score else "-" for i, c in enumerate(cells)]
-            floor = "" if held[0].floor is None else f"{held[0].floor:.4g}"
-            lines.append([name, *values, floor, held[0].better])
+            best = self.best(name)
+            first = next(cell.score for cell in cells if cell.score)
+            values = [_cell_text(cell, i == best) for i, cell in enumerate(cells)]
+            floor = "" if first.floor is None else f"{first.floor:.4g}"
+            lines.append([name, *values, floor, first.better])
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        told = ["  ".join(w.ljust(width) for w, width in zip(line, widths, strict=True)).rstrip() for line in lines]
-        whys: dict[str, list[str]] = {}
+        text = ["  ".join(w.ljust(width) for w, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+        missing: dict[str, list[str]] = {}
         for name, cells in self.rows.items():
             for run, cell in zip(self.names, cells, strict=True):
                 if cell.why:
-                    whys.setdefault(f"{run}: {cell.why}", []).append(name)
-        return "\n".join(told + [f"no {', '.join(names)} of {why}" for why, names in whys.items()])
+                    missing.setdefault(f"{run}: {cell.why}", []).append(name)
+        return "\n".join(text + [f"no {', '.join(names)} of {why}" for why, names in missing.items()])
 
     def to_json(self) -> dict[str, Any]:
-        """What the page tells, for programs."""
-        return {
-            "runs": [{"name": n, **e.run} for n, e in zip(self.names, self.evaluations, strict=True)],
-            "scores": {
-                name: [cell.score.to_json() if cell.score else {"why": cell.why} for cell in cells]
-                for name, cells in self.rows.items()
-            },
-            "page": str(self.path) if self.path else None,
-        }
+        """The table and what was compared, for programs."""
+        rows = {}
+        for name, cells in self.rows.items():
+            rows[name] = [cell.score.to_json() if cell.score else {"why": cell.why} for cell in cells]
+        runs = [{"name": name, **e.run} for name, e in zip(self.names, self.evaluations, strict=True)]
+        return {"runs": runs, "scores": rows, "page": str(self.path) if self.path else None}
+
+
+def _cell_text(cell: Cell, best: bool) -> str:
+    if cell.score is None:
+        return "-"
+    return f"{cell.score.value:.4g}{'*' if best else ''}"
 
 
 def compare(
@@ -89,43 +94,54 @@ def compare(
     n: int | None = None,
     seed: int = 0,
     split: str | None = None,
-    taught: bool = False,
-    classical: bool = True,
+    gan_train: bool = False,
+    baselines: bool = True,
     lpips: str | Path | None = None,
     command: str = "",
 ) -> Comparison:
-    """Scores each run against the data, where that was not done yet in the same way, and writes one page on all.
+    """Scores each run against the data, unless its scores.json is of the same config, and writes one page on all.
 
-    runs: run folders, two or more; out: the page, None for none; the others: as in evaluate. Raises UserError.
+    runs: run folders, two or more; out: the page, None for none; the others: as in evaluate, which may TRAIN a feature
+    classifier. Raises UserError.
     """
     if len(runs) < 2:
         raise UserError("compare takes two runs or more: reverie compare runs/a runs/b --data FOLDER.")
-    place = None if out is None else Path(out)
-    if place is not None and place.suffix.lower() not in (".html", ".htm"):
-        raise UserError(f"cannot write {place}: the comparison is a page; name it {place.stem or 'compare'}.html.")
-    subjects, benches = [open_source(run) for run in runs], list[Evaluator]()
-    how = EvalConfig(features, n, seed, split, taught, classical, lpips)
-    for run, subject in zip(runs, subjects, strict=True):
-        if subject.folder is None:
-            raise UserError(f"{run} is no run folder, and costs and curves are compared too; give the folder of a run.")
-        if evaluator_for(subject) is not evaluator_for(subjects[0]):
+    page_path = None if out is None else Path(out)
+    if page_path is not None and page_path.suffix.lower() not in (".html", ".htm"):
+        name = f"{page_path.stem or 'compare'}.html"
+        raise UserError(f"cannot write {page_path}: the comparison is an HTML page; name it {name}.")
+    config = EvalConfig(features, n, seed, split, gan_train, baselines, lpips)
+    sources = [open_source(run) for run in runs]
+    evaluators = _open_evaluators(runs, sources, data, config)
+    comparison = Comparison(_short_names([Path(run) for run in runs]))
+    for name, source, evaluator in zip(comparison.names, sources, evaluators, strict=True):
+        comparison.evaluations.append(_read_or_evaluate(name, source, evaluator, data, config))
+    comparison.rows = _rows(comparison.evaluations)
+    if page_path is not None:
+        columns = [_column(*one, seed) for one in zip(comparison.names, sources, evaluators, strict=True)]
+        with disk_errors(page_path):
+            page_path.parent.mkdir(parents=True, exist_ok=True)
+            replace_text(page_path, page(columns, _lines(comparison), str(data), command))
+        comparison.path = page_path
+    return comparison
+
+
+def _open_evaluators(
+    runs: list[str | Path], sources: list[SampleSource], data: str | Path, config: EvalConfig
+) -> list[Evaluator]:
+    """An evaluator for each run; all runs are checked before any is scored. Raises UserError."""
+    evaluators = []
+    for run, source in zip(runs, sources, strict=True):
+        if source.run_folder is None:
+            raise UserError(f"{run} is not a run folder, whose cost and curves are compared too; give one.")
+        if evaluator_for(source) is not evaluator_for(sources[0]):
             raise UserError(
-                f"{runs[0]} and {run} learn from unlike kinds of data, so that no score is common to both; compare "
+                f"{runs[0]} and {run} were trained on different kinds of data and have no score in common; compare "
                 "runs of one kind."
             )
-        evaluator_for(subject).check(subject, n)  # of all, before any takes minutes
-        benches.append(evaluator_for(subject).open(subject, data, split))
-    found = Comparison(_names([Path(run) for run in runs]))
-    for name, subject, bench in zip(found.names, subjects, benches, strict=True):
-        found.evaluations.append(_evaluation(name, subject, bench, data, how))
-    found.rows = _rows(found.evaluations)
-    if place is not None:
-        columns = [_column(*one, seed) for one in zip(found.names, subjects, benches, strict=True)]
-        with friendly(place):
-            place.parent.mkdir(parents=True, exist_ok=True)
-            replace_text(place, page(columns, _lines(found), str(data), command))
-        found.path = place
-    return found
+        evaluator_for(source).check(source, config.n)
+        evaluators.append(evaluator_for(source).open(source, data, config.split))
+    return evaluators
 
 
 def _rank(score: Score) -> float:
@@ -135,65 +151,80 @@ def _rank(score: Score) -> float:
     return score.value if score.better == "lower" else -score.value
 
 
-def _names(runs: list[Path]) -> list[str]:
-    """The shortest ends of the paths that tell the runs apart. Raises UserError if two are the same."""
-    whole = [run.resolve().parts for run in runs]
-    if len(set(whole)) < len(whole):
+def _short_names(runs: list[Path]) -> list[str]:
+    """The shortest ends of the paths that differ from one another. Raises UserError if two paths are the same."""
+    parts = [run.resolve().parts for run in runs]
+    if len(set(parts)) < len(parts):
         raise UserError("the same run is named twice; compare takes different ones.")
-    depth = next(d for d in range(1, max(map(len, whole)) + 1) if len({parts[-d:] for parts in whole}) == len(whole))
-    return ["/".join(parts[-depth:]) for parts in whole]
+    depth = 1
+    while len({one[-depth:] for one in parts}) < len(parts):
+        depth += 1
+    return ["/".join(one[-depth:]) for one in parts]
 
 
-def _evaluation(name: str, subject: SampleSource, bench: Evaluator, data: str | Path, how: EvalConfig) -> Evaluation:
-    """The scores of a run: those that it has, if they were measured in this way, else new ones."""
-    assert subject.folder is not None
-    held = Evaluation.read(subject.folder)
-    if held is not None and held.run == subject.about and held.asked == how.told(subject, bench):
-        return held
+def _read_or_evaluate(
+    name: str, source: SampleSource, evaluator: Evaluator, data: str | Path, config: EvalConfig
+) -> Evaluation:
+    """The evaluation in the run folder if it is of the same run and config, else a new one."""
+    assert source.run_folder is not None
+    stored = Evaluation.read(source.run_folder)
+    record = config.record(evaluator.fingerprints, evaluator.default_n(source))
+    if stored is not None and stored.run == source.description and stored.config == record:
+        return stored
     print(f"evaluating {name}", file=sys.stderr)
-    words = {
-        "--data": data, "--features": how.features, "-n": how.n, "--seed": how.seed or None, "--split": how.split,
-        "--lpips": how.lpips,
+    return evaluate_source(source, data, config, _evaluate_command(source.run_folder, data, config))
+
+
+def _evaluate_command(run_folder: Path, data: str | Path, config: EvalConfig) -> str:
+    """The command line of this evaluation."""
+    options = {
+        "--data": data, "--features": config.features, "-n": config.n, "--seed": config.seed or None,
+        "--split": config.split, "--lpips": config.lpips,
     }  # fmt: skip
-    flags = [str(word) for flag, value in words.items() if value is not None for word in (flag, value)]
-    flags += ["--taught"] * how.taught + ["--no-classical"] * (not how.classical)
-    command = shlex.join(["reverie", "evaluate", str(subject.folder), *flags])
-    return score(subject, data, how, command)
+    flags = [str(word) for flag, value in options.items() if value is not None for word in (flag, value)]
+    if config.gan_train:
+        flags.append("--gan-train")
+    if not config.baselines:
+        flags.append("--no-baselines")
+    return shlex.join(["reverie", "evaluate", str(run_folder), *flags])
 
 
 def _rows(evaluations: list[Evaluation]) -> dict[str, list[Cell]]:
-    """The scores by name, each beside its likes: the first run that has a score says what the others are held to."""
+    """The scores by name; the first run that has a score decides which definition the others are compared by."""
     rows: dict[str, list[Cell]] = {}
-    for first in (one for evaluation in evaluations for one in evaluation):
-        if first.name not in rows:
-            rows[first.name] = [_cell(first.name, first, evaluation) for evaluation in evaluations]
+    for evaluation in evaluations:
+        for score in evaluation:
+            if score.name not in rows:
+                rows[score.name] = [_cell(score, other) for other in evaluations]
     return rows
 
 
-def _cell(name: str, first: Score, evaluation: Evaluation) -> Cell:
+def _cell(first: Score, evaluation: Evaluation) -> Cell:
+    """The score of the same name, or why it is missing or cannot be compared with `first`."""
     try:
-        score = evaluation[name]
+        score = evaluation[first.name]
         check_comparable(first, score)
     except UserError as error:
         return Cell(None, str(error))
     except KeyError:
-        skipped = (line["why"] for line in evaluation.skipped if line["score"] == name)
-        return Cell(None, next(skipped, f"{evaluation.run['method']} has nothing of the kind"))
+        why = evaluation.why_skipped(first.name) or f"{evaluation.run['method']} has no such score"
+        return Cell(None, why)
     return Cell(score)
 
 
-def _lines(found: Comparison) -> list[Line]:
+def _lines(comparison: Comparison) -> list[Line]:
     """The rows as the page takes them."""
-    return [
-        Line(name, [c.score or c.why for c in cells], found.best(name), next(c.score for c in cells if c.score))
-        for name, cells in found.rows.items()
-    ]
+    lines = []
+    for name, cells in comparison.rows.items():
+        first = next(cell.score for cell in cells if cell.score)
+        lines.append(Line(name, [cell.score or cell.why for cell in cells], comparison.best(name), first))
+    return lines
 
 
-def _column(name: str, subject: SampleSource, bench: Evaluator, seed: int) -> Column:
-    """What the page shows of a run beside its scores."""
-    assert subject.method is not None
-    assert subject.folder is not None
-    players = {part: sum(p.numel() for p in net.parameters()) for part, net in subject.method.named_children()}
-    shown = {k: v for k, v in players.items() if v}
-    return Column(name, read_record(subject.folder), bench.pictures(subject, seed), shown)
+def _column(name: str, source: SampleSource, evaluator: Evaluator, seed: int) -> Column:
+    """What the page shows of a run besides its scores: its record, image grids, and parameters of each network."""
+    assert source.method is not None
+    assert source.run_folder is not None
+    parameters = {part: sum(p.numel() for p in net.parameters()) for part, net in source.method.named_children()}
+    trained = {part: count for part, count in parameters.items() if count}
+    return Column(name, read_record(source.run_folder), dict(evaluator.comparison_images(source, seed)), trained)

@@ -1,4 +1,4 @@
-"""Evaluate: the scores of one run, of a file of weights, or of pictures made elsewhere, against a data set."""
+"""Evaluate: the scores of a run, of a weights file, or of a folder of images, against a data set."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from typing import Any
 from filelock import FileLock
 
 from reverie.core.options import Option, check_names, convert, options_of_signature
-from reverie.evaluation.evaluators import TRUTH, evaluator_for
-from reverie.evaluation.request import EvalConfig
+from reverie.evaluation.eval_config import EvalConfig
+from reverie.evaluation.evaluators import KINDS_WITH_TARGETS, evaluator_for
 from reverie.evaluation.result import Evaluation
 from reverie.evaluation.samples_source import SampleSource, open_source
 from reverie.report.page import write_report
 from reverie.runs.run_folder import Run
-from reverie.utils.atomic_files import flush, friendly, replace_text
+from reverie.utils.atomic_files import disk_errors, flush, replace_text
 from reverie.utils.environment import versions
 from reverie.utils.errors import UserError
 
@@ -32,95 +32,132 @@ def evaluate(
     n: int | None = None,
     seed: int = 0,
     split: str | None = None,
-    taught: bool = False,
-    classical: bool = True,
+    gan_train: bool = False,
+    baselines: bool = True,
     lpips: str | Path | None = None,
-    **own: Any,
+    **method_options: Any,
 ) -> Evaluation:
-    """Scores a run against data; scores.json, figures/ and report.html of its folder tell them.
+    """Scores a run against data; writes scores.json, figures/ and report.html into its folder.
 
-    run: a run folder; a file of weights or a folder of pictures, beside which nothing is written;
-    data: the data set: its test split is the reference, or half of its only split; split: another reference;
-    features: the network that images are compared by, a file of weights or a classifier's run folder; None: a
-    classifier of the data's own labels; n: generated items (None: 5,000, or as many as the reference if it has fewer);
-    taught: of a generator that is told the class, also what a classifier learns from its images (GAN-train; minutes);
-    classical: of a run that spoils good pictures itself, also what classical tools make of the same spoilt pictures;
-    lpips: of pairs and restorations, the weights that LPIPS takes: torchvision's alexnet and the authors' linear ones,
-    in one file, or in two with a comma between them;
-    own: options of the method's own scores, such as k of the VAE. Raises UserError.
+    run: a run folder; or a weights file or a folder of images, for which nothing is written
+    data: the data set: its test split is the reference, or half of its only split
+    features: the network that images are compared by, a weights file or a classifier's run folder; None: a classifier
+        of the data's own labels. If the cache has none, it is TRAINED here: minutes, announced on stderr
+    n: generated items; None: 5,000 (text 2,000, music 1,000), or as many as the reference if it has fewer
+    seed: of the generated items
+    split: the split of the data that is the reference
+    gan_train: of class-conditional generators, also the accuracy of a classifier that is TRAINED here on generated
+        images (GAN-train; minutes)
+    baselines: of restoration runs, also the scores of classical tools on the same degraded images
+    lpips: of pairs and restorations, the weights of LPIPS: torchvision's alexnet and the authors' linear ones, in one
+        file, or in two with a comma between them
+    method_options: options of the method's own scores, such as k of the VAE
+
+    Raises UserError.
     """
-    call = f"reverie.evaluate({str(run)!r}, {str(data)!r}, features={features and str(features)!r}, n={n}, seed={seed}"
-    more = {**({"split": split} if split else {}), **({"taught": True} if taught else {})}
-    more.update({**({} if classical else {"classical": False}), **({"lpips": str(lpips)} if lpips else {}), **own})
-    call += "".join(f", {name}={value!r}" for name, value in more.items())
-    return score(
-        open_source(run), data, EvalConfig(features, n, seed, split, taught, classical, lpips), call + ")", **own
-    )
+    config = EvalConfig(features, n, seed, split, gan_train, baselines, lpips)
+    command = _python_call(run, data, config, method_options)
+    return evaluate_source(open_source(run), data, config, command, **method_options)
 
 
-def score(subject: SampleSource, data: str | Path, asked: EvalConfig, command: str = "", **own: Any) -> Evaluation:
-    """As evaluate, of a subject that is open; command: what repeats it."""
+def _python_call(run: str | Path, data: str | Path, config: EvalConfig, method_options: dict[str, Any]) -> str:
+    """The call of reverie.evaluate that repeats this evaluation, without defaults."""
+    options: dict[str, Any] = {
+        "features": None if config.features is None else str(config.features), "n": config.n, "seed": config.seed,
+    }  # fmt: skip
+    if config.split:
+        options["split"] = config.split
+    if config.gan_train:
+        options["gan_train"] = True
+    if not config.baselines:
+        options["baselines"] = False
+    if config.lpips:
+        options["lpips"] = str(config.lpips)
+    arguments = "".join(f", {name}={value!r}" for name, value in {**options, **method_options}.items())
+    return f"reverie.evaluate({str(run)!r}, {str(data)!r}{arguments})"
+
+
+def evaluate_source(
+    source: SampleSource, data: str | Path, config: EvalConfig, command: str = "", **method_options: Any
+) -> Evaluation:
+    """As evaluate, of a source that is open; command: what repeats it. Raises UserError."""
     began = time.monotonic()
-    own = _own_options(subject, own)
-    if not 0 <= asked.seed < 2**63:
-        raise UserError(f"seed is {asked.seed}; give a whole number from 0 to 2^63 - 1.")
-    evaluator_for(subject).check(subject, asked.n)
-    if asked.lpips is not None and (subject.method is None or subject.method.data_type.kind not in TRUTH):
+    method_options = _convert_method_options(source, method_options)
+    _check(source, config)
+    evaluator = evaluator_for(source).open(source, data, config.split)
+    config = dataclasses.replace(config, n=config.n or evaluator.default_n(source))
+    result = Evaluation(
+        source.description, command=command,
+        config=config.record(evaluator.fingerprints, evaluator.default_n(source)),
+    )  # fmt: skip
+    evaluator.evaluate(result, source, config, method_options)
+    if not result.scores:
+        why = result.skipped[0]["why"] if result.skipped else "it generates no images and has no scores of its own"
+        raise UserError(f"{source.name} cannot be scored: {why}.")
+    result.scores = [one if one.versions else dataclasses.replace(one, versions=versions()) for one in result]
+    result.seconds = time.monotonic() - began
+    if source.run_folder is not None:
+        _write(source.run_folder, result)
+    return result
+
+
+def _check(source: SampleSource, config: EvalConfig) -> None:
+    """Raises UserError for what cannot be evaluated, before anything is opened."""
+    if not 0 <= config.seed < 2**63:
+        raise UserError(f"seed is {config.seed}; give a whole number from 0 to 2^63 - 1.")
+    evaluator_for(source).check(source, config.n)
+    has_targets = source.method is not None and source.method.data_type.kind in KINDS_WITH_TARGETS
+    if config.lpips is not None and not has_targets:
+        raise UserError(f"{source.name} has no target images that lpips could compare with; leave --lpips away.")
+    if source.run_folder is not None and not os.access(source.run_folder, os.W_OK):
         raise UserError(
-            f"{subject.about['method'] or 'a folder of pictures'} has no true picture beside each that it makes, which "
-            "lpips compares with; leave --lpips away."
+            f"{source.run_folder} cannot be written, and scores go into it; copy it, or give its weights file."
         )
-    if subject.folder is not None and not os.access(subject.folder, os.W_OK):
-        raise UserError(f"{subject.folder} cannot be written, and scores go into it; copy it, or give its weights.")
-    bench = evaluator_for(subject).open(subject, data, asked.split)
-    found = Evaluation(subject.about, command=command, asked=asked.told(subject, bench))
-    bench.judge(found, subject, dataclasses.replace(asked, n=found.asked["n"]), own)
-    if not found.scores:
-        why = found.skipped[0]["why"] if found.skipped else "it makes no images and has no scores of its own"
-        raise UserError(f"{subject.about['method']} cannot be scored: {why}.")
-    found.scores = [one if one.versions else dataclasses.replace(one, versions=versions()) for one in found]
-    found.seconds = time.monotonic() - began
-    if subject.folder is not None:
-        _write(subject.folder, found)
-    return found
 
 
 def method_score_options(method: Any) -> list[Option]:
-    """The options of a method's own scores, beyond those that all have."""
+    """The options of a method's own scores, beyond data, n and seed, which all have."""
     return [option for option in options_of_signature(method.method_scores) if option.name not in ("data", "n", "seed")]
 
 
-def _own_options(subject: SampleSource, own: dict[str, Any]) -> dict[str, Any]:
-    known = (
-        {} if subject.method is None else {option.name: option.type for option in method_score_options(subject.method)}
-    )
-    check_names(own, known, f"evaluate of {subject.about['method'] or 'pictures'}")
-    return {name: convert(value, known[name], name) for name, value in own.items()}
+def _convert_method_options(source: SampleSource, given: dict[str, Any]) -> dict[str, Any]:
+    """The options with their declared types. Raises UserError for names and values that do not fit."""
+    known = {}
+    if source.method is not None:
+        known = {option.name: option.type for option in method_score_options(source.method)}
+    check_names(given, known, f"evaluate of {source.name}")
+    return {name: convert(value, known[name], name) for name, value in given.items()}
 
 
-def _write(folder: Path, found: Evaluation) -> None:
-    """scores.json and figures/ of a run folder: each file is either the old or the new one, scores.json last."""
-    fresh, place = folder / f".figures-{os.getpid()}", folder / "figures"
-    text = json.dumps(found.to_json(), indent=2, ensure_ascii=False) + "\n"
-    with friendly(folder), FileLock(folder / ".scores.lock"):  # for this moment only, against another evaluation
+def _write(run_folder: Path, result: Evaluation) -> None:
+    """scores.json, figures/ and report.html of a run folder.
+
+    Each file is either the old or the new one; scores.json is written after the figures.
+    """
+    temporary, figures = run_folder / f".figures-{os.getpid()}", run_folder / "figures"
+    text = json.dumps(result.to_json(), indent=2, ensure_ascii=False) + "\n"
+    with (
+        disk_errors(run_folder),
+        FileLock(run_folder / ".scores.lock"),
+    ):  # held while writing, against other evaluations
         try:
-            place.mkdir(exist_ok=True)
-            for name, (picture, _) in found.pictures.items():
-                flush(picture.save(fresh / f"{name}.png"))
-            for old in place.glob("*.png"):
-                if old.stem not in found.pictures:
+            figures.mkdir(exist_ok=True)
+            for name, (image, _) in result.figures.items():
+                flush(image.save(temporary / f"{name}.png"))
+            for old in figures.glob("*.png"):
+                if old.stem not in result.figures:
                     old.unlink()
-            for name in found.pictures:
-                (fresh / f"{name}.png").replace(place / f"{name}.png")
-            replace_text(folder / "scores.json", text)
+            for name in result.figures:
+                (temporary / f"{name}.png").replace(figures / f"{name}.png")
+            replace_text(run_folder / "scores.json", text)
         finally:
-            shutil.rmtree(fresh, ignore_errors=True)
-    run = Run(folder)
+            shutil.rmtree(temporary, ignore_errors=True)
+    run = Run(run_folder)
     try:
         run.lock()
-    except UserError:  # it is being trained; when that ends, the report is written with these scores
+    except UserError:  # it is being trained; when training ends, it writes the report with these scores
         return
     try:
-        write_report(folder)
+        write_report(run_folder)
     finally:
         run.release()

@@ -1,4 +1,4 @@
-"""The bench of images: what is made from noise, from codes or of a class is held against a set of real images."""
+"""The evaluator of images: images from noise, from codes or of a class, against a set of real images."""
 
 from __future__ import annotations
 
@@ -10,63 +10,69 @@ import numpy as np
 
 from reverie.data.images.dataset import Images
 from reverie.evaluation import figures
-from reverie.evaluation.class_conditional import CLASS_SCORES, TAUGHT, class_scores, gan_train, takes_labels
+from reverie.evaluation.class_conditional import (
+    CLASS_SCORES,
+    MAX_GAN_TRAIN,
+    class_scores,
+    gan_train_score,
+    takes_labels,
+)
+from reverie.evaluation.eval_config import EvalConfig
 from reverie.evaluation.feature_extractors import open_features
 from reverie.evaluation.image_metrics import (
-    BY_FEATURES,
-    LEAST,
-    SHARE,
+    FEATURE_SCORES,
+    MIN_IMAGES,
+    MIN_UNSEEN,
     FeatureSets,
     K,
-    Neighbours,
-    by_features,
+    TrainingNeighbours,
+    feature_scores,
     reconstruction_scores,
     sharpness_score,
 )
-from reverie.evaluation.latent_knn import neighbour_score
+from reverie.evaluation.latent_knn import latent_knn_score
 from reverie.evaluation.reference_sets import ReferenceSets, check_fit, open_reference_sets
 from reverie.evaluation.result import Evaluation
-from reverie.evaluation.samples_source import SampleSource, gathered, room_for
+from reverie.evaluation.samples_source import SampleSource, allocate, collect
 from reverie.media import Image, comparison_grid, image_grid
 from reverie.utils.errors import UserError
 
-USUAL = 5_000
-"""generated images, unless told otherwise"""
+MAX_DEFAULT_N = 5_000
+"""generated images by default, at most"""
 RECONSTRUCTED = 64
-"""images that are reconstructed: where a search goes on for each, that takes a while"""
-GRID, PAIRS, ROWS, STEPS = 36, 8, 2, 8
-"""of a comparison: generated images, reconstructed ones, rows of a walk and images in each"""
+"""images that are reconstructed: some methods search for each code, which takes a while"""
+GRID, PAIRS, ROWS, FRAMES = 36, 8, 2, 8
+"""of a comparison: generated images, reconstructed ones, rows of an interpolation and images of each row"""
 
 
 @dataclass(frozen=True)
 class ImageEvaluator:
-    """The sets of real images."""
+    """Compares with sets of real images."""
 
     sets: ReferenceSets
 
     @classmethod
-    def check(cls, subject: SampleSource, n: int | None) -> None:
-        """Raises UserError if so many images say nothing, or are not there."""
-        made = subject.pictures is not None or subject.can("generate")
-        count = len(subject.pictures) if subject.pictures is not None and n is None else n
-        if count is not None and count < (LEAST if made else 1):
+    def check(cls, source: SampleSource, n: int | None) -> None:
+        """Raises UserError if n is too small for a comparison, more than there are, or beyond memory."""
+        generates = source.images is not None or source.can("generate")
+        count = len(source.images) if source.images is not None and n is None else n
+        if generates and count is not None and count < MIN_IMAGES:
             raise UserError(
-                f"scores on {count} images say nothing about a generator; give {LEAST} or more, better thousands."
-                if made
-                else f"n is {count}; it must be 1 or more."
+                f"{count} images are too few to score a generator; give {MIN_IMAGES} or more, better thousands."
             )
-        if subject.pictures is not None and n is not None and n > len(subject.pictures):
-            raise UserError(
-                f"n is {n}, but there are {len(subject.pictures)} pictures; leave -n away to score them all."
-            )
-        if made and n is not None:  # before a network is trained for them
-            room_for(n, (subject.data_args["size"], subject.data_args["size"], subject.data_args["channels"]))
+        if n is not None and n < 1:
+            raise UserError(f"n is {n}; it must be 1 or more.")
+        if source.images is not None and n is not None and n > len(source.images):
+            raise UserError(f"n is {n}, but there are {len(source.images)} images; leave -n away to score them all.")
+        if generates and n is not None:  # before a network is trained for them
+            size, channels = source.data_args["size"], source.data_args["channels"]
+            allocate(n, (size, size, channels))
 
     @classmethod
-    def open(cls, subject: SampleSource, data: str | Path, split: str | None) -> ImageEvaluator:
-        """The reference, the floor and the training images. Raises UserError, also if they do not fit the subject."""
-        sets = open_reference_sets(data, split, subject.data_args)
-        check_fit(sets, subject.learnt, subject.data_args)
+    def open(cls, source: SampleSource, data: str | Path, split: str | None) -> ImageEvaluator:
+        """The reference, the floor and the training images. Raises UserError, also if they do not fit the source."""
+        sets = open_reference_sets(data, split, source.data_args)
+        check_fit(sets, source.trained_on, source.data_args)
         return cls(sets)
 
     @property
@@ -74,148 +80,182 @@ class ImageEvaluator:
         """The fingerprints of the reference and of the training images."""
         return {"reference": self.sets.data.fingerprint, "train": self.sets.train.fingerprint}
 
-    def count(self, subject: SampleSource) -> int:
-        """As many as the reference, but not more than is usual; of pictures, all."""
-        return min(USUAL, len(self.sets.reference) if subject.pictures is None else len(subject.pictures))
+    def default_n(self, source: SampleSource) -> int:
+        """As many as the reference or the images of the folder, but at most MAX_DEFAULT_N."""
+        return min(MAX_DEFAULT_N, len(self.sets.reference) if source.images is None else len(source.images))
 
-    def judge(self, found: Evaluation, subject: SampleSource, asked: Any, own: dict[str, Any]) -> None:
-        """Scores of generated images, of reconstructions, of codes, and those that the method alone has."""
-        sets, method, n, seed = self.sets, subject.method, asked.n, asked.seed
-        found.notes += _notes(subject, sets)
-        makes = subject.pictures is not None or subject.can("generate")
-        # What may be wrong is looked at before anything takes long: a network that is named, then the method's options.
-        net = _network(found, sets, asked.features) if makes and asked.features is not None else None
-        peculiar = [] if method is None else list(method.method_scores(sets.data, min(n, len(sets.data)), seed, **own))
-        if makes:
-            net = _network(found, sets, None) if asked.features is None else net
-            _sample_scores(found, subject, sets, net, n, seed)
-            if asked.taught:
-                _teach(found, subject, sets, seed)
-        if subject.can("reconstruct"):
-            _reconstruct(found, subject, sets, seed)
-        if method is not None and subject.can("encode") and sets.train.classes:
-            found.scores.append(neighbour_score(method, sets, seed))
-        found.scores += peculiar
+    def evaluate(
+        self, result: Evaluation, source: SampleSource, config: EvalConfig, method_options: dict[str, Any]
+    ) -> None:
+        """Scores generated images, reconstructions and codes, and adds the method's own scores.
 
-    def pictures(self, subject: SampleSource, seed: int) -> dict[str, Image | str]:
-        """Samples, reconstructions of the same images, and walks."""
-        method, lack = subject.method, f"{subject.about['method']} cannot {{}}"
+        Without config.features a feature classifier is TRAINED on the data if the cache has none, and for
+        config.gan_train another one on generated images: minutes each, announced on stderr.
+        """
+        sets, method, seed = self.sets, source.method, config.seed
+        n = config.n or self.default_n(source)
+        result.notes += _notes(source, sets)
+        generates = source.images is not None or source.can("generate")
+        # Errors are found before anything takes long: a named network is opened first, then the method's scores.
+        net = _open_network(result, sets, config.features) if generates and config.features is not None else None
+        method_scores = []
+        if method is not None:
+            method_scores = list(method.method_scores(sets.data, min(n, len(sets.data)), seed, **method_options))
+        if generates:
+            if config.features is None:
+                net = _open_network(result, sets, None)
+            _score_generated(result, source, sets, net, n, seed)
+            if config.gan_train:
+                _score_gan_train(result, source, sets, seed)
+        if source.can("reconstruct"):
+            _score_reconstructions(result, source, sets, seed)
+        if method is not None and source.can("encode") and sets.train.classes:
+            result.scores.append(latent_knn_score(method, sets, seed))
+        result.scores += method_scores
+
+    def comparison_images(self, source: SampleSource, seed: int) -> dict[str, Image | str]:
+        """Samples, reconstructions of the same images, and interpolations."""
+        method, lacks = source.method, f"{source.name} cannot {{}}"
         assert method is not None
-        told: dict[str, Image | str] = {}
-        told["samples"] = lack.format("generate")
-        if subject.can("generate"):
-            told["samples"] = image_grid(method.verb("generate")(n=GRID, seed=seed))
-        told["reconstruction"] = lack.format("reconstruct")
-        if subject.can("reconstruct"):
-            given = [Image(pixels) for pixels in self.sets.data.array[self.sets.reference[:PAIRS]]]
-            told["reconstruction"] = comparison_grid(given, method.verb("reconstruct")(given))
-        told["interpolation"] = lack.format("interpolate")
-        if subject.can("interpolate"):
-            told["interpolation"] = image_grid(method.verb("interpolate")(n=ROWS, steps=STEPS, seed=seed))
-        return told
+        shown: dict[str, Image | str] = {}
+        shown["samples"] = lacks.format("generate")
+        if source.can("generate"):
+            shown["samples"] = image_grid(method.verb("generate")(n=GRID, seed=seed))
+        shown["reconstruction"] = lacks.format("reconstruct")
+        if source.can("reconstruct"):
+            originals = [Image(pixels) for pixels in self.sets.data.array[self.sets.reference[:PAIRS]]]
+            shown["reconstruction"] = comparison_grid(originals, method.verb("reconstruct")(originals))
+        shown["interpolation"] = lacks.format("interpolate")
+        if source.can("interpolate"):
+            shown["interpolation"] = image_grid(method.verb("interpolate")(n=ROWS, frames=FRAMES, seed=seed))
+        return shown
 
 
-def _notes(subject: SampleSource, sets: ReferenceSets) -> list[str]:
+def _notes(source: SampleSource, sets: ReferenceSets) -> list[str]:
     notes = []
-    train, learnt = sets.train, subject.learnt
-    if learnt and learnt.get("fingerprint") != train.fingerprint:
+    train, trained_on = sets.train, source.trained_on
+    if trained_on and trained_on.get("fingerprint") != train.fingerprint:
         notes.append(
-            f"the run learnt from {learnt.get('name')} (fingerprint {learnt.get('fingerprint')}), not from the "
-            f"training images here ({train.name}, fingerprint {train.fingerprint}): likeness to these shows transfer."
+            f"the run was trained on {trained_on.get('name')} (fingerprint {trained_on.get('fingerprint')}), not on "
+            f"the training images here ({train.name}, fingerprint {train.fingerprint}): the scores measure transfer."
         )
-    if sets.left_out_one:
+    if sets.leave_one_out:
         notes.append(
-            f"{train.spec} has one split only: the reference is half of the images that were learnt from, so that "
-            "learning them by heart is rewarded; read the nearest training images beside it."
+            f"{train.spec} has one split only: the reference is half of the training data, so that memorised images "
+            "score well; see the nearest training images."
         )
     elif sets.data is train:
-        notes.append("the reference is what was learnt from, so that learning it by heart is rewarded.")
+        notes.append("the reference is the training data, so that memorised images score well.")
     return notes
 
 
-def _sample_scores(found: Evaluation, subject: SampleSource, sets: ReferenceSets, net: Any, n: int, seed: int) -> None:
-    """Sharpness, nearness to training images, and what features tell, of n images; and pictures."""
-    made = subject.images(n, seed)
-    looked = None
-    if net is not None:
-        looked = FeatureSets(net, made, sets)
-        found.scores += list(by_features(looked, sets, seed))
-        if min(len(made), len(looked.reference)) < net.width:
-            found.notes.append(
-                f"fid: {min(len(made), len(looked.reference))} images are fewer than the {net.width} numbers of a "
-                "feature, which biases it upwards; read it beside its floor only, or read kid, which has no bias."
-            )
-        if len(looked.floor) < len(made):
-            found.notes.append(
-                f"the floor is of {len(looked.floor)} images, there are no more; fid of fewer is higher."
-            )
-    found.scores.append(sharpness_score(made, sets, seed))
-    if takes_labels(subject.method):
-        if why := _unlike(subject, sets):
-            found.skip(CLASS_SCORES, why)
-        else:
-            told = list(class_scores(made, _turns(subject, sets, n), looked, sets, seed))
-            found.scores += told
-            if looked is not None and len(told) < len(CLASS_SCORES):
-                found.skip(CLASS_SCORES[1:], f"they take {K + 2} images of each class, generated and real")
-    near = Neighbours(made, sets, looked)
-    found.scores += list(near.scores(sets, seed))
-    if len(sets.unseen) < SHARE:
-        found.skip(["near copies"], f"{len(sets.unseen)} unseen images are too few; it takes {SHARE}")
-    found.pictures["neighbours"] = figures.neighbours(made, near, sets)
-    if subject.method is not None and subject.can("interpolate"):
-        found.pictures["interpolation"] = figures.interpolation(subject.method.verb("interpolate")(n=8, seed=seed))
+def _score_generated(
+    result: Evaluation, source: SampleSource, sets: ReferenceSets, net: Any, n: int, seed: int
+) -> None:
+    """Distribution, sharpness, class and copying scores of n generated images, and figures."""
+    fake = source.generate(n, seed)
+    features = None if net is None else FeatureSets(net, fake, sets)
+    if features is not None:
+        result.scores += list(feature_scores(features, sets, seed))
+        result.notes += _bias_notes(features)
+    result.scores.append(sharpness_score(fake, sets, seed))
+    if takes_labels(source.method):
+        _score_classes(result, source, sets, fake, features, seed)
+    neighbours = TrainingNeighbours(fake, sets, features)
+    result.scores += list(neighbours.scores(sets, seed))
+    if len(sets.unseen) < MIN_UNSEEN:
+        result.skip(["near-duplicate rate"], f"{len(sets.unseen)} unseen images are too few; it takes {MIN_UNSEEN}")
+    result.figures["neighbours"] = figures.neighbours_figure(fake, neighbours, sets)
+    if source.method is not None and source.can("interpolate"):
+        frames = source.method.verb("interpolate")(n=8, seed=seed)
+        result.figures["interpolation"] = figures.interpolation_figure(frames)
 
 
-def _teach(found: Evaluation, subject: SampleSource, sets: ReferenceSets, seed: int) -> None:
-    """What a classifier learns from generated images, where they have classes."""
-    why = _unlike(subject, sets) if takes_labels(subject.method) else "it is not told the class of an image"
+def _bias_notes(features: FeatureSets) -> list[str]:
+    notes, width = [], features.net.width
+    count = min(len(features.fake), len(features.reference))
+    if count < width:
+        notes.append(
+            f"fid: {count} images are fewer than the {width} dimensions of a feature, which biases it upwards; compare "
+            "it with its floor only, or use kid, which has no bias."
+        )
+    if len(features.floor) < len(features.fake):
+        notes.append(f"the floor is of {len(features.floor)} images, there are no more; fid of fewer is higher.")
+    return notes
+
+
+def _score_classes(
+    result: Evaluation,
+    source: SampleSource,
+    sets: ReferenceSets,
+    fake: np.ndarray,
+    features: FeatureSets | None,
+    seed: int,
+) -> None:
+    if why := _why_classes_differ(source, sets):
+        result.skip(CLASS_SCORES, why)
+        return
+    scores = list(class_scores(fake, _labels_in_turn(source, sets, len(fake)), features, sets, seed))
+    result.scores += scores
+    if features is not None and len(scores) < len(CLASS_SCORES):
+        result.skip(CLASS_SCORES[1:], f"they take {K + 2} images of each class, generated and real")
+
+
+def _score_gan_train(result: Evaluation, source: SampleSource, sets: ReferenceSets, seed: int) -> None:
+    """The accuracy of a classifier that is trained here on generated images, where they have classes."""
+    why = "the method does not generate images of a given class"
+    if takes_labels(source.method):
+        why = _why_classes_differ(source, sets)
     if why:
-        found.skip(["gan-train"], why)
-    else:
-        n = min(TAUGHT, len(sets.train))
-        made = subject.images(n, seed + 1)  # other ones than are scored
-        found.scores.append(gan_train(made, _turns(subject, sets, n), sets, seed))
+        result.skip(["gan-train accuracy"], why)
+        return
+    n = min(MAX_GAN_TRAIN, len(sets.train))
+    fake = source.generate(n, seed + 1)  # not those that are scored
+    result.scores.append(gan_train_score(fake, _labels_in_turn(source, sets, n), sets, seed))
 
 
-def _unlike(subject: SampleSource, sets: ReferenceSets) -> str:
-    """Why the classes of the data are not those that the subject makes; "" if they are."""
-    made = list(getattr(getattr(subject.method, "config", None), "names", None) or ())
-    if sorted(made) == sorted(sets.train.classes):
+def _why_classes_differ(source: SampleSource, sets: ReferenceSets) -> str:
+    """Why the classes of the data are not those of the source; "" if they are."""
+    known = list(getattr(getattr(source.method, "config", None), "class_names", None) or ())
+    if sorted(known) == sorted(sets.train.classes):
         return ""
-    return f"the data has other classes ({', '.join(sets.train.classes) or 'none'}) than it makes ({', '.join(made)})"
+    return f"the data has other classes ({', '.join(sets.train.classes) or 'none'}) than the run ({', '.join(known)})"
 
 
-def _turns(subject: SampleSource, sets: ReferenceSets, n: int) -> np.ndarray:
-    """The labels [n], as the data counts them, of the first images that the subject makes: its classes in turn."""
-    assert subject.method is not None
-    of = np.array([sets.train.classes.index(name) for name in subject.method.config.class_names])
-    return of[np.arange(n) % len(of)]
+def _labels_in_turn(source: SampleSource, sets: ReferenceSets, n: int) -> np.ndarray:
+    """The labels [n], in the numbering of the data, of the first generated images: the classes take turns."""
+    assert source.method is not None
+    order = np.array([sets.train.classes.index(name) for name in source.method.config.class_names])
+    return order[np.arange(n) % len(order)]
 
 
-def _network(found: Evaluation, sets: ReferenceSets, spec: str | Path | None) -> Any:
-    """The network that images are compared by; None, with the reason noted, where there can be none."""
+def _open_network(result: Evaluation, sets: ReferenceSets, spec: str | Path | None) -> Any:
+    """The network that images are compared by; None, with the scores noted as skipped, where there can be none.
+
+    spec None: a classifier of the data's labels, which is trained here if the cache has none.
+    """
     count = len(sets.reference)
-    if count < LEAST:
-        found.skip(BY_FEATURES, f"{count} reference images say nothing about a distribution; it takes {LEAST}")
+    if count < MIN_IMAGES:
+        result.skip(FEATURE_SCORES, f"{count} reference images are too few to compare distributions: {MIN_IMAGES}")
         return None
-    if spec is None and len(sets.train.classes) < 2:  # who says nothing of a network gets the scores that need none
+    if spec is None and len(sets.train.classes) < 2:  # the scores that need no network are still computed
         why = "the data has no labels of two or more classes to train a feature network on; name one with --features"
-        found.skip(BY_FEATURES, why)
+        result.skip(FEATURE_SCORES, why)
         return None
-    if spec is None and len(sets.train) < LEAST:
-        why = f"{len(sets.train)} training images teach a feature network nothing; name one with --features"
-        found.skip(BY_FEATURES, why)
+    if spec is None and len(sets.train) < MIN_IMAGES:
+        why = f"{len(sets.train)} training images are too few to train a feature network; name one with --features"
+        result.skip(FEATURE_SCORES, why)
         return None
     return open_features(spec, Images.open(sets.train.spec, "train"))
 
 
-def _reconstruct(found: Evaluation, subject: SampleSource, sets: ReferenceSets, seed: int) -> None:
-    """The errors of reconstructions of the first images of the reference, and a picture."""
-    assert subject.method is not None
+def _score_reconstructions(result: Evaluation, source: SampleSource, sets: ReferenceSets, seed: int) -> None:
+    """The errors of reconstructions of the first images of the reference, and a figure."""
+    assert source.method is not None
     originals = sets.data.array[sets.reference[:RECONSTRUCTED]]
-    pictures = [Image(pixels) for pixels in originals]
-    act = subject.method.verb("reconstruct")
-    made = gathered(act.stream(subject.method, pictures), len(pictures), "reconstructing")
-    found.scores += list(reconstruction_scores(originals, made, sets, seed))
-    found.pictures["reconstruction"] = figures.reconstructions(pictures, [Image(x) for x in made], len(pictures))
+    images = [Image(pixels) for pixels in originals]
+    act = source.method.verb("reconstruct")
+    reconstructions = collect(act.stream(source.method, images), len(images), "reconstructing")
+    result.scores += list(reconstruction_scores(originals, reconstructions, sets, seed))
+    shown = [Image(pixels) for pixels in reconstructions]
+    result.figures["reconstruction"] = figures.reconstructions_figure(images, shown, len(images))

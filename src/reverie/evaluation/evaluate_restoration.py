@@ -1,4 +1,4 @@
-"""The bench of methods whose scores are all their own: photographs that are repaired, enlarged, completed."""
+"""The evaluator of restoration: images that are degraded, restored, and compared with the originals."""
 
 from __future__ import annotations
 
@@ -9,69 +9,91 @@ from typing import Any
 import numpy as np
 
 from reverie.data.images.decode import convert_channels
-from reverie.evaluation.baselines import TRIED, add_baselines, has_baselines
-from reverie.evaluation.evaluators_base import SplitEvaluator, learnt_from
-from reverie.evaluation.lpips import add_lpips, open_lpips
+from reverie.evaluation.baselines import TUNING_IMAGES, add_baselines, has_baselines
+from reverie.evaluation.eval_config import EvalConfig
+from reverie.evaluation.evaluators_base import SplitEvaluator, training_data_notes
+from reverie.evaluation.lpips import PairedLPIPS, add_lpips, open_lpips
 from reverie.evaluation.result import Evaluation
 from reverie.evaluation.samples_source import SampleSource
 from reverie.media import Image, image_grid
 from reverie.metrics.full_reference import Restored, full_reference_scores, psnrs
 from reverie.metrics.score import Reference
 
-SHOWN, LARGEST = 8, 256
-"""pictures of a figure, and pixels a side of what is shown of each at most"""
+SHOWN, MAX_SHOWN_SIZE = 8, 256
+"""images of a figure, and pixels per side of what is shown of each at most"""
 
 
 class RestorationEvaluator(SplitEvaluator):
-    """The split that is measured on."""
+    """Compares with the images of a split in their own size."""
 
-    usual = 100
+    max_default_n = 100
 
-    def judge(self, found: Evaluation, subject: SampleSource, asked: Any, own: dict[str, Any]) -> None:
-        """The method's own scores; where it repairs, whole pictures beside the truth and beside classical tools."""
-        method = subject.method
+    def evaluate(
+        self, result: Evaluation, source: SampleSource, config: EvalConfig, method_options: dict[str, Any]
+    ) -> None:
+        """The method's own scores; if it has restoration_examples, also scores of these, and of baselines."""
+        method, n = source.method, config.n or self.default_n(source)
         assert method is not None
-        found.notes += learnt_from(subject, self.data)
-        looks = None if asked.lpips is None else open_lpips(asked.lpips)  # before anything takes long
-        found.scores += list(method.method_scores(self.data, asked.n, asked.seed, **own))
-        repaired = getattr(method, "restoration_examples", None)
-        pictures = list[Restored](repaired(self.data, asked.n, asked.seed)) if repaired else []
-        if not pictures:
-            if looks is not None:
-                found.skip(["lpips"], f"{method.origin['method']} repairs nothing that is held against a truth")
-            return
-        reference = Reference(
-            self.data.name, self.data.split, self.data.fingerprint, len(pictures), 0, pictures[0].good.shape[2]
-        )
-        good, spoilt, made = ([getattr(p, what) for p in pictures] for what in ("good", "spoilt", "made"))
-        floor_source = "the pictures as they were spoilt"
-        about = f"whole pictures of the reference, spoilt by {method.degradation_description}, 8 bits, and repaired"
-        found.scores += full_reference_scores(made, good, spoilt, floor_source, reference, asked.seed, about)
-        if asked.classical and has_baselines(method):
+        result.notes += training_data_notes(source, self.data)
+        lpips = (
+            None if config.lpips is None else open_lpips(config.lpips)
+        )  # errors are found before anything takes long
+        result.scores += list(method.method_scores(self.data, n, config.seed, **method_options))
+        restore = getattr(method, "restoration_examples", None)
+        examples = list[Restored](restore(self.data, n, config.seed)) if restore else []
+        if examples:
+            self._score_examples(result, method, examples, config, n, lpips)
+            self._add_figures(result, examples)
+        elif lpips is not None:
+            result.skip(["lpips"], f"{source.name} restores nothing that has a target image")
+
+    def _score_examples(
+        self,
+        result: Evaluation,
+        method: Any,
+        examples: Sequence[Restored],
+        config: EvalConfig,
+        n: int,
+        lpips: PairedLPIPS | None,
+    ) -> None:
+        seed, channels = config.seed, examples[0].original.shape[2]
+        reference = Reference(self.data.name, self.data.split, self.data.fingerprint, len(examples), 0, channels)
+        originals = [example.original for example in examples]
+        degraded = [example.degraded for example in examples]
+        restored = [example.restored for example in examples]
+        floor_source = "the degraded images"
+        conditions = f"whole images of the reference, degraded by {method.degradation_description}, 8 bits, restored"
+        result.scores += full_reference_scores(restored, originals, degraded, floor_source, reference, seed, conditions)
+        if config.baselines and has_baselines(method):
             train = type(self.data).open(self.data.spec)
-            # What is scored is nothing to choose on.
-            first = asked.n if train.fingerprint == self.data.fingerprint else 0
-            training = [p for _, p in islice(train.full_images(first + TRIED, method.config.channels), first, None)]
-            told = "whole pictures of the reference, 8 bits"
-            add_baselines(found, method, good, spoilt, train, training, reference, asked.seed, told)
-        if looks is not None:
-            add_lpips(found, looks, made, good, spoilt, floor_source, reference, asked.seed, about)
-        self._show(found, pictures)
+            # Settings are never chosen on images that are scored.
+            first = n if train.fingerprint == self.data.fingerprint else 0
+            images = train.full_images(first + TUNING_IMAGES, method.config.channels)
+            training = [pixels for _, pixels in islice(images, first, None)]
+            which = "whole images of the reference, 8 bits"
+            add_baselines(result, method, originals, degraded, train, training, reference, seed, which)
+        if lpips is not None:
+            add_lpips(result, lpips, restored, originals, degraded, floor_source, reference, seed, conditions)
 
-    def _show(self, found: Evaluation, pictures: Sequence[Restored]) -> None:
-        """Figures: the middles of those that come out worst, and of the first."""
-        side = min(LARGEST, *(min(p.good.shape[:2]) for p in pictures))
-        order = psnrs([p.made for p in pictures], [p.good for p in pictures]).argsort(stable=True).tolist()
-        for name, chosen, told in (
-            ("worst", order[:SHOWN], "The pictures that come out worst"),
-            ("repaired", range(min(len(pictures), SHOWN)), "The first pictures of the reference"),
+    def _add_figures(self, result: Evaluation, examples: Sequence[Restored]) -> None:
+        """Centre crops of the images with the lowest PSNR, and of the first images."""
+        side = min(MAX_SHOWN_SIZE, *(min(example.original.shape[:2]) for example in examples))
+        values = psnrs([example.restored for example in examples], [example.original for example in examples])
+        worst = values.argsort(stable=True).tolist()[:SHOWN]
+        first = list(range(min(len(examples), SHOWN)))
+        for name, chosen, which in (
+            ("worst", worst, "The images with the lowest PSNR"),
+            ("restored", first, "The first images of the reference"),
         ):
-            rows = [_middle(x, side, pictures[i].good.shape[2]) for i in chosen for x in pictures[i].seen()]
-            found.pictures[name] = (image_grid(rows, 6), f"{told}, their middles: spoilt, repaired, the truth.")
+            cells = []
+            for i in chosen:
+                channels = examples[i].original.shape[2]
+                cells += [_centre_crop(pixels, side, channels) for pixels in examples[i].as_row()]
+            result.figures[name] = (image_grid(cells, 6), f"{which}, centre crops: degraded, restored, original.")
 
-    def pictures(self, subject: SampleSource, seed: int) -> dict[str, Image | str]:
-        """The previews of training, of the reference."""
-        method, size = subject.method, subject.data_args
+    def comparison_images(self, source: SampleSource, seed: int) -> dict[str, Image | str]:
+        """The sample grids of training, of the first images of the reference."""
+        method, size = source.method, source.data_args
         assert method is not None
         batch = self.data.prepare(**size).batch(np.arange(min(8, len(self.data))), method.device)
         shown = {name or "samples": image for name, image in method.sample_grids(batch).items()}
@@ -79,7 +101,6 @@ class RestorationEvaluator(SplitEvaluator):
         return {**shown}
 
 
-def _middle(pixels: np.ndarray, side: int, channels: int) -> Image:
-    """The square in the middle of a picture."""
+def _centre_crop(pixels: np.ndarray, side: int, channels: int) -> Image:
     top, left = ((length - side) // 2 for length in pixels.shape[:2])
     return Image(convert_channels(pixels[top : top + side, left : left + side], channels))

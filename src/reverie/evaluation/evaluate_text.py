@@ -1,4 +1,4 @@
-"""The bench of text: written lines beside real ones, or beside the oracle that knows what each is worth."""
+"""The evaluator of text: generated lines against real ones, or against the oracle that knows their probability."""
 
 from __future__ import annotations
 
@@ -6,169 +6,174 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from reverie.data.text.dataset import Texts
-from reverie.data.text.tokenizer import split
+from reverie.data.text.tokenizer import split as split_tokens
+from reverie.evaluation.eval_config import EvalConfig
+from reverie.evaluation.reference_sets import shuffled_indices
 from reverie.evaluation.result import Evaluation
 from reverie.evaluation.samples_source import SampleSource
 from reverie.media import Image, text_sheet
-from reverie.metrics.text import LEAVE_ONE_OUT, References, bleus, copying_scores, ngram_scores, nll_oracle_score, reference_of
+from reverie.metrics.text import (
+    LEAVE_ONE_OUT,
+    References,
+    bleus,
+    copying_scores,
+    ngram_scores,
+    nll_oracle_score,
+    reference_of,
+)
 from reverie.utils.errors import UserError
 
-LEAST = 64
-"""lines, written and real, below which their likeness says nothing"""
-USUAL = 2_000
-"""written lines, unless told otherwise"""
-COMPARED = 1_000
-"""lines at each temperature, at most, and lines whose nearest training lines are looked for"""
+MIN_LINES = 64
+"""generated and real lines that a comparison takes, at least"""
+MAX_DEFAULT_N = 2_000
+"""generated lines by default, at most"""
+MAX_COMPARED = 1_000
+"""lines at each temperature, and lines whose nearest training lines are searched, at most"""
 TEMPERATURES = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1)
 SHOWN = 24
-"""lines on a sheet"""
+"""lines of a figure"""
 
 
 @dataclass(frozen=True)
 class TextEvaluator:
-    """The reference, and the lines that were learnt from, prepared as the subject's are."""
+    """The reference and the training lines, prepared as the source's data is."""
 
     data: Texts
     train: Texts
 
     @classmethod
-    def check(cls, subject: SampleSource, n: int | None) -> None:
-        """Raises UserError if so many lines say nothing."""
-        if n is not None and n < LEAST:
-            raise UserError(f"scores on {n} lines say nothing about a generator; give {LEAST} or more, or thousands.")
+    def check(cls, source: SampleSource, n: int | None) -> None:
+        """Raises UserError if n is too small for a comparison."""
+        if n is not None and n < MIN_LINES:
+            raise UserError(f"{n} lines are too few to score a generator; give {MIN_LINES} or more, better thousands.")
 
     @classmethod
-    def open(cls, subject: SampleSource, data: str | Path, split: str | None) -> TextEvaluator:
-        """The test split where there is one and none is named, and the training lines. Raises UserError."""
+    def open(cls, source: SampleSource, data: str | Path, split: str | None) -> TextEvaluator:
+        """The reference split (by default test, or val, or all there is) and the training lines. Raises UserError."""
         train = Texts.open(data, "train")
         others = [name for name in ("test", "val") if name in train.splits]
         reference = Texts.open(data, split or (others[0] if others else "train"))
-        wants = subject.data_args
-        if bool(reference.oracle) != (wants.get("words") == ()):
-            made, given = ("numbers", "words") if wants.get("words") == () else ("words", "numbers")
-            raise UserError(f"what is scored writes {made}, {data} holds {given}; give data of the kind it learnt.")
-        reference.prepare(**wants)
-        if len(reference) < LEAST:
-            raise UserError(f"{len(reference)} lines in {data} ({reference.split}) are too few to score with: {LEAST}.")
-        return cls(reference, train.prepare(**wants) if reference.split != "train" else reference)
+        of_oracle = source.data_args.get("vocab") == ()
+        if bool(reference.oracle) != of_oracle:
+            trained_on, holds = ("an oracle", "lines of text") if of_oracle else ("lines of text", "an oracle")
+            raise UserError(f"the run was trained on {trained_on}, {data} is {holds}; give data of the same kind.")
+        reference.prepare(**source.data_args)
+        if len(reference) < MIN_LINES:
+            raise UserError(f"{len(reference)} lines in {data} ({reference.split}) are too few to score: {MIN_LINES}.")
+        return cls(reference, train.prepare(**source.data_args) if reference.split != "train" else reference)
 
     @property
     def fingerprints(self) -> dict[str, str]:
         """The fingerprints of the reference and of the training lines."""
         return {"reference": self.data.fingerprint, "train": self.train.fingerprint}
 
-    def count(self, subject: SampleSource) -> int:
-        """As many as the reference, but not more than is usual."""
-        return min(USUAL, len(self.data))
+    def default_n(self, source: SampleSource) -> int:
+        """As many as the reference, but at most MAX_DEFAULT_N."""
+        return min(MAX_DEFAULT_N, len(self.data))
 
-    def judge(self, found: Evaluation, subject: SampleSource, asked: Any, own: dict[str, Any]) -> None:
-        """Scores of written lines, those that the method alone has, and what temperature does to them."""
-        judge(found, subject, self.data, asked.n, asked.seed, self.train, own)
+    def evaluate(
+        self, result: Evaluation, source: SampleSource, config: EvalConfig, method_options: dict[str, Any]
+    ) -> None:
+        """The method's own scores, those of generated lines, and a note on the effect of temperature."""
+        method, data, seed, n = source.method, self.data, config.seed, config.n or self.default_n(source)
+        assert method is not None
+        result.notes += self._notes(source)
+        mixed = data if data.oracle else data.subset(shuffled_indices(len(data)))  # an oracle's samples have no order
+        result.scores += list(method.method_scores(mixed, min(n, len(data)), seed, **method_options))
+        if not source.can("generate"):
+            return
+        lines = _generate(source, n, seed)
+        result.figures["samples"] = (
+            text_sheet(lines[:SHOWN]),
+            f"The first {SHOWN} lines of `generate` with seed {seed}.",
+        )
+        if data.oracle is not None:
+            generated, real = _to_tokens(lines), torch.from_numpy(data.array[:n])
+            result.scores.append(nll_oracle_score(data.oracle.nll(generated), data.oracle.nll(real), data, seed))
+        else:
+            self._score_against_real_lines(result, lines, seed)
+        result.notes.append(_temperature_note(source, data, min(n, MAX_COMPARED), seed))
 
-    def pictures(self, subject: SampleSource, seed: int) -> dict[str, Image | str]:
-        """Lines that a run writes."""
-        return {"samples": text_sheet(_written(subject, SHOWN, seed)) if subject.can("write") else "it does not write"}
+    def comparison_images(self, source: SampleSource, seed: int) -> dict[str, Image | str]:
+        """Generated lines."""
+        if not source.can("generate"):
+            return {"samples": f"{source.name} cannot generate"}
+        return {"samples": text_sheet(_generate(source, SHOWN, seed))}
 
+    def _notes(self, source: SampleSource) -> list[str]:
+        data, train, trained_on = self.data, self.train, source.trained_on
+        if trained_on.get("fingerprint") and trained_on["fingerprint"] != train.fingerprint:
+            return [
+                f"the run was trained on {trained_on.get('name')}, not on the training lines here ({train.name}): the "
+                "scores measure transfer."
+            ]
+        if train is data and data.oracle is None:
+            return ["the reference is the training data, so that memorised lines score well."]
+        return []
 
-def judge(
-    found: Evaluation,
-    subject: SampleSource,
-    data: Texts,
-    n: int,
-    seed: int,
-    train: Texts | None = None,
-    own: dict[str, Any] | None = None,
-) -> None:
-    """Adds to `found` what n written lines are worth beside the lines of `data`."""
-    method, train = subject.method, data if train is None else train
-    assert method is not None
-    found.notes += _notes(subject, data, train)
-    mixed = data if data.oracle else data.subset(_order(data))  # what an oracle draws is in no order
-    found.scores += list(method.method_scores(mixed, min(n, len(data)), seed, **(own or {})))
-    if not subject.can("write"):
-        return
-    lines = _written(subject, n, seed)
-    found.pictures["lines"] = text_sheet(lines[:SHOWN]), f"the first {SHOWN} lines of `write` with seed {seed}"
-    if data.oracle is not None:
-        made, real = _numbers(lines), torch.from_numpy(data.array[:n])
-        found.scores.append(nll_oracle_score(data.oracle.nll(made), data.oracle.nll(real), data, seed))
-    else:
-        _beside_real_lines(found, lines, data, train, seed)
-    found.notes.append(_temperatures(subject, data, min(n, COMPARED), seed))
-
-
-def _beside_real_lines(found: Evaluation, lines: list[str], data: Texts, train: Texts, seed: int) -> None:
-    """BLEU, self-BLEU, distinct-n, copying."""
-    kind, what = _tokens(data)
-    made, real = [split(line, kind) for line in lines], _lines(data, kind)
-    others = real if train is data else _lines(train, kind)
-    count, floor_source = min(len(made), len(others)), LEAVE_ONE_OUT if train is data else "training lines"
-    reference = reference_of(data, len(real))
-    found.scores += ngram_scores(made, real, others[:count], what, floor_source, reference, seed)
-    looked = min(len(made), COMPARED)
-    unseen = None if train is data else real[:looked]
-    of = reference_of(train, len(train))
-    found.scores += copying_scores(made[:looked], _lines(train, kind), unseen, of, seed)
-
-
-def _tokens(data: Texts) -> tuple[str, str]:
-    """What lines are cut into for n-grams, and its name; pieces of words are no common measure, so words stand in."""
-    kind = "character" if data.facts.get("tokenizer") == "character" else "word"
-    return kind, f"{kind}s"
-
-
-def _lines(data: Texts, kind: str) -> list[list[str]]:
-    """The lines of a split in the order of _order."""
-    return [split(data.line(int(i)), kind) for i in _order(data)]
+    def _score_against_real_lines(self, result: Evaluation, lines: list[str], seed: int) -> None:
+        """BLEU, self-BLEU, distinct-n, copying."""
+        data, train, kind = self.data, self.train, _token_kind(self.data)
+        generated, real = [split_tokens(line, kind) for line in lines], _shuffled_lines(data, kind)
+        others = real if train is data else _shuffled_lines(train, kind)
+        count = min(len(generated), len(others))
+        floor_source = LEAVE_ONE_OUT if train is data else "training lines"
+        reference = reference_of(data, len(real))
+        result.scores += ngram_scores(generated, real, others[:count], f"{kind}s", floor_source, reference, seed)
+        compared = min(len(generated), MAX_COMPARED)
+        unseen = None if train is data else real[:compared]
+        training_reference = reference_of(train, len(train))
+        result.scores += copying_scores(
+            generated[:compared], _shuffled_lines(train, kind), unseen, training_reference, seed
+        )
 
 
-def _order(data: Texts) -> np.ndarray:
-    """The numbers of all lines in an order that follows from how many there are, so that the first are a random
-    choice."""
-    return np.random.Generator(np.random.Philox(key=[0, len(data)])).permutation(len(data))
+def _token_kind(data: Texts) -> str:
+    """What lines are cut into for n-grams: subwords depend on their training data, so words stand in for them."""
+    return "character" if data.facts.get("tokenizer") == "character" else "word"
 
 
-def _written(subject: SampleSource, n: int, seed: int, **options: Any) -> list[str]:
-    assert subject.method is not None
-    act = subject.method.verb("generate")
-    return [text.line for text in act.stream(subject.method, n=n, seed=seed, **options)]
+def _shuffled_lines(data: Texts, kind: str) -> list[list[str]]:
+    """The tokens of all lines of a split, in an order that follows from their number alone."""
+    return [split_tokens(data.line(int(i)), kind) for i in shuffled_indices(len(data))]
 
 
-def _numbers(lines: list[str]) -> torch.Tensor:
+def _generate(source: SampleSource, n: int, seed: int, **options: Any) -> list[str]:
+    assert source.method is not None
+    act = source.method.verb("generate")
+    return [text.line for text in act.stream(source.method, n=n, seed=seed, **options)]
+
+
+def _to_tokens(lines: list[str]) -> torch.Tensor:
+    """Lines of an oracle's token numbers as int64 [N,T]."""
     return torch.tensor([[int(word) for word in line.split()] for line in lines])
 
 
-def _notes(subject: SampleSource, data: Texts, train: Texts) -> list[str]:
-    notes, learnt = [], subject.learnt.get("fingerprint")
-    if learnt and learnt != train.fingerprint:
-        notes.append(
-            f"the run learnt from {subject.learnt.get('name')}, not from the training lines here ({train.name}): "
-            "likeness to these shows transfer."
-        )
-    elif train is data and data.oracle is None:
-        notes.append("the reference is what was learnt from, so that learning it by heart is rewarded.")
-    return notes
-
-
-def _temperatures(subject: SampleSource, data: Texts, n: int, seed: int) -> str:
-    """What temperature alone does to n lines: one that looks better by one figure is paid for by the other."""
-    real = None if data.oracle else References(_lines(data, _tokens(data)[0]))
-    told = []
+def _temperature_note(source: SampleSource, data: Texts, n: int, seed: int) -> str:
+    """What temperature alone does to n lines: similarity to real lines is gained at the cost of diversity."""
+    names = "nll-oracle, different lines and words" if data.oracle else "bleu-3, self-bleu-3"
+    references = None if data.oracle else References(_shuffled_lines(data, _token_kind(data)))
+    parts = []
     for temperature in TEMPERATURES:
-        lines = _written(subject, n, seed, temperature=temperature)
-        if data.oracle is not None:
-            cost = float(data.oracle.nll(_numbers(lines)).mean())
-            alike = len(set(lines)) / len(lines)
-            used = len({word for line in lines for word in line.split()}) / data.oracle.vocab_size
-            told.append(f"{temperature:g}: {cost:.3f}, {alike:.0%} of lines and {used:.0%} of words")
-        else:
-            assert real is not None
-            made = [split(line, _tokens(data)[0]) for line in lines]
-            like, alike = bleus(made, real)[:, 2].mean(), bleus(made, References(made), exclude_self=True)[:, 2].mean()
-            told.append(f"{temperature:g}: {like:.3f}, {alike:.3f}")
-    what = "nll oracle, different lines and words" if data.oracle else "bleu-3, self-bleu-3"
-    return f"temperature, which trades variety for likeness ({what}; {n} lines each): {'; '.join(told)}."
+        lines = _generate(source, n, seed, temperature=temperature)
+        values = _oracle_values(lines, data) if references is None else _bleu_values(lines, references, data)
+        parts.append(f"{temperature:g}: {values}")
+    return f"temperature, which trades diversity for similarity ({names}; {n} lines each): {'; '.join(parts)}."
+
+
+def _oracle_values(lines: list[str], data: Texts) -> str:
+    assert data.oracle is not None
+    nll = float(data.oracle.nll(_to_tokens(lines)).mean())
+    different = len(set(lines)) / len(lines)
+    used = len({word for line in lines for word in line.split()}) / data.oracle.vocab_size
+    return f"{nll:.3f}, {different:.0%} of lines and {used:.0%} of words"
+
+
+def _bleu_values(lines: list[str], references: References, data: Texts) -> str:
+    generated = [split_tokens(line, _token_kind(data)) for line in lines]
+    bleu = bleus(generated, references)[:, 2].mean()
+    self_bleu = bleus(generated, References(generated), exclude_self=True)[:, 2].mean()
+    return f"{bleu:.3f}, {self_bleu:.3f}"

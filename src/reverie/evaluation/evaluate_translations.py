@@ -1,263 +1,363 @@
-"""The benches of translations: pairs, where the truth is known, and two worlds, where it is not."""
+"""The evaluators of image translation: of pairs, where each output has a target image, and of two unpaired domains."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from reverie.data.images.decode import convert_channels
 from reverie.data.images.label_maps import nearest_colour_indices
-from reverie.evaluation.baselines import TRIED, add_baselines, has_baselines
-from reverie.evaluation.evaluators_base import OneSplit, SplitEvaluator, learnt_from, open_split
+from reverie.evaluation.baselines import TUNING_IMAGES, add_baselines, has_baselines
+from reverie.evaluation.eval_config import EvalConfig
+from reverie.evaluation.evaluators_base import OneSplit, SplitEvaluator, open_split, training_data_notes
 from reverie.evaluation.feature_extractors import open_features
+from reverie.evaluation.image_metrics import FEATURE_SCORES, LAPLACIAN
 from reverie.evaluation.lpips import add_lpips, open_lpips
 from reverie.evaluation.result import Evaluation
 from reverie.evaluation.samples_source import SampleSource
 from reverie.media import Image, Photo, image_grid
 from reverie.metrics.distribution import frechet_distance, kernel_distance
-from reverie.metrics.full_reference import segmentation_metrics, full_reference_scores, psnrs
+from reverie.metrics.full_reference import full_reference_scores, psnrs, segmentation_metrics
 from reverie.metrics.pixels import ratio_of_means, sharpness
 from reverie.metrics.score import Better, Reference, Score, standard_error
 
-LEAST = 32
-"""pictures, translated and real, below which their distributions are not compared"""
+MIN_IMAGES = 32
+"""translated and real images that a comparison of distributions takes, at least"""
 SHOWN = 8
-"""pictures of a figure"""
-NO_FEATURES = "there is no network to compare pictures by; name one with --features"
+"""images of a figure"""
+NO_FEATURES = "there is no network to compare images by; name one with --features"
 
 
 class TranslationEvaluator(SplitEvaluator):
-    """A split in the size that was learnt."""
+    """Base of both: a split, prepared in the size that the method was trained at."""
 
     @classmethod
-    def open(cls: type[OneSplit], subject: SampleSource, data: str | Path, split: str | None) -> OneSplit:
+    def open(cls: type[OneSplit], source: SampleSource, data: str | Path, split: str | None) -> OneSplit:
         """As for every split, prepared. Raises UserError."""
-        assert subject.method is not None
-        wants = {**subject.data_args, "size": subject.method.config.size}
-        return cls(open_split(subject, data, split).prepare(**wants))
+        data_args = {**source.data_args, "size": _method_config(source).size}
+        return cls(open_split(source, data, split).prepare(**data_args))
+
+
+class _Translated(NamedTuple):
+    """Inputs, their translations, and the targets: uint8 [H,W,C] each."""
+
+    inputs: list[np.ndarray]
+    outputs: list[np.ndarray]
+    targets: list[np.ndarray]
+
+    def row(self, i: int) -> list[Image]:
+        """Input, output and target i, for a figure."""
+        return _same_channels(self.inputs[i], self.outputs[i], self.targets[i])
 
 
 class PairEvaluator(TranslationEvaluator):
-    """Pairs of the reference: what is given and what is wanted."""
+    """Compares translations with their targets."""
 
-    def judge(self, found: Evaluation, subject: SampleSource, asked: Any, own: dict[str, Any]) -> None:
-        """Translations beside the truth."""
-        n = min(asked.n, len(self.data))
-        looks = None if asked.lpips is None else open_lpips(asked.lpips)  # before anything takes long
-        given, made, true = self._translated(subject, n, asked.seed)
-        config, size = _config(subject), given[0].shape[0]
-        reference = Reference(self.data.name, self.data.split, self.data.fingerprint, n, size, true[0].shape[2])
-        found.notes += learnt_from(subject, self.data)
-        about = f"pairs at {size}x{size}, {'still' if config.still else 'with dropout and statistics of its own'}"
-        floor, floor_source = given, "what is given, as it is"
-        if self.palette(subject) is not None or "a" in self.data.palettes or "b" in self.data.palettes:
-            mean = np.mean(np.stack(true).astype(np.float64), 0).round().astype(np.uint8)
-            floor, floor_source = [mean] * n, "the mean of the true pictures in place of each"
-        found.scores += full_reference_scores(made, true, floor, floor_source, reference, asked.seed, about)
-        if looks is not None:
-            add_lpips(found, looks, made, true, floor, floor_source, reference, asked.seed, about)
-        real = sharpness(np.stack(true))
-        sharp = ratio_of_means(sharpness(np.stack(made)), real)
-        found.scores.append(
-            Score("sharpness", sharp.value, "", "match", "mean variance of the Laplacian of the luminance, of "
-                  f"translations divided by that of true pictures; {about}", reference, n, asked.seed, 1.0,
-                  "the true pictures", sharp.error, group="likeness")
-        )  # fmt: skip
-        if (palette := self.palette(subject)) is not None:
-            found.scores += _labels(made, true, palette, reference, asked.seed, about)
-        rivals = asked.classical and has_baselines(subject.method)
-        train, others = self._others(subject, n) if rivals or asked.features is not None else (None, [])
-        self._by_features(found, made, true, others, reference, asked, about)
-        if rivals:
-            kind = f"pairs at {size}x{size}"
-            add_baselines(found, subject.method, true, given, train, others[:TRIED], reference, asked.seed, kind)
-        order = psnrs(made, true).argsort(stable=True).tolist()
-        for name, chosen, told in (
-            ("worst", order[:SHOWN], f"The {SHOWN} pictures that come out worst"),
-            ("translations", list(range(min(n, SHOWN))), "The first pictures of the reference"),
-        ):
-            rows = [image for i in chosen for image in _row(given[i], made[i], true[i])]
-            found.pictures[name] = (image_grid(rows, 6), f"{told}: what is given, what is made of it, the truth.")
-
-    def pictures(self, subject: SampleSource, seed: int) -> dict[str, Image | str]:
-        """The first of the reference: given, made, true."""
-        given, made, true = self._translated(subject, min(SHOWN, len(self.data)), seed)
-        rows = [image for three in zip(given, made, true, strict=True) for image in _row(*three)]
-        return {"translations": image_grid(rows, 6)}
-
-    def palette(self, subject: SampleSource) -> np.ndarray | None:
-        """The colours of what is wanted, where these are label maps."""
-        wanted = "a" if _config(subject).direction == "BtoA" else "b"
-        return self.data.palettes.get(wanted)
-
-    def _translated(self, subject: SampleSource, n: int, seed: int) -> tuple[list[np.ndarray], ...]:
-        config, method = _config(subject), subject.method
-        assert method is not None
-        wanted = "a" if config.direction == "BtoA" else "b"
-        true = [self.data.pixels(i, wanted) for i in range(n)]
-        if config.degradation:
-            photos = [Photo(pixels, name=str(i)) for i, pixels in enumerate(true)]
-            given = [photo.pixels for photo in method.verb("degrade")(photos, seed=seed)]
-        else:
-            given = [self.data.pixels(i, "b" if wanted == "a" else "a") for i in range(n)]
-        photos = [Photo(pixels, name=str(i)) for i, pixels in enumerate(given)]
-        return given, [photo.pixels for photo in method.verb("translate")(photos, seed=seed)], true
-
-    def _others(self, subject: SampleSource, n: int) -> tuple[Any, list[np.ndarray]]:
-        """The training pairs, and as many true pictures of them that are not among the first n of the reference."""
-        config = _config(subject)
-        train = type(self.data).open(self.data.spec).prepare(**{**subject.data_args, "size": config.size})
-        first = n if train.fingerprint == self.data.fingerprint else 0  # what is scored is nothing to choose on
-        wanted = "a" if config.direction == "BtoA" else "b"
-        return train, [train.pixels(i, wanted) for i in range(first, min(first + max(n, TRIED), len(train)))]
-
-    def _by_features(
-        self, found: Evaluation, made: list[np.ndarray], true: list[np.ndarray], others: list[np.ndarray],
-        reference: Reference, asked: Any, about: str,
-    ) -> None:  # fmt: skip
-        names = ("feature distance", "fid", "kid")
-        if asked.features is None:
-            found.skip(names, NO_FEATURES)
-            return
-        net = open_features(asked.features, self.data)
-        seen, real = (net.features(np.stack(x), what) for x, what in ((made, "translations"), (true, "truth")))
-        apart, other = ((real - x).norm(dim=1) for x in (seen, real.roll(1, 0)))
-        found.scores.append(
-            Score("feature distance", float(apart.mean()), "", "lower", "distance of the features of a translation "
-                  f"from those of the truth, mean; features: {net.definition}; {about}", reference, len(made),
-                  asked.seed, float(other.mean()), "another true picture in place of the translation",
-                  standard_error(apart), group="likeness")
-        )  # fmt: skip
-        if len(made) < LEAST:
-            found.skip(names[1:], f"{len(made)} pictures say nothing about a distribution; it takes {LEAST}")
-            return
-        if len(made) < net.width:
-            found.notes.append(
-                f"fid: {len(made)} pictures are fewer than the {net.width} numbers of a feature, which biases it "
-                "upwards; read it beside its floor only, or read kid, which has no bias."
+    def evaluate(
+        self, result: Evaluation, source: SampleSource, config: EvalConfig, method_options: dict[str, Any]
+    ) -> None:
+        """PSNR, SSIM, sharpness; of label maps their agreement; LPIPS, features and baselines where asked for."""
+        n = min(config.n or self.default_n(source), len(self.data))
+        lpips = (
+            None if config.lpips is None else open_lpips(config.lpips)
+        )  # errors are found before anything takes long
+        images = self._translate(source, n, config.seed)
+        method_config, size = _method_config(source), images.inputs[0].shape[0]
+        channels = images.targets[0].shape[2]
+        reference = Reference(self.data.name, self.data.split, self.data.fingerprint, n, size, channels)
+        result.notes += training_data_notes(source, self.data)
+        mode = "with dropout and batch statistics of the image itself"
+        if method_config.deterministic:
+            mode = "deterministic"
+        conditions = f"pairs at {size}x{size}, {mode}"
+        floor, floor_source = self._floor(source, images)
+        result.scores += full_reference_scores(
+            images.outputs, images.targets, floor, floor_source, reference, config.seed, conditions
+        )
+        if lpips is not None:
+            add_lpips(
+                result, lpips, images.outputs, images.targets, floor, floor_source, reference, config.seed, conditions
             )
-        floors, floor_source = None, ""
-        if len(others) >= len(made):  # of fewer, fid would be higher
-            fresh = net.features(np.stack(others[: len(made)]), "other true pictures")
-            floors = (frechet_distance(real, fresh), kernel_distance(real, fresh).value)
-            floor_source = f"{len(fresh)} other true pictures"
-        found.scores += distances(seen, real, floors, floor_source, net, reference, asked)
+        result.scores.append(_sharpness_score(images, reference, config.seed, conditions))
+        if (palette := self.palette(source)) is not None:
+            result.scores += _segmentation_scores(images, palette, reference, config.seed, conditions)
+        with_baselines = config.baselines and has_baselines(source.method)
+        train, others = None, list[np.ndarray]()
+        if with_baselines or config.features is not None:
+            train, others = self._other_targets(source, n)
+        self._score_features(result, images, others, reference, config, conditions)
+        if with_baselines:
+            add_baselines(
+                result, source.method, images.targets, images.inputs, train, others[:TUNING_IMAGES], reference,
+                config.seed, f"pairs at {size}x{size}",
+            )  # fmt: skip
+        self._add_figures(result, images)
+
+    def _add_figures(self, result: Evaluation, images: _Translated) -> None:
+        """The images with the lowest PSNR, and the first ones."""
+        worst = psnrs(images.outputs, images.targets).argsort(stable=True).tolist()[:SHOWN]
+        first = list(range(min(len(images.targets), SHOWN)))
+        for name, chosen, which in (
+            ("worst", worst, f"The {SHOWN} images with the lowest PSNR"),
+            ("translations", first, "The first images of the reference"),
+        ):
+            cells = [image for i in chosen for image in images.row(i)]
+            result.figures[name] = (image_grid(cells, 6), f"{which}: input, output, target.")
+
+    def comparison_images(self, source: SampleSource, seed: int) -> dict[str, Image | str]:
+        """The first of the reference: input, output, target."""
+        images = self._translate(source, min(SHOWN, len(self.data)), seed)
+        cells = [image for i in range(len(images.targets)) for image in images.row(i)]
+        return {"translations": image_grid(cells, 6)}
+
+    def palette(self, source: SampleSource) -> np.ndarray | None:
+        """The colours of the targets, where these are label maps."""
+        return self.data.palettes.get(_target_side(source))
+
+    def _floor(self, source: SampleSource, images: _Translated) -> tuple[list[np.ndarray], str]:
+        """What there is without the method: the input; where one side is a label map, the mean target."""
+        if self.palette(source) is None and "a" not in self.data.palettes and "b" not in self.data.palettes:
+            return images.inputs, "the input itself"
+        mean = np.mean(np.stack(images.targets).astype(np.float64), 0).round().astype(np.uint8)
+        return [mean] * len(images.targets), "the mean target image in place of each"
+
+    def _translate(self, source: SampleSource, n: int, seed: int) -> _Translated:
+        """The first n pairs; of methods that degrade the targets, the inputs are made with `degrade`."""
+        method, side = source.method, _target_side(source)
+        assert method is not None
+        targets = [self.data.pixels(i, side) for i in range(n)]
+        if _method_config(source).degradation:
+            inputs = [photo.pixels for photo in method.verb("degrade")(_photos(targets), seed=seed)]
+        else:
+            other = "b" if side == "a" else "a"
+            inputs = [self.data.pixels(i, other) for i in range(n)]
+        outputs = [photo.pixels for photo in method.verb("translate")(_photos(inputs), seed=seed)]
+        return _Translated(inputs, outputs, targets)
+
+    def _other_targets(self, source: SampleSource, n: int) -> tuple[Any, list[np.ndarray]]:
+        """The training pairs, and as many of their targets that are not among the first n of the reference."""
+        data_args = {**source.data_args, "size": _method_config(source).size}
+        train = type(self.data).open(self.data.spec).prepare(**data_args)
+        first = n if train.fingerprint == self.data.fingerprint else 0  # settings are never chosen on scored images
+        rows = range(first, min(first + max(n, TUNING_IMAGES), len(train)))
+        return train, [train.pixels(i, _target_side(source)) for i in rows]
+
+    def _score_features(
+        self,
+        result: Evaluation,
+        images: _Translated,
+        others: list[np.ndarray],
+        reference: Reference,
+        config: EvalConfig,
+        conditions: str,
+    ) -> None:
+        """Paired feature distance, FID and KID. others: further targets, for the floor of FID and KID."""
+        names = ("paired feature distance", "fid", "kid")
+        if config.features is None:
+            result.skip(names, NO_FEATURES)
+            return
+        net, n = open_features(config.features, self.data), len(images.outputs)
+        outputs = net.features(np.stack(images.outputs), "translations")
+        targets = net.features(np.stack(images.targets), "targets")
+        distances, floor = ((targets - x).norm(dim=1) for x in (outputs, targets.roll(1, 0)))
+        result.scores.append(
+            Score(
+                "paired feature distance", float(distances.mean()), "", "lower",
+                "Euclidean distance between the features of a translation and of its target, mean over images; "
+                f"features: {net.definition}; {conditions}", reference, n, config.seed, float(floor.mean()),
+                "another target image in place of the translation", standard_error(distances),
+                group="image similarity",
+            )
+        )  # fmt: skip
+        if n < MIN_IMAGES:
+            result.skip(names[1:], f"{n} images are too few to compare distributions; it takes {MIN_IMAGES}")
+            return
+        if n < net.width:
+            result.notes.append(
+                f"fid: {n} images are fewer than the {net.width} dimensions of a feature, which biases it upwards; "
+                "compare it with its floor only, or use kid, which has no bias."
+            )
+        stand_in, floor_source = None, ""
+        if len(others) >= n:  # of fewer, fid would be higher
+            stand_in = net.features(np.stack(others[:n]), "other targets")
+            floor_source = f"{n} other target images"
+        result.scores += _distribution_scores(
+            outputs, targets, stand_in, floor_source, net, reference, config.seed, "image similarity"
+        )
 
 
 class UnpairedEvaluator(TranslationEvaluator):
-    """Pictures of both worlds."""
+    """Compares translations with images of the other domain, and translations there and back with their inputs."""
 
-    def count(self, subject: SampleSource) -> int:
-        """As many of each side as there are, but not more than is usual."""
-        return min(self.usual, max(len(self.data.a), len(self.data.b)))
+    def default_n(self, source: SampleSource) -> int:
+        """All images of the larger side, but at most max_default_n."""
+        return min(self.max_default_n, max(len(self.data.a), len(self.data.b)))
 
-    def judge(self, found: Evaluation, subject: SampleSource, asked: Any, own: dict[str, Any]) -> None:
-        """Each way: how near to the other world translations come, beside the untranslated; and what comes back."""
-        method, size = subject.method, _config(subject).size
-        assert method is not None
-        found.notes += learnt_from(subject, self.data)
-        sides = {s: [self.data.pixels(i, s) for i in range(min(asked.n, len(getattr(self.data, s))))] for s in "ab"}
-        net = None if asked.features is None else open_features(asked.features, self.data.b)
-        seen = {} if net is None else {s: net.features(np.stack(x), f"side {s}") for s, x in sides.items()}
-        for source, target in (("a", "b"), ("b", "a")):
-            photos = [Photo(pixels, name=str(i)) for i, pixels in enumerate(sides[source])]
-            made = [photo.pixels for photo in method.verb("translate")(photos, to=target)]
-            back = [photo.pixels for photo in method.verb("cycle")(photos, to=target)]
-            way = f"{source} to {target}"
+    def evaluate(
+        self, result: Evaluation, source: SampleSource, config: EvalConfig, method_options: dict[str, Any]
+    ) -> None:
+        """Both ways: cycle-consistency, and FID and KID to the other domain; the floor is without translation."""
+        n = config.n or self.default_n(source)
+        result.notes += training_data_notes(source, self.data)
+        sides = {}
+        for side in "ab":
+            count = min(n, len(getattr(self.data, side)))
+            sides[side] = [self.data.pixels(i, side) for i in range(count)]
+        net = None if config.features is None else open_features(config.features, self.data.b)
+        features = {}
+        if net is not None:
+            features = {side: net.features(np.stack(pixels), f"side {side}") for side, pixels in sides.items()}
+        for side, target in (("a", "b"), ("b", "a")):
+            way = f"{side} to {target}"
+            outputs, back = _there_and_back(source.method, sides[side], target)
             reference = Reference(
-                self.data.name, self.data.split, self.data.fingerprint, len(sides[target]), size, made[0].shape[2]
-            )
-            error = torch.tensor([_apart(x, y) for x, y in zip(back, sides[source], strict=True)])
-            mean = np.mean(np.stack(sides[source]).astype(np.float64), 0)
-            trivial = float(np.mean([_apart(mean, x) for x in sides[source]]))
-            found.scores.append(
-                Score(f"cycle error, {way}", float(error.mean()), "", "lower", "mean absolute difference, of pixels in "
-                      f"[0,1], of a picture at {size}x{size} and what comes back of it", reference, len(error),
-                      asked.seed, trivial, "the mean picture in place of what comes back",
-                      standard_error(error), group=f"{way}")
+                self.data.name, self.data.split, self.data.fingerprint, len(sides[target]),
+                _method_config(source).size, outputs[0].shape[2],
             )  # fmt: skip
-            rows = [i for three in zip(sides[source], made, back, strict=True) for i in _row(*three)][: 3 * SHOWN]
-            found.pictures[f"{source}-to-{target}"] = (
-                image_grid(rows, 6), f"From {way}, the first pictures: what is given, what is made of it, what comes back."
-            )  # fmt: skip
+            result.scores.append(_cycle_score(sides[side], back, reference, config.seed, way))
+            rows = zip(sides[side], outputs, back, strict=True)
+            cells = [image for row in rows for image in _same_channels(*row)][: 3 * SHOWN]
+            caption = f"From {way}, the first images: input, translation, translation there and back."
+            result.figures[f"{side}-to-{target}"] = (image_grid(cells, 6), caption)
             names = [f"{name}, {way}" for name in ("fid", "kid")]
             if net is None:
-                found.skip(names, NO_FEATURES)
-            elif min(len(made), len(sides[target])) < LEAST:
-                found.skip(names, f"{len(made)} pictures say nothing about a distribution; it takes {LEAST}")
+                result.skip(names, NO_FEATURES)
+            elif min(len(outputs), len(sides[target])) < MIN_IMAGES:
+                count = min(len(outputs), len(sides[target]))
+                result.skip(names, f"{count} images are too few to compare distributions; it takes {MIN_IMAGES}")
             else:
-                real, given = seen[target], seen[source]
-                floors = (frechet_distance(real, given), kernel_distance(real, given).value)
-                told = "the same pictures untranslated"
-                translated = net.features(np.stack(made), "translations")
-                found.scores += distances(translated, real, floors, told, net, reference, asked, f", {way}")
+                translated = net.features(np.stack(outputs), "translations")
+                result.scores += _distribution_scores(
+                    translated, features[target], features[side], "the same images before translation", net,
+                    reference, config.seed, way, f", {way}",
+                )  # fmt: skip
 
-    def pictures(self, subject: SampleSource, seed: int) -> dict[str, Image | str]:
-        """Both ways: given, made, come back."""
-        method, shown = subject.method, dict[str, Image | str]()
-        assert method is not None
-        for source, target in (("a", "b"), ("b", "a")):
-            given = [self.data.pixels(i, source) for i in range(min(SHOWN, len(getattr(self.data, source))))]
-            photos = [Photo(pixels, name=str(i)) for i, pixels in enumerate(given)]
-            made, back = ([p.pixels for p in method.verb(v)(photos, to=target)] for v in ("translate", "cycle"))
-            rows = [image for three in zip(given, made, back, strict=True) for image in _row(*three)]
-            shown[f"{source}-to-{target}"] = image_grid(rows, 6)
+    def comparison_images(self, source: SampleSource, seed: int) -> dict[str, Image | str]:
+        """Both ways: input, translation, translation there and back."""
+        shown: dict[str, Image | str] = {}
+        for side, target in (("a", "b"), ("b", "a")):
+            count = min(SHOWN, len(getattr(self.data, side)))
+            inputs = [self.data.pixels(i, side) for i in range(count)]
+            rows = zip(inputs, *_there_and_back(source.method, inputs, target), strict=True)
+            cells = [image for row in rows for image in _same_channels(*row)]
+            shown[f"{side}-to-{target}"] = image_grid(cells, 6)
         return shown
 
 
-def distances(
-    seen: torch.Tensor, real: torch.Tensor, floors: tuple[float, float] | None, floor_source: str, net: Any,
-    reference: Reference, asked: Any, way: str = "",
-) -> list[Score]:  # fmt: skip
-    """FID and KID of translations against real pictures of the world they are translated into."""
-    kid = kernel_distance(real, seen)
-    told = {
-        "fid": "Frechet distance of Gaussians with the means and unbiased covariances of features, float64",
-        "kid": "squared MMD of features, unbiased, kernel (x.y/D + 1)^3, of all at once, float64",
-    }
-    better: Better = "lower"
-    values = ((frechet_distance(real, seen), None), (kid.value, kid.error))
-    return [
-        Score(f"{name}{way}", value, "", better, f"{told[name]}; {len(real)} real pictures; features: {net.definition}",
-              reference, len(seen), asked.seed, floor, floor_source, spread, group=way.strip(", ") or "likeness")
-        for name, (value, spread), floor in zip(told, values, floors or (None, None), strict=True)
-    ]  # fmt: skip
+def _there_and_back(method: Any, inputs: list[np.ndarray], target: str) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Translations of the inputs into a domain, and these translated back."""
+    photos = _photos(inputs)
+    outputs = [photo.pixels for photo in method.verb("translate")(photos, to=target)]
+    return outputs, [photo.pixels for photo in method.verb("cycle")(photos, to=target)]
 
 
-def _labels(
-    made: list[np.ndarray], true: list[np.ndarray], palette: np.ndarray, reference: Reference, seed: int, about: str
+def _cycle_score(inputs: list[np.ndarray], back: list[np.ndarray], reference: Reference, seed: int, way: str) -> Score:
+    errors = torch.tensor([_mean_absolute_error(x, y) for x, y in zip(back, inputs, strict=True)])
+    mean = np.mean(np.stack(inputs).astype(np.float64), 0)
+    floor = float(np.mean([_mean_absolute_error(mean, x) for x in inputs]))
+    size = reference.size
+    return Score(
+        f"cycle-consistency l1, {way}", float(errors.mean()), "", "lower",
+        f"mean absolute difference, of pixels in [0,1], between an image at {size}x{size} and its translation there "
+        "and back, mean over images", reference, len(errors), seed, floor,
+        "the mean image in place of the translation there and back", standard_error(errors), group=way,
+    )  # fmt: skip
+
+
+def _distribution_scores(
+    fake: Tensor,
+    real: Tensor,
+    stand_in: Tensor | None,
+    floor_source: str,
+    net: Any,
+    reference: Reference,
+    seed: int,
+    group: str,
+    suffix: str = "",
 ) -> list[Score]:
-    """Of label maps: is each pixel of the right class?"""
-    found, real = (np.stack([nearest_colour_indices(convert_channels(x, 3), palette) for x in maps]) for maps in (made, true))
-    value = segmentation_metrics(found, real, len(palette))
-    commonest = int(np.bincount(real.reshape(-1)).argmax())
-    floor = segmentation_metrics(np.full_like(real, commonest), real, len(palette))
-    told = f"each pixel counts as the nearest of the {len(palette)} colours of the maps; {about}"
+    """FID and KID of the features [N,D] of translations against those of real images [M,D] of the target domain.
+
+    stand_in: features for the floor; suffix: of the names.
+    """
+    kid = kernel_distance(real, fake)
+    values = {"fid": (frechet_distance(real, fake), None), "kid": kid}
+    floors: dict[str, float | None] = {"fid": None, "kid": None}
+    if stand_in is not None:
+        floors = {"fid": frechet_distance(real, stand_in), "kid": kernel_distance(real, stand_in).value}
+    scores = []
+    for name, (value, std_error) in values.items():
+        better, definition = FEATURE_SCORES[name]
+        definition = f"{definition}; {len(real)} real images; features: {net.definition}"
+        scores.append(
+            Score(
+                f"{name}{suffix}", value, "", better, definition, reference, len(fake), seed, floors[name],
+                floor_source, std_error, group=group,
+            )
+        )  # fmt: skip
+    return scores
+
+
+def _sharpness_score(images: _Translated, reference: Reference, seed: int, conditions: str) -> Score:
+    real = sharpness(np.stack(images.targets))
+    ratio = ratio_of_means(sharpness(np.stack(images.outputs)), real)
+    return Score(
+        "sharpness", ratio.value, "", "match",
+        f"{LAPLACIAN} of translations, divided by that of target images; {conditions}", reference,
+        len(images.targets), seed, 1.0, "the target images", ratio.std_error, group="image similarity",
+    )  # fmt: skip
+
+
+def _segmentation_scores(
+    images: _Translated, palette: np.ndarray, reference: Reference, seed: int, conditions: str
+) -> list[Score]:
+    """Pixel accuracy and mIoU of translations into label maps."""
+    predicted, true = (
+        np.stack([nearest_colour_indices(convert_channels(x, 3), palette) for x in maps])
+        for maps in (images.outputs, images.targets)
+    )
+    values = segmentation_metrics(predicted, true, len(palette))
+    most_frequent = int(np.bincount(true.reshape(-1)).argmax())
+    floors = segmentation_metrics(np.full_like(true, most_frequent), true, len(palette))
+    better: Better = "higher"
+    colours = f"each pixel counts as the nearest of the {len(palette)} palette colours; {conditions}"
     return [
-        Score(name, mine, "", "higher", f"{what}; {told}", reference, len(made), seed, theirs,
-              "the commonest class everywhere", group="labels")
-        for name, what, mine, theirs in (
-            ("label accuracy", "share of pixels of the right class", value.accuracy, floor.accuracy),
-            ("label overlap", "intersection over union of a class, mean over classes", value.overlap, floor.overlap),
+        Score(
+            name, value, "", better, f"{definition}; {colours}", reference, len(true), seed, floor,
+            "the most frequent class everywhere", group="segmentation",
+        )
+        for name, definition, value, floor in (
+            ("pixel accuracy", "share of pixels of the correct class", values.pixel_accuracy, floors.pixel_accuracy),
+            ("miou", "intersection over union of each class, mean over the classes that occur", values.miou,
+             floors.miou),
         )
     ]  # fmt: skip
 
 
-def _row(*pixels: np.ndarray) -> Sequence[Image]:
-    """Pictures of one kind, to stand side by side."""
+def _photos(images: Sequence[np.ndarray]) -> list[Photo]:
+    return [Photo(pixels, name=str(i)) for i, pixels in enumerate(images)]
+
+
+def _same_channels(*pixels: np.ndarray) -> list[Image]:
+    """Images converted to colour if one of them is, to stand side by side."""
     channels = max(p.shape[2] for p in pixels)
     return [Image(convert_channels(p, channels)) for p in pixels]
 
 
-def _apart(a: np.ndarray, b: np.ndarray) -> float:
-    """The mean absolute difference of two pictures, of pixels in [0,1]."""
+def _mean_absolute_error(a: np.ndarray, b: np.ndarray) -> float:
+    """The mean absolute difference of two images, of pixels in [0,1]."""
     return float(np.abs(a.astype(np.float64) - b.astype(np.float64)).mean() / 255)
 
 
-def _config(subject: SampleSource) -> Any:
-    assert subject.method is not None
-    return subject.method.config
+def _method_config(source: SampleSource) -> Any:
+    assert source.method is not None
+    return source.method.config
+
+
+def _target_side(source: SampleSource) -> str:
+    """The side of the pairs that the method translates into: "a" or "b"."""
+    return "a" if _method_config(source).direction == "BtoA" else "b"

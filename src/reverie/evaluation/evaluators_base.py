@@ -1,50 +1,83 @@
-"""What benches share that measure on one split: which one it is, what it is called, how much of it is scored."""
+"""The interface of evaluators, and what those share that compare with one split of the data."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
+from reverie.evaluation.eval_config import EvalConfig
+from reverie.evaluation.result import Evaluation
 from reverie.evaluation.samples_source import SampleSource
+from reverie.media import Image
 from reverie.utils.errors import UserError
 
 OneSplit = TypeVar("OneSplit", bound="SplitEvaluator")
 
 
-@dataclass(frozen=True)
-class SplitEvaluator:
-    """A split of data of the kind that the subject learns from."""
-
-    data: Any
-    usual: ClassVar[int] = 1_000
-    """items that are scored, unless told otherwise"""
+class Evaluator(Protocol):
+    """Scores sources against real items, which are prepared as the source's data is. One for each kind of data."""
 
     @classmethod
-    def check(cls, subject: SampleSource, n: int | None) -> None:
-        """Raises UserError for a number that cannot be."""
+    def check(cls, source: SampleSource, n: int | None) -> None:
+        """Raises UserError if n items cannot be scored; called before anything is opened."""
+
+    @classmethod
+    def open(cls, source: SampleSource, data: str | Path, split: str | None) -> Evaluator:
+        """The evaluator with its real items opened; split: the reference, None for the default. Raises UserError."""
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """The fingerprints of the data that is compared with."""
+
+    def default_n(self, source: SampleSource) -> int:
+        """How many items are scored where n is None."""
+
+    def evaluate(
+        self, result: Evaluation, source: SampleSource, config: EvalConfig, method_options: dict[str, Any]
+    ) -> None:
+        """Adds scores, skipped scores, notes and figures to the result.
+
+        config.n is set; method_options: those of the method's own scores. Raises UserError.
+        """
+
+    def comparison_images(self, source: SampleSource, seed: int) -> Mapping[str, Image | str]:
+        """What `compare` shows of a run, by kind; where it has none of a kind, the reason as text."""
+
+
+@dataclass(frozen=True)
+class SplitEvaluator:
+    """Base of evaluators that compare with one split, of the kind of data that the method is trained on."""
+
+    data: Any
+    max_default_n: ClassVar[int] = 1_000
+
+    @classmethod
+    def check(cls, source: SampleSource, n: int | None) -> None:
+        """Raises UserError if n is less than 1."""
         if n is not None and n < 1:
             raise UserError(f"n is {n}; it must be 1 or more.")
 
     @classmethod
-    def open(cls: type[OneSplit], subject: SampleSource, data: str | Path, split: str | None) -> OneSplit:
-        """The split named, or test, or val, or all there is. Raises UserError."""
-        return cls(open_split(subject, data, split))
+    def open(cls: type[OneSplit], source: SampleSource, data: str | Path, split: str | None) -> OneSplit:
+        """The named split, or test, or val, or all there is. Raises UserError."""
+        return cls(open_split(source, data, split))
 
     @property
     def fingerprints(self) -> dict[str, str]:
-        """The fingerprint of what is measured on."""
+        """The fingerprint of the split."""
         return {"reference": self.data.fingerprint}
 
-    def count(self, subject: SampleSource) -> int:
-        """As many as there are, but not more than is usual."""
-        return min(self.usual, len(self.data))
+    def default_n(self, source: SampleSource) -> int:
+        """All items of the split, but at most max_default_n."""
+        return min(self.max_default_n, len(self.data))
 
 
-def open_split(subject: SampleSource, data: str | Path, split: str | None) -> Any:
-    """The data of the subject's kind: the split named, or test, or val, or all there is. Raises UserError."""
-    assert subject.method is not None
-    kind = subject.method.data_type
+def open_split(source: SampleSource, data: str | Path, split: str | None) -> Any:
+    """Data of the kind of the source's method: the named split, or test, or val, or all there is. Raises UserError."""
+    assert source.method is not None
+    kind = source.method.data_type
     if split is not None:
         return kind.open(data, split)
     first = kind.open(data)
@@ -52,8 +85,8 @@ def open_split(subject: SampleSource, data: str | Path, split: str | None) -> An
     return kind.open(data, other) if other else first
 
 
-def learnt_from(subject: SampleSource, data: Any) -> list[str]:
-    """A note where the reference is what the run learnt from."""
-    if subject.learnt.get("fingerprint") == data.fingerprint:
-        return ["the reference is what was learnt from, so that learning it by heart is rewarded."]
+def training_data_notes(source: SampleSource, data: Any) -> list[str]:
+    """A note where the reference is the training data of the run."""
+    if source.trained_on.get("fingerprint") == data.fingerprint:
+        return ["the reference is the training data, so that memorised items score well."]
     return []

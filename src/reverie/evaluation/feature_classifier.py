@@ -1,4 +1,4 @@
-"""A classifier of one's own, as a network for scores: read from a run, or trained on the data and kept in the cache."""
+"""The classifier whose features images are compared by: read from a run, or trained on the data and cached."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from reverie.core.method import Method
 from reverie.data.cache import cache_folder
 from reverie.data.images.dataset import Images
 from reverie.data.images.in_memory import InMemoryImages
-from reverie.utils.atomic_files import friendly
+from reverie.utils.atomic_files import disk_errors
 from reverie.utils.errors import UserError
 from reverie.utils.formatting import clock
 
@@ -27,70 +27,72 @@ SEED = 0
 
 
 def classifier_name() -> str:
-    """The method that judges, where none is named."""
+    """The method that is used as a classifier: the first that says it is one."""
     return next(name for name, entry in registry.list_methods().items() if entry.is_classifier)
 
 
 def read_classifier(place: str | Path) -> Method:
-    """The classifier of a run folder or a weights file. Raises UserError if a method of another kind is there."""
+    """The classifier of a run folder or a weights file. Raises UserError if it holds another method."""
     method = load(place)
     if not method.is_classifier:
         able = " or ".join(name for name, entry in registry.list_methods().items() if entry.is_classifier)
         raise UserError(
-            f"{place} holds a {method.origin['method']}, which makes images and does not judge them; "
-            f"give a run of {able}, or a file of MobileNetV2 or Inception weights."
+            f"{place} holds a {method.origin['method']}, which is not a classifier; give a run of {able}, or a file of "
+            "MobileNetV2 or Inception weights."
         )
     return method
 
 
 def train_feature_classifier(data: Images | InMemoryImages, device: str) -> Method:
-    """The classifier trained on the training split of the data, with labels; from the cache if it was done before.
+    """A classifier trained on the training split of labelled data; from the cache if it was trained before.
 
-    Raises UserError, and Interrupted after Ctrl-C: what was done is saved, and the next call goes on with it.
+    Training takes minutes and is announced on stderr. Where another process is training the same one, this waits for
+    it. Raises UserError for data without labels, and Interrupted after Ctrl-C: a checkpoint was saved, and the next
+    call resumes from it.
     """
-    learnt = data if data.split == "train" else Images.open(data.spec)
-    if not learnt.classes:
+    training_data = data if data.split == "train" else Images.open(data.spec)
+    if not training_data.classes:
         raise UserError(
-            f"{data.spec} has no labels to train a network for scores on; name one: a file of MobileNetV2 or Inception "
-            "weights, or the run of a classifier trained on like images."
+            f"{data.spec} has no labels to train a feature network on; name one: a file of MobileNetV2 or Inception "
+            "weights, or the run of a classifier trained on similar images."
         )
     name = classifier_name()
-    recipe = [name, registry.method_class(name).preset(PRESET), SEED, __version__]
-    digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
-    place = cache_folder() / "judges" / f"{learnt.fingerprint}-{digest[:12]}"
-    if (found := _finished(place)) is not None:
-        return found
+    setting = [name, registry.method_class(name).preset(PRESET), SEED, __version__]
+    digest = hashlib.sha256(json.dumps(setting, sort_keys=True).encode()).hexdigest()
+    place = cache_folder() / "classifiers" / f"{training_data.fingerprint}-{digest[:12]}"
+    if (finished := _read_finished(place)) is not None:
+        return finished
     lock = FileLock(f"{place}.lock")
-    with friendly(cache_folder()):
+    with disk_errors(cache_folder()):
         place.parent.mkdir(parents=True, exist_ok=True)
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            print(f"another process trains the {name} that scores need; waiting for it.", file=sys.stderr)
+            print(f"another process is training the {name} that scores need; waiting for it.", file=sys.stderr)
             lock.acquire()
     try:
-        return _finished(place) or _train(name, learnt, place, device)
+        return _read_finished(place) or _train(name, training_data, place, device)
     finally:
         lock.release()
 
 
-def _train(name: str, learnt: Images | InMemoryImages, place: Path, device: str) -> Method:
+def _train(name: str, training_data: Images | InMemoryImages, place: Path, device: str) -> Method:
     print(
-        f"training a {name} on {learnt.name}, whose features scores compare by (once: it is kept in {place}; "
-        "another network is taken where one is named)",
+        f"training a {name} on {training_data.name}, whose features the scores compare images by (once: it is cached "
+        f"in {place}; --features names another network)",
         file=sys.stderr,
     )
     began = time.monotonic()
-    given = learnt if isinstance(learnt, InMemoryImages) else learnt.spec
-    if isinstance(given, InMemoryImages) or not _gone_on(place, given):
+    data = training_data if isinstance(training_data, InMemoryImages) else training_data.spec
+    if isinstance(data, InMemoryImages) or not _resume(place, data):
         shutil.rmtree(place, ignore_errors=True)
-        train(f"{name}:{PRESET}", data=given, out=place, seed=SEED, device=device)
+        train(f"{name}:{PRESET}", data=data, out=place, seed=SEED, device=device)
     print(f"the {name} is trained ({clock(time.monotonic() - began)})", file=sys.stderr)
     return read_classifier(place)
 
 
-def _gone_on(place: Path, data: str) -> bool:
-    """Whether there is a training that was cut, which has come to its end now; not so if it is damaged."""
+def _resume(place: Path, data: str) -> bool:
+    """Finishes an interrupted training; False if there is none, or it is damaged."""
     try:
         resume(place, data=data)
     except UserError:
@@ -98,8 +100,8 @@ def _gone_on(place: Path, data: str) -> bool:
     return True
 
 
-def _finished(place: Path) -> Method | None:
-    """The judge of a run that came to its end."""
+def _read_finished(place: Path) -> Method | None:
+    """The classifier of a run that was trained to its end."""
     try:
         method = read_classifier(place)
     except UserError:

@@ -1,6 +1,6 @@
-"""Networks whose features scores compare images by: MobileNetV2, Inception, or a classifier of one's own.
+"""Feature extractors: networks whose features images are compared by. MobileNetV2, Inception, or a reverie classifier.
 
-N images, B a batch of them, C channels, D numbers per image.
+N images, B batch, C channels, D features per image.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tqdm import tqdm
 from reverie.data.images.dataset import Images
 from reverie.data.images.decode import LUMA
 from reverie.evaluation.feature_classifier import read_classifier, train_feature_classifier
-from reverie.evaluation.fused_inference import quickened
+from reverie.evaluation.fused_inference import fuse_for_inference
 from reverie.metrics.networks import inception, mobilenet
 from reverie.runs.run_folder import WEIGHTS
 from reverie.utils.distributed import Ranks
@@ -37,36 +37,40 @@ KNOWN = (
 
 
 @dataclass(frozen=True)
-class Features:
-    """A network that turns images into numbers, and says which one it is."""
+class FeatureExtractor:
+    """A network that turns images into features, and says which network it is."""
 
     name: str
-    mark: str
-    """16 hex digits of the SHA-256 of its file of weights"""
+    fingerprint: str
+    """16 hex digits of the SHA-256 of its weights file"""
     definition: str
-    """net, mark, resize, range, layer, width: every choice that moves a feature"""
+    """network, fingerprint, resizing, range, layer, width: every choice that changes a feature"""
     width: int
+    """D"""
     embed: Callable[[Tensor], Tensor]
     """[B,C,H,W] in 0..255 -> [B,D], on the device"""
     device: torch.device
-    batch: int
-    """images at once; fewer are filled up, so that rounding is the same for an image alone and among others"""
+    batch_size: int
+    """smaller batches are padded to it, so that rounding is the same for an image alone and among others"""
 
-    def features(self, images: np.ndarray, what: str = "features") -> Tensor:
-        """uint8 [N,H,W,C], C 1 or 3 -> float32 [N,D] on the CPU. On a terminal a bar called `what` shows progress."""
+    def features(self, images: np.ndarray, label: str = "features") -> Tensor:
+        """uint8 [N,H,W,C], C 1 or 3 -> float32 [N,D] on the CPU; a terminal shows a progress bar called `label`.
+
+        Raises ValueError for arrays of another type or shape.
+        """
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3):
             raise ValueError(f"images are uint8 [N,H,W,C] with 1 or 3 channels, not {images.dtype} {images.shape}")
-        found = torch.empty(len(images), self.width)
-        filled = np.zeros((self.batch, *images.shape[1:]), np.uint8)
-        bar = tqdm(total=len(images), desc=what, unit=" images", delay=1, disable=None, leave=False, file=sys.stderr)
+        features = torch.empty(len(images), self.width)
+        padded = np.zeros((self.batch_size, *images.shape[1:]), np.uint8)
+        bar = tqdm(total=len(images), desc=label, unit=" images", delay=1, disable=None, leave=False, file=sys.stderr)
         with bar, torch.inference_mode(), _exact(self.device):
-            for start in range(0, len(images), self.batch):
-                part = images[start : start + self.batch]
-                filled[: len(part)] = part
-                x = torch.from_numpy(filled).to(self.device).permute(0, 3, 1, 2).float()  # [B,C,H,W], channels_last
-                found[start : start + len(part)] = self.embed(x)[: len(part)].cpu()
+            for start in range(0, len(images), self.batch_size):
+                part = images[start : start + self.batch_size]
+                padded[: len(part)] = part
+                x = torch.from_numpy(padded).to(self.device).permute(0, 3, 1, 2).float()  # [B,C,H,W], channels_last
+                features[start : start + len(part)] = self.embed(x)[: len(part)].cpu()
                 bar.update(len(part))
-        return found
+        return features
 
 
 def _exact(device: torch.device) -> AbstractContextManager[Any]:
@@ -76,79 +80,87 @@ def _exact(device: torch.device) -> AbstractContextManager[Any]:
     return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
 
 
-def open_features(spec: str | Path | None, data: Images, device: str = "auto") -> Features:
-    """The network of a file of weights or of a classifier's run folder; None: a classifier trained on the data.
+def open_features(spec: str | Path | None, data: Images, device: str = "auto") -> FeatureExtractor:
+    """The network of a weights file or of a classifier's run folder.
 
-    Files: MobileNetV2 or Inception weights, as .safetensors, or .pth without code in it; told apart by what they hold.
-    Raises UserError if it is none of these, and if a classifier would be trained on data without labels.
+    None: a classifier of the labels of `data`. If the cache has none, one is TRAINED here, which takes minutes and is
+    said on stderr (see feature_classifier.py). Files: MobileNetV2 or Inception weights, as .safetensors, or as .pth
+    without code; which network it is follows from the names of the weights. Raises UserError for other files, and if a
+    classifier would have to be trained on data without labels.
     """
-    where = Ranks(device).device
+    resolved = Ranks(device).device
     if spec is None:
-        return _of_judge(train_feature_classifier(data, device), where)
+        return _from_classifier(train_feature_classifier(data, device), resolved)
     path = Path(spec).expanduser()
     if path.is_dir():
-        return _of_judge(read_classifier(path), where)
-    weights, metadata, mark = read_file(path)
+        return _from_classifier(read_classifier(path), resolved)
+    weights, metadata, fingerprint = read_weights_file(path)
     if "reverie" in metadata:
-        return _of_judge(read_classifier(path), where)
+        return _from_classifier(read_classifier(path), resolved)
     if "features.18.0.weight" in weights:
-        return _of_mobilenet(weights, mobilenet.Recipe.read(metadata, path), mark, where, path)
+        return _from_mobilenet(weights, mobilenet.Preprocessing.read(metadata, path), fingerprint, resolved, path)
     if "Mixed_7c.branch1x1.conv.weight" in weights:
-        return _of_inception(weights, mark, where, path)
+        return _from_inception(weights, fingerprint, resolved, path)
     first = next(iter(weights), "nothing")
-    raise UserError(f"{path} holds weights of a network not known here (it begins with {first}); known: {KNOWN}.")
+    raise UserError(f"{path} holds weights of an unknown network (the first is {first}); known: {KNOWN}.")
 
 
 # -- the networks ------------------------------------------------------------------------------------------------------
 
 
-def _of_mobilenet(
-    weights: dict[str, Tensor], recipe: mobilenet.Recipe, mark: str, device: torch.device, path: Path
-) -> Features:
-    with torch.device("meta"):  # its first weights would be drawn for nothing
-        net = mobilenet.MobileNetV2(same=recipe.same)
-    net = quickened(_filled(net, weights, "mobilenet_v2", path)).to(device)
+def _from_mobilenet(
+    weights: dict[str, Tensor],
+    preprocessing: mobilenet.Preprocessing,
+    fingerprint: str,
+    device: torch.device,
+    path: Path,
+) -> FeatureExtractor:
+    with torch.device("meta"):  # its initial weights are not needed
+        net = mobilenet.MobileNetV2(same=preprocessing.same)
+    net = fuse_for_inference(_load(net, weights, "mobilenet_v2", path)).to(device)
 
     def embed(x: Tensor) -> Tensor:
-        return net.pooled(resized(recipe.apply(_rgb(x)), mobilenet.SIZE))
+        return net.pooled(resized(preprocessing.apply(_rgb(x)), mobilenet.SIZE))
 
     definition = (
-        f"MobileNetV2 {mark}, RGB, {recipe}, antialiased bilinear resize to {mobilenet.SIZE} in float32, "
-        f"mean over the map of the last convolution, {mobilenet.WIDTH} numbers"
+        f"MobileNetV2 {fingerprint}, RGB, {preprocessing}, antialiased bilinear resize to {mobilenet.SIZE} in float32, "
+        f"average-pooled last convolution, {mobilenet.WIDTH} dimensions"
     )
-    return Features("mobilenet_v2", mark, definition, mobilenet.WIDTH, embed, device, 8)
+    return FeatureExtractor("mobilenet_v2", fingerprint, definition, mobilenet.WIDTH, embed, device, 8)
 
 
-def _of_inception(weights: dict[str, Tensor], mark: str, device: torch.device, path: Path) -> Features:
+def _from_inception(weights: dict[str, Tensor], fingerprint: str, device: torch.device, path: Path) -> FeatureExtractor:
     classes = len(weights["fc.weight"]) if "fc.weight" in weights else 0
     if classes not in inception.CLASSES:
         raise UserError(
-            f"{path} is an Inception with {classes} outputs, and what its weights expect is not known; known are the "
-            "network of pytorch-fid (1008) and torchvision's (1000)."
+            f"{path} is an Inception with {classes} outputs, whose preprocessing is not known; known are the network "
+            "of pytorch-fid (1008) and torchvision's (1000)."
         )
     fid = inception.CLASSES[classes]
     with torch.device("meta"):
         net = inception.Inception(fid)
-    kept = {k: v for k, v in weights.items() if not k.startswith("AuxLogits.")}  # it serves training alone
-    net = quickened(_filled(net, kept, "inception_v3", path)).to(device)
+    kept = {k: v for k, v in weights.items() if not k.startswith("AuxLogits.")}  # which only training uses
+    net = fuse_for_inference(_load(net, kept, "inception_v3", path)).to(device)
 
     def embed(x: Tensor) -> Tensor:
-        # torchvision's mean and deviation are undone by the network's own transform_input: both want [-1,1]
+        # torchvision's transform_input undoes ImageNet's mean and deviation, so that both networks take [-1,1]
         return net.pooled(resized(_rgb(x) / 127.5 - 1, inception.SIZE, antialias=not fid))
 
-    told = "pytorch-fid's network (1008 outputs), bilinear resize without antialiasing"
+    network = "pytorch-fid's network (1008 outputs), bilinear resize without antialiasing"
     if not fid:
-        told = "torchvision's network (1000 outputs), antialiased bilinear resize"
+        network = "torchvision's network (1000 outputs), antialiased bilinear resize"
     definition = (
-        f"Inception v3 {mark}, {told} to {inception.SIZE} in float32, RGB, x/127.5-1, "
-        f"mean over the last map, {inception.WIDTH} numbers"
+        f"Inception v3 {fingerprint}, {network} to {inception.SIZE} in float32, RGB, x/127.5-1, "
+        f"average-pooled last feature map, {inception.WIDTH} dimensions"
     )
-    return Features("inception_fid" if fid else "inception_v3", mark, definition, inception.WIDTH, embed, device, 8)
+    return FeatureExtractor(
+        "inception_fid" if fid else "inception_v3", fingerprint, definition, inception.WIDTH, embed, device, 8
+    )
 
 
-def _of_judge(method: Any, device: torch.device) -> Features:
+def _from_classifier(method: Any, device: torch.device) -> FeatureExtractor:
     method.to(device)
-    size, channels, mark = method.config.size, method.config.channels, method.origin["run"]
+    size, channels, fingerprint = method.config.size, method.config.channels, method.origin["run"]
 
     def embed(x: Tensor) -> Tensor:
         x = _rgb(x) if channels == 3 else _grey(x)
@@ -157,19 +169,19 @@ def _of_judge(method: Any, device: torch.device) -> Features:
     blank = torch.zeros(1, channels, size, size, device=device)
     with torch.inference_mode():
         width = method.features(blank).shape[1]
-    name = method.origin["method"]
+    name, colour = method.origin["method"], "RGB" if channels == 3 else "grey (BT.601)"
     definition = (
-        f"{name} {mark} of {len(method.config.class_names)} classes, {'RGB' if channels == 3 else 'grey (BT.601)'}, "
-        f"antialiased bilinear resize to {size} in float32, x/127.5-1, what its last layer looks at, {width} numbers"
+        f"{name} {fingerprint} of {len(method.config.class_names)} classes, {colour}, "
+        f"antialiased bilinear resize to {size} in float32, x/127.5-1, input of its last layer, {width} dimensions"
     )
-    return Features(name, mark, definition, width, embed, device, 64)
+    return FeatureExtractor(name, fingerprint, definition, width, embed, device, 64)
 
 
 def resized(x: Tensor, side: int, antialias: bool = True) -> Tensor:
-    """[B,C,H,W] -> [B,C,side,side], bilinear, pixels taken as squares; antialiased where it shrinks."""
+    """[B,C,H,W] -> [B,C,side,side], bilinear, align_corners=False; antialiased where it shrinks."""
     if x.shape[2:] == (side, side):
         return x
-    shrinks = max(x.shape[2:]) > side  # else it makes no difference, and takes four times as long
+    shrinks = max(x.shape[2:]) > side  # otherwise it changes nothing, and takes four times as long
     return F.interpolate(x, size=(side, side), mode="bilinear", align_corners=False, antialias=antialias and shrinks)
 
 
@@ -181,31 +193,31 @@ def _grey(x: Tensor) -> Tensor:
     return x if x.shape[1] == 1 else (x * torch.tensor(LUMA, device=x.device).view(3, 1, 1)).sum(1, keepdim=True)
 
 
-# -- files of weights --------------------------------------------------------------------------------------------------
+# -- weights files --------------------------------------------------------------------------------------------------
 
 
-def read_file(path: Path, known: str = KNOWN) -> tuple[dict[str, Tensor], dict[str, str], str]:
+def read_weights_file(path: Path, known: str = KNOWN) -> tuple[dict[str, Tensor], dict[str, str], str]:
     """(weights, metadata, first 16 hex digits of the SHA-256) of a .safetensors or .pth file. Raises UserError.
 
-    known: what such a file may hold, for a user who gave another.
+    known: what such a file may hold, for the error message.
     """
     try:
         raw = path.read_bytes()
     except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}); give a file of weights or a run folder.") from None
+        raise UserError(f"{path} cannot be read ({error.strerror}); give a weights file or a run folder.") from None
     try:
         if raw[8:9] == b"{":  # a safetensors file begins with the length of its header
             header = json.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")])
             weights, metadata = safetensors.torch.load(raw), header.get("__metadata__", {})
         else:
             weights, metadata = torch.load(BytesIO(raw), map_location="cpu", weights_only=True), {}
-    except Exception as error:  # whatever a strange file provokes in the readers, it is the file's fault
+    except Exception as error:  # the readers raise many types on damaged files
         reason = (str(error) or type(error).__name__).splitlines()[0][:120]
         raise UserError(
-            f"{path} is no file of weights, or damaged ({reason}); give a .safetensors or .pth file: {known}."
+            f"{path} is not a weights file, or damaged ({reason}); give a .safetensors or .pth file: {known}."
         ) from None
     if not isinstance(weights, dict) or not all(isinstance(v, Tensor) for v in weights.values()):
-        raise UserError(f"{path} holds more than weights; save the state_dict of the network alone.")
+        raise UserError(f"{path} holds more than weights; save only the state_dict of the network.")
     return weights, metadata, hashlib.sha256(raw).hexdigest()[:16]
 
 
@@ -215,17 +227,17 @@ def fingerprint_of(spec: str | Path) -> str:
     try:
         return hashlib.sha256((path / WEIGHTS if path.is_dir() else path).read_bytes()).hexdigest()[:16]
     except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}); give a file of weights or a run folder.") from None
+        raise UserError(f"{path} cannot be read ({error.strerror}); give a weights file or a run folder.") from None
 
 
-def _filled(net: nn.Module, weights: dict[str, Tensor], name: str, path: Path) -> Any:
+def _load(net: nn.Module, weights: dict[str, Tensor], name: str, path: Path) -> Any:
     """The network with these weights, in float32. Raises UserError, naming what is wrong, if they do not fit."""
     wanted, given = net.state_dict(), dict(weights)
     for key in wanted:
-        if key.endswith("num_batches_tracked"):  # older files lack these counters, and evaluation needs none
+        if key.endswith("num_batches_tracked"):  # missing in older files, and not used in evaluation
             given.setdefault(key, torch.tensor(0))
-    problems = [f"it lacks {key}" for key in wanted if key not in given]
-    problems += [f"it has {key} besides" for key in given if key not in wanted]
+    problems = [f"{key} is missing" for key in wanted if key not in given]
+    problems += [f"{key} is unexpected" for key in given if key not in wanted]
     problems += [
         f"{key} is {tuple(given[key].shape)}, not {tuple(value.shape)}"
         for key, value in wanted.items()
@@ -235,6 +247,3 @@ def _filled(net: nn.Module, weights: dict[str, Tensor], name: str, path: Path) -
         raise UserError(f"{path} looks like {name}, but {problems[0]} ({len(problems)} such); get the file again.")
     net.load_state_dict(given, assign=True)
     return net.float().eval().requires_grad_(False)
-
-
-# -- speed -------------------------------------------------------------------------------------------------------------

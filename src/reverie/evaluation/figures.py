@@ -1,44 +1,53 @@
-"""The pictures beside the scores: nearest training images, walks between images, reconstructions."""
+"""The figures beside the scores of images: nearest training images, interpolations, reconstructions."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from reverie.evaluation.image_metrics import Neighbours
+from reverie.evaluation.image_metrics import TrainingNeighbours
 from reverie.evaluation.reference_sets import ReferenceSets
 from reverie.media import Image, comparison_grid, image_grid
 
 GAP = 8
-"""pixels between the halves of a picture"""
+"""pixels between the halves of a figure"""
+ROWS = 8
+"""of each half"""
 
 
-def neighbours(made: np.ndarray, found: Neighbours, sets: ReferenceSets) -> tuple[Image, str]:
+def neighbours_figure(fake: np.ndarray, neighbours: TrainingNeighbours, sets: ReferenceSets) -> tuple[Image, str]:
     """Generated images, each beside its three nearest training images, and a caption."""
-    alike = found.distances.argsort(stable=True)[:8].tolist()
-    halves = []
-    for chosen in (alike, range(min(8, len(made)))):
-        row = [Image(p) for i in chosen for p in (made[i], *sets.train.array[found.images[i].numpy()])]
-        halves.append(image_grid(row, columns=4).pixels)
-    height = max(half.shape[0] for half in halves)
-    ground = np.full((height, sum(half.shape[1] for half in halves) + GAP, halves[0].shape[2]), 255, np.uint8)
-    ground[: halves[0].shape[0], : halves[0].shape[1]] = halves[0]
-    ground[: halves[1].shape[0], -halves[1].shape[1] :] = halves[1]
+    closest = neighbours.distances.argsort(stable=True)[:ROWS].tolist()
+    left = _neighbour_rows(fake, closest, neighbours, sets)
+    right = _neighbour_rows(fake, range(min(ROWS, len(fake))), neighbours, sets)
+    height = max(left.shape[0], right.shape[0])
+    canvas = np.full((height, left.shape[1] + right.shape[1] + GAP, left.shape[2]), 255, np.uint8)
+    canvas[: left.shape[0], : left.shape[1]] = left
+    canvas[: right.shape[0], -right.shape[1] :] = right
     caption = (
-        f"In each row a generated image, then the three training images nearest to it. Left: the {len(alike)} that "
-        f"come nearest among {len(found.distances)}. Right: the first that were generated. Distance: {found.space}; "
-        f"{found.amount} training images were looked at."
+        f"In each row a generated image, then the three training images nearest to it. Left: the {len(closest)} with "
+        f"the smallest distances among {len(neighbours.distances)}. Right: the first generated ones. Distance: "
+        f"{neighbours.distance}; among {neighbours.searched} training images."
     )
-    return Image(ground), caption
+    return Image(canvas), caption
 
 
-def reconstructions(originals: Sequence[Image], made: Sequence[Image], n: int) -> tuple[Image, str]:
-    """Rows of the first originals above their reconstructions, and a caption."""
+def _neighbour_rows(
+    fake: np.ndarray, chosen: Iterable[int], neighbours: TrainingNeighbours, sets: ReferenceSets
+) -> np.ndarray:
+    cells = []
+    for i in chosen:
+        cells += [Image(fake[i]), *(Image(p) for p in sets.train.array[neighbours.indices[i].numpy()])]
+    return image_grid(cells, columns=4).pixels
+
+
+def reconstructions_figure(originals: Sequence[Image], reconstructions: Sequence[Image], n: int) -> tuple[Image, str]:
+    """Rows of the first originals above their reconstructions, and a caption; n: how many were scored."""
     caption = f"Images of the reference, and under each its reconstruction; the first of {n} that were scored."
-    return comparison_grid(originals[:32], made[:32]), caption
+    return comparison_grid(originals[:32], reconstructions[:32]), caption
 
 
-def interpolation(frames: Sequence[Image]) -> tuple[Image, str]:
-    """The rows of `interpolate` without pictures, and a caption."""
-    return image_grid(frames), "Each row walks from one generated image to another."
+def interpolation_figure(frames: Sequence[Image]) -> tuple[Image, str]:
+    """The rows of `interpolate` without input images, and a caption."""
+    return image_grid(frames), "Each row interpolates from one generated image to another."

@@ -1,4 +1,4 @@
-"""The same network of evaluation, faster: batch norms fused, 1x1 convolutions as matrix products."""
+"""Faster inference with the same network: batch norms fused, 1x1 convolutions as matrix products."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from reverie.metrics.networks.mobilenet import SameConv2d
 
 
 class Pointwise(nn.Module):
-    """A 1x1 convolution as one product of matrices."""
+    """A 1x1 convolution as one matrix product."""
 
     def __init__(self, conv: nn.Conv2d) -> None:
         super().__init__()
@@ -24,25 +24,25 @@ class Pointwise(nn.Module):
         return F.linear(x.permute(0, 2, 3, 1), self.weight, self.bias).permute(0, 3, 1, 2)
 
 
-def quickened(net: Any) -> Any:
-    """The same function of evaluation, faster; rounding differs. In place: names of weights change.
+def fuse_for_inference(net: Any) -> Any:
+    """The network in evaluation mode, changed in place for speed. Outputs differ by rounding, names of weights change.
 
-    Batch norms go into the convolution before them, 1x1 convolutions become products of matrices, TensorFlow's padding
-    (of even sides) becomes part of the kernel, memory is laid out channels last.
+    Batch norms are folded into the convolution before them, 1x1 convolutions become matrix products, TensorFlow's SAME
+    padding (of even sides) becomes part of the kernel, and memory is channels last.
     """
     children = list(net.named_children())
     for (name, conv), (after, norm) in itertools.pairwise(children):
         if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-            setattr(net, name, _quick(fuse_conv_bn_eval(conv, norm)))
+            setattr(net, name, _faster(fuse_conv_bn_eval(conv, norm)))
             setattr(net, after, nn.Identity())
     for child in net.children():
-        quickened(child)
+        fuse_for_inference(child)
         if isinstance(child, nn.ReLU6):
             child.inplace = True
     return net.to(memory_format=torch.channels_last)
 
 
-def _quick(conv: nn.Conv2d) -> nn.Module:
+def _faster(conv: nn.Conv2d) -> nn.Module:
     if conv.kernel_size == (1, 1) and conv.stride == (1, 1) and conv.groups == 1:
         return Pointwise(conv)
     if isinstance(conv, SameConv2d):  # 3x3, stride 2: a kernel of 4x4 with zeros above and left, padded on all sides

@@ -1,4 +1,4 @@
-"""LPIPS of pictures beside the true ones, by a network whose weights the user supplies."""
+"""LPIPS of images against their targets, by a network whose weights the user supplies."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from reverie.data.images.decode import convert_channels
-from reverie.evaluation.feature_extractors import fingerprint_of, read_file
+from reverie.evaluation.feature_extractors import fingerprint_of, read_weights_file
 from reverie.evaluation.result import Evaluation
 from reverie.metrics.networks.lpips import LEAST, LPIPS
 from reverie.metrics.score import Reference, Score, standard_error
@@ -24,22 +24,23 @@ WANTED = "torchvision's alexnet and the authors' linear weights (lin0.model.1.we
 
 
 @dataclass(frozen=True)
-class Looks:
-    """The network, and which one it is."""
+class PairedLPIPS:
+    """The LPIPS network, and the fingerprints of its weights."""
 
     net: LPIPS
-    marks: str
+    fingerprints: str
     """16 hex digits of the SHA-256 of each file"""
     device: torch.device
 
     def distances(self, a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> Tensor:
-        """Of pairs of pictures uint8 [H,W,C], each pair of one size: [N]."""
-        bar = tqdm(list(zip(a, b, strict=True)), desc="lpips", unit=" pictures", delay=1, disable=None, leave=False,
-                   file=sys.stderr)  # fmt: skip
+        """LPIPS [N] of N pairs of images uint8 [H,W,C], both of a pair of one size."""
+        pairs = list(zip(a, b, strict=True))
+        bar = tqdm(pairs, desc="lpips", unit=" images", delay=1, disable=None, leave=False, file=sys.stderr)
         with torch.inference_mode():
-            return torch.cat([self.net(self._levels(x), self._levels(y)).cpu() for x, y in bar])
+            return torch.cat([self.net(self._to_tensor(x), self._to_tensor(y)).cpu() for x, y in bar])
 
-    def _levels(self, pixels: np.ndarray) -> Tensor:
+    def _to_tensor(self, pixels: np.ndarray) -> Tensor:
+        """[H,W,C] in 0..255 -> [1,3,H,W] in [-1,1]."""
         x = torch.from_numpy(np.array(convert_channels(pixels, 3), np.float32)).to(self.device)
         return x.permute(2, 0, 1)[None] / 127.5 - 1
 
@@ -57,37 +58,50 @@ def fingerprints_of(spec: str | Path) -> str:
     return " ".join(fingerprint_of(path) for path in files_of(spec))
 
 
-def open_lpips(spec: str | Path, device: str = "auto") -> Looks:
-    """The network of a file or two. Raises UserError, naming what is wrong, if they do not hold what it takes."""
-    paths, weights, marks = files_of(spec), dict[str, Tensor](), []
+def open_lpips(spec: str | Path, device: str = "auto") -> PairedLPIPS:
+    """The network of a file or two. Raises UserError if weights are missing or do not fit."""
+    paths, weights, fingerprints = files_of(spec), dict[str, Tensor](), []
     for path in paths:
-        held, _, mark = read_file(path, WANTED)
-        weights |= held
-        marks.append(mark)
-    where, wanted = Ranks(device).device, LPIPS.names()
-    told = " and ".join(map(str, paths))
+        in_file, _, fingerprint = read_weights_file(path, WANTED)
+        weights |= in_file
+        fingerprints.append(fingerprint)
+    resolved, wanted = Ranks(device).device, LPIPS.names()
+    names = " and ".join(map(str, paths))
     if missing := [name for name in wanted if name not in weights]:
-        raise UserError(f"{told}: there is no {missing[0]} ({len(missing)} such); lpips takes {WANTED}.")
+        raise UserError(f"{names}: {missing[0]} is missing ({len(missing)} such); lpips takes {WANTED}.")
     for name, shape in wanted.items():
         if tuple(weights[name].shape) != shape:
-            raise UserError(f"{told}: {name} is {tuple(weights[name].shape)}, not {shape}; lpips takes {WANTED}.")
-    return Looks(LPIPS().load_weights(weights).to(where), " ".join(marks), where)
+            raise UserError(f"{names}: {name} is {tuple(weights[name].shape)}, not {shape}; lpips takes {WANTED}.")
+    return PairedLPIPS(LPIPS().load_weights(weights).to(resolved), " ".join(fingerprints), resolved)
 
 
 def add_lpips(
-    found: Evaluation, looks: Looks, made: Sequence[np.ndarray], good: Sequence[np.ndarray],
-    floor: Sequence[np.ndarray], floor_source: str, reference: Reference, seed: int, about: str,
-) -> None:  # fmt: skip
-    """Adds the LPIPS of pictures beside the true ones; the floor: of what is there without the method."""
-    if (least := min(min(pixels.shape[:2]) for pixels in good)) < LEAST:
-        found.skip(["lpips"], f"pictures of {least} pixels are too small for AlexNet, which takes {LEAST} or more")
+    result: Evaluation,
+    lpips: PairedLPIPS,
+    images: Sequence[np.ndarray],
+    targets: Sequence[np.ndarray],
+    floor: Sequence[np.ndarray],
+    floor_source: str,
+    reference: Reference,
+    seed: int,
+    conditions: str,
+) -> None:
+    """Adds the LPIPS of images against their targets, or why it is skipped.
+
+    floor: what there is without the method; conditions: what was compared, as a part of the definition.
+    """
+    if (side := min(min(pixels.shape[:2]) for pixels in targets)) < LEAST:
+        result.skip(["lpips"], f"images of {side} pixels are too small for AlexNet, which takes {LEAST} or more")
         return
-    value, trivial = looks.distances(made, good), looks.distances(floor, good)
+    values, floor_values = lpips.distances(images, targets), lpips.distances(floor, targets)
     definition = (
-        f"LPIPS v0.1 (Zhang 2018) by AlexNet, weights {looks.marks}: squared differences of features of length 1, "
-        f"weighted, mean over places, sum over five layers; RGB, nothing resized; mean over pictures; {about}"
+        f"LPIPS v0.1 (Zhang 2018) by AlexNet, weights {lpips.fingerprints}: squared differences of features of length "
+        "1, weighted, mean over positions, sum over five layers; RGB, without resizing; mean over images; "
+        f"{conditions}"
     )
-    found.scores.append(
-        Score("lpips", float(value.mean()), "", "lower", definition, reference, len(value), seed,
-              float(trivial.mean()), floor_source, standard_error(value), group="likeness")
+    result.scores.append(
+        Score(
+            "lpips", float(values.mean()), "", "lower", definition, reference, len(values), seed,
+            float(floor_values.mean()), floor_source, standard_error(values), group="image similarity",
+        )
     )  # fmt: skip

@@ -1,7 +1,7 @@
-"""The real images that scores compare with: the reference, the floor, the training images and unseen ones.
+"""ReferenceSets: the real images that scores compare with. The reference, the floor, training and unseen images.
 
-Which images are taken follows from the data alone, not from a seed: every run that learnt from them is compared with
-the same ones, and what networks make of them is kept.
+Which images are taken follows from the data alone, not from a seed: every run trained on the data is compared with the
+same ones, and their features are cached.
 """
 
 from __future__ import annotations
@@ -25,125 +25,130 @@ from reverie.metrics.score import Reference
 from reverie.utils.atomic_files import flush
 from reverie.utils.errors import UserError
 
-MOST = 10_000
+MAX_REFERENCE = 10_000
 """images of a reference, at most"""
-STAND_IN = 5_000
-"""real images that stand in for generated ones, at least, where there are as many: a network looks for the nearest of
-them too"""
-PART = 1_024
-"""images whose features are kept together"""
-COMPARED = 2_000
-"""generated and unseen images whose nearest training images are looked for, at most"""
+MIN_FLOOR = 5_000
+"""real images that stand in for generated ones, at least, where there are as many: their features also serve to find
+nearest neighbours"""
+CHUNK = 1_024
+"""images whose features are cached in one file"""
+MAX_NEIGHBOURS = 2_000
+"""generated and unseen images whose nearest training images are searched, at most"""
 
 
 @dataclass(frozen=True)
 class ReferenceSets:
-    """The real images, all prepared as the subject's are."""
+    """The real images, all prepared as the source's are."""
 
     data: Images
     """the split that holds the reference"""
     reference: np.ndarray
-    """row numbers in `data`; in no order, so that the first of them are a random choice"""
+    """rows of `data`, shuffled, so that the first ones are a random choice"""
     floor_data: Images
     floor: np.ndarray
-    """row numbers in `floor_data` of real images that stand in for generated ones"""
+    """rows of `floor_data` of real images that stand in for generated ones"""
     floor_name: str
     train: Images
     unseen_data: Images
     unseen: np.ndarray
-    """row numbers in `unseen_data` of images that nobody learnt from; or of training images, if there are no others"""
+    """rows of `unseen_data` of images not used in training; or of training images, if there are no others"""
 
     @property
-    def left_out_one(self) -> bool:
-        """Whether training images stand for unseen ones, each compared with the others."""
+    def leave_one_out(self) -> bool:
+        """Whether training images stand in for unseen ones, each compared with all others."""
         return self.unseen_data is self.train
 
     def reference_of(self, n: int | None = None) -> Reference:
-        """The reference, or the first n of it, as scores name it."""
+        """The reference, or its first n images, as scores name it."""
         return Reference.of(self.data, len(self.reference) if n is None else n)
 
 
-def open_reference_sets(spec: str | Path, split: str | None, wants: dict[str, Any]) -> ReferenceSets:
-    """The reference split (test if there is one and none is named) and what it is compared with, prepared.
+def open_reference_sets(spec: str | Path, split: str | None, data_args: dict[str, Any]) -> ReferenceSets:
+    """The reference split (by default test, or val, or a half of the only split) and the other sets, prepared.
 
     Raises UserError, also where the data has no such split.
     """
     train = Images.open(spec, "train")
     others = [name for name in ("test", "val") if name in train.splits]
     data = Images.open(spec, split or (others[0] if others else "train"))
-    data = (train if data.split == "train" else data).prepare(**wants)
-    train.prepare(**wants)
-    rows = shuffled(len(data))
+    data = (train if data.split == "train" else data).prepare(**data_args)
+    train.prepare(**data_args)
+    rows = shuffled_indices(len(data))
+    reference = rows[:MAX_REFERENCE]
     if data is not train:
-        floor = shuffled(len(train))
-        return ReferenceSets(data, rows[:MOST], train, floor, "training images", train, data, rows[:COMPARED])
+        floor = shuffled_indices(len(train))
+        return ReferenceSets(data, reference, train, floor, "training images", train, data, rows[:MAX_NEIGHBOURS])
     if others:
-        unseen = Images.open(spec, others[0]).prepare(**wants)
-        floor = shuffled(len(unseen))
+        unseen = Images.open(spec, others[0]).prepare(**data_args)
+        floor = shuffled_indices(len(unseen))
         name = f"images of the {others[0]} split"
-        return ReferenceSets(data, rows[:MOST], unseen, floor, name, train, unseen, floor[:COMPARED])
+        return ReferenceSets(data, reference, unseen, floor, name, train, unseen, floor[:MAX_NEIGHBOURS])
     half = len(rows) // 2
     if half < 2:
         raise UserError(f"{spec} holds {len(rows)} usable images; scores compare with real ones: give 4 or more.")
-    reference, floor = rows[:half][:MOST], rows[half:]
+    reference, floor = rows[:half][:MAX_REFERENCE], rows[half:]
     name = "images of the other half of the only split (the reference is one half)"
-    return ReferenceSets(data, reference, train, floor, name, train, train, reference[:COMPARED])
+    return ReferenceSets(data, reference, train, floor, name, train, train, reference[:MAX_NEIGHBOURS])
 
 
-def check_fit(sets: ReferenceSets, learnt: dict[str, Any], wants: dict[str, Any]) -> None:
-    """Raises UserError if the reference would have to be enlarged or recoloured, other than training images were."""
-    facts, known = sets.train.facts, learnt.get("facts") or {}
-    if learnt.get("fingerprint") == sets.train.fingerprint or "size" not in wants:
+def check_fit(sets: ReferenceSets, trained_on: dict[str, Any], data_args: dict[str, Any]) -> None:
+    """Raises UserError if the reference would have to be enlarged or recoloured where the training images were not."""
+    facts, known = sets.train.facts, trained_on.get("facts") or {}
+    if trained_on.get("fingerprint") == sets.train.fingerprint or "size" not in data_args:
         return
-    size, channels = wants["size"], wants["channels"]
-    kinds = {1: "grey", 3: "in colour"}
+    size, channels = data_args["size"], data_args["channels"]
+    colours = {1: "grey", 3: "in colour"}
     if facts["native"] < min(size, known.get("native", size)):
         raise UserError(
-            f"the reference set is of another size: {sets.data.spec} has images of {facts['native']} pixels, what is "
-            f"scored has {size}; give a reference with images of {size} pixels or more."
+            f"the reference has another size: {sets.data.spec} has images of {facts['native']} pixels, what is scored "
+            f"has {size}; give a reference with images of {size} pixels or more."
         )
     if facts["channels"] != channels and facts["channels"] != known.get("channels"):
         raise UserError(
-            f"the images of {sets.data.spec} are {kinds[facts['channels']]}, what is scored is {kinds[channels]}; give "
-            "a reference of the same kind."
+            f"the images of {sets.data.spec} are {colours[facts['channels']]}, what is scored is {colours[channels]}; "
+            "give a reference of the same kind."
         )
 
 
-def shuffled(count: int) -> np.ndarray:
-    """The numbers below count in an order that follows from count."""
+def shuffled_indices(count: int) -> np.ndarray:
+    """A permutation of 0 to count - 1 that follows from count alone."""
     return np.random.Generator(np.random.Philox(key=[0, count])).permutation(count)
 
 
-def features_of(net: Any, data: Images, rows: np.ndarray, what: str) -> Tensor:
-    """The features [N,D] of images of a data set; worked out once, then kept in the cache, PART images to a file."""
-    asked = repr([data.fingerprint, data.array.shape, VERSION, net.definition, net.mark, torch.__version__])
-    found = []
-    for start in range(0, len(rows), PART):
-        part = rows[start : start + PART]
-        key = hashlib.sha256(asked.encode() + part.astype("<i8").tobytes()).hexdigest()[:24]
+def cached_features(net: Any, data: Images, rows: np.ndarray, label: str) -> Tensor:
+    """The features [N,D] of images of a data set, by a FeatureExtractor; read from the cache where they are in it.
+
+    label: of the progress bar.
+    """
+    setting = repr([data.fingerprint, data.array.shape, VERSION, net.definition, net.fingerprint, torch.__version__])
+    tables = []
+    for start in range(0, len(rows), CHUNK):
+        part = rows[start : start + CHUNK]
+        key = hashlib.sha256(setting.encode() + part.astype("<i8").tobytes()).hexdigest()[:24]
         path = cache_folder() / "features" / f"{key}.npy"
-        if (table := _load(path, (len(part), net.width))) is None:
-            table = net.features(data.array[part], f"{what}, {start} of {len(rows)}").numpy()
-            _keep(path, table)
-        found.append(torch.from_numpy(table))
-    return torch.cat(found)
+        if (table := _read_table(path, (len(part), net.width))) is None:
+            table = net.features(data.array[part], f"{label}, {start} of {len(rows)}").numpy()
+            _write_table(path, table)
+        tables.append(torch.from_numpy(table))
+    return torch.cat(tables)
 
 
-def _load(path: Path, shape: tuple[int, int]) -> np.ndarray | None:
+def _read_table(path: Path, shape: tuple[int, int]) -> np.ndarray | None:
+    """None if there is none, or it is damaged."""
     try:
         digest, _, body = path.read_bytes().partition(b"\n")
         if hashlib.sha256(body).hexdigest().encode() != digest:
             return None
-        found = np.load(io.BytesIO(body), allow_pickle=False)
+        table = np.load(io.BytesIO(body), allow_pickle=False)
     except (OSError, ValueError):
         return None
-    return found if found.shape == shape and found.dtype == np.float32 else None
+    return table if table.shape == shape and table.dtype == np.float32 else None
 
 
-def _keep(path: Path, found: np.ndarray) -> None:
-    """Writes a table of numbers after its own checksum. A cache that cannot be written only costs time later."""
+def _write_table(path: Path, table: np.ndarray) -> None:
+    """Writes a table after its own checksum. Where the cache cannot be written, features are computed again later."""
     body = io.BytesIO()
-    np.save(body, found, allow_pickle=False)
+    np.save(body, table, allow_pickle=False)
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)

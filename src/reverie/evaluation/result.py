@@ -1,9 +1,9 @@
-"""What an evaluation found: the scores of one run, what could not be had, what to know, and pictures."""
+"""Evaluation: the result of evaluating one run. Scores, which ones were skipped and why, notes, and figures."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,25 +19,26 @@ class Evaluation:
     """The scores of one run: `for score in evaluation`, `evaluation["fid"]`."""
 
     run: dict[str, Any]
+    """what was scored: method, step and weights; of a folder of images, their number and digest"""
     scores: list[Score] = field(default_factory=list)
     skipped: list[dict[str, str]] = field(default_factory=list)
-    """{"score", "why"} of scores that could not be had"""
+    """{"score", "why"} of scores that could not be computed"""
     notes: list[str] = field(default_factory=list)
-    """what a reader of the scores ought to know"""
-    pictures: dict[str, tuple[Image, str]] = field(default_factory=dict)
-    """name -> picture and caption"""
+    """what a reader of the scores has to know"""
+    figures: dict[str, tuple[Image, str]] = field(default_factory=dict)
+    """name -> image and caption"""
     command: str = ""
     seconds: float = 0.0
-    asked: dict[str, Any] = field(default_factory=dict)
-    """what was measured on, and how: scores of one run that share it are the same"""
+    config: dict[str, Any] = field(default_factory=dict)
+    """EvalConfig.record of the evaluation"""
 
     @classmethod
-    def read(cls, folder: Path) -> Evaluation | None:
-        """The evaluation in a run folder, without its pictures; None if there is none, or it is damaged."""
+    def read(cls, run_folder: Path) -> Evaluation | None:
+        """The evaluation in a run folder, without its figures; None if there is none, or its file is damaged."""
         try:
-            told = json.loads((folder / "scores.json").read_text(encoding="utf-8"))
-            scores = [Score.from_json(score) for score in told["scores"]]
-            return cls(told["run"], scores, told["skipped"], told["notes"], asked=told["asked"])
+            record = json.loads((run_folder / "scores.json").read_text(encoding="utf-8"))
+            scores = [Score.from_json(score) for score in record["scores"]]
+            return cls(record["run"], scores, record["skipped"], record["notes"], config=record["config"])
         except (OSError, ValueError, KeyError, TypeError, UserError):
             return None
 
@@ -51,12 +52,16 @@ class Evaluation:
         for score in self.scores:
             if score.name == name:
                 return score
-        why = next((line["why"] for line in self.skipped if line["score"] == name), "it was not asked for")
+        why = self.why_skipped(name) or "it was not asked for"
         raise KeyError(f"no score '{name}' ({why}); there are: {', '.join(score.name for score in self.scores)}")
 
-    def skip(self, names: Any, why: str) -> None:
-        """Notes scores that cannot be had."""
+    def skip(self, names: Iterable[str], why: str) -> None:
+        """Notes scores that cannot be computed."""
         self.skipped += [{"score": name, "why": why} for name in names]
+
+    def why_skipped(self, name: str) -> str:
+        """Why a score was skipped; "" if it was not."""
+        return next((line["why"] for line in self.skipped if line["score"] == name), "")
 
     def to_json(self) -> dict[str, Any]:
         """As scores.json."""
@@ -65,8 +70,8 @@ class Evaluation:
             "scores": [score.to_json() for score in self.scores],
             "skipped": self.skipped,
             "notes": self.notes,
-            "figures": {name: caption for name, (_, caption) in self.pictures.items()},
-            "asked": self.asked,
+            "figures": {name: caption for name, (_, caption) in self.figures.items()},
+            "config": self.config,
             "command": self.command,
             "created": now(),
             "machine": machine(),
@@ -74,14 +79,15 @@ class Evaluation:
         }
 
     def table(self) -> str:
-        """The scores in columns, then what was left out and what to know."""
+        """The scores in columns, then the skipped ones and the notes."""
         rows = [("score", "value", "", "floor", "n", "better")]
         for s in self.scores:
-            spread = "" if s.std_error is None else f"+- {s.std_error:.2g}"
+            std_error = "" if s.std_error is None else f"+- {s.std_error:.2g}"
             floor = "" if s.floor is None else f"{s.floor:.4g}"
-            rows.append((s.name, f"{s.value:.4g} {s.unit}".strip(), spread, floor, str(s.n), s.better))
+            rows.append((s.name, f"{s.value:.4g} {s.unit}".strip(), std_error, floor, str(s.n), s.better))
         widths = [max(len(row[column]) for row in rows) for column in range(6)]
         lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
         for why in dict.fromkeys(line["why"] for line in self.skipped):
-            lines.append(f"left out: {', '.join(o['score'] for o in self.skipped if o['why'] == why)}: {why}")
+            names = [line["score"] for line in self.skipped if line["why"] == why]
+            lines.append(f"skipped: {', '.join(names)}: {why}")
         return "\n".join(lines + [f"note: {note}" for note in self.notes])
