@@ -398,22 +398,18 @@ class CVAEGAN(Method):
         """
         Z, class_names = self.config.latent_dim, self.config.class_names
 
-        def into_class(code: Tensor) -> tuple[Tensor, Tensor]:
-            """From each code [B,Z+K] to the one with the same z and the class that is asked for."""
-            y = self.class_weights(direction).expand(len(code), -1)
-            return code, torch.cat([code[:, :Z], y], 1)
-
-        def along_vector(code: Tensor) -> tuple[Tensor, Tensor]:
-            """From one side of each code [B,Z+K] to the other, along a direction of z."""
-            return code - change, code + change
-
-        if direction in class_names:
-            endpoints = into_class
-        else:
-            change = torch.zeros(Z + len(class_names), device=self.device)
+        change = torch.zeros(Z + len(class_names), device=self.device)
+        if direction not in class_names:
             weight = self.generator.first_layer_weight()[:Z]
             change[:Z] = amount * direction_vector(direction, class_names, None, weight)
-            endpoints = along_vector
+
+        def endpoints(code: Tensor) -> tuple[Tensor, Tensor]:
+            """The first and the last code [B,Z+K] of the row about each code."""
+            if direction in class_names:  # the same z, and the class that is asked for
+                y = self.class_weights(direction).expand(len(code), -1)
+                return code, torch.cat([code[:, :Z], y], 1)
+            return code - change, code + change
+
         codes, latents = self.codes(images, ""), self.latents(seed)
         yield from edit_images(self.generator, latents, codes, endpoints, n, frames, items, sources=images)
 
