@@ -16,7 +16,15 @@ from hypothesis import strategies as st
 from reverie.data.text.dataset import Texts
 from reverie.data.text.oracle import GATES, KEYS, Oracle
 from reverie.data.text.tokenizer import (
-    END, SPACE, SPECIAL, UNKNOWN, Tokenizer, detect_kind, fit_tokenizer, join, split,
+    END,
+    SPACE,
+    SPECIAL,
+    UNKNOWN,
+    Tokenizer,
+    detect_kind,
+    fit_tokenizer,
+    join,
+    split,
 )  # fmt: skip
 from reverie.utils.errors import UserError
 from reverie.utils.seeding import uniforms
@@ -34,7 +42,7 @@ def prepared(path: Path, **options: object) -> Texts:
     return Texts.open(path).prepare(**options)
 
 
-# -- tokenizers ---------------------------------------------------------------------------------------------------------
+# -- tokenizers --------------------------------------------------------------------------------------------------------
 
 
 def test_words_and_punctuation_are_tokens_and_come_back_as_print_sets_them() -> None:

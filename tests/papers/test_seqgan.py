@@ -22,8 +22,8 @@ from reverie.utils.errors import UserError
 
 VOCAB = (*SPECIAL, "a", "b", "c", ".")
 SMALL: dict[str, Any] = dict(
-    tokenizer="word", vocab=VOCAB, length=5, embed_dim=4, hidden_dim=6, kernel_sizes=(1, 2, 3), num_filters=(4, 4, 4), d_embed_dim=4,
-    rollouts=3, rollout_stride=1, d_steps=1, d_updates=1,
+    tokenizer="word", vocab=VOCAB, length=5, embed_dim=4, hidden_dim=6, kernel_sizes=(1, 2, 3), num_filters=(4, 4, 4),
+    d_embed_dim=4, rollouts=3, rollout_stride=1, d_steps=1, d_updates=1,
 )  # fmt: skip
 
 
@@ -83,7 +83,7 @@ class RecordedRand:
 def test_rewards_are_those_of_a_loop_over_positions_and_rollouts(
     kind: str, stride: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Exactly, with the same draws: every line is completed from every position, the whole prefix read again each time."""
+    """Exactly, with the same draws: every line is completed from every position, its prefix read again each time."""
     method = (model if kind == "lines" else numbers)(rollout_stride=stride)
     B, T, N = 6, 5, method.config.rollouts
     tokens = method.sample_lines(B)
@@ -167,7 +167,7 @@ def test_a_line_that_has_ended_keeps_its_own_score() -> None:
 
 
 def test_the_generator_follows_the_policy_gradient() -> None:
-    """The step's gradient is that of -sum_t Q_t log p(y_t), computed token by token; what follows an end does not count."""
+    """The step's gradient is that of -sum_t Q_t log p(y_t), token by token; nothing after an end counts."""
     method = model(clip=1e9)
     recorded: dict[str, Any] = {}
 
@@ -297,7 +297,8 @@ def test_start_is_normalised_as_the_lines_of_data_are() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (dict(temperature=0.0), "temperature is 0.*1e-06 or more"), (dict(start="a zebra"), "'zebra' of start is none of the 4 words"),
+        (dict(temperature=0.0), "temperature is 0.*1e-06 or more"),
+        (dict(start="a zebra"), "'zebra' of start is none of the 4 words"),
         (dict(start="a a a a a"), "start has 5 tokens"), (dict(n=0), "n is 0"), (dict(seed=-1), "seed is -1"),
     ],
 )  # fmt: skip
@@ -310,7 +311,8 @@ def test_wrong_arguments_of_generate_are_refused(arguments: dict[str, Any], mess
     ("options", "message"),
     [
         (dict(kernel_sizes=(1, 2), num_filters=(4,)), "as many of both"), (dict(length=1), "length is 1"),
-        (dict(length=4, kernel_sizes=(5, 6), num_filters=(1, 1)), "no kernel fits"), (dict(rollouts=0), "rollouts is 0"),
+        (dict(length=4, kernel_sizes=(5, 6), num_filters=(1, 1)), "no kernel fits"),
+        (dict(rollouts=0), "rollouts is 0"),
         (dict(kernel_sizes=(1, 0), num_filters=(4, 4)), "kernel_sizes is .* 1 or more"),
         (dict(rollout_stride=0), "rollout_stride is 0"), (dict(rollout_ema=1.0), "rollout_ema is 1"),
         (dict(lr=0.0), "lr is 0"), (dict(patience=-1), "patience is -1"), (dict(vocab_size=1), "vocab_size is 1"),

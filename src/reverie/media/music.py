@@ -1,6 +1,6 @@
-"""Music as verbs take and give it: events on the sixteenth grid, saved as MIDI, as sound, or as a picture.
+"""Music as verbs take and return it: events on the sixteenth grid, saved as MIDI, as sound, or as an image.
 
-T steps, 16 to a bar of 4/4; what the events mean is told in data/midi.py.
+T steps, 16 to a bar of 4/4; I instruments; the events are those of data/music/midi.py.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from reverie.media.item import Item
 from reverie.utils.errors import UserError
 
 RATE = 44_100
-"""samples of sound a second"""
+"""samples of audio per second"""
 HINTS = {"bass": "a bass has a track of programs 32 to 39", "drums": "drums are on channel 10"}
-"""how an instrument is known in a MIDI file"""
+"""how an instrument is recognised in a MIDI file"""
 
 
 @dataclass(frozen=True, eq=False)
 class Music(Item):
-    """A piece of music: int16 [T] events for each of its parts, which are melody, bass and drums or some of them."""
+    """A piece of music: int16 [T] events of a melody, a bass, drums, or several of these."""
 
     NOUN: ClassVar = "tune"
     INPUT_SUFFIXES: ClassVar = midi.SUFFIXES
@@ -48,12 +48,12 @@ class Music(Item):
     parts: dict[str, np.ndarray]
     """instrument -> its events"""
     tempo: float = 120.0
-    """quarters a minute"""
+    """quarters per minute"""
     name: str = ""
     """the file it came from"""
     voices: dict[str, np.ndarray] = field(default_factory=dict)
-    """name of a track, in small letters -> the events of its highest voice; "": that of the tracks that a trio's melody
-    is of, where others lie above them"""
+    """name of a track, in lower case -> the events of its highest voice; "": that of the tracks that may be a trio's
+    melody, where the file has other tracks too"""
 
     def __post_init__(self) -> None:
         parts = {part: midi.canonical(np.asarray(events), part) for part, events in self.parts.items()}
@@ -61,15 +61,16 @@ class Music(Item):
 
     @classmethod
     def of(cls, names: Sequence[str], lines: np.ndarray, tempo: float = 120.0, index: int | None = None) -> Music:
-        """Music of the events [I,T] of some instruments."""
+        """Music from the events [I,T] of the named instruments."""
         return cls(dict(zip(names, lines, strict=True)), tempo, index=index)
 
     # -- files -----------------------------------------------------------------------------------------------------
 
     @classmethod
     def load(cls, path: str | Path) -> Music:
-        """Reads a MIDI file: its longest stretch of whole bars of 4/4, with the highest voice of all basses as its bass
-        and that of all others as its melody, and drums.
+        """Reads a MIDI file: its longest stretch of bars of 4/4.
+
+        The bass is the highest voice of all basses, the melody that of all other tracks but drums.
 
         Raises UserError.
         """
@@ -79,28 +80,30 @@ class Music(Item):
             raise UserError(f"{path} cannot be read ({error.strerror}); give the path of a MIDI file.") from None
         try:
             return cls.read(data, Path(path).name)
-        except InvalidFile as unfit:
-            raise UserError(f"{path} is no usable MIDI file ({unfit}); give another.") from None
+        except InvalidFile as invalid:
+            raise UserError(f"{path} is no usable MIDI file ({invalid}); give another.") from None
 
     @classmethod
     def read(cls, data: bytes, name: str = "") -> Music:
         """Reads the bytes of a MIDI file. Raises InvalidFile."""
-        told = midi.told_in(data)
-        steps, silent, record = told.get("steps"), told.get("parts"), told.get("record")
+        metadata = midi.read_metadata(data)
+        steps, silent, record = metadata.get("steps"), metadata.get("parts"), metadata.get("record")
         steps = steps if isinstance(steps, int) and 0 < steps <= STEPS * midi.LONGEST else 0
-        silent = silent if steps and isinstance(silent, list) else []  # what we wrote may rest all the time
+        silent = silent if steps and isinstance(silent, list) else []  # parts that we wrote may hold no note
         piece = midi.read(data, any(name in silent for name in EVENTS))
         tick, count = _longest(piece)
         lines = {name: midi.line(piece.of(name), piece.tpq, name, tick, count).events for name in EVENTS}
         parts = {name: events for name, events in lines.items() if len(piece.of(name)) or name in silent}
         melody = piece.of("melody")
         leads = melody[np.isin(np.array(piece.programs)[melody[:, 3]], LEADS)]
-        owns = {**piece.named(), **({"": leads} if 0 < len(leads) < len(melody) else {})}
-        voices = {name: midi.line(own, piece.tpq, "melody", tick, count).events for name, own in owns.items()}
+        tracks = piece.named()
+        if 0 < len(leads) < len(melody):
+            tracks[""] = leads
+        voices = {name: midi.line(notes, piece.tpq, "melody", tick, count).events for name, notes in tracks.items()}
         step = piece.tpq / 4
         end = np.maximum(piece.notes[:, 0] + step, piece.notes[:, 1]).max(initial=0) - tick
-        if steps and end < (steps + 0.5) * step:  # else somebody has played on
-            parts = {part: midi.lengthened(events, steps, part)[:steps] for part, events in parts.items()}
+        if steps and end < (steps + 0.5) * step:  # else notes were added in another program
+            parts = {part: midi.pad_with_silence(events, steps, part)[:steps] for part, events in parts.items()}
         tempo = [quarters for at, quarters in piece.tempos if at <= tick][-1]
         return cls(parts, tempo, name, voices, record=record if isinstance(record, dict) else None)
 
@@ -116,8 +119,8 @@ class Music(Item):
 
     def midi(self) -> bytes:
         """The bytes of a MIDI file that carries its record."""
-        told = {"steps": self.steps, "parts": list(self.parts), "record": self.record}
-        return midi.write(self.parts, self.tempo, told)
+        metadata = {"steps": self.steps, "parts": list(self.parts), "record": self.record}
+        return midi.write(self.parts, self.tempo, metadata)
 
     def wav(self) -> bytes:
         """The bytes of a WAV file, 16 bits, one channel, that carries its record as a comment."""
@@ -130,11 +133,11 @@ class Music(Item):
     def _png(self) -> bytes:
         return self.image().png()
 
-    # -- what it is ------------------------------------------------------------------------------------------------
+    # -- events ----------------------------------------------------------------------------------------------------
 
     @property
     def steps(self) -> int:
-        """T, of its longest part."""
+        """T of its longest part."""
         return max(len(events) for events in self.parts.values())
 
     def part(self, name: str) -> np.ndarray:
@@ -142,36 +145,43 @@ class Music(Item):
         return self.lines([name])[0]
 
     def lines(self, names: Sequence[str], voice: str = "") -> np.ndarray:
-        """The events of some parts, int16 [I,T], with silence after those that end early; voice: the name of a track
-        that is the first of them, if there is one of that name; of a trio, where it names none, the melody is of the
-        tracks that training takes, if there are any. "": the highest of all. Raises UserError."""
-        chosen = self.voices.get(voice.strip().lower(), self.voices.get("") if len(names) > 1 else None)
+        """The events of some parts, int16 [I,T]; those that end early are filled up with silence.
+
+        voice: the name of a track that is taken as the first of the parts, where there is one of that name; where there
+            is none and the parts are a trio, the melody is that of the tracks that training takes. "": all tracks
+
+        Raises UserError if a part is missing.
+        """
+        default = self.voices.get("") if len(names) > 1 else None
+        chosen = self.voices.get(voice.strip().lower(), default)
         if names[0] != "drums" and voice and chosen is not None:
             return dataclasses.replace(self, parts={**self.parts, names[0]: chosen}).lines(names)
         if missing := [name for name in names if name not in self.parts]:
-            told = f"{self.name or 'the music'} holds no {' and no '.join(missing)}, only {' and '.join(self.parts)}"
+            message = f"{self.name or 'the music'} holds no {' and no '.join(missing)}, only {' and '.join(self.parts)}"
             hints = "; ".join(HINTS[name] for name in missing if name in HINTS)
-            raise UserError(f"{told}{hints and f': {hints}'}.")
+            raise UserError(f"{message}: {hints}." if hints else f"{message}.")
         steps = max(len(self.parts[name]) for name in names)
-        return np.stack([midi.lengthened(self.parts[name], steps, name) for name in names])
+        return np.stack([midi.pad_with_silence(self.parts[name], steps, name) for name in names])
 
     @property
     def digest(self) -> str:
         """16 hex digits of SHA-256 over the events."""
-        told = hashlib.sha256()
+        digest = hashlib.sha256()
         for part, events in sorted(self.parts.items()):
-            told.update(f"{part} {len(events)} ".encode() + events.astype("<i2").tobytes())
-        return told.hexdigest()[:16]
+            digest.update(f"{part} {len(events)} ".encode() + events.astype("<i2").tobytes())
+        return digest.hexdigest()[:16]
 
     # -- to look at ------------------------------------------------------------------------------------------------
 
     def image(self, low: int | None = None, high: int | None = None) -> Image:
-        """The piano roll: pitches from low to high (its own, if not told), C and black keys marked, bars parted.
+        """The piano roll, time to the right; lines mark quarters, bars and C, black keys are grey.
 
-        Melody and bass share the keys, in a colour each; drums lie below, the kick lowest.
+        low, high: pitches (MIDI numbers) at the edges; None: those of the music. Melody and bass share the keys, in a
+        colour each; drums lie below, the kick lowest.
         """
-        own = pitches_of([self])
-        low, high = own[0] if low is None else low, own[1] if high is None else high
+        lowest, highest = pitch_range([self])
+        low = lowest if low is None else low
+        high = highest if high is None else high
         groups = (("bass", "melody"), ("drums",))  # the melody lies on top
         shown = [{name: self.parts[name] for name in group if name in self.parts} for group in groups]
         rows = [_roll(parts, low, high) for parts in shown if parts]
@@ -185,7 +195,7 @@ class Music(Item):
     # -- to listen to ----------------------------------------------------------------------------------------------
 
     def sound(self) -> np.ndarray:
-        """float64 in [-1,1], RATE samples a second: a plucked tone of six harmonics, and drums of sines and noise."""
+        """Audio, float64 in [-1,1], RATE samples a second: plucked tones of six harmonics; drums of sines and noise."""
         step = 60 / self.tempo / 4
         out = np.zeros(round((self.steps * step + 1.0) * RATE))
         for part, events in self.parts.items():
@@ -199,7 +209,7 @@ class Music(Item):
 
 
 def _longest(piece: midi.Piece) -> tuple[int, int]:
-    """The tick and the bars of the longest stretch of 4/4, of two of one length the first. Raises InvalidFile."""
+    """The tick and the number of bars of the (first) longest stretch of 4/4. Raises InvalidFile if there is none."""
     if not len(piece.notes):
         return 0, 0
     bars, at, stretches = midi.bars_of(piece), 0, []
@@ -215,59 +225,66 @@ def _longest(piece: midi.Piece) -> tuple[int, int]:
 
 
 def medley(pieces: Sequence[Music]) -> Music:
-    """Music one after another, in the tempo of the first, a bar of silence between."""
-    first, parts = pieces[0], {part: list[np.ndarray]() for part in EVENTS if any(part in m.parts for m in pieces)}
+    """Music one after another in the tempo of the first, with a bar of silence between."""
+    first = pieces[0]
+    parts = {part: list[np.ndarray]() for part in EVENTS if any(part in music.parts for music in pieces)}
     for music in pieces:
         steps = music.steps + -music.steps % STEPS + STEPS
         for part, rows in parts.items():
-            rows.append(midi.lengthened(music.parts.get(part, np.zeros(0, np.int16)), steps, part))
+            rows.append(midi.pad_with_silence(music.parts.get(part, np.zeros(0, np.int16)), steps, part))
     joined = {part: np.concatenate(rows)[:-STEPS] for part, rows in parts.items()}
     record = first.record and {**first.record, "tunes": len(pieces)}
     inputs = [source for music in pieces for source in music.inputs]
-    if record and inputs and not first.columns:  # each was made from a tune of its own; in rows all name the same ones
+    if (
+        record and inputs and not first.columns
+    ):  # each was made from a tune of its own; those of rows all name the same ones
         record["inputs"] = inputs
     return Music(joined, first.tempo, record=record)
 
 
-def pitches_of(pieces: Sequence[Music]) -> tuple[int, int]:
-    """The lowest and highest pitch of some music's melodies and basses, at least two octaves apart."""
-    found = [e for music in pieces for part, events in music.parts.items() if part != "drums" for e in events.tolist()]
-    pitches = [event - midi.ON for event in found if event >= midi.ON] or [60]
+def pitch_range(pieces: Sequence[Music]) -> tuple[int, int]:
+    """The lowest and highest pitch of the melodies and basses of some music, at least two octaves apart."""
+    pitches = []
+    for music in pieces:
+        for part, events in music.parts.items():
+            if part != "drums":
+                pitches += [event - midi.ON for event in events.tolist() if event >= midi.ON]
+    pitches = pitches or [60]
     low, high = min(pitches) - 1, max(pitches) + 1
     spare = max(0, 24 - (high - low))
     return max(0, low - spare // 2), min(127, high + spare - spare // 2)
 
 
 def rolls(pieces: Sequence[Music]) -> list[Image]:
-    """Piano rolls of one size, for a sheet."""
-    low, high = pitches_of(pieces)
+    """Piano rolls of one size and one range of pitches, for a grid."""
+    low, high = pitch_range(pieces)
     images = [music.image(low, high) for music in pieces]
-    tall, wide = (max(image.pixels.shape[k] for image in images) for k in (0, 1))
-    return [
-        dataclasses.replace(image, pixels=np.pad(
-            image.pixels, ((0, tall - image.pixels.shape[0]), (0, wide - image.pixels.shape[1]), (0, 0)),
-            constant_values=255,
-        ))
-        for image in images
-    ]  # fmt: skip
+    height = max(image.pixels.shape[0] for image in images)
+    width = max(image.pixels.shape[1] for image in images)
+    padded = []
+    for image in images:
+        margins = ((0, height - image.pixels.shape[0]), (0, width - image.pixels.shape[1]), (0, 0))
+        pixels = np.pad(image.pixels, margins, constant_values=255)
+        padded.append(dataclasses.replace(image, pixels=pixels))
+    return padded
 
 
-INKS = {
+COLOURS = {
     "melody": ((52, 101, 164), (22, 46, 84)), "bass": ((214, 120, 28), (122, 62, 6)),
     "drums": ((63, 132, 84), (24, 66, 38)),
 }  # fmt: skip
-"""of a note, and of its beginning"""
+"""RGB of a note, and of its first column"""
 
 
 def _roll(parts: dict[str, np.ndarray], low: int, high: int) -> np.ndarray:
-    """uint8 [H,W,3]: time to the right, pitch upwards; the first column of a note is dark."""
-    steps, struck = max(map(len, parts.values())), "drums" in parts
+    """A piano roll, uint8 [H,W,3]: time to the right, pitch upwards; the first column of a note is dark."""
+    steps, drums = max(map(len, parts.values())), "drums" in parts
     wide, tall = (6 if steps <= 4 * STEPS else 3), 4
-    rows = len(DRUMS) if struck else high - low + 1
+    rows = len(DRUMS) if drums else high - low + 1
     out = np.full((rows, tall, steps, wide, 3), 255, np.uint8)
     for row in range(rows):
         pitch = high - row
-        if struck:
+        if drums:
             out[row] = 255 if row % 2 else 244
         elif pitch % 12 == 0:
             out[row, -1] = 200
@@ -276,14 +293,14 @@ def _roll(parts: dict[str, np.ndarray], low: int, high: int) -> np.ndarray:
     out[:, :, ::4, 0] = np.minimum(out[:, :, ::4, 0], 225)
     out[:, :, ::STEPS, 0] = 150
     for part, events in parts.items():
-        if struck:
-            strokes = np.argwhere(events[:, None] >> np.arange(rows) & 1).tolist()
-            notes = [(t, t + 1, rows - 1 - k) for t, k in strokes]
+        if drums:
+            hits = np.argwhere(events[:, None] >> np.arange(rows) & 1).tolist()
+            notes = [(t, t + 1, rows - 1 - k) for t, k in hits]
         else:
             notes = [(begin, end, high - pitch) for begin, end, pitch in midi.notes_of(events)]
         for begin, end, row in notes:
             if 0 <= row < rows:
-                out[row, :, begin:end], out[row, :, begin, 0] = INKS[part]
+                out[row, :, begin:end], out[row, :, begin, 0] = COLOURS[part]
     return out.reshape(rows * tall, steps * wide, 3)
 
 
@@ -297,7 +314,7 @@ def _add(out: np.ndarray, at: int, sound: np.ndarray) -> None:
 
 
 def _tone(pitch: int, seconds: float) -> np.ndarray:
-    """A note: it fades while it is held, and within a twentieth of a second when it ends."""
+    """The audio of a note: it decays while it is held, and fades out within a twentieth of a second after its end."""
     t = np.arange(round((seconds + 0.05) * RATE)) / RATE
     frequency = 440 * 2 ** ((pitch - 69) / 12)
     wave = sum(
@@ -312,13 +329,14 @@ _HITS = {
     "open hat": (0, 0, 0.20, 0.35), "low tom": (90, 60, 0.20, 0.05), "mid tom": (120, 70, 0.18, 0.05),
     "high tom": (160, 80, 0.16, 0.05), "crash": (0, 0, 0.60, 0.40), "ride": (0, 0, 0.30, 0.25),
 }  # fmt: skip
-"""hertz in the end, more at the beginning, seconds of fading, share of noise"""
+"""final frequency in Hz, how much higher it begins, time constant of the decay in seconds, share of noise"""
 
 
 def _drum(k: int) -> np.ndarray:
-    low, more, fades, share = _HITS[list(DRUMS)[k]]
-    t = np.arange(round(min(1.0, 6 * fades) * RATE)) / RATE
+    """The audio of class k of the drums."""
+    low, sweep, decay, share = _HITS[list(DRUMS)[k]]
+    t = np.arange(round(min(1.0, 6 * decay) * RATE)) / RATE
     noise = np.random.Generator(np.random.Philox(key=[0, k])).standard_normal(len(t) + 1)
-    noise = np.diff(noise) / 2 if low == 0 else noise[1:] / 2  # cymbals have little that is low
-    tone = np.sin(2 * np.pi * (low * t + more * 0.03 * (1 - np.exp(-t / 0.03)))) if low else 0.0
-    return 0.5 * np.exp(-t / fades) * ((1 - share) * tone + share * noise)
+    noise = np.diff(noise) / 2 if low == 0 else noise[1:] / 2  # cymbals have few low frequencies
+    tone = np.sin(2 * np.pi * (low * t + sweep * 0.03 * (1 - np.exp(-t / 0.03)))) if low else 0.0
+    return 0.5 * np.exp(-t / decay) * ((1 - share) * tone + share * noise)

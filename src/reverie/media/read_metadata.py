@@ -8,7 +8,7 @@ from typing import Any
 
 import PIL.Image
 
-from reverie.data.music.midi import told_in
+from reverie.data.music.midi import read_metadata
 from reverie.media.metadata import RECORD, is_record
 from reverie.utils.errors import UserError
 
@@ -28,7 +28,7 @@ def read_record(path: str | Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             is_music = file.read(4) in (b"MThd", b"RIFF")
-        record = told_in(path.read_bytes()).get("record") if is_music else _png_record(path)
+        record = read_metadata(path.read_bytes()).get("record") if is_music else _png_record(path)
     except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError) as error:
         raise UserError(f"{path} cannot be read as an image ({error}); give a PNG that reverie wrote.") from None
     if not is_record(record):

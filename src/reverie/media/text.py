@@ -1,7 +1,7 @@
-"""A line of text, as verbs take and give it. A .txt file holds one a line; what made them stands in a file beside it.
+"""A line of text, as verbs take and return it. A .txt file holds one a line; its record is in a file beside it.
 
-poems.txt is plain text that any program reads; poems.txt.json says, as a PNG's own chunk does of a picture, which run
-made the lines, with what arguments, and of which digest each line was when it was made.
+poems.txt is plain text that any program reads; poems.txt.json holds, as the text chunk of a PNG does for an image,
+which run generated the lines, with what arguments, and the digest of each line.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from reverie.media.item import Item
 from reverie.media.metadata import is_record
 from reverie.utils.errors import UserError
 
-BESIDE = ".json"
-"""what is added to the name of a .txt file for the file of its record"""
+RECORD_SUFFIX = ".json"
+"""is added to the name of a .txt file for the file of its record"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,8 +53,8 @@ class Text(Item):
             found, _ = lines_of(Path(path).read_bytes())
         except OSError as error:
             raise UserError(f"{path} cannot be read ({error.strerror}); give the path of a text file.") from None
-        except InvalidFile as unfit:
-            raise UserError(f"{path} is {unfit}") from None
+        except InvalidFile as invalid:
+            raise UserError(f"{path} is {invalid}") from None
         return [cls(line, Path(path).name) for _, line in found]
 
     def save(self, path: str | Path) -> Path:
@@ -71,59 +71,63 @@ class Text(Item):
 
 
 def save_texts(texts: Sequence[Text], path: str | Path) -> Path:
-    """Writes lines to one .txt file, one each, and what made them beside it, if they were made. Raises UserError."""
+    """Writes lines to a .txt file, one each, and beside it their record, if they were generated. Raises UserError."""
     path = Path(path)
     if path.suffix.lower() != ".txt":
         raise UserError(f"cannot write {path}: lines go into a .txt file; name it {path.stem or 'lines'}.txt.")
     for text in texts:
         if len(text.line.splitlines()) > 1:
-            raise UserError(f"cannot write '{text.line[:40]}' as one line: it holds a line's end.")
-    beside = path.with_name(path.name + BESIDE)
-    if beside.exists() and not is_record(_told(beside), of_lines=True):
-        raise UserError(f"{beside} is there already and no record of reverie; move it, or give another name.")
+            raise UserError(f"cannot write '{text.line[:40]}' as one line: it contains a line break.")
+    record_file = path.with_name(path.name + RECORD_SUFFIX)
+    if record_file.exists() and not is_record(_read_json(record_file), of_lines=True):
+        raise UserError(f"{record_file} is there already and no record of reverie; move it, or give another name.")
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes("".join(f"{text.line}\n" for text in texts).encode())  # as bytes: no system changes the ends
+    path.write_bytes("".join(f"{text.line}\n" for text in texts).encode())  # as bytes: \n on every system
     if texts and texts[0].record is not None:
-        beside.write_text(json.dumps(_record(texts), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        content = json.dumps(_record_of_lines(texts), indent=2, ensure_ascii=False)
+        record_file.write_text(content + "\n", encoding="utf-8")
     else:
-        beside.unlink(missing_ok=True)  # that of a file which was here before
+        record_file.unlink(missing_ok=True)  # the record of a file that is overwritten
     return path
 
 
-def _record(texts: Sequence[Text]) -> dict[str, Any]:
-    """The record of the first line, with what is each line's own under "lines"."""
-    own = ("index", "inputs", "prediction")
+def _record_of_lines(texts: Sequence[Text]) -> dict[str, Any]:
+    """The record of the first line, with what differs from line to line under "lines"."""
     lines = []
     for text in texts:
-        told = text.record or {}
-        lines.append({**{k: told[k] for k in own if k in told}, "digest": text.digest})
-    first = texts[0].record or {}
-    return {**first, "lines": lines}
+        record = text.record or {}
+        own = {key: record[key] for key in ("index", "inputs", "prediction") if key in record}
+        lines.append({**own, "digest": text.digest})
+    return {**(texts[0].record or {}), "lines": lines}
 
 
-def _told(beside: Path) -> Any:
-    """What a file of JSON says, None where it is none. Raises OSError."""
+def _read_json(path: Path) -> Any:
+    """The content of a JSON file, None if it is damaged. Raises OSError."""
     try:
-        return json.loads(beside.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError):
         return None
 
 
 def read_text_record(path: str | Path) -> dict[str, Any]:
-    """What the file beside a .txt says of it. Raises UserError if there is none, or it is of other lines."""
+    """The record in the file beside a .txt file. Raises UserError if there is none, or if the lines were changed."""
     path = Path(path)
-    beside = path.with_name(path.name + BESIDE)
+    record_file = path.with_name(path.name + RECORD_SUFFIX)
     if not path.is_file():
         raise UserError(f"there is no file {path}; give the path of a generated .txt file.")
     try:
-        record = _told(beside)
+        record = _read_json(record_file)
     except OSError:
-        raise UserError(f"{path} carries no record of reverie: there is no {beside.name} beside it.") from None
+        raise UserError(f"{path} carries no record of reverie: there is no {record_file.name} beside it.") from None
     if not is_record(record, of_lines=True):
-        raise UserError(f"{beside} is no record of reverie; it was changed or is damaged.")
-    lines = [line["digest"] for line in record["lines"]]
-    *written, rest = path.read_text(encoding="utf-8", errors="replace").split("\n")
-    if (now := [Text(line).digest for line in written]) != lines or rest:  # every line that was made has an end
-        at = next((i for i, (a, b) in enumerate(zip(now, lines, strict=False)) if a != b), min(len(now), len(lines)))
-        raise UserError(f"{path} was changed after it was made, from line {at + 1} on; its record is of other lines.")
+        raise UserError(f"{record_file} is no record of reverie; it was changed or is damaged.")
+    recorded = [line["digest"] for line in record["lines"]]
+    *lines, rest = path.read_text(encoding="utf-8", errors="replace").split("\n")  # every line that we write has an end
+    digests = [Text(line).digest for line in lines]
+    if digests != recorded or rest:
+        pairs = enumerate(zip(digests, recorded, strict=False))
+        changed = next((i for i, (now, then) in pairs if now != then), min(len(digests), len(recorded)))
+        raise UserError(
+            f"{path} was changed after it was generated, from line {changed + 1} on; its record is of other lines."
+        )
     return record

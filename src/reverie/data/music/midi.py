@@ -1,11 +1,11 @@
 """MIDI files and the sixteenth grid: from notes in ticks to events, and from events back to a file.
 
-T steps (sixteenths), 16 to a bar of 4/4. A melody is T of 130 events, as in Roberts 2018 (arXiv:1803.05428, section
-5.1): 0 nothing new (what sounds goes on, silence too), 1 the note ends, 2 + p a note of pitch p begins. (The paper
-lists the 128 pitches first; the authors' later code keeps 88 of them.) A bass is told as a melody is. Drums are T of
-512 events: bit k says whether class k of nine is struck.
+T steps (sixteenths), 16 to a bar of 4/4; I instruments, N notes or windows. A melody is T of 130 events, as in Roberts
+2018 (arXiv:1803.05428, section 5.1): 0 no change (a note or silence goes on), 1 the note ends, 2 + p a note of pitch p
+begins. (The paper lists the 128 pitches first; the authors' later code keeps 88 of them.) A bass has the same events.
+Drums are T of 512 events: bit k says whether class k of nine is hit.
 
-Files are read by symusic (extra: music); they are written here, since a MIDI file of notes is 40 lines.
+Files are read by symusic (extra: music); they are written here, since a MIDI file of notes takes 40 lines.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ STEPS = 16
 """sixteenths of a bar"""
 HOLD, OFF, ON = 0, 1, 2
 EVENTS = {"melody": 130, "bass": 130, "drums": 512}
-"""instrument -> how many events its line is made of"""
+"""instrument -> how many kinds of events it has"""
 PARTS = {"melody": ("melody",), "bass": ("bass",), "drums": ("drums",), "trio": ("melody", "bass", "drums")}
-"""what can be learnt -> the instruments that play it"""
+"""the choices of `part` -> its instruments"""
 BASSES = range(32, 40)
 """programs of General MIDI that are a bass (section 5.1)"""
 PROGRAMS = {"melody": 0, "bass": 33}
-"""what is written: a piano, a fingered bass; drums need none, but channel 10"""
+"""programs in the files that are written: a piano, a fingered bass; drums need none, but channel 10"""
 
 DRUMS = {
     "kick": (36, 35),
@@ -49,56 +49,61 @@ DRUMS = {
 CLASS_OF = {pitch: k for k, pitches in enumerate(DRUMS.values()) for pitch in pitches}
 
 OFF_GRID = 0.25
-"""steps that an onset may lie away from the grid; a window where more than a quarter of them lie farther is not used"""
+"""steps that an onset may lie away from the grid; windows with over a quarter of their onsets beyond it are rejected"""
 LONGEST = 100_000
-"""bars that a file may have: what says it has more is broken"""
+"""bars of a file at most; one that claims more is damaged"""
 TPQ = 480
-"""ticks of a quarter in what is written"""
+"""ticks per quarter in the files that are written"""
 MARK = b"reverie "
-"""what the text that we write begins with"""
+"""the prefix of the text that holds our metadata as JSON, in MIDI and WAV files"""
 
 
 class Piece(NamedTuple):
     """The notes of one file, in ticks."""
 
     tpq: int
-    """ticks of a quarter"""
+    """ticks per quarter"""
     notes: np.ndarray
     """int64 [N,5]: begin, end, pitch, track, 1 if a drum; in order of begin, then pitch"""
     metres: list[tuple[int, int, int]]
-    """tick, numerator, denominator"""
+    """(tick, numerator, denominator) of each time signature"""
     tempos: list[tuple[int, float]]
-    """tick, quarters a minute; the first from the beginning on"""
+    """(tick, quarters per minute) of each tempo; the first is at the beginning"""
     tracks: list[str]
-    """their names"""
+    """names of the tracks"""
     programs: list[int]
-    """what each plays, as General MIDI counts from 0"""
+    """the General MIDI program of each track, from 0"""
 
     def of(self, instrument: str) -> np.ndarray:
-        """The notes [N,5] of an instrument: drums are on channel 10, a bass has its programs, the rest is melody."""
+        """The notes [N,5] of an instrument: drums on channel 10, a bass of programs 32 to 39; the rest is melody."""
         drum, bass = self.notes[:, 4] == 1, np.isin(np.array(self.programs)[self.notes[:, 3]], BASSES)
         return self.notes[drum if instrument == "drums" else ~drum & (bass == (instrument == "bass"))]
 
     def named(self) -> dict[str, np.ndarray]:
-        """The notes [N,5], drums left out, of all tracks of a name, by that name in small letters."""
+        """The notes [N,5] of the tracks of each name, in lower case, without drums and without empty tracks."""
         names, notes = [name.strip().lower() for name in self.tracks], self.notes[self.notes[:, 4] == 0]
-        of = {name: np.isin(notes[:, 3], [k for k, own in enumerate(names) if own == name]) for name in names if name}
-        return {name: notes[which] for name, which in of.items() if which.any()}
+        named = {}
+        for name in filter(None, names):
+            tracks = [k for k, other in enumerate(names) if other == name]
+            own = notes[np.isin(notes[:, 3], tracks)]
+            if len(own):
+                named[name] = own
+        return named
 
     @property
     def digest(self) -> str:
-        """Of the tune: the same in another key, at another resolution, or under another name."""
+        """SHA-256 of the notes relative to the first: the same in another key, resolution and under another name."""
         begin, end, pitch, _, drum = self.notes.T
         pitch = np.where(drum == 1, pitch, pitch - pitch[drum == 0][:1].sum())
-        order = np.lexsort((pitch, drum, begin))  # in another key, a melody lies otherwise among the drums
-        told = np.stack([begin * 48 // self.tpq, (end - begin) * 48 // self.tpq, pitch, drum])[:, order]
-        return hashlib.sha256(told.astype("<i8").tobytes()).hexdigest()
+        order = np.lexsort((pitch, drum, begin))  # in another key the pitches interleave with drums in another order
+        notes = np.stack([begin * 48 // self.tpq, (end - begin) * 48 // self.tpq, pitch, drum])[:, order]
+        return hashlib.sha256(notes.astype("<i8").tobytes()).hexdigest()
 
 
 def read(data: bytes, silent: bool = False) -> Piece:
-    """The notes in the bytes of a MIDI file; silent: whether there may be none.
+    """The notes in the bytes of a MIDI file; silent: whether a file without notes is valid.
 
-    Raises InvalidFile, and UserError where symusic is missing.
+    Raises InvalidFile, and UserError if symusic is missing.
     """
     if data[:4] != b"MThd":
         raise InvalidFile("no MIDI file" if data else "empty file")
@@ -109,13 +114,13 @@ def read(data: bytes, silent: bool = False) -> Piece:
         raise UserError("MIDI files need symusic; install it: pip install 'reverie[music]'") from None
     try:
         score: Any = symusic.Score.from_midi(data)
-    except Exception as error:  # it raises what its C++ parts throw
+    except Exception as error:  # its C++ code raises exceptions of many kinds
         raise InvalidFile(f"damaged: {' '.join(str(error).split())[:80]}") from None
     rows = []
     for k, track in enumerate(score.tracks):
-        held = track.notes.numpy()
-        begin, pitch = held["time"].astype(np.int64), held["pitch"].astype(np.int64)
-        end, drum = begin + held["duration"], np.full(len(begin), int(track.is_drum))
+        arrays = track.notes.numpy()
+        begin, pitch = arrays["time"].astype(np.int64), arrays["pitch"].astype(np.int64)
+        end, drum = begin + arrays["duration"], np.full(len(begin), int(track.is_drum))
         rows.append(np.stack([begin, end, pitch, np.full(len(begin), k), drum], 1))
     notes = np.concatenate(rows) if rows else np.zeros((0, 5), np.int64)
     if not len(notes) and not silent:
@@ -123,25 +128,25 @@ def read(data: bytes, silent: bool = False) -> Piece:
     if (notes[:, [0, 2]] < 0).any() or (notes[:, 2] > 127).any():
         raise InvalidFile("damaged: notes out of range")
     notes = notes[np.lexsort((notes[:, 4], notes[:, 2], notes[:, 0]))]
-    # of several at one tick the last that is told holds
+    # of several at one tick the last is valid
     signs = {int(m.time): (int(m.numerator), int(m.denominator)) for m in score.time_signatures}
     metres = [(tick, *sign) for tick, sign in sorted(signs.items())]
     tempos = sorted({int(t.time): float(t.qpm) for t in score.tempos}.items())
     if not tempos or tempos[0][0] > 0:
-        tempos = [(0, 120.0), *tempos]  # what MIDI takes until one is told
+        tempos = [(0, 120.0), *tempos]  # the default of MIDI
     names, programs = ([getattr(track, what) for track in score.tracks] for what in ("name", "program"))
     return Piece(int(score.tpq), notes, metres, tempos, names, programs)
 
 
 def _check_chunks(data: bytes) -> None:
-    """Raises InvalidFile unless the header is whole, and as many tracks as it says are there in full."""
+    """Raises InvalidFile unless the header and as many tracks as it announces are complete."""
     if len(data) < 14:
         raise InvalidFile("damaged: cut short")
     size, _, tracks, division = struct.unpack(">IHHH", data[4:14])
     if size < 6 or division == 0:
         raise InvalidFile("damaged: a header without ticks")
     if division & 0x8000:
-        raise InvalidFile("its time is in frames of film, not in beats")
+        raise InvalidFile("its time is in SMPTE frames, not in beats")
     at, found = 8 + size, 0
     while at + 8 <= len(data) and found < tracks:
         length = int.from_bytes(data[at + 4 : at + 8], "big")
@@ -155,7 +160,7 @@ def _check_chunks(data: bytes) -> None:
 
 
 class Bar(NamedTuple):
-    """One bar: where it begins, and its metre as "4/4"; "" if the next metre cuts it short."""
+    """A bar: the tick it begins at, and its metre as "4/4"; "" if a change of metre cuts it short."""
 
     tick: int
     metre: str
@@ -163,7 +168,7 @@ class Bar(NamedTuple):
 
 def bars_of(piece: Piece) -> list[Bar]:
     """The bars from the beginning to the last note. Raises InvalidFile."""
-    end = int(np.maximum(piece.notes[:, 0] + 1, piece.notes[:, 1]).max())  # a drum may be struck without a length
+    end = int(np.maximum(piece.notes[:, 0] + 1, piece.notes[:, 1]).max())  # a drum hit may have no length
     found: list[Bar] = []
     metres = piece.metres if piece.metres and piece.metres[0][0] <= 0 else [(0, 4, 4), *piece.metres]
     for k, (tick, beats, unit) in enumerate(metres):
@@ -180,29 +185,29 @@ def bars_of(piece: Piece) -> list[Bar]:
 
 
 class Line(NamedTuple):
-    """What an instrument plays in a stretch of bars, on the grid."""
+    """The notes of an instrument in consecutive bars, on the grid."""
 
     events: np.ndarray
     """int16 [T]"""
     sounds: np.ndarray
-    """int16 [T]: the pitch that sounds, -1 in silence; for drums 0 where something is struck"""
+    """int16 [T]: the pitch that sounds, -1 in silence; of drums 0 where something is hit"""
     onsets: np.ndarray
     """int64 [N]: the step of every onset, of all voices"""
-    off: np.ndarray
-    """bool [N]: whether it lies too far from its step"""
-    many: np.ndarray
+    off_grid: np.ndarray
+    """bool [N]: whether it lies more than OFF_GRID from its step"""
+    polyphonic: np.ndarray
     """bool [T]: whether more than one note sounds"""
 
 
 def line(notes: np.ndarray, tpq: int, instrument: str, tick: int, bars: int) -> Line:
-    """Notes [N,5] of an instrument, from a tick on, so many bars of 4/4; of several at once the highest."""
+    """Notes [N,5] of an instrument on the grid, in bars of 4/4 from a tick on; of several at once the highest."""
     step, steps = tpq / 4, STEPS * bars
     notes = notes[(notes[:, 0] < tick + steps * step) & ((notes[:, 0] >= tick) | (notes[:, 1] > tick))]
     exact = (notes[:, 0] - tick) / step
     begin = np.floor(exact + 0.5).astype(np.int64)
     end = np.maximum(begin + 1, np.floor((notes[:, 1] - tick) / step + 0.5).astype(np.int64))
     inside = (begin >= 0) & (begin < steps)
-    onsets, off = begin[inside], np.abs(exact - begin)[inside] > OFF_GRID
+    onsets, off_grid = begin[inside], np.abs(exact - begin)[inside] > OFF_GRID
     events, sounds = np.full(steps, HOLD, np.int16), np.full(steps, -1, np.int16)
     count = np.zeros(steps + 1, np.int64)
     if instrument == "drums":
@@ -210,7 +215,7 @@ def line(notes: np.ndarray, tpq: int, instrument: str, tick: int, bars: int) -> 
             if (k := CLASS_OF.get(int(pitch))) is not None:
                 events[at] |= 1 << k
         sounds[events > 0] = 0
-        return Line(events, sounds, onsets, off, count[:steps] > 0)
+        return Line(events, sounds, onsets, off_grid, count[:steps] > 0)
     np.add.at(count, begin.clip(0, steps), 1)
     np.add.at(count, end.clip(0, steps), -1)
     for at, until, pitch in skyline(begin, end, notes[:, 2]):
@@ -220,13 +225,13 @@ def line(notes: np.ndarray, tpq: int, instrument: str, tick: int, bars: int) -> 
             if at >= 0:
                 events[at] = ON + pitch
             if until < steps:
-                events[until] = OFF  # replaced where the next note begins at once
-    return Line(events, sounds, onsets, off, count.cumsum()[:steps] > 1)
+                events[until] = OFF  # overwritten where the next note begins at once
+    return Line(events, sounds, onsets, off_grid, count.cumsum()[:steps] > 1)
 
 
 def skyline(begin: np.ndarray, end: np.ndarray, pitch: np.ndarray) -> Iterator[tuple[int, int, int]]:
-    """(begin, end, pitch) of the highest voice: a note counts unless a higher one sounds when it begins, and lasts
-    until the next that counts."""
+    """(begin, end, pitch) of the highest voice of notes [N]: those that begin while no higher one sounds; each lasts at
+    most until the next of them."""
     now: tuple[int, int, int] | None = None
     for k in np.lexsort((-pitch, begin)).tolist():
         at, until, high = int(begin[k]), int(end[k]), int(pitch[k])
@@ -240,7 +245,7 @@ def skyline(begin: np.ndarray, end: np.ndarray, pitch: np.ndarray) -> Iterator[t
 
 
 def canonical(events: np.ndarray, instrument: str) -> np.ndarray:
-    """The same music in the one way that reading gives: no note ends that does not sound."""
+    """Events [T], int16, in the form that reading gives: no OFF where no note sounds."""
     if instrument == "drums":
         return events.astype(np.int16)
     out, sounds = events.astype(np.int16), False
@@ -251,8 +256,8 @@ def canonical(events: np.ndarray, instrument: str) -> np.ndarray:
     return out
 
 
-def lengthened(events: np.ndarray, steps: int, instrument: str) -> np.ndarray:
-    """A line, and silence up to so many steps: what still sounds at its end is ended there."""
+def pad_with_silence(events: np.ndarray, steps: int, instrument: str) -> np.ndarray:
+    """Events [T] followed by silence up to `steps` steps; a note that still sounds at the end is ended there."""
     if len(events) >= steps:
         return events
     out = np.pad(events, (0, steps - len(events)))
@@ -262,33 +267,41 @@ def lengthened(events: np.ndarray, steps: int, instrument: str) -> np.ndarray:
 
 
 def _last(events: np.ndarray) -> int:
-    """The last event that tells something: an ON while a note sounds; OFF if there is none."""
-    told = events[events != HOLD]
-    return int(told[-1]) if len(told) else OFF
+    """The last event other than HOLD: 2 + pitch while a note sounds; OFF if there is none."""
+    changes = events[events != HOLD]
+    return int(changes[-1]) if len(changes) else OFF
 
 
 def window(lines: np.ndarray, begin: int, length: int, instruments: Sequence[str]) -> tuple[np.ndarray, list[bool]]:
-    """So many steps of music [I,T] from `begin` on, int64 [I,length], filled with silence; and of each instrument
-    whether a note that sounds there had to be struck."""
-    found = [_window(line, begin, length, name) for line, name in zip(lines, instruments, strict=True)]
-    return np.stack([row for row, _ in found]), [struck for _, struck in found]
+    """The window of `length` steps from `begin` on of events [I,T], int64 [I,length], filled up with silence.
+
+    A note that sounds already when the window begins is struck again there. Returns the window, and for each instrument
+    whether that was so.
+    """
+    cut = [_window(line, begin, length, name) for line, name in zip(lines, instruments, strict=True)]
+    return np.stack([row for row, _ in cut]), [struck for _, struck in cut]
 
 
 def _window(events: np.ndarray, begin: int, length: int, instrument: str) -> tuple[np.ndarray, bool]:
-    row = lengthened(events, begin + length, instrument)[begin : begin + length].astype(np.int64)
-    struck = False
-    if instrument != "drums":
-        sounding = _last(events[:begin])
-        struck = bool(row[0] == HOLD and sounding >= ON)
-        row[0] = sounding if struck else HOLD if row[0] == OFF else row[0]
+    row = pad_with_silence(events, begin + length, instrument)[begin : begin + length].astype(np.int64)
+    if instrument == "drums":
+        return row, False
+    sounding = _last(events[:begin])
+    struck = bool(row[0] == HOLD and sounding >= ON)
+    if struck:
+        row[0] = sounding
+    elif row[0] == OFF:
+        row[0] = HOLD
     return row, struck
 
 
-def join(rows: np.ndarray, struck: Sequence[Sequence[bool]], instruments: Sequence[str]) -> np.ndarray:
-    """Windows [N,I,T] as one piece [I,N*T]: where a note was struck because it sounded already, and still does, it goes
-    on."""
-    lines = zip(rows.swapaxes(0, 1), zip(*struck, strict=True), instruments, strict=True)
-    return np.stack([_join(line, again, name) for line, again, name in lines])
+def join_windows(rows: np.ndarray, struck: Sequence[Sequence[bool]], instruments: Sequence[str]) -> np.ndarray:
+    """Consecutive windows [N,I,T] as one piece [I,N*T]: the inverse of `window`.
+
+    struck: for each window and instrument whether `window` struck a note again; it is held on where it still sounds.
+    """
+    of_instrument = zip(rows.swapaxes(0, 1), zip(*struck, strict=True), instruments, strict=True)
+    return np.stack([_join(line, again, name) for line, again, name in of_instrument])
 
 
 def _join(rows: np.ndarray, struck: Sequence[bool], instrument: str) -> np.ndarray:
@@ -300,7 +313,7 @@ def _join(rows: np.ndarray, struck: Sequence[bool], instrument: str) -> np.ndarr
 
 
 def notes_of(events: np.ndarray) -> list[tuple[int, int, int]]:
-    """(begin, end, pitch) in steps of the notes of a melody or a bass; what sounds at the end lasts to the end."""
+    """(begin, end, pitch) in steps of the notes of a melody or a bass [T]; one without an end lasts to the end."""
     found: list[tuple[int, int, int]] = []
     now: tuple[int, int] | None = None
     for t, event in enumerate([*events.tolist(), OFF]):
@@ -315,12 +328,15 @@ def notes_of(events: np.ndarray) -> list[tuple[int, int, int]]:
 # -- from the grid to a file -------------------------------------------------------------------------------------------
 
 
-def write(parts: dict[str, np.ndarray], tempo: float, told: dict[str, Any]) -> bytes:
-    """The bytes of a MIDI file: format 1, a track and a channel for each instrument, and what is told as JSON in a text
-    at the beginning."""
+def write(parts: dict[str, np.ndarray], tempo: float, metadata: dict[str, Any]) -> bytes:
+    """The bytes of a MIDI file of format 1, with a track and a channel for each instrument.
+
+    parts: instrument -> its events [T]; tempo: quarters per minute; metadata: is written as JSON in a text event at the
+    beginning, see `read_metadata`
+    """
     steps = max(len(events) for events in parts.values())
     head = [
-        (0, b"\xff\x01" + _sized(MARK + json.dumps(told, sort_keys=True).encode())),
+        (0, b"\xff\x01" + _sized(MARK + json.dumps(metadata, sort_keys=True).encode())),
         (0, b"\xff\x51\x03" + round(60e6 / tempo).to_bytes(3, "big")),
         (0, b"\xff\x58\x04\x04\x02\x18\x08"),  # 4/4
     ]
@@ -330,15 +346,16 @@ def write(parts: dict[str, np.ndarray], tempo: float, told: dict[str, Any]) -> b
         lines = [(0, b"\xff\x03" + _sized(part.encode()))]
         if part in PROGRAMS:
             lines.append((0, bytes((0xC0 | channel, PROGRAMS[part]))))
+        notes: list[tuple[float, float, int]] = []
         if part == "drums":
-            notes = [(float(t), t + 0.5, pitches[0]) for t, event in enumerate(events.tolist())
-                     for k, pitches in enumerate(DRUMS.values()) if event >> k & 1]  # fmt: skip
+            for t, event in enumerate(events.tolist()):
+                notes += [(t, t + 0.5, pitches[0]) for k, pitches in enumerate(DRUMS.values()) if event >> k & 1]
         else:
-            notes = [(float(a), float(b), pitch) for a, b, pitch in notes_of(events)]
-        # where a note ends and the next begins at one time, the end comes first
+            notes += notes_of(events)
+        # at one tick the end of a note comes before the beginning of the next
         ends = [(round(end * tick), 0, bytes((0x80 | channel, pitch, 0))) for _, end, pitch in notes]
         begins = [(round(begin * tick), 1, bytes((0x90 | channel, pitch, 90))) for begin, _, pitch in notes]
-        tracks.append(_track(lines + [(at, told) for at, _, told in sorted(ends + begins)], steps))
+        tracks.append(_track(lines + [(at, message) for at, _, message in sorted(ends + begins)], steps))
     return b"MThd" + struct.pack(">IHHH", 6, 1, len(tracks), TPQ) + b"".join(tracks)
 
 
@@ -351,7 +368,7 @@ def _track(lines: list[tuple[int, bytes]], steps: int) -> bytes:
 
 
 def _variable(number: int) -> bytes:
-    """MIDI's numbers of variable length: seven bits a byte, the last without the highest bit."""
+    """A number of variable length: seven bits per byte, the highest bit set in all bytes but the last."""
     out = bytes((number & 127,))
     while number := number >> 7:
         out = bytes((number & 127 | 128,)) + out
@@ -362,13 +379,13 @@ def _sized(text: bytes) -> bytes:
     return _variable(len(text)) + text
 
 
-def told_in(data: bytes) -> dict[str, Any]:
-    """What write noted in a file; {} if there is nothing, or it is damaged."""
+def read_metadata(data: bytes) -> dict[str, Any]:
+    """The metadata in the bytes of a MIDI or WAV file that reverie wrote; {} if there is none, or it is damaged."""
     at = data.find(MARK)
     if at < 0:
         return {}
     try:
-        found = json.JSONDecoder().raw_decode(data[at + len(MARK) :].decode("latin1"))[0]
+        metadata = json.JSONDecoder().raw_decode(data[at + len(MARK) :].decode("latin1"))[0]
     except (ValueError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return metadata if isinstance(metadata, dict) else {}

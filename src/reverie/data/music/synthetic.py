@@ -1,9 +1,9 @@
-"""Three sets of music that are made by rule, not downloaded, so that everything can be tried without a file.
+"""Three synthetic sets of music, so that everything can be tried without a file.
 
 * `tunes`: melodies of 16 bars in a major or minor key: phrases of four bars in a form such as AABA, motifs that are
   repeated over other chords and varied, a half cadence inside, the tonic at the end.
-* `beats`: drums of 16 bars: one of several grooves, a bar that is varied every second time, a fill every fourth.
-* `trios`: a melody as of `tunes`, a bass that walks or pulses on its chords, and a beat: they end together.
+* `beats`: drums of 16 bars: one of several grooves, varied every second bar, with a fill every fourth.
+* `trios`: a melody as in `tunes`, a bass on its chords, and a beat; they end together.
 
 1,000 pieces to train, 200 to test; `tunes:200` has 200 to train. Piece i of a split depends on the split and i alone.
 """
@@ -19,7 +19,7 @@ from reverie.data.music.midi import DRUMS, PROGRAMS, STEPS, Piece
 from reverie.utils.errors import UserError
 
 VERSION = 1
-"""raise it whenever a piece would be made otherwise"""
+"""raised whenever a piece changes, so that fingerprints change too"""
 TPQ = 480
 BARS = 16
 MAJOR, MINOR = (0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10)
@@ -28,7 +28,7 @@ RHYTHMS = (
     (2, 2, 2, 2, 2, 2, 2, 2), (4, 4, 8), (3, 1, 4, 4, 4), (4, 4, 3, 1, 4), (2, 4, 2, 4, 4),
 )  # fmt: skip
 CHORDS = ((0, 3, 4, 0), (0, 5, 3, 4), (0, 4, 5, 3), (0, 0, 3, 4), (0, 3, 0, 4))
-"""degrees of the scale that the chords of a phrase stand on, from 0"""
+"""degrees of the scale, from 0, of the roots of a phrase's chords, one a bar"""
 FORMS = ("AABA", "AABB", "ABAB", "ABAC", "AABC")
 
 BASS = (
@@ -36,7 +36,7 @@ BASS = (
     ((4, 0), (4, 2), (4, 4), (4, 2)), ((3, 0), (3, 0), (2, 0), (4, 7), (4, 4)),
     ((4, 0), (2, 0), (2, 4), (4, 7), (4, 4)),
 )  # fmt: skip
-"""ways to play a bar: (length in sixteenths, steps of the scale above the root of the chord)"""
+"""patterns of a bar: (length in sixteenths, steps of the scale above the root of the chord)"""
 
 GROOVES: tuple[tuple[str, str, str, str], ...] = (
     ("rock", "x.......x.......", "....x.......x...", "x.x.x.x.x.x.x.x."),
@@ -50,12 +50,12 @@ GROOVES: tuple[tuple[str, str, str, str], ...] = (
 
 
 def is_name(spec: str) -> bool:
-    """Whether a spec names one of the sets, with a number or without."""
+    """Whether a spec names one of the sets, with a number of pieces or without."""
     return spec.partition(":")[0] in SETS
 
 
 def count_of(spec: str, split: str) -> int:
-    """Pieces of a split. Raises UserError if the number in the spec is none."""
+    """Number of pieces of a split. Raises UserError if what follows the colon is not a number."""
     _, colon, number = spec.partition(":")
     if colon and not (number.isascii() and number.isdecimal() and 1 <= int(number) <= 1_000_000):
         raise UserError(f"'{number}' in {spec} is not a number of pieces from 1 to 1000000: say, tunes:500")
@@ -69,13 +69,13 @@ def tune(split: str, i: int) -> Piece:
 
 
 class Song(NamedTuple):
-    """A melody, and what others need to play with it."""
+    """A melody, and what a bass needs to accompany it."""
 
     rows: list[Row]
     tonic: int
     scale: tuple[int, ...]
     chords: list[tuple[int, int]]
-    """the degrees that the chords of the two halves of each bar stand on"""
+    """the degrees of the roots of the chords in the two halves of each bar"""
 
 
 def _song(stream: np.random.Generator) -> Song:
@@ -111,7 +111,7 @@ Row = tuple[int, int, int]
 
 
 def _phrase(stream: np.random.Generator, chords: tuple[int, ...]) -> list[list[Note]]:
-    """Four bars: a motif, an answer, the motif over another chord, and a place for the cadence."""
+    """Four bars: a motif, an answer, and both again over other chords; the last is replaced by the cadence."""
     motif, answer = (_motif(stream, RHYTHMS[stream.integers(len(RHYTHMS))]) for _ in range(2))
     bars: list[list[Note]] = []
     last = 0
@@ -123,7 +123,7 @@ def _phrase(stream: np.random.Generator, chords: tuple[int, ...]) -> list[list[N
 
 
 def _motif(stream: np.random.Generator, rhythm: tuple[int, ...]) -> list[Note]:
-    """A bar as steps above the root of its chord: notes of the chord on the beats, neighbours between them."""
+    """A bar as steps above the root of its chord: chord notes on the half bars, steps or thirds between them."""
     out, at, degree = [], 0, (0, 2, 4)[stream.integers(3)]
     for length in rhythm:
         if at % 8 == 0:
@@ -136,14 +136,14 @@ def _motif(stream: np.random.Generator, rhythm: tuple[int, ...]) -> list[Note]:
 
 
 def _vary(stream: np.random.Generator, bars: list[list[Note]]) -> None:
-    """One bar of a phrase that comes again: a long note in two, or a note moved to its neighbour; or nothing."""
+    """Varies a bar of a repeated phrase in place: splits a long note, moves a note by a step, or does nothing."""
     bar = bars[stream.integers(3)]
     k = int(stream.integers(len(bar)))
     length, degree = bar[k]
-    way = stream.random()
-    if way < 0.4 and length >= 4:
+    kind = stream.random()
+    if kind < 0.4 and length >= 4:
         bar[k : k + 1] = [(length // 2, degree), (length - length // 2, degree + 1)]
-    elif way < 0.7 and k > 0:
+    elif kind < 0.7 and k > 0:
         bar[k] = (length, degree + (1 if stream.random() < 0.5 else -1))
 
 
@@ -174,7 +174,12 @@ def _groove(stream: np.random.Generator) -> list[Row]:
         fill[t, step[toms[(t - begin) * len(toms) // (STEPS - begin)]]] = True
     rows = []
     for b in range(BARS):
-        played = (fill if b % 4 == 3 else other if b % 2 else bar).copy()
+        source = bar
+        if b % 4 == 3:
+            source = fill
+        elif b % 2:
+            source = other
+        played = source.copy()
         if b % 8 == 0:
             played[0, [step["crash"], step["kick"]]] = True
         rows += [(b * STEPS + t, b * STEPS + t + 1, DRUMS[names[k]][0]) for t, k in np.argwhere(played).tolist()]
@@ -190,13 +195,13 @@ def trio(split: str, i: int) -> Piece:
 
 
 def _bass(stream: np.random.Generator, song: Song) -> list[Row]:
-    """A bass for a song: one way to play, the chords of a cadence held, a step that leads to the next chord."""
-    way, leads = BASS[stream.integers(len(BASS))], stream.random() < 0.5
+    """A bass for a song: one pattern, held notes in the cadences, and a step that leads to the next chord."""
+    pattern, leads = BASS[stream.integers(len(BASS))], stream.random() < 0.5
     low = song.tonic - 24
     rows, at = list[Row](), 0
     for (first, second), (after, _) in zip(song.chords, [*song.chords[1:], (0, 0)], strict=True):
         root = first - 7 * (first > 3)  # the roots lie around the tonic
-        notes = [(length, root + step) for length, step in way]
+        notes = [(length, root + step) for length, step in pattern]
         if first != second:
             notes = [(8, root), (8, second - 7 * (second > 3))]
         elif leads and after != first and notes[-1][0] == 4:
@@ -214,17 +219,18 @@ def _tempo(stream: np.random.Generator, slowest: int, step: int = 12) -> float:
 
 def _piece(parts: dict[str, list[Row]], tempo: float) -> Piece:
     tick, programs = TPQ // 4, [PROGRAMS.get(name, 0) for name in parts]
-    rows = [(begin, end, pitch, k, int(name == "drums"))
-            for k, (name, played) in enumerate(parts.items()) for begin, end, pitch in played]  # fmt: skip
+    rows = []
+    for k, (name, played) in enumerate(parts.items()):
+        rows += [(begin, end, pitch, k, int(name == "drums")) for begin, end, pitch in played]
     notes = [(begin * tick, end * tick, *others) for begin, end, *others in sorted(rows)]
     return Piece(TPQ, np.array(notes, np.int64), [(0, 4, 4)], [(0, tempo)], list(parts), programs)
 
 
 def _random(name: str, split: str, i: int) -> np.random.Generator:
-    """The random numbers that are piece i's own."""
+    """The random stream of piece i."""
     return np.random.Generator(np.random.Philox(key=[int.from_bytes(f"{name[:3]}{split[:3]}".encode(), "little"), i]))
 
 
 SETS: dict[str, Callable[[str, int], Piece]] = {"tunes": tune, "beats": beat, "trios": trio}
-ADVERSARIAL_LOSSES = {"tunes": ("melody",), "beats": ("drums",), "trios": ("melody", "bass", "drums")}
-"""who plays in a set"""
+PARTS_OF = {"tunes": ("melody",), "beats": ("drums",), "trios": ("melody", "bass", "drums")}
+"""the instruments of each set"""
