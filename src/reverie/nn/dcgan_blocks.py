@@ -82,15 +82,15 @@ class ConvTrunk(nn.Sequential):
         self.apply(init_weights)
 
 
-def upsample_layer(inputs: int, outputs: int, upsampling: str, kernel: int, bias: bool) -> nn.Module:
+def upsample_layer(in_channels: int, out_channels: int, upsampling: str, kernel: int, bias: bool) -> nn.Module:
     """[B,C,H,W] -> [B,C',2H,2W] by a transposed convolution of `kernel` 3 or 4, or by nearest-neighbour upsampling and
     a convolution ("resize").
 
     Transposed convolutions can leave checkerboard artefacts (Odena 2016, Deconvolution and Checkerboard Artifacts).
     """
     if upsampling == "resize":
-        return nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(inputs, outputs, 3, 1, 1, bias=bias))
-    return nn.ConvTranspose2d(inputs, outputs, kernel, 2, 1, kernel % 2, bias=bias)
+        return nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(in_channels, out_channels, 3, 1, 1, bias=bias))
+    return nn.ConvTranspose2d(in_channels, out_channels, kernel, 2, 1, kernel % 2, bias=bias)
 
 
 def init_weights(layer: nn.Module) -> None:
