@@ -20,6 +20,7 @@ import PIL.Image
 import pytest
 
 from reverie import report as report_room
+from reverie._version import FORMAT
 from reverie.media import Image
 from reverie.metrics.score import Reference, Score
 from reverie.report import compare, page
@@ -37,7 +38,7 @@ from reverie.utils.errors import UserError
 
 EVIL = "<script>alert('x')</script>"
 ABOUT: dict[str, Any] = {
-    "format": 1,
+    "format": FORMAT,
     "method": "dcgan",
     "preset": "laptop",
     "title": "DCGAN",
@@ -179,7 +180,7 @@ def test_scores_have_their_usual_names() -> None:
         "nll-gen per line": "NLL-gen per line", "1-nn accuracy": "1-NN accuracy", "gan-train accuracy":
         "GAN-train accuracy", "data-copying auc": "Data-copying AUC", "normalised mse": "Normalised MSE",
         "cycle-consistency l1, a to b": "Cycle-consistency L1, a to b", "nn dice similarity": "NN Dice similarity",
-        "teacher-forced onset accuracy": "Teacher-forced onset accuracy", "class_spread": "Class spread",
+        "teacher-forced onset accuracy": "Teacher-forced onset accuracy", "per_class_coverage": "Per class coverage",
     }  # fmt: skip
     assert {name: score_title(name) for name in titles} == titles
 
@@ -335,7 +336,7 @@ def test_missing_parts(run: Path, missing: str) -> None:
     text = report(run)
     assert ("Metrics" in headings(text)) == (missing != "log.jsonl")
     assert ("Samples" in headings(text)) == (missing != "samples")
-    assert "<dd>2,000</dd>" in text  # the step is known from the log as well as from the save
+    assert "<dd>2,000</dd>" in text  # the step is known from the log as well as from the checkpoint
 
 
 def test_nothing_but_an_almost_empty_run_json(tmp_path: Path) -> None:

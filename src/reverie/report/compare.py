@@ -25,7 +25,7 @@ GRIDS = {
     "a-to-b": ("From a to b", "The same images of the reference: input, translation, translated back."),
     "b-to-a": ("From b to a", "The same images of the reference: input, translation, translated back."),
 }
-"""kinds of grids in their order on the page: the title, and what is seen"""
+"""kinds of grids in their order on the page: the title, and what they show"""
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def _row(line: Line) -> dict[str, Any]:
     like = line.like
     return {
         "title": score_title(line.name),
-        "unit": like.unit,
+        "unit": "" if like.unit == line.name else like.unit,
         "notes": meaning(line.name),
         "reading": READING[like.better],
         "cells": [_cell(cell, index == line.best) for index, cell in enumerate(line.cells)],

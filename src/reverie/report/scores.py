@@ -187,7 +187,7 @@ def _scale(score: Score) -> Scale | None:
     if score.floor is None or score.unit == "dB" or not score.value >= 0:  # which a value that is no number is not
         return None
     full = 1.05 * max(score.value, score.floor)
-    # An unbiased estimate of zero may lie a little below it: by less than is seen here.
+    # An unbiased estimate of zero may lie a little below it: by less than the page shows.
     if not full or score.floor < -0.01 * full:
         return None
     value, floor = (100 * max(place, 0.0) / full for place in (score.value, score.floor))
