@@ -1,19 +1,20 @@
-"""The card of a folder of synthetic images: what they are, what made them, and what they are worth."""
+"""The dataset card of a folder of synthetic images: what they are, how they were generated, and their scores."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from reverie._version import __version__
-from reverie.evaluation.class_conditional import TAUGHT, class_scores, gan_train
+from reverie.evaluation.class_conditional import MAX_GAN_TRAIN, class_scores, gan_train_score
 from reverie.evaluation.feature_extractors import open_features
-from reverie.evaluation.image_metrics import LEAST, FeatureSets, Neighbours
-from reverie.evaluation.reference_sets import MOST, ReferenceSets, open_reference_sets
+from reverie.evaluation.image_metrics import MIN_IMAGES, FeatureSets, TrainingNeighbours
+from reverie.evaluation.reference_sets import MAX_REFERENCE, ReferenceSets, open_reference_sets
 from reverie.metrics.score import Score
 from reverie.utils.atomic_files import replace_text
 from reverie.utils.environment import machine, now, versions
@@ -22,65 +23,82 @@ if TYPE_CHECKING:
     from reverie.augmentation.plan import Plan
 
 
-def write_card(out: Path, plan: Plan, pictures: Iterator[tuple[np.ndarray, int]], data: str | Path, run: str) -> None:
-    """CARD.md for people, and card.json with the scores and their definitions. `data` is read anew as the reference."""
-    held, labels = zip(*(item for item, _ in zip(pictures, range(TAUGHT), strict=False)), strict=True)
-    made, wanted = np.stack(held), np.array(labels)
-    sets = open_reference_sets(data, None, {"size": made.shape[1], "channels": made.shape[3]})
-    scores = list(_scores(made, wanted, sets, plan.seed))
-    told = {
+def write_card(out: Path, plan: Plan, images: Iterator[tuple[np.ndarray, int]], data: str | Path, run: str) -> None:
+    """Writes CARD.md for people, and card.json with the scores and their definitions, into the folder `out`.
+
+    images: pixels uint8 [H,W,C] and label of each; data: the labelled set, which is opened again as the reference; run:
+    the run folder, for the command that repeats the work. Classifiers are TRAINED here for the scores: minutes,
+    announced on stderr.
+    """
+    pixels, labels = zip(*islice(images, MAX_GAN_TRAIN), strict=True)
+    fake, wanted = np.stack(pixels), np.array(labels)
+    sets = open_reference_sets(data, None, {"size": fake.shape[1], "channels": fake.shape[3]})
+    scores = list(_scores(fake, wanted, sets, plan.seed))
+    record = {
         "plan": {"data": plan.data, "fingerprint": plan.fingerprint, "run": plan.run, "counts": plan.counts},
-        "scores": [score.to_json() for score in scores], "versions": versions(), "machine": machine(), "created": now(),
-    }  # fmt: skip
-    replace_text(out / "card.json", json.dumps(told, indent=2, ensure_ascii=False) + "\n")
-    replace_text(out / "CARD.md", _page(plan, scores, made, f"--run {Path(run).name} {_flags(plan, sets)}"))
+        "scores": [score.to_json() for score in scores],
+        "versions": versions(),
+        "machine": machine(),
+        "created": now(),
+    }
+    replace_text(out / "card.json", json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+    command = f"reverie augment {plan.data} --run {Path(run).name} {_flags(plan, sets)} --out FOLDER"
+    replace_text(out / "CARD.md", _page(plan, scores, fake, command))
 
 
 def _flags(plan: Plan, sets: ReferenceSets) -> str:
-    """What else makes as many of each class again."""
-    least, most = min(plan.counts.values()), max(plan.counts.values())
-    flags = f"--each {most}"
-    if least < most:  # filled up, together with the real ones
+    """The flags that generate as many images of each class again."""
+    fewest, most = min(plan.counts.values()), max(plan.counts.values())
+    flags = [f"--per-class {most}"]
+    if fewest < most:  # classes were filled up to one size, real images included
         real = np.bincount(sets.train.labels, minlength=len(sets.train.classes))
-        full = (int(real[k]) + plan.counts[name] for k, name in enumerate(sets.train.classes) if plan.counts[name])
-        flags = f"--fill {max(full)}"
-    return flags + (f" --seed {plan.seed}" if plan.seed else "") + (f" --tar {plan.tar}" if plan.tar else "")
+        totals = [int(real[k]) + plan.counts[name] for k, name in enumerate(sets.train.classes) if plan.counts[name]]
+        flags = [f"--balance-to {max(totals)}"]
+    if plan.seed:
+        flags.append(f"--seed {plan.seed}")
+    if plan.tar:
+        flags.append(f"--tar {plan.tar}")
+    return " ".join(flags)
 
 
-def _scores(made: np.ndarray, wanted: np.ndarray, sets: ReferenceSets, seed: int) -> Iterator[Score]:
-    """What a classifier learns from them, whether they are what they should be, how varied, and whether copied."""
-    yield gan_train(made, wanted, sets, seed)
-    few, of = made[:MOST], wanted[:MOST]
-    looked = None
-    if min(len(few), len(sets.reference), len(sets.train)) >= LEAST:
-        looked = FeatureSets(open_features(None, sets.train), few, sets)
-    yield from class_scores(few, of, looked, sets, seed)
-    yield from Neighbours(few, sets, looked).scores(sets, seed)
+def _scores(fake: np.ndarray, labels: np.ndarray, sets: ReferenceSets, seed: int) -> Iterator[Score]:
+    """GAN-train accuracy, class-conditional scores, and scores of copying."""
+    yield gan_train_score(fake, labels, sets, seed)
+    few, few_labels = fake[:MAX_REFERENCE], labels[:MAX_REFERENCE]
+    features = None
+    if min(len(few), len(sets.reference), len(sets.train)) >= MIN_IMAGES:
+        features = FeatureSets(open_features(None, sets.train), few, sets)
+    yield from class_scores(few, few_labels, features, sets, seed)
+    yield from TrainingNeighbours(few, sets, features).scores(sets, seed)
 
 
-def _page(plan: Plan, scores: list[Score], made: np.ndarray, again: str) -> str:
+def _page(plan: Plan, scores: list[Score], fake: np.ndarray, command: str) -> str:
+    """CARD.md."""
     total = sum(plan.counts.values())
-    size = f"{made.shape[1]}x{made.shape[2]} pixels, {'colour' if made.shape[3] == 3 else 'grey'}"
-    rows = [f"| {name} | {count} |" for name, count in plan.counts.items()]
-    table = []
-    for s in scores:
-        spread = "" if s.std_error is None else f" ± {s.std_error:.2g}"
-        floor = "-" if s.floor is None else f"{s.floor:.4g} ({s.floor_source})"
-        table.append(f"| {s.name} | {s.value:.4g}{spread} | {floor} | {s.better} |")
-    definitions = [f"- **{s.name}** ({s.hash}): {s.definition}; {s.n} images." for s in scores]
+    size = f"{fake.shape[1]}x{fake.shape[2]} pixels, {'colour' if fake.shape[3] == 3 else 'grey'}"
     layout = f"WebDataset tars of {plan.tar} items: .png, .cls and .json" if plan.tar else "class folders of PNG files"
+    class_rows = [f"| {name} | {count} |" for name, count in plan.counts.items()]
+    definitions = [f"- **{s.name}** ({s.hash}): {s.definition}; {s.n} images." for s in scores]
     return "\n".join([
         f"# Synthetic images of {plan.data}", "",
-        f"{total} images in {len(plan.counts)} classes, {size}; {layout}. They were made by a trained model: what they "
-        "show was never seen by a camera. Each carries a record of how it was made (`reverie whence FILE`).", "",
-        f"- learnt from: {plan.data}, fingerprint {plan.fingerprint}",
-        f"- made by: {plan.method}, run {plan.run}, seed {plan.seed}, reverie {__version__}",
-        f"- to make them again: `reverie augment {plan.data} {again} --out FOLDER`",
-        "", "| class | images |", "|---|---|", *rows, "",
-        "## What they are worth", "",
-        "Beside each figure stands that of real images. If *gan-train* lies far below it, a classifier learns less "
-        "from these images than from real ones; whether they help beside real ones has to be measured on your own "
-        "task. *near copies* well above its floor: images were learnt by heart, and are no more anonymous than real "
-        "ones.",
-        "", "| score | value | real images | better |", "|---|---|---|---|", *table, "", *definitions, "",
+        f"{total} images in {len(plan.counts)} classes, {size}; {layout}. All of them were generated by a trained "
+        "model; none is a photograph. Each file carries a record of how it was generated: `reverie provenance FILE` "
+        "shows it.", "",
+        f"- training data: {plan.data}, fingerprint {plan.fingerprint}",
+        f"- generated by: {plan.method}, run {plan.run}, seed {plan.seed}, reverie {__version__}",
+        f"- command that generates them again: `{command}`",
+        "", "| class | images |", "|---|---|", *class_rows, "",
+        "## Quality", "",
+        "The third column is the same score of real images. A *gan-train accuracy* far below it means that a "
+        "classifier trained on these images is less accurate than one trained on real images; whether adding them to "
+        "real images improves a classifier has to be measured on your own task. A *near-duplicate rate* well above it means that "
+        "training images were memorised; such images are no more anonymous than the real ones.",
+        "", "| score | value | real images | better |", "|---|---|---|---|", *map(_table_row, scores), "",
+        *definitions, "",
     ])  # fmt: skip
+
+
+def _table_row(score: Score) -> str:
+    std_error = "" if score.std_error is None else f" ± {score.std_error:.2g}"
+    floor = "-" if score.floor is None else f"{score.floor:.4g} ({score.floor_source})"
+    return f"| {score.name} | {score.value:.4g}{std_error} | {floor} | {score.better} |"

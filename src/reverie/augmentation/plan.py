@@ -1,4 +1,4 @@
-"""What a folder of synthetic images is to hold."""
+"""Plan: what a folder of synthetic images is to contain."""
 
 from __future__ import annotations
 
@@ -6,30 +6,30 @@ from dataclasses import dataclass
 
 from reverie._version import __version__
 
-PLAN = "augment.json"
+PLAN_FILE = "augment.json"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a folder is to hold: written into it first, so that all who work on it make the same."""
+    """Written into the folder first, so that all processes that fill it generate the same images."""
 
     data: str
     fingerprint: str
     """of the training images"""
     method: str
     run: str
-    """the mark of the weights"""
+    """fingerprint of the weights"""
     seed: int
     counts: dict[str, int]
     """images of each class"""
-    inside: str
-    """the folder that the classes lie in: "train" where the data has splits, else none"""
+    subfolder: str
+    """that the class folders are in: "train" where the data has splits, else none"""
     tar: int
-    """items of a tar; 0: a file an item"""
+    """items of each tar; 0 for class folders of PNG files"""
     reverie: str = __version__
 
     @property
     def items(self) -> list[tuple[str, int]]:
-        """(class, number in it) of all items, the classes in turn, so that any stretch of them is mixed."""
-        most = max(self.counts.values())
-        return [(name, j) for j in range(most) for name, count in self.counts.items() if j < count]
+        """(class, index in it) of all items; the classes take turns, so that every tar has all of them."""
+        largest = max(self.counts.values())
+        return [(name, j) for j in range(largest) for name, count in self.counts.items() if j < count]
