@@ -14,7 +14,7 @@ from reverie.data.file_types import InvalidFile, UnreadableFile
 from reverie.utils.errors import UserError
 
 _IGNORED = frozenset(("__macosx", "thumbs.db", "desktop.ini"))
-_RUN_FILE = "run.json"  # what marks a run folder
+_RUN_FILE = "run.json"  # a folder with this file is a run
 _IS_RUN = "a run of reverie"  # why such a folder is skipped
 
 
@@ -83,7 +83,7 @@ class FolderTree:
                 self.skipped.append(Dropped(name, f"unreadable: {error.strerror}"))
 
     def _enter(self, entry: "os.DirEntry[str]", name: str, above: tuple[str, ...]) -> None:
-        """Walk into a folder, unless it is a link to one of its parents."""
+        """Descend into a folder, unless it is a link to one of its parents."""
         real = os.path.realpath(entry.path) if entry.is_symlink() else f"{above[-1]}{os.sep}{entry.name}"
         if any(parent == real or parent.startswith(real.rstrip(os.sep) + os.sep) for parent in above):
             self.skipped.append(Dropped(name, "link to a folder above it"))
@@ -125,7 +125,7 @@ class ZipTree:
             if not member.is_dir() and parts and not any(map(is_ignored, parts)):
                 self._members["/".join(parts)] = member
         self._skip_runs()
-        # the stamp of the zip itself: a zip that changed is scanned again as a whole
+        # the stamp of the zip itself: a zip that changed is scanned again completely
         self.stamps = dict.fromkeys(self._members, stamp)
 
     def _skip_runs(self) -> None:

@@ -1,6 +1,6 @@
 """The cache: decoded pixels as memory-mapped arrays, and what scans of folders found.
 
-Everything lies in one folder, `platformdirs.user_cache_dir("reverie")` or the environment variable REVERIE_CACHE, and
+Everything is in one folder, `platformdirs.user_cache_dir("reverie")` or the environment variable REVERIE_CACHE, and
 may be deleted at any time. Files are written under a temporary name, synced and renamed, so a reader sees a complete
 file or none; a lock file keeps two processes from building the same array at once. A damaged file is built again.
 """
@@ -183,7 +183,7 @@ def _load(key: str, shape: tuple[int, int, int]) -> CachedArray | None:
 
 
 def _npy_header(shape: tuple[int, ...]) -> bytes:
-    """The header of a version 1.0 .npy file of uint8, padded to _HEADER bytes whatever the shape."""
+    """The header of a version 1.0 .npy file of uint8, padded to _HEADER bytes for every shape."""
     text = repr({"descr": "|u1", "fortran_order": False, "shape": shape}).encode("latin1")
     return b"\x93NUMPY\x01\x00" + (_HEADER - 10).to_bytes(2, "little") + text.ljust(_HEADER - 11) + b"\n"
 

@@ -1,7 +1,11 @@
-"""Public data sets by name: downloaded once, checked against a registered SHA-256, and kept in the cache folder.
+"""Public data sets by name: downloaded once, verified against a registered SHA-256, and kept in the cache folder.
 
-Only files whose SHA-256 is confirmed by independent public sources are registered. Nothing is unpickled, and no
-file is handed on before its hash is right.
+Only files whose SHA-256 is confirmed by independent public sources are registered. Nothing is unpickled, and no file is
+used before its hash is verified.
+
+Why not pooch (read at 1.9.0): it deletes a partial file instead of resuming it, takes one URL for a file (no mirrors),
+has no lock between processes and no limit when it unpacks; all of that would stay here, and requests, urllib3, certifi,
+idna and charset-normalizer would be added.
 """
 
 from __future__ import annotations
@@ -30,41 +34,52 @@ from reverie.utils.atomic_files import flush, replace_text, sha256
 from reverie.utils.errors import UserError, near_miss
 
 TIMEOUT = 30.0  # seconds that a connection may stay silent
-PAUSES = (0.5, 2.0, 5.0)  # seconds before the second, third and fourth try of one address
+PAUSES = (0.5, 2.0, 5.0)  # seconds before the second, third and fourth attempt at one URL
 LOCK_TIMEOUT = 3600.0  # seconds to wait for another process that fetches the same set
 UNPACK_LIMIT = 4 << 30  # bytes that one archive may unpack to
 CHUNK = 1 << 18
-MARKER = ".complete.json"  # written last: a folder that holds it holds the whole set
+MARKER = ".complete.json"  # written last: a folder that has it is complete
 
 
 @dataclass(frozen=True)
 class PublicFile:
-    """One file: the addresses that serve it (mirrors, tried in order), its SHA-256 in hex, and its size in bytes."""
+    """One file to download."""
 
     urls: tuple[str, ...]
+    """mirrors, tried in this order"""
     sha256: str
+    """64 hex digits"""
     bytes: int
+    """its size"""
 
     @property
     def name(self) -> str:
-        """The file's name, the last part of its first address."""
+        """The file's name, the last part of its first URL."""
         return urlsplit(self.urls[0]).path.rpartition("/")[2]
 
 
 @dataclass(frozen=True)
 class PublicSet:
-    """One data set: its name, a title, a note on its licence and source, its files, and whether they are tar.gz."""
+    """One data set to download."""
 
     name: str
     title: str
+    """what it holds, in one line"""
     note: str
+    """author and licence"""
     files: tuple[PublicFile, ...]
     unpack: bool = False
+    """whether the files are tar.gz archives to unpack"""
 
 
 def _idx(*bases: str, hashes: tuple[tuple[str, int], ...]) -> tuple[PublicFile, ...]:
     """The four files of an MNIST-like set: training images and labels, test images and labels."""
-    names = [f"{split}-{what}-ubyte.gz" for split in ("train", "t10k") for what in ("images-idx3", "labels-idx1")]
+    names = (
+        "train-images-idx3-ubyte.gz",
+        "train-labels-idx1-ubyte.gz",
+        "t10k-images-idx3-ubyte.gz",
+        "t10k-labels-idx1-ubyte.gz",
+    )
     return tuple(
         PublicFile(tuple(base + name for base in bases), sha256, size)
         for name, (sha256, size) in zip(names, hashes, strict=True)
@@ -72,7 +87,7 @@ def _idx(*bases: str, hashes: tuple[tuple[str, int], ...]) -> tuple[PublicFile, 
 
 
 def _cifar(classes: int, sha256: str, size: int) -> PublicSet:
-    """CIFAR-10 or CIFAR-100 in the author's binary form, which needs no unpickling."""
+    """CIFAR-10 or CIFAR-100 in the author's binary format, which needs no unpickling."""
     return PublicSet(
         f"cifar{classes}",
         f"CIFAR-{classes}: photographs, 32x32 colour, {classes} classes, 50,000 + 10,000",
@@ -134,18 +149,20 @@ PUBLIC: dict[str, PublicSet] = {entry.name: entry for entry in _SETS}
 
 
 def fetch(name: str, *, progress: bool | None = None, wait: Callable[[float], Any] = time.sleep) -> Path:
-    """The local folder that holds the verified files of the public set `name`, downloaded if they are not there yet.
+    """The local folder with the verified files of the data set `name`, which is downloaded if it is not there yet.
 
-    The files lie directly in the folder: `train-images-idx3-ubyte.gz` and its three fellows for the MNIST-like sets,
-    what the archive holds (`data_batch_1.bin`, ..., `train.bin`, ...) for the CIFARs. A set that is there already
-    is returned without touching the network. `progress` shows a bar on stderr (None: only on a terminal); `wait`
-    is called with the seconds to pause before an address is tried again.
+    The files are directly in the folder: `train-images-idx3-ubyte.gz` and the three other files of the MNIST-like sets,
+    the content of the archive (`data_batch_1.bin`, ..., `train.bin`, ...) of the CIFARs. For a data set that is
+    complete the network is not used.
 
-    Raises UserError for an unknown name, and when the set cannot be downloaded, verified, unpacked or written.
+    progress: whether to show a bar on stderr; None: only on a terminal
+    wait: called with the seconds to pause before a URL is tried again
+
+    Raises UserError for an unknown name, and if the data set cannot be downloaded, verified, unpacked or written.
     """
     if name not in PUBLIC:
         raise UserError(
-            f"No public data set is called '{name}'; known are {', '.join(PUBLIC)}.{near_miss(name, [*PUBLIC])}"
+            f"no data set to download is called '{name}'; there are {', '.join(PUBLIC)}.{near_miss(name, [*PUBLIC])}"
         )
     entry, home = PUBLIC[name], cache_folder() / "public"
     if _is_complete(home / name, entry):
@@ -154,26 +171,26 @@ def fetch(name: str, *, progress: bool | None = None, wait: Callable[[float], An
     try:
         home.mkdir(parents=True, exist_ok=True)
         with FileLock(home / f"{name}.lock", timeout=LOCK_TIMEOUT):
-            # Another process may have finished while this one waited for the lock.
+            # Another process may received finished while this one waited for the lock.
             if not _is_complete(home / name, entry):
                 _fill(home, entry, show, wait)
     except Timeout as error:
         raise UserError(
-            f"Another process has been fetching {name} for an hour; end it, or delete {error.lock_file}."
+            f"another process has been downloading {name} for an hour; end it, or delete {error.lock_file}."
         ) from None
     except OSError as error:
         reason = error.strerror or error
         raise UserError(
-            f"Cannot keep {name} in {home}: {reason}; free space there, or name another folder in REVERIE_CACHE."
+            f"cannot store {name} in {home}: {reason}; free space there, or set REVERIE_CACHE to another folder."
         ) from error
     return home / name
 
 
 def _fill(home: Path, entry: PublicSet, show: bool, wait: Callable[[float], Any]) -> None:
-    """Build the set beside its place, then move it there in one rename. The caller holds the lock."""
+    """Complete the data set in a folder beside its place, then rename it. The caller holds the lock."""
     target, partial, unpacked = home / entry.name, home / f"{entry.name}.partial", home / f"{entry.name}.unpacked"
     if target.exists() and any(target.iterdir()) and not (target / MARKER).exists():
-        raise UserError(f"{target} holds files that Reverie did not put there; move that folder away and try again.")
+        raise UserError(f"{target} holds files that reverie did not put there; move that folder away and try again.")
     partial.mkdir(exist_ok=True)
     for file in entry.files:
         _get(file, partial, entry.name, show, wait)
@@ -187,15 +204,15 @@ def _fill(home: Path, entry: PublicSet, show: bool, wait: Callable[[float], Any]
     if target.exists():
         shutil.rmtree(target)
     ready.rename(target)
-    for left in (partial, unpacked):
-        shutil.rmtree(left, ignore_errors=True)
+    for leftover in (partial, unpacked):
+        shutil.rmtree(leftover, ignore_errors=True)
 
 
 # --- one file over the network --------------------------------------------------------------------------------------
 
 
 class _Failed(Exception):
-    """One try of one address failed. `final`: no use to try it again. `drop`: what was received so far is no use."""
+    """One attempt at one URL failed. `final`: another attempt cannot help. `drop`: the partial file cannot be used."""
 
     def __init__(self, reason: str, *, final: bool = False, drop: bool = False) -> None:
         super().__init__(reason)
@@ -203,7 +220,7 @@ class _Failed(Exception):
 
 
 def _get(file: PublicFile, folder: Path, title: str, show: bool, wait: Callable[[float], Any]) -> None:
-    """Bring one verified file into the folder, from the first mirror that serves it right."""
+    """Download one file into the folder and verify it, from the first mirror that serves it correctly."""
     target, part = folder / file.name, folder / f"{file.name}.part"
     if target.exists() and sha256(target) == file.sha256:
         return
@@ -222,41 +239,41 @@ def _get(file: PublicFile, folder: Path, title: str, show: bool, wait: Callable[
                     break
                 wait(pause)
     raise UserError(
-        f"Cannot download {file.name} of {title}: {'; '.join(failures)}; check the network and try again, "
+        f"cannot download {file.name} of {title}: {'; '.join(failures)}; check the network and try again, "
         "or download the files by hand into a folder and pass its path with --data."
     )
 
 
 def _pull(url: str, part: Path, file: PublicFile, show: bool) -> bool:
-    """Append to `part` what it lacks of the file; True when all of it came from this one address in this one go."""
-    have = part.stat().st_size if part.exists() else 0
-    if have == file.bytes:
+    """Append to `part` the bytes that it lacks. Returns whether the complete file came in this one request."""
+    received = part.stat().st_size if part.exists() else 0
+    if received == file.bytes:
         return False
-    if have > file.bytes:
-        have = 0
-    with _open(url, have) as reply:
-        have = _start(reply, have, file)
-        fresh = have == 0
-        bar = tqdm(total=file.bytes, initial=have, unit="B", unit_scale=True, desc=file.name, disable=not show)
+    if received > file.bytes:
+        received = 0
+    with _open(url, received) as reply:
+        received = _start(reply, received, file)
+        fresh = received == 0
+        bar = tqdm(total=file.bytes, initial=received, unit="B", unit_scale=True, desc=file.name, disable=not show)
         with part.open("wb" if fresh else "ab") as out, bar:
             while chunk := _read(reply):
-                have += len(chunk)
-                if have > file.bytes:
+                received += len(chunk)
+                if received > file.bytes:
                     raise _Failed(f"more than the {file.bytes} bytes expected", final=True, drop=True)
                 out.write(chunk)
                 bar.update(len(chunk))
             out.flush()
             os.fsync(out.fileno())
-    if have < file.bytes:
-        raise _Failed(f"the connection ended after {have} of {file.bytes} bytes")
+    if received < file.bytes:
+        raise _Failed(f"the connection ended after {received} of {file.bytes} bytes")
     return fresh
 
 
-def _start(reply: http.client.HTTPResponse, have: int, file: PublicFile) -> int:
-    """The byte that the reply's body starts at: `have` where the server resumes, 0 where it sends the whole file."""
-    if reply.status == 206 and not reply.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
+def _start(reply: http.client.HTTPResponse, received: int, file: PublicFile) -> int:
+    """The byte that the reply's body starts at: `received` if the server resumes, 0 if it sends the complete file."""
+    if reply.status == 206 and not reply.headers.get("Content-Range", "").startswith(f"bytes {received}-"):
         raise _Failed("the server resumed at the wrong byte", drop=True)
-    start = have if reply.status == 206 else 0
+    start = received if reply.status == 206 else 0
     length = reply.headers.get("Content-Length", "")
     if length.isdigit() and start + int(length) != file.bytes:
         raise _Failed(f"the server's file has {start + int(length)} bytes, expected {file.bytes}", final=True)
@@ -264,7 +281,7 @@ def _start(reply: http.client.HTTPResponse, have: int, file: PublicFile) -> int:
 
 
 class _HttpOnly(urllib.request.HTTPRedirectHandler):
-    """Follows a redirect to http and https alone."""
+    """Follows redirects to http and https only."""
 
     def redirect_request(
         self,
@@ -295,7 +312,7 @@ def _open(url: str, start: int) -> http.client.HTTPResponse:
         return urllib.request.build_opener(_HttpOnly).open(request, timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
         error.close()
-        # 416: the server does not know this part of the file, so the part held here is not a part of it.
+        # 416: the server does not have this range, so the partial file is not part of its file.
         final = 400 <= error.code < 500 and error.code not in (408, 416, 429)
         raise _Failed(f"HTTP {error.code}", final=final, drop=error.code == 416) from None
     except (OSError, http.client.HTTPException) as error:
@@ -303,7 +320,7 @@ def _open(url: str, start: int) -> http.client.HTTPResponse:
 
 
 def _read(reply: http.client.HTTPResponse) -> bytes:
-    """The next piece of the body. A network error becomes _Failed here, so that other OSErrors are the disk's."""
+    """The next chunk of the body. Network errors become _Failed here, so that any other OSError is from the disk."""
     try:
         return reply.read(CHUNK)
     except (OSError, http.client.HTTPException) as error:
@@ -311,7 +328,7 @@ def _read(reply: http.client.HTTPResponse) -> bytes:
 
 
 def _verify(part: Path, file: PublicFile, *, fresh: bool) -> None:
-    """Check the SHA-256. A file put together from several goes gets another chance, one wrong in one go does not."""
+    """Check the SHA-256. If it is wrong, a file that took several requests (not `fresh`) gets another attempt."""
     got = sha256(part)
     if got != file.sha256:
         raise _Failed(f"SHA-256 expected {file.sha256}, got {got}", final=fresh, drop=True)
@@ -321,9 +338,9 @@ def _verify(part: Path, file: PublicFile, *, fresh: bool) -> None:
 
 
 def _unpack(archive: Path, folder: Path) -> None:
-    """Unpack a tar.gz of plain files and folders into `folder`; nothing may land outside it or outgrow the limit."""
+    """Unpack a tar.gz of plain files and folders into `folder`; nothing outside it, and no more than the limit."""
     if not hasattr(tarfile, "data_filter"):
-        raise UserError(f"This Python cannot unpack {archive.name} safely; update to 3.10.12, 3.11.4, 3.12 or later.")
+        raise UserError(f"this Python cannot unpack {archive.name} safely; update to 3.10.12, 3.11.4, 3.12 or later.")
     folder.mkdir(parents=True, exist_ok=True)
     total = 0
     try:
@@ -331,26 +348,26 @@ def _unpack(archive: Path, folder: Path) -> None:
             for member in tar:
                 if not (member.isfile() or member.isdir()):
                     raise UserError(
-                        f"{archive.name} holds '{member.name}', which is no plain file; it is not unpacked."
+                        f"{archive.name} holds '{member.name}', which is not a plain file; it is not unpacked."
                     )
-                total += member.size + tarfile.BLOCKSIZE  # the block keeps the number of members in bounds as well
+                total += member.size + tarfile.BLOCKSIZE  # the block limits the number of members as well
                 if total > UNPACK_LIMIT:
                     raise UserError(f"{archive.name} unpacks to more than {UNPACK_LIMIT} bytes; it is not unpacked.")
                 tar.extract(member, folder, filter="data")
     except tarfile.FilterError as error:
         raise UserError(f"{archive.name} is not unpacked: {error}; download it from a source you trust.") from None
     except (tarfile.TarError, EOFError, zlib.error) as error:
-        raise UserError(f"{archive.name} is not a whole tar.gz ({error}); delete {archive} and try again.") from None
+        raise UserError(f"{archive.name} is not a complete tar.gz ({error}); delete {archive} and try again.") from None
 
 
 def _inside_single_folder(folder: Path) -> Path:
-    """The folder itself, or the only folder in it: archives wrap their files in one more or less at random."""
+    """The folder itself, or the only folder in it, as some archives have one around all files."""
     inside = list(folder.iterdir())
     return inside[0] if len(inside) == 1 and inside[0].is_dir() else folder
 
 
 def _mark(folder: Path, entry: PublicSet) -> None:
-    """Bring all files to the disk, and note their sizes and the registered hashes in the marker."""
+    """Flush all files to the disk, and write their sizes and the registered hashes into the marker."""
     sizes = {}
     for path in sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MARKER):
         flush(path)

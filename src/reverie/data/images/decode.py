@@ -5,8 +5,8 @@ What becomes of each kind of file:
 * JPEG (MPO too), PNG, WebP, BMP, TIFF, GIF and PNM are read; of an animation or many pages, the first.
 * 1-bit, grey, palette, RGB and YCbCr are taken as they are; CMYK becomes RGB.
 * Alpha, also that of a palette or of one transparent colour, is laid on white.
-* 16-bit grey is scaled, 65535 becoming 255; 32-bit integers likewise if they lie in 0..65535.
-* Float is scaled from 0..1, or kept if it lies in 0..255; anything else is dropped.
+* 16-bit grey is scaled, 65535 becoming 255; 32-bit integers likewise if they are in 0..65535.
+* Float is scaled from 0..1, or kept if it is in 0..255; anything else is dropped.
 * EXIF orientation is applied. The centre square is cropped, then resized by Lanczos with antialiasing, up or
   down; a square that has the size already is not resampled.
 
@@ -85,7 +85,7 @@ def read_header(data: bytes) -> ImageHeader:
                 width=width,
                 height=height,
                 bits=_bits(image, data),
-                # a phone's JPEG with an embedded preview is an MPO of two frames, and no animation
+                # a phone's JPEG with an embedded preview is an MPO of two frames, not an animation
                 animated=image.format != "MPO" and bool(getattr(image, "is_animated", False)),
                 alpha=image.has_transparency_data,
                 grey=_is_grey(image),

@@ -4,7 +4,7 @@ Found in a folder, a zip of one, or as a single idx file; gzipped idx files are 
 
 * idx: `NAME-images-idx3-ubyte` or `NAME-images.idx3-ubyte`, uint8 [N,H,W], and the labels that match it by name,
   `NAME-labels-idx1-ubyte`; with train in the name it is the split train, with t10k or test it is test. Classes are the
-  numbers that occur in train's labels. A single idx file is the split train, whatever its name.
+  numbers that occur in train's labels. A single idx file is the split train, regardless of its name.
 * CIFAR: `data_batch_N.bin` and `test_batch.bin`, classes by name from batches.meta.txt if it is there.
 
 Results on such published sets are quoted for all of their images, so repeated images are kept (and noted).
@@ -34,7 +34,7 @@ _IDX = re.compile(r"idx\d-ubyte(\.gz)?$", re.IGNORECASE)
 _IMAGES = re.compile(r"images([-.])idx3-ubyte(\.gz)?$", re.IGNORECASE)
 _CIFAR = re.compile(r"(data_batch_\d+|test_batch)\.bin$", re.IGNORECASE)
 _CIFAR_RECORD = 1 + 3 * 32 * 32
-_LONGEST = 4 * 1024**3  # bytes of one array, unpacked: a header that says more is taken for damaged
+_MAX_ARRAY_BYTES = 4 * 1024**3  # bytes of one array, unpacked: a header that says more is taken for damaged
 
 
 class ArrayFile(NamedTuple):
@@ -222,7 +222,7 @@ def read_idx(data: bytes, where: str, dimensions: int) -> np.ndarray:
             raise UserError(f"{where} is not an idx file of {dimensions}-dimensional uint8: it begins {magic.hex(' ')}")
         shape = np.frombuffer(file.read(4 * dimensions), ">u4").tolist()
         total = int(np.prod([int(side) for side in shape], dtype=object))
-        body = file.read(total + 1) if total <= _LONGEST else b""
+        body = file.read(total + 1) if total <= _MAX_ARRAY_BYTES else b""
     except (EOFError, OSError, ValueError, zlib.error):
         raise UserError(f"{where} is damaged or truncated: copy or download it again") from None
     if len(shape) != dimensions or len(body) != total:

@@ -35,7 +35,7 @@ def inspect(spec: str) -> dict[str, Any]:
     """The report on the images that `spec` names, a dict that json can write. Raises UserError as Images.open does."""
     first = Images.open(spec)
     parts, unusable = usable_splits(first)
-    findings: dict[str, Any] = {
+    report: dict[str, Any] = {
         "spec": str(spec),
         "name": first.name,
         "kind": first.kind,
@@ -47,10 +47,10 @@ def inspect(spec: str) -> dict[str, Any]:
     }
     for split, images in parts.items():
         if split != "train":
-            findings["exact_duplicates"].append(_exact_duplicates(parts["train"], images))
-            findings["near_duplicates"].append(_near_duplicates(parts["train"], images))
-    findings["warnings"] = _warnings(findings, parts) + unusable
-    return findings
+            report["exact_duplicates"].append(_exact_duplicates(parts["train"], images))
+            report["near_duplicates"].append(_near_duplicates(parts["train"], images))
+    report["warnings"] = _warnings(report, parts) + unusable
+    return report
 
 
 def usable_splits(first: Any) -> tuple[dict[str, Any], list[str]]:
@@ -71,7 +71,7 @@ def usable_splits(first: Any) -> tuple[dict[str, Any], list[str]]:
 def _split_report(images: Images) -> dict[str, Any]:
     """What one split holds: usage, sizes, formats and classes."""
     headers = [item.header for item in images.items]
-    sides = [f"{h.width}x{h.height}" for h in headers]
+    sizes = [f"{h.width}x{h.height}" for h in headers]
     shorts = [min(h.width, h.height) for h in headers]
     areas = sorted(headers, key=lambda h: (h.width * h.height, h.width))
     return {
@@ -79,7 +79,7 @@ def _split_report(images: Images) -> dict[str, Any]:
         "sizes": {
             "smallest": f"{areas[0].width}x{areas[0].height}",
             "largest": f"{areas[-1].width}x{areas[-1].height}",
-            "most_common": _ranked(sides, 3),
+            "most_common": _ranked(sizes, 3),
             "short_side": {"min": min(shorts), "median": round(median(shorts)), "max": max(shorts)},
         },
         "native": images.facts["native"],
@@ -188,22 +188,22 @@ def nearest_rows(left: np.ndarray, right: np.ndarray, chunk: int = 1024) -> tupl
     return index, np.sqrt(np.mean((left[index] - right) ** 2, axis=1))
 
 
-def _warnings(findings: dict[str, Any], parts: dict[str, Images]) -> list[str]:
+def _warnings(report: dict[str, Any], parts: dict[str, Images]) -> list[str]:
     """What the user should know before training, the most important first."""
-    train = findings["splits"]["train"]
+    train = report["splits"]["train"]
     headers = [item.header for item in parts["train"].items]
     warnings = _count_warnings(train)
-    for split, part in findings["splits"].items():
+    for split, part in report["splits"].items():
         warnings += _split_warnings(split, part)
     warnings += _shape_warnings(headers)
-    split_like = sorted({name for name in findings["classes"] if name.lower().startswith(("train", "test", "val"))})
+    split_like = sorted({name for name in report["classes"] if name.lower().startswith(("train", "test", "val"))})
     if split_like:
         warnings.append(
             f"classes named {', '.join(split_like)}: if these are splits or domains, give one folder at a time, "
             "or name the folders train and test"
         )
     for key, what in (("exact_duplicates", "are also in train"), ("near_duplicates", "look like one in train")):
-        for entry in findings[key]:
+        for entry in report[key]:
             if entry["count"]:
                 other = entry["splits"][1]
                 warnings.append(
@@ -257,24 +257,24 @@ def _shape_warnings(headers: list[ImageHeader]) -> list[str]:
     return warnings
 
 
-def describe(findings: dict[str, Any]) -> str:
+def describe(report: dict[str, Any]) -> str:
     """The report of `inspect` as text for the terminal."""
-    facts = findings["facts"]
+    facts = report["facts"]
     labels = f"{facts['classes']} classes" if facts["classes"] else "unlabelled"
     colour = "grey" if facts["channels"] == 1 else "colour"
-    lines = [f"{findings['name']}: images, {colour}, {labels}, about {facts['native']} pixels a side"]
-    for split, part in findings["splits"].items():
+    lines = [f"{report['name']}: images, {colour}, {labels}, about {facts['native']} pixels a side"]
+    for split, part in report["splits"].items():
         lines += ["", *_describe_split(split, part)]
-    for entry in findings["exact_duplicates"]:
+    for entry in report["exact_duplicates"]:
         lines += ["", f"identical files in train and {entry['splits'][1]}: {entry['count']}"]
         lines += [f"  {a} = {b}" for a, b in entry["pairs"]]
-    for entry in findings["near_duplicates"]:
+    for entry in report["near_duplicates"]:
         n, m = entry["compared"]
         lines += ["", f"near-duplicates between train ({n}) and {entry['splits'][1]} ({m}): {entry['count']}"]
         lines.append(f"  (16x16 grey thumbnails that differ by less than {entry['threshold']:g} grey levels RMS)")
         lines += [f"  {a} ~ {b}  ({d:.2f})" for a, b, d in entry["pairs"]]
-    if findings["warnings"]:
-        lines += ["", "warnings", *(f"  {warning}" for warning in findings["warnings"])]
+    if report["warnings"]:
+        lines += ["", "warnings", *(f"  {warning}" for warning in report["warnings"])]
     return "\n".join(lines)
 
 
@@ -297,16 +297,16 @@ def _describe_split(split: str, part: dict[str, Any]) -> list[str]:
     return lines + _dropped_lines(part)
 
 
-def usage_summary(findings: dict[str, Any], heading: str, noun: str) -> str:
+def usage_summary(report: dict[str, Any], heading: str, noun: str) -> str:
     """The report on data of any kind as text: `heading`, then how many items of each split are used or dropped.
 
     noun: the plural of what an item is called
     """
-    lines = [f"{findings['name']}: {heading}"]
-    for split, part in findings["splits"].items():
+    lines = [f"{report['name']}: {heading}"]
+    for split, part in report["splits"].items():
         lines += ["", f"{split}: {part['used']} {noun} used of {part['found']} found", *_dropped_lines(part)]
-    if findings["warnings"]:
-        lines += ["", "warnings", *(f"  {warning}" for warning in findings["warnings"])]
+    if report["warnings"]:
+        lines += ["", "warnings", *(f"  {warning}" for warning in report["warnings"])]
     return "\n".join(lines)
 
 

@@ -53,7 +53,7 @@ class DomainFile(NamedTuple):
 
 
 class Location(NamedTuple):
-    """What the path of a file says of it."""
+    """Where a file belongs, as its path says."""
 
     split: str
     key: str
@@ -120,13 +120,13 @@ def find_paired_files(spec: str) -> PairedFiles | None:
     names = [name for name in _tree(path).stamps if is_image(name)]
     if not names:
         return None
-    cut = len(_enclosing_folders(names))
-    locations = {name: _locate(name[cut:]) for name in names}
+    prefix_length = len(_enclosing_folders(names))
+    locations = {name: _locate(name[prefix_length:]) for name in names}
     outside = [name for name in names if locations[name] is None]
     # Folders A, B and C are classes: other images may lie at the top, but not in a folder of their own.
-    if len(outside) < len(names) and not any("/" in name[cut:] for name in outside):
+    if len(outside) < len(names) and not any("/" in name[prefix_length:] for name in outside):
         return _from_named_folders(path, locations)
-    return _from_halves(_scan(path), cut)
+    return _from_halves(_scan(path), prefix_length)
 
 
 def _exists(path: Path) -> bool:
@@ -224,10 +224,10 @@ def _from_folders(located: Sequence[tuple[Location, DomainFile]]) -> PairedFiles
     return files
 
 
-def _from_halves(scanned: Sequence[DomainFile], cut: int) -> PairedFiles | None:
+def _from_halves(scanned: Sequence[DomainFile], prefix_length: int) -> PairedFiles | None:
     """The domains in the halves of files; None unless most files are twice as wide as high.
 
-    cut: length of the enclosing folders' path
+    prefix_length: length of the enclosing folders' path
     """
     usable = [file.header for file in scanned if not file.header.fault]
     wide = [header for header in usable if header.width == 2 * header.height]
@@ -235,7 +235,7 @@ def _from_halves(scanned: Sequence[DomainFile], cut: int) -> PairedFiles | None:
         return None
     files = PairedFiles(True, {}, {})
     for file in scanned:
-        split, key = _split_and_key(file.name[cut:])
+        split, key = _split_and_key(file.name[prefix_length:])
         a, b = files.splits.setdefault(split, ({}, {}))
         dropped = files.dropped.setdefault(split, [])
         header = file.header

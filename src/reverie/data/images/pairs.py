@@ -29,7 +29,7 @@ from reverie.data.images.paired_files import (
 )
 from reverie.utils.errors import UserError
 
-PALETTE_VERSION = 1
+PALETTE_VERSION = 2
 """part of the key that palettes are cached under: raise it whenever other colours would be found"""
 ASPECT_TOLERANCE = 0.02
 """by how much the aspect ratios of the two images of a pair may differ, relative"""
@@ -190,12 +190,12 @@ class Pairs:
         }
 
     @classmethod
-    def describe(cls, findings: dict[str, Any]) -> str:
+    def describe(cls, report: dict[str, Any]) -> str:
         """The report as text for the terminal."""
-        facts = findings["facts"]
+        facts = report["facts"]
         colour = {1: "grey", 3: "colour"}
         a, b = colour[facts["in_channels"]], colour[facts["out_channels"]]
-        return inspect.usage_summary(findings, f"pairs, a {a}, b {b}, about {facts['native']} pixels high", "pairs")
+        return inspect.usage_summary(report, f"pairs, a {a}, b {b}, about {facts['native']} pixels high", "pairs")
 
 
 def _pairable(files: PairedFiles, split: str) -> list[str]:
@@ -234,12 +234,12 @@ def _label_palette(files: PairedFiles, domain: int, keys: dict[str, list[str]]) 
         found = (first.colours, list[str]()) if first else None
         if first and first.exact:
             found = complete_palette(first.colours, _rgb_images(source, unread))
-        memo = {"colours": found[0].tolist(), "strays": found[1]} if found else {"colours": [], "strays": []}
+        memo = {"colours": found[0].tolist(), "outliers": found[1]} if found else {"colours": [], "outliers": []}
         if not unread:  # a file that cannot be read at present may have more colours
             cache.save_memo(place, memo)
     if not memo["colours"]:
         return None
-    return LabelPalette(np.array(memo["colours"], np.uint8), memo["strays"])
+    return LabelPalette(np.array(memo["colours"], np.uint8), memo["outliers"])
 
 
 def _rgb_images(source: PairedSource, unread: list[str]) -> Iterator[tuple[str, Image.Image]]:

@@ -52,30 +52,30 @@ class ImagePatches:
         channels = self.facts["channels"] if channels is None else channels
         if channels not in (1, 3):
             raise UserError(f"channels must be 1 (grey) or 3 (RGB), not {channels}")
-        places: list[tuple[ImageRecord, int, int]] = []
+        positions: list[tuple[ImageRecord, int, int]] = []
         self.dropped = list(self.images.dropped)
         for item in self.images.items:
             height, width = self.images.full_shape(item)
             if min(height, width) < size:
                 self.dropped.append(Dropped(item.name, f"smaller than {size} pixels a side: {width}x{height}"))
                 continue
-            places += [(item, top, left) for top in _offsets(height, size) for left in _offsets(width, size)]
-        if not places:
+            positions += [(item, top, left) for top in _offsets(height, size) for left in _offsets(width, size)]
+        if not positions:
             raise UserError(nothing_usable(self.spec, self.dropped))
-        total, keep = len(places), min(MAX_PATCHES, len(places))
-        places = [places[i * total // keep] for i in range(keep)]
+        total, keep = len(positions), min(MAX_PATCHES, len(positions))
+        positions = [positions[i * total // keep] for i in range(keep)]
         read_full = lru_cache(cache.workers() + 1)(self.images.read_full)  # consecutive patches are of one photograph
 
         def cut(i: int) -> np.ndarray:
-            item, top, left = places[i]
+            item, top, left = positions[i]
             pixels = read_full(item)
             if pixels.shape[:2] != self.images.full_shape(item):
                 raise InvalidFile(f"another size than its header says: {pixels.shape[1]}x{pixels.shape[0]}")
             return decode.convert_channels(pixels, channels)[top : top + size, left : left + size]
 
         key = f"{self.fingerprint}-patches{size}x{channels}-{keep}-v{decode.VERSION}"
-        self._rows = cache.load_or_build(key, [item.name for item, _, _ in places], (size, size, channels), cut)
-        faults = {places[i][0].name: why for i, why in self._rows.faults.items()}
+        self._rows = cache.load_or_build(key, [item.name for item, _, _ in positions], (size, size, channels), cut)
+        faults = {positions[i][0].name: why for i, why in self._rows.faults.items()}
         self.dropped += [Dropped(name, why) for name, why in faults.items()]
         if not self._rows.kept:
             raise UserError(nothing_usable(self.spec, self.dropped))

@@ -93,8 +93,8 @@ def reason_group(reason: str) -> str:
 
 def natural_key(text: str) -> tuple[list[tuple[int, int, str]], str]:
     """A key to sort names in natural order: 2 before 10, letters without regard to case."""
-    pieces = re.findall(r"\d+|\D+", text)
-    return [(0, int(p), "") if p.isdecimal() else (1, 0, p.casefold()) for p in pieces], text
+    parts = re.findall(r"\d+|\D+", text)
+    return [(0, int(p), "") if p.isdecimal() else (1, 0, p.casefold()) for p in parts], text
 
 
 def is_image(name: str) -> bool:

@@ -159,13 +159,13 @@ def arrange(
     """
     if not any(not header.fault for header in headers.values()):
         raise UserError(nothing_usable(title, [Dropped(name, header.fault) for name, header in headers.items()]))
-    cut = len(_enclosing_folders(list(headers)))
-    tops = {name[cut:].partition("/")[0].lower() for name in headers if "/" in name[cut:]}
+    prefix_length = len(_enclosing_folders(list(headers)))
+    tops = {name[prefix_length:].partition("/")[0].lower() for name in headers if "/" in name[prefix_length:]}
     has_splits = "train" in tops
 
     def locate(name: str) -> tuple[str | None, str]:
         """The split of a file (None: outside all) and, within it, the first-level folder ("": at the top)."""
-        top, slash, rest = name[cut:].partition("/")
+        top, slash, rest = name[prefix_length:].partition("/")
         if not has_splits:
             return "train", top if slash else ""
         split = SPLITS.get(top.lower()) if slash else None

@@ -3,9 +3,9 @@
 * `letters`: A to Z in 21 typefaces (DejaVu, STIX, Computer Modern), white on black, 1 channel, 26 classes.
 * `shapes`: discs, squares, triangles, stars and rings on a graded background, 3 channels, 5 classes.
 
-Both are 32 pixels a side by nature but drawn sharply at any size, 10,000 to train and 2,000 to test; `letters:500` has
-500 to train. Item i of a split depends on the split and i alone, so `letters:500` begins `letters:1000`, and class i
-mod 26 (or 5) makes the classes balanced.
+Both have a native size of 32 pixels but are drawn sharply at any size. There are 10,000 images to train and 2,000 to
+test; `letters:500` has 500 to train. Image i of a split depends on the split and i only, so `letters:500` is the
+beginning of `letters:1000`; its class is i mod 26 (or 5), so that the classes are balanced.
 """
 
 import colorsys
@@ -23,10 +23,11 @@ from reverie.data.images.records import ImageRecord, SplitRecords
 from reverie.utils.errors import UserError
 from reverie.utils.fonts import font_file
 
-VERSION = 1  # raise it whenever an item would be drawn otherwise
-FORMAT = "drawn"  # what ImageHeader.format says of such images
-NATIVE = 32
-OVER = 4  # supersampling: drawn this many times larger, then averaged
+VERSION = 1  # part of the fingerprint: raise it whenever an item would be drawn differently
+FORMAT = "drawn"  # ImageHeader.format of such images
+NATIVE = 32  # pixels a side
+TRAIN, TEST, MOST = 10_000, 2_000, 10_000_000  # images to train unless the name has a number, to test, and at most
+SUPERSAMPLING = 4  # images are drawn this many times larger, then averaged
 FONTS = [
     "DejaVuSans",
     "DejaVuSans-Bold",
@@ -52,26 +53,27 @@ FONTS = [
 ]
 
 Uniform = Callable[[float, float], float]
+"""low, high -> a random number between them"""
 
 
 class SyntheticSource:
-    """A built-in set by its name, such as `letters` or `shapes:500`. Raises UserError if the number is not one."""
+    """The images of a built-in set, such as `letters` or `shapes:500`. Raises UserError if the number is not valid."""
 
     def __init__(self, spec: str) -> None:
         self.name, _, number = spec.partition(":")
         self._set = NAMES[self.name]
         self.classes = list(self._set.classes)
-        train = _number(number, spec) if ":" in spec else 10_000
-        self.parts = {"train": self._part("train", train), "test": self._part("test", 2_000)}
+        train = _number(number, spec) if ":" in spec else TRAIN
+        self.parts = {"train": self._split_records("train", train), "test": self._split_records("test", TEST)}
 
-    def _part(self, split: str, count: int) -> SplitRecords:
+    def _split_records(self, split: str, count: int) -> SplitRecords:
         mode = "L" if self._set.channels == 1 else "RGB"
         common = ImageHeader("", FORMAT, mode, NATIVE, NATIVE, grey=self._set.channels == 1)
         seed = f"{self._set.seed()}/{VERSION}/{split}"
         items = []
         for i in range(count):
-            head = common._replace(sha=hashlib.sha256(f"{seed}/{i}".encode()).hexdigest())
-            items.append(ImageRecord(f"{split}/{i}", i % len(self.classes), head, i))
+            header = common._replace(sha=hashlib.sha256(f"{seed}/{i}".encode()).hexdigest())
+            items.append(ImageRecord(f"{split}/{i}", i % len(self.classes), header, i))
         return SplitRecords(items, [], [], True)
 
     def read_square(self, item: ImageRecord, size: int, channels: int) -> np.ndarray:
@@ -83,19 +85,19 @@ class SyntheticSource:
         return self.read_square(item, NATIVE, self._set.channels)
 
     def close(self) -> None:
-        pass
+        """Nothing to let go of."""
 
 
 def is_name(spec: str) -> bool:
-    """Whether a spec names a built-in set, with a number or without."""
+    """Whether a spec is the name of a built-in set, with a number (`letters:500`) or without."""
     return spec.partition(":")[0] in NAMES
 
 
 def letter(split: str, i: int, size: int) -> Image.Image:
     """Item i of letters, drawn at size x size pixels, mode L."""
     uniform = _random("letters", split, i)
-    font = _font(FONTS[int(uniform(0, len(FONTS)))], round(0.78 * size * OVER))
-    side = size * OVER
+    font = _font(FONTS[int(uniform(0, len(FONTS)))], round(0.78 * size * SUPERSAMPLING))
+    side = size * SUPERSAMPLING
     text = chr(ord("A") + i % 26)
     stroke = round(uniform(0, 0.022) * side)  # at most thickens a stem by 1.4 of 32 pixels
     left, top, right, bottom = font.getbbox(text, stroke_width=stroke)
@@ -119,15 +121,15 @@ def letter(split: str, i: int, size: int) -> Image.Image:
         Image.Resampling.BILINEAR,
     )
     level = uniform(0.78, 1.0)
-    return ink.reduce(OVER).point([round(v * level) for v in range(256)])
+    return ink.reduce(SUPERSAMPLING).point([round(v * level) for v in range(256)])
 
 
 def shape(split: str, i: int, size: int) -> Image.Image:
-    """Item i of shapes, drawn at size x size pixels, mode RGB."""
+    """Item i of a split of shapes, drawn at size x size pixels, mode RGB."""
     uniform = _random("shapes", split, i)
-    hue, side = uniform(0, 1), size * OVER
+    hue, side = uniform(0, 1), size * SUPERSAMPLING
     dark = uniform(0, 1) < 0.5
-    # the ground is pale or deep, the shape the other way, and their hues at least a fifth of the circle apart
+    # a dark shape on a pale background or the reverse, with hues at least a fifth of the colour circle apart
     far = (hue + uniform(0.2, 0.8)) % 1
     if dark:
         ground = (far, uniform(0.25, 0.6), uniform(0.16, 0.36))
@@ -145,9 +147,9 @@ def shape(split: str, i: int, size: int) -> Image.Image:
     mask = Image.new("L", (side, side))
     pen = ImageDraw.Draw(mask)
     if kind in ("disc", "ring"):
-        pen.ellipse(_round(centre, 0.94 * radius), fill=255)
+        pen.ellipse(_circle_bounds(centre, 0.94 * radius), fill=255)
         if kind == "ring":
-            pen.ellipse(_round(centre, 0.94 * radius * uniform(0.48, 0.66)), fill=0)
+            pen.ellipse(_circle_bounds(centre, 0.94 * radius * uniform(0.48, 0.66)), fill=0)
     else:
         corners = {"square": 4, "triangle": 3, "star": 10}[kind]
         reach = [0.46 if kind == "star" and k % 2 else 1.0 for k in range(corners)]
@@ -160,16 +162,16 @@ def shape(split: str, i: int, size: int) -> Image.Image:
             fill=255,
         )
     image.paste(tuple(round(255 * v) for v in colorsys.hsv_to_rgb(*ink)), (0, 0), mask)
-    return image.reduce(OVER)
+    return image.reduce(SUPERSAMPLING)
 
 
-def _round(centre: tuple[float, float], radius: float) -> tuple[float, float, float, float]:
-    """The box around a circle."""
+def _circle_bounds(centre: tuple[float, float], radius: float) -> tuple[float, float, float, float]:
+    """The bounding box of a circle."""
     return centre[0] - radius, centre[1] - radius, centre[0] + radius, centre[1] + radius
 
 
 def _gradient(hsv: tuple[float, float, float], uniform: Uniform, side: int) -> Image.Image:
-    """A ground that grades gently from one colour to a near one, in any direction."""
+    """A background that fades from one colour (HSV in 0..1) to a similar one, in any direction."""
     hue, saturation, value = hsv
     near = ((hue + uniform(-0.06, 0.06)) % 1, saturation, min(1.0, max(0.0, value + uniform(-0.14, 0.14))))
     ends = np.array([colorsys.hsv_to_rgb(*hsv), colorsys.hsv_to_rgb(*near)], np.float32)
@@ -179,21 +181,24 @@ def _gradient(hsv: tuple[float, float, float], uniform: Uniform, side: int) -> I
     return Image.fromarray((255 * (ends[0] + t[..., None] * (ends[1] - ends[0])) + 0.5).astype(np.uint8))
 
 
-class _Set(NamedTuple):
+class _SyntheticSet(NamedTuple):
     classes: list[str]
     channels: int
     draw: Callable[[str, int, int], Image.Image]
-    seed: Callable[[], str]  # the identity of what is drawn
+    """split, item, size -> image"""
+    seed: Callable[[], str]
+    """-> what identifies the images, for the fingerprint"""
 
 
 def _random(name: str, split: str, i: int) -> Uniform:
-    """uniform(low, high) of a stream that is item i's own."""
+    """uniform(low, high) from a random stream that depends on the set, the split and i only."""
     stream = np.random.Generator(np.random.Philox(key=[int.from_bytes(f"{name[:3]}{split[:3]}".encode(), "little"), i]))
     return lambda low, high: low + (high - low) * float(stream.random())
 
 
 @cache
 def _font(name: str, pixels: int) -> ImageFont.FreeTypeFont:
+    """A font of FONTS in a size; laid out without Raqm, so that it looks the same on every machine."""
     return ImageFont.truetype(font_file(name), pixels, layout_engine=ImageFont.Layout.BASIC)
 
 
@@ -207,12 +212,15 @@ def _letters_seed() -> str:
 
 
 def _number(text: str, spec: str) -> int:
-    if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= 10_000_000):
-        raise UserError(f"'{text}' in {spec} is not a number of images from 1 to 10000000: say, letters:5000")
+    """The number of training images that a name asks for. Raises UserError."""
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= MOST):
+        raise UserError(
+            f"'{text}' in {spec} is not a number of images from 1 to {MOST}: use, for example, letters:5000"
+        )
     return int(text)
 
 
 NAMES = {
-    "letters": _Set([chr(ord("A") + i) for i in range(26)], 1, letter, _letters_seed),
-    "shapes": _Set(["disc", "square", "triangle", "star", "ring"], 3, shape, lambda: "shapes"),
+    "letters": _SyntheticSet([chr(ord("A") + i) for i in range(26)], 1, letter, _letters_seed),
+    "shapes": _SyntheticSet(["disc", "square", "triangle", "star", "ring"], 3, shape, lambda: "shapes"),
 }

@@ -134,13 +134,13 @@ class Unpaired:
         }
 
     @classmethod
-    def describe(cls, findings: dict[str, Any]) -> str:
+    def describe(cls, report: dict[str, Any]) -> str:
         """The report as text for the terminal."""
-        facts = findings["facts"]
+        facts = report["facts"]
         colour = {1: "grey", 3: "colour"}
         a, b = colour[facts["in_channels"]], colour[facts["out_channels"]]
         heading = f"two domains without pairs, A {a}, B {b}, about {facts['native']} pixels a side"
-        return inspect.usage_summary(findings, heading, "images")
+        return inspect.usage_summary(report, heading, "images")
 
 
 def _two_specs(spec: str) -> list[str]:
