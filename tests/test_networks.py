@@ -1,4 +1,4 @@
-"""The parts of translations: networks, tiles, degradations, the pool, against closed forms and other programs."""
+"""Networks and transforms of image translation, against closed forms and other programs."""
 
 from __future__ import annotations
 
@@ -44,27 +44,27 @@ def smooth(b: int, c: int, h: int, w: int) -> torch.Tensor:
 
 
 def test_the_networks_of_the_papers() -> None:
-    """Parameters, and the pixels that a logit looks at, as the papers' code has them."""
+    """Numbers of parameters, and the receptive field of a logit, as in the papers' code."""
     assert sum(p.numel() for p in UNet(3, 3, 64, 8).parameters()) == 54_413_955
     assert sum(p.numel() for p in ResNetGenerator(3, 3, 64, 9).parameters()) == 11_378_179
     assert sum(p.numel() for p in PatchGAN(6, 64).parameters()) == 2_768_705
     x = torch.zeros(1, 3, 160, 160, requires_grad=True)
-    judge = PatchGAN(3, 4, norm="instance").eval()
-    for part in judge.modules():
+    discriminator = PatchGAN(3, 4, norm="instance").eval()
+    for part in discriminator.modules():
         if isinstance(part, nn.InstanceNorm2d):
             part.forward = lambda t: t
-    judge(x)[0, 0, 9, 9].backward()
+    discriminator(x)[0, 0, 9, 9].backward()
     assert x.grad is not None
     assert int(x.grad.abs().sum((0, 1, 3)).count_nonzero()) == 70
 
 
 @pytest.mark.parametrize("size", [(1, 1), (5, 30), (40, 70), (64, 64)])
-def test_any_size_comes_back_to_the_pixel(size: tuple[int, int]) -> None:
+def test_any_size_is_padded_and_cropped_back(size: tuple[int, int]) -> None:
     net = UNet(3, 1, 4, 4).eval()
     assert apply_padded(net, torch.rand(1, 3, *size), 16).shape == (1, 1, *size)
 
 
-def test_tiles_change_nothing_where_the_reach_is_short() -> None:
+def test_tiles_of_a_small_receptive_field_change_nothing() -> None:
     torch.manual_seed(0)
     net = Denoiser(1, 1, 8, 4).eval()
     with torch.no_grad():
@@ -77,7 +77,7 @@ def test_tiles_change_nothing_where_the_reach_is_short() -> None:
     assert (at_once - cut).abs().max() <= 1e-4
 
 
-def test_the_reach_is_what_it_says() -> None:
+def test_the_receptive_radius() -> None:
     torch.manual_seed(0)
     net = Denoiser(1, 1, 4, 5).eval()
     for part in net.modules():
@@ -91,7 +91,7 @@ def test_the_reach_is_what_it_says() -> None:
     assert int(rows.max()) <= 32 + net.receptive_radius
 
 
-def test_as_in_training_leaves_no_trace() -> None:
+def test_stochastic_eval_leaves_no_trace() -> None:
     torch.manual_seed(0)
     net = UNet(3, 3, 8, 6).train()
     net(torch.rand(4, 3, 64, 64))
@@ -99,35 +99,35 @@ def test_as_in_training_leaves_no_trace() -> None:
     before = {k: v.clone() for k, v in net.state_dict().items()}
     x, state = torch.rand(1, 3, 64, 64), torch.random.get_rng_state()
     with torch.no_grad():
-        still = net(x)
-        made = []
+        deterministic = net(x)
+        outputs = []
         for seed in (1, 1, 2):
             with stochastic_eval(net, seed):
-                made.append(net(x))
-    assert torch.equal(made[0], made[1])
-    assert not torch.equal(made[0], made[2])
-    assert not torch.equal(made[0], still)
-    assert torch.equal(net(x), still)
+                outputs.append(net(x))
+    assert torch.equal(outputs[0], outputs[1])
+    assert not torch.equal(outputs[0], outputs[2])
+    assert not torch.equal(outputs[0], deterministic)
+    assert torch.equal(net(x), deterministic)
     assert all(torch.equal(v, before[k]) for k, v in net.state_dict().items())
     assert torch.equal(torch.random.get_rng_state(), state)
     assert not any(part.training for part in net.modules())
 
 
-def test_the_pool_gives_half_of_its_images_back_later() -> None:
+def test_the_image_pool_returns_older_images_half_of_the_time() -> None:
     torch.manual_seed(0)
-    pool, older, seen = ImagePool(10, 1, 1, 1), 0, set[float]()
+    pool, older, previous = ImagePool(10, 1, 1, 1), 0, set[float]()
     for step in range(400):
         given = torch.full((1, 1, 1, 1), float(step))
         back = float(pool(given))
-        assert back == step or back in seen
+        assert back == step or back in previous
         assert step >= 10 or back == step
         older += back != step
-        seen.add(float(step))
+        previous.add(float(step))
     assert 150 < older < 240
     assert torch.equal(ImagePool(0, 1, 1, 1)(torch.ones(2, 1, 1, 1)), torch.ones(2, 1, 1, 1))
 
 
-def test_sides_are_cut_and_mirrored_alike() -> None:
+def test_paired_crops_and_flips_are_the_same() -> None:
     torch.manual_seed(0)
     x = torch.arange(2 * 9 * 9).float().view(2, 1, 9, 9)
     a, b = paired_random_flip(paired_random_crop([x, 2 * x], 6))
@@ -139,55 +139,55 @@ def test_sides_are_cut_and_mirrored_alike() -> None:
 @pytest.mark.parametrize(
     "network", [partial(UNet, 3, 3, 8, 4), partial(ResNetGenerator, 3, 3, 8, 1)], ids=["unet", "resnet"]
 )
-def test_the_grid_that_a_generator_lays(network: Callable[..., nn.Module], upsampling: str) -> None:
-    """Of maps that are all alike, repeated pixels make nothing with a grid in it; transposed convolutions do."""
+def test_checkerboard_artefacts_of_transposed_convolutions(network: Callable[..., nn.Module], upsampling: str) -> None:
+    """Of constant feature maps, nearest-neighbour upsampling gives a constant; transposed convolutions give a grid."""
     net = network(upsampling=upsampling).eval()
     assert net(torch.randn(2, 3, 48, 32)).shape == (2, 3, 48, 32)
     up = net.ups[0] if isinstance(net, UNet) else net.get_submodule("14")
-    made = up(torch.ones(1, 16, 32, 32))[:, :, 8:-8, 8:-8]
-    assert made.shape[2:] == (48, 48)
-    assert (made.std((2, 3)).max() < 1e-5) == (upsampling == "resize")
+    y = up(torch.ones(1, 16, 32, 32))[:, :, 8:-8, 8:-8]
+    assert y.shape[2:] == (48, 48)
+    assert (y.std((2, 3)).max() < 1e-5) == (upsampling == "resize")
 
 
-def test_what_is_coloured_keeps_its_light() -> None:
+def test_transfer_colour_keeps_the_brightness() -> None:
     x, y = torch.rand(2, 1, 8, 9) * 2 - 1, torch.randn(2, 3, 8, 9)
     x[0, 0, 0, :2] = torch.tensor([-1.0, 1.0])  # black and white have no room for colour
-    made = transfer_colour(x, y)
-    assert torch.allclose(grey(made), x, atol=1e-5)
-    assert made.abs().max() <= 1 + 1e-6
-    assert made[0, :, 0, :2].std(0).max() < 1e-6
+    z = transfer_colour(x, y)
+    assert torch.allclose(grey(z), x, atol=1e-5)
+    assert z.abs().max() <= 1 + 1e-6
+    assert z[0, :, 0, :2].std(0).max() < 1e-6
     within = torch.rand(2, 3, 8, 9) * 2 - 1
     assert torch.allclose(transfer_colour(grey(within), within), within, atol=1e-5)
 
 
 def test_every_degradation_by_its_name() -> None:
     x = smooth(2, 3, 40, 56)
-    for make in get_args(DegradationName):
-        made = apply_degradation_seeded(x, make, None, 3)
-        assert made.shape == (2, degraded_channels(make, 3), 40, 56)
-        assert torch.equal(made, apply_degradation_seeded(x, make, None, 3))
-        assert made.abs().max() <= 1
-        assert make == "grey" or not torch.equal(made.expand(-1, 3, -1, -1), x)
-        assert apply_degradation(smooth(1, 1, 5, 3), make).shape == (1, 1, 5, 3)
-        levels = (apply_degradation(x.sign(), make) + 1) * 127.5  # nothing is learnt from that no file holds
+    for name in get_args(DegradationName):
+        y = apply_degradation_seeded(x, name, None, 3)
+        assert y.shape == (2, degraded_channels(name, 3), 40, 56)
+        assert torch.equal(y, apply_degradation_seeded(x, name, None, 3))
+        assert y.abs().max() <= 1
+        assert name == "grey" or not torch.equal(y.expand(-1, 3, -1, -1), x)
+        assert apply_degradation(smooth(1, 1, 5, 3), name).shape == (1, 1, 5, 3)
+        levels = (apply_degradation(x.sign(), name) + 1) * 127.5  # whole grey levels, as in files
         assert torch.allclose(levels, levels.round(), atol=1e-3)
         assert levels.min() > -1e-3
         assert levels.max() < 255 + 1e-3
     for cls in (Pix2Pix, Restoration):
-        told = next(o for o in options_of_dataclass(cls.Config) if o.name == "degradation")
-        assert set(get_args(told.type)) - {""} == set(DEGRADATIONS)
+        option = next(o for o in options_of_dataclass(cls.Config) if o.name == "degradation")
+        assert set(get_args(option.type)) - {""} == set(DEGRADATIONS)
 
 
 @pytest.mark.parametrize("quality", [20, 40, 90])
-def test_jpeg_is_as_a_codec_makes_it(quality: int) -> None:
+def test_jpeg_agrees_with_pillow(quality: int) -> None:
     x = smooth(1, 3, 45, 70)
     pixels = ((x[0].permute(1, 2, 0) + 1) * 127.5).round().byte().numpy()
-    held = io.BytesIO()
-    PIL.Image.fromarray(pixels).save(held, "JPEG", quality=quality, subsampling="4:2:0")
-    theirs = np.asarray(PIL.Image.open(held)).astype(float)
+    file = io.BytesIO()
+    PIL.Image.fromarray(pixels).save(file, "JPEG", quality=quality, subsampling="4:2:0")
+    theirs = np.asarray(PIL.Image.open(file)).astype(float)
     ours = ((jpeg(torch.from_numpy(pixels).permute(2, 0, 1)[None] / 127.5 - 1, quality)[0] + 1) * 127.5).numpy()
-    apart = np.sqrt(((ours.transpose(1, 2, 0) - theirs) ** 2).mean())
-    assert apart < 2.5
+    rmse = np.sqrt(((ours.transpose(1, 2, 0) - theirs) ** 2).mean())
+    assert rmse < 2.5
 
 
 def test_blur_keeps_the_mean_and_edges_stand_at_steps() -> None:
