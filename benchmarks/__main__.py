@@ -5,37 +5,49 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from benchmarks import account, enlarge, grid, large, layout, lecture, ledger, monitor, speed, stacked, stages
+from benchmarks import (
+    augmentation,
+    grid,
+    large_image,
+    ledger,
+    memory_format,
+    monitor,
+    profile_step,
+    seqgan_ablation,
+    speed,
+    stacked,
+    vae_gan_comparison,
+)
 from reverie.utils.errors import UserError, near_miss
 
 COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "speed": speed.main,
-    "profile": account.main,
-    "layout": layout.main,
+    "profile_step": profile_step.main,
+    "memory_format": memory_format.main,
     "grid": grid.main,
     "stacked": stacked.main,
-    "stages": stages.main,
-    "enlarge": enlarge.main,
-    "lecture": lecture.main,
+    "seqgan_ablation": seqgan_ablation.main,
+    "augmentation": augmentation.main,
+    "vae_gan_comparison": vae_gan_comparison.main,
     "monitor": monitor.main,
-    "large": large.main,
-    "claim": ledger.main,
+    "large_image": large_image.main,
+    "experiment": ledger.main,
     "ledger": ledger.render,
 }
-OVERVIEW = """python -m benchmarks                             steps/s, beside a plain loop and the machine's ceiling
-python -m benchmarks profile dcgan64             where the time of a step goes
-python -m benchmarks layout                      layouts in memory and kinds of Adam, side by side
+OVERVIEW = """python -m benchmarks                             steps/s, beside a reference loop and a ceiling
+python -m benchmarks profile_step dcgan64        where the time of a training step goes
+python -m benchmarks memory_format               memory formats and Adam implementations, side by side
 python -m benchmarks grid METHOD[:PRESET]        the 2-D grid of 25 Gaussians: modes found
 python -m benchmarks stacked METHOD[:PRESET] --data MNIST    Stacked-MNIST: 1,000 modes
-python -m benchmarks stages METHOD[:PRESET] --data oracle    likelihood alone, and with the adversarial stage
-python -m benchmarks enlarge --data MNIST        do generated images help a classifier, beside few real ones?
-python -m benchmarks lecture --data CIFAR        does joining a GAN and a VAE pay? five methods, equal time
-python -m benchmarks monitor                     does the monitor speak when it should, and only then?
-python -m benchmarks large [RUN]                 a photograph of 12 megapixels: time, memory, seams
-python -m benchmarks claim NAME                  an experiment of the ledger; --check: does it come out again?
-python -m benchmarks ledger                      LEDGER.md, from ledger/*.json
+python -m benchmarks seqgan_ablation METHOD[:PRESET] --data oracle    MLE only, and with the adversarial stage
+python -m benchmarks augmentation --data MNIST   does a classifier improve with generated images beside few real ones?
+python -m benchmarks vae_gan_comparison --data CIFAR     GAN, VAE and their combinations, equal training time
+python -m benchmarks monitor                     failures that the monitor detects, and its false alarms
+python -m benchmarks large_image [RUN]           restoring a photo of 12 megapixels: time, memory, seams
+python -m benchmarks experiment NAME             run an experiment of the ledger; --check: compare with the ledger
+python -m benchmarks ledger                      render LEDGER.md from ledger/*.json; --check: verify them
 
-Each says more with --help.
+Each shows its options with --help.
 """
 
 

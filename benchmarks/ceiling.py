@@ -1,4 +1,4 @@
-"""What the machine could do: rates of convolutions and matrix products, measured; and the work of a step, counted.
+"""What the machine can do: throughput of convolutions and matrix products, measured; the work of a step, counted.
 
 A multiplication with an addition counts as two floating-point operations (FLOP); GFLOP are 10^9 of them.
 """
@@ -17,17 +17,17 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 LAYERS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
-LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
+MEMORY_FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 
 
 def _recurrent(x: Tensor, from_input: Tensor, from_state: Tensor, *rest: Any, **more: Any) -> int:
-    """FLOP of a recurrent layer over x [T,B,I]: at each step its input and its state, each times a matrix."""
+    """FLOP of a recurrent layer over x [T,B,I]: at each step a matrix product of its input and one of its state."""
     return 2 * x.shape[0] * x.shape[1] * (from_input.numel() + from_state.numel())
 
 
 FORMULAS: dict[Any, Callable[..., int]] = {
     **flop_registry,
-    # torch has no formula for these; backward is two products for each one, as for any layer
+    # torch has no formula for these; backward costs two products for each of forward, as for any layer
     torch.ops.aten.mkldnn_rnn_layer: _recurrent,
     torch.ops.aten.mkldnn_rnn_layer_backward: lambda *args, **more: 2 * _recurrent(*args),
 }
@@ -44,7 +44,7 @@ class Call(NamedTuple):
 
 
 def calls(act: Callable[[], Any]) -> list[Call]:
-    """Everything that act() computes and that has a count of FLOP, backward included."""
+    """The calls, of operations whose FLOP can be counted, that act() makes, backward included."""
     with _Counter() as counter:
         act()
     return counter.calls
@@ -56,8 +56,8 @@ def count(act: Callable[[], Any]) -> int:
 
 
 class _Counter(TorchDispatchMode):
-    # torch's own FlopCounterMode, from whose formulas this counts, follows modules too, and with that it cannot see
-    # torch.autograd.grad at work, which gradient penalties call.
+    # torch's own FlopCounterMode, whose formulas are used here, also follows modules, and therefore misses the work of
+    # torch.autograd.grad, which gradient penalties call.
     def __init__(self) -> None:
         super().__init__()
         self.calls: list[Call] = []
@@ -72,22 +72,25 @@ class _Counter(TorchDispatchMode):
 
 
 class Ceiling:
-    """The best rate that this machine reaches at what networks are made of: their layers, forwards, one at a time, and
-    larger ones of the same kind. `measure` is called again and again, in turns with what it is the ceiling of."""
+    """The highest throughput that this machine reaches with single layers, forward: those of the networks, and larger
+    ones of the same kind. `measure` is called repeatedly, in turns with the training that it is compared with.
+
+    run: calls the networks once, so that the shapes of their layers' inputs are known.
+    """
 
     def __init__(self, networks: list[nn.Module], run: Callable[[], Any]) -> None:
         self.cases: dict[str, tuple[Callable[[], Any], int]] = {}
-        seen: list[tuple[nn.Module, Tensor]] = []
+        inputs: list[tuple[nn.Module, Tensor]] = []
         layers = [layer for network in networks for layer in network.modules() if isinstance(layer, LAYERS)]
         hooks = [
-            layer.register_forward_hook(lambda m, args, out: seen.append((m, args[0].detach()))) for layer in layers
+            layer.register_forward_hook(lambda m, args, out: inputs.append((m, args[0].detach()))) for layer in layers
         ]
         run()
         for hook in hooks:
             hook.remove()
-        for layer, x in {(repr(layer), x.shape): (layer, x) for layer, x in seen}.values():
+        for layer, x in {(repr(layer), x.shape): (layer, x) for layer, x in inputs}.values():
             self._add(f"{layer!r} on {tuple(x.shape)}", layer, x)
-        if any(x.ndim == 4 for _, x in seen):
+        if any(x.ndim == 4 for _, x in inputs):
             self._add(
                 "3x3, 128 to 128 channels, 64x64, batch 8", nn.Conv2d(128, 128, 3, 1, 1), torch.randn(8, 128, 64, 64)
             )
@@ -95,15 +98,14 @@ class Ceiling:
         self.rates: dict[str, list[float]] = {name: [] for name in self.cases}
 
     def _add(self, name: str, layer: nn.Module, x: Tensor) -> None:
-        for layout, form in LAYOUTS.items():
-            if x.ndim == 4:
-                self._time(
-                    f"{name}, {layout}", deepcopy(layer).to(memory_format=form), x.contiguous(memory_format=form)
-                )
-            elif form == torch.contiguous_format:
-                self._time(name, deepcopy(layer), x)
+        if x.ndim != 4:
+            self._add_case(name, deepcopy(layer), x)
+            return
+        for format_name, memory_format in MEMORY_FORMATS.items():
+            converted = deepcopy(layer).to(memory_format=memory_format)
+            self._add_case(f"{name}, {format_name}", converted, x.contiguous(memory_format=memory_format))
 
-    def _time(self, name: str, layer: nn.Module, x: Tensor) -> None:
+    def _add_case(self, name: str, layer: nn.Module, x: Tensor) -> None:
         self.cases[name] = (lambda: layer(x)), count(lambda: layer(x))
 
     @torch.no_grad()

@@ -1,13 +1,13 @@
-"""How fast training is: beside a plain loop over the same networks, and beside what the machine could do.
+"""How fast training is: beside a reference loop over the same networks, and beside what the machine can do.
 
-Everything is measured in one process and in turns: some steps of `reverie train`, as many of the plain loop, the rates
-of single layers, and again; figures are medians over the rounds. Quiet machines only.
+Everything is measured in one process and in turns: some steps of `reverie train`, as many of the reference loop, the
+throughput of single layers, and again; figures are medians over the rounds. Run it on an otherwise idle machine.
 
-    steps/s    of reverie.train: data, step, averages, log and all
-    GFLOP      of one step, counted, backward included
-    ceiling    the fastest single layer (its own or a larger one of its kind), forwards only
-    loop       the loop itself: what is neither the method's step (which includes backward and the optimizers) nor
-               fetching the batch: seeding, order, averages, meter, bar, monitor
+    steps/s    of reverie.train, everything included: data, step, EMA, log
+    GFLOP      of one step, counted, backward pass included
+    ceiling    throughput of the fastest single layer (of the networks, or a larger one of its kind), forward only
+    trainer    the trainer itself: what is neither the method's step (which includes backward and the optimizers) nor
+               fetching the batch: seeding, batch order, EMA, averaging of metrics, progress bar, monitor
 """
 
 from __future__ import annotations
@@ -34,15 +34,16 @@ from torch import Tensor
 from torch.profiler import record_function
 
 import reverie
-from benchmarks import plain, task
+from benchmarks import common, reference_loops
 from benchmarks.ceiling import Ceiling, count
-from reverie.api import plan
+from reverie.api import prepare_method
 from reverie.core.method import Method
 from reverie.core.stage import Stage
+from reverie.core.update import Update
 from reverie.data.images.dataset import Images
 from reverie.media import Image
 from reverie.metrics.score import Score
-from reverie.training import trainer as loop
+from reverie.training import trainer
 from reverie.training.batch_order import BatchOrder
 from reverie.utils.distributed import Ranks
 from reverie.utils.environment import machine, versions
@@ -51,36 +52,36 @@ from reverie.utils.errors import UserError, near_miss
 
 @dataclass(frozen=True)
 class Row:
-    """Something whose speed is measured."""
+    """A training run whose speed is measured."""
 
     method: str
     data: str | Callable[[], str]
-    """a built-in set, or a function that draws pictures into a folder"""
+    """a built-in set, or a function that draws images into a folder and returns it"""
     options: dict[str, Any]
-    plain: Callable[[Method, dict[str, Tensor], int], Iterator[None]] | None = None
-    """the loop beside it: (method, the items that `batch` of the data gives, batch size) -> an iterator that trains a
-    step each time"""
+    reference: Callable[[Method, dict[str, Tensor], int], Iterator[None]] | None = None
+    """a loop of reference_loops.py: (method, all items as one batch, batch size) -> an iterator of which each item is
+    a training step"""
     steps: int = 4
-    """a round"""
+    """per round"""
 
     @property
-    def place(self) -> str:
+    def data_spec(self) -> str:
         """The data as `reverie train` takes it."""
         return self.data if isinstance(self.data, str) else self.data()
 
 
 @cache
 def photos() -> str:
-    """A folder of twelve drawn pictures, large enough to cut pieces out of; it lasts as long as the process."""
-    folder = Path(_KEPT.enter_context(tempfile.TemporaryDirectory()))
+    """A folder of twelve drawn images, larger than the patches that are cropped; removed when the process ends."""
+    folder = Path(_FOLDERS.enter_context(tempfile.TemporaryDirectory()))
     _draw("shapes:12", 384, folder)
     return str(folder)
 
 
 @cache
-def worlds() -> str:
-    """A folder of two worlds of drawn pictures, shapes and their negatives; it lasts as long as the process."""
-    folder = Path(_KEPT.enter_context(tempfile.TemporaryDirectory()))
+def domains() -> str:
+    """A folder of two domains of drawn images, shapes and their negatives; removed when the process ends."""
+    folder = Path(_FOLDERS.enter_context(tempfile.TemporaryDirectory()))
     for side, half in (("trainA", False), ("trainB", True)):
         (folder / side).mkdir()
         _draw("shapes:12", 160, folder / side, half)
@@ -94,36 +95,42 @@ def _draw(spec: str, size: int, folder: Path, negative: bool = False) -> None:
         Image(255 - pixels if negative else pixels).save(folder / f"{i:03}.png")
 
 
-_KEPT = ExitStack()
-atexit.register(_KEPT.close)
+_FOLDERS = ExitStack()
+atexit.register(_FOLDERS.close)
 
 
 ROWS = {
-    "dcgan32": Row("dcgan", "shapes:2000", dict(size=32, batch_size=64), plain.gan),
-    "dcgan64": Row("dcgan", "shapes:2000", dict(size=64, batch_size=64), plain.gan),
+    "dcgan32": Row("dcgan", "shapes:2000", dict(size=32, batch_size=64), reference_loops.gan),
+    "dcgan64": Row("dcgan", "shapes:2000", dict(size=64, batch_size=64), reference_loops.gan),
     "vae-gan32": Row("vae_gan", "shapes:2000", dict(size=32, batch_size=64)),
     "cvae-gan32": Row("cvae_gan", "shapes:2000", dict(size=32, batch_size=64)),
     "bigan32": Row("bigan", "shapes:2000", dict(size=32, batch_size=64)),
-    "pix2pix256": Row("pix2pix:paper", "shapes:64", dict(degradation="grey"), plain.pix2pix, steps=2),
+    "pix2pix256": Row("pix2pix:paper", "shapes:64", dict(degradation="grey"), reference_loops.pix2pix, steps=2),
     "cyclegan128": Row(
-        "cyclegan:paper", worlds, dict(size=128, blocks=6, identity=0.5, batch_size=1), plain.cyclegan, steps=1
+        "cyclegan:paper",
+        domains,
+        dict(size=128, blocks=6, identity_weight=0.5, batch_size=1),
+        reference_loops.cyclegan,
+        steps=1,
     ),
-    "restoration": Row("restoration", photos, {}, plain.restoration),
+    "restoration": Row("restoration", photos, {}, reference_loops.restoration),
     "seqgan": Row(
         "seqgan:paper",
         "oracle",
-        dict(pretrain_steps=0, judge=0, d_steps=1, d_updates=1, batch_size=64),
-        plain.seqgan,
+        dict(pretrain_steps=0, d_pretrain_steps=0, d_steps=1, d_updates=1, batch_size=64),
+        reference_loops.seqgan,
         steps=1,
     ),
-    "music-16": Row("music_vae:long", "tunes", dict(sampling=0), plain.music_vae, steps=2),
-    "music-16-flat": Row("music_vae:long", "tunes", dict(decoder="flat", sampling=0), plain.music_vae, steps=2),
-    "vae-mlp": Row("vae:mlp", "letters:2000", dict(size=28, batch_size=100), plain.vae, steps=200),
+    "music-16": Row("music_vae:long", "tunes", dict(scheduled_sampling_k=0), reference_loops.music_vae, steps=2),
+    "music-16-flat": Row(
+        "music_vae:long", "tunes", dict(decoder="flat", scheduled_sampling_k=0), reference_loops.music_vae, steps=2
+    ),
+    "vae-mlp": Row("vae:mlp", "letters:2000", dict(size=28, batch_size=100), reference_loops.vae, steps=200),
 }
 DATA = "data"
 """the row of the data path"""
 STEP, BATCH = "the method's step", "fetching the batch"
-"""marks for torch.profiler"""
+"""names of ranges for torch.profiler"""
 QUIET = dict(checkpoint_every=10**9, sample_every=10**9, log_every=50, device="cpu")
 
 
@@ -140,107 +147,107 @@ def main(words: list[str]) -> None:
         prog="python -m benchmarks speed", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--only", help=f"rows, with commas: {', '.join([*ROWS, DATA])}")
-    task.add_common(parser, rounds=9)
-    asked = parser.parse_args(words)
-    task.settle(asked)
-    wanted = asked.only.split(",") if asked.only else [*ROWS, DATA]
-    rows = {name: row_of(name) for name in wanted if name != DATA}
-    told: dict[str, Any] = {"machine": machine(), "rounds": asked.rounds, "rows": {}}
-    if not asked.json:
-        print(f"{told['machine']['cpu']}, {torch.get_num_threads()} threads, torch {torch.__version__}, medians of "
-              f"{asked.rounds} rounds")  # fmt: skip
-    for name in wanted:
+    common.add_common(parser, rounds=9)
+    args = parser.parse_args(words)
+    common.apply_timing_flags(args)
+    names = args.only.split(",") if args.only else [*ROWS, DATA]
+    rows = {name: row_of(name) for name in names if name != DATA}
+    result: dict[str, Any] = {"machine": machine(), "rounds": args.rounds, "rows": {}}
+    if not args.json:
+        print(f"{result['machine']['cpu']}, {torch.get_num_threads()} threads, torch {torch.__version__}, medians of "
+              f"{args.rounds} rounds")  # fmt: skip
+    for name in names:
         with tempfile.TemporaryDirectory() as folder:
-            found = data_path(Path(folder)) if name == DATA else measure(rows[name], Path(folder), asked.rounds)
-        told["rows"][name] = found
-        if not asked.json:
-            print(describe_data(found) if name == DATA else describe(name, rows[name], found), flush=True)
-    if asked.json:
-        print(json.dumps(told, indent=2))
+            figures = measure_data(Path(folder)) if name == DATA else measure(rows[name], Path(folder), args.rounds)
+        result["rows"][name] = figures
+        if not args.json:
+            print(describe_data(figures) if name == DATA else describe(name, rows[name], figures), flush=True)
+    if args.json:
+        print(json.dumps(result, indent=2))
 
 
 # -- a method --------------------------------------------------------------------------------------------------------
 
 
 @dataclass
-class Watch:
-    """Times the parts of a step of reverie.train, and does something else between rounds."""
+class StepTimer:
+    """Times the parts of the steps of reverie.train, and calls a function between rounds.
+
+    As a context manager it wraps the functions that the trainer calls at every step.
+    """
 
     steps: int
     between: Callable[[], None]
     kind: Any = Images
     """the class of the data"""
     rounds: list[dict[str, float]] = field(default_factory=list)
-    """of each round, ms a step: "all", "step" and "batch" """
+    """of each round, ms per step: "all", "step" and "batch" """
 
     def __post_init__(self) -> None:
-        self.inside = self.fetching = self.spent = 0.0
-        self.seen, self.left = 0, time.perf_counter()
+        self.all_seconds = self.step_seconds = self.batch_seconds = 0.0
+        self.steps_done, self.step_began = 0, time.perf_counter()
 
-    def __enter__(self) -> Watch:
-        self.was: Any = loop.stage_at, self.kind.batch
-        loop.stage_at, self.kind.batch = self.stage_at, self.timed_batch()  # what the loop calls at every step
+    def __enter__(self) -> StepTimer:
+        self.originals: Any = trainer.stage_at, self.kind.batch
+        trainer.stage_at, self.kind.batch = self.stage_at, self.timed_batch()
         return self
 
     def __exit__(self, *error: object) -> None:
-        loop.stage_at, self.kind.batch = self.was
+        trainer.stage_at, self.kind.batch = self.originals
 
     def train(self, row: Row, out: Path, steps: int) -> str:
-        """Trains a row, watched; the layout that the loop chose."""
-        threads = torch.get_num_threads()
+        """Trains a row under the timer. Returns the memory format that was chosen."""
+        options = dict(steps=steps, threads=torch.get_num_threads(), **QUIET, **row.options)
         with redirect_stderr(StringIO()):  # the lines of its log
-            reverie.train(row.method, data=row.place, out=out, steps=steps, threads=threads, **QUIET, **row.options)
-        return json.loads((out / "run.json").read_text(encoding="utf-8"))["train"]["layout"]
+            reverie.train(row.method, data=row.data_spec, out=out, **options)
+        return json.loads((out / "run.json").read_text(encoding="utf-8"))["train"]["memory_format"]
 
-    def stage_at(self, stages: list[Stage], at: int) -> tuple[Stage, float]:
-        """The loop comes by here at the start of every step: what has passed since it last did is one step."""
-        self.spent += time.perf_counter() - self.left
-        if self.seen == self.steps:
-            parts = {"all": self.spent, "step": self.inside, "batch": self.fetching}
-            self.rounds.append({name: 1e3 * spent / self.steps for name, spent in parts.items()})
+    def stage_at(self, stages: list[Stage], step: int) -> tuple[Stage, float]:
+        """The trainer calls this at the start of every step: the time since its last call is that of one step."""
+        self.all_seconds += time.perf_counter() - self.step_began
+        if self.steps_done == self.steps:
+            parts = {"all": self.all_seconds, "step": self.step_seconds, "batch": self.batch_seconds}
+            self.rounds.append({name: 1e3 * seconds / self.steps for name, seconds in parts.items()})
             self.between()
-        if self.seen in (0, self.steps):
-            self.seen, self.spent, self.inside, self.fetching = 0, 0.0, 0.0, 0.0
-        self.seen += 1
-        stage, done = self.was[0](stages, at)
-        self.left = time.perf_counter()
-        return replace(stage, step=lambda *given: self.timed_step(stage, *given)), done
+        if self.steps_done in (0, self.steps):
+            self.steps_done, self.all_seconds, self.step_seconds, self.batch_seconds = 0, 0.0, 0.0, 0.0
+        self.steps_done += 1
+        stage, done = self.originals[0](stages, step)
+        self.step_began = time.perf_counter()
+        return replace(stage, step=lambda *args: self.timed_step(stage, *args)), done
 
-    def timed_step(self, stage: Stage, *given: Any) -> Any:
+    def timed_step(self, stage: Stage, *args: Any) -> Any:
+        """A step of the stage; its time is added up."""
         began = time.perf_counter()
         with record_function(STEP):
-            losses = stage.step(*given)
-        self.inside += time.perf_counter() - began
-        return losses
+            metrics = stage.step(*args)
+        self.step_seconds += time.perf_counter() - began
+        return metrics
 
     def timed_batch(self) -> Any:
-        def batch(data: Any, *given: Any) -> Any:
+        """The data's `batch`, whose time is added up."""
+
+        def batch(data: Any, *args: Any) -> Any:
             began = time.perf_counter()
             with record_function(BATCH):
-                found = self.was[1](data, *given)
-            self.fetching += time.perf_counter() - began
-            return found
+                items = self.originals[1](data, *args)
+            self.batch_seconds += time.perf_counter() - began
+            return items
 
         return batch
 
 
 def prepare(row: Row) -> tuple[Method, Any, int]:
-    """The method, untrained, its data, prepared, and the batch size."""
-    cls, _, config, settings = plan(row.method, dict(row.options))
-    data = cls.data_type.open(row.place)
-    config = cls.resolve_config(config, {**data.facts, "class_names": tuple(data.classes)})
-    data.prepare(**cls.data_args(config))
-    config = cls.resolve_config(
-        config, {**data.facts, "class_names": tuple(data.classes)}
-    )  # a vocabulary is known only now
+    """The untrained method, its prepared data, and the batch size."""
+    cls, _, config, settings, data = prepare_method(row.method, row.data_spec, {**row.options, "device": "cpu"})
     torch.manual_seed(0)
     return cls(config).train(), data, settings.batch_size
 
 
 def one_step(row: Row) -> tuple[Callable[[], Any], Method]:
-    """A function that does one training step, as the loop calls it, and the method that is trained."""
-    method, data, batch = prepare(row)
-    update, items = loop.Update(method.optimizers(), Ranks("cpu")), data.batch(range(batch))
+    """A function that does one training step, as the trainer calls it, and the method that is trained."""
+    method, data, batch_size = prepare(row)
+    update, items = Update(method.optimizers(), Ranks("cpu")), data.batch(range(batch_size))
     stage = next(stage for stage in method.stages() if stage.steps)
     return lambda: stage.step(items, update), method
 
@@ -251,36 +258,38 @@ def items_of(data: Any) -> dict[str, Tensor]:
     return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 
-def measure(row: Row, room: Path, rounds: int) -> dict[str, Any]:
-    """The figures of a row."""
-    act, method = one_step(row)
-    flop = count(act)
-    ceiling = Ceiling(list(method.children()), act)
-    method, data, batch = prepare(row)
-    beside, others = row.plain(method, items_of(data), batch) if row.plain else None, []
+def measure(row: Row, folder: Path, rounds: int) -> dict[str, Any]:
+    """The figures of a row; folder: for the run folder."""
+    train_step, method = one_step(row)
+    flop = count(train_step)
+    ceiling = Ceiling(list(method.children()), train_step)
+    method, data, batch_size = prepare(row)
+    reference = row.reference(method, items_of(data), batch_size) if row.reference else None
+    reference_ms: list[float] = []
 
     def between() -> None:
         ceiling.measure()
-        if beside:
+        if reference:
             began = time.perf_counter()
             for _ in range(row.steps):
-                next(beside)
-            others.append(1e3 * (time.perf_counter() - began) / row.steps)
+                next(reference)
+            reference_ms.append(1e3 * (time.perf_counter() - began) / row.steps)
 
-    with Watch(row.steps, between, type(method).data_type) as watch:
-        # a round to warm up; the last step is not measured, since it ends with a save
-        layout = watch.train(row, room / "run", row.steps * (rounds + 1) + 1)
-    ms = {part: statistics.median(r[part] for r in watch.rounds[1:]) for part in ("all", "step", "batch")}
-    own = statistics.median(r["all"] - r["step"] - r["batch"] for r in watch.rounds[1:])
-    ratios = [other / r["all"] for other, r in zip(others[1:], watch.rounds[1:], strict=False)]
+    with StepTimer(row.steps, between, type(method).data_type) as timer:
+        # One round more to warm up, and one step more that is not measured, since it ends with a checkpoint.
+        memory_format = timer.train(row, folder / "run", row.steps * (rounds + 1) + 1)
+    measured = timer.rounds[1:]
+    ms = {part: statistics.median(r[part] for r in measured) for part in ("all", "step", "batch")}
+    trainer_ms = statistics.median(r["all"] - r["step"] - r["batch"] for r in measured)
+    speedups = [other / r["all"] for other, r in zip(reference_ms[1:], measured, strict=False)]
     case, rate = ceiling.best()
     return {
         "steps_per_s": 1e3 / ms["all"], "ms": ms["all"], "ms_step": ms["step"], "ms_batch": ms["batch"],
-        "ms_loop": own, "loop_share": own / ms["all"],
-        "plain_steps_per_s": 1e3 / statistics.median(others[1:]) if others else None,
-        "times_plain": statistics.median(ratios) if others else None,
+        "ms_trainer": trainer_ms, "trainer_share": trainer_ms / ms["all"],
+        "reference_steps_per_s": 1e3 / statistics.median(reference_ms[1:]) if reference_ms else None,
+        "speedup": statistics.median(speedups) if reference_ms else None,
         "gflop": flop / 1e9, "gflops": flop / 1e6 / ms["all"], "ceiling_gflops": rate, "ceiling": case,
-        "of_ceiling": flop / 1e6 / ms["all"] / rate, "layout": layout,
+        "of_ceiling": flop / 1e6 / ms["all"] / rate, "memory_format": memory_format,
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10),
     }  # fmt: skip
 
@@ -296,70 +305,75 @@ def speed(rounds: int, threads: int, seed: int, only: Sequence[str] = ()) -> dic
     return {"scores": [score.to_json() for score in scores], "seconds": round(time.monotonic() - began, 1)}
 
 
-def scores_of(name: str, row: Row, found: dict[str, Any], rounds: int, seed: int) -> Iterator[Score]:
-    """What the ledger keeps of a row."""
+def scores_of(name: str, row: Row, figures: dict[str, Any], rounds: int, seed: int) -> Iterator[Score]:
+    """The figures of a row as scores for the ledger."""
     options = "".join(f", {key} {value}" for key, value in row.options.items())
     about = f"{row.method}{options}; median of {rounds} rounds of {row.steps} steps, {torch.get_num_threads()} threads"
     rows = [
-        ("steps a second", found["steps_per_s"], "steps/s", "of reverie.train, data and log and all"),
-        ("times the plain loop", found["times_plain"], "times", "how many times as fast as a plain hand-written loop "
-         "over the same networks, measured in turns"),
-        ("share of the ceiling", found["of_ceiling"], "of the ceiling", "counted operations a second, over those of "
-         "the fastest single layer of its kind, forwards only"),
+        ("steps per second", figures["steps_per_s"], "steps/s", "of reverie.train, everything included: data, step, "
+         "EMA, log"),
+        ("speedup over the reference loop", figures["speedup"], "times", "how many times as fast as a hand-written "
+         "loop over the same networks, measured in turns"),
+        ("share of the ceiling", figures["of_ceiling"], "of the ceiling", "counted operations per second, divided by "
+         "those of the fastest single layer of its kind, forward only"),
     ]  # fmt: skip
-    for kind, value, unit, told in rows:
+    for kind, value, unit, definition in rows:
         if value is not None:
-            yield Score(f"{kind}, {name}", value, unit, "higher", f"{told}; {about}", None, rounds, seed,
+            yield Score(f"{kind}, {name}", value, unit, "higher", f"{definition}; {about}", None, rounds, seed,
                         versions=versions())  # fmt: skip
 
 
-def describe(name: str, row: Row, found: dict[str, Any]) -> str:
-    """Lines of the table."""
-    f = found
-    beside = f"{f['times_plain']:.2f} times the plain loop's {f['plain_steps_per_s']:.2f}; " if f["times_plain"] else ""
+def describe(name: str, row: Row, figures: dict[str, Any]) -> str:
+    """A row as lines of the table."""
+    f = figures
+    title = ", ".join([f"{name}: {row.method}", *(f"{option} {value}" for option, value in row.options.items())])
+    reference = ""
+    if f["speedup"]:
+        reference = f"{f['speedup']:.2f} times the reference loop's {f['reference_steps_per_s']:.2f}; "
     return (
-        f"{', '.join([f'{name}: {row.method}', *(f'{k} {v}' for k, v in row.options.items())])}\n"
-        f"  {f['steps_per_s']:.2f} steps/s, {beside}{f['layout']}; peak {f['peak_mb']:.0f} MB so far\n"
-        f"  {f['gflop']:.3g} GFLOP a step, {f['gflops']:.1f} GFLOP/s = {f['of_ceiling']:.0%} of the ceiling "
+        f"{title}\n"
+        f"  {f['steps_per_s']:.2f} steps/s, {reference}{f['memory_format']}; peak {f['peak_mb']:.0f} MB so far\n"
+        f"  {f['gflop']:.3g} GFLOP per step, {f['gflops']:.1f} GFLOP/s = {f['of_ceiling']:.0%} of the ceiling "
         f"({f['ceiling_gflops']:.1f}: {f['ceiling']})\n"
-        f"  a step {f['ms_step']:.2f} ms, batch {f['ms_batch']:.3f} ms, the loop itself {f['ms_loop']:.3f} ms = "
-        f"{f['loop_share']:.1%}"
+        f"  step {f['ms_step']:.2f} ms, batch {f['ms_batch']:.3f} ms, trainer {f['ms_trainer']:.3f} ms = "
+        f"{f['trainer_share']:.1%}"
     )
 
 
 # -- the data path ---------------------------------------------------------------------------------------------------
 
 
-def data_path(room: Path) -> dict[str, Any]:
-    """Figures of decoding JPEG files, and of batches from the cache."""
+def measure_data(folder: Path) -> dict[str, Any]:
+    """Speed of decoding JPEG files, and of batches from the cache; folder: for the files."""
     import PIL.Image
 
-    folder = room / "photos"
-    folder.mkdir()
+    photos = folder / "photos"
+    photos.mkdir()
     draws = np.random.default_rng(0)
     for i in range(2000):
         coarse = PIL.Image.fromarray(draws.integers(0, 256, (12, 16, 3), np.uint8))
-        coarse.resize((320, 240), PIL.Image.Resampling.BICUBIC).save(folder / f"{i}.jpg", quality=90)
+        coarse.resize((320, 240), PIL.Image.Resampling.BICUBIC).save(photos / f"{i}.jpg", quality=90)
     began = time.perf_counter()
-    data = Images.open(folder).prepare(64, 3)
+    data = Images.open(photos).prepare(64, 3)
     cold = time.perf_counter() - began
     began = time.perf_counter()
-    again = Images.open(folder).prepare(64, 3)
-    told: dict[str, Any] = {"decoded_per_s": len(data) / cold, "reopened_ms": 1e3 * (time.perf_counter() - began)}
+    cached = Images.open(photos).prepare(64, 3)
+    figures = {"decoded_per_s": len(data) / cold, "reopened_ms": 1e3 * (time.perf_counter() - began)}
     for size in (32, 64):
-        again.prepare(size, 3)
-        order = BatchOrder(len(again), 64, 0)
+        cached.prepare(size, 3)
+        order = BatchOrder(len(cached), 64, 0)
         began = time.perf_counter()
         for step in range(500):
-            again.batch(order(step))
-        told[f"batched_per_s_{size}"] = 500 * 64 / (time.perf_counter() - began)
-    return told
+            cached.batch(order(step))
+        figures[f"batched_per_s_{size}"] = 500 * 64 / (time.perf_counter() - began)
+    return figures
 
 
-def describe_data(found: dict[str, Any]) -> str:
-    """Lines of the table."""
+def describe_data(figures: dict[str, Any]) -> str:
+    """The speed of the data as lines of the table."""
     return (
-        f"data: {found['decoded_per_s']:.0f} images/s decoded (320x240 JPEG to 64x64), opened again from the cache in "
-        f"{found['reopened_ms']:.0f} ms\n"
-        f"  batches of 64: {found['batched_per_s_32']:.0f} images/s at 32x32, {found['batched_per_s_64']:.0f} at 64x64"
+        f"data: {figures['decoded_per_s']:.0f} images/s decoded (320x240 JPEG to 64x64), opened again from the cache "
+        f"in {figures['reopened_ms']:.0f} ms\n"
+        f"  batches of 64: {figures['batched_per_s_32']:.0f} images/s at 32x32, "
+        f"{figures['batched_per_s_64']:.0f} at 64x64"
     )

@@ -36,27 +36,27 @@ def do_evaluate(words: list[str]) -> int:
     if run is None:
         parser.epilog = "`reverie evaluate RUN --help` also shows the options of the scores that only its method has."
         parser.parse(words)  # prints the help, or raises because RUN is missing
-    from reverie.evaluation.evaluate import method_score_options, score
-    from reverie.evaluation.request import EvalConfig
+    from reverie.evaluation.evaluate import evaluate_source, method_score_options
+    from reverie.evaluation.eval_config import EvalConfig
     from reverie.evaluation.samples_source import open_source
 
     source = open_source(str(run))
     method_options = [] if source.method is None else method_score_options(source.method)
     if method_options:
-        parser.add_options(method_options, f"scores of {source.about['method']} only")
+        parser.add_options(method_options, f"scores of {source.description['method']} only")
     args = vars(parser.parse(words))
     if not args["data"]:
         raise UserError(f"evaluate needs --data: reverie evaluate {run} --data FOLDER.")
     config = EvalConfig(**{option.name: args[option.name] for option in OPTIONS if option.name in args})
     method_args = {option.name: args[option.name] for option in method_options if option.name in args}
     command = shlex.join(["reverie", "evaluate", *words])
-    evaluation = score(source, args["data"], config, command, **method_args)
+    evaluation = evaluate_source(source, args["data"], config, command, **method_args)
     if args["json"]:
         print(json.dumps(evaluation.to_json()))
         return 0
     print(evaluation.table())
-    if source.folder is not None:
-        scores, report = source.folder / "scores.json", source.folder / "report.html"
+    if source.run_folder is not None:
+        scores, report = source.run_folder / "scores.json", source.run_folder / "report.html"
         print(f"{scores}  ({evaluation.seconds:.0f} s); look at {report}")
     return 0
 

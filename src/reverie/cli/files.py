@@ -12,7 +12,7 @@ from reverie.core.generation import Shard
 from reverie.data.archives import is_ignored
 from reverie.data.file_types import SUFFIXES
 from reverie.media import Image, LazyFiles
-from reverie.utils.atomic_files import friendly
+from reverie.utils.atomic_files import disk_errors
 from reverie.utils.errors import UserError
 
 FILE_SUFFIXES = SUFFIXES | {
@@ -88,7 +88,7 @@ def _write_combined(items: Iterable[Any], out: Path, overwrite: bool, medium: An
     combined, suffix = list(items), out.suffix.lower()
     if not combined:
         return []
-    with friendly(out):
+    with disk_errors(out):
         if len(combined) == 1 and suffix == medium.SUFFIX:
             return [combined[0].save(out)]  # as it is: a photo of 16 bits keeps them, a grid would have 8
         return [medium.COMBINED_WRITERS[suffix](combined, out)]
@@ -117,7 +117,7 @@ def _write_each(
         if path.resolve() in getattr(inputs, "pending", ()):
             raise UserError(f"{path} is one of the {medium.NOUN}s given and not read yet; give another --out.")
         _check_free(path, overwrite)
-        with friendly(out):
+        with disk_errors(out):
             files.append(item.save(path))
     return files
 

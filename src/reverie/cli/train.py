@@ -81,9 +81,9 @@ def _add_train_options(parser: Parser, named: str | None, words: list[str]) -> N
     assert named is not None
     name = named.partition(":")[0]
     registry.find(name)  # an unknown name is refused before torch is imported
-    from reverie.api import plan
+    from reverie.api import parse_method
 
-    method, preset, _, _ = plan(named, {})
+    method, preset, _, _ = parse_method(named, {})
     values = method.preset(preset)
     method_title = f"options of {name}, preset {preset} (others: {', '.join(method.presets)})"
     for title, options in (

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from reverie.runs.run_folder import WEIGHTS, Run
 from reverie.runs.weights_file import read_weights
-from reverie.utils.atomic_files import friendly, replacing
+from reverie.utils.atomic_files import disk_errors, replacing
 from reverie.utils.errors import UserError
 
 
@@ -22,7 +22,7 @@ def export(run: str, out: Path) -> Path:
         raise UserError(f"{out} is there already; give another --out.")
     source = Path(run) if Path(run).is_file() else Run.open(run).latest_valid((WEIGHTS,)) / WEIGHTS
     read_weights(source)
-    with friendly(out):
+    with disk_errors(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         with replacing(out) as fresh:
             shutil.copyfile(source, fresh)

@@ -19,7 +19,7 @@ from reverie.core import registry
 from reverie.core.imported_network import ImportedNetwork
 from reverie.core.options import build
 from reverie.runs.weights_file import write_weights
-from reverie.utils.atomic_files import friendly, replacing, sha256
+from reverie.utils.atomic_files import disk_errors, replacing, sha256
 from reverie.utils.errors import UserError
 
 PIX2PIX_FILE = "latest_net_G.pth"
@@ -55,7 +55,7 @@ def import_checkpoint(files: Sequence[str | Path], out: str | Path, *, dropout: 
         "method": method, "config": dataclasses.asdict(config), "imported": imported, "reverie": __version__,
         "torch": torch.__version__,
     }  # fmt: skip
-    with friendly(place):
+    with disk_errors(place):
         place.parent.mkdir(parents=True, exist_ok=True)
         with replacing(place) as fresh:
             write_weights(fresh, weights, header)
@@ -133,9 +133,8 @@ def _ordered(paths: list[Path]) -> list[Path]:
         both = [folder / name for name in CYCLEGAN_FILES]
         paths = [folder / PIX2PIX_FILE] if (folder / PIX2PIX_FILE).is_file() else both
         if not all(path.is_file() for path in paths):
-            raise UserError(
-                f"{folder} holds neither {PIX2PIX_FILE} nor both of {' and '.join(CYCLEGAN_FILES)}; give the files by name."
-            )
+            both_names = " and ".join(CYCLEGAN_FILES)
+            raise UserError(f"{folder} holds neither {PIX2PIX_FILE} nor both of {both_names}; give the files by name.")
     if len(paths) not in (1, 2):
         raise UserError(f"import takes one generator, or two (a to b, b to a), not {len(paths)} files.")
     directions = [re.search(r"net_G_([AB])$", path.stem) for path in paths]

@@ -1,14 +1,19 @@
-"""What a row of the ledger is: an experiment, and what is claimed of one of its scores."""
+"""What the ledger holds: experiments, and claims about their scores."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+Task = Literal[
+    "train", "grid", "stacked", "monitor", "augmentation", "vae_gan_comparison", "large_image", "seqgan_ablation",
+    "speed",
+]  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Experiment:
-    """One way to train and to judge, run once a seed."""
+    """One way to train and to evaluate, run once per seed."""
 
     name: str
     title: str
@@ -16,16 +21,16 @@ class Experiment:
     """what a reader must know to check the figures: data, schedule, split, what is ours and not the paper's"""
     method: str
     """METHOD:PRESET"""
-    task: Literal["train", "grid", "stacked", "monitor", "enlarge", "lecture", "large", "stages", "speed"] = "train"
-    """train: `reverie train` and `reverie evaluate`; else a task of this package"""
+    task: Task = "train"
+    """train: `reverie train` and `reverie evaluate`; else a benchmark of this package"""
     data: str = ""
     """file in the data folder"""
     parts: dict[str, str] = field(default_factory=dict)
-    """where it is a zip that is not laid out by split: which of its files are of which split"""
+    """where `data` is a zip that is not laid out by split: {split: pattern of its files}"""
     options: dict[str, Any] = field(default_factory=dict)
-    """of the training, beside the preset's"""
-    judged: dict[str, Any] = field(default_factory=dict)
-    """of the judging"""
+    """training options, in place of the preset's"""
+    evaluation: dict[str, Any] = field(default_factory=dict)
+    """options of `reverie evaluate`, or of the benchmark"""
     features: str = ""
     """the feature network that images are compared by"""
     seeds: tuple[int, ...] = (0,)
@@ -33,7 +38,10 @@ class Experiment:
 
 @dataclass(frozen=True)
 class Claim:
-    """A row: one score of an experiment beside what was published."""
+    """A row of the ledger: one score of an experiment beside what was published.
+
+    The limits are what every seed has to satisfy for the row to count as reached.
+    """
 
     experiment: str
     score: str
@@ -43,11 +51,11 @@ class Claim:
     at_most: float | None = None
     at_least: float | None = None
     within: float | None = None
+    """at most so far below its floor"""
     beats: str | None = None
+    """better than this other score of the same run, or than its "floor" """
     over: str | None = None
-    """what every seed has to keep to for the row to count as reached; within: so far below its floor at most; beats:
-    better than this other score of the same run, or than its "floor"; over: better than every run of this other
-    experiment"""
+    """better than every run of this other experiment"""
 
     def to_json(self) -> dict[str, Any]:
         """As in a file of the ledger."""
@@ -55,4 +63,4 @@ class Claim:
 
 
 MOBILENET = "MobileNetV2 trained on ImageNet"
-"""the feature network of most"""
+"""the feature network of most experiments"""

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks import large, ledger
+from benchmarks import large_image, ledger
 from benchmarks.__main__ import main
-from benchmarks.claims import CLAIMS, EXPERIMENTS
+from benchmarks.experiments import CLAIMS, EXPERIMENTS
 
 import reverie
 from reverie.core.method import Method
@@ -57,7 +57,7 @@ def test_what_is_told(place: Path) -> None:
 
 
 def test_the_picture_is_made_of_the_images_side_by_side() -> None:
-    picture = large.mosaic("shapes:6", 300, 520)
+    picture = large_image.mosaic("shapes:6", 300, 520)
     images = reverie.open_data("shapes:6").prepare(250, 3)
     assert picture.shape == (300, 520, 3)
     assert np.array_equal(picture[:250, 250:500], images.pixels(1))
@@ -65,15 +65,15 @@ def test_the_picture_is_made_of_the_images_side_by_side() -> None:
 
 
 def test_a_pixel_depends_on_nearly_all_that_it_can(method: Method) -> None:
-    reach = method.generator.reach
-    assert reach - 3 <= large.reach_of(method) <= reach
+    reach = method.generator.receptive_radius
+    assert reach - 3 <= large_image.reach_of(method) <= reach
 
 
 def test_a_seam_would_be_seen(place: Path, method: Method) -> None:
     spoilt = Photo.load(place / "runs" / "spoilt.png")
-    none = large.seam(method, spoilt, 600, 512)
-    method.generator.reach = 0  # tiles that share nothing
-    assert large.seam(method, spoilt, 600, 512) > 100 * max(none, 1e-4)
+    none = large_image.seam(method, spoilt, 600, 512)
+    method.generator.receptive_radius = 0  # tiles that share nothing
+    assert large_image.seam(method, spoilt, 600, 512) > 100 * max(none, 1e-4)
 
 
 def test_it_is_an_experiment_of_the_ledger(tmp_path: Path) -> None:

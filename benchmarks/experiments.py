@@ -1,0 +1,10 @@
+"""All experiments of the ledger, and the figures that others published for comparable ones."""
+
+from __future__ import annotations
+
+from benchmarks import experiments_images, experiments_sequences, experiments_speed, experiments_translations
+from benchmarks.experiment import Claim, Experiment
+
+MODULES = (experiments_images, experiments_translations, experiments_sequences, experiments_speed)
+EXPERIMENTS: dict[str, Experiment] = {e.name: e for module in MODULES for e in module.EXPERIMENTS}
+CLAIMS: list[Claim] = [claim for module in MODULES for claim in module.CLAIMS]
