@@ -126,9 +126,8 @@ class BiGAN(Method):
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         c = self.config
-        outputs = (
-            c.latent_dim if c.encoder == "deterministic" else 2 * c.latent_dim
-        )  # codes, or means and log variances
+        # The encoder's outputs are codes, or means and log variances.
+        outputs = c.latent_dim if c.encoder == "deterministic" else 2 * c.latent_dim
         shape = (c.channels, c.size, c.size)
         if c.network == "conv":
             trunk = ConvTrunk(c.size, c.channels, c.base_channels, nn.BatchNorm2d)
