@@ -1,4 +1,4 @@
-"""From MIDI files to windows: metre, tempo, voices, the grid; splits by piece; every loss counted with its reason."""
+"""From MIDI files to windows: metre, tempo, voices, the grid; splits by piece; reasons of what is rejected."""
 
 from __future__ import annotations
 
@@ -13,16 +13,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reverie.data.music import midi
-from reverie.data.music import synthetic as tunes
-from reverie.data.music import windows as bands
+from reverie.data.music import midi, synthetic
 from reverie.data.music.dataset import MusicDataset
 from reverie.data.music.midi import DRUMS, HOLD, OFF, ON
+from reverie.data.music.windows import windows
 from reverie.media import Music
 from reverie.utils.errors import UserError
 
 T = 96
-"""ticks of a quarter in hand-made files: 24 to a step"""
+"""ticks per quarter in the test files: 24 per step"""
 Note = tuple[float, float, int]
 
 
@@ -49,9 +48,9 @@ def midi_file(
     for at, _, message in events:
         track.append(message.copy(time=at - now))
         now = at
-    held = io.BytesIO()
-    file.save(file=held)
-    return held.getvalue()
+    buffer = io.BytesIO()
+    file.save(file=buffer)
+    return buffer.getvalue()
 
 
 def band(*tracks: tuple[int, list[Note]], metres: dict[float, str] | None = None) -> bytes:
@@ -63,21 +62,21 @@ def band(*tracks: tuple[int, list[Note]], metres: dict[float, str] | None = None
         file.tracks.append(mido.MidiFile(file=io.BytesIO(alone)).tracks[0])
         if program >= 0:
             file.tracks[-1].insert(0, mido.Message("program_change", program=program, channel=channel, time=0))
-    held = io.BytesIO()
-    file.save(file=held)
-    return held.getvalue()
+    buffer = io.BytesIO()
+    file.save(file=buffer)
+    return buffer.getvalue()
 
 
 BEAT: list[Note] = [(4.0 * k, 4.0 * k + 1, 36) for k in range(16)]
 
 
 def run(bars: int, start: int = 60) -> list[Note]:
-    """AttributeVectors going up for so many bars."""
+    """A rising line of quarters in some bars."""
     return [(4.0 * k, 4.0 * k + 4, start + k % 12) for k in range(4 * bars)]
 
 
 def cut(data: bytes, bars: int = 1, part: str = "melody", voice: str = "skyline") -> tuple[np.ndarray, dict[str, int]]:
-    rows, why = bands.windows(midi.read(data), part, bars, voice)
+    rows, why = windows(midi.read(data), part, bars, voice)
     assert rows.shape[1] == 1
     return rows[:, 0], dict(why)
 
@@ -118,15 +117,15 @@ def test_a_metre_that_cuts_a_bar_short_is_a_change() -> None:
 
 
 def test_of_two_metres_or_tempos_at_one_tick_the_last_holds() -> None:
-    """Some programs begin every file with 4/4 and 120, and only then tell what it is."""
+    """Some programs begin every file with 4/4 and 120, and the true values follow at the same tick."""
     for first, second in (((4, 500), (3, 300)), ((3, 300), (4, 500))):
         file = mido.MidiFile(file=io.BytesIO(midi_file(run(3))))
         for beats, milliseconds in (second, first):
             file.tracks[0].insert(0, mido.MetaMessage("time_signature", numerator=beats, denominator=4))
             file.tracks[0].insert(0, mido.MetaMessage("set_tempo", tempo=1000 * milliseconds))
-        held = io.BytesIO()
-        file.save(file=held)
-        piece = midi.read(held.getvalue())
+        buffer = io.BytesIO()
+        file.save(file=buffer)
+        piece = midi.read(buffer.getvalue())
         assert (piece.metres, piece.tempos) == ([(0, second[0], 4)], [(0, 60_000 / second[1])])
 
 
@@ -137,7 +136,7 @@ def test_tempo_changes_inside_are_counted_but_not_between_windows() -> None:
     assert why == {"tempo change inside": 1}
 
 
-def test_until_a_tempo_is_told_it_is_120() -> None:
+def test_the_default_tempo_is_120() -> None:
     assert midi.read(midi_file(run(3))).tempos == [(0, 120.0)]
     rows, why = cut(midi_file(run(3), tempos={24: 90}))
     assert (len(rows), why) == (2, {"tempo change inside": 1})
@@ -156,11 +155,11 @@ def test_voices() -> None:
 def test_a_named_track_is_taken() -> None:
     lead = mido.MidiFile(file=io.BytesIO(midi_file([(0, 4, 60)], name="Lead")))
     lead.tracks.append(mido.MidiFile(file=io.BytesIO(midi_file([(0, 4, 80)], name="Bells"))).tracks[0])
-    held = io.BytesIO()
-    lead.save(file=held)
-    assert midi.notes_of(cut(held.getvalue(), voice="lead")[0][0]) == [(0, 4, 60)]
+    buffer = io.BytesIO()
+    lead.save(file=buffer)
+    assert midi.notes_of(cut(buffer.getvalue(), voice="lead")[0][0]) == [(0, 4, 60)]
     with pytest.raises(midi.InvalidFile, match="no track named 'flute': it has Lead, Bells"):
-        cut(held.getvalue(), voice="flute")
+        cut(buffer.getvalue(), voice="flute")
 
 
 def test_rests_and_emptiness() -> None:
@@ -191,10 +190,10 @@ def test_drums_fall_into_nine_classes() -> None:
         cut(data)
 
 
-def test_a_stroke_without_a_length_counts_on_every_barline() -> None:
+def test_a_hit_without_a_length_counts_on_every_barline() -> None:
     piece = midi.read(midi_file(BEAT[:5], channel=9))
     piece.notes[:, 1] = piece.notes[:, 0]
-    rows, _ = bands.windows(piece, "drums", 1)
+    rows, _ = windows(piece, "drums", 1)
     assert [np.flatnonzero(row).tolist() for row in rows[:, 0]] == [[0, 4, 8, 12], [0]]
 
 
@@ -204,24 +203,24 @@ def test_a_trio_is_every_combination_of_a_melody_a_bass_and_drums() -> None:
     rare = [(0.0, 4.0, 30), (60.0, 64.0, 30)]
     tracks = [(0, run(4)), (25, run(4, 70)), (33, low), (38, rare), (-1, BEAT), (73, run(4, 90))]
     piece = midi.read(band(*tracks))
-    rows, why = bands.windows(piece, "trio", 2)
+    rows, why = windows(piece, "trio", 2)
     assert rows.shape == (6, 3, 32)  # three windows of two melodies; the second bass is never there
     assert why == {"rests for more than a bar (bass)": 4, "empty (bass)": 2}
     assert {int(row[0, 0]) - ON for row in rows} == {60, 68, 64, 70, 78, 74}
     assert {int(row[1, 0]) - ON for row in rows} == {36, 38, 40}
     assert (rows[:, 2, ::4] == 1).all()
     # alone, a bass is what all basses play, the highest; a melody is the rest but drums, flutes too
-    assert {int(row[0, 0]) - ON for row in bands.windows(piece, "bass", 2)[0]} == {36, 38, 40}
-    assert {int(row[0, 0]) - ON for row in bands.windows(piece, "melody", 2)[0]} == {90, 98, 94}
+    assert {int(row[0, 0]) - ON for row in windows(piece, "bass", 2)[0]} == {36, 38, 40}
+    assert {int(row[0, 0]) - ON for row in windows(piece, "melody", 2)[0]} == {90, 98, 94}
 
 
-def test_a_trio_that_verbs_are_given_has_the_melody_that_training_took() -> None:
+def test_verbs_take_the_same_melody_of_a_trio_as_training() -> None:
     low = [(8.0 * k, 8.0 * k + 8, 36) for k in range(8)]
     with_flute = Music.read(band((0, run(2)), (33, low), (-1, BEAT), (73, run(2, 90))))
     names = ["melody", "bass", "drums"]
     assert int(with_flute.lines(names, "skyline")[0, 0]) - ON == 60
-    assert int(with_flute.lines(names, "t3")[0, 0]) - ON == 90  # a run of --voice t3
-    assert int(with_flute.lines(["melody"], "skyline")[0, 0]) - ON == 90  # alone, a melody is what all play
+    assert int(with_flute.lines(names, "t3")[0, 0]) - ON == 90  # of a run with --voice t3
+    assert int(with_flute.lines(["melody"], "skyline")[0, 0]) - ON == 90  # alone, a melody is all tracks together
     only_flute = Music.read(band((33, low), (-1, BEAT), (73, run(2, 90))))
     assert int(only_flute.lines(names, "skyline")[0, 0]) - ON == 90
 
@@ -248,11 +247,11 @@ def test_what_lacks_an_instrument_is_no_trio(tmp_path: Path) -> None:
     batch = data.batch([0, 1])["events"]
     assert batch.shape == (2, 3, 32)
     findings = MusicDataset.inspect(tmp_path)
-    told = {"used": 0, "rejected": {"shorter than 16 bars": 3}, "steps": 256}
-    assert findings["splits"]["train"]["trios"] == told
+    expected = {"used": 0, "rejected": {"shorter than 16 bars": 3}, "steps": 256}
+    assert findings["splits"]["train"]["trios"] == expected
     assert "trios    0 of 16 bars, with --part trio" in MusicDataset.describe(findings)
     for kept, why in (
-        (["no_bass"], "holds no bass, only melody and drums: a trio is .* learn one, with --part melody"),
+        (["no_bass"], "holds no bass, only melody and drums: a trio is .* train on one, with --part melody"),
         (["no_drums", "bass"], "holds no drums, only melody and bass"), (["bass"], "holds no melody and no drums"),
         (["no_bass", "no_drums"], "has no piece with all three: a trio"), (["flute"], "no track of programs 0 to 31"),
         (["waltz"], "has no window of 2 bars in 4/4: 5 not 4/4: 3/4"),
@@ -261,12 +260,12 @@ def test_what_lacks_an_instrument_is_no_trio(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=why) as caught:
             MusicDataset.open(place).prepare("trio")
         assert "\n" not in str(caught.value)
-    with pytest.raises(UserError, match="holds no melody, only bass; learn that, with --part bass"):
+    with pytest.raises(UserError, match="holds no melody, only bass; train on that, with --part bass"):
         MusicDataset.open(tmp_path / "bass").prepare("melody")
     assert MusicDataset.open(tmp_path / "bass").facts == {"part": "bass"}
     assert (
         len(MusicDataset.open(tmp_path / "flute").prepare("trio", 2, voice="t0")) == 3
-    )  # who names a track has chosen
+    )  # a named track may have any program
 
 
 def test_a_named_track_is_what_verbs_take_too() -> None:
@@ -276,7 +275,7 @@ def test_a_named_track_is_what_verbs_take_too() -> None:
     assert music.lines(["melody"], "violin")[0, 0] == 80 + ON
 
 
-def test_the_digest_knows_a_tune_in_another_key_and_resolution() -> None:
+def test_the_digest_is_the_same_in_another_key_and_resolution() -> None:
     a, b = midi.read(midi_file(run(2))), midi.read(midi_file(run(2, 65)))
     other = midi.read(midi_file([*run(2)[:-1], (28.0, 32.0, 70)]))
     fine = a._replace(tpq=2 * T, notes=a.notes * np.array([2, 2, 1, 1, 1]))
@@ -352,9 +351,9 @@ def test_what_cannot_be_used_is_listed(tmp_path: Path) -> None:
 def test_a_zip_and_one_file_are_read_too(tmp_path: Path) -> None:
     files = many(12)
     tree(tmp_path / "f", files)
-    with zipfile.ZipFile(tmp_path / "f.zip", "w") as held:
+    with zipfile.ZipFile(tmp_path / "f.zip", "w") as archive:
         for name, data in files.items():
-            held.writestr(f"f/{name}", data)
+            archive.writestr(f"f/{name}", data)
     a, b = (MusicDataset.open(tmp_path / name).prepare(bars=1) for name in ("f", "f.zip"))
     assert a.fingerprint == b.fingerprint
     assert np.array_equal(a.array, b.array)
@@ -369,11 +368,11 @@ def test_bad_input_gets_one_line(tmp_path: Path) -> None:
     tree(tmp_path / "drums", {"a.mid": midi_file([(k, k + 1, 36) for k in range(16)], channel=9)})
     tree(tmp_path / "waltz", {"a.mid": midi_file(run(4), {0: "3/4"})})
     tree(tmp_path / "broken", {"a.mid": b"MThd", "b.mid": b""})
-    tree(tmp_path / "pictures", {"a.png": b"x"})
+    tree(tmp_path / "images", {"a.png": b"x"})
     for spec, why in (
         (tmp_path / "nothing", "it is empty"), (tmp_path / "a.txt", "no MIDI file, folder or zip"),
         ("", "no data named"), ("x" * 5000, "no such path"), ("a\0b", "no such path"),
-        (tmp_path / "a.zip", "as a zip"), (tmp_path / "pictures", r"no MIDI files in .* \(1 other files\)"),
+        (tmp_path / "a.zip", "as a zip"), (tmp_path / "images", r"no MIDI files in .* \(1 other files\)"),
         ("toons", "Did you mean 'tunes'"), (tmp_path / "none", "no such path"), ("tunes:x", "not a number of pieces"),
         (tmp_path / "broken", "none of the 2 MIDI files in .* can be used"),
         (tmp_path / "waltz", "has no window of 2 bars"),
@@ -381,7 +380,7 @@ def test_bad_input_gets_one_line(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=why) as caught:
             MusicDataset.open(spec).prepare()
         assert "\n" not in str(caught.value)
-    with pytest.raises(UserError, match="holds no melody, only drums; learn that, with --part drums"):
+    with pytest.raises(UserError, match="holds no melody, only drums; train on that, with --part drums"):
         MusicDataset.open(tmp_path / "drums").prepare("melody")
     assert MusicDataset.open(tmp_path / "drums").facts == {"part": "drums"}
     assert len(MusicDataset.open(tmp_path / "drums").prepare(bars=1)) == 1
@@ -392,7 +391,7 @@ def test_bad_input_gets_one_line(tmp_path: Path) -> None:
             MusicDataset.open("tunes:4").prepare(**wrong)
     with pytest.raises(RuntimeError, match="prepare"):
         _ = MusicDataset.open("tunes:4").array
-    assert not MusicDataset.recognises(tmp_path / "pictures")
+    assert not MusicDataset.recognises(tmp_path / "images")
     assert not MusicDataset.recognises(tmp_path / "a.zip")
 
 
@@ -400,15 +399,19 @@ def test_one_window_is_used_once() -> None:
     data = MusicDataset.open("tunes:20").prepare(bars=2)
     assert len(np.unique(data.array[:, 0], axis=0)) == len(data)
     assert len(data) + data.rejected["repeat of an earlier window"] == 20 * 15
-    assert len(data.of) == len(data)
-    assert data.of.max() == 19
+    assert len(data.piece_index) == len(data)
+    assert data.piece_index.max() == 19
 
 
 def test_some_windows_alone() -> None:
     data = MusicDataset.open("tunes:9").prepare()
-    few = data.only(np.array([5, 2]))
+    few = data.subset(np.array([5, 2]))
     assert np.array_equal(few.batch([0, 1])["events"], data.batch([5, 2])["events"])
-    assert (len(few), few.fingerprint, few.of.tolist()) == (2, data.fingerprint, data.of[[5, 2]].tolist())
+    assert (len(few), few.fingerprint, few.piece_index.tolist()) == (
+        2,
+        data.fingerprint,
+        data.piece_index[[5, 2]].tolist(),
+    )
     assert len(data) > 2
 
 
@@ -424,7 +427,7 @@ def test_a_batch() -> None:
 
 @pytest.mark.parametrize("name", ["tunes", "beats", "trios"])
 def test_built_in_pieces_depend_on_split_and_number_alone(name: str) -> None:
-    make = tunes.SETS[name]
+    make = synthetic.SETS[name]
     few, more = MusicDataset.open(f"{name}:5").prepare(bars=16), MusicDataset.open(f"{name}:9").prepare(bars=16)
     assert np.array_equal(more.array[: len(few)], few.array)
     assert make("train", 3).digest == make("train", 3).digest != make("test", 3).digest
@@ -434,14 +437,14 @@ def test_built_in_pieces_depend_on_split_and_number_alone(name: str) -> None:
 
 def test_built_in_tunes_are_music() -> None:
     """In one key, at home at the end, with phrases that come back."""
-    from reverie.metrics.music import scale_consistency, bar_self_similarity
+    from reverie.metrics.music import bar_self_similarity, scale_consistency
 
     data = MusicDataset.open("tunes:60").prepare(bars=16)
     assert scale_consistency(data.array[:, 0]).mean() > 0.98
     assert bar_self_similarity(data.array[:, 0]).mean() > 0.75
     for i in range(60):
-        piece = tunes.tune("train", i)
-        assert piece.notes[:, 1].max() == 16 * 4 * tunes.TPQ
+        piece = synthetic.tune("train", i)
+        assert piece.notes[:, 1].max() == 16 * 4 * synthetic.TPQ
         assert piece.notes[:, 2].min() >= 40
         assert piece.notes[:, 2].max() <= 90
     beats = MusicDataset.open("beats:60").prepare(bars=16).array[:, 0]
@@ -461,11 +464,11 @@ def test_built_in_trios_play_together() -> None:
     assert together > 0.97 > 0.9 > others
     assert (data.array[:, 2, ::16] & 1).mean() > 0.9
     for i in range(60):
-        piece = tunes.trio("train", i)
+        piece = synthetic.trio("train", i)
         bass = piece.of("bass")
         assert min(len(piece.of("melody")), len(piece.of("drums"))) > 40
         assert 26 <= bass[:, 2].min() <= bass[:, 2].max() <= 62
-        assert bass[:, 1].max() == piece.of("melody")[:, 1].max() == 16 * 4 * tunes.TPQ
+        assert bass[:, 1].max() == piece.of("melody")[:, 1].max() == 16 * 4 * synthetic.TPQ
     lows = [int(row[row >= ON][-1]) % 12 for row in data.array[:, 1]]
     tops = [int(row[row >= ON][-1]) % 12 for row in data.array[:, 0]]
     assert lows == tops  # both end on the tonic
@@ -473,7 +476,7 @@ def test_built_in_trios_play_together() -> None:
     assert len(MusicDataset.open("trios:9").prepare("bass", bars=16)) == 9
 
 
-def test_inspect_tells_what_is_there(tmp_path: Path) -> None:
+def test_inspect_reports_what_a_folder_holds(tmp_path: Path) -> None:
     tree(tmp_path, {**{f"train/{n}": d for n, d in many(4).items()}, "train/bad.mid": b"x",
                     "test/a.mid": midi_file(run(4)), "test/b.mid": many(1)["0.mid"]})  # fmt: skip
     findings = MusicDataset.inspect(tmp_path)
@@ -498,7 +501,7 @@ def test_windows_of_a_piece_join_to_the_piece(seed: int, length: int, part: str)
     events = stream.choice([0, 0, 0, 1, 60, 64, 67], 96) if part == "melody" else stream.integers(0, 512, 96)
     events = midi.canonical(events, part)
     rows, struck = zip(*(midi.window(events[None], at, length, [part]) for at in range(0, 96, length)), strict=True)
-    joined = midi.join(np.stack(rows), struck, [part])[0]
+    joined = midi.join_windows(np.stack(rows), struck, [part])[0]
     if part == "drums":
         assert np.array_equal(joined, events)
         return

@@ -1,4 +1,4 @@
-"""Music: from events to a file that others open and back, to sound, to a picture; and its record goes with it."""
+"""Music: to and from files that other programs open, audio, piano rolls, and records in every kind of file."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import symusic
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from reverie.cli.provenance import _same_music
+from reverie.cli.verify import compare_music
 from reverie.data.music import midi
 from reverie.media import Music, image_grid, read_record, rolls
-from reverie.media.music import INKS, RATE, medley
+from reverie.media.music import COLOURS, RATE, medley
 from reverie.utils.errors import UserError
 
-RECORD = {"method": "x", "verb": "compose", "arguments": {"n": 3}, "index": 2, "synthetic": True}
+RECORD = {"method": "x", "verb": "generate", "arguments": {"n": 3}, "index": 2, "synthetic": True}
 
 
 def melody(*events: int, bars: int = 1) -> np.ndarray:
@@ -88,7 +88,7 @@ def test_a_trio_is_three_tracks_that_others_open(tmp_path: Path) -> None:
     assert np.array_equal(Music.of(["drums", "bass"], again.lines(["drums", "bass"])).part("bass"), again.part("bass"))
 
 
-def test_a_part_that_rests_all_the_time_is_a_part_still() -> None:
+def test_a_part_without_notes_is_still_a_part() -> None:
     """A trio whose melody or bass never sounds must not be read as music without one, nor its bass as its melody."""
     for silent in ("melody", "bass", "drums"):
         music = Music({**trio().parts, silent: np.zeros(32, int)})
@@ -106,11 +106,11 @@ def test_a_silent_tune_is_verified_as_any_other(tmp_path: Path) -> None:
     music = Music({"melody": melody(bars=2), "drums": melody(bars=2)}, record=RECORD)
     again = Music.load(music.save(tmp_path / "a.mid"))
     assert (again.digest, again.record, again.tempo) == (music.digest, RECORD, 120.0)
-    assert _same_music(music, tmp_path / "a.mid")["same"]
+    assert compare_music(music, tmp_path / "a.mid")["same"]
 
 
 @pytest.mark.parametrize(("own", "begin", "steps"), [(16, 16, 32), (16, 40, 48), (9, 9, 16), (9, 20, 32)])
-def test_what_somebody_has_played_on_is_read_too(tmp_path: Path, own: int, begin: int, steps: int) -> None:
+def test_notes_that_another_program_added_are_read(tmp_path: Path, own: int, begin: int, steps: int) -> None:
     music = Music({"melody": melody(62, 0, 64)[:own]})
     file = mido.MidiFile(music.save(tmp_path / "a.mid"))
     assert Music.load(tmp_path / "a.mid").digest == music.digest
@@ -221,7 +221,7 @@ def test_bad_files_get_one_line(tmp_path: Path) -> None:
     for name, data, why in (
         ("text", b"la la la", "no MIDI file"), ("empty", b"", "empty file"), ("short", good[:-9], "cut short"),
         ("waltz", waltz, "no bar of 4/4, but of 3/4"), ("head", good[:20], "cut short"),
-        ("film", good[:12] + b"\xe7\x28" + good[14:], "frames of film"),
+        ("smpte", good[:12] + b"\xe7\x28" + good[14:], "SMPTE frames"),
         ("silent", Music({"melody": melody()}).midi().replace(midi.MARK, b"another "), "no notes"),
     ):  # fmt: skip
         (tmp_path / f"{name}.mid").write_bytes(data)
@@ -286,15 +286,15 @@ def test_the_parts_of_a_trio_have_colours_of_their_own() -> None:
     assert pixels.shape == (51 * 4 + 4 + 9 * 4, 32 * 6, 3)
     keys = pixels[: 51 * 4].reshape(51, 4, 32, 6, 3)[:, :, :, 1:]  # without the dark beginnings
     drums = pixels[51 * 4 + 4 :].reshape(9, 4, 32, 6, 3)[:, :, :, 1:]
-    inks = {name: np.array(ink) for name, (ink, _) in INKS.items()}
-    assert len({tuple(ink) for ink in inks.values()}) == 3
-    found = {name: np.argwhere((part == inks[name]).all((1, 3, 4))).tolist()
+    colours = {name: np.array(colour) for name, (colour, _) in COLOURS.items()}
+    assert len({tuple(colour) for colour in colours.values()}) == 3
+    found = {name: np.argwhere((part == colours[name]).all((1, 3, 4))).tolist()
              for name, part in (("melody", keys), ("bass", keys), ("drums", drums))}  # fmt: skip
     assert [(80 - row, t) for row, t in found["melody"]] == [(74, 2), (72, 0), (72, 1)]
     assert {(80 - row, t) for row, t in found["bass"]} == {(38, 0), (38, 1), (38, 2), *((43, t) for t in range(4, 32))}
     assert sorted((8 - row, t) for row, t in found["drums"]) == [(0, 0), (1, 2), (2, 2)]
     over = Music({"bass": melody(62), "melody": melody(62)}).image(50, 70).pixels  # the melody lies on top
-    assert not (over == inks["bass"]).all(2).any()
+    assert not (over == colours["bass"]).all(2).any()
     sound = [Music({name: events}).sound() for name, events in trio().parts.items()]
     assert all(np.abs(each).max() > 0.05 for each in sound)
 

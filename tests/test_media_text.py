@@ -1,4 +1,4 @@
-"""Lines of text as verbs take and give them: a plain file, and a record beside it that cannot be mistaken."""
+"""Lines of text as verbs take and return them: a plain file, and its record beside it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from reverie.media import Text, save_texts, text_sheet
 from reverie.media.text import read_text_record
 from reverie.utils.errors import UserError
 
-RECORD = {"synthetic": True, "method": "x", "run": "0" * 16, "verb": "write", "arguments": {"n": 2, "seed": 0}}
+RECORD = {"synthetic": True, "method": "x", "run": "0" * 16, "verb": "generate", "arguments": {"n": 2, "seed": 0}}
 
 
 def made(*lines: str) -> list[Text]:
@@ -24,7 +24,7 @@ def test_a_list_is_one_file_of_lines_with_its_record_beside(tmp_path: Path) -> N
     file = save_texts(texts, tmp_path / "new" / "all.txt")
     assert file.read_bytes() == "a b\n明月\n\n".encode()
     record = read_text_record(file)
-    assert record["verb"] == "write"
+    assert record["verb"] == "generate"
     assert [line["index"] for line in record["lines"]] == [0, 1, 2]
     assert [line["digest"] for line in record["lines"]] == [text.digest for text in texts]
     assert [text.line for text in Text.load_all(file)] == ["a b", "明月"]
@@ -39,13 +39,13 @@ def test_one_line_comes_back_and_several_are_refused(tmp_path: Path) -> None:
         Text.load(tmp_path / "two.txt")
     with pytest.raises(UserError, match=r"\.txt"):
         text.save(tmp_path / "one.doc")
-    with pytest.raises(UserError, match="a line's end"):
+    with pytest.raises(UserError, match="a line break"):
         Text("a\nb").save(tmp_path / "x.txt")
     with pytest.raises(UserError, match="cannot be read"):
         Text.load(tmp_path / "none.txt")
 
 
-def test_a_file_of_somebody_elses_beside_is_not_touched(tmp_path: Path) -> None:
+def test_a_file_beside_that_is_no_record_is_not_overwritten(tmp_path: Path) -> None:
     beside = tmp_path / "all.txt.json"
     beside.write_text('{"mine": 1}')
     for texts in (made("a"), [Text("a")]):
@@ -60,10 +60,10 @@ def test_a_sheet_shows_as_much_of_a_line_as_fits() -> None:
     assert widths[0] < widths[1] < widths[2] == widths[3] <= 984
 
 
-def test_a_record_does_not_speak_for_lines_that_were_changed(tmp_path: Path) -> None:
+def test_a_record_is_refused_for_lines_that_were_changed(tmp_path: Path) -> None:
     file = save_texts(made("a", "b", "c"), tmp_path / "all.txt")
     file.write_text("a\nB\nc\n")
-    with pytest.raises(UserError, match="changed after it was made, from line 2"):
+    with pytest.raises(UserError, match="changed after it was generated, from line 2"):
         read_text_record(file)
     file.write_text("a\nb\n")
     with pytest.raises(UserError, match="from line 3"):
@@ -72,19 +72,19 @@ def test_a_record_does_not_speak_for_lines_that_were_changed(tmp_path: Path) -> 
         file.write_text(text)
         with pytest.raises(UserError, match=f"from line {line}"):
             read_text_record(file)
-    save_texts([Text("by hand")], file)  # takes the place of what was made, and its record with it
+    save_texts([Text("typed")], file)  # overwrites the generated lines, and removes their record
     with pytest.raises(UserError, match="no record"):
         read_text_record(file)
 
 
-WHOLE = {"arguments": {}, "index": 0, "lines": [{"index": 0, "digest": Text("a").digest}]}
+VALID = {"arguments": {}, "index": 0, "lines": [{"index": 0, "digest": Text("a").digest}]}
 
 
 @pytest.mark.parametrize(
     "beside",
     [
         "", "[]", "{}", '{"lines": [{}], "arguments": {}}', '{"lines": 3, "arguments": {}}', "[" * 100_000,
-        *(json.dumps({**WHOLE, **wrong}) for wrong in ({"inputs": 3}, {"imported": 7}, {"lines": []})),
+        *(json.dumps({**VALID, **wrong}) for wrong in ({"inputs": 3}, {"imported": 7}, {"lines": []})),
     ],
 )  # fmt: skip
 def test_damaged_records_are_refused_in_one_line(tmp_path: Path, beside: str) -> None:
@@ -94,8 +94,12 @@ def test_damaged_records_are_refused_in_one_line(tmp_path: Path, beside: str) ->
         read_text_record(tmp_path / "a.txt")
 
 
-def test_stamps_hold_what_a_line_was_made_from() -> None:
-    text = dataclasses.replace(Text("new"), prediction={"nll": 1.0}).made_from(Text("old", "old.txt")).with_provenance(RECORD)
+def test_records_hold_what_a_line_was_made_from() -> None:
+    text = (
+        dataclasses.replace(Text("new"), prediction={"nll": 1.0})
+        .made_from(Text("old", "old.txt"))
+        .with_provenance(RECORD)
+    )
     assert text.record is not None
     assert text.record["inputs"] == [{"name": "old.txt", "digest": Text("old").digest}]
     assert text.record["prediction"] == {"nll": 1.0}
@@ -111,28 +115,29 @@ def test_a_sheet_shows_every_line_and_cuts_what_is_too_long() -> None:
     assert text_sheet(["明月照空山"]).pixels.min() == 0
 
 
-def test_whence_makes_the_lines_again(tmp_path: Path) -> None:
-    """Of a run that writes: the record is enough to make each line again, and a changed one is told."""
+def test_verify_generates_the_lines_again(tmp_path: Path) -> None:
+    """The record is enough to generate each line again, and a changed line is found."""
     import torch
 
-    from reverie.cli.provenance import _verify_lines, describe
-    from reverie.data.text.tokenizer import MARKS
+    from reverie.cli.provenance import describe
+    from reverie.cli.verify import verify_lines
+    from reverie.data.text.tokenizer import SPECIAL
     from reverie.media import read_record
     from reverie.methods.seqgan import SeqGAN
 
     torch.manual_seed(0)
     method = SeqGAN(
-        SeqGAN.Config(tokens="word", words=(*MARKS, "a", "b", "c"), length=6, kernel_sizes=(1,), num_filters=(2,))
+        SeqGAN.Config(tokenizer="word", vocab=(*SPECIAL, "a", "b", "c"), length=6, kernel_sizes=(1,), num_filters=(2,))
     ).eval()
-    file = save_texts(method.write(40, seed=3, items=[5, 17, 39]), tmp_path / "some.txt")
+    file = save_texts(method.generate(40, seed=3, items=[5, 17, 39]), tmp_path / "some.txt")
     record = read_record(file)
     assert describe(record).startswith("synthetic: written")
     assert "3, of index 5 to 39" in describe(record)
-    assert _verify_lines(file, method, record, []) == {
-        "same": True, "difference": 0, "why": "made again, equal line by line",
+    assert verify_lines(file, method, record, []) == {
+        "same": True, "difference": 0, "why": "regenerated, equal line by line",
     }  # fmt: skip
     file.write_text(file.read_text() + "added")
-    assert _verify_lines(file, method, record, [])["same"] is False
+    assert verify_lines(file, method, record, [])["same"] is False
     file.write_text(file.read_text().removesuffix("added"))
     record["arguments"]["seed"] = 4
-    assert _verify_lines(file, method, record, [])["same"] is False
+    assert verify_lines(file, method, record, [])["same"] is False

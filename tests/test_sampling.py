@@ -1,4 +1,4 @@
-"""CategoricalSampler of words: from the right distribution, the word a number asks for, and never one without weight."""
+"""Categorical sampling: the distribution, the inverse CDF, and no word of zero probability."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 import torch
 
 import reverie
-from reverie.nn.music_rnn import drawn
-from reverie.utils.categorical import CategoricalSampler, invert
+from reverie.nn.music_rnn import sample_events
+from reverie.utils.categorical import CategoricalSampler, inverse_cdf
 from reverie.utils.errors import UserError
 from reverie.utils.seeding import uniforms
 
@@ -34,7 +34,7 @@ def test_frequencies_are_the_softmax(words: int) -> None:
         assert chi < free + 3.72 * (2 * free) ** 0.5 + 12, (chi, free)  # Wilson-Hilferty's tail, on the safe side
 
 
-def test_a_number_asks_for_the_word_of_the_running_sum() -> None:
+def test_a_word_is_where_the_cumulative_sum_exceeds_u() -> None:
     torch.manual_seed(0)
     weight, bias, states = torch.randn(500, 6).double(), torch.randn(500).double(), torch.randn(300, 6).double()
     u = torch.rand(300).double()
@@ -54,7 +54,7 @@ def test_words_without_weight_are_never_drawn_at_the_edges() -> None:
             )
             assert drawn.tolist() == [weighted] * 3
     torch.manual_seed(0)
-    draws = CategoricalSampler(torch.randn(777, 4), torch.randn(777), never=[0, 1, 776])
+    draws = CategoricalSampler(torch.randn(777, 4), torch.randn(777), excluded=[0, 1, 776])
     states = torch.randn(20_000, 4) * 3
     for u in (torch.rand(20_000), torch.zeros(20_000), almost_one.expand(20_000)):
         drawn = draws(states, u)
@@ -79,7 +79,7 @@ def test_rows_do_not_depend_on_how_many_there_are() -> None:
 
 def test_large_logits_do_not_overflow() -> None:
     logits = torch.tensor([[1e4, 0.0, 1e4, -1e4], [-1e4, -1e4, -1e4, -9990.0]])
-    assert invert(logits, 2, torch.tensor([[0.75, 0.25], [0.99, 0.0]])).tolist() == [[2, 0], [3, 0]]
+    assert inverse_cdf(logits, 2, torch.tensor([[0.75, 0.25], [0.99, 0.0]])).tolist() == [[2, 0], [3, 0]]
 
 
 def test_uniform_numbers_follow_from_seed_and_item() -> None:
@@ -97,13 +97,13 @@ def test_uniform_numbers_follow_from_seed_and_item() -> None:
 def test_next_to_no_temperature_takes_the_likeliest(temperature: float) -> None:
     torch.manual_seed(0)
     logits = 30 * torch.randn(20, 50)
-    assert torch.equal(drawn(logits, torch.rand(20), temperature), logits.argmax(1))
+    assert torch.equal(sample_events(logits, torch.rand(20), temperature), logits.argmax(1))
 
 
 @pytest.mark.parametrize("temperature", [0.0, -1.0, 1e-50])
-def test_lines_have_a_temperature(tmp_path: Path, temperature: float) -> None:
+def test_generate_needs_a_temperature_above_zero(tmp_path: Path, temperature: float) -> None:
     method = reverie.train(
-        "seqgan:smoke", data="verses:20", out=tmp_path / "run", pretrain_steps=1, judge=0, steps=1, threads=1
+        "seqgan:smoke", data="verses:20", out=tmp_path / "run", pretrain_steps=1, d_pretrain_steps=0, steps=1, threads=1
     )
-    with pytest.raises(UserError, match=r"0\.000001 or more"):
+    with pytest.raises(UserError, match="1e-06 or more"):
         method.verb("generate")(n=1, temperature=temperature)

@@ -306,7 +306,7 @@ class _FileSource(_Source):
             raise UserError(f"no MIDI files in {path}{others}; give a folder or zip with .mid files.")
         self.notes: list[str] = []
         self.parts, self.dropped = {split: [] for split in SPLITS}, {split: [] for split in SPLITS}
-        self.dropped["train"] += self.tree.unread
+        self.dropped["train"] += self.tree.skipped
         self.dropped["train"] += [Dropped(name, "not a MIDI file") for name in sorted(set(files) - set(names))]
         readable, has_splits = self._read(names)
         if not readable:
