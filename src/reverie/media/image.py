@@ -147,7 +147,7 @@ def comparison_grid(upper: Sequence[Image], lower: Sequence[Image], columns: int
 
 
 def side_by_side(*batches: Tensor, columns: int = 6) -> Image:
-    """A grid in which image i of every batch [B,C,H,W] in [-1,1] stand next to each other, such as input, output, target.
+    """A grid with image i of every batch [B,C,H,W] in [-1,1] next to each other, such as input, output and target.
 
     Batches of one channel are shown beside batches of three. columns: a multiple of the number of batches.
     """
