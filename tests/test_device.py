@@ -1,4 +1,4 @@
-"""What would go wrong on a GPU, as far as it shows without one. Runs on a pretended device: tests/far.py."""
+"""What would go wrong on a GPU, as far as it shows without one. Runs on a fake device: tests/fake_device.py."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ import reverie
 from reverie.core import registry
 from reverie.methods.dcgan import DCGAN
 from reverie.nn.image_pool import ImagePool
-from reverie.training.meter import MetricAverager, widest
-from reverie.transforms.degradations import DEGRADATIONS, degrade
+from reverie.training.meter import MetricAverager, widest_float
+from reverie.transforms.degradations import DEGRADATIONS, apply_degradation
 from reverie.utils import distributed as ranks
 from reverie.utils.distributed import Ranks
 
 
 @pytest.mark.parametrize("name", sorted(registry.list_methods()))
 def test_a_second_device_without_float64_learns_the_same_and_goes_on_elsewhere(name: str, tmp_path: Path) -> None:
-    far = Path(__file__).with_name("far.py")
+    program = Path(__file__).with_name("fake_device.py")
     ran = subprocess.run(
-        [sys.executable, str(far), str(tmp_path), name], capture_output=True, text=True, timeout=100,
+        [sys.executable, str(program), str(tmp_path), name], capture_output=True, text=True, timeout=100,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr[-2000:]
@@ -38,16 +38,16 @@ def test_a_gpu_is_named_by_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "set_device", given.append)
     zeros = torch.zeros
     monkeypatch.setattr(ranks.torch, "zeros", lambda n, device: zeros(n))
-    for name, local, told in (("auto", None, "cuda:0"), ("cuda", None, "cuda:0"), ("cuda", "1", "cuda:1")):
+    for name, local, expected in (("auto", None, "cuda:0"), ("cuda", None, "cuda:0"), ("cuda", "1", "cuda:1")):
         monkeypatch.delenv("LOCAL_RANK", raising=False)
         if local:
             monkeypatch.setenv("LOCAL_RANK", local)
-        assert Ranks(name).device == torch.device(told) == given.pop()  # set_device takes none without a number
+        assert Ranks(name).device == torch.device(expected) == given.pop()  # set_device takes none without a number
 
 
-def test_sums_of_losses_are_float64_where_there_is_such() -> None:
-    assert widest(torch.device("cpu")) is widest(torch.device("cuda")) is torch.float64
-    assert widest(torch.device("mps")) is torch.float32
+def test_sums_of_metrics_are_float64_where_the_device_has_it() -> None:
+    assert widest_float(torch.device("cpu")) is widest_float(torch.device("cuda")) is torch.float64
+    assert widest_float(torch.device("mps")) is torch.float32
     meter = MetricAverager()
     meter.add({"a": torch.ones(())})
     assert meter.sums["a"].dtype is torch.float64
@@ -65,7 +65,7 @@ def test_a_pool_reads_nothing_back() -> None:
             assert pool(torch.randn(3, 3, 4, 4)).shape == (3, 3, 4, 4)
 
 
-def test_previews_of_one_gpu_leave_the_others_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_samples_of_one_gpu_leave_the_others_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     forked: list[object] = []
     fork = torch.random.fork_rng
 
@@ -85,7 +85,7 @@ def test_previews_of_one_gpu_leave_the_others_alone(monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize("name", sorted(registry.list_methods()))
 def test_every_method_learns_in_bfloat16(name: str, tmp_path: Path) -> None:
     data = {"seqgan": "verses:64", "music_vae": "tunes", "cyclegan": "letters:32,shapes:32", "pix2pix": "shapes:32"}
-    stages = {"mle": 1, "judge": 1} if name == "seqgan" else {}
+    stages = {"pretrain_steps": 1, "d_pretrain_steps": 1} if name == "seqgan" else {}
     reverie.train(
         f"{name}:smoke", data=data.get(name, "letters:64"), out=tmp_path / "run", precision="bf16", steps=3, **stages
     )
@@ -103,18 +103,18 @@ def test_a_step_in_bfloat16_goes_on_with_the_weights_of_its_last_update(
         return {"loss": loss}
 
     monkeypatch.setattr(DCGAN, "step", step)
-    data = {"norm": "none", "rate": 0.1}
+    data = {"norm": "none", "lr": 0.1}
     reverie.train("dcgan:smoke", data="letters:32", out=tmp_path / "run", precision="bf16", steps=2, **data)
     assert seen == [False, False]
 
 
-@pytest.mark.parametrize("make", DEGRADATIONS)
-def test_pictures_are_spoilt_alike_in_bfloat16(make: Any) -> None:
+@pytest.mark.parametrize("degradation", DEGRADATIONS)
+def test_images_are_degraded_alike_in_bfloat16(degradation: Any) -> None:
     torch.manual_seed(0)
     x = torch.nn.functional.interpolate(torch.rand(2, 3, 8, 8), 32, mode="bilinear") * 2 - 1
     found = []
     for enabled in (False, True):
         torch.manual_seed(1)
         with torch.autocast("cpu", torch.bfloat16, enabled):
-            found.append(degrade(x, make))
+            found.append(apply_degradation(x, degradation))
     assert torch.equal(*found)

@@ -13,12 +13,14 @@ import pytest
 SCRIPT = """
 import hashlib, json, os, sys, time
 import torch
-from reverie import loop, progress, run, work
-from reverie.errors import UserError
+from reverie import api
 from reverie.methods import dcgan
+from reverie.runs import run_folder
+from reverie.training import progress, trainer
+from reverie.utils.errors import UserError
 
 seen = []
-def fit(method, data, run, settings, ranks, header, original=loop.fit):
+def fit(method, data, run, settings, ranks, header, original=trainer.fit):
     batch = data.batch
     def watched(index, device="cpu"):
         seen.append([int(i) for i in index])
@@ -30,12 +32,12 @@ def fit(method, data, run, settings, ranks, header, original=loop.fit):
         digest = hashlib.sha256()
         for key, value in method.state_dict().items():
             digest.update(key.encode() + value.numpy().tobytes())
-        place = os.path.join(os.environ["TELL"], f"rank{ranks.rank}.json")
+        place = os.path.join(os.environ["REPORTS"], f"rank{ranks.rank}.json")
         with open(place, "w") as file:
-            json.dump({"digest": digest.hexdigest(), "seen": seen[1:], "world": ranks.world}, file)
-work.fit = fit
+            json.dump({"digest": digest.hexdigest(), "seen": seen[1:], "world_size": ranks.world_size}, file)
+api.fit = fit
 stop_at = int(os.environ.get("STOP_AT", "0"))
-original_seed = loop.seed_of
+original_seed = trainer.seed_of
 how, rank = os.environ.get("HOW", ""), int(os.environ["RANK"])
 def seed_of(*numbers):
     if stop_at and numbers[1] == stop_at - 1 and numbers[2] == 1:  # the signal reaches one rank only
@@ -43,24 +45,24 @@ def seed_of(*numbers):
     if how == "second fails" and numbers[1:] == (7, 1):
         raise UserError("the second one's disk is gone")
     return original_seed(*numbers)
-loop.seed_of = seed_of
+trainer.seed_of = seed_of
 if how == "first is late" and rank == 0:
     time.sleep(2)
-if how == "preview fails":
-    def show(*told):
+if how == "sample fails":
+    def show(*arguments):
         raise UserError("the disk is full")
     progress.Progress.show = show
 if how == "rollbacks":
-    lines, step, fails = run.Run.lines, dcgan.DCGAN.step, iter((1, 1, 1))
+    lines, step, fails = run_folder.Run.lines, dcgan.DCGAN.step, iter((1, 1, 1))
     def late(self):
-        if rank == 1 and sys._getframe(1).f_code.co_name == "_go_back":
+        if rank == 1 and sys._getframe(1).f_code.co_name == "_roll_back":
             time.sleep(1.5)  # by then the first has written a line more
         return lines(self)
     def broken(self, batch, update):
         bad = update.step == 12 and next(fails, 0)
         return step(self, {**batch, "image": batch["image"] * float("nan")} if bad else batch, update)
-    run.Run.lines, dcgan.DCGAN.step = late, broken
-from reverie.cli import main
+    run_folder.Run.lines, dcgan.DCGAN.step = late, broken
+from reverie.cli.main import main
 sys.exit(main(sys.argv[1:]))
 """
 
@@ -76,36 +78,32 @@ assert backend.options._timeout > timedelta(hours=12)  # while the first decodes
 
 
 def launch(
-    tmp_path: Path, *words: str, tell: str = "tell", **environment: str
+    tmp_path: Path, *words: str, reports: str = "reports", **environment: str
 ) -> tuple[int, str, list[dict[str, object]]]:
     (tmp_path / "script.py").write_text(SCRIPT)
-    (tmp_path / tell).mkdir(exist_ok=True)
+    (tmp_path / reports).mkdir(exist_ok=True)
     ran = subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "script.py", *words],
         cwd=tmp_path, capture_output=True, text=True, timeout=200,
-        env={**os.environ, "TELL": tell, "OMP_NUM_THREADS": "1", **environment},
+        env={**os.environ, "REPORTS": reports, "OMP_NUM_THREADS": "1", **environment},
     )  # fmt: skip
-    told = [
-        json.loads((tmp_path / tell / f"rank{r}.json").read_text())
-        for r in (0, 1)
-        if (tmp_path / tell / f"rank{r}.json").exists()
-    ]
-    return ran.returncode, ran.stderr, told
+    files = [tmp_path / reports / f"rank{r}.json" for r in (0, 1)]
+    return ran.returncode, ran.stderr, [json.loads(file.read_text()) for file in files if file.exists()]
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str, object]]]:
     folder = tmp_path_factory.mktemp("ranks")
-    status, text, told = launch(
+    status, text, reports = launch(
         folder, "train", "dcgan:smoke", "--data", "letters:96", "--out", "run", "--ema-decay", "0.9"
     )
     assert status == 0, text[-2000:]
-    return folder, told
+    return folder, reports
 
 
 def test_parameters_and_buffers_are_identical_on_both(whole: tuple[Path, list[dict[str, object]]]) -> None:
     _, (first, second) = whole
-    assert first["world"] == second["world"] == 2
+    assert first["world_size"] == second["world_size"] == 2
     assert first["digest"] == second["digest"]
 
 
@@ -143,10 +141,10 @@ def test_a_signal_to_one_stops_both_and_resuming_is_exact(
     assert (tmp_path / "run" / "weights.safetensors").read_bytes() == (
         folder / "run" / "weights.safetensors"
     ).read_bytes()
-    told, cut = (
+    uncut, cut = (
         [json.loads(line)["metrics"] for line in (place / "run" / "log.jsonl").open()] for place in (folder, tmp_path)
     )
-    assert cut == told  # also the line of which either rank had seen a part
+    assert cut == uncut  # also the line of which either rank had seen a part
 
 
 TRAIN = ("train", "dcgan:smoke", "--data", "letters:96", "--out", "run")
@@ -159,14 +157,14 @@ TRAIN = ("train", "dcgan:smoke", "--data", "letters:96", "--out", "run")
         ((*TRAIN[:3], "nothing-here", *TRAIN[4:]), "nothing-here", ""),
         (("train", "dcgan:not", *TRAIN[2:]), "no preset", "first is late"),  # the second must not end before it speaks
         (TRAIN, "the second one's disk is gone", "second fails"),
-        (TRAIN, "the disk is full", "preview fails"),
+        (TRAIN, "the disk is full", "sample fails"),
     ],
 )
-def test_an_error_stops_both_and_is_told_once(tmp_path: Path, words: tuple[str, ...], what: str, how: str) -> None:
+def test_an_error_stops_both_and_is_shown_once(tmp_path: Path, words: tuple[str, ...], what: str, how: str) -> None:
     status, text, _ = launch(tmp_path, *words, HOW=how)
     assert status != 0
     assert [what in line for line in text.splitlines() if line.startswith("reverie: ")] == [True]
-    assert how == "second fails" or "Connection closed by peer" not in text  # the other one is told to stop
+    assert how == "second fails" or "Connection closed by peer" not in text  # the other one is asked to stop
     assert how.endswith("fails") or not (tmp_path / "run").exists()
 
 

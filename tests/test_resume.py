@@ -36,9 +36,10 @@ from test_run_folder import forks, in_child, step_in, strike_at
 
 METHODS = ["dcgan", "vae"]
 STEPS = 12
-# 4 does not divide 3, so a save holds losses that no line of the log tells of yet; nor do saves fall on previews
+# 4 does not divide 3, so a checkpoint holds metrics that no line of the log has yet; nor is one made when samples are
 OPTIONS: dict[str, Any] = dict(
-    ema_decay=0.99, size=16, steps=STEPS, checkpoint_every=3, log_every=4, sample_every=5, threads=1, device="cpu", seed=3
+    ema_decay=0.99, size=16, steps=STEPS, checkpoint_every=3, log_every=4, sample_every=5, threads=1, device="cpu",
+    seed=3,
 )  # fmt: skip
 
 
@@ -154,7 +155,9 @@ def test_killed_within_a_step(step: int, tmp_path: Path, straight: Callable[...,
     assert in_child(child) == -9
     assert (out / "save.json").exists() == (step > 3)
     if step < 3:
-        with pytest.raises(UserError, match="has no checkpoint yet; wait for the first one, or go on with `reverie resume"):
+        with pytest.raises(
+            UserError, match="has no checkpoint yet; wait for the first one, or go on with `reverie resume"
+        ):
             load(out)
     resume(out)
     assert_same_run(out, expected)
@@ -215,8 +218,8 @@ def test_a_stop_saves_at_once(
         at_step(patched, 5, lambda: os.kill(os.getpid(), number))
         assert cli.main(words(method, out)) == 130
     assert [signal.getsignal(s) for s in (2, 15)] == handlers
-    told = capsys.readouterr().err.splitlines()[-1]
-    assert told == f"reverie: stopped and saved at step 5 of 12; go on with: reverie resume {out}"
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line == f"reverie: stopped and saved at step 5 of 12; go on with: reverie resume {out}"
     assert step_in(out) == 5
     assert (out / "report.html").exists()
     assert load(out).origin["step"] == 5
@@ -272,10 +275,10 @@ def test_two_processes_on_one_run(
         assert cli.main(words("dcgan", out, **options)) == 2
         assert cli.main(["resume", str(out)]) == 2
         first.terminate()
-        told = first.communicate(timeout=60)[1]
+        errors = first.communicate(timeout=60)[1]
     assert first.returncode == 130
     step = step_in(out)
-    assert told.splitlines()[-1] == (
+    assert errors.splitlines()[-1] == (
         f"reverie: stopped and saved at step {step} of 400; go on with: reverie resume {out}"
     )
     refusals = capsys.readouterr().err.splitlines()
@@ -321,14 +324,17 @@ def test_two_folders_are_found_again(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.chdir(home)
     train("cyclegan:smoke", data="data/horses, data/zebras", out="runs/relative", **options)
     train("cyclegan:smoke", data=f"letters:8,{home / 'data/zebras'}", out="runs/named", **options)
-    told = {name: Run(f"runs/{name}").about["data"] for name in ("full", "relative", "named")}
-    assert (told["full"]["spec"], told["full"]["path"]) == ("horses,zebras", ["../../data/horses", "../../data/zebras"])
-    assert str(home) not in json.dumps(told)
+    about = {name: Run(f"runs/{name}").about["data"] for name in ("full", "relative", "named")}
+    assert (about["full"]["spec"], about["full"]["path"]) == (
+        "horses,zebras",
+        ["../../data/horses", "../../data/zebras"],
+    )
+    assert str(home) not in json.dumps(about)
     monkeypatch.chdir(tmp_path)
     for steps, place in ((2, home), (3, away)):
         if place == away:
             home.rename(away)
-        for name in told:
+        for name in about:
             resume(place / "runs" / name, steps=steps)
             assert step_in(place / "runs" / name) == steps
     shutil.rmtree(away / "data/horses")
@@ -401,15 +407,15 @@ def test_a_run_inside_its_own_data(out: str, tmp_path: Path, monkeypatch: pytest
 
 
 def test_other_items_than_it_began_with_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The fingerprint is of what was opened; what decoding dropped is told by the number of items."""
+    """The fingerprint is of what was opened; what decoding dropped shows in the number of items."""
     out = tmp_path / "run"
     begin("dcgan", out, steps=2)
     data = Run(out).about["data"]
     Run(out).update(data={**data, "n": 201})
     capsys.readouterr()
     assert cli.main(["resume", str(out), "--steps", "3"]) == 2
-    (told,) = capsys.readouterr().err.splitlines()
-    assert told.startswith(f"reverie: 200 items of letters:200 can be used, where {out} began with 201; ")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"reverie: 200 items of letters:200 can be used, where {out} began with 201; ")
     Run(out).update(data={k: v for k, v in data.items() if k != "n"})  # a run.json that does not say
     resume(out, steps=3)
 
@@ -478,15 +484,15 @@ def test_damage_is_found_and_the_previous_save_used(
     capsys.readouterr()
 
     made = load(out)
-    told = capsys.readouterr().err.splitlines()
+    lines = capsys.readouterr().err.splitlines()
     assert made.origin["step"] == (9 if name == RESUME else 6)
-    assert len(told) == (0 if name == RESUME else 1), "resume.pt is no matter to who uses the weights"
+    assert len(lines) == (0 if name == RESUME else 1), "resume.pt does not matter for using the weights"
 
     assert cli.main(["resume", str(out)]) == 0
-    told = [line for line in capsys.readouterr().err.splitlines() if "previous checkpoint" in line]
-    assert len(told) == 1
-    assert told[0].startswith(str(out / name))
-    assert told[0].endswith("; using the previous checkpoint, of step 6.")
+    lines = [line for line in capsys.readouterr().err.splitlines() if "previous checkpoint" in line]
+    assert len(lines) == 1
+    assert lines[0].startswith(str(out / name))
+    assert lines[0].endswith("; using the previous checkpoint, of step 6.")
     assert_same_run(out, expected)
 
 
@@ -516,8 +522,8 @@ def test_all_saves_damaged(tmp_path: Path, straight: Callable[..., Path], capsys
     capsys.readouterr()
     for command in (["resume", str(out)], ["generate", str(out), "--out", str(tmp_path / "made")]):
         assert cli.main(command) == 2
-        (told,) = capsys.readouterr().err.splitlines()
-        assert told == (
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line == (
             f"reverie: {out / WEIGHTS} is damaged (its checksum differs), and there is no valid previous one; "
             "restore the folder from a copy."
         )
@@ -541,7 +547,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     try:
         yield place
     finally:
-        subprocess.run(["umount", "--d-reg-interval", str(place)], check=True)
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -560,8 +566,8 @@ def test_a_full_disk(
         at_step(patched, 5, fill)
         capsys.readouterr()
         assert cli.main(words(method, out)) == 2
-    told = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("step ")]
-    assert told == [
+    lines = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("step ")]
+    assert lines == [
         f"reverie: the disk of {out} is full; what was saved is intact: free some space, then do the same again, "
         "or `reverie resume` a run."
     ]
@@ -624,8 +630,8 @@ def tick(self, step):
     if step % 1000 == 0:
         seen[step] = rss()
 Progress.tick = tick
-train("vae:smoke", data="letters:200", out=sys.argv[1], size=8, base_channels=4, latent_dim=4, batch_size=8, steps=11_000,
-      ema_decay=0.99, threads=1, device="cpu", checkpoint_every=500, log_every=500, sample_every=1000)
+train("vae:smoke", data="letters:200", out=sys.argv[1], size=8, base_channels=4, latent_dim=4, batch_size=8,
+      steps=11_000, ema_decay=0.99, threads=1, device="cpu", checkpoint_every=500, log_every=500, sample_every=1000)
 print(*seen.values())
 """
 
@@ -666,11 +672,11 @@ def test_a_batch_follows_from_seed_and_step_alone(items: int, batch: int, seed: 
         assert (order(step) == BatchOrder(items, batch, seed)(step)).all()
 
 
-@given(items=st.integers(2, 60), each=st.integers(1, 20), world=st.integers(1, 8), step=st.integers(0, 10**9))
+@given(items=st.integers(2, 60), each=st.integers(1, 20), world_size=st.integers(1, 8), step=st.integers(0, 10**9))
 @settings(max_examples=60, deadline=None)
-def test_ranks_share_a_batch_out(items: int, each: int, world: int, step: int) -> None:
-    whole = BatchOrder(items, each * world, 0)(step)
-    parts = [BatchOrder(items, each * world, 0)(step)[rank::world] for rank in range(world)]
+def test_ranks_share_a_batch_out(items: int, each: int, world_size: int, step: int) -> None:
+    whole = BatchOrder(items, each * world_size, 0)(step)
+    parts = [BatchOrder(items, each * world_size, 0)(step)[rank::world_size] for rank in range(world_size)]
     assert all(len(part) == each for part in parts)
     assert sorted(np.concatenate(parts)) == sorted(whole)
 

@@ -1,4 +1,4 @@
-"""The run folder: whatever happens while it is written, a whole save is there.
+"""The run folder: whatever happens while it is written, a valid checkpoint is there.
 
 The central tests let a child process die by SIGKILL at its first file operation, at its second, and so on to the
 last, and look at what it left.
@@ -20,17 +20,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import safetensors
+import safetensors.torch
 import torch
 
+from reverie import load, resume
+from reverie._version import FORMAT
 from reverie.runs import run_folder as module
 from reverie.runs.run_folder import FILES, MANIFEST, RESUME, WEIGHTS, Run, find_damage, manifest
-from reverie.runs.weights_file import read_weights
+from reverie.runs.weights_file import read_weights, write_weights
 from reverie.utils.atomic_files import sha256
 from reverie.utils.errors import UserError
 
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork, which Windows has not")
-ABOUT = {"method": "m", "config": {}, "train": {}, "data": {"fingerprint": "0", "spec": "x"}}
+ABOUT = {"format": FORMAT, "method": "m", "config": {}, "train": {}, "data": {"fingerprint": "0", "spec": "x"}}
 CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "shutil.rmtree", "shutil.copyfile"}
 
 
@@ -342,12 +344,12 @@ def test_a_flipped_bit_anywhere_is_found(run: Run, name: str, stride: int) -> No
     """In save.json too, where a flip in the step leaves sound JSON; or it changes nothing but a space."""
     put(run, 12)
     sound = (run.path / name).read_bytes()
-    told = json.loads((run.path / MANIFEST).read_text())
+    original = json.loads((run.path / MANIFEST).read_text())
     for data in every_flip(sound, stride):
         (run.path / name).write_bytes(data)
         if find_damage(run.path, FILES[:2]) is None:
             assert name == MANIFEST
-            assert json.loads(data) == told
+            assert json.loads(data) == original
 
 
 def test_all_saves_damaged_is_one_line(run: Run) -> None:
@@ -400,7 +402,7 @@ def test_a_reader_always_finds_a_whole_save(run: Run, capsys: pytest.CaptureFixt
     try:
         steps, end = [0], time.monotonic() + 20
         while len(set(steps)) < 200 and time.monotonic() < end:
-            header, weights, _ = read_weights(Run.open(run.path).whole((WEIGHTS,)) / WEIGHTS)
+            header, weights, _ = read_weights(Run.open(run.path).latest_valid((WEIGHTS,)) / WEIGHTS)
             assert set(weights["w"].tolist()) == {header["step"]}
             steps.append(header["step"])
     finally:
@@ -438,7 +440,7 @@ def test_a_lock_left_by_a_killed_process_does_not_block(run: Run) -> None:
 
 
 @pytest.mark.parametrize("tail", ["", '{"step": 3, "sec', "\0\0\0\0", "3", "null", '{"step": 9, "seconds": 9}\n', "\n"])
-def test_a_log_cut_off_in_a_line_is_mended(run: Run, tail: str) -> None:
+def test_a_log_cut_off_in_a_line_is_repaired(run: Run, tail: str) -> None:
     for step in (1, 2):
         run.log({"step": step, "seconds": step / 2})
     with (run.path / "log.jsonl").open("a") as file:
@@ -452,6 +454,35 @@ def test_without_a_log_there_is_nothing_to_mend(run: Run) -> None:
     run.truncate_log(0)
     assert run.lines() == []
     assert not (run.path / "log.jsonl").exists()
+
+
+def test_a_run_of_an_earlier_format_is_refused_in_one_line(run: Run) -> None:
+    """Before formats were numbered, run.json and the weights' header had none."""
+    place = run.path / "run.json"
+    about = {**json.loads(place.read_text()), "versions": {"reverie": "0.1.0"}}
+    for changes, message in (
+        ({}, f"{run.path} was made by reverie 0.1.0, of an earlier format (1; this is 2): its options and weights have "
+         "other names; train it again."),
+        ({"format": 3, "versions": {"reverie": "9.0"}}, f"{run.path} was made by reverie 9.0, of a later format (3; "
+         "this is 2): update reverie."),
+    ):  # fmt: skip
+        changed = {k: v for k, v in {**about, **changes}.items() if k != "format" or changes}
+        place.write_text(json.dumps(changed))
+        with pytest.raises(UserError) as caught:
+            resume(run.path)
+        assert str(caught.value) == message
+
+
+def test_weights_of_an_earlier_format_are_refused_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "old.safetensors"
+    header = {"method": "dcgan", "config": {"latent": 100}, "reverie": "0.1.0"}
+    path.write_bytes(safetensors.torch.save({"w": torch.zeros(1)}, {"reverie": json.dumps(header)}))
+    with pytest.raises(
+        UserError, match=r"old.safetensors was made by reverie 0.1.0, of an earlier format \(1; this is 2"
+    ):
+        load(path)
+    write_weights(path, {"w": torch.zeros(1)}, {"method": "m", "config": {}})
+    assert read_weights(path)[0]["format"] == FORMAT
 
 
 def test_checksums_are_those_of_sha256sum(tmp_path: Path) -> None:

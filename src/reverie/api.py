@@ -43,7 +43,7 @@ def train(method: str, *, data: Any, out: str | Path, command: str = "", **optio
     spec = data if isinstance(data, str | Path) else data.spec
     model = _build(cls, config, settings)
     if settings.memory_format == "auto":
-        memory_format = memory_format_for(model, settings.batch_size // ranks.world, settings.device)
+        memory_format = memory_format_for(model, settings.batch_size // ranks.world_size, settings.device)
         settings = dataclasses.replace(settings, memory_format=memory_format)
     about = {
         "method": method.partition(":")[0],
@@ -56,7 +56,7 @@ def train(method: str, *, data: Any, out: str | Path, command: str = "", **optio
         "versions": versions(),
         "commit": commit(),
         "command": command or _python_call(method, data=str(spec), out=str(out), **options),
-        "machine": {**machine(), "threads": settings.threads, "ranks": ranks.world},
+        "machine": {**machine(), "threads": settings.threads, "ranks": ranks.world_size},
         "created": now(),
     }
     run = ranks.run_on_main(lambda: Run.create(out, about)) or Run(out)
@@ -174,7 +174,7 @@ def prepare_method(method: str, data: Any, options: dict[str, Any], ranks: Ranks
     data: a path, the name of a set, or open data. Raises UserError where the method cannot learn from the data.
     """
     ranks = ranks or Ranks(str(options.get("device", "auto")))
-    cls, preset, config, settings = plan(method, options)
+    cls, preset, config, settings = parse_method(method, options)
     settings = _settle_machine(settings, ranks)
     opened = _open(ranks, cls, data)
     config = cls.resolve_config(config, facts_of(opened))
@@ -189,7 +189,7 @@ def facts_of(data: Any) -> dict[str, Any]:
     return {**data.facts, "class_names": tuple(data.classes)}
 
 
-def plan(method: str, options: dict[str, Any]) -> tuple[type[Method], str, Any, TrainConfig]:
+def parse_method(method: str, options: dict[str, Any]) -> tuple[type[Method], str, Any, TrainConfig]:
     """(class, preset, config, settings) from "name:preset" and options. Raises UserError where a name is unknown."""
     name, _, preset = method.partition(":")
     cls, preset = method_class(name), preset or "laptop"
@@ -218,9 +218,9 @@ def describe_data(data: Any) -> dict[str, Any]:
 
 def _settle_machine(settings: TrainConfig, ranks: Ranks) -> TrainConfig:
     """The settings with what the machine decided, to be kept with the run."""
-    if settings.batch_size % ranks.world:
+    if settings.batch_size % ranks.world_size:
         raise UserError(
-            f"batch_size is {settings.batch_size}; with {ranks.world} ranks it must be a multiple of {ranks.world}."
+            f"batch_size is {settings.batch_size}; with {ranks.world_size} ranks it must be a multiple of {ranks.world_size}."
         )
     if settings.threads:
         torch.set_num_threads(settings.threads)

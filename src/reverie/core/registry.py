@@ -31,9 +31,9 @@ class Entry:
     """the kind of data: the name of a class of reverie.data, or "" where nothing is learnt"""
     needs_labels: bool
     is_classifier: bool
-    """whether it tells something of given pictures, rather than making new ones"""
+    """whether it predicts something of given images, rather than making new ones"""
     importable: bool
-    """whether networks that another program has trained can be brought to it"""
+    """whether networks that another program has trained can be imported"""
     presets: tuple[str, ...]
     verbs: tuple[str, ...]
 
@@ -71,7 +71,12 @@ def _read(path: Path) -> Entry:
     else:
         raise UserError(f"{path.name} in methods/ holds no class derived from Method; a file there is a method.")
     lines = (ast.get_docstring(node) or "").splitlines()
-    facts = {ast.unparse(s.targets[0]): s.value for s in node.body if isinstance(s, ast.Assign)}
+    facts: dict[str, ast.expr] = {}
+    for statement in node.body:
+        if isinstance(statement, ast.Assign):
+            facts[ast.unparse(statement.targets[0])] = statement.value
+        elif isinstance(statement, ast.AnnAssign) and statement.value:
+            facts[ast.unparse(statement.target)] = statement.value
     presets = facts.get("presets")
     data_type = ast.unparse(facts["data_type"]) if "data_type" in facts else ""
     return Entry(

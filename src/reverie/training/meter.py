@@ -38,7 +38,7 @@ class MetricAverager:
         self.sums = {}
         for name, sums in state["sums"].items():
             each = sums.reshape(-1).to(**kind)
-            self.sums[name] = each[ranks.rank] if len(each) == ranks.world else each.mean()
+            self.sums[name] = each[ranks.rank] if len(each) == ranks.world_size else each.mean()
         self.steps = state["steps"]
 
     def read(self, ranks: Ranks) -> dict[str, float]:

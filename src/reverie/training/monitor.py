@@ -118,17 +118,17 @@ class LossTrend:
 
     Losses are of any scale and sign, so the rise is measured in units of the run itself: the largest of what the loss
     had fallen from its first line to its best, the size of the best, and ten times the usual difference of
-    neighbouring lines. A rise of 0.5 is thus at least half of all progress undone, at least half as much again as the
+    neighbouring lines (the median of the last RECENT). A rise of 0.5 is thus at least half of all progress undone, at least half as much again as the
     best of a positive loss, and at least five times the noise. Lines are smoothed by the median of LINES, which
     neither one spike nor one lucky line moves.
     """
 
     RECENT = 50
-    """lines from which the noise is estimated"""
+    """lines from which that is estimated"""
 
     def __init__(self) -> None:
         self.first: float | None = None
-        self.best, self.unit = math.inf, 0.0
+        self.best = math.inf
         self.recent: deque[float] = deque(maxlen=self.RECENT)
 
     def rise(self, value: float) -> float:
@@ -137,11 +137,10 @@ class LossTrend:
         if self.first is None:
             self.first = value
         smoothed = statistics.median(list(self.recent)[-LINES:])
-        if smoothed < self.best:
-            self.best = smoothed
-            noise = statistics.median([abs(b - a) for a, b in pairwise(self.recent)] or [0.0])
-            self.unit = max(self.first - self.best, abs(self.best), 10 * noise)
-        return (smoothed - self.best) / self.unit if self.unit else 0.0
+        self.best = min(self.best, smoothed)
+        noise = statistics.median([abs(b - a) for a, b in pairwise(self.recent)] or [0.0])
+        unit = max(self.first - self.best, abs(self.best), 10 * noise)
+        return (smoothed - self.best) / unit if unit else 0.0
 
 
 class Monitor:

@@ -12,7 +12,7 @@ from reverie.core.train_config import TrainConfig
 from reverie.media import Image
 from reverie.runs.run_folder import Run
 from reverie.training.monitor import Alert
-from reverie.utils.atomic_files import friendly
+from reverie.utils.atomic_files import disk_errors
 from reverie.utils.errors import UserError
 from reverie.utils.formatting import clock
 
@@ -76,7 +76,7 @@ class Progress:
         """Writes images of samples: samples/step-000500.png, samples/step-000500-NAME.png."""
         for name, image in images.items():
             path = self.run.path / "samples" / f"step-{step:06d}{'-' + name if name else ''}.png"
-            with friendly(self.run.path):
+            with disk_errors(self.run.path):
                 image.save(path)
             if self.board:
                 self.board.add_image(name or "samples", image.pixels, step, dataformats="HWC")

@@ -80,7 +80,7 @@ def fit(method: Method, data: Any, run: Run, settings: TrainConfig, ranks: Ranks
             update.set_lr_factor(stage.lr_factor(done) * lr_factor)
             if not done:
                 update.reset(stage.reset_optimizers)
-            batch = data.batch(order(step)[ranks.rank :: ranks.world], ranks.device)
+            batch = data.batch(order(step)[ranks.rank :: ranks.world_size], ranks.device)
             # Without a cache: after an update a step would go on with weights that were cast before it.
             with torch.autocast(ranks.device.type, torch.bfloat16, settings.precision == "bf16", cache_enabled=False):
                 metrics = stage.step(batch, update)

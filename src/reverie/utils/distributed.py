@@ -22,13 +22,13 @@ T = TypeVar("T")
 
 
 class Ranks:
-    """This process's place among `world` processes."""
+    """This process's place among `world_size` processes."""
 
     def __init__(self, device: str = "auto") -> None:
-        self.world = int(os.environ.get("WORLD_SIZE", "1"))
+        self.world_size = int(os.environ.get("WORLD_SIZE", "1"))
         self.rank = int(os.environ.get("RANK", "0"))
         self.device = _device(device)
-        if self.world > 1 and not dist.is_initialized():
+        if self.world_size > 1 and not dist.is_initialized():
             # The others may wait for hours while the first downloads or decodes; the launcher sees which has died.
             dist.init_process_group("nccl" if self.device.type == "cuda" else "gloo", timeout=timedelta(days=7))
             # Kept for what is trained next in this process: a second group would find the addresses of the first.
@@ -51,7 +51,7 @@ class Ranks:
 
         If it raises, rank 0 raises the error and the others exit with status 2.
         """
-        if self.world == 1:
+        if self.world_size == 1:
             return act()
         result, failure = None, None
         if self.is_main:
@@ -70,30 +70,30 @@ class Ranks:
     def broadcast(self, act: Callable[[], T]) -> T:
         """Calls act() on rank 0; returns its result on all."""
         result: list[Any] = [self.run_on_main(act)]
-        if self.world > 1:
+        if self.world_size > 1:
             dist.broadcast_object_list(result, 0)
         return result[0]
 
     def mean_(self, tensors: Iterable[Tensor]) -> None:
         """Replaces each tensor by its mean over the ranks, in one all-reduce."""
-        if self.world == 1 or not (tensors := list(tensors)):
+        if self.world_size == 1 or not (tensors := list(tensors)):
             return
         flat = torch.cat([t.reshape(-1).float() for t in tensors])
         dist.all_reduce(flat)
-        flat /= self.world
+        flat /= self.world_size
         for tensor, part in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
             tensor.copy_(part.view_as(tensor))
 
     def all_gather(self, tensor: Tensor) -> Tensor:
-        """The tensors of all ranks [world,...], on every rank."""
-        gathered = [tensor.clone() for _ in range(self.world)]
-        if self.world > 1:
+        """The tensors of all ranks [world_size,...], on every rank."""
+        gathered = [tensor.clone() for _ in range(self.world_size)]
+        if self.world_size > 1:
             dist.all_gather(gathered, tensor)
         return torch.stack(gathered)
 
     def any(self, flag: bool) -> bool:
         """Whether the flag is true on any rank."""
-        return flag if self.world == 1 else bool(self.all_gather(torch.tensor(float(flag), device=self.device)).any())
+        return flag if self.world_size == 1 else bool(self.all_gather(torch.tensor(float(flag), device=self.device)).any())
 
 
 def _device(name: str) -> torch.device:

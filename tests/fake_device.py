@@ -1,7 +1,7 @@
-"""A second device, pretended: its tensors lie on the CPU but say that they do not, and like MPS it has no float64.
+"""A fake second device: its tensors lie on the CPU but say that they do not, and like MPS it has no float64.
 
-Trains the methods named on the command line on it, and goes on on the CPU, and the other way; raises where tensors of
-both devices meet. Run as a program, since a device is registered once for all of a process.
+Trains the methods named on the command line on it and resumes on the CPU, and the other way round; raises where tensors
+of both devices meet. Run as a program, since a device is registered once for all of a process.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ class Module(_DummyBackendModule):
         return [torch.bfloat16]
 
 
-_setup_privateuseone_for_python_backend("far", Module())
+_setup_privateuseone_for_python_backend("fake", Module())
 
 
-class Far(torch.Tensor):
+class FakeTensor(torch.Tensor):
     held: torch.Tensor
 
     @staticmethod
-    def __new__(cls, held: torch.Tensor, requires_grad: bool = False) -> Far:
+    def __new__(cls, held: torch.Tensor, requires_grad: bool = False) -> FakeTensor:
         if held.dtype == torch.float64:
-            raise TypeError("far has no float64")
+            raise TypeError("fake has no float64")
         made = torch.Tensor._make_wrapper_subclass(
-            cls, held.shape, strides=held.stride(), dtype=held.dtype, device="far:0", requires_grad=requires_grad
+            cls, held.shape, strides=held.stride(), dtype=held.dtype, device="fake:0", requires_grad=requires_grad
         )
         made.held = held
         return made
@@ -56,7 +56,7 @@ class Far(torch.Tensor):
         return self.detach()
 
     @data.setter
-    def data(self, other: Far) -> None:
+    def data(self, other: FakeTensor) -> None:
         self.held = other.held
 
 
@@ -69,15 +69,15 @@ def run(act: Any, args: Any, kwargs: Any) -> Any:
     """An operation on what the tensors hold. Numbers of no dimension and indices may come from the CPU."""
     name, to = act._schema.name.removeprefix("aten::"), kwargs.get("device")
     tensors = [x for x in tree_flatten((args, kwargs))[0] if isinstance(x, torch.Tensor)]
-    far = {id(x.held): x for x in tensors if isinstance(x, Far)}
+    fakes = {id(x.held): x for x in tensors if isinstance(x, FakeTensor)}
     copies = name in ("_to_copy", "copy_")
-    if far and not copies and not name.startswith(("index", "_index")):
-        assert not any(x.ndim for x in tensors if not isinstance(x, Far)), f"{act} of tensors on both devices"
-    a, k = tree_map(lambda x: x.held if isinstance(x, Far) else x, (args, {**kwargs}))
-    goes_far = bool(far) if to is None else torch.device(to).type == "far"
-    if goes_far:
+    if fakes and not copies and not name.startswith(("index", "_index")):
+        assert not any(x.ndim for x in tensors if not isinstance(x, FakeTensor)), f"{act} of tensors on both devices"
+    a, k = tree_map(lambda x: x.held if isinstance(x, FakeTensor) else x, (args, {**kwargs}))
+    to_fake = bool(fakes) if to is None else torch.device(to).type == "fake"
+    if to_fake:
         k.pop("device", None)
-    elif "device" in k and k["device"] is not None and far:
+    elif "device" in k and k["device"] is not None and fakes:
         k["device"] = "cpu"
     if name.startswith("_thnn_fused_lstm_cell"):
         found = lstm_back(*a) if "backward" in name else lstm_cell(*a)
@@ -88,10 +88,12 @@ def run(act: Any, args: Any, kwargs: Any) -> Any:
     if name == "_to_copy" and found is a[0]:
         found = found.clone()
 
-    def told(x: Any) -> Any:
-        return far[id(x)] if id(x) in far else Far(x) if isinstance(x, torch.Tensor) and goes_far else x
+    def wrap(x: Any) -> Any:
+        if id(x) in fakes:
+            return fakes[id(x)]
+        return FakeTensor(x) if isinstance(x, torch.Tensor) and to_fake else x
 
-    return tree_map(told, found)
+    return tree_map(wrap, found)
 
 
 def lstm_cell(x: Any, h: Any, c: Any, x_bias: Any = None, h_bias: Any = None) -> Any:
@@ -112,40 +114,44 @@ def lstm_back(of_h: Any, of_new: Any, c: Any, new: Any, gates: Any, bias: bool) 
 
 
 @torch.library.impl("aten::empty_strided", "PrivateUse1")
-def empty_strided(size: Any, stride: Any, *, dtype: Any = None, **_: Any) -> Far:
-    return Far(torch.empty_strided(size, stride, dtype=dtype, device="cpu"))
+def empty_strided(size: Any, stride: Any, *, dtype: Any = None, **_: Any) -> FakeTensor:
+    return FakeTensor(torch.empty_strided(size, stride, dtype=dtype, device="cpu"))
 
 
 @torch.library.impl("aten::_copy_from", "PrivateUse1")
 def copy_from(given: torch.Tensor, place: torch.Tensor, wait: bool = False) -> torch.Tensor:
-    here, there = (x.held if isinstance(x, Far) else x for x in (given, place))
+    here, there = (x.held if isinstance(x, FakeTensor) else x for x in (given, place))
     there.copy_(here)
     return place
 
 
 def main(folder: Path, names: list[str]) -> None:
     import reverie
-    from reverie.training import progress
+    from reverie.runs.run_folder import Run
+    from reverie.training import meter
 
-    progress.widest = lambda device: torch.float32 if device.type == "far" else torch.float64
+    meter.widest_float = lambda device: torch.float32 if device.type == "fake" else torch.float64
     data = {"seqgan": "verses:64", "music_vae": "tunes", "cyclegan": "letters:32,shapes:32", "pix2pix": "shapes:32"}
     short: dict[str, Any] = {
         "steps": 4,
         "checkpoint_every": 2,
         "sample_every": 4,
         "log_every": 2,
-        "layout": "contiguous",
+        "memory_format": "contiguous",
     }
     for name in names:
         more = {"pretrain_steps": 2, "d_pretrain_steps": 1} if name == "seqgan" else {}
-        for there, back in (("far", "cpu"), ("cpu", "far")):
+        for there, back in (("fake", "cpu"), ("cpu", "fake")):
             out = folder / f"{name}-{there}"
             with Devices():
                 reverie.train(
                     f"{name}:smoke", data=data.get(name, "letters:64"), out=out, device=there, **short, **more
                 )
                 reverie.resume(out, device=back, steps=6)
-        logs = [[x["metrics"] for x in reverie.run.Run(folder / f"{name}-{d}").lines()] for d in ("far", "cpu")]
+        logs = []
+        for device in ("fake", "cpu"):
+            lines = Run(folder / f"{name}-{device}").lines()
+            logs.append([line["metrics"] for line in lines if "metrics" in line])
         for one, other in zip(*logs, strict=True):
             assert all(abs(one[k] - other[k]) < 1e-3 * max(1, abs(one[k])) for k in one), (name, one, other)
 
@@ -153,4 +159,4 @@ def main(folder: Path, names: list[str]) -> None:
 if __name__ == "__main__":
     main(Path(sys.argv[1]), sys.argv[2:])
     sys.stdout.flush()
-    os._exit(0)  # torch's thread for a device that is pretended cannot be ended
+    os._exit(0)  # torch's thread for a fake device cannot be ended
