@@ -252,13 +252,13 @@ def test_the_floor_of_a_distance_is_measured_on_as_many_images(
     on_train = reverie.evaluate(workspace / "pix", workspace / "pairs", features=net, split="train", n=12)
     assert "fid" not in {score.name for score in on_train}
     single = reverie.evaluate(workspace / "grey", "shapes:100", features=net, n=40)
-    assert (single["fid"].n, single["fid"].floor_source) == (40, "40 other targets")
+    assert (single["fid"].n, single["fid"].floor_source) == (40, "40 other target images")
     assert single["fid"].floor is not None
 
 
 def test_unpaired_translations_are_scored_beside_the_untranslated_images(workspace: Path) -> None:
     found = reverie.evaluate(workspace / "cycle", workspace / "pairs", n=8)
-    assert {s.name for s in found} == {"cycle-consistency L1, a to b", "cycle-consistency L1, b to a"}
+    assert {s.name for s in found} == {"cycle-consistency l1, a to b", "cycle-consistency l1, b to a"}
     assert {"fid, a to b", "kid, b to a"} <= {line["score"] for line in found.skipped}
 
 
@@ -278,7 +278,7 @@ def test_runs_on_one_kind_of_data_are_compared(
     assert all(cell.score for cell in found["psnr"])
     assert "Translations" in (tmp_path / "page.html").read_text(encoding="utf-8")
     assert main(["compare", str(workspace / "pix"), str(workspace / "cycle"), "--data", str(workspace / "pairs")]) == 2
-    assert "unlike kinds of data" in capsys.readouterr().err
+    assert "different kinds of data" in capsys.readouterr().err
 
 
 def test_restoring_in_tiles_changes_nothing(workspace: Path, tmp_path: Path) -> None:
@@ -334,10 +334,10 @@ def test_segmentation_metrics_by_hand() -> None:
     ("words", "message"),
     [
         (["train", "pix2pix", "--data", "shapes:8"], "--degradation grey"),
-        (["train", "cyclegan", "--data", "shapes:8"], "no two sides"),
+        (["train", "cyclegan", "--data", "shapes:8"], "does not hold two domains"),
         (["train", "cyclegan:smoke", "--data", "letters:8,shapes:8", "--network", "residual"], "keeps its channels"),
         (["train", "cyclegan:smoke", "--data", "letters:8,shapes:8", "--ema-decay", "1"], "below 1"),
-        (["train", "pix2pix:smoke", "--data", "{pairs}"], "leave --degradation away"),
+        (["train", "pix2pix:smoke", "--data", "{pairs}"], "leave out --degradation"),
         (["train", "pix2pix:smoke", "--data", "shapes:8", "--ema-decay", "1"], "below 1"),
         (
             ["train", "pix2pix:smoke", "--data", "shapes:8", "--degradation", "jpeg", "--severity", "0"],
