@@ -116,10 +116,10 @@ class Alert:
 class LossTrend:
     """How far a loss has risen above its best.
 
-    Losses are of any scale and sign, so the rise is measured in units of the run itself: the largest of what the loss
-    had fallen from its first line to its best, the size of the best, and ten times the usual difference of
-    neighbouring lines (the median of the last RECENT). A rise of 0.5 is thus at least half of all progress undone, at least half as much again as the
-    best of a positive loss, and at least five times the noise. Lines are smoothed by the median of LINES, which
+    Losses are of any scale and sign, so the rise is measured in a unit of the run's own: the largest of what the loss
+    had fallen from its first line to its best, the size of the best, and 20 times the usual difference of neighbouring
+    lines (the median of the last RECENT). A rise of 0.5 is thus at least half of all progress undone, half as much
+    again as the best of a positive loss, and ten times the noise. Lines are smoothed by the median of LINES, which
     neither one spike nor one lucky line moves.
     """
 
@@ -139,7 +139,7 @@ class LossTrend:
         smoothed = statistics.median(list(self.recent)[-LINES:])
         self.best = min(self.best, smoothed)
         noise = statistics.median([abs(b - a) for a, b in pairwise(self.recent)] or [0.0])
-        unit = max(self.first - self.best, abs(self.best), 10 * noise)
+        unit = max(self.first - self.best, abs(self.best), 20 * noise)
         return (smoothed - self.best) / unit if unit else 0.0
 
 
