@@ -171,7 +171,7 @@ class Music(Item):
             digest.update(f"{part} {len(events)} ".encode() + events.astype("<i2").tobytes())
         return digest.hexdigest()[:16]
 
-    # -- to look at ------------------------------------------------------------------------------------------------
+    # -- image -----------------------------------------------------------------------------------------------------
 
     def image(self, low: int | None = None, high: int | None = None) -> Image:
         """The piano roll, time to the right; lines mark quarters, bars and C, black keys are grey.
@@ -192,7 +192,7 @@ class Music(Item):
     def _repr_png_(self) -> bytes | None:  # notebooks show it
         return self.image()._repr_png_()
 
-    # -- to listen to ----------------------------------------------------------------------------------------------
+    # -- audio -----------------------------------------------------------------------------------------------------
 
     def sound(self) -> np.ndarray:
         """Audio, float64 in [-1,1], RATE samples a second: plucked tones of six harmonics; drums of sines and noise."""

@@ -93,12 +93,13 @@ def save_texts(texts: Sequence[Text], path: str | Path) -> Path:
 
 def _record_of_lines(texts: Sequence[Text]) -> dict[str, Any]:
     """The record of the first line, with what differs from line to line under "lines"."""
-    lines = []
+    lines: list[dict[str, Any]] = []
     for text in texts:
-        record = text.record or {}
-        own = {key: record[key] for key in ("index", "inputs", "prediction") if key in record}
+        record: dict[str, Any] = text.record or {}
+        own: dict[str, Any] = {key: record[key] for key in ("index", "inputs", "prediction") if key in record}
         lines.append({**own, "digest": text.digest})
-    return {**(texts[0].record or {}), "lines": lines}
+    first: dict[str, Any] = texts[0].record or {}
+    return {**first, "lines": lines}
 
 
 def _read_json(path: Path) -> Any:

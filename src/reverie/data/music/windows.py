@@ -134,7 +134,8 @@ def _tempo_changes(piece: Piece, tick: int, starts: np.ndarray, length: int) -> 
         if abs(before - after) > 1e-3 * before:
             changes.append((at - tick) / (piece.tpq / 4))
     steps = np.array(changes, float)
-    return ((steps > starts[:, None]) & (steps < starts[:, None] + length)).any(1)
+    inside = (steps > starts[:, None]) & (steps < starts[:, None] + length)  # [M, changes]
+    return np.any(inside, axis=1)
 
 
 def _off_grid(played: Line, starts: np.ndarray, length: int) -> np.ndarray:
@@ -142,7 +143,7 @@ def _off_grid(played: Line, starts: np.ndarray, length: int) -> np.ndarray:
     edges = np.stack([starts, starts + length])
     onsets = np.searchsorted(np.sort(played.onsets), edges)
     off_grid = np.searchsorted(np.sort(played.onsets[played.off_grid]), edges)
-    return 4 * (off_grid[1] - off_grid[0]) > onsets[1] - onsets[0]
+    return np.greater(4 * (off_grid[1] - off_grid[0]), onsets[1] - onsets[0])
 
 
 def _longest_rest(silent: np.ndarray, at: np.ndarray) -> np.ndarray:
