@@ -76,7 +76,7 @@ class Classifier(Method):
         """random horizontal flips of training images: for photos, not for letters and digits"""
         ema_decay: Decay = 0.0
         """decay per step of the moving average (EMA) of weights; 0: none"""
-        steps: int = 6_000
+        steps: Count = 6_000
         """training steps"""
 
     presets = {

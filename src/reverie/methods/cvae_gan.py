@@ -91,7 +91,7 @@ class CVAEGAN(Method):
         """random horizontal flips of training images"""
         shift: Annotated[float, Range(0, 0.5)] = 0.0
         """random shifts of training images, as a share of the side; with hflip, against overfitting of small data"""
-        steps: int = 10_000
+        steps: Count = 10_000
         """training steps"""
 
         def __post_init__(self) -> None:

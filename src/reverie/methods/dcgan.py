@@ -71,7 +71,7 @@ class DCGAN(Method):
         """Adam's beta2"""
         ema_decay: Decay = 0.0
         """decay per step of the generator's moving average (EMA) of weights; 0: none, as in the paper"""
-        steps: int = 10_000
+        steps: Count = 10_000
         """training steps"""
 
         def __post_init__(self) -> None:
