@@ -114,7 +114,7 @@ CLAIMS = [
         for name in ("nottingham-2", "nottingham-16", "nottingham-16-flat")
         for score in (
             "onset accuracy", "teacher-forced accuracy", "teacher-forced onset accuracy", "kl", "active units",
-            "pitch-class histogram distance", "note density distance", "scale consistency", "near-duplicate rate",
+            "pitch-class histogram distance", "note density distance", "scale consistency", "exact-match rate",
         )
     ),
     *(Claim(name, "bar self-similarity") for name in ("nottingham-16", "nottingham-16-flat")),

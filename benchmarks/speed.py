@@ -147,7 +147,7 @@ def main(words: list[str]) -> None:
         prog="python -m benchmarks speed", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--only", help=f"rows, with commas: {', '.join([*ROWS, DATA])}")
-    common.add_common(parser, rounds=9)
+    common.add_timing_flags(parser, rounds=9)
     args = parser.parse_args(words)
     common.apply_timing_flags(args)
     names = args.only.split(",") if args.only else [*ROWS, DATA]
