@@ -1,4 +1,4 @@
-"""What is seen and kept while it trains."""
+"""What is shown and recorded while a method trains."""
 
 from __future__ import annotations
 
@@ -18,6 +18,12 @@ from reverie.training.meter import MetricAverager
 from reverie.utils.distributed import Ranks
 from reverie.utils.formatting import clock
 
+
+def metrics_of(run: Path) -> list[dict[str, float]]:
+    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    return [line["metrics"] for line in lines if "metrics" in line]
+
+
 SMOKE = dict(data="letters:64", checkpoint_every=10, sample_every=8, log_every=4)
 
 
@@ -26,10 +32,11 @@ def test_plain_lines_when_it_is_no_terminal(tmp_path: Path, capsys: pytest.Captu
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 5
     assert re.fullmatch(
-        r"step 4/20  train  loss \S+  distortion \S+  kl \S+  active \S+  \S+ steps/s  \d+ s left", lines[0]
+        r"step 4/20  train  loss \S+  distortion \S+  kl \S+  active_units \S+  \S+ steps/s  \d+ s left", lines[0]
     )
     log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in log] == [4, 8, 12, 16, 20]
+    assert [line["step"] for line in log if "metrics" in line] == [4, 8, 12, 16, 20]
+    assert [line["step"] for line in log if "samples" in line] == [8, 16, 20]
     assert set(log[0]) == {"step", "stage", "metrics", "steps_per_s", "seconds"}
     names = sorted(p.name for p in (tmp_path / "run" / "samples").iterdir())
     assert names == [f"step-{s:06d}{kind}.png" for s in (8, 16, 20) for kind in ("-reconstruction", "")]
@@ -38,9 +45,9 @@ def test_plain_lines_when_it_is_no_terminal(tmp_path: Path, capsys: pytest.Captu
 def test_a_log_line_is_the_mean_since_the_last(tmp_path: Path) -> None:
     for every in (1, 5):
         reverie.train("dcgan:smoke", out=tmp_path / str(every), **{**SMOKE, "log_every": every})
-    single, grouped = ([json.loads(x)["metrics"] for x in (tmp_path / e / "log.jsonl").open()] for e in ("1", "5"))
-    for group, losses in enumerate(grouped):
-        for name, value in losses.items():
+    single, grouped = (metrics_of(tmp_path / every) for every in ("1", "5"))
+    for group, metrics in enumerate(grouped):
+        for name, value in metrics.items():
             mean = sum(line[name] for line in single[5 * group : 5 * group + 5]) / 5
             assert value == pytest.approx(mean, rel=1e-12)
 
@@ -82,9 +89,9 @@ def test_tensorboard_files_behind_a_flag(tmp_path: Path) -> None:
     reverie.resume(tmp_path / "run", steps=28)
     events = accumulator.EventAccumulator(str(tmp_path / "run" / "tensorboard"))
     events.Reload()
-    assert [e.step for e in events.Scalars("train/d")] == [4, 8, 12, 16, 20, 24, 28]
-    logged = [json.loads(x)["metrics"]["d"] for x in (tmp_path / "run" / "log.jsonl").open()]
-    assert [e.value for e in events.Scalars("train/d")] == pytest.approx(logged, rel=1e-6)
+    assert [e.step for e in events.Scalars("train/loss_d")] == [4, 8, 12, 16, 20, 24, 28]
+    logged = [metrics["loss_d"] for metrics in metrics_of(tmp_path / "run")]
+    assert [e.value for e in events.Scalars("train/loss_d")] == pytest.approx(logged, rel=1e-6)
     assert events.Images("samples")
 
 

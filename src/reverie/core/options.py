@@ -10,7 +10,7 @@ what values it may have: `convert` turns text or a Python object into the type o
     tuple[int, ...], list[X]    from text: split at commas
     list[Image]                 files (cli/files.py)
     X | None                    the first alternative that fits
-    Annotated[X, Range(0, 1)]   every element, if X is a tuple
+    Annotated[X, Range(0, 1)]   X within the range; of a tuple, every element
 
 Imports no torch.
 """
@@ -171,7 +171,7 @@ def _as(value: Any, kind: Any) -> Any:
         if getattr(value, "lazy", False):  # a list of files, loaded one by one
             return value
         parts = [p for p in value.split(",") if p.strip()] if text else list(value)
-        return (get_origin(kind) or kind)(_as(p.strip() if isinstance(p, str) else p, inner) for p in parts)
+        return (get_origin(kind) or kind)(_element(p, inner) for p in parts)
     elif kind is bool:
         if isinstance(value, bool):
             return value
@@ -193,6 +193,14 @@ def _as(value: Any, kind: Any) -> Any:
     elif kind is Any or (inspect.isclass(kind) and isinstance(value, kind)):
         return value
     raise ValueError
+
+
+def _element(value: Any, wanted: Any) -> Any:
+    """An element of a list as its annotated type. Raises ValueError if it is none."""
+    converted = _as(value.strip() if isinstance(value, str) else value, _bare(wanted))
+    if not all(constraint.allows(converted) for constraint in constraints(wanted)):
+        raise ValueError
+    return converted
 
 
 def describe(wanted: Any) -> str:
