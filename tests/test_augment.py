@@ -1,4 +1,4 @@
-"""`reverie augment`, as users call it: any division of the work gives the same files, and nothing is made twice."""
+"""`reverie augment` as users call it: any division of the work gives the same files, and none is generated twice."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from reverie import UserError, open_data
 from reverie.augmentation import augment as module
 from reverie.augmentation.augment import augment
 from reverie.cli.main import main
-from reverie.cli.provenance import verify
+from reverie.cli.verify import verify
 from reverie.core.generation import Shard
 from reverie.media import Image, read_record
 from reverie.runs.run_folder import Run
@@ -37,11 +37,11 @@ def run(tmp_path_factory: pytest.TempPathFactory, own_cache: Path) -> Path:
 
 @pytest.fixture
 def cards(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """The card is only noted: training its classifier takes a while."""
+    """Calls of write_card are recorded instead: training its classifiers takes a while."""
     noted: list[dict[str, Any]] = []
 
-    def note(out: Path, plan: Any, pictures: Any, data: Any, run: str) -> None:
-        noted.append({"labels": [label for _, label in pictures]})
+    def note(out: Path, plan: Any, images: Any, data: Any, run: str) -> None:
+        noted.append({"labels": [label for _, label in images]})
         (out / "CARD.md").write_text("card")
 
     monkeypatch.setattr(module, "write_card", note)
@@ -49,13 +49,13 @@ def cards(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """What is in a folder, but for the plan and the card."""
+    """The files of a folder, except the plan and the card."""
     files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name not in ("augment.json", "CARD.md"))
     return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
 
 
-def test_a_labelled_folder_comes_out_in_the_layout_of_the_data(run: Path, tmp_path: Path, cards: list[Any]) -> None:
-    out = augment(DATA, tmp_path / "out", run=run, each=20)
+def test_the_folder_has_the_layout_of_the_data(run: Path, tmp_path: Path, cards: list[Any]) -> None:
+    out = augment(DATA, tmp_path / "out", run=run, per_class=20)
     made = open_data(out)
     assert made.splits == ["train"]
     assert tuple(made.classes) == NAMES
@@ -69,17 +69,17 @@ def test_a_labelled_folder_comes_out_in_the_layout_of_the_data(run: Path, tmp_pa
 
 
 def test_any_division_of_the_work_gives_the_same_files(run: Path, tmp_path: Path, cards: list[Any]) -> None:
-    whole = digests(augment(DATA, tmp_path / "whole", run=run, each=37))
+    whole = digests(augment(DATA, tmp_path / "whole", run=run, per_class=37))
     for parts in (2, 3, 7):
         out = tmp_path / f"in {parts}"
         for part in reversed(range(1, parts + 1)):
-            augment(DATA, out, run=run, each=37, shard=Shard(part, parts))
+            augment(DATA, out, run=run, per_class=37, shard=Shard(part, parts))
         assert digests(out) == whole
         assert not list(out.rglob(".*"))
         assert (out / "CARD.md").exists()
-    tars = digests(augment(DATA, tmp_path / "tars", run=run, each=37, tar=40))
+    tars = digests(augment(DATA, tmp_path / "tars", run=run, per_class=37, tar=40))
     for part in (2, 1):
-        augment(DATA, tmp_path / "tars in 2", run=run, each=37, tar=40, shard=Shard(part, 2))
+        augment(DATA, tmp_path / "tars in 2", run=run, per_class=37, tar=40, shard=Shard(part, 2))
     assert digests(tmp_path / "tars in 2") == tars
     assert len(tars) == 5
     with tarfile.open(tmp_path / "tars" / "synthetic-000004.tar") as tar:
@@ -87,17 +87,17 @@ def test_any_division_of_the_work_gives_the_same_files(run: Path, tmp_path: Path
         assert names[:3] == ["00000160.png", "00000160.cls", "00000160.json"]
         assert len(names) == 3 * (5 * 37 - 160)
         held = {name: file.read() for name in names if (file := tar.extractfile(name))}
-    told = json.loads(held["00000161.json"])
-    assert (told["class"], told["synthetic"]) == (open_data(DATA).classes[int(held["00000161.cls"])], True)
-    file = next((tmp_path / "whole" / "train" / told["class"]).glob("*32.png"))
+    record = json.loads(held["00000161.json"])
+    assert (record["class"], record["synthetic"]) == (open_data(DATA).classes[int(held["00000161.cls"])], True)
+    file = next((tmp_path / "whole" / "train" / record["class"]).glob("*32.png"))
     assert np.array_equal(Image.read(held["00000161.png"]).pixels, Image.load(file).pixels)
 
 
 AT_ONCE = 8
 
 
-def begun_at_once(places: list[Path], seeds: int) -> Iterator[list[str]]:
-    """What so many shards are told in each place, of which `seeds` kinds begin at the same moment; "" for nothing."""
+def started_at_once(places: list[Path], seeds: int) -> Iterator[list[str]]:
+    """The errors of AT_ONCE shards that start at the same moment in each folder, with plans of `seeds` seeds."""
     barrier = threading.Barrier(AT_ONCE)
 
     def begin(out: Path, k: int) -> str:
@@ -105,8 +105,8 @@ def begun_at_once(places: list[Path], seeds: int) -> Iterator[list[str]]:
         plan = module.Plan(DATA, "0" * 16, "cvae_gan", "1" * 16, k % seeds, counts, "train", 0)
         barrier.wait()
         try:
-            module._agree(plan, out)
-            (out / "train" / NAMES[k % 5]).mkdir(parents=True, exist_ok=True)  # goes on at once, as shards do
+            module._write_or_check_plan(plan, out)
+            (out / "train" / NAMES[k % 5]).mkdir(parents=True, exist_ok=True)  # continues at once, as shards do
         except (UserError, OSError) as error:
             return str(error)
         return ""
@@ -117,30 +117,32 @@ def begun_at_once(places: list[Path], seeds: int) -> Iterator[list[str]]:
 
 
 @pytest.mark.parametrize("links", [True, False])
-def test_shards_that_begin_at_once_agree(links: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shards_that_start_at_once_agree_on_a_plan(
+    links: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(*_: Any) -> None:
         raise PermissionError(1, "Operation not permitted")
 
     if not links:
         monkeypatch.setattr(Path, "hardlink_to", refuse)
     places = [tmp_path / str(turn) for turn in range(30)]
-    for out, told in zip(places, begun_at_once(places, seeds=1), strict=True):
-        assert told == [""] * AT_ONCE
+    for out, record in zip(places, started_at_once(places, seeds=1), strict=True):
+        assert record == [""] * AT_ONCE
         assert sorted(path.name for path in out.iterdir()) == ["augment.json", "train"]
 
 
 def test_of_two_plans_at_once_one_is_refused(tmp_path: Path) -> None:
     places = [tmp_path / str(turn) for turn in range(30)]
-    for out, told in zip(places, begun_at_once(places, seeds=2), strict=True):
+    for out, record in zip(places, started_at_once(places, seeds=2), strict=True):
         seed = json.loads((out / "augment.json").read_text())["seed"]
-        assert [k % 2 for k, line in enumerate(told) if not line] == [seed] * (AT_ONCE // 2)
-        assert {"begun otherwise (seed differ)" in line for line in told if line} == {True}
+        assert [k % 2 for k, line in enumerate(record) if not line] == [seed] * (AT_ONCE // 2)
+        assert {"another plan (seed differ)" in line for line in record if line} == {True}
 
 
-def test_what_is_there_is_not_made_again(
+def test_files_that_exist_are_not_generated_again(
     run: Path, tmp_path: Path, cards: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    out = augment(DATA, tmp_path / "out", run=run, each=20)
+    out = augment(DATA, tmp_path / "out", run=run, per_class=20)
     before = digests(out)
     lost = sorted(out.rglob("*.png"))[3::7]
     kept = sorted(set(out.rglob("*.png")) - set(lost))[0]
@@ -149,15 +151,15 @@ def test_what_is_there_is_not_made_again(
         path.unlink()
     before[str(kept.relative_to(out))] = hashlib.sha256(b"changed").hexdigest()
     cards.clear()
-    monkeypatch.setattr(module, "_pictures", lambda plan, out: iter(()))  # one of them is no picture any more
-    augment(DATA, out, run=run, each=20)
+    monkeypatch.setattr(module, "_read_images", lambda plan, out: iter(()))  # one of them is not an image any more
+    augment(DATA, out, run=run, per_class=20)
     assert digests(out) == before
     assert len(cards) == 1
-    augment(DATA, out, run=run, each=20)
-    assert len(cards) == 1  # nothing was made: the card stands
+    augment(DATA, out, run=run, per_class=20)
+    assert len(cards) == 1  # nothing was generated: the card is kept
 
 
-def test_classes_are_filled_up(run: Path, tmp_path: Path, cards: list[Any]) -> None:
+def test_classes_are_balanced(run: Path, tmp_path: Path, cards: list[Any]) -> None:
     data = open_data(DATA).prepare(16, 3)
     for i in range(40):
         label = data.labels[i]
@@ -167,7 +169,7 @@ def test_classes_are_filled_up(run: Path, tmp_path: Path, cards: list[Any]) -> N
     assert {p.name: len(list(p.iterdir())) for p in out.iterdir() if p.is_dir()} == {
         "disc": 2, "ring": 2, "star": 2, "triangle": 2
     }  # fmt: skip
-    more = augment(tmp_path / "few", tmp_path / "more", run=run, fill=10)
+    more = augment(tmp_path / "few", tmp_path / "more", run=run, balance_to=10)
     assert {p.name: len(list(p.iterdir())) for p in more.iterdir() if p.is_dir()} == {
         "disc": 4, "ring": 4, "square": 2, "star": 4, "triangle": 4
     }  # fmt: skip
@@ -178,74 +180,83 @@ def test_a_class_with_a_plus_in_its_name_is_no_mixture(tmp_path: Path, cards: li
     for i in range(30):
         Image(data.pixels(i)).save(tmp_path / "data" / ("cat", "cat+dog", "dog")[i % 3] / f"{i}.png")
     reverie.train("cvae_gan:smoke", data=tmp_path / "data", out=tmp_path / "run", threads=1, steps=1)
-    out = augment(tmp_path / "data", tmp_path / "out", run=tmp_path / "run", each=3)
+    out = augment(tmp_path / "data", tmp_path / "out", run=tmp_path / "run", per_class=3)
     for k, image in enumerate(reverie.load(tmp_path / "run").generate(n=3)):  # without a label the classes take turns
         (file,) = (out / ("cat", "cat+dog", "dog")[k]).glob(f"*{k:06d}.png")
         assert np.array_equal(Image.load(file).pixels, image.pixels)
 
 
-def test_without_a_run_one_is_trained_and_gone_on_with(
+def test_without_a_run_one_is_trained_and_resumed(
     tmp_path: Path, cards: list[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["augment", DATA, "--out", str(tmp_path / "out"), "--each", "4", "--method", "cvae_gan:smoke"]
+    words = ["augment", DATA, "--out", str(tmp_path / "out"), "--per-class", "4", "--method", "cvae_gan:smoke"]
     assert main(words) == 0
     assert capsys.readouterr().out == f"{tmp_path / 'out'}; look at {tmp_path / 'out' / 'CARD.md'}\n"
     first = (tmp_path / "out.run" / "weights.safetensors").read_bytes()
-    assert main(words[:-2]) == 0  # the run that is there
+    assert main(words[:-2]) == 0  # the run that exists
     assert (tmp_path / "out.run" / "weights.safetensors").read_bytes() == first
     assert main(words) == 2
-    assert "is there already" in capsys.readouterr().err
+    assert "exists; use it with" in capsys.readouterr().err
     other = tmp_path / "other.run"
     reverie.train("cvae_gan:smoke", data=DATA, out=other, steps=30, checkpoint_every=10)
-    Run.open(other).update(config={**Run.open(other).about["config"], "steps": 40})  # as if it had been broken off
-    augment(DATA, tmp_path / "other", each=2)
+    Run.open(other).update(config={**Run.open(other).about["config"], "steps": 40})  # as if it had been interrupted
+    augment(DATA, tmp_path / "other", per_class=2)
     assert json.loads((other / "save.json").read_text())["step"] == 40
 
 
-def test_the_card_says_what_they_are_worth(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_card_has_the_scores(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for place in ("reverie.evaluation.class_conditional", "reverie.evaluation.feature_classifier"):
         monkeypatch.setattr(f"{place}.PRESET", "smoke")
-    out = augment(DATA, tmp_path / "out", run=run, each=20)
-    told = json.loads((out / "card.json").read_text())
-    names = {score["name"] for score in told["scores"]}
-    assert {"gan-train", "discriminability", "class spread", "class coverage", "near copies"} <= names
-    assert all(score["floor"] is not None for score in told["scores"])
+    out = augment(DATA, tmp_path / "out", run=run, per_class=20)
+    record = json.loads((out / "card.json").read_text())
+    names = {score["name"] for score in record["scores"]}
+    assert {
+        "gan-train accuracy",
+        "gan-test accuracy",
+        "intra-class diversity",
+        "per-class coverage",
+        "near-duplicate rate",
+    } <= names
+    assert all(score["floor"] is not None for score in record["scores"])
     text = (out / "CARD.md").read_text()
     assert "100 images in 5 classes, 16x16 pixels, colour" in text
     assert "| star | 20 |" in text
-    assert f"reverie augment {DATA} --run {run.name} --each 20 --out FOLDER" in text
+    assert f"reverie augment {DATA} --run {run.name} --per-class 20 --out FOLDER" in text
     assert str(tmp_path) not in text
 
 
-def test_wrong_input_is_one_line(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_input_gives_a_one_line_error(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     reverie.train("dcgan:smoke", data=DATA, out=tmp_path / "dcgan")
     letters = open_data("letters:40").prepare(16, 1)
     for i in range(40):
         Image(letters.pixels(i)).save(tmp_path / "flat" / f"{i}.png")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
-    augment(DATA, tmp_path / "begun", run=run, each=16, shard=Shard(1, 2))
+    augment(DATA, tmp_path / "begun", run=run, per_class=16, shard=Shard(1, 2))
     capsys.readouterr()
     given, out = ["--run", str(run)], ["--out", str(tmp_path / "out")]
-    for words, told in (
+    for words, record in (
         ([DATA], "needs --out"),
         ([str(tmp_path / "flat"), *out, *given], "has no labels"),
-        ([DATA, *out, *given], "nothing to fill up; give --each"),
-        ([DATA, *out, *given, "--fill", "5"], "5 images or more"),
-        ([DATA, *out, *given, "--each", "5", "--fill", "9"], "not both"),
-        ([DATA, *out, *given, "--each", "0"], "must be 1 or more"),
-        ([DATA, *out, *given, "--each", "5", "--tar", "-1"], "tar is -1"),
-        ([DATA, *out, *given, "--each", "5", "--shard", "3/2"], "I/N"),
-        ([DATA, *out, "--run", str(tmp_path / "dcgan"), "--each", "5"], "not told classes; give a run of cvae_gan"),
-        (["letters:60", *out, *given, "--each", "5"], "knows the classes disc"),
-        ([DATA, *out, "--run", str(tmp_path / "none"), "--each", "5"], "none"),
-        ([DATA, "--out", str(tmp_path / "mine"), *given, "--each", "5"], "holds other files"),
-        ([DATA, "--out", str(tmp_path / "begun"), *given, "--each", "17"], "begun otherwise (counts differ)"),
-        ([DATA, "--out", str(tmp_path / "begun"), *given, "--each", "16", "--seed", "1"], "(seed differ)"),
+        ([DATA, *out, *given], "nothing to balance; give --per-class"),
+        ([DATA, *out, *given, "--balance-to", "5"], "5 images or more"),
+        ([DATA, *out, *given, "--per-class", "5", "--balance-to", "9"], "not both"),
+        ([DATA, *out, *given, "--per-class", "0"], "must be 1 or more"),
+        ([DATA, *out, *given, "--per-class", "5", "--tar", "-1"], "tar is -1"),
+        ([DATA, *out, *given, "--per-class", "5", "--shard", "3/2"], "I/N"),
+        (
+            [DATA, *out, "--run", str(tmp_path / "dcgan"), "--per-class", "5"],
+            "does not generate images of a given class; give a run of cvae_gan",
+        ),
+        (["letters:60", *out, *given, "--per-class", "5"], "knows the classes disc"),
+        ([DATA, *out, "--run", str(tmp_path / "none"), "--per-class", "5"], "none"),
+        ([DATA, "--out", str(tmp_path / "mine"), *given, "--per-class", "5"], "holds other files"),
+        ([DATA, "--out", str(tmp_path / "begun"), *given, "--per-class", "17"], "another plan (counts differ)"),
+        ([DATA, "--out", str(tmp_path / "begun"), *given, "--per-class", "16", "--seed", "1"], "(seed differ)"),
     ):
         assert main(["augment", *words]) == 2, words
         error = capsys.readouterr().err
-        assert told in error, error
+        assert record in error, error
         assert error.count("\n") == 1, error
     assert not (tmp_path / "out").exists()
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "years of work"

@@ -1,4 +1,4 @@
-"""Evaluation of what writes text: every score beside its floor, and what temperature does told beside them."""
+"""The evaluator of text: every score with its floor, and the note on the effect of temperature."""
 
 from __future__ import annotations
 
@@ -20,25 +20,31 @@ from reverie.utils.errors import UserError
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that has seen a little."""
+    """A run after a little training."""
     out = tmp_path_factory.mktemp("text") / "run"
     reverie.train(
-        "seqgan:smoke", data=Texts.open("verses:400").prepare(), out=out, pretrain_steps=60, judge=2, steps=63, lr=0.02
+        "seqgan:smoke",
+        data=Texts.open("verses:400").prepare(),
+        out=out,
+        pretrain_steps=60,
+        d_pretrain_steps=2,
+        steps=63,
+        lr=0.02,
     )
     return out
 
 
-def test_every_score_stands_beside_its_floor(run: Path) -> None:
+def test_every_score_has_a_floor(run: Path) -> None:
     found = reverie.evaluate(run, "verses:400", n=100)
     names = {score.name for score in found}
-    assert {"nll gen", "nll gen per line", "bleu-2", "bleu-5", "self-bleu-4", "distinct-1", "copied lines"} <= names
+    assert {"nll-gen", "nll-gen per line", "bleu-2", "bleu-5", "self-bleu-4", "distinct-1", "exact-match rate"} <= names
     assert all(score.floor is not None and score.floor_source for score in found)
     assert found["bleu-2"].floor_source == "training lines"
-    assert found["nll gen"].value < found["nll gen"].floor  # better than all words equally likely
+    assert found["nll-gen"].value < found["nll-gen"].floor  # better than all tokens equally likely
     assert found["bleu-3"].value < found["bleu-3"].floor
     assert any("temperature" in note and "0.5: " in note for note in found.notes)
-    told = json.loads((run / "scores.json").read_text())
-    assert "lines" in told["figures"]
+    record = json.loads((run / "scores.json").read_text())
+    assert "samples" in record["figures"]
     assert found["bleu-2"].hash in (run / "report.html").read_text()
     again = reverie.evaluate(run, "verses:400", n=100)
     assert [score.value for score in again] == [score.value for score in found]
@@ -48,72 +54,71 @@ def test_lines_are_printed_where_no_file_is_named(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Text can be read in a terminal: stdout holds the lines and nothing else, with --json one object."""
-    assert main(["write", str(run), "-n", "5", "--seed", "3", "--out", str(tmp_path / "lines.txt")]) == 0
+    assert main(["generate", str(run), "-n", "5", "--seed", "3", "--out", str(tmp_path / "lines.txt")]) == 0
     capsys.readouterr()
-    assert main(["write", str(run), "-n", "5", "--seed", "3"]) == 0
+    assert main(["generate", str(run), "-n", "5", "--seed", "3"]) == 0
     printed = capsys.readouterr()
     assert printed.out == (tmp_path / "lines.txt").read_text(encoding="utf-8")
     assert printed.out.count("\n") == 5
     assert printed.err == ""
     parts = ""
     for part in (1, 2):
-        assert main(["write", str(run), "-n", "5", "--seed", "3", "--shard", f"{part}/2"]) == 0
+        assert main(["generate", str(run), "-n", "5", "--seed", "3", "--shard", f"{part}/2"]) == 0
         parts += capsys.readouterr().out
     assert parts == printed.out
-    assert main(["write", str(run), "-n", "5", "--seed", "3", "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert (told["lines"], told["files"]) == (printed.out.splitlines(), [])
+    assert main(["generate", str(run), "-n", "5", "--seed", "3", "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert (record["lines"], record["files"]) == (printed.out.splitlines(), [])
 
 
-def test_without_a_test_split_the_floor_leaves_a_line_itself_out(run: Path, tmp_path: Path) -> None:
+def test_without_a_test_split_the_floor_excludes_the_line_itself(run: Path, tmp_path: Path) -> None:
     data = Texts.open("verses:200").prepare()
     (tmp_path / "all.txt").write_text("".join(f"{data.line(i)}\n" for i in range(200)))
     found = reverie.evaluate(run, tmp_path / "all.txt", n=64)
     assert "each against the others" in found["bleu-2"].floor_source
     assert found["bleu-2"].floor < 1
-    assert found["copied lines"].floor is None
-    assert any("learnt from" in note for note in found.notes)
+    assert found["exact-match rate"].floor is None
+    assert any("trained on" in note for note in found.notes)
 
 
-def test_the_likelihood_is_of_a_random_choice_of_lines(run: Path, tmp_path: Path) -> None:
-    """A file may be sorted: its first lines are not like the others."""
+def test_nll_is_of_a_random_choice_of_lines(run: Path, tmp_path: Path) -> None:
+    """Files may be sorted, so that their first lines are unlike the others."""
     data = Texts.open("verses:400").prepare()
     lines = sorted((data.line(i) for i in range(200)), key=lambda line: (len(line), line))
     (tmp_path / "sorted.txt").write_text("".join(f"{line}\n" for line in lines))
-    few, whole = (reverie.evaluate(run, tmp_path / "sorted.txt", n=n)["nll gen per line"] for n in (64, 200))
+    few, whole = (reverie.evaluate(run, tmp_path / "sorted.txt", n=n)["nll-gen per line"] for n in (64, 200))
     assert (few.n, whole.n) == (64, 200)
     assert few.value == pytest.approx(whole.value, rel=0.1)
 
 
 def test_real_lines_reach_the_floor(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A writer that copies lines of the world it should write of is as good as those lines are."""
-    from reverie.evaluation import evaluate_text as bench
+    """Other lines of the same distribution score as the reference does."""
+    from reverie.evaluation import evaluate_text as module
 
     other = Texts.open("verses:2000").prepare(length=40)
     lines = [other.line(i) for i in range(1000, 1400)]
-    monkeypatch.setattr(bench, "_written", lambda subject, n, seed, **options: lines[:n])
+    monkeypatch.setattr(module, "_generate", lambda source, n, seed, **options: lines[:n])
     found = reverie.evaluate(run, "verses:400", n=300)
     for name in ("bleu-2", "bleu-4", "self-bleu-3", "distinct-2"):
         assert found[name].value == pytest.approx(found[name].floor, abs=0.05), name
 
 
-def test_an_oracle_tells_what_sequences_are_worth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nll_oracle_is_the_likelihood_under_the_oracle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(oracle, "COUNT", 200)
-    monkeypatch.setattr(oracle, "WORDS", 50)
-    small = oracle.Oracle.drawn(0, 50, 4)
-    monkeypatch.setattr(oracle.Oracle, "drawn", classmethod(lambda cls, seed: small))
+    small = oracle.Oracle.random(0, 50, 4)
+    monkeypatch.setattr(oracle.Oracle, "random", classmethod(lambda cls, seed: small))
     data = Texts.open("oracle").prepare(length=8)
     reverie.train("seqgan:smoke", data=data, out=tmp_path / "run", length=8)
     found = reverie.evaluate(tmp_path / "run", "oracle", n=100)
-    score = found["nll oracle"]
+    score = found["nll-oracle"]
     assert score.floor == pytest.approx(
         float(small.nll(_tokens(Texts.open("oracle", "test").prepare(length=8), 100)).mean())
     )
-    rows = [[int(word) for word in text.line.split()] for text in reverie.load(tmp_path / "run").write(100)]
+    rows = [[int(word) for word in text.line.split()] for text in reverie.load(tmp_path / "run").generate(100)]
     assert score.value == pytest.approx(float(small.nll(torch.tensor(rows)).mean()))
     assert "bleu-2" not in {one.name for one in found}
-    assert any("nll oracle, different lines" in note for note in found.notes)
-    with pytest.raises(UserError, match="writes numbers, verses:100 holds words"):
+    assert any("nll-oracle, different lines" in note for note in found.notes)
+    with pytest.raises(UserError, match="trained on an oracle, verses:100 is lines of text"):
         reverie.evaluate(tmp_path / "run", "verses:100", n=100)
 
 
@@ -122,16 +127,16 @@ def _tokens(data: Texts, n: int) -> Any:
 
 
 def test_too_few_lines_are_refused(run: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="scores on 5 lines"):
+    with pytest.raises(UserError, match="5 lines are too few"):
         reverie.evaluate(run, "verses:400", n=5)
     (tmp_path / "few.txt").write_text("a fox sings.\nthe rain falls.\n")
-    with pytest.raises(UserError, match="too few to score with"):
+    with pytest.raises(UserError, match="are too few to score"):
         reverie.evaluate(run, tmp_path / "few.txt", n=64)
 
 
 def test_a_comparison_shows_lines(run: Path) -> None:
     from reverie.evaluation.samples_source import open_source
 
-    subject = open_source(run)
-    shown = TextEvaluator.open(subject, "verses:400", None).pictures(subject, 0)
+    source = open_source(run)
+    shown = TextEvaluator.open(source, "verses:400", None).comparison_images(source, 0)
     assert shown["samples"].pixels.min() == 0

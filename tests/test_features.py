@@ -1,4 +1,4 @@
-"""The networks that scores compare by: their names and shapes, what they compute, wrong files, the trained judge."""
+"""Feature extractors: names and shapes of weights, what they compute, wrong files, the trained classifier."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ import reverie
 from reverie.core import registry
 from reverie.core.registry import method_class
 from reverie.data.images.dataset import Images
-from reverie.evaluation import feature_classifier as judge_module
-from reverie.evaluation.feature_extractors import Features, open_features, resized
-from reverie.evaluation.fused_inference import quickened
+from reverie.evaluation import feature_classifier as module
+from reverie.evaluation.feature_extractors import FeatureExtractor, open_features, resized
+from reverie.evaluation.fused_inference import fuse_for_inference
 from reverie.metrics.networks.inception import Average, BlockA, BlockB, BlockC, BlockD, BlockE, Conv, Inception
 from reverie.metrics.networks.mobilenet import MobileNetV2, SameConv2d
 from reverie.training.signals import Interrupted
@@ -98,7 +98,7 @@ def letters() -> Images:
 
 
 @pytest.fixture(scope="module")
-def net(files: dict[str, Path], letters: Images) -> Features:
+def net(files: dict[str, Path], letters: Images) -> FeatureExtractor:
     return open_features(files["tensorflow"], letters, "cpu")
 
 
@@ -168,19 +168,19 @@ def test_a_mobilenet_of_tensorflow_equals_a_patched_one() -> None:
 
 
 @pytest.mark.parametrize("make", [lambda: MobileNetV2(same=True), MobileNetV2, lambda: Inception(True)])
-def test_the_quick_network_is_the_same_function(make: Any) -> None:
+def test_the_fused_network_is_the_same_function(make: Any) -> None:
     net = make().eval()
     net.load_state_dict(drawn(net))
     x = torch.randn(2, 3, 96, 96, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         plain = net.pooled(x)
-        quick = quickened(net).pooled(x)
-    assert (plain[0] - plain[1]).abs().max() > 0.1  # else rounding would be all there is to see
+        quick = fuse_for_inference(net).pooled(x)
+    assert (plain[0] - plain[1]).abs().max() > 0.1  # else only rounding would be tested
     assert (quick - plain).abs().max() <= 1e-4 * plain.abs().max()
     assert not any(isinstance(m, (nn.BatchNorm2d, SameConv2d)) for m in net.modules())
 
 
-def test_average_pools_of_the_fid_leave_the_padding_out() -> None:
+def test_average_pools_of_the_fid_network_exclude_the_padding() -> None:
     ones = torch.ones(1, 1, 4, 4)
     edge = [4 / 9, 6 / 9, 6 / 9, 4 / 9]
     assert torch.equal(Average(fid=True)(ones), ones)
@@ -224,13 +224,13 @@ def test_blocks_join_their_branches_in_order(
     assert torch.equal(y[0], torch.tensor(expected).view(-1, 1, 1).expand_as(y[0]))
 
 
-def test_resize_keeps_its_promise_of_antialiasing() -> None:
+def test_resize_is_antialiased() -> None:
     x = torch.rand(2, 3, 40, 40, generator=torch.Generator().manual_seed(0)) * 255
     for side in (20, 64):
         full = F.interpolate(x, size=(side, side), mode="bilinear", antialias=True, align_corners=False)
         assert torch.allclose(resized(x, side), full, atol=1e-3)
     stripes = torch.tensor([0.0, 255.0]).repeat(20).expand(1, 1, 40, 40)
-    assert resized(stripes, 10)[..., 1:-1].std() < 2  # a pixel in four would see black or white alone
+    assert resized(stripes, 10)[..., 1:-1].std() < 2  # without antialiasing a pixel would be black or white
     assert resized(x, 40) is x
 
 
@@ -238,7 +238,7 @@ def test_resize_keeps_its_promise_of_antialiasing() -> None:
 
 
 def test_features_are_those_of_the_plain_network(
-    files: dict[str, Path], net: Features, pixels: np.ndarray, letters: Images
+    files: dict[str, Path], net: FeatureExtractor, pixels: np.ndarray, letters: Images
 ) -> None:
     plain = MobileNetV2(same=True).eval()
     plain.load_state_dict(safetensors.torch.load_file(files["tensorflow"]))
@@ -259,7 +259,7 @@ def test_features_are_those_of_the_plain_network(
     assert (found - expected).abs().max() <= 1e-4 * expected.abs().max()
 
 
-def test_an_image_alone_and_among_others(net: Features, pixels: np.ndarray) -> None:
+def test_features_do_not_depend_on_the_batch(net: FeatureExtractor, pixels: np.ndarray) -> None:
     together = net.features(pixels)
     assert torch.equal(together, net.features(pixels))
     for i in (0, 4, 10):  # of 11: one of a full batch, and the last
@@ -267,21 +267,23 @@ def test_an_image_alone_and_among_others(net: Features, pixels: np.ndarray) -> N
     assert net.features(pixels[:0]).shape == (0, 1280)
     batches: list[int] = []
     replace(net, embed=lambda x: batches.append(len(x)) or net.embed(x)).features(pixels)
-    assert batches == [net.batch, net.batch]  # the last one is filled up: another length may round otherwise
+    assert batches == [net.batch_size, net.batch_size]  # the last one is padded: rounding may depend on the batch size
     assert together.std(0).max() > 1e-3
 
 
-def test_grey_is_the_same_as_repeated_to_rgb(net: Features, letters: Images) -> None:
+def test_grey_is_the_same_as_repeated_to_rgb(net: FeatureExtractor, letters: Images) -> None:
     grey = letters.array[:3]
     assert grey.shape[3] == 1
     assert torch.equal(net.features(grey), net.features(grey.repeat(3, 3)))
 
 
-def test_a_definition_says_all_that_moves_a_feature(files: dict[str, Path], net: Features, letters: Images) -> None:
+def test_definitions_name_all_that_changes_a_feature(
+    files: dict[str, Path], net: FeatureExtractor, letters: Images
+) -> None:
     found = {name: open_features(path, letters, "cpu") for name, path in files.items()}
     for name, path in files.items():
-        assert found[name].mark == hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-        assert found[name].mark in found[name].definition
+        assert found[name].fingerprint == hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+        assert found[name].fingerprint in found[name].definition
         assert str(found[name].width) in found[name].definition
     assert net.name == "mobilenet_v2"
     assert "TensorFlow SAME" in net.definition
@@ -292,16 +294,16 @@ def test_a_definition_says_all_that_moves_a_feature(files: dict[str, Path], net:
     assert "pytorch-fid" in found["fid"].definition
     assert found["inception"].name == "inception_v3"
     assert "torchvision" in found["inception"].definition
-    assert len({net.definition.replace(net.mark, "") for net in found.values()}) == 4
+    assert len({net.definition.replace(net.fingerprint, "") for net in found.values()}) == 4
 
 
 def test_inception_features_are_those_of_the_plain_network(files: dict[str, Path], letters: Images) -> None:
-    pixels = np.zeros((1, 897, 897, 3), np.uint8)  # without antialiasing, the middle one of every 3 x 3 is all it sees
+    pixels = np.zeros((1, 897, 897, 3), np.uint8)  # without antialiasing only the middle one of every 3 x 3 counts
     pixels[:, 1::3, 1::3] = np.random.default_rng(0).integers(0, 256, (1, 299, 299, 3), np.uint8)
     found = open_features(files["fid"], letters, "cpu").features(pixels)
     plain = Inception(fid=True).eval()
     weights = torch.load(files["fid"], weights_only=True)
-    plain.load_state_dict(weights, strict=False)  # it lacks the counters alone, as older files do
+    plain.load_state_dict(weights, strict=False)  # only the counters are missing, as in older files
     x = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
     with torch.no_grad():
         x = 2 * F.interpolate(x, size=(299, 299), mode="bilinear", align_corners=False) - 1
@@ -314,7 +316,7 @@ def test_inception_features_are_those_of_the_plain_network(files: dict[str, Path
 # -- wrong files -------------------------------------------------------------------------------------------------------
 
 
-def test_wrong_files_are_refused_in_a_line(files: dict[str, Path], letters: Images, tmp_path: Path) -> None:
+def test_wrong_files_give_a_one_line_error(files: dict[str, Path], letters: Images, tmp_path: Path) -> None:
     weights = safetensors.torch.load_file(files["tensorflow"])
 
     def saved(name: str, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> Path:
@@ -333,16 +335,18 @@ def test_wrong_files_are_refused_in_a_line(files: dict[str, Path], letters: Imag
     inception = {"Mixed_7c.branch1x1.conv.weight": torch.zeros(320, 2048, 1, 1), "fc.weight": torch.zeros(10, 2048)}
     cases = {
         tmp_path / "nowhere.safetensors": "cannot be read",
-        written("notes.txt", b"no weights here"): "no file of weights, or damaged",
-        written("empty.pth", b""): "no file of weights, or damaged",
+        written("notes.txt", b"no weights here"): "is not a weights file, or damaged",
+        written("empty.pth", b""): "is not a weights file, or damaged",
         written("cut.safetensors", files["tensorflow"].read_bytes()[:-100]): "damaged",
         written("cut.pth", files["mobilenet"].read_bytes()[:200_000]): "damaged",
-        pickled("whole.pth", nn.Linear(2, 2)): "no file of weights, or damaged",
+        pickled("whole.pth", nn.Linear(2, 2)): "is not a weights file, or damaged",
         pickled("nested.pth", {"state_dict": weights}): "state_dict",
         pickled("list.pth", [torch.zeros(2)]): "state_dict",
-        saved("other.safetensors", {"conv1.weight": torch.zeros(2)}): "not known here (it begins with conv1.weight)",
-        saved("lacks.safetensors", {k: v for k, v in weights.items() if k != "classifier.1.bias"}): "lacks",
-        saved("more.safetensors", {**weights, "extra": torch.zeros(1)}): "extra besides",
+        saved("other.safetensors", {"conv1.weight": torch.zeros(2)}): "an unknown network (the first is conv1.weight)",
+        saved(
+            "lacks.safetensors", {k: v for k, v in weights.items() if k != "classifier.1.bias"}
+        ): "classifier.1.bias is missing",
+        saved("more.safetensors", {**weights, "extra": torch.zeros(1)}): "extra is unexpected",
         saved("shape.safetensors", {**weights, one: torch.zeros(640, 320, 1, 1)}): "(640, 320, 1, 1), not (1280,",
         saved("range.safetensors", weights, {**TENSORFLOW, "input": "BGR, 0..255"}): "BGR, 0..255",
         saved("padding.safetensors", weights, {**TENSORFLOW, "padding": "VALID"}): "VALID",
@@ -353,75 +357,75 @@ def test_wrong_files_are_refused_in_a_line(files: dict[str, Path], letters: Imag
             open_features(path, letters, "cpu")
         assert str(path) in str(refused.value)
         assert "\n" not in str(refused.value)
-        if "not known" in reason:
+        if "unknown" in reason:
             assert all(word in str(refused.value) for word in ("mobilenet_v2", "inception_v3", "pytorch-fid"))
 
 
-def test_images_of_another_form_are_a_mistake(net: Features) -> None:
+def test_images_of_another_type_or_shape_are_refused(net: FeatureExtractor) -> None:
     for images in (np.zeros((2, 8, 8), np.uint8), np.zeros((2, 8, 8, 3), np.float32), np.zeros((2, 8, 8, 4), np.uint8)):
         with pytest.raises(ValueError, match="uint8"):
             net.features(images)
 
 
-# -- the judge ---------------------------------------------------------------------------------------------------------
+# -- the classifier ----------------------------------------------------------------------------------------------------
 
-JUDGES = [name for name, entry in registry.list_methods().items() if entry.is_classifier]
+CLASSIFIERS = [name for name, entry in registry.list_methods().items() if entry.is_classifier]
 TINY = dict(base_channels=8, batch_size=16, steps=12, checkpoint_every=4, sample_every=12, log_every=4)
 
 
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> type:
-    """The method that judges, with a preset of seconds, and an empty cache."""
-    cls = method_class(JUDGES[0])
-    monkeypatch.setitem(cls.presets, "judge", TINY)
+    """The classifier, with a preset that trains in seconds, and an empty cache."""
+    cls = method_class(CLASSIFIERS[0])
+    monkeypatch.setitem(cls.presets, "features", TINY)
     monkeypatch.setenv("REVERIE_CACHE", str(tmp_path / "cache"))
     return cls
 
 
 def runs() -> list[Path]:
-    return sorted(p.parent for p in (Path(os.environ["REVERIE_CACHE"]) / "judges").glob("*/run.json"))
+    return sorted(p.parent for p in (Path(os.environ["REVERIE_CACHE"]) / "classifiers").glob("*/run.json"))
 
 
-def test_exactly_one_method_judges_and_has_the_preset() -> None:
-    assert len(JUDGES) == 1
-    assert "judge" in registry.find(JUDGES[0]).presets
+def test_exactly_one_method_is_a_classifier_and_has_the_preset() -> None:
+    assert len(CLASSIFIERS) == 1
+    assert "features" in registry.find(CLASSIFIERS[0]).presets
 
 
-def test_a_judge_is_trained_once_and_kept(tiny: type, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_classifier_is_trained_once_and_cached(tiny: type, capsys: pytest.CaptureFixture[str]) -> None:
     data = Images.open("letters:300")
     net = open_features(None, data, "cpu")
-    told = capsys.readouterr()
-    assert "training a" in told.err
-    assert "is trained (" in told.err
-    assert told.out == ""
+    printed = capsys.readouterr()
+    assert "training a" in printed.err
+    assert "is trained (" in printed.err
+    assert printed.out == ""
     assert len(runs()) == 1
     assert runs()[0].name.startswith(data.fingerprint)
     assert json.loads((runs()[0] / "run.json").read_text())["train"]["seed"] == 0
 
     again = open_features(None, data, "cpu")
     assert "training" not in capsys.readouterr().err
-    assert (again.mark, again.definition) == (net.mark, net.definition)
+    assert (again.fingerprint, again.definition) == (net.fingerprint, net.definition)
     pixels = Images.open("letters:40").prepare(32).array
     found = net.features(pixels)
     assert found.shape == (40, net.width)
     assert torch.equal(found, again.features(pixels))
     assert (net.features(pixels[7:8])[0] - found[7]).abs().max() <= 1e-5
     assert found.std() > 0
-    # a judge of grey images sees colour by its luminance, and other sizes resized
+    # a classifier of grey images gets the luminance of colour ones; other sizes are resized
     assert (net.features(pixels.repeat(3, 3)) - found).abs().max() < 1e-3
     assert net.features(np.zeros((2, 50, 50, 3), np.uint8)).shape == (2, net.width)
 
     for place in (runs()[0], runs()[0] / "weights.safetensors"):
         named = open_features(place, data, "cpu")
         assert named.definition == net.definition
-    assert net.mark == hashlib.sha256((runs()[0] / "weights.safetensors").read_bytes()).hexdigest()[:16]
+    assert net.fingerprint == hashlib.sha256((runs()[0] / "weights.safetensors").read_bytes()).hexdigest()[:16]
 
     os.environ["REVERIE_CACHE"] += "-2"
-    assert open_features(None, data, "cpu").mark == net.mark  # trained anew, it is the same
+    assert open_features(None, data, "cpu").fingerprint == net.fingerprint  # trained again, it is the same
 
 
 @pytest.mark.parametrize("damage", ["cut", "weights", "run.json", "folder"])
-def test_a_half_made_judge_is_gone_on_with_or_made_again(
+def test_an_interrupted_or_damaged_classifier_is_resumed_or_trained_again(
     tiny: type, damage: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = Images.open("letters:40")
@@ -454,31 +458,33 @@ def test_a_half_made_judge_is_gone_on_with_or_made_again(
     capsys.readouterr()
     again = open_features(None, data, "cpu")
     assert "training" in capsys.readouterr().err
-    assert again.mark == net.mark
+    assert again.fingerprint == net.fingerprint
 
 
-def test_a_second_process_waits_for_the_judge(
+def test_a_second_process_waits_for_the_classifier(
     tiny: type, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """While the lock is held, the other process finishes the training; then nothing is trained a second time."""
     data = Images.open("letters:40")
-    lock_class, train, trained = judge_module.FileLock, judge_module._train, []
+    lock_class, train, trained = module.FileLock, module._train, []
 
     class Held(lock_class):
         def acquire(self, timeout: float = -1, **options: Any) -> Any:
             if timeout == 0 and not trained:
-                raise judge_module.Timeout(self.lock_file)
+                raise module.Timeout(self.lock_file)
             if not trained:
-                trained.append(train(JUDGES[0], data, Path(self.lock_file).with_suffix(""), "cpu"))
+                trained.append(train(CLASSIFIERS[0], data, Path(self.lock_file).with_suffix(""), "cpu"))
             return super().acquire(timeout, **options)
 
-    monkeypatch.setattr(judge_module, "FileLock", Held)
-    monkeypatch.setattr(judge_module, "_train", lambda *a: pytest.fail("trained twice"))
-    assert open_features(None, data, "cpu").mark == trained[0].origin["run"]
+    monkeypatch.setattr(module, "FileLock", Held)
+    monkeypatch.setattr(module, "_train", lambda *a: pytest.fail("trained twice"))
+    assert open_features(None, data, "cpu").fingerprint == trained[0].origin["run"]
     assert "waiting for it" in capsys.readouterr().err
 
 
-def test_a_cache_that_cannot_be_written_is_told(tiny: type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cache_that_cannot_be_written_is_an_error(
+    tiny: type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("REVERIE_CACHE", str(tmp_path / "file"))
     with pytest.raises(UserError, match="cannot be written"):
@@ -494,7 +500,7 @@ def test_data_without_labels_and_runs_of_other_methods_are_refused(tiny: type, t
     maker = next(n for n, e in registry.list_methods().items() if not e.is_classifier and e.data_type == "Images")
     reverie.train(f"{maker}:smoke", data="letters:40", out=tmp_path / "run", steps=2)
     for place in (tmp_path / "run", tmp_path / "run" / "weights.safetensors"):
-        with pytest.raises(UserError, match="does not judge"):
+        with pytest.raises(UserError, match="is not a classifier"):
             open_features(place, data, "cpu")
     with pytest.raises(UserError, match="not a run folder"):
         open_features(tmp_path, data, "cpu")

@@ -1,4 +1,4 @@
-"""LPIPS by weights that the user supplies: a second computation, files, the evaluations that tell it."""
+"""LPIPS by weights that the user supplies: a second implementation, files of weights, and evaluations with it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def alexnet() -> nn.Sequential:
 def weights() -> dict[str, dict[str, Tensor]]:
     torch.manual_seed(0)
     own = {f"features.{name}": value for name, value in alexnet().state_dict().items()}
-    own["classifier.1.bias"] = torch.zeros(4096)  # which nobody asks for
+    own["classifier.1.bias"] = torch.zeros(4096)  # which is not needed
     return {"alexnet": own, "lin": {f"lin{i}.model.1.weight": torch.rand(1, w, 1, 1) for i, w in enumerate(WIDTHS)}}
 
 
@@ -53,7 +53,7 @@ def files(tmp_path_factory: pytest.TempPathFactory, weights: dict[str, dict[str,
 
 
 def by_hand(a: np.ndarray, b: np.ndarray, weights: dict[str, dict[str, Tensor]]) -> float:
-    """The sum of section 3 in float64, place by place."""
+    """The sum of section 3 in float64, position by position."""
     net = alexnet().double()
     net.load_state_dict({k[9:]: v for k, v in weights["alexnet"].items() if k.startswith("features.")})
     shift, scale = np.array([-0.030, -0.088, -0.188]), np.array([0.458, 0.448, 0.450])
@@ -80,33 +80,33 @@ def shades(seed: int, height: int, width: int, channels: int = 3) -> np.ndarray:
 
 
 @pytest.mark.parametrize("size", [(64, 64), (47, 90), (LEAST, LEAST)])
-def test_it_is_the_sum_of_the_paper(
+def test_distances_equal_the_formula_of_the_paper(
     size: tuple[int, int], files: dict[str, Path], weights: dict[str, dict[str, Tensor]]
 ) -> None:
     a, b = shades(0, *size), shades(1, *size)
-    looks = open_lpips(f"{files['alexnet']},{files['lin']}", "cpu")
-    one, other, none = looks.distances([a, b, a], [b, a, a]).tolist()
+    lpips = open_lpips(f"{files['alexnet']},{files['lin']}", "cpu")
+    one, other, none = lpips.distances([a, b, a], [b, a, a]).tolist()
     assert one == pytest.approx(by_hand(a, b, weights), rel=1e-4)
     assert other == pytest.approx(one, rel=1e-5)
     assert none == 0
     assert open_lpips(files["both"], "cpu").distances([a], [b])[0] == one
 
 
-def test_grey_is_looked_at_as_grey_of_three_channels(files: dict[str, Path]) -> None:
-    looks = open_lpips(files["both"], "cpu")
+def test_grey_equals_grey_repeated_to_three_channels(files: dict[str, Path]) -> None:
+    lpips = open_lpips(files["both"], "cpu")
     a, b = shades(0, 40, 40, 1), shades(1, 40, 40, 1)
     wide = [np.repeat(x, 3, 2) for x in (a, b)]
-    assert looks.distances([a], [b]) == looks.distances([wide[0]], [wide[1]])
+    assert lpips.distances([a], [b]) == lpips.distances([wide[0]], [wide[1]])
 
 
-def test_one_pixel_less_leaves_no_map(files: dict[str, Path]) -> None:
+def test_the_smallest_size_is_the_smallest(files: dict[str, Path]) -> None:
     net = open_lpips(files["both"], "cpu").net
     assert [m.shape[1] for m in net.maps(torch.zeros(1, 3, LEAST, LEAST))] == list(WIDTHS)
     with pytest.raises(RuntimeError, match="too small"):
         net.maps(torch.zeros(1, 3, LEAST - 1, LEAST))
 
 
-def test_names_are_those_of_the_files(weights: dict[str, dict[str, Tensor]]) -> None:
+def test_weights_have_the_names_of_the_published_files(weights: dict[str, dict[str, Tensor]]) -> None:
     both = weights["alexnet"] | weights["lin"]
     assert {name: tuple(both[name].shape) for name in LPIPS.names()} == LPIPS.names()
 
@@ -115,8 +115,8 @@ def test_names_are_those_of_the_files(weights: dict[str, dict[str, Tensor]]) -> 
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    room = tmp_path_factory.mktemp("shop")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    room = tmp_path_factory.mktemp("workspace")
     (room / "photos").mkdir()
     for i in range(3):
         PIL.Image.fromarray(np.kron(shades(i, 6, 7), np.ones((8, 8, 1), np.uint8))).save(room / "photos" / f"{i}.png")
@@ -127,49 +127,51 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return room
 
 
-def test_restorations_are_scored(shop: Path, files: dict[str, Path], weights: dict[str, dict[str, Tensor]]) -> None:
-    found = reverie.evaluate(shop / "restore", shop / "photos", lpips=files["both"], classical=False)
-    score, looks = found["lpips"], open_lpips(files["both"], "cpu")
-    method = reverie.load(shop / "restore")
-    pictures = list(method.restoration_examples(method.data_type.open(shop / "photos"), 3, 0))
-    made, spoilt, good = ([getattr(p, side) for p in pictures] for side in ("made", "spoilt", "good"))
-    theirs = [by_hand(*pair, weights) for pair in zip(made, good, strict=True)]
+def test_lpips_of_restorations(workspace: Path, files: dict[str, Path], weights: dict[str, dict[str, Tensor]]) -> None:
+    found = reverie.evaluate(workspace / "restore", workspace / "photos", lpips=files["both"], baselines=False)
+    score, lpips = found["lpips"], open_lpips(files["both"], "cpu")
+    method = reverie.load(workspace / "restore")
+    examples = list(method.restoration_examples(method.data_type.open(workspace / "photos"), 3, 0))
+    restored, degraded, originals = (
+        [getattr(example, side) for example in examples] for side in ("restored", "degraded", "original")
+    )
+    theirs = [by_hand(*pair, weights) for pair in zip(restored, originals, strict=True)]
     assert score.value == pytest.approx(np.mean(theirs), rel=1e-4)
-    assert score.floor == pytest.approx(float(looks.distances(spoilt, good).mean()))
-    assert looks.marks in score.definition
+    assert score.floor == pytest.approx(float(lpips.distances(degraded, originals).mean()))
+    assert lpips.fingerprints in score.definition
     assert score.better == "lower"
     assert (score.n, score.reference) == (3, found["psnr"].reference)
-    assert found.asked["lpips"] == looks.marks
+    assert found.config["lpips"] == lpips.fingerprints
 
 
-def test_pairs_are_scored_and_tiny_ones_are_left_out(shop: Path, files: dict[str, Path]) -> None:
+def test_lpips_of_pairs_and_why_tiny_ones_are_skipped(workspace: Path, files: dict[str, Path]) -> None:
     both = f"{files['alexnet']},{files['lin']}"
-    found = reverie.evaluate(shop / "grey", shop / "photos", lpips=both)
+    found = reverie.evaluate(workspace / "grey", workspace / "photos", lpips=both)
     assert found["lpips"].reference == found["psnr"].reference
     assert found["lpips"].floor is not None
     assert found["lpips"].value != found["lpips"].floor
-    skipped = reverie.evaluate(shop / "small", shop / "photos", lpips=both).skipped
+    skipped = reverie.evaluate(workspace / "small", workspace / "photos", lpips=both).skipped
     assert "16 pixels are too small" in next(line["why"] for line in skipped if line["score"] == "lpips")
 
 
 @pytest.mark.parametrize(
-    ("run", "given", "told"),
+    ("run", "given", "reason"),
     [
-        ("restore", "{lacks}", "no features.8.bias"),
-        ("restore", "{alexnet}", "no lin0.model.1.weight (5 such)"),
+        ("restore", "{lacks}", "features.8.bias is missing"),
+        ("restore", "{alexnet}", "lin0.model.1.weight is missing (5 such)"),
         ("grey", "{vgg}", "lin3.model.1.weight is (1, 512, 1, 1), not (1, 256, 1, 1)"),
-        ("grey", "{text}", "no file of weights"),
+        ("grey", "{text}", "is not a weights file"),
         ("grey", "nowhere.pth", "cannot be read"),
         ("restore", "{lin},{lin},{lin}", "one file or two"),
         ("dcgan", "{both}", "leave --lpips away"),
     ],
 )
-def test_wrong_input_is_one_line(
-    shop: Path, files: dict[str, Path], run: str, given: str, told: str, capsys: pytest.CaptureFixture[str]
+def test_wrong_input_gives_a_one_line_error(
+    workspace: Path, files: dict[str, Path], run: str, given: str, reason: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     spec = given.format(**{name: str(path) for name, path in files.items()})
-    data = "shapes:40" if run == "dcgan" else str(shop / "photos")
-    assert main(["evaluate", str(shop / run), "--data", data, "--lpips", spec]) == 2
+    data = "shapes:40" if run == "dcgan" else str(workspace / "photos")
+    assert main(["evaluate", str(workspace / run), "--data", data, "--lpips", spec]) == 2
     error = capsys.readouterr().err
-    assert told in error
+    assert reason in error
     assert error.strip().count("\n") == 0

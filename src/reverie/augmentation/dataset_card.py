@@ -91,8 +91,8 @@ def _page(plan: Plan, scores: list[Score], fake: np.ndarray, command: str) -> st
         "## Quality", "",
         "The third column is the same score of real images. A *gan-train accuracy* far below it means that a "
         "classifier trained on these images is less accurate than one trained on real images; whether adding them to "
-        "real images improves a classifier has to be measured on your own task. A *near-duplicate rate* well above it means that "
-        "training images were memorised; such images are no more anonymous than the real ones.",
+        "real images improves a classifier has to be measured on your own task. A *near-duplicate rate* well above it "
+        "means that training images were memorised; such images are no more anonymous than the real ones.",
         "", "| score | value | real images | better |", "|---|---|---|---|", *map(_table_row, scores), "",
         *definitions, "",
     ])  # fmt: skip

@@ -66,7 +66,7 @@ def likelihood_scores(
     l_k = f"L_k = log of the mean of p(x,z)/q(z|x) over k = {k} z from q(z|x) (Burda 2015, eq. 8), float64"
     yield score("nll", -bound, "nats", "lower", f"mean of -L_k; {l_k}", trivial)
     per_dim = math.log(2) * dims
-    bits = f"mean of -L_k / (ln 2 * {dims} numbers an image)"
-    yield score("bits per dim", -bound / per_dim, "bits/dim", "lower", f"{bits}; {l_k}", trivial / per_dim)
+    bits = f"mean of -L_k / (ln 2 * {dims} dimensions per image)"
+    yield score("bits/dim", -bound / per_dim, "bits/dim", "lower", f"{bits}; {l_k}", trivial / per_dim)
     definition = "mean of log p(x|z) - KL(q(z|x) || p(z)), one z from q(z|x) for each image"
     yield score("elbo", elbo, "nats", "higher", definition, -trivial)

@@ -1,4 +1,4 @@
-"""Scores of text: BLEU equals NLTK's, and every figure is what its definition says, counted by hand."""
+"""Metrics of text: BLEU equals NLTK's, and the others equal counts by hand."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reverie.metrics.text import (
-    TrainingLines,
     References,
+    TrainingLines,
     bleus,
     copying_scores,
     distinct,
-    nll_gen_scores,
     ngram_scores,
+    nll_gen_scores,
     reference_of,
 )
 
@@ -38,9 +38,9 @@ def nltk_bleu(line: list[str], references: list[list[str]], order: int) -> float
 @given(LINES, LINES)
 @settings(max_examples=60, deadline=None)
 @pytest.mark.filterwarnings("ignore")
-def test_bleu_is_nltk_s_with_method1(references: list[list[str]], made: list[list[str]]) -> None:
-    values = bleus(made, References(references))
-    for line, row in zip(made, values, strict=True):
+def test_bleu_equals_nltk_with_method1(references: list[list[str]], generated: list[list[str]]) -> None:
+    values = bleus(generated, References(references))
+    for line, row in zip(generated, values, strict=True):
         for order in (1, 2, 3, 4, 5):
             assert row[order - 1] == pytest.approx(nltk_bleu(line, references, order), abs=1e-9), (line, order)
 
@@ -48,7 +48,7 @@ def test_bleu_is_nltk_s_with_method1(references: list[list[str]], made: list[lis
 @given(LINES)
 @settings(max_examples=60, deadline=None)
 @pytest.mark.filterwarnings("ignore")
-def test_self_bleu_leaves_the_line_itself_out(lines: list[list[str]]) -> None:
+def test_self_bleu_excludes_the_line_itself(lines: list[list[str]]) -> None:
     values = bleus(lines, References(lines), exclude_self=True)
     for i, row in enumerate(values):
         others = lines[:i] + lines[i + 1 :]
@@ -75,7 +75,7 @@ def test_distinct_counts_different_n_grams() -> None:
     assert distinct(lines, 4) == 0
 
 
-def test_the_nearest_line_is_the_one_that_shares_most_bigrams() -> None:
+def test_the_nearest_line_has_the_highest_dice_similarity_of_bigrams() -> None:
     train = [["a", "b", "c"], ["a", "b", "d", "e"], ["x"]]
     known = TrainingLines(train)
     assert known.nearest(["a", "b", "c"]) == (0, 1.0)
@@ -86,51 +86,53 @@ def test_the_nearest_line_is_the_one_that_shares_most_bigrams() -> None:
     assert ["a", "b"] not in known
 
 
-def fake(n: int = 4, length: int = 5, **facts: object) -> SimpleNamespace:
+def dataset(n: int = 4, length: int = 5, **facts: object) -> SimpleNamespace:
     return SimpleNamespace(
-        name="x", split="test", fingerprint="0" * 16, array=np.zeros((n, length)), facts={"words": ("a",) * 8, **facts}
+        name="x", split="test", fingerprint="0" * 16, array=np.zeros((n, length)), facts={"vocab": ("a",) * 8, **facts}
     )
 
 
-def test_the_scores_say_what_they_are() -> None:
+def test_ngram_and_copying_scores_by_hand() -> None:
     real = [["a", "b", "c"], ["b", "c", "d"], ["a", "c"], ["d", "a", "b", "c"]]
-    reference = reference_of(fake(), len(real))
+    reference = reference_of(dataset(), len(real))
     found = {s.name: s for s in ngram_scores(real[:2], real, real[2:], "words", "training lines", reference, 0)}
     assert {f"bleu-{n}" for n in (2, 3, 4, 5)} <= set(found)
     assert found["bleu-2"].value == pytest.approx(1)  # lines of the reference themselves
     assert found["bleu-2"].floor == pytest.approx(bleus(real[2:], References(real))[:, 1].mean())
-    assert found["self-bleu-2"].value == pytest.approx(bleus(real[:2], References(real[:2]), exclude_self=True)[:, 1].mean())
+    assert found["self-bleu-2"].value == pytest.approx(
+        bleus(real[:2], References(real[:2]), exclude_self=True)[:, 1].mean()
+    )
     assert found["distinct-1"].value == 4 / 6
     assert all(s.definition and s.floor is not None and s.floor_source for s in found.values())
 
     copies = {s.name: s for s in copying_scores([real[0], ["z"]], real, None, reference, 0)}
-    assert copies["copied lines"].value == 0.5
-    assert copies["copied lines"].floor is None
-    assert copies["nearest training line"].value == pytest.approx(0.5)
+    assert copies["exact-match rate"].value == 0.5
+    assert copies["exact-match rate"].floor is None
+    assert copies["nn dice similarity"].value == pytest.approx(0.5)
     floors = {s.name: s for s in copying_scores([real[0]], real[:1], real[1:], reference, 0)}
-    assert floors["copied lines"].floor == 0
+    assert floors["exact-match rate"].floor == 0
 
 
-def test_variety_is_compared_at_one_number_of_lines() -> None:
-    """More lines hold fewer new n-grams: beside a small reference, lines like it would look collapsed."""
+def test_diversity_is_compared_at_equal_numbers_of_lines() -> None:
+    """More lines hold fewer new n-grams: against a small reference, lines like it would look collapsed."""
     draw = random.Random(0)
     lines = [[draw.choice("abcdefgh") for _ in range(6)] for _ in range(300)]
-    real, reference = lines[:30], reference_of(fake(30), 30)
+    real, reference = lines[:30], reference_of(dataset(30), 30)
     few, many = (
-        {s.name: s for s in ngram_scores(made, real, real, "characters", "training lines", reference, 0)}
-        for made in (lines[30:60], lines[30:])
+        {s.name: s for s in ngram_scores(generated, real, real, "characters", "training lines", reference, 0)}
+        for generated in (lines[30:60], lines[30:])
     )
     for name in (*(f"self-bleu-{n}" for n in (2, 3, 4, 5)), *(f"distinct-{n}" for n in (1, 2, 3))):
         assert many[name] == few[name], name
         assert many[name].n == 30
         assert many[name].value == pytest.approx(many[name].floor, abs=0.1), name
     assert "the other 29 lines" in many["self-bleu-2"].definition
-    assert (many["metre"].n, many["bleu-2"].n) == (270, 270)  # means over lines take all of them
+    assert (many["regular metre"].n, many["bleu-2"].n) == (270, 270)  # means over lines take all of them
 
 
 def test_nll_gen_is_a_mean_over_tokens_and_one_over_lines() -> None:
     nats, counts = torch.tensor([4.0, 9.0]).double(), torch.tensor([2.0, 3.0]).double()
-    token, line = nll_gen_scores(nats, counts, fake(), 0)
+    token, line = nll_gen_scores(nats, counts, dataset(), 0)
     assert (token.value, line.value) == (pytest.approx(13 / 5), pytest.approx(6.5))
     assert token.floor == pytest.approx(math.log(8))
     assert line.floor == pytest.approx(2.5 * math.log(8))

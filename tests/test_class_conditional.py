@@ -1,4 +1,4 @@
-"""Scores of what is told the class, and of codes: against cases whose answer is known."""
+"""Scores of class-conditional generators and of codes, in cases whose value is known."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import torch
 import reverie
 from reverie import UserError, open_data
 from reverie.data.images.in_memory import InMemoryImages
-from reverie.evaluation import class_conditional as classes
-from reverie.evaluation import latent_knn as codes
+from reverie.evaluation import class_conditional as module
 from reverie.evaluation.evaluate import evaluate
+from reverie.evaluation.latent_knn import latent_knn_score
 from reverie.evaluation.reference_sets import open_reference_sets
 from reverie.media import Code, Image
 from reverie.metrics.distribution import mean_pairwise_distance
@@ -23,23 +23,23 @@ from reverie.metrics.distribution import mean_pairwise_distance
 DATA = "letters:400"
 
 
-class Shelf:
-    """In place of a generator: hands out real images of the class whose turn it is."""
+class RealImages:
+    """In place of a generator: real images, whose classes take turns."""
 
     def __init__(self, rows: np.ndarray, wrong: bool = False) -> None:
         self.data, self.rows, self.wrong = open_data(DATA).prepare(16, 1), rows, wrong
 
-    def images(self, n: int, seed: int) -> np.ndarray:
+    def generate(self, n: int, seed: int) -> np.ndarray:
         count = len(self.data.classes)
         turns = [(i + self.wrong) % count for i in range(n)]
         places = [self.rows[self.data.labels[self.rows] == k] for k in range(count)]
         return np.stack([self.data.array[places[k][i // count % len(places[k])]] for i, k in enumerate(turns)])
 
 
-class Looker:
-    """In place of a classifier: knows the images of the data by heart."""
+class MemorisingClassifier:
+    """In place of a classifier: knows the labels of all images of the data."""
 
-    origin = {"method": "looker", "run": "0" * 16}
+    origin = {"method": "memorising", "run": "0" * 16}
     device = torch.device("cpu")
 
     def __init__(self, *known: Any) -> None:
@@ -53,60 +53,58 @@ class Looker:
 
 
 @pytest.fixture
-def looker(monkeypatch: pytest.MonkeyPatch) -> Looker:
-    known = Looker(*(open_data(DATA, split).prepare(16, 1) for split in ("train", "test")))
-    monkeypatch.setattr(classes, "train_feature_classifier", lambda data, device: known)
+def classifier(monkeypatch: pytest.MonkeyPatch) -> MemorisingClassifier:
+    known = MemorisingClassifier(*(open_data(DATA, split).prepare(16, 1) for split in ("train", "test")))
+    monkeypatch.setattr(module, "train_feature_classifier", lambda data, device: known)
     return known
 
 
 @pytest.mark.parametrize("wrong", [False, True])
-def test_obedience_is_seen_by_a_judge(looker: Looker, wrong: bool) -> None:
+def test_gan_test_accuracy_of_real_images(classifier: MemorisingClassifier, wrong: bool) -> None:
     sets = open_reference_sets(DATA, None, {"size": 16, "channels": 1})
-    shelf: Any = Shelf(np.arange(400), wrong)
-    (score,) = classes.class_scores(shelf.images(124, 0), np.arange(124) % 26, None, sets, 0)
-    assert (score.name, score.value, score.floor) == ("discriminability", 0.0 if wrong else 1.0, 1.0)
+    generator: Any = RealImages(np.arange(400), wrong)
+    (score,) = module.class_scores(generator.generate(124, 0), np.arange(124) % 26, None, sets, 0)
+    assert (score.name, score.value, score.floor) == ("gan-test accuracy", 0.0 if wrong else 1.0, 1.0)
     assert score.better == "higher"
 
 
-def test_of_a_single_split_the_judge_has_not_seen_the_reference(
-    looker: Looker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_with_one_split_the_classifier_is_not_trained_on_the_reference(
+    classifier: MemorisingClassifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for i, pixels in enumerate(open_data(DATA).prepare(16, 1).array[:40]):
         Image(pixels).save(tmp_path / "d" / "ab"[i % 2] / f"{i}.png")
     sets = open_reference_sets(tmp_path / "d", None, {"size": 16, "channels": 1})
-    learnt: list[Any] = []
-    monkeypatch.setattr(classes, "train_feature_classifier", lambda data, device: learnt.append(data))
-    classes.known_judge(sets)
-    seen = {pixels.tobytes() for pixels in learnt[0].array}
-    assert len(learnt[0]) == 20
+    training_data: list[Any] = []
+    monkeypatch.setattr(module, "train_feature_classifier", lambda data, device: training_data.append(data))
+    module.classifier_of_real_images(sets)
+    seen = {pixels.tobytes() for pixels in training_data[0].array}
+    assert len(training_data[0]) == 20
     assert not seen & {pixels.tobytes() for pixels in sets.data.array[sets.reference]}
 
 
-def test_a_class_of_one_image_has_no_spread(looker: Looker) -> None:
+def test_a_class_of_equal_images_has_no_diversity(classifier: MemorisingClassifier) -> None:
     sets = open_reference_sets("shapes:400", None, {"size": 16, "channels": 3})
     count = len(sets.train.classes)
     real = torch.randn(len(sets.reference), 4)
     real[:, 0] += torch.from_numpy(sets.data.labels[sets.reference]) * 10
     labels = np.arange(40 * count) % count
 
-    def looked(made: torch.Tensor) -> Any:
+    def features(fake: torch.Tensor) -> Any:
         floor = torch.randn(len(sets.floor[: 40 * count]), 4)
         floor[:, 0] += torch.from_numpy(sets.train.labels[sets.floor[: 40 * count]]) * 10
-        return SimpleNamespace(reference=real, made=made, floor=floor, net=SimpleNamespace(definition="four numbers"))
+        return SimpleNamespace(reference=real, fake=fake, floor=floor, net=SimpleNamespace(definition="four features"))
 
     classes_of = torch.from_numpy(labels).float()
     alike = torch.zeros(len(labels), 4)
     alike[:, 0] = classes_of * 10
-    random_flip_and_shift = alike + torch.randn(len(labels), 4)
-    looker.labels = dict.fromkeys([np.zeros((16, 16, 3), np.uint8).tobytes()], 0)
+    varied = alike + torch.randn(len(labels), 4)
+    classifier.labels = dict.fromkeys([np.zeros((16, 16, 3), np.uint8).tobytes()], 0)
     for pixels in sets.data.array:
-        looker.labels[np.ascontiguousarray(pixels).tobytes()] = 0
+        classifier.labels[np.ascontiguousarray(pixels).tobytes()] = 0
     blank = np.zeros((len(labels), 16, 16, 3), np.uint8)
-    scores = [
-        list(classes.class_scores(blank, labels, looked(made), sets, 0)) for made in (alike, random_flip_and_shift)
-    ]
+    scores = [list(module.class_scores(blank, labels, features(fake), sets, 0)) for fake in (alike, varied)]
     (_, none, few), (_, some, many) = scores
-    assert (none.name, few.name) == ("class spread", "class coverage")
+    assert (none.name, few.name) == ("intra-class diversity", "per-class coverage")
     assert none.value == 0
     assert some.value == pytest.approx(1, abs=0.1)
     assert some.floor == pytest.approx(1, abs=0.1)
@@ -114,7 +112,7 @@ def test_a_class_of_one_image_has_no_spread(looker: Looker) -> None:
     assert many.value == pytest.approx(many.floor, abs=0.1)
 
 
-def test_spread_is_the_mean_distance_of_pairs() -> None:
+def test_mean_pairwise_distance() -> None:
     x = torch.tensor([[0.0, 0.0], [3.0, 4.0], [0.0, 0.0]])
     assert mean_pairwise_distance(x) == pytest.approx(10 / 3)
 
@@ -134,41 +132,45 @@ def test_a_classifier_learns_from_images_in_memory_as_from_a_folder(tmp_path: Pa
         held.prepare(20, 1)
 
 
-def test_teaching_is_asked_of_what_takes_labels_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(classes, "PRESET", "smoke")
+def test_gan_train_accuracy_is_of_class_conditional_methods_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PRESET", "smoke")
     monkeypatch.setattr("reverie.evaluation.feature_classifier.PRESET", "smoke")
     for method in ("cvae_gan", "dcgan"):
         reverie.train(f"{method}:smoke", data=DATA, out=tmp_path / method, threads=1)
-    found = evaluate(tmp_path / "cvae_gan", DATA, n=64, taught=True)
-    assert found["gan-train"].n == 400
-    assert "learnt from generated images alone" in found["gan-train"].definition
-    assert found["discriminability"].n == 64
-    assert "taught=True" in found.command
-    skipped = evaluate(tmp_path / "dcgan", DATA, n=64, taught=True).skipped
-    assert [line["why"] for line in skipped if line["score"] == "gan-train"] == ["it is not told the class of an image"]
+    found = evaluate(tmp_path / "cvae_gan", DATA, n=64, gan_train=True)
+    assert found["gan-train accuracy"].n == 400
+    assert "trained on generated images alone" in found["gan-train accuracy"].definition
+    assert found["gan-test accuracy"].n == 64
+    assert "gan_train=True" in found.command
+    skipped = evaluate(tmp_path / "dcgan", DATA, n=64, gan_train=True).skipped
+    assert [line["why"] for line in skipped if line["score"] == "gan-train accuracy"] == [
+        "the method does not generate images of a given class"
+    ]
 
 
 # -- codes -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("told", [True, False])
-def test_codes_that_tell_the_class_are_right_and_those_that_do_not_are_chance(told: bool) -> None:
+@pytest.mark.parametrize("informative", [True, False])
+def test_1_nn_accuracy_of_codes_with_and_without_the_class(informative: bool) -> None:
     sets = open_reference_sets(DATA, None, {"size": 16, "channels": 1})
     known = {p.tobytes(): k for d in (sets.train, sets.data) for p, k in zip(d.array, d.labels, strict=True)}
     draws = np.random.default_rng(0)
 
-    class Coder:
+    class Encoder:
         def verb(self, name: str) -> Any:
-            def stream(method: Any, pictures: list[Any]) -> Any:
-                for picture in pictures:
-                    label = known[picture.pixels.tobytes()] if told else 0
+            def stream(method: Any, images: list[Any]) -> Any:
+                for image in images:
+                    label = known[image.pixels.tobytes()] if informative else 0
                     yield Code(np.array([label, 0.1 * draws.random()], np.float32))
 
             return SimpleNamespace(stream=stream)
 
-    coder: Any = Coder()
-    score = codes.neighbour_score(coder, sets, 0)
-    assert score.value == 1 if told else score.value < 0.1
+    encoder: Any = Encoder()
+    score = latent_knn_score(encoder, sets, 0)
+    assert score.value == 1 if informative else score.value < 0.1
     assert 0.1 < score.floor < 1
     assert score.n == len(sets.reference)
 
@@ -180,13 +182,13 @@ def test_without_splits_no_image_is_its_own_neighbour(tmp_path: Path) -> None:
     sets = open_reference_sets(tmp_path, None, {"size": 16, "channels": 1})
     assert sets.data is sets.train
 
-    class Itself:
+    class PixelEncoder:
         def verb(self, name: str) -> Any:
-            def stream(method: Any, pictures: list[Any]) -> Any:
-                for picture in pictures:
-                    yield Code(np.frombuffer(picture.pixels.tobytes(), np.uint8).astype(np.float32))
+            def stream(method: Any, images: list[Any]) -> Any:
+                for image in images:
+                    yield Code(np.frombuffer(image.pixels.tobytes(), np.uint8).astype(np.float32))
 
             return SimpleNamespace(stream=stream)
 
-    coder: Any = Itself()
-    assert 0.2 < codes.neighbour_score(coder, sets, 0).value < 0.9
+    encoder: Any = PixelEncoder()
+    assert 0.2 < latent_knn_score(encoder, sets, 0).value < 0.9
