@@ -111,7 +111,7 @@ def row_endpoints(latents: Latents, codes: Tensor | None = None) -> Endpoints:
 
 
 def edit_endpoints(
-    change: Callable[[Tensor], tuple[Tensor, Tensor]], latents: Latents, codes: Tensor | None = None, frames: int = 0
+    change: Callable[[Tensor], tuple[Tensor, Tensor]], latents: Latents, codes: Tensor | None, frames: int
 ) -> Endpoints:
     """The ends of row r: change(code r) or, without codes [N,Z], change(latent r); in rows of one frame the end alone.
 
@@ -149,11 +149,3 @@ def _rows_of_images(
     chosen = select_items(items, rows, frames)
     for image in generate_images(decode, row_latents(endpoints, between, frames), chosen):
         yield image.made_from(*(sources or ())).in_rows_of(frames)
-
-
-def interpolation_rows(
-    network: Callable[[Tensor], Tensor], ends: Endpoints, between: Between, items: Sequence[int], steps: int
-) -> Iterator[Image]:
-    """Goes when no method calls it any more: interpolate_images and edit_images take its place."""
-    for image in generate_images(network, row_latents(ends, between, steps), items):
-        yield image.in_rows_of(steps)
