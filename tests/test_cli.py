@@ -1,4 +1,4 @@
-"""The command line as users use it: from examples to a generator, its pictures, and how they were made."""
+"""The command line as users use it: from examples to a generator, its images, and their provenance."""
 
 from __future__ import annotations
 
@@ -44,16 +44,16 @@ def trained(tmp_path_factory: pytest.TempPathFactory, own_cache: Path) -> Path:
 
 @pytest.fixture
 def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """Runs a command in an empty folder; checks its status, and that stderr tells of progress only; returns stdout."""
+    """Runs a command in an empty folder; checks its status, and that stderr holds progress only; returns stdout."""
     monkeypatch.chdir(tmp_path)
 
     def act(words: str, status: int = 0) -> str:
         capsys.readouterr()
         got = main(shlex.split(words))
-        told = capsys.readouterr()
-        assert got == status, told.err
-        assert [line for line in told.err.splitlines() if not line.startswith("step ")] == []
-        return told.out
+        printed = capsys.readouterr()
+        assert got == status, printed.err
+        assert [line for line in printed.err.splitlines() if not line.startswith("step ")] == []
+        return printed.out
 
     return act
 
@@ -64,11 +64,11 @@ def python(*words: str, **kwargs: Any) -> subprocess.CompletedProcess[str]:
 
 
 def pixels(place: Path) -> dict[str, bytes]:
-    """The pixels of each picture in a folder, or of one picture."""
+    """The pixels of each image in a folder, or of one image file."""
     found = {}
     for path in [place] if place.is_file() else sorted(place.iterdir()):
-        with PIL.Image.open(path) as picture:
-            found[path.name] = np.asarray(picture).tobytes()
+        with PIL.Image.open(path) as image:
+            found[path.name] = np.asarray(image).tobytes()
     return found
 
 
@@ -81,15 +81,15 @@ def parse(text: str) -> Any:
     return found
 
 
-# -- what is there -----------------------------------------------------------------------------------------------------
+# -- overview -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("words", ["", "--help", "-h", "help"])
 def test_the_overview_names_every_command_and_verb(command: Command, words: str) -> None:
-    told = command(words)
+    output = command(words)
     verbs = {verb for entry in list_methods().values() for verb in entry.verbs}
     assert {"generate", "reconstruct", "interpolate"} <= verbs
-    assert [name for name in [*COMMANDS, *verbs] if name not in told] == []
+    assert [name for name in [*COMMANDS, *verbs] if name not in output] == []
 
 
 def test_version(command: Command) -> None:
@@ -105,10 +105,10 @@ HELPED = [name for name in COMMANDS if name != "data"]
 def test_every_command_has_help(capsys: pytest.CaptureFixture[str], name: str) -> None:
     with pytest.raises(SystemExit) as ended:
         main([*name.split(), "--help"])
-    told = capsys.readouterr()
-    assert (ended.value.code, told.err) == (0, "")
-    assert told.out.startswith(f"usage: reverie {name.split()[0]}")
-    assert len(told.out.splitlines()) > 4
+    printed = capsys.readouterr()
+    assert (ended.value.code, printed.err) == (0, "")
+    assert printed.out.startswith(f"usage: reverie {name.split()[0]}")
+    assert len(printed.out.splitlines()) > 4
 
 
 def test_data_has_help(command: Command) -> None:
@@ -120,31 +120,31 @@ def test_data_has_help(command: Command) -> None:
 def test_help_shows_every_option_of_a_method_with_its_default(method: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["train", f"{method}:smoke", "--help"])
-    told = " ".join(capsys.readouterr().out.split())
+    output = " ".join(capsys.readouterr().out.split())
     options = [*options_of_dataclass(method_class(method).Config), *options_of_dataclass(TrainConfig)]
     assert len(options) > 15
-    assert [o.name for o in options if f"--{o.name.replace('_', '-')} " not in told.replace(",", " ")] == []
-    assert [o.name for o in options if " ".join(o.help.split()) not in told] == []
-    assert "[20]" in told, "the preset's steps"
-    assert "[10000]" not in told, "the class's steps"
+    assert [o.name for o in options if f"--{o.name.replace('_', '-')} " not in output.replace(",", " ")] == []
+    assert [o.name for o in options if " ".join(o.help.split()) not in output] == []
+    assert "[20]" in output, "the preset's steps"
+    assert "[10000]" not in output, "the class's steps"
 
 
 def test_help_of_a_verb_shows_what_the_run_can_be_told(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for verb, flags in (("generate", ["--n", "-n", "--seed", "--shard"]), ("reconstruct", ["PICTURE", "--search"])):
+    for verb, flags in (("generate", ["--n", "-n", "--seed", "--shard"]), ("reconstruct", ["IMAGE", "--iterations"])):
         with pytest.raises(SystemExit):
             main([verb, str(trained / "dcgan"), "--help"])
-        told = capsys.readouterr().out
-        assert [flag for flag in [*flags, "--out", "--overwrite", "--json"] if flag not in told] == []
+        output = capsys.readouterr().out
+        assert [flag for flag in [*flags, "--out", "--overwrite", "--json"] if flag not in output] == []
 
 
 def test_methods(command: Command) -> None:
-    told = command("methods")
+    output = command("methods")
     entries = parse(command("methods --json"))
     assert list(entries) == list(list_methods()) == sorted(entries)
     assert set(METHODS) <= set(entries)
     for name, entry in entries.items():
-        assert entry["summary"] in told
-        assert name in told
+        assert entry["summary"] in output
+        assert name in output
         assert {"smoke", "laptop"} <= set(entry["presets"])
         assert "arXiv" in entry["paper"]
     assert entries["vae"]["verbs"] == ["generate", "reconstruct", "encode", "interpolate"]
@@ -154,7 +154,7 @@ def test_methods(command: Command) -> None:
 def test_light_commands_load_no_torch() -> None:
     # the folder methods/ is read as text, so that they answer at once
     code = (
-        "import sys, reverie, reverie.cli as c;"
+        "import sys, reverie; from reverie.cli import main as c;"
         "c.main(['methods']); c.main(['methods', '--json']); c.main(['--help']); c.main(['trian']);"
         "reverie.UserError, dir(reverie);"
         "print([m for m in ('torch', 'numpy', 'PIL', 'matplotlib', 'safetensors') if m in sys.modules])"
@@ -208,49 +208,49 @@ def test_a_pipe_that_nobody_reads_is_no_error() -> None:
 def test_data_inspect(command: Command, tmp_path: Path) -> None:
     for i in range(3):
         PIL.Image.fromarray(np.full((20, 30), i, np.uint8)).save(tmp_path / f"{i}.png")
-    (tmp_path / "3.png").write_text("no picture")
-    told = command("data inspect .")
+    (tmp_path / "3.png").write_text("not an image")
+    output = command("data inspect .")
     found = parse(command("data inspect . --json"))
     assert found["splits"]["train"]["used"] == 3
     assert found["splits"]["train"]["found"] == 4
     assert [drop["name"] for drop in found["splits"]["train"]["dropped"]] == ["3.png"]
     assert found["facts"] == {"channels": 1, "classes": 0, "native": 20}
     assert set(METHODS) <= set(found["methods"])
-    assert "3.png" in told
-    assert "not an image" in told
-    assert {"dcgan", "vae"} < set(told.splitlines()[-1].removeprefix("methods that can learn from it: ").split(", "))
+    assert "3.png" in output
+    assert "not an image" in output
+    assert {"dcgan", "vae"} < set(output.splitlines()[-1].removeprefix("methods that can learn from it: ").split(", "))
 
 
 def test_names_that_the_output_cannot_spell_are_no_traceback(tmp_path: Path) -> None:
     for label in ("猫", "dog"):
         (tmp_path / "d" / label).mkdir(parents=True)
         Image(np.full((8, 8, 3), len(label) * 60, np.uint8)).save(tmp_path / "d" / label / "1.png")
-    told = subprocess.run(
+    output = subprocess.run(
         [sys.executable, "-m", "reverie", "data", "inspect", "d"], cwd=tmp_path, capture_output=True, check=False,
         env={**os.environ, "PYTHONIOENCODING": "cp1252", "PYTHONUTF8": "0"},
     )  # fmt: skip
-    assert told.returncode == 0, told.stderr
-    assert "猫" in told.stdout.decode("utf-8")
+    assert output.returncode == 0, output.stderr
+    assert "猫" in output.stdout.decode("utf-8")
 
 
-# -- from a run to pictures, and back ----------------------------------------------------------------------------------
+# -- from a run to images, and back ----------------------------------------------------------------------------------
 
 
-def test_train_tells_where_the_run_is_and_what_is_next(command: Command, tmp_path: Path) -> None:
-    told = command("train vae:smoke --data letters:32 --out runs/a --steps 4 --base-channels 4 --batch_size=8")
-    assert told.splitlines()[-2].startswith(f"{Path('runs/a')}: vae at step 4; look at ")
+def test_train_prints_where_the_run_is_and_what_is_next(command: Command, tmp_path: Path) -> None:
+    output = command("train vae:smoke --data letters:32 --out runs/a --steps 4 --base-channels 4 --batch-size=8")
+    assert output.splitlines()[-2].startswith(f"{Path('runs/a')}: vae at step 4; look at ")
     assert Path("runs/a/report.html").is_file()
     about = json.loads(Path("runs/a/run.json").read_text())
-    assert (about["method"], about["preset"], about["train"]["batch"]) == ("vae", "smoke", 8)
+    assert (about["method"], about["preset"], about["train"]["batch_size"]) == ("vae", "smoke", 8)
     assert (about["config"]["steps"], about["config"]["base_channels"], about["config"]["latent_dim"]) == (4, 4, 8)
     assert (
         about["command"]
-        == "reverie train vae:smoke --data letters:32 --out runs/a --steps 4 --base-channels 4 --batch_size=8"
+        == "reverie train vae:smoke --data letters:32 --out runs/a --steps 4 --base-channels 4 --batch-size=8"
     )
     assert str(tmp_path) not in json.dumps(about), "an absolute path"
-    told = command("resume runs/a --steps 6")
-    assert f"{Path('runs/a')}: vae at step 6" in told
-    following = told.splitlines()[-1].removeprefix("next: reverie ")
+    output = command("resume runs/a --steps 6")
+    assert f"{Path('runs/a')}: vae at step 6" in output
+    following = output.splitlines()[-1].removeprefix("next: reverie ")
     assert "64 files" in command(following), "the command that it proposes works"
 
 
@@ -275,8 +275,8 @@ def test_words_may_stand_in_any_order(command: Command, trained: Path) -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_generate(command: Command, trained: Path, method: str) -> None:
-    told = command(f"generate '{trained / method}' -n 5 --seed 3 --out out")
-    assert told.startswith("5 files in out")
+    output = command(f"generate '{trained / method}' -n 5 --seed 3 --out out")
+    assert output.startswith("5 files in out")
     made = pixels(Path("out"))
     assert list(made) == [f"{i:06d}.png" for i in range(5)]
     assert len(set(made.values())) == 5
@@ -284,9 +284,9 @@ def test_generate(command: Command, trained: Path, method: str) -> None:
         command(f"generate '{trained / method}' -n 5 --seed {seed} --out {name}")
         assert (pixels(Path(name)) == made) == (name == "again")
     command(f"generate '{trained / method}' -n 5 --seed 3 --out sheet.png")
-    with PIL.Image.open("sheet.png") as picture:
-        assert picture.size == (3 * (16 + 2) + 2, 2 * (16 + 2) + 2)
-        tile = np.asarray(picture)[2:18, 38:54]
+    with PIL.Image.open("sheet.png") as image:
+        assert image.size == (3 * (16 + 2) + 2, 2 * (16 + 2) + 2)
+        tile = np.asarray(image)[2:18, 38:54]
     assert tile.tobytes() == made["000002.png"]
 
 
@@ -317,7 +317,7 @@ def test_python_names() -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_shards_together_are_the_whole(command: Command, trained: Path, method: str) -> None:
-    for verb, size in (("generate", "-n 40"), ("interpolate", "-n 5 --steps 7")):
+    for verb, size in (("generate", "-n 40"), ("interpolate", "-n 5 --frames 7")):
         command(f"{verb} '{trained / method}' {size} --out {verb}-whole")
         parts = []
         for i in (1, 2, 3):
@@ -329,11 +329,11 @@ def test_shards_together_are_the_whole(command: Command, trained: Path, method: 
         assert pixels(Path(f"{verb}-together")) == pixels(Path(f"{verb}-whole"))
 
 
-def test_shards_from_one_picture_are_the_whole(command: Command, trained: Path) -> None:
+def test_shards_from_one_image_are_the_whole(command: Command, trained: Path) -> None:
     command("train cvae_gan:smoke --data shapes:60 --out run --threads 1")
     command(f"generate '{trained / 'vae'}' -n 1 --out given")
     Path("given/000000.png").rename("cat.png")
-    for verb, size in (("vary", "-n 40"), ("edit", "--steps 40")):
+    for verb, size in (("variations", "-n 40"), ("edit", "--frames 40")):
         command(f"{verb} run cat.png {size} --out {verb}-whole")
         for i in (3, 1, 2):
             command(f"{verb} run cat.png {size} --shard {i}/3 --out {verb}-together")
@@ -351,109 +351,109 @@ def test_a_shard_with_nothing_to_do_says_so(command: Command, trained: Path) -> 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_json_is_one_object(command: Command, trained: Path, method: str) -> None:
-    told = parse(command(f"generate '{trained / method}' -n 2 --out out --json"))
-    assert told["files"] == [str(Path("out/000000.png")), str(Path("out/000001.png"))]
-    assert told["seconds"] >= 0
-    told = parse(command(f"whence out/000001.png --verify '{trained / method}' --json"))
-    assert told["record"]["index"] == 1
-    assert told["verdict"] == {"same": True, "difference": 0, "why": "made again, equal to the pixel"}
-    assert parse(command("whence out/000001.png --json"))["verdict"] is None
+    output = parse(command(f"generate '{trained / method}' -n 2 --out out --json"))
+    assert output["files"] == [str(Path("out/000000.png")), str(Path("out/000001.png"))]
+    assert output["seconds"] >= 0
+    output = parse(command(f"provenance out/000001.png --verify '{trained / method}' --json"))
+    assert output["record"]["index"] == 1
+    assert output["verdict"] == {"same": True, "difference": 0, "why": "regenerated, equal to the pixel"}
+    assert parse(command("provenance out/000001.png --json"))["verdict"] is None
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_whence_says_how_a_picture_was_made(command: Command, trained: Path, method: str) -> None:
+def test_provenance_shows_how_an_image_was_made(command: Command, trained: Path, method: str) -> None:
     command(f"generate '{trained / method}' -n 3 --seed 9 --out out")
-    told = command("whence out/000002.png")
+    output = command("provenance out/000002.png")
     words = ["synthetic", f"method     {method}", "step 20", "verb       generate", "n=3", "seed=9", "index      2"]
-    assert [word for word in words if word not in told] == []
-    told = command(f"whence out/000002.png --verify '{trained / method}'")
-    assert "verified   yes" in told
-    assert "equal to the pixel" in told
+    assert [word for word in words if word not in output] == []
+    output = command(f"provenance out/000002.png --verify '{trained / method}'")
+    assert "verified   yes" in output
+    assert "equal to the pixel" in output
 
 
-def test_whence_says_no(command: Command, trained: Path) -> None:
+def test_provenance_of_changed_files_is_refused(command: Command, trained: Path) -> None:
     command(f"generate '{trained / 'vae'}' -n 2 --out out")
-    with PIL.Image.open("out/000000.png") as picture:
-        retouched, text = np.array(picture), picture.text["reverie"]
+    with PIL.Image.open("out/000000.png") as image:
+        retouched, text = np.array(image), image.text["reverie"]
     retouched[5:8, 5:8] ^= 64
     record = json.loads(text)
     Image(retouched[:, :, None], record=record).save("retouched.png")
-    told = command(f"whence retouched.png --verify '{trained / 'vae'}'", status=1)
-    assert "verified   NO: made again, at most 64 of 255 apart" in told
-    verdict = parse(command(f"whence retouched.png --verify '{trained / 'vae'}' --json", status=1))["verdict"]
+    output = command(f"provenance retouched.png --verify '{trained / 'vae'}'", status=1)
+    assert "verified   NO: regenerated, at most 64 of 255 apart" in output
+    verdict = parse(command(f"provenance retouched.png --verify '{trained / 'vae'}' --json", status=1))["verdict"]
     assert (verdict["same"], verdict["difference"]) == (False, 64)
 
     Image(retouched[:8, :, None], record=record).save("cropped.png")
-    assert "NO: its shape" in command(f"whence cropped.png --verify '{trained / 'vae'}'", status=1)
+    assert "NO: its shape" in command(f"provenance cropped.png --verify '{trained / 'vae'}'", status=1)
     Image.load("out/000001.png").with_provenance(record).save("swapped.png")
-    assert "verified   NO" in command(f"whence swapped.png --verify '{trained / 'vae'}'", status=1)
+    assert "verified   NO" in command(f"provenance swapped.png --verify '{trained / 'vae'}'", status=1)
 
-    told = command(f"whence out/000000.png --verify '{trained / 'dcgan'}'", status=1)
-    assert "NO: another method made it: vae, not dcgan" in told
+    output = command(f"provenance out/000000.png --verify '{trained / 'dcgan'}'", status=1)
+    assert "NO: another method made it: vae, not dcgan" in output
     command("train vae:smoke --data letters:64 --out other --steps 10")
-    told = command("whence out/000000.png --verify other", status=1)
-    assert "NO: another run made it" in told
-    assert "made at step 20, the run is at step 10" in told
+    output = command("provenance out/000000.png --verify other", status=1)
+    assert "NO: another run made it" in output
+    assert "made at step 20, the run is at step 10" in output
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_pictures_made_from_pictures(command: Command, trained: Path, method: str) -> None:
+def test_images_made_from_images(command: Command, trained: Path, method: str) -> None:
     command("generate '{}' -n 3 --out given".format(trained / ("vae" if method == "dcgan" else "dcgan")))
-    search = "--search 5" if method == "dcgan" else ""
+    search = "--iterations 5" if method == "dcgan" else ""
     command(f"reconstruct '{trained / method}' given {search} --out out")
     assert list(pixels(Path("out"))) == list(pixels(Path("given"))), "named after what they were made from"
-    for i in range(3):  # each depends on its own picture alone, not on those beside it
-        told = command(f"whence out/00000{i}.png --verify '{trained / method}' --given given")
-        assert f"made from  00000{i}.png" in told
-        assert "verified   yes" in told
+    for i in range(3):  # each depends on its own input only, not on those beside it
+        output = command(f"provenance out/00000{i}.png --verify '{trained / method}' --inputs given")
+        assert f"made from  00000{i}.png" in output
+        assert "verified   yes" in output
     command(f"reconstruct '{trained / method}' given {search} --out sheet.png")
-    assert "verified   yes" in command(f"whence sheet.png --verify '{trained / method}' --given given")
-    with PIL.Image.open("sheet.png") as picture:
-        assert np.asarray(picture)[2:18, 20:36].tobytes() == pixels(Path("out"))["000001.png"]
+    assert "verified   yes" in command(f"provenance sheet.png --verify '{trained / method}' --inputs given")
+    with PIL.Image.open("sheet.png") as image:
+        assert np.asarray(image)[2:18, 20:36].tobytes() == pixels(Path("out"))["000001.png"]
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_interpolate(command: Command, trained: Path, method: str) -> None:
     run = trained / method
-    command(f"interpolate '{run}' -n 2 --steps 6 --out out")
+    command(f"interpolate '{run}' -n 2 --frames 6 --out out")
     command(f"generate '{run}' -n 4 --out ends")
     made, ends = list(pixels(Path("out")).values()), list(pixels(Path("ends")).values())
     assert len(made) == 12
     for place, end in ((0, 0), (5, 1), (6, 2), (11, 3)):  # rows go from one image of generate to the next
         apart = np.frombuffer(made[place], np.uint8).astype(int) - np.frombuffer(ends[end], np.uint8)
         assert np.abs(apart).max() <= 1
-    command(f"interpolate '{run}' -n 2 --steps 6 --out sheet.png")
-    with PIL.Image.open("sheet.png") as picture:
-        assert picture.size == (6 * 18 + 2, 2 * 18 + 2)
-    assert "verified   yes" in command(f"whence sheet.png --verify '{run}'")
-    assert "verified   yes" in command(f"whence out/000007.png --verify '{run}'")
+    command(f"interpolate '{run}' -n 2 --frames 6 --out sheet.png")
+    with PIL.Image.open("sheet.png") as image:
+        assert image.size == (6 * 18 + 2, 2 * 18 + 2)
+    assert "verified   yes" in command(f"provenance sheet.png --verify '{run}'")
+    assert "verified   yes" in command(f"provenance out/000007.png --verify '{run}'")
 
 
-def test_interpolate_between_pictures(command: Command, trained: Path) -> None:
+def test_interpolate_between_images(command: Command, trained: Path) -> None:
     run = trained / "vae"
     command(f"generate '{trained / 'dcgan'}' -n 3 --out given")
-    command(f"interpolate '{run}' given --steps 4 --out out")
+    command(f"interpolate '{run}' given --frames 4 --out out")
     command(f"reconstruct '{run}' given --out ends")
     made, ends = list(pixels(Path("out")).values()), list(pixels(Path("ends")).values())
     assert len(made) == 8
     for place, end in ((0, 0), (3, 1), (4, 1), (7, 2)):
         apart = np.frombuffer(made[place], np.uint8).astype(int) - np.frombuffer(ends[end], np.uint8)
         assert np.abs(apart).max() <= 1
-    assert "verified   yes" in command(f"whence out/000005.png --verify '{run}' --given given")
+    assert "verified   yes" in command(f"provenance out/000005.png --verify '{run}' --inputs given")
 
 
 def test_a_sheet_of_one_shard_can_be_verified(command: Command, trained: Path) -> None:
     command(f"generate '{trained / 'dcgan'}' -n 40 --shard 2/3 --out sheet.png")
-    assert "verified   yes" in command(f"whence sheet.png --verify '{trained / 'dcgan'}'")
+    assert "verified   yes" in command(f"provenance sheet.png --verify '{trained / 'dcgan'}'")
 
 
-def test_a_picture_says_that_it_is_synthetic(command: Command, trained: Path) -> None:
+def test_an_image_says_that_it_is_synthetic(command: Command, trained: Path) -> None:
     command(f"generate '{trained / 'vae'}' -n 1 --out out")
     command(f"generate '{trained / 'vae'}' -n 4 --out sheet.png")
     for file in ("out/000000.png", "sheet.png"):
-        with PIL.Image.open(file) as picture:
-            record = json.loads(picture.text["reverie"])
-            assert f'DigitalSourceType="{IPTC}"' in picture.text["XML:com.adobe.xmp"]
+        with PIL.Image.open(file) as image:
+            record = json.loads(image.text["reverie"])
+            assert f'DigitalSourceType="{IPTC}"' in image.text["XML:com.adobe.xmp"]
         assert record["synthetic"] is True
         assert (record["method"], record["verb"], record["step"]) == ("vae", "generate", 20)
         assert record["reverie"] == reverie.__version__
@@ -462,21 +462,21 @@ def test_a_picture_says_that_it_is_synthetic(command: Command, trained: Path) ->
 
 @pytest.mark.parametrize("method", METHODS)
 def test_an_exported_file_serves_as_the_run(command: Command, trained: Path, method: str) -> None:
-    told = command(f"export '{trained / method}' --out deep/model.safetensors")
-    assert told.strip() == str(Path("deep/model.safetensors"))
+    output = command(f"export '{trained / method}' --out deep/model.safetensors")
+    assert output.strip() == str(Path("deep/model.safetensors"))
     with safetensors.safe_open("deep/model.safetensors", framework="np") as file:
         header = json.loads(file.metadata()["reverie"])
     assert header["method"] == method
     assert header["config"] == dataclasses.asdict(reverie.load(trained / method).config)
     command(f"generate '{trained / method}' -n 3 --out given")
-    for verb, rest in (("generate", "-n 20"), ("interpolate", "-n 2 --steps 3"), ("reconstruct", "given")):
-        rest += " --search 3" if (method, verb) == ("dcgan", "reconstruct") else ""
+    for verb, rest in (("generate", "-n 20"), ("interpolate", "-n 2 --frames 3"), ("reconstruct", "given")):
+        rest += " --iterations 3" if (method, verb) == ("dcgan", "reconstruct") else ""
         command(f"{verb} '{trained / method}' {rest} --out {verb}-run")
         command(f"{verb} deep/model.safetensors {rest} --out {verb}-file")
         one, other = (sorted(Path(f"{verb}-{kind}").iterdir()) for kind in ("run", "file"))
         assert [p.name for p in one] == [p.name for p in other] != []
         assert [p.read_bytes() for p in one] == [p.read_bytes() for p in other], "records included"
-    assert "verified   yes" in command("whence generate-run/000013.png --verify deep/model.safetensors")
+    assert "verified   yes" in command("provenance generate-run/000013.png --verify deep/model.safetensors")
     command("export deep/model.safetensors --out again.safetensors")
     assert Path("again.safetensors").read_bytes() == Path("deep/model.safetensors").read_bytes()
 
@@ -505,9 +505,9 @@ def test_a_machine_without_memory_is_one_line(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(method_class("vae"), "expected", lambda *given: grab())
+    monkeypatch.setattr(method_class("vae"), "mean_image", lambda *args: grab())
     assert main(["generate", str(trained / "vae"), "-n", "1", "--out", "no-room"]) == 2
-    assert capsys.readouterr().err.startswith("reverie: there is not enough memory; give a smaller --batch")
+    assert capsys.readouterr().err.startswith("reverie: there is not enough memory; give a smaller --batch-size")
 
 
 def test_only_overwrite_overwrites(
