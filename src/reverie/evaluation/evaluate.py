@@ -23,6 +23,9 @@ from reverie.utils.atomic_files import disk_errors, flush, replace_text
 from reverie.utils.environment import versions
 from reverie.utils.errors import UserError
 
+FIGURE_SUFFIXES = (".png", ".txt", ".wav")
+"""of the files in figures/"""
+
 
 def evaluate(
     run: str | Path,
@@ -143,12 +146,15 @@ def _write(run_folder: Path, result: Evaluation) -> None:
         try:
             figures.mkdir(exist_ok=True)
             for name, (image, _) in result.figures.items():
-                flush(image.save(temporary / f"{name}.png"))
-            for old in figures.glob("*.png"):
-                if old.stem not in result.figures:
+                image.save_with_companions(temporary / f"{name}.png")
+            written = sorted(temporary.iterdir()) if result.figures else []
+            for file in written:
+                flush(file)
+            for old in figures.iterdir():
+                if old.suffix in FIGURE_SUFFIXES and old.name not in {file.name for file in written}:
                     old.unlink()
-            for name in result.figures:
-                (temporary / f"{name}.png").replace(figures / f"{name}.png")
+            for file in written:
+                file.replace(figures / file.name)
             replace_text(run_folder / "scores.json", text)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)

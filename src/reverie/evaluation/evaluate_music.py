@@ -13,7 +13,7 @@ from reverie.evaluation.eval_config import EvalConfig
 from reverie.evaluation.reference_sets import shuffled_indices
 from reverie.evaluation.result import Evaluation
 from reverie.evaluation.samples_source import SampleSource
-from reverie.media import Image, Music, comparison_grid, image_grid, rolls
+from reverie.media import Image, Music, comparison_grid, image_grid, rolls, with_sound
 from reverie.metrics.music import copying_scores, nearest_windows, reconstruction_scores, statistics_scores
 from reverie.utils.errors import UserError
 
@@ -110,7 +110,8 @@ class MusicEvaluator:
         shown: dict[str, Image | str] = {}
         shown["samples"] = lacks.format("generate")
         if source.can("generate"):
-            shown["samples"] = image_grid(rolls(method.verb("generate")(n=2 * columns, seed=seed)), columns)
+            pieces = method.verb("generate")(n=2 * columns, seed=seed)
+            shown["samples"] = with_sound(image_grid(rolls(pieces), columns), pieces)
         shown["reconstruction"] = lacks.format("reconstruct")
         if source.can("reconstruct"):
             originals = self._to_music(self.data.array[self.reference[:columns]])
@@ -173,13 +174,15 @@ class MusicEvaluator:
             name = f"windows of the reference, searched among the {len(self.known)} of the other half of the pieces"
         result.scores += copying_scores(distances, unseen, train, seed, name)
         result.figures["generated"] = (
-            image_grid(rolls(generated[: 4 * columns]), columns),
+            with_sound(image_grid(rolls(generated[: 4 * columns]), columns), generated),
             f"The first of {n} generated windows: time to the right, a line at each bar; pitch upwards, a line at each "
             "C; of trios the melody in blue, the bass in orange, and the drums below.",
         )
         few = 2 * columns
         result.figures["neighbours"] = (
-            _roll_pairs(generated[:few], self._to_music(train.array[rows[:few]]), columns),
+            _roll_pairs(
+                generated[:few], self._to_music(train.array[rows[:few]]), columns, ("generated", "nearest training")
+            ),
             "Generated windows, and under each the most similar training window, in its own key.",
         )
 
@@ -189,7 +192,9 @@ def _shuffled(rows: np.ndarray) -> np.ndarray:
     return rows[shuffled_indices(len(rows))]
 
 
-def _roll_pairs(upper: list[Music], lower: list[Music], columns: int) -> Image:
+def _roll_pairs(
+    upper: list[Music], lower: list[Music], columns: int, labels: tuple[str, str] = ("original", "reconstruction")
+) -> Image:
     """Piano rolls of `upper`, each above that of the same place in `lower`."""
     both = rolls([*upper, *lower])
-    return comparison_grid(both[: len(upper)], both[len(upper) :], columns)
+    return comparison_grid(both[: len(upper)], both[len(upper) :], columns, labels)

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from reverie.data.images.decode import convert_channels
+from reverie.data.images.conversion import convert_channels
 from reverie.evaluation.baselines import TUNING_IMAGES, add_baselines, has_baselines
 from reverie.evaluation.eval_config import EvalConfig
 from reverie.evaluation.evaluators_base import SplitEvaluator, training_data_notes
 from reverie.evaluation.lpips import PairedLPIPS, add_lpips, open_lpips
 from reverie.evaluation.result import Evaluation
 from reverie.evaluation.samples_source import SampleSource
-from reverie.media import Image, image_grid
+from reverie.media import Image, grid_of_groups
 from reverie.metrics.full_reference import Restored, full_reference_scores, psnrs
 from reverie.metrics.score import Reference
 
@@ -89,7 +89,8 @@ class RestorationEvaluator(SplitEvaluator):
             for i in chosen:
                 channels = examples[i].original.shape[2]
                 cells += [_centre_crop(pixels, side, channels) for pixels in examples[i].as_row()]
-            result.figures[name] = (image_grid(cells, 6), f"{which}, centre crops: degraded, restored, original.")
+            grid = grid_of_groups(cells, ("degraded", "restored", "original"))
+            result.figures[name] = (grid, f"{which}, centre crops: degraded, restored, original.")
 
     def comparison_images(self, source: SampleSource, seed: int) -> dict[str, Image | str]:
         """The sample grids of training, of the first images of the reference."""

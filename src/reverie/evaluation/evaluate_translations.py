@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reverie.data.images.decode import convert_channels
+from reverie.data.images.conversion import convert_channels
 from reverie.data.images.label_maps import nearest_colour_indices
 from reverie.evaluation.baselines import TUNING_IMAGES, add_baselines, has_baselines
 from reverie.evaluation.eval_config import EvalConfig
@@ -20,7 +20,7 @@ from reverie.evaluation.image_metrics import FEATURE_SCORES, LAPLACIAN
 from reverie.evaluation.lpips import add_lpips, open_lpips
 from reverie.evaluation.result import Evaluation
 from reverie.evaluation.samples_source import SampleSource
-from reverie.media import Image, Photo, image_grid
+from reverie.media import Image, Photo, grid_of_groups
 from reverie.metrics.distribution import frechet_distance, kernel_distance
 from reverie.metrics.full_reference import full_reference_scores, psnrs, segmentation_metrics
 from reverie.metrics.pixels import ratio_of_means, sharpness
@@ -30,6 +30,8 @@ MIN_IMAGES = 32
 """translated and real images that a comparison of distributions takes, at least"""
 SHOWN = 8
 """images of a figure"""
+OF_PAIRS, OF_DOMAINS = ("input", "output", "target"), ("input", "translated", "translated back")
+"""what stands side by side in figures"""
 NO_FEATURES = "there is no network to compare images by; name one with --features"
 
 
@@ -107,13 +109,13 @@ class PairEvaluator(TranslationEvaluator):
             ("translations", first, "The first images of the reference"),
         ):
             cells = [image for i in chosen for image in images.row(i)]
-            result.figures[name] = (image_grid(cells, 6), f"{which}: input, output, target.")
+            result.figures[name] = (grid_of_groups(cells, OF_PAIRS), f"{which}: input, output, target.")
 
     def comparison_images(self, source: SampleSource, seed: int) -> dict[str, Image | str]:
         """The first of the reference: input, output, target."""
         images = self._translate(source, min(SHOWN, len(self.data)), seed)
         cells = [image for i in range(len(images.targets)) for image in images.row(i)]
-        return {"translations": image_grid(cells, 6)}
+        return {"translations": grid_of_groups(cells, OF_PAIRS)}
 
     def palette(self, source: SampleSource) -> np.ndarray | None:
         """The colours of the targets, where these are label maps."""
@@ -223,7 +225,7 @@ class UnpairedEvaluator(TranslationEvaluator):
             rows = zip(sides[side], outputs, back, strict=True)
             cells = [image for row in rows for image in _same_channels(*row)][: 3 * SHOWN]
             caption = f"From {way}, the first images: input, translation, translation there and back."
-            result.figures[f"{side}-to-{target}"] = (image_grid(cells, 6), caption)
+            result.figures[f"{side}-to-{target}"] = (grid_of_groups(cells, OF_DOMAINS), caption)
             names = [f"{name}, {way}" for name in ("fid", "kid")]
             if net is None:
                 result.skip(names, NO_FEATURES)
@@ -245,7 +247,7 @@ class UnpairedEvaluator(TranslationEvaluator):
             inputs = [self.data.pixels(i, side) for i in range(count)]
             rows = zip(inputs, *_there_and_back(source.method, inputs, target), strict=True)
             cells = [image for row in rows for image in _same_channels(*row)]
-            shown[f"{side}-to-{target}"] = image_grid(cells, 6)
+            shown[f"{side}-to-{target}"] = grid_of_groups(cells, OF_DOMAINS)
         return shown
 
 

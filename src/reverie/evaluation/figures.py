@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -30,7 +31,7 @@ def neighbours_figure(fake: np.ndarray, neighbours: TrainingNeighbours, sets: Re
         f"the smallest distances among {len(neighbours.distances)}. Right: the first generated ones. Distance: "
         f"{neighbours.distance}; among {neighbours.searched} training images."
     )
-    return Image(canvas), caption
+    return Image(canvas, column_labels=("generated", "nearest", "2nd", "3rd") * 2), caption
 
 
 def _neighbour_rows(
@@ -50,4 +51,6 @@ def reconstructions_figure(originals: Sequence[Image], reconstructions: Sequence
 
 def interpolation_figure(frames: Sequence[Image]) -> tuple[Image, str]:
     """The rows of `interpolate` without input images, and a caption."""
-    return image_grid(frames), "Each row interpolates from one generated image to another."
+    grid = image_grid(frames)
+    labels = ("from", *[""] * (frames[0].columns - 2), "to") if frames[0].columns > 1 else ()
+    return dataclasses.replace(grid, column_labels=labels), "Each row interpolates from one generated image to another."

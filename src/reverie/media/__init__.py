@@ -14,12 +14,13 @@ Importing this room does not import torch; functions that take or return tensors
 """
 
 from reverie.media.code import Code, save_codes
-from reverie.media.image import Image, comparison_grid, image_grid
+from reverie.media.image import Image, comparison_grid, grid_of_groups, image_grid
 from reverie.media.lazy_files import LazyFiles
 from reverie.media.metadata import RECORD, XMP
 from reverie.media.music import Music, medley, rolls
 from reverie.media.photo import Photo, photo_grid
 from reverie.media.read_metadata import read_record
+from reverie.media.sound_preview import with_sound
 from reverie.media.text import Text, save_texts
 from reverie.media.text_image import text_sheet
 
@@ -33,6 +34,7 @@ __all__ = [
     "Photo",
     "Text",
     "comparison_grid",
+    "grid_of_groups",
     "image_grid",
     "medley",
     "photo_grid",
@@ -41,4 +43,5 @@ __all__ = [
     "save_codes",
     "save_texts",
     "text_sheet",
+    "with_sound",
 ]

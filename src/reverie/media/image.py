@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import io
+import json
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -15,7 +17,7 @@ import PIL.Image
 
 from reverie.data.file_types import SUFFIXES
 from reverie.media.item import Item
-from reverie.media.metadata import png_text_chunks
+from reverie.media.metadata import LABELS, png_text_chunks
 from reverie.utils.errors import UserError
 
 if TYPE_CHECKING:
@@ -38,6 +40,12 @@ class Image(Item):
     """uint8 [H,W,C]"""
     name: str = ""
     """name of the file that it was read from, without folders; "" if it was generated"""
+    column_labels: tuple[str, ...] = ()
+    """of a grid, what its columns show, from left to right; () for nothing"""
+    row_labels: tuple[str, ...] = ()
+    """of a grid, what its rows show, from top to bottom; () for nothing"""
+    companions: Mapping[str, bytes] = field(default_factory=dict)
+    """what it shows in another form, such as its text or sound: suffix -> content of a file to write beside it"""
 
     @classmethod
     def load(cls, path: str | Path) -> Image:
@@ -75,10 +83,20 @@ class Image(Item):
         path.write_bytes(self.png())
         return path
 
+    def save_with_companions(self, path: str | Path) -> Path:
+        """As `save`, and the companions beside it: step-000500.png, step-000500.txt."""
+        path = self.save(path)
+        for suffix, content in self.companions.items():
+            path.with_suffix(suffix).write_bytes(content)
+        return path
+
     def png(self) -> bytes:
-        """The bytes of a PNG that carries the record."""
-        buffer = io.BytesIO()
-        self.pil().save(buffer, format="PNG", pnginfo=png_text_chunks(self.record))
+        """The bytes of a PNG that carries the record, and the labels of columns and rows."""
+        buffer, chunks = io.BytesIO(), png_text_chunks(self.record)
+        if self.column_labels or self.row_labels:
+            labels = {"columns": self.column_labels, "rows": self.row_labels}
+            chunks.add_itxt(LABELS, json.dumps(labels, ensure_ascii=False))
+        self.pil().save(buffer, format="PNG", pnginfo=chunks)
         return buffer.getvalue()
 
     def pil(self) -> PIL.Image.Image:
@@ -138,22 +156,41 @@ def image_grid(images: Sequence[Image], columns: int = 0, gap: int = 2) -> Image
     return Image(canvas, record={**record, "grid": layout})
 
 
-def comparison_grid(upper: Sequence[Image], lower: Sequence[Image], columns: int = 8) -> Image:
-    """A grid in which each row of `upper` has the counterparts of `lower` below it, such as reconstructions."""
+def comparison_grid(
+    upper: Sequence[Image],
+    lower: Sequence[Image],
+    columns: int = 8,
+    labels: tuple[str, str] = ("original", "reconstruction"),
+) -> Image:
+    """A grid in which each row of `upper` has the counterparts of `lower` below it, such as reconstructions.
+
+    labels: what `upper` and `lower` are.
+    """
     rows: list[Image] = []
     for start in range(0, len(upper), columns):
         rows += [*upper[start : start + columns], *lower[start : start + columns]]
-    return image_grid(rows, min(columns, len(upper)))
+    grid = image_grid(rows, min(columns, len(upper)))
+    return dataclasses.replace(grid, row_labels=labels * math.ceil(len(upper) / columns))
 
 
-def side_by_side(*batches: Tensor, columns: int = 6) -> Image:
+def grid_of_groups(images: Sequence[Image], labels: Sequence[str], columns: int = 6) -> Image:
+    """A grid of groups such as input, output, target, input, output, target ... with labels over its columns.
+
+    labels: what the images of a group are; columns: a multiple of their number.
+    """
+    grid = image_grid(images, columns)
+    return dataclasses.replace(grid, column_labels=tuple(labels) * (columns // len(labels)))
+
+
+def side_by_side(*batches: Tensor, labels: Sequence[str], columns: int = 6) -> Image:
     """A grid with image i of every batch [B,C,H,W] in [-1,1] next to each other, such as input, output and target.
 
-    Batches of one channel are shown beside batches of three. columns: a multiple of the number of batches.
+    Batches of one channel are shown beside batches of three. labels: what each batch is; columns: a multiple of the
+    number of batches.
     """
     channels = max(batch.shape[1] for batch in batches)
     images = [Image.from_tensor(batch.expand(-1, channels, -1, -1)) for batch in batches]
     in_order: list[Image] = []
     for group in zip(*images, strict=True):
         in_order.extend(group)
-    return image_grid(in_order, columns)
+    return grid_of_groups(in_order, labels, columns)

@@ -9,6 +9,9 @@ from PIL.PngImagePlugin import PngInfo
 
 RECORD = "reverie"
 """keyword of the PNG text chunk that holds the record"""
+LABELS = "reverie-labels"
+"""keyword of the PNG text chunk that holds what the columns and the rows of a grid show, {"columns": [...], "rows":
+[...]} in JSON"""
 
 # IPTC's digital source type of media that a trained model made.
 XMP = (

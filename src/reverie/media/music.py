@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -124,11 +124,7 @@ class Music(Item):
 
     def wav(self) -> bytes:
         """The bytes of a WAV file, 16 bits, one channel, that carries its record as a comment."""
-        sound = np.round(self.sound() * 32767).astype("<i2").tobytes()
-        shape = struct.pack("<HHIIHH", 1, 1, RATE, 2 * RATE, 2, 16)
-        text = midi.MARK + json.dumps({"record": self.record}, sort_keys=True).encode() + b"\0"
-        chunks = _chunk(b"fmt ", shape) + _chunk(b"LIST", b"INFO" + _chunk(b"ICMT", text)) + _chunk(b"data", sound)
-        return _chunk(b"RIFF", b"WAVE" + chunks)
+        return wav_bytes(self.sound(), RATE, self.record)
 
     def _png(self) -> bytes:
         return self.image().png()
@@ -302,6 +298,15 @@ def _roll(parts: dict[str, np.ndarray], low: int, high: int) -> np.ndarray:
             if 0 <= row < rows:
                 out[row, :, begin:end], out[row, :, begin, 0] = COLOURS[part]
     return out.reshape(rows * tall, steps * wide, 3)
+
+
+def wav_bytes(sound: np.ndarray, rate: int, record: dict[str, Any] | None) -> bytes:
+    """A WAV file, 16 bits, one channel, of sound [N] in [-1,1] at `rate` samples a second; the record is a comment."""
+    samples = np.round(sound * 32767).astype("<i2").tobytes()
+    shape = struct.pack("<HHIIHH", 1, 1, rate, 2 * rate, 2, 16)
+    text = midi.MARK + json.dumps({"record": record}, sort_keys=True).encode() + b"\0"
+    chunks = _chunk(b"fmt ", shape) + _chunk(b"LIST", b"INFO" + _chunk(b"ICMT", text)) + _chunk(b"data", samples)
+    return _chunk(b"RIFF", b"WAVE" + chunks)
 
 
 def _chunk(name: bytes, body: bytes) -> bytes:

@@ -24,7 +24,10 @@ WIDE = (
 
 
 def text_sheet(lines: Sequence[str], title: str = "") -> Image:
-    """The lines one under another, black on white; one that is too long for the sheet ends in an ellipsis."""
+    """The lines one under another, black on white; one that is too long for the sheet ends in an ellipsis.
+
+    The whole lines are its companion: text that is written beside it.
+    """
     shown = [title, *lines] if title else list(lines)
     font = _font(any(ord(character) > 0x2E7F for line in shown for character in line))
     shown = [_fit(line, font) for line in shown]
@@ -33,7 +36,8 @@ def text_sheet(lines: Sequence[str], title: str = "") -> Image:
     pen = ImageDraw.Draw(ground)
     for i, line in enumerate(shown):
         pen.text((MARGIN, MARGIN + i * LINE), line, fill=96 if title and i == 0 else 0, font=font)
-    return Image(np.asarray(ground)[:, :, None].copy())
+    content = "".join(f"{line}\n" for line in lines)
+    return Image(np.asarray(ground)[:, :, None].copy(), companions={".txt": content.encode()})
 
 
 def _fit(line: str, font: ImageFont.FreeTypeFont) -> str:

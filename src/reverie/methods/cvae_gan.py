@@ -6,7 +6,7 @@ Images are [B,C,H,W] in [-1,1], logits [B] or [B,K]; classes y are weights [B,K]
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated, Any, Literal
 
@@ -419,7 +419,7 @@ class CVAEGAN(Method):
         real = list(Image.from_tensor(batch["image"][:16]))
         samples = self.verb("generate")(n=min(8 * num_classes, 200), seed=0)
         return {
-            "": image_grid(samples, min(20, num_classes)),
+            "": replace(image_grid(samples, min(20, num_classes)), column_labels=self.config.class_names[:20]),
             "reconstruction": comparison_grid(real, self.reconstruct(real)),
         }
 

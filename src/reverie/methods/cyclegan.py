@@ -251,4 +251,8 @@ class CycleGAN(Method):
         with torch.no_grad():
             fake_b, fake_a = self.generator_ab(a), self.generator_ba(b)
             rec_a, rec_b = self.generator_ba(fake_b), self.generator_ab(fake_a)
-        return {"a-to-b": side_by_side(a, fake_b, rec_a), "b-to-a": side_by_side(b, fake_a, rec_b)}
+        labels = ("input", "translated", "translated back")
+        return {
+            "a-to-b": side_by_side(a, fake_b, rec_a, labels=labels),
+            "b-to-a": side_by_side(b, fake_a, rec_b, labels=labels),
+        }

@@ -24,7 +24,7 @@ from reverie.core.stage import Batch, Metrics, Stage
 from reverie.core.update import Update
 from reverie.data.music.dataset import MAX_BARS, MusicDataset
 from reverie.data.music.midi import EVENTS, PARTS, STEPS, join_windows, window
-from reverie.media import Image, Music, comparison_grid, image_grid, rolls
+from reverie.media import Image, Music, comparison_grid, image_grid, rolls, with_sound
 from reverie.metrics.music import code_scores, reconstruction_scores
 from reverie.metrics.score import Score
 from reverie.nn.latent_prior import Prior
@@ -409,12 +409,13 @@ class MusicVAE(Method):
     # -- samples and scores ----------------------------------------------------------------------------------------
 
     def sample_grids(self, batch: Batch) -> dict[str, Image]:
-        """New music, and first windows of the data above their reconstructions, as piano rolls."""
+        """New music with its sound, and first windows of the data above their reconstructions, as piano rolls."""
         columns = 8 if self.config.bars <= 4 else 2
         real = [Music.of(self.parts, lines) for lines in batch["events"][: 2 * columns].cpu().numpy()]
         both = rolls(real + self.verb("reconstruct")(real))
+        new = self.verb("generate")(n=4 * columns, seed=0)
         return {
-            "": image_grid(rolls(self.verb("generate")(n=4 * columns, seed=0)), columns),
+            "": with_sound(image_grid(rolls(new), columns), new),
             "reconstruction": comparison_grid(both[: len(real)], both[len(real) :], columns),
         }
 

@@ -320,4 +320,4 @@ class Pix2Pix(Method):
             self.eval()
             fake = torch.cat([self.translate_tensor(x[None], None, 4096, 0) for x in a])
             self.train()
-        return {"": side_by_side(a, fake, b)}
+        return {"": side_by_side(a, fake, b, labels=("input", "output", "target"))}

@@ -208,4 +208,4 @@ class Restoration(Method):
             x = self.degrade_tensor(y, 0)
             restored = self.generator_output(x)
             self.train()
-        return {"": side_by_side(x, restored, y)}
+        return {"": side_by_side(x, restored, y, labels=("degraded", "restored", "original"))}

@@ -73,11 +73,11 @@ class Progress:
             tqdm.write(f"step {step}: {alert.name}: {alert.what}. {alert.advice}", file=sys.stderr)
 
     def show(self, step: int, images: dict[str, Image]) -> None:
-        """Writes images of samples: samples/step-000500.png, samples/step-000500-NAME.png."""
+        """Writes samples/step-000500.png, samples/step-000500-NAME.png, and their text or sound beside them."""
         for name, image in images.items():
             path = self.run.path / "samples" / f"step-{step:06d}{'-' + name if name else ''}.png"
             with disk_errors(self.run.path):
-                image.save(path)
+                image.save_with_companions(path)
             if self.board:
                 self.board.add_image(name or "samples", image.pixels, step, dataformats="HWC")
 
