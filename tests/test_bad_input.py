@@ -53,7 +53,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory, own_cache: Path) -> Path:
         _bad_data(Path("data"))
         for method in ("vae", "dcgan", "classifier"):
             assert main(f"train {method}:smoke --data letters:64 --out runs/{method} --threads 1".split()) == 0
-        assert main(shlex.split("train vae:smoke --data data/photos --out runs/own --batch 4 --steps 2")) == 0
+        assert main(shlex.split("train vae:smoke --data data/photos --out runs/own --batch-size 4 --steps 2")) == 0
         assert main(shlex.split("generate runs/vae -n 2 --out made")) == 0
         _bad_runs()
         _bad_files()
@@ -105,8 +105,8 @@ def _bad_data(data: Path) -> None:
         (data / name).mkdir()
         (data / name / "train-images-idx3-ubyte").write_bytes(pixels)
         if labels:
-            told = b"\0\0\x08\x01" + struct.pack(">I", labels) + bytes(labels)
-            (data / name / "train-labels-idx1-ubyte").write_bytes(told)
+            found = b"\0\0\x08\x01" + struct.pack(">I", labels) + bytes(labels)
+            (data / name / "train-labels-idx1-ubyte").write_bytes(found)
 
 
 def _copy(name: str, of: str = "vae") -> Path:
@@ -119,9 +119,9 @@ def _copy(name: str, of: str = "vae") -> Path:
 
 def _sign(run: Path) -> None:
     """Makes the checksums agree with the files, as an attacker would."""
-    told = json.loads((run / "save.json").read_text())
-    told["sha256"] = {name: hashlib.sha256((run / name).read_bytes()).hexdigest() for name in told["sha256"]}
-    (run / "save.json").write_text(json.dumps(told))
+    found = json.loads((run / "save.json").read_text())
+    found["sha256"] = {name: hashlib.sha256((run / name).read_bytes()).hexdigest() for name in found["sha256"]}
+    (run / "save.json").write_text(json.dumps(found))
 
 
 def _rewrite(run: Path, change: Callable[[dict[str, Any]], Any]) -> None:
@@ -133,8 +133,8 @@ def _rewrite(run: Path, change: Callable[[dict[str, Any]], Any]) -> None:
 def _weights(path: Path, change: Callable[[dict[str, Any], dict[str, torch.Tensor]], Any]) -> None:
     """The vae's weights file with its header or its tensors changed."""
     source = Path("runs/vae/weights.safetensors").read_bytes()
-    told = json.loads(source[8 : 8 + int.from_bytes(source[:8], "little")])
-    header, tensors = json.loads(told["__metadata__"]["reverie"]), safetensors.torch.load(source)
+    found = json.loads(source[8 : 8 + int.from_bytes(source[:8], "little")])
+    header, tensors = json.loads(found["__metadata__"]["reverie"]), safetensors.torch.load(source)
     change(header, tensors)
     path.write_bytes(safetensors.torch.save(tensors, {"reverie": json.dumps(header)}))
 
@@ -145,7 +145,7 @@ def _bad_runs() -> None:
     _rewrite(_copy("nomethod"), lambda about: about.pop("method"))
     _rewrite(_copy("textconfig"), lambda about: about.update(config="size 16"))
     _rewrite(_copy("othermethod"), lambda about: about.update(method="vaee"))
-    _rewrite(_copy("otherfield"), lambda about: about["config"].update(witdh=3))
+    _rewrite(_copy("otherfield"), lambda about: about["config"].update(base_chanels=3))
     _rewrite(_copy("othertype"), lambda about: about["config"].update(base_channels="wide"))
     _rewrite(_copy("stranger"), lambda about: about["data"].pop("fingerprint"))
     _copy("changed", "own")
@@ -197,7 +197,7 @@ def _bad_files() -> None:
         "far": json.dumps({**good, "index": 7}),
         "verb": json.dumps({**good, "verb": "eval"}),
         "option": json.dumps({**good, "arguments": {"m": 1}}),
-        "given": json.dumps({**good, "verb": "reconstruct", "arguments": {},
+        "unmatched": json.dumps({**good, "verb": "reconstruct", "arguments": {},
                              "inputs": [{"name": "cat.png", "digest": "0" * 16}]}),
         "digest": json.dumps({**good, "inputs": [{"name": "cat.png", "digest": 0}]}),
         "lines": json.dumps({"arguments": {}, "index": 0, "lines": 5}),
@@ -256,8 +256,8 @@ def refuse(shop: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
         before = contents(shop)
         capsys.readouterr()
         status = main(shlex.split(words))
-        told = capsys.readouterr()
-        line = check_line(status, told.out, told.err, needs)
+        found = capsys.readouterr()
+        line = check_line(status, found.out, found.err, needs)
         assert contents(shop) == before, "something was written or lost"
         return line
 
@@ -314,7 +314,7 @@ TRAIN = [
     ("train vae:smok --data letters:64 --out new", "no preset 'smok'", "Did you mean 'smoke'"),
     ("train vae:huge --data letters:64 --out new", "no preset 'huge'", "laptop"),
     (f"{VAE} --stpes 3", "no flag '--stpes'", "Did you mean '--steps'"),
-    (f"{VAE} --r1-weight 3", "no flag '--penalty'", "--help"),
+    (f"{VAE} --r1-weight 3", "no flag '--r1-weight'", "--help"),
     (f"{VAE} --step", "no flag '--step'", "Did you mean '--steps'"),
     (f"{VAE} --checkpoint_every 3", "no flag '--checkpoint_every'", "Did you mean '--checkpoint-every'"),
     (f"{VAE} extra", "'extra'", "train --help"),
@@ -326,46 +326,46 @@ TRAIN = [
     (f"{VAE} --lr nan", "--lr is 'nan'", "a finite number"),
     (f"{VAE} --lr inf", "--lr is 'inf'", "a finite number"),
     (f"{VAE} --lr fast", "--lr is 'fast'", "a finite number"),
-    (f"{VAE} --rate -1", "rate", "above 0"),
-    (f"{DCGAN} --lr 0", "rate", "above 0"),
-    (f"{VAE} --eps 0", "epsilon", "above 0"),
+    (f"{VAE} --lr -1", "--lr is -1", "above 0"),
+    (f"{DCGAN} --lr 0", "--lr is 0", "above 0"),
+    (f"{VAE} --eps 0", "--eps is 0", "above 0"),
     (f"{DCGAN} --beta1 1", "beta1", "below 1"),
-    (f"{DCGAN} --penalty -1 --norm none", "penalty", "not be negative"),
-    (f"{DCGAN} --ema-decay 1", "average is 1.0", "0.999"),
-    (f"{DCGAN} --d-steps-per-g 0", "critic_steps", "1 or more"),
+    (f"{DCGAN} --r1-weight -1 --norm none", "--r1-weight is -1", "0 or more"),
+    (f"{DCGAN} --ema-decay 1", "--ema-decay is 1.0", "from 0 to below 1"),
+    (f"{DCGAN} --d-steps-per-g 0", "--d-steps-per-g is 0", "1 or more"),
     (f"{VAE} --size big", "--size is 'big'", "a whole number"),
-    (f"{VAE} --size 7", "size is 7", "8 pixels or more"),
+    (f"{VAE} --size 7", "size is 7", "8 or more"),
     (f"{DCGAN} --size 20", "size is 20", "16, 32, 64"),
     (f"{DCGAN} --size 4096", "4096", "2048"),
     (f"{VAE} --channels 2", "channels", "1 (grey) or 3", "2"),
-    (f"{VAE} --batch 0", "batch is 0", "1 or more"),
-    (f"{VAE} --checkpoint-every 0", "checkpoint_every is 0", "1 or more"),
+    (f"{VAE} --batch-size 0", "--batch-size is 0", "1 or more"),
+    (f"{VAE} --checkpoint-every 0", "--checkpoint-every is 0", "1 or more"),
     (f"{VAE} --seed -1", "seed is -1", "from 0"),
-    (f"{VAE} --seed 9999999999999999999999", "seed is 9999999999999999999999", "2^63"),
-    (f"{VAE} --threads -1", "threads is -1", "all cores"),
-    (f"{VAE} --threads 99999999999", "threads is 99999999999", "all cores"),
+    (f"{VAE} --seed 9999999999999999999999", "seed is 9999999999999999999999", "from 0 to 9223372036854775807"),
+    (f"{VAE} --threads -1", "threads is -1", "from 0 to 1024"),
+    (f"{VAE} --threads 99999999999", "threads is 99999999999", "from 0 to 1024"),
     (f"{VAE} --device nonsense", "device 'nonsense'", "--device cpu"),
     (f"{VAE} --device meta", "device 'meta'", "--device cpu"),
     (f"{VAE} --precision fp16", "'fp16'", "fp32", "bf16"),
     (f"{DCGAN} --loss foo", "--loss is 'foo'", "nonsaturating", "hinge"),
     (f"{VAE} --likelihood x", "--likelihood is 'x'", "logistic", "bernoulli"),
-    (f"{DCGAN} --flip=maybe", "--hflip", "maybe"),
-    (f"{DCGAN} --r1-weight 1", "penalty", "norm 'batch'", "--norm spectral or none"),
-    (f"{DCGAN} --loss wasserstein --norm none", "wasserstein", "--r1-weight 10"),
-    (f"{VAE} --iwae-samples 5 --beta 2", "importance", "beta at 1"),
-    (f"{VAE} --iwae-samples 5 --free-bits 1", "importance", "free_bits and warmup at 0"),
-    (f"{VAE} --beta -1", "beta", "not be negative"),
+    (f"{DCGAN} --hflip=maybe", "--hflip", "maybe"),
+    (f"{DCGAN} --r1-weight 1", "r1_weight", "norm 'batch'", "--norm spectral or none"),
+    (f"{DCGAN} --loss wasserstein --norm none", "wasserstein", "--gp-weight 10"),
+    (f"{VAE} --iwae-samples 5 --beta 2", "iwae_samples above 1", "beta at 1"),
+    (f"{VAE} --iwae-samples 5 --free-nats 1", "iwae_samples above 1", "free_nats and kl_warmup_steps at 0"),
+    (f"{VAE} --beta -1", "--beta is -1", "0 or more"),
     ("train classifier:smoke --data data/photos --out new", "data/photos has no labels", "a folder of its own"),
     ("train classifier:smoke --data data/oneclass --out new", "one class", "2 or more"),
-    (f"{CLASSIFIER} --names A,B", "names are A, B, C", "leave the option away"),
-    (f"{CLASSIFIER} --size 7", "size is 7", "8 pixels or more"),
+    (f"{CLASSIFIER} --class-names A,B", "names are A, B, C", "leave the option away"),
+    (f"{CLASSIFIER} --size 7", "size is 7", "8 or more"),
     (f"{CLASSIFIER} --blocks 0", "blocks", "1 or more"),
-    (f"{CLASSIFIER} --stride 3", "stride is 3", "1 or 2"),
-    (f"{CLASSIFIER} --lr 0", "rate", "above 0"),
-    (f"{CLASSIFIER} --label-smoothing 1", "smoothing is 1.0", "0.1"),
+    (f"{CLASSIFIER} --stride 3", "--stride is '3'", "one of '1', '2'"),
+    (f"{CLASSIFIER} --lr 0", "--lr is 0", "above 0"),
+    (f"{CLASSIFIER} --label-smoothing 1", "--label-smoothing is 1.0", "from 0 to below 1"),
     (f"{CLASSIFIER} --shift -0.1", "shift is -0.1", "0 to 0.5"),
     (f"{VAE} --shift 0.6", "shift is 0.6", "0 to 0.5"),
-    (f"{CLASSIFIER} --ema-decay 1", "average is 1.0", "0.999"),
+    (f"{CLASSIFIER} --ema-decay 1", "--ema-decay is 1.0", "from 0 to below 1"),
     ("train vae:smoke --out new", "--data", "FOLDER"),
     ("train vae:smoke --data letters:64", "--out", "runs/NAME"),
     ("train vae:smoke --data letters:64 --out ''", "--out", "runs/NAME"),
@@ -385,8 +385,8 @@ RESUME = [
     ("resume runs/nomethod", "runs/nomethod/run.json", "method", "restore"),
     ("resume runs/textconfig", "runs/textconfig/run.json", "config", "restore"),
     ("resume runs/othermethod", "runs/othermethod/run.json", "no method 'vaee'", "Did you mean 'vae'"),
-    ("resume runs/otherfield", "runs/otherfield/run.json", "no option 'witdh'", "Did you mean 'width'"),
-    ("resume runs/othertype", "runs/othertype/run.json", "width is 'wide'", "a whole number"),
+    ("resume runs/otherfield", "runs/otherfield/run.json", "no option 'base_chanels'", "Did you mean 'base_channels'"),
+    ("resume runs/othertype", "runs/othertype/run.json", "base_channels is 'wide'", "a whole number"),
     ("resume runs/gone", "data of runs/gone", "not at", "data/nowhere", "--data"),
     ("resume runs/changed", "data/others", "fingerprint", "not what runs/changed began with", "--data"),
     ("resume runs/own --data letters:64", "letters:64", "fingerprint", "not what runs/own began with"),
@@ -394,7 +394,7 @@ RESUME = [
     ("resume runs/vae --steps 0", "steps is 0", "1 or more"),
     ("resume runs/vae --steps 5", "step 20 already", "--steps 20 or more"),
     ("resume runs/vae --steps more", "--steps is 'more'", "a whole number"),
-    ("resume runs/vae --latent-dim 1", "no flag '--latent'", "resume --help"),
+    ("resume runs/vae --latent-dim 1", "no flag '--latent-dim'", "resume --help"),
     ("resume runs/vae --device nonsense", "device 'nonsense'", "--device cpu"),
     ("resume runs/torn-resume", "runs/torn-resume/resume.pt", "damaged", "restore"),
     ("resume runs/torn-weights", "runs/torn-weights/weights.safetensors", "damaged", "restore"),
@@ -418,7 +418,7 @@ VERBS = [
     ("generate listmethod.safetensors --out new", "listmethod.safetensors is not a weights file", "give a run folder"),
     ("generate config.safetensors --out new", "config.safetensors is not a weights file", "give a run folder"),
     ("generate method.safetensors --out new", "method.safetensors", "no method 'vaee'", "Did you mean 'vae'"),
-    ("generate field.safetensors --out new", "field.safetensors", "no option 'latnet'", "Did you mean 'latent'"),
+    ("generate field.safetensors --out new", "field.safetensors", "no option 'latnet'", "Did you mean 'latent_dim'"),
     ("generate value.safetensors --out new", "value.safetensors", "latent", "1 or more"),
     ("generate width.safetensors --out new", "width.safetensors", "does not fit its own config", "restore"),
     ("generate lacks.safetensors --out new", "lacks.safetensors", "does not fit its own config", "restore"),
@@ -437,8 +437,8 @@ VERBS = [
     ("generate runs/vae --out new --shard 0/2", "--shard is '0/2'", "from 1"),
     ("generate runs/vae --out new --shard x", "--shard is 'x'", "2/5"),
     ("reconstruct runs/vae photo.jpg --out new --shard 1/2", "no flag '--shard'", "reconstruct --help"),
-    ("interpolate runs/dcgan --out new --steps 0", "steps is 0", "1 or more"),
-    ("interpolate runs/dcgan --out new -n -2 --steps -2", "n is -2", "1 or more"),
+    ("interpolate runs/dcgan --out new --frames 0", "frames is 0", "1 or more"),
+    ("interpolate runs/dcgan --out new -n -2 --frames -2", "n is -2", "1 or more"),
     ("interpolate runs/vae photo.jpg --out new", "got one", "two or more"),
     ("interpolate runs/dcgan photo.jpg plain.png --out new", "what to do with", "photo.jpg"),
     ("generate runs/vae --out new.jpg", "new.jpg", "folder", ".png"),
@@ -456,7 +456,7 @@ VERBS = [
     ("reconstruct runs/vae data/words --out new", "no image at data/words", "folder"),
     ("reconstruct runs/vae data/bomb/b.png --out new", "b.png", "100 megapixels"),
     ("reconstruct runs/vae data/cut/0.jpg --out new", "0.jpg", "truncated"),
-    ("reconstruct runs/dcgan photo.jpg --search -1 --out new", "search is -1", "0"),
+    ("reconstruct runs/dcgan photo.jpg --iterations -1 --out new", "iterations is -1", "0"),
     ("classify runs/vae photo.jpg", "vae cannot classify", "generate"),
     ("classify runs/classifier", "needs images", "FILE"),
     ("classify runs/classifier nowhere.jpg", "no image at nowhere.jpg", "give image files"),
@@ -482,14 +482,14 @@ PROVENANCE = [
     ("provenance record-far.png --verify runs/vae", "no item 7 among 1"),
     ("provenance record-verb.png --verify runs/vae", "vae cannot eval", "generate"),
     ("provenance record-option.png --verify runs/vae", "generate has no option 'm'"),
-    ("provenance record-given.png --verify runs/vae", "cat.png", "--inputs"),
+    ("provenance record-unmatched.png --verify runs/vae", "cat.png", "--inputs"),
     *[
         (f"provenance record-{name}.png", f"record-{name}.png carries no record")
         for name in ("digest", "lines", "line", "imported", "tunes", "deep")
     ],
-    ("provenance record-tune.png --verify runs/vae", "generate made the file so, which it cannot", "as it was made"),
-    ("provenance record-code.png --verify runs/vae", "encode made the file so"),
-    ("provenance record-sources.png --verify runs/vae", "generate made the file so"),
+    ("provenance record-tune.png --verify runs/vae", "names generate, which cannot make such a file", "as it was made"),
+    ("provenance record-code.png --verify runs/vae", "names encode, which cannot"),
+    ("provenance record-sources.png --verify runs/vae", "names generate, which cannot"),
     ("provenance record-none.png --verify runs/vae", "reconstruct needs 'images'"),
     ("provenance record-lies.png --verify runs/vae", "vae cannot generate verified yes: made again\\x1b[8m; it can"),
     ("provenance made/000000.png --verify runs/nowhere", "no run folder runs/nowhere"),
@@ -625,10 +625,10 @@ def test_a_damaged_save_falls_back_to_the_previous_one(shop: Path, tmp_path: Pat
     (run / "weights.safetensors").write_bytes(b"torn")
     capfd.readouterr()
     assert main(["generate", str(run), "-n", "1", "--out", str(tmp_path / "out")]) == 0
-    told = capfd.readouterr()
-    assert "is damaged" in told.err
-    assert "using the previous checkpoint, of step 10" in told.err
-    assert told.err.count("\n") == 1
+    found = capfd.readouterr()
+    assert "is damaged" in found.err
+    assert "using the previous checkpoint, of step 10" in found.err
+    assert found.err.count("\n") == 1
     with PIL.Image.open(tmp_path / "out/000000.png") as made:
         assert json.loads(made.text["reverie"])["step"] == 10
 
@@ -637,9 +637,9 @@ def test_a_record_cannot_pose_as_the_verdict(shop: Path, capsys: pytest.CaptureF
     for rest, status, verdicts in (([], 0, []), (["--verify", str(shop / "runs/dcgan")], 1, ["verified   NO"])):
         capsys.readouterr()
         assert main(["provenance", str(shop / "record-lies.png"), *rest]) == status
-        told = capsys.readouterr().out
-        assert "verb       generate\\nverified   yes: made again\\x1b[8m" in told
-        assert [line[:13] for line in told.splitlines() if line.startswith("verified")] == verdicts
+        found = capsys.readouterr().out
+        assert "verb       generate\\nverified   yes: made again\\x1b[8m" in found
+        assert [line[:13] for line in found.splitlines() if line.startswith("verified")] == verdicts
 
 
 @pytest.mark.parametrize(
@@ -666,10 +666,11 @@ PYTHON: list[tuple[str, Callable[[], Any], tuple[str, ...]]] = [
     ("option", lambda: reverie.train("vae", data="letters:64", out="new", stepz=3), ("no option 'stepz'", "'steps'")),
     ("type", lambda: reverie.train("vae", data="letters:64", out="new", steps="ten"), ("steps is 'ten'", "whole")),
     ("fraction", lambda: reverie.train("vae", data="letters:64", out="new", steps=1.5), ("steps is 1.5", "whole")),
-    ("truth", lambda: reverie.train("vae", data="letters:64", out="new", batch=True), ("batch is True", "whole")),
-    ("nan", lambda: reverie.train("vae", data="letters:64", out="new", lr=float("nan")), ("rate is nan", "finite")),
+    ("truth", lambda: reverie.train("vae", data="letters:64", out="new", batch_size=True),
+     ("batch_size is True", "whole")),
+    ("nan", lambda: reverie.train("vae", data="letters:64", out="new", lr=float("nan")), ("lr is nan", "finite")),
     ("infinite", lambda: reverie.train("vae", data="letters:64", out="new", steps=math.inf), ("steps is inf", "whole")),
-    ("huge", lambda: reverie.train("vae", data="letters:64", out="new", lr=10**400), ("rate is 1", "finite")),
+    ("huge", lambda: reverie.train("vae", data="letters:64", out="new", lr=10**400), ("lr is 1", "finite")),
     ("method", lambda: reverie.train("vea", data="letters:64", out="new"), ("no method 'vea'", "'vae'")),
     ("data", lambda: reverie.train("vae:smoke", data="leters", out="new"), ("leters", "'letters'")),
     ("path", lambda: reverie.train("vae:smoke", data=Path("data/empty"), out=Path("new")), ("data/empty", "empty")),
@@ -684,7 +685,7 @@ PYTHON: list[tuple[str, Callable[[], Any], tuple[str, ...]]] = [
     ("item", lambda: reverie.load("runs/vae").generate(n=4, items=[4]), ("no item 4 among 4", "from 0")),
     ("below", lambda: reverie.load("runs/dcgan").generate(n=4, items=[-1]), ("no item -1 among 4", "from 0")),
     ("needs", lambda: reverie.load("runs/vae").reconstruct(), ("reconstruct needs 'images'",)),
-    ("verb", lambda: reverie.load("runs/vae").verb("generate"), ("vae cannot compose", "generate")),
+    ("verb", lambda: reverie.load("runs/vae").verb("classify"), ("vae cannot classify", "generate")),
     ("suffix", lambda: reverie.load("runs/vae").generate(n=1)[0].save("new.jpg"), ("new.jpg", "new.png")),
 ]  # fmt: skip
 
