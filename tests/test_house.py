@@ -202,7 +202,7 @@ def test_the_loop_fits_its_budget() -> None:
 
 RETIRED = [
     "t_old", "when_ce", "sp_oil", "sp_oils", "sp_oilt", "sp_oiled", "reh_earse", "reh_earsed", "reh_earses",
-    "reh_earsal", "me_nded", "ju_dge", "ju_dges", "ju_dged", "ju_dging", "by he_art", "told ag_ain", "the ga_me",
+    "reh_earsal", "me_nded", "ju_dge", "ju_dges", "ju_dged", "ju_dging", "by he_art", "t_old ag_ain", "the ga_me",
     "wor_ld", "wor_lds", "numbers in_ z", "be_nch", "be_nches",
 ]  # fmt: skip
 """retired words and phrases, each with a mark _ in it so that this list does not match itself"""

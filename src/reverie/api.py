@@ -220,7 +220,8 @@ def _settle_machine(settings: TrainConfig, ranks: Ranks) -> TrainConfig:
     """The settings with what the machine decided, to be kept with the run."""
     if settings.batch_size % ranks.world_size:
         raise UserError(
-            f"batch_size is {settings.batch_size}; with {ranks.world_size} ranks it must be a multiple of {ranks.world_size}."
+            f"batch_size is {settings.batch_size}; with {ranks.world_size} ranks it must be a multiple of "
+            f"{ranks.world_size}."
         )
     if settings.threads:
         torch.set_num_threads(settings.threads)

@@ -1,6 +1,6 @@
-"""What a step reports for the monitor to see. No gradients, no random numbers: training stays the same.
+"""Metrics that a step reports for the monitor. Without gradients or random numbers: training stays the same.
 
-Of a single item nothing can be told that takes others beside it, and nothing is.
+What takes several items is not reported of a batch of one.
 """
 
 from __future__ import annotations

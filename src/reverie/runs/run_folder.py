@@ -29,7 +29,7 @@ from filelock import FileLock, Timeout
 from reverie._version import FORMAT
 from reverie.runs.format import check_format
 from reverie.runs.weights_file import step_of, write_weights
-from reverie.utils.atomic_files import flush, disk_errors, link, replace_text, sha256
+from reverie.utils.atomic_files import disk_errors, flush, link, replace_text, sha256
 from reverie.utils.errors import UserError
 
 WEIGHTS, RESUME, MANIFEST = "weights.safetensors", "resume.pt", "save.json"
