@@ -117,7 +117,7 @@ class PeerResNet(nn.Module):
         return self.model(x)
 
 
-class PeerJudge(nn.Module):
+class PeerDiscriminator(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.model = nn.Sequential(
@@ -200,8 +200,14 @@ def test_a_unet_makes_the_same(tmp_path: Path, depth: int, channels: tuple[int, 
     net = trained(PeerUNet(*channels, 4, depth, kind), side)
     method = brought(net, tmp_path, dropout=False)
     c = method.config
-    assert (c.network, c.in_channels, c.out_channels, c.width, c.depth, c.norm) == ("unet", *channels, 4, depth, kind)
-    assert (c.dropout, c.still, c.size) == (0.0, False, side)
+    assert (c.network, c.in_channels, c.out_channels, c.base_channels, c.depth, c.norm) == (
+        "unet",
+        *channels,
+        4,
+        depth,
+        kind,
+    )
+    assert (c.dropout, c.deterministic, c.size) == (0.0, False, side)
     assert_same(net, method, noise(channels[0], side, 2 * side))
 
 
@@ -211,7 +217,14 @@ def test_a_resnet_makes_the_same(tmp_path: Path, blocks: int, dropout: bool, kin
     net = trained(PeerResNet(3, 1, 4, blocks, kind, dropout))
     method = brought(net, tmp_path)
     c = method.config
-    assert (c.network, c.in_channels, c.out_channels, c.width, c.blocks, c.norm) == ("resnet", 3, 1, 4, blocks, kind)
+    assert (c.network, c.in_channels, c.out_channels, c.base_channels, c.blocks, c.norm) == (
+        "resnet",
+        3,
+        1,
+        4,
+        blocks,
+        kind,
+    )
     assert (c.dropout, c.size) == (0.5 if dropout else 0.0, 256 if blocks == 9 else 128)
     assert_same(net, method, noise(3, 32, 44))
 
@@ -266,7 +279,9 @@ def test_what_a_file_may_look_like(tmp_path: Path) -> None:
     safetensors.torch.save_file(state, tmp_path / "given.safetensors")
     reverie.import_checkpoint([tmp_path / "given.safetensors"], tmp_path / "out.safetensors")
     with torch.no_grad():
-        assert (reverie.load(tmp_path / "out.safetensors").translate_tensor(x, True, 1024, 0) - net(x)).abs().max() < NEAR
+        assert (
+            reverie.load(tmp_path / "out.safetensors").translate_tensor(x, True, 1024, 0) - net(x)
+        ).abs().max() < NEAR
 
 
 def test_tiles_of_a_deep_unet(tmp_path: Path) -> None:
@@ -304,7 +319,7 @@ def ways(tmp_path: Path) -> tuple[Path, nn.Module, nn.Module]:
     folder = tmp_path / "checkpoints"
     saved(g_a, folder / "latest_net_G_A.pth")
     saved(g_b, folder / "latest_net_G_B.pth")
-    saved(PeerJudge(), folder / "latest_net_D_A.pth")
+    saved(PeerDiscriminator(), folder / "latest_net_D_A.pth")
     return folder, g_a, g_b
 
 
@@ -313,8 +328,8 @@ def test_two_generators_are_a_cyclegan(ways: tuple[Path, nn.Module, nn.Module], 
     a, b = folder / "latest_net_G_A.pth", folder / "latest_net_G_B.pth"
     for k, files in enumerate(([a, b], [b, a], [folder])):  # the names say which is which
         out = tmp_path / f"{k}.safetensors"
-        told = reverie.import_checkpoint(files, out)
-        assert (told["method"], [net["name"] for net in told["networks"]]) == ("cyclegan", [a.name, b.name])
+        output = reverie.import_checkpoint(files, out)
+        assert (output["method"], [net["name"] for net in output["networks"]]) == ("cyclegan", [a.name, b.name])
         method = reverie.load(out)
         for net, to, channels in ((g_a, "b", 1), (g_b, "a", 3)):
             x = noise(channels, 24, 40)
@@ -327,17 +342,17 @@ def test_two_generators_are_a_cyclegan(ways: tuple[Path, nn.Module, nn.Module], 
 def test_without_telling_names_the_order_decides(ways: tuple[Path, nn.Module, nn.Module], tmp_path: Path) -> None:
     folder = ways[0]
     one, other = (folder / f"latest_net_G_{k}.pth" for k in "AB")
-    told = reverie.import_checkpoint(
+    output = reverie.import_checkpoint(
         [other.rename(tmp_path / "x.pth"), one.rename(tmp_path / "y.pth")], tmp_path / "z.safetensors"
     )
-    assert [net["name"] for net in told["networks"]] == ["x.pth", "y.pth"]
-    assert (told["config"]["in_channels"], told["config"]["out_channels"]) == (3, 1)
+    assert [net["name"] for net in output["networks"]] == ["x.pth", "y.pth"]
+    assert (output["config"]["in_channels"], output["config"]["out_channels"]) == (3, 1)
 
 
 # -- the command line --------------------------------------------------------------------------------------------------
 
 
-def picture(path: Path, height: int = 40, width: int = 56) -> Path:
+def photo_file(path: Path, height: int = 40, width: int = 56) -> Path:
     pixels = np.random.Generator(np.random.Philox(key=[3, height])).integers(0, 256, (height, width, 3), np.uint8)
     PIL.Image.fromarray(pixels).save(path)
     return path
@@ -348,12 +363,14 @@ def test_import_then_use_it_like_a_run(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     net = trained(PeerResNet(3, 3, 4, 2))
-    file, photo = saved(net, tmp_path / "old" / "latest_net_G.pth"), picture(Path("photo.png"))
+    file, photo = saved(net, tmp_path / "old" / "latest_net_G.pth"), photo_file(Path("photo.png"))
     assert main(["import", str(file), "--out", "deep/facades.safetensors"]) == 0
-    told = capsys.readouterr().out
-    assert "pix2pix" in told
-    assert "latest_net_G.pth: a ResNet of 2 blocks, width 4, instance norm, no dropout, 3 to 3 channels" in told
-    assert f"next: reverie translate {Path('deep/facades.safetensors')} photo.jpg" in told
+    output = capsys.readouterr().out
+    assert "pix2pix" in output
+    assert (
+        "latest_net_G.pth: a ResNet of 2 blocks, 4 base channels, instance norm, no dropout, 3 to 3 channels" in output
+    )
+    assert f"next: reverie translate {Path('deep/facades.safetensors')} photo.jpg" in output
     assert list(Path("deep").iterdir()) == [Path("deep/facades.safetensors")]
 
     assert main(["translate", "deep/facades.safetensors", "photo.png", "--out", "out"]) == 0
@@ -368,10 +385,10 @@ def test_import_then_use_it_like_a_run(
     capsys.readouterr()
     words = ["provenance", "out/photo.png", "--verify", "deep/facades.safetensors", "--inputs", "photo.png"]
     assert main(words) == 0
-    told = capsys.readouterr().out
-    assert f"trained    elsewhere: latest_net_G.pth  {sha256(file)}" in told
-    assert "step" not in told
-    assert "verified   yes" in told
+    output = capsys.readouterr().out
+    assert f"trained    elsewhere: latest_net_G.pth  {sha256(file)}" in output
+    assert "step" not in output
+    assert "verified   yes" in output
 
     header, weights, _ = read_weights(Path("deep/facades.safetensors"))
     assert header["imported"] == record["imported"]
@@ -384,15 +401,15 @@ def test_import_then_use_it_like_a_run(
 def test_json_says_what_was_recognised(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = saved(PeerUNet(1, 3, 4, 6), tmp_path / "latest_net_G.pth")
     assert main(["import", str(file), "--out", str(tmp_path / "a.safetensors"), "--json", "--no-dropout"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert (told["file"], told["method"]) == (str(tmp_path / "a.safetensors"), "pix2pix")
-    (net,) = told["networks"]
+    output = json.loads(capsys.readouterr().out)
+    assert (output["file"], output["method"]) == (str(tmp_path / "a.safetensors"), "pix2pix")
+    (net,) = output["networks"]
     wanted = dict(
-        name=file.name, kind="unet", in_channels=1, out_channels=3, base_channels=4, depth=6, norm="batch", dropout=False,
-        sha256=sha256(file),
+        name=file.name, kind="unet", in_channels=1, out_channels=3, base_channels=4, depth=6, norm="batch",
+        dropout=False, sha256=sha256(file),
     )  # fmt: skip
     assert {name: net[name] for name in wanted} == wanted
-    assert told["config"]["dropout"] == 0
+    assert output["config"]["dropout"] == 0
 
 
 def test_an_imported_file_is_scored(tmp_path: Path) -> None:
@@ -417,10 +434,10 @@ def test_pix2pix_learns_with_a_resnet_too(tmp_path: Path) -> None:
     options: dict[str, Any] = dict(data="shapes:24", network="resnet", blocks=1, threads=1)
     method = reverie.train("pix2pix:smoke", out=tmp_path / "run", **options)
     assert (method.config.blocks, method.config.depth) == (1, None)
-    photo = Photo.load(picture(tmp_path / "x.png", 5, 21))
-    (made,), (still,) = (method.verb("translate")([photo], deterministic=s) for s in (False, True))
-    assert made.pixels.shape == (5, 21, 3)
-    assert not np.array_equal(made.pixels, still.pixels)
+    photo = Photo.load(photo_file(tmp_path / "x.png", 5, 21))
+    (stochastic,), (deterministic,) = (method.verb("translate")([photo], deterministic=s) for s in (False, True))
+    assert stochastic.pixels.shape == (5, 21, 3)
+    assert not np.array_equal(stochastic.pixels, deterministic.pixels)
     losses = [json.loads(line)["metrics"]["l1"] for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert losses[-1] < losses[0]
     with pytest.raises(UserError, match="blocks is -1"):
@@ -455,9 +472,9 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     keep("tensor.pth", torch.zeros(3))
     keep("list.pth", [torch.zeros(3)])
     keep("empty-dict.pth", {})
-    keep("checkpoint.pth", {"netG": unet, "netD": PeerJudge().state_dict(), "epoch": 3})
+    keep("checkpoint.pth", {"netG": unet, "netD": PeerDiscriminator().state_dict(), "epoch": 3})
     keep("other.pth", nn.Sequential(nn.Linear(2, 2)).state_dict())
-    keep("latest_net_D.pth", PeerJudge().state_dict())
+    keep("latest_net_D.pth", PeerDiscriminator().state_dict())
     keep("pixel.pth", {"net.0.weight": torch.zeros(4, 6, 1, 1), "net.0.bias": torch.zeros(4)})
     keep("lacking.pth", {k: v for k, v in unet.items() if k != "model.model.1.model.3.model.4.weight"})
     keep("lacking-first.pth", {k: v for k, v in unet.items() if k != "model.model.0.weight"})
@@ -490,7 +507,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 WRONG: list[tuple[str, ...]] = [
-    # what is typed, then what is told of it
+    # the command, then what its message holds
     ("import", "FILE", "import --help"),
     ("import good.pth", "--out", "reverie import good.pth --out model.safetensors"),
     ("import good.pth --out new.pth", "cannot write new.pth", "new.safetensors"),
@@ -500,10 +517,10 @@ WRONG: list[tuple[str, ...]] = [
     ("import folder", "folder holds neither latest_net_G.pth nor both of", "by name"),
     ("import good.pth folder", "folder cannot be read"),
     ("import good.pth resnet.pth grey.pth", "one generator, or two", "not 3 files"),
-    ("import text.pth", "text.pth is no file of torch.save or safetensors", "latest_net_G.pth"),
-    ("import nothing.pth", "nothing.pth is no file of torch.save or safetensors"),
-    ("import cut.pth", "cut.pth is no whole file of torch.save"),
-    ("import torn.safetensors", "torn.safetensors is no whole safetensors file"),
+    ("import text.pth", "text.pth is not a file of torch.save or safetensors", "latest_net_G.pth"),
+    ("import nothing.pth", "nothing.pth is not a file of torch.save or safetensors"),
+    ("import cut.pth", "cut.pth is not a complete file of torch.save"),
+    ("import torn.safetensors", "torn.safetensors is not a complete safetensors file"),
     ("import ours.safetensors", "weights file of reverie already", "use it as it is"),
     ("import evil.pth", "evil.pth holds more than tensors", "mkdir", "not read", "torch.save(net.state_dict()"),
     ("import evil-old.pth", "evil-old.pth holds more than tensors", "mkdir"),
@@ -514,7 +531,7 @@ WRONG: list[tuple[str, ...]] = [
     ("import list.pth", "holds a list"),
     ("import empty-dict.pth", "no generator", "it is empty"),
     ("import checkpoint.pth", "'netG' is a", "not a tensor"),
-    ("import sparse.pth", "'model.model.3.bias' is no plain tensor"),
+    ("import sparse.pth", "'model.model.3.bias' is not a dense tensor"),
     ("import other.pth", "no generator", "its first key is '0.weight'"),
     ("import first.pth", "no generator", "its first key is '0.weight'"),
     ("import latest_net_D.pth", "latest_net_D.pth is a discriminator", "give the generator"),
@@ -524,19 +541,19 @@ WRONG: list[tuple[str, ...]] = [
     ("import more.pth", "has the key 'model.model.9.weight'"),
     ("import shape.pth", "'model.model.1.model.2.bias' is 7; 8 was expected"),
     ("import kernel.pth", "'model.1.weight' is 4x3x3x3; 7x7"),
-    ("import nan.pth", "'model.model.3.bias' holds values that are no numbers"),
+    ("import nan.pth", "'model.model.3.bias' holds values that are not finite"),
     ("import nonorm.pth", "lacks the key", "batch or instance norm"),
     ("import four.pth", "four.pth takes 4 channels"),
     ("import two.pth", "two.pth makes 2 channels"),
     ("import dropped.pth --no-dropout", "dropped.pth has dropout, as its keys say"),
     ("import resnet.pth --dropout", "resnet.pth has no dropout, as its keys say"),
     ("import resnet.pth grey.pth", "grey.pth (3 to 1 channels) is not the way back of resnet.pth (3 to 3)"),
-    ("import resnet.pth wide.pth", "width 4", "width 5", "of one training"),
+    ("import resnet.pth wide.pth", "4 base channels", "5 base channels", "of one training"),
     ("import resnet.pth deep.pth", "2 blocks", "3 blocks"),
     ("import resnet.pth batch.pth", "batch.pth is a ResNet", "batch norm", "each file alone"),
     ("import resnet.pth good.pth", "good.pth is a U-Net of depth 3", "each file alone"),
     ("import dropped.pth resnet.pth", "dropped.pth is a ResNet", "no dropout"),
-    ("import good.pth --base-channels 3", "no flag '--width'"),
+    ("import good.pth --base-channels 3", "no flag '--base-channels'"),
 ]
 
 
