@@ -40,6 +40,9 @@ class FileTree(Protocol):
     def read(self, name: str) -> bytes:
         """The bytes of a file. Raises InvalidFile, or UnreadableFile if a retry may work."""
 
+    def head(self, name: str, count: int = 64) -> bytes:
+        """The first `count` bytes of a file, or all if there are fewer. Raises InvalidFile as `read` does."""
+
     def close(self) -> None:
         """Let go of open files; `read` may still be called."""
 
@@ -101,6 +104,13 @@ class FolderTree:
         except MemoryError:
             raise UnreadableFile("not enough memory") from None
 
+    def head(self, name: str, count: int = 64) -> bytes:
+        try:
+            with (self.root / name).open("rb") as file:
+                return file.read(count)
+        except OSError as error:
+            raise UnreadableFile(f"unreadable: {error.strerror or error}") from None
+
     def close(self) -> None:
         pass
 
@@ -150,6 +160,13 @@ class ZipTree:
             if isinstance(error, MemoryError) or getattr(error, "errno", None) not in (None, errno.EINVAL):
                 # the disk's own errors have a number; a seek to where a damaged zip points is refused as EINVAL
                 raise UnreadableFile(f"unreadable: {getattr(error, 'strerror', None) or 'not enough memory'}") from None
+            raise InvalidFile(f"damaged in the zip: {' '.join(str(error).split())[:80]}") from None
+
+    def head(self, name: str, count: int = 64) -> bytes:
+        try:
+            with self._zip.open(self._members[name]) as file:
+                return file.read(count)
+        except Exception as error:  # as in read
             raise InvalidFile(f"damaged in the zip: {' '.join(str(error).split())[:80]}") from None
 
     def close(self) -> None:

@@ -1,0 +1,47 @@
+"""Where data is, together with what the user states about how it is to be read, which goes before any guess."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, Self, get_args
+
+from reverie.utils.errors import UserError, near_miss
+
+Splits = Literal["auto", "folders", "none"]
+"""auto: folders are splits where their names say so (data/splits.py); folders: every folder with the name of a split is
+one; none: there are no splits, and such folders are classes, or folders like any other"""
+Pairing = Literal["auto", "side-by-side", "folders", "targets", "none"]
+"""auto: as shapes and names suggest; side-by-side: each image is a pair, cut at the middle; folders: two folders hold
+the two images of each pair, matched by their names; targets: the second images of pairs, alone; none: single images"""
+
+
+class DataSpec(str):
+    """A path, a name, or two with a comma between them: the text of it, with `splits` and `pairing` as attributes.
+
+    It is the text wherever a text is expected, so what was stated stays with it on its way to whatever opens it; `str`
+    of it is the text alone.
+
+    >>> DataSpec("photos/", splits="none").splits
+    'none'
+    """
+
+    splits: Splits
+    pairing: Pairing
+
+    def __new__(cls, place: str | Path, splits: str | None = None, pairing: str | None = None) -> Self:
+        """None: as stated with `place` already, if it is a DataSpec, else "auto". Raises UserError for other values."""
+        spec = super().__new__(cls, str(place))
+        for name, value, kind in (("splits", splits, Splits), ("pairing", pairing, Pairing)):
+            value = value or getattr(place, name, "auto")
+            if value not in get_args(kind):
+                choices = get_args(kind)
+                hint = near_miss(str(value), list(choices))
+                raise UserError(f"{name} is '{value}'; it must be one of {', '.join(choices)}.{hint}")
+            setattr(spec, name, value)
+        return spec
+
+    @property
+    def stated(self) -> dict[str, str]:
+        """What is not "auto", by name: for run.json."""
+        both = {"splits": self.splits, "pairing": self.pairing}
+        return {name: value for name, value in both.items() if value != "auto"}
