@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
+import unicodedata
 import zipfile
 from pathlib import Path
 
@@ -15,15 +17,15 @@ from hypothesis import strategies as st
 
 from reverie.data.text.dataset import Texts
 from reverie.data.text.oracle import GATES, KEYS, Oracle
+from reverie.data.text.scripts import detect_kind
 from reverie.data.text.tokenizer import (
     END,
-    SPACE,
     SPECIAL,
     UNKNOWN,
     Tokenizer,
-    detect_kind,
     fit_tokenizer,
     join,
+    spell_words,
     split,
 )  # fmt: skip
 from reverie.utils.errors import UserError
@@ -46,11 +48,11 @@ def prepared(path: Path, **options: object) -> Texts:
 
 
 def test_words_and_punctuation_are_tokens_and_come_back_as_print_sets_them() -> None:
-    assert split("a well-known (old) dog isn't here!", "word") == [
-        "a", "well-known", "(", "old", ")", "dog", "isn't", "here", "!",
-    ]  # fmt: skip
+    words = ["a", "well-known", "(", "old", ")", "dog", "isn't", "here", "!"]
+    assert split("a well-known (old) dog isn't here!", "word") == words
     for line in CAPTIONS:
-        assert join(split(line, "word"), "word") == line
+        assert spell_words(line) == split(line, "word")  # no mark where spaces follow the rules of print
+        assert join(spell_words(line), "word") == line
 
 
 @pytest.mark.parametrize(
@@ -66,14 +68,72 @@ def test_words_and_punctuation_are_tokens_and_come_back_as_print_sets_them() -> 
         ("it's $3 for '#2'", ["it's", "$", "3", "for", "'", "#", "2", "'"]),
     ],
 )  # fmt: skip
-def test_numbers_initials_and_quotes_come_back_as_print_sets_them(line: str, words: list[str]) -> None:
+def test_numbers_initials_and_quotes_come_back_as_they_were(line: str, words: list[str]) -> None:
     assert split(line, "word") == words
-    assert join(words, "word") == line
+    assert join(spell_words(line), "word") == line
 
 
-def test_a_missing_space_after_a_sentence_makes_no_new_word_and_a_lone_quote_stays_alone() -> None:
+def test_a_missing_space_after_a_sentence_makes_no_new_word() -> None:
     assert split("the end.Then 3.Then", "word") == ["the", "end", ".", "Then", "3", ".", "Then"]
-    assert join(split('a 5" pipe', "word"), "word") == 'a 5 " pipe'
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "can ' t and don ' t", "the students' books", "'tis", "she said 'tis, 'twas", "rock 'n' roll", "l'eau, d’été",
+        "the students’ books ’tis", "‘so’ “he” said", 'reads " please don\'t use sorry".', 'a 5" pipe', "a . b , c !",
+        "«oui» — non", "100 % and 100%", "# 2 and #2", "( a ) (b)", "... wait...what", "😀😀 :-) :( <3", "a/ b /c -d-",
+        "中文，和 English。", "￭x x￭ ￭ \\￭ \\", "<unk> <s>a b</s>x [MASK] <|endoftext|> <end>.", "▁ ▁a a▁b \\▁",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("kind", ["word", "character"])
+def test_spaces_around_signs_come_back_as_they_were(line: str, kind: str) -> None:
+    """Apostrophes are no quotes, and marks of ours that a text holds itself are text."""
+    tokenizer = fit_tokenizer([line], kind, 10_000, "x")
+    tokens = tokenizer.encode(line)
+    assert tokenizer.decode(tokens) == line
+    assert not {END, UNKNOWN} & set(tokens)
+    assert json.loads(json.dumps(tokenizer.vocab)) == list(tokenizer.vocab)
+
+
+NORMAL = st.lists(
+    st.text(st.characters(exclude_categories=("C", "Z")), min_size=1)
+    | st.sampled_from(["<unk>", "</s>", "<end>", "'", "’", '"', "can't", "▁", "￭", "\\", "(", ".", "ไทย", "क्षि", "🇫🇷"]),
+    min_size=1,
+).flatmap(lambda words: st.lists(st.sampled_from(["", " "]), min_size=len(words), max_size=len(words)).map(
+    lambda gaps: "".join(a + b for a, b in zip(words, gaps, strict=True)).strip()
+)).filter(bool)  # fmt: skip
+"""lines of any words, marks and signs, with or without a space between"""
+
+
+@given(st.lists(NORMAL, min_size=1, max_size=4), st.sampled_from(["word", "character"]))
+@settings(max_examples=60, deadline=None)
+def test_any_corpus_comes_back_exactly(lines: list[str], kind: str) -> None:
+    lines = [unicodedata.normalize("NFC", line) for line in lines]
+    tokenizer = fit_tokenizer(lines, kind, 10_000, "x")
+    for line in lines:
+        assert tokenizer.decode(tokenizer.encode(line)) == line
+        assert not {END, UNKNOWN} & set(tokenizer.encode(line))
+    # a vocabulary survives JSON and conversion as an option
+    from reverie.core.options import convert
+
+    assert convert(json.loads(json.dumps(tokenizer.vocab)), tuple[str, ...], "vocab") == tokenizer.vocab
+
+
+def test_reserved_marks_of_a_corpus_are_one_token_and_not_the_special_ones() -> None:
+    for kind in ("word", "character"):
+        tokenizer = fit_tokenizer(["a <unk> b </s> <end> ▁"], kind, 100, "x")
+        marks = [token for token in tokenizer.encode("<unk></s><end>▁") if token > UNKNOWN]
+        assert len(marks) == 4
+        assert tokenizer.encode("<unk>") == [tokenizer.token_of["\\<unk>"]] != [UNKNOWN]
+        assert tokenizer.decode([tokenizer.token_of["\\<end>"]]) == "<end>"
+    assert split("ขี่ม้า 👩‍🚀 क्षि 🇫🇷", "character") == ["ขี่", "ม้", "า", " ", "👩‍🚀", " ", "क्", "षि", " ", "🇫🇷"]
+
+
+def test_a_sign_that_is_known_with_other_spaces_is_known() -> None:
+    tokenizer = fit_tokenizer(["a dog .", "a 'cat'"], "word", 100, "x")
+    assert UNKNOWN not in tokenizer.encode("a dog. a ' cat")
+    assert tokenizer.unknown("a bird.") == ["bird"]
 
 
 @pytest.mark.parametrize(
@@ -86,25 +146,7 @@ def test_a_missing_space_after_a_sentence_makes_no_new_word_and_a_lone_quote_sta
 )  # fmt: skip
 def test_marks_stay_with_what_they_stand_on(line: str) -> None:
     assert split(line, "word") == line.split()
-    assert join(split(line, "word"), "word") == line
-
-
-def test_characters_come_back_exactly_spaces_too() -> None:
-    line = "明月照空山，a b。"
-    assert split(line, "character")[7] == SPACE
-    assert join(split(line, "character"), "character") == line
-
-
-@given(st.lists(st.text(st.characters(exclude_categories=("C", "Z")), min_size=1), min_size=1))
-@settings(max_examples=50, deadline=None)
-def test_any_line_comes_back_by_character(words: list[str]) -> None:
-    line = " ".join(words).replace(SPACE, "_")
-    tokenizer = fit_tokenizer([line], "character", 10_000, "x")
-    assert tokenizer.decode(tokenizer.encode(line)) == line
-    # a vocabulary survives JSON and conversion as an option
-    from reverie.core.options import convert
-
-    assert convert(json.loads(json.dumps(tokenizer.vocab)), tuple[str, ...], "vocab") == tokenizer.vocab
+    assert join(spell_words(line), "word") == line
 
 
 def test_auto_is_characters_where_most_letters_are_chinese() -> None:
@@ -114,18 +156,43 @@ def test_auto_is_characters_where_most_letters_are_chinese() -> None:
     assert detect_kind(["слово"]) == "word"
 
 
-def test_chinese_whose_words_are_spaced_is_read_by_word_when_asked(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("line", "kind"),
+    [
+        ("我 喜欢 猫 。", "word"), ("晚 风 摇 树 树 还 挺", "word"), ("明月照空山 清风入竹林", "character"),
+        ("关关雎鸠 在河之洲", "character"), ("古池や 蛙飛びこむ 水の音", "character"), ("わたし は ねこ", "word"),
+        ("สวัสดีครับ ผมชื่อจอห์น", "character"), ("ผม รัก แมว มาก", "word"), ("ខ្ញុំស្រឡាញ់ឆ្មា", "character"),
+        ("ຂ້ອຍຮັກແມວ", "character"), ("မြန်မာစကား", "character"), ("བཀྲ་ཤིས་བདེ་ལེགས།", "character"),
+        ("나는 고양이를 좋아한다", "word"), ("यह एक छोटी कविता है", "word"), ("123 456", "word"), ("مرحبا", "word"),
+    ],
+)  # fmt: skip
+def test_auto_is_words_where_spaces_part_them_and_characters_where_none_do(line: str, kind: str) -> None:
+    assert detect_kind([line]) == kind
+    assert detect_kind([line, line, "an English line", "12"]) == kind
+
+
+def test_spaced_chinese_is_read_by_word(tmp_path: Path) -> None:
     file = write(tmp_path / "a.txt", "我 喜欢 猫", "我 喜欢 狗")
-    data = prepared(file, tokenizer="word")
+    data = prepared(file)
+    assert data.facts["tokenizer"] == "word"
     assert set(data.facts["vocab"]) == {*SPECIAL, "我", "喜欢", "猫", "狗"}
-    assert prepared(file).facts["tokenizer"] == "character"
+    assert data.array.shape == (2, 3)
+
+
+def test_lines_of_one_token_are_warned_of(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.txt", "ACGT", "GATTACA", "CATG", "TAG ACT")
+    (warning,) = prepared(file).warnings
+    assert "one token, by word" in warning
+    assert "--tokenizer character" in warning
+    assert warning in Texts.inspect(str(file))["warnings"]
+    assert not prepared(file, tokenizer="character").warnings
 
 
 def test_the_vocabulary_is_the_commonest_words_and_the_rest_is_unknown_and_counted(tmp_path: Path) -> None:
     data = prepared(write(tmp_path / "a.txt", "b b b a a c", "b a d"), vocab_size=2)
     assert data.facts["vocab"] == (*SPECIAL, "b", "a")
     assert data.array.tolist() == [[2, 2, 2, 3, 3, UNKNOWN], [2, 3, UNKNOWN, END, END, END]]
-    assert data.notes == ["2 of 9 tokens are none of the 2 words kept: <unk> stands for them, in 2 of 2 lines"]
+    assert data.notes[1:] == ["2 of 9 tokens are none of the 2 words kept: <unk> stands for them, in 2 of 2 lines"]
 
 
 def test_lines_that_are_too_long_are_dropped_and_listed(tmp_path: Path) -> None:
@@ -157,6 +224,10 @@ def test_subwords_need_only_their_vocabulary() -> None:
     again = Tokenizer("subword", tokenizer.vocab)
     marked = Tokenizer("subword", (*tokenizer.vocab, "longest"))
     assert END not in marked.encode("the <end> of it")
+    with_marks = fit_tokenizer([*lines, "the <unk> lower</s> ▁new \\\\"], "subword", 60, "x")
+    for line in ("the <unk> lower</s> ▁new", "lower<unk> newest", "▁"):
+        assert with_marks.decode(with_marks.encode(line)) == line
+        assert UNKNOWN not in with_marks.encode(line)
     assert marked.decode(marked.encode("the <unk> of it")).startswith("the")
     for line in ("the lower newest", "the widly lowing"):
         numbers = again.encode(line)
@@ -187,6 +258,91 @@ def test_marks_and_ends_of_any_system_are_read_as_such(tmp_path: Path) -> None:
     assert "2 blank lines in 2.txt were skipped" in Texts.open(tmp_path / "2.txt").notes
     (tmp_path / "nfd.txt").write_bytes("cafe\u0301 x\ny x".encode())
     assert prepared(tmp_path / "nfd.txt").line(0) == "caf\u00e9 x"
+    for i, encoding in enumerate(("utf-16", "utf-32")):
+        (tmp_path / f"u{i}.txt").write_bytes("明 b\nc 月\n".encode(encoding))
+        assert prepared(tmp_path / f"u{i}.txt").line(0) == "明 b"
+    with gzip.open(tmp_path / "z.txt.gz", "wt", encoding="utf-8") as file:
+        file.write("a b\nc d\n")
+    assert Texts.open(tmp_path / "z.txt.gz").fingerprint == Texts.open(plain).fingerprint
+
+
+@pytest.mark.parametrize(
+    ("item", "items"),
+    [("line", ["a b", "c", "d", "e"]), ("blank-line", ["a b c", "d e"]), ("file", ["a b c d e"])],
+)
+def test_an_item_is_a_line_a_paragraph_or_a_file(tmp_path: Path, item: str, items: list[str]) -> None:
+    file = write(tmp_path / "a.txt", "a b", "c", "", " ", "d", "e")
+    data = Texts.open(file, item=item).prepare()
+    assert [data.line(i) for i in range(len(data))] == items
+    with pytest.raises(UserError, match="item is 'page'"):
+        Texts.open(file, item="page")
+
+
+TABLES = {
+    "a.csv": 'name,caption\n1,"a dog, asleep"\n2,"two\nlines"\n\n3,\n',
+    "b.tsv": 'name\tcaption\n1\ta dog, asleep\n2\ttwo "lines\n',
+    "c.csv": "caption;name\na dog, asleep;1\ntwo lines;2\n",
+    "d.jsonl": '{"name": 1, "caption": "a dog, asleep"}\n{"caption": "two\\nlines"}\n{"caption": 3}\nno\n',
+    "e.txt": 'name,caption\n1,"a dog, asleep"\n2,two lines\n',
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_column_of_a_table_is_read_and_its_header_never(tmp_path: Path, name: str, packed: bool) -> None:
+    file = tmp_path / (name + ".gz" * packed)
+    file.write_bytes(gzip.compress(TABLES[name].encode()) if packed else TABLES[name].encode())
+    data = Texts.open(file, column="caption").prepare()
+    assert [data.line(i).replace('"', "") for i in range(len(data))] == ["a dog, asleep", "two lines"]
+    if name != "e.txt":
+        assert Texts.open(file).fingerprint == data.fingerprint  # the only column with a name as texts have
+        assert Texts.recognises(file)
+    if name == "d.jsonl":
+        assert [drop.name.rpartition(":")[2] for drop in data.dropped] == ["4", "3"]
+    with pytest.raises(UserError, match=r"without a column 'captoin'.*Did you mean 'caption'"):
+        Texts.open(file, column="captoin")
+
+
+def test_a_table_of_several_columns_asks_which(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("first,second\na b,c d\n")
+    with pytest.raises(UserError, match=r"--column\. It has: first, second"):
+        Texts.open(tmp_path / "a.csv")
+    assert Texts.open(tmp_path / "a.csv", column="2").prepare().line(0) == "c d"
+    (tmp_path / "b.csv").write_text('text\n"never closed\n')
+    with pytest.raises(UserError, match="never closed"):
+        Texts.open(tmp_path / "b.csv")
+    (tmp_path / "one.csv").write_text("poem\na b\n")
+    assert Texts.open(tmp_path / "one.csv").prepare().line(0) == "a b"
+
+
+# -- held-out lines ----------------------------------------------------------------------------------------------------
+
+
+def test_a_tenth_of_the_lines_is_held_out_where_nothing_is_named_test(tmp_path: Path) -> None:
+    lines = [f"line {i} of {i * 7 % 13} words {i * i}" for i in range(1000)]
+    file = write(tmp_path / "a.txt", *lines, "Line 5 of 9 words, 25!")
+    parts = {split: Texts.open(file, split).prepare(length=12) for split in ("train", "test")}
+    found = {split: {data.line(i) for i in range(len(data))} for split, data in parts.items()}
+    assert len(found["test"]) in (100, 101)
+    assert not found["train"] & found["test"]
+    assert "Line 5 of 9 words, 25!" in found["train" if lines[5] in found["train"] else "test"]
+    assert "held out as test" in parts["train"].notes[0]
+    assert not parts["train"].warnings
+    # the order of lines does not matter, and a few more lines hardly
+    shuffled = Texts.open(write(tmp_path / "b.txt", *reversed(lines), "one more"), "test").prepare(length=12)
+    assert len({shuffled.line(i) for i in range(len(shuffled))} ^ found["test"]) <= 2
+    assert Texts.open(file, held_out=0).splits == ["train"]
+    assert Texts.open(write(tmp_path / "few.txt", *lines[:300])).splits == ["train"]
+
+
+def test_lines_of_test_that_are_nearly_in_train_are_warned_of(tmp_path: Path) -> None:
+    lines = [" ".join(f"w{i * k % 97}" for k in range(1, 13)) for i in range(60)]
+    write(tmp_path / "train.txt", *lines)
+    write(tmp_path / "test.txt", *(line.replace("w7 ", "x ", 1) for line in lines[:30]), lines[40].upper())
+    warnings = Texts.open(tmp_path / "train.txt").prepare().warnings
+    assert any("also in train" in warning and "of 31" in warning for warning in warnings)
+    assert any("differ from a training line in one token" in warning for warning in warnings)
+    assert set(warnings) <= set(Texts.inspect(str(tmp_path))["warnings"])
 
 
 @pytest.mark.parametrize(
@@ -197,7 +353,9 @@ def test_marks_and_ends_of_any_system_are_read_as_such(tmp_path: Path) -> None:
         (b"a b\nc\0d\n", "NUL bytes"),
         ("你好\n".encode("gbk"), "not UTF-8 in line 1.*GB18030"),
         (b"ok\n\xff\xfe\xfa", "not UTF-8 in line 2"),
-        ("a b".encode("utf-16"), "UTF-16"),
+        ("a b".encode("utf-16-le"), "NUL bytes.*iconv -f UTF-16LE"),
+        (b"\xff\xfea", "damaged UTF-16"),
+        (b"\x1f\x8bxx", "damaged or truncated .gz"),
         (b"a\na a\n", "one token 'a'"),
     ],
 )

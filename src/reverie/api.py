@@ -101,7 +101,7 @@ def resume(
     settings = _settle_machine(settings, ranks)
     try:
         ranks.run_on_main(folder.lock)
-        opened = _open(ranks, cls, data if data is not None else _data_spec(about["data"], folder.path))
+        opened = _open(ranks, cls, config, _data_spec(about["data"], folder.path) if data is None else data)
         if opened.fingerprint != about["data"]["fingerprint"]:
             raise UserError(
                 f"the data at {opened.spec} is not what {run} began with (fingerprint {opened.fingerprint}, was "
@@ -176,7 +176,7 @@ def prepare_method(method: str, data: Any, options: dict[str, Any], ranks: Ranks
     ranks = ranks or Ranks(str(options.get("device", "auto")))
     cls, preset, config, settings = parse_method(method, options)
     settings = _settle_machine(settings, ranks)
-    opened = _open(ranks, cls, data)
+    opened = _open(ranks, cls, config, data)
     config = cls.resolve_config(config, facts_of(opened))
     _prepare_data(ranks, cls, config, opened)
     config = cls.resolve_config(config, facts_of(opened))  # preparing has decided the rest, such as the vocabulary
@@ -231,11 +231,11 @@ def _settle_machine(settings: TrainConfig, ranks: Ranks) -> TrainConfig:
     return dataclasses.replace(settings, device=ranks.device.type, threads=torch.get_num_threads())
 
 
-def _open(ranks: Ranks, cls: type[Method], data: Any) -> Any:
+def _open(ranks: Ranks, cls: type[Method], config: Any, data: Any) -> Any:
     """The data at a path or of a name, opened on every rank; data that is open already is taken as it is."""
     if not isinstance(data, str | Path):
         return data
-    return _main_first(ranks, lambda: cls.data_type.open(data))
+    return _main_first(ranks, lambda: cls.data_type.open(data, **cls.open_args(config)))
 
 
 def _main_first(ranks: Ranks, load_data: Callable[[], Any]) -> Any:

@@ -99,6 +99,11 @@ class Method(nn.Module):
         """Arguments for the data's prepare(): how items are decoded. By default size and channels."""
         return {name: getattr(config, name) for name in ("size", "channels") if hasattr(config, name)}
 
+    @classmethod
+    def open_args(cls, config: Any) -> dict[str, Any]:
+        """Arguments for the data's open(): how its files are read. By default none."""
+        return {}
+
     # -- training ------------------------------------------------------------------------------------------------------
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:

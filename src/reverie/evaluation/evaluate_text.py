@@ -53,9 +53,9 @@ class TextEvaluator:
     @classmethod
     def open(cls, source: SampleSource, data: str | Path, split: str | None) -> TextEvaluator:
         """The reference split (by default test, or val, or all there is) and the training lines. Raises UserError."""
-        train = Texts.open(data, "train")
+        train = Texts.open(data, "train", **source.open_args)
         others = [name for name in ("test", "val") if name in train.splits]
-        reference = Texts.open(data, split or (others[0] if others else "train"))
+        reference = Texts.open(data, split or (others[0] if others else "train"), **source.open_args)
         of_oracle = source.data_args.get("vocab") == ()
         if bool(reference.oracle) != of_oracle:
             trained_on, holds = ("an oracle", "lines of text") if of_oracle else ("lines of text", "an oracle")

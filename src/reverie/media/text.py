@@ -47,10 +47,10 @@ class Text(Item):
     def load_all(cls, path: str | Path) -> list[Text]:
         """The lines of a file that are not blank. Raises UserError."""
         from reverie.data.file_types import InvalidFile
-        from reverie.data.text.dataset import lines_of
+        from reverie.data.text.files import read_items
 
         try:
-            found, _ = lines_of(Path(path).read_bytes())
+            found = read_items("", Path(path).read_bytes()).texts
         except OSError as error:
             raise UserError(f"{path} cannot be read ({error.strerror}); give the path of a text file.") from None
         except InvalidFile as invalid:

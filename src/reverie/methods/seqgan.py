@@ -23,6 +23,7 @@ from reverie.core.method import Method, verb
 from reverie.core.stage import Batch, Metrics, Stage
 from reverie.core.update import Update
 from reverie.data.text.dataset import VOCABULARY, Texts
+from reverie.data.text.held_out import HELD_OUT
 from reverie.data.text.tokenizer import END, SPECIAL, UNKNOWN, Tokenizer
 from reverie.media import Image, Text, text_sheet
 from reverie.metrics.score import Score
@@ -50,8 +51,14 @@ class SeqGAN(Method):
 
     @dataclass(frozen=True)
     class Config:
+        item: Literal["line", "blank-line", "file"] = "line"
+        """what one sequence is: a line, what stands between blank lines, or a whole file"""
+        column: str | None = None
+        """of a table (CSV, TSV, JSONL), the name or number of the column with the text; none: where one can be meant"""
+        held_out: Annotated[float, Range(0, 0.5)] = HELD_OUT
+        """share of the lines that is kept for evaluation, where no file is named test"""
         tokenizer: Literal["auto", "word", "character", "subword"] = "auto"
-        """how a line is split into tokens; auto: characters where most letters are Chinese or Japanese, else words"""
+        """how a line is split into tokens; auto: characters in scripts without spaces between words, else words"""
         length: Annotated[int, Range(2)] | None = None
         """tokens of a line at most, longer lines are dropped; none: what nearly all lines fit into, up to 64"""
         vocab_size: Annotated[int, Range(2)] = VOCABULARY
@@ -147,6 +154,10 @@ class SeqGAN(Method):
     def data_args(cls, config: Config) -> dict[str, Any]:
         return {name: getattr(config, name) for name in ("tokenizer", "length", "vocab_size", "vocab")}
 
+    @classmethod
+    def open_args(cls, config: Config) -> dict[str, Any]:
+        return {name: getattr(config, name) for name in ("item", "column", "held_out")}
+
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         c = self.config  # with what the data decides filled in
@@ -173,6 +184,8 @@ class SeqGAN(Method):
         c = self.config
         pretrain = min(c.pretrain_steps, c.steps)
         d_pretrain = min(c.d_pretrain_steps, c.steps - pretrain)
+        # Measured in the presets: rollouts cost most, then each update of the discriminator.
+        rollouts = (c.length - 1) // self.stride * c.rollouts
         adversarial = Stage(
             "adversarial",
             c.steps - pretrain - d_pretrain,
@@ -180,10 +193,11 @@ class SeqGAN(Method):
             lr_factor=lambda done: c.adv_lr_scale,
             # Gradients of rewards are a hundredth of those of likelihoods: Adam's old moments would stop all movement.
             reset_optimizers=("generator",),
+            relative_cost=2 + 0.2 * rollouts + 2 * c.d_steps * c.d_updates,
         )
         return [
-            Stage("pretrain", pretrain, self.pretrain_step),
-            Stage("d_pretrain", d_pretrain, self.discriminator_step),
+            Stage("pretrain", pretrain, self.pretrain_step, relative_cost=1),
+            Stage("d_pretrain", d_pretrain, self.discriminator_step, relative_cost=2),
             adversarial,
         ]
 
@@ -373,12 +387,10 @@ class SeqGAN(Method):
                 raise UserError(f"start is '{start}'; the words of this run are numbers from 0 to {vocab_size - 1}.")
         else:
             start = " ".join(unicodedata.normalize("NFC", start).split())  # as the lines of data are read
-            words = self.tokenizer.split(start) if start else []
             known = self.tokenizer.vocab[len(SPECIAL) :]
-            for word in words:
-                if word not in self.tokenizer.token_of:
-                    raise UserError(f"'{word}' of start is none of the {len(known)} words.{near_miss(word, known)}")
-            tokens = [self.tokenizer.token_of[word] for word in words]
+            for word in self.tokenizer.unknown(start):
+                raise UserError(f"'{word}' of start is none of the {len(known)} words.{near_miss(word, known)}")
+            tokens = self.tokenizer.encode(start) if start else []
         if len(tokens) >= self.config.length:
             raise UserError(f"start has {len(tokens)} tokens; a line has {self.config.length} at most: give fewer.")
         return tokens

@@ -1,11 +1,10 @@
-"""Lines of text, from a path or a name, as rows of tokens: one sequence a line.
+"""Sequences of text, from a path or a name, as rows of tokens.
 
-* A file holds one sequence a line, UTF-8. A folder or a zip holds such .txt files, at any depth.
-* A file named train, test or val, or whose name ends so (`coco_train.txt`, `coco_test.txt`), or that lies in a folder
-  named so, belongs to that split, if there is one for train; then others are dropped. Otherwise all is `train`.
-  A file given by its path is joined by the files beside it that are named alike for the other splits.
-* Blank lines are skipped; runs of white space become one space; a byte order mark and the line ends of any system are
-  understood; letters are composed (NFC).
+* A file holds one sequence a line, or one a paragraph, or is one (`item`); of a table a column is read. See files.py. A
+  folder or a zip holds such files, at any depth.
+* Files and folders named train, test, val ... are splits by the rule of reverie.data.splits, the name of a file
+  counting as a folder's. A file given by its path is joined by the files beside it that are named alike for the other
+  splits. Where no name says so, a tenth of the lines is held out as test, see held_out.py.
 * Lines with more tokens than `length` are dropped rather than cut. Words outside the vocabulary become <unk>. Both are
   counted.
 
@@ -16,29 +15,30 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import re
-import unicodedata
 import zipfile
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 
-from reverie.data.archives import Dropped, FileTree, FolderTree, ZipTree, files_below
+from reverie.data.archives import Dropped, files_below
 from reverie.data.file_types import SUFFIXES as IMAGE_SUFFIXES
-from reverie.data.file_types import InvalidFile
 from reverie.data.images.inspect import split_usage, usage_summary
+from reverie.data.media_types import TABLE_SUFFIXES, TEXT_SUFFIXES
+from reverie.data.splits import SPLITS, standard_split
 from reverie.data.text import oracle, synthetic
+from reverie.data.text.files import ITEMS, suffix_of
+from reverie.data.text.held_out import HELD_OUT, leaked, near_duplicates
 from reverie.data.text.oracle import Oracle
-from reverie.data.text.tokenizer import END, KINDS, SPECIAL, UNKNOWN, Tokenizer, detect_kind, fit_tokenizer
+from reverie.data.text.scripts import detect_kind
+from reverie.data.text.sources import Line, Part, read_parts
+from reverie.data.text.tokenizer import END, KINDS, SPECIAL, UNKNOWN, Tokenizer, fit_tokenizer, parse
 from reverie.utils.errors import UserError, near_miss
 from reverie.utils.seeding import uniforms
 
-SPLITS = ("train", "test", "val")
-SUFFIXES = (".txt", ".text")
 VOCABULARY = 10_000
 """words that are kept by default"""
 LONGEST = 64
@@ -49,24 +49,8 @@ ROOM = 1.25
 """the default length is that of the longest line if this is at most so many times the length that FITS gives"""
 FEW = 1_000
 """lines below which inspect warns"""
-
-_SPLIT_NAMES = {"train": "train", "test": "test", "val": "val", "valid": "val", "validation": "val"}
-_ENDING = re.compile(rf"(?:^|(?<=[_\-. ]))({'|'.join(_SPLIT_NAMES)})$", re.IGNORECASE)
-
-
-class Line(NamedTuple):
-    """A line of text and where it stands: "poems.txt:17"."""
-
-    place: str
-    text: str
-
-
-class Part(NamedTuple):
-    """One split: its lines, the files that cannot be used, and notes for the user."""
-
-    lines: list[Line]
-    dropped: list[Dropped]
-    notes: list[str]
+MANY_ALIKE = 0.05
+"""share of the lines of a split that are in train too, or nearly, from which on it is a warning"""
 
 
 class Texts:
@@ -76,7 +60,8 @@ class Texts:
 
     Attributes:
         spec, name, split, splits, classes, notes, dropped, fingerprint: as of reverie.data.images; there are no
-            classes, and what is dropped is a file or a line.
+            classes, and what is dropped is a file, a line or a row.
+        warnings: after prepare, what the user should know before training on it.
         facts: after prepare, what a method's config takes over: "length", and "tokenizer" and "vocab" or, for an
             oracle, whose tokens are numbers, "vocab_size" and the "vocab" ().
         tokenizer: after prepare; not for an oracle.
@@ -86,15 +71,20 @@ class Texts:
     kind = "text"
     classes: list[str] = []
 
-    def __init__(self, spec: str, name: str, parts: dict[str, Part], split: str, oracle: Oracle | None = None) -> None:
+    def __init__(
+        self, spec: str, name: str, parts: dict[str, Part], split: str, oracle: Oracle | None = None,
+        from_files: bool = False,
+    ) -> None:  # fmt: skip
         self.spec, self.name, self.split, self.oracle, self._parts = spec, name, split, oracle, parts
         self.splits = ["train", "test"] if oracle else [known for known in SPLITS if known in parts]
         if split not in self.splits:
             *others, last = self.splits
             names = f"{', '.join(others)} and {last}" if others else last
             raise UserError(f"no split '{split}' in {spec}: it has {names}.{near_miss(split, self.splits)}")
+        self.from_files = from_files
         part = Part([], [], []) if oracle else parts[split]
         self.dropped, self.notes, self.facts = list(part.dropped), list(part.notes), dict[str, Any]()
+        self.warnings: list[str] = []
         self._lines, self._array = part.lines, np.empty((0, 0), np.int64)
         digest = hashlib.sha256(f"{split}\n{oracle.digest if oracle else ''}".encode())
         for line in part.lines:
@@ -102,21 +92,31 @@ class Texts:
         self.fingerprint = digest.hexdigest()[:16]
 
     @classmethod
-    def open(cls, spec: str | Path, split: str = "train") -> Texts:
-        """Opens a file, a folder or zip of .txt files, an oracle, or a built-in set (`verses`, `couplets:500`).
+    def open(
+        cls, spec: str | Path, split: str = "train", item: str = "line", column: str | None = None,
+        held_out: float = HELD_OUT,
+    ) -> Texts:  # fmt: skip
+        """Opens a file, a folder or zip of them, an oracle, or a built-in set (`verses`, `couplets:500`).
+
+        item: "line", "blank-line" or "file": what is one sequence
+        column: of a table, the name of the column that holds the text, or its number from 1
+        held_out: share of the lines, 0 to 0.5, that becomes the split test where no name says which lines are
 
         Raises UserError if there is no such path or set, no text in it, or no such split.
         """
+        if item not in ITEMS:
+            raise UserError(f"item is '{item}'; it must be {', '.join(ITEMS[:-1])} or {ITEMS[-1]}.")
         text = str(spec)
         if not text.strip():
             raise UserError("no data named: give a text file, a folder of them, or a name such as verses")
-        split = _SPLIT_NAMES.get(split.lower(), split.lower())
+        split = standard_split(split)
         path, (name, _, rest) = Path(text).expanduser(), text.partition(":")
         if _exists(path):
             if path.suffix.lower() == ".npz":
                 return cls(text, path.stem, {}, split, Oracle.read(path))
-            title = path.resolve().name if path.is_dir() else path.stem
-            return cls(text, title, _read(path), split)
+            title = path.resolve().name if path.is_dir() else Path(path.name.removesuffix(".gz")).stem
+            parts = read_parts(path, item, column, held_out, getattr(spec, "splits", "auto"))
+            return cls(text, title, parts, split, from_files=True)
         if name == "oracle":
             if rest and not (rest.isascii() and rest.isdecimal()):
                 raise UserError(f"oracle:{rest} names no seed; give oracle:7, say, or the path of an .npz file.")
@@ -148,12 +148,12 @@ class Texts:
             if path.suffix.lower() == ".npz":
                 return {f"{key}.npy" for key in oracle.KEYS} <= set(names)
         else:
-            return path.suffix.lower() in SUFFIXES
+            return suffix_of(path.name) in TEXT_SUFFIXES | TABLE_SUFFIXES
         texts = others = 0
         for name in names:  # a folder of images is left at the first of them
             if name[name.rfind(".") :].lower() in IMAGE_SUFFIXES:
                 return False
-            if _is_text(name):
+            if suffix_of(name) in TEXT_SUFFIXES | TABLE_SUFFIXES:
                 texts += 1
             else:
                 others += 1
@@ -205,6 +205,9 @@ class Texts:
         for at, i in enumerate(kept):
             self._array[at, : len(rows[i])] = rows[i]
         self.notes = part.notes + self._preparation_notes(len(rows))
+        self.warnings = self._find_warnings(rows)
+        if self.split == "train" and self.from_files:
+            self.warnings += [warning for other in self.splits[1:] for warning in self._find_leaks(other)]
         self.facts = {"tokenizer": kind, "length": length, "vocab": self.tokenizer.vocab}
         return self
 
@@ -231,6 +234,37 @@ class Texts:
         if repeated := len(array) - len({line.text for line in self._lines}):
             notes.append(f"{repeated} of {len(array)} lines repeat earlier ones: kept, since some are more common")
         return notes
+
+    def _find_warnings(self, rows: list[list[int]]) -> list[str]:
+        """What the user should know of all lines of the split, whose tokens are `rows`."""
+        warnings = []
+        if np.median([len(row) for row in rows]) <= 1:
+            kind = self.tokenizer.kind
+            others = " or ".join(f"--tokenizer {other}" for other in KINDS if other not in (kind, "word"))
+            warnings.append(f"half of the lines are one token, by {kind}: there is no order to learn; try {others}")
+        lost = len(self.dropped)
+        if lost > 0.1 * (len(self) + lost):
+            warnings.append(f"{lost} of {len(self) + lost} in {self.split} are not used: see the reasons")
+        return warnings
+
+    def _find_leaks(self, split: str) -> list[str]:
+        """Warnings on lines of another split that are also in this one, the training lines, or nearly."""
+        lines, train = ([line.text for line in self._parts[name].lines] for name in (split, "train"))
+        shared = leaked(lines, train)
+        warnings = []
+        if any(shared):
+            warnings.append(
+                f"lines of {split} that are also in train: {sum(shared)} of {len(lines)}; evaluate leaves them out"
+            )
+        tokens = self.tokenizer.split
+        others = [tokens(line) for line, known in zip(lines, shared, strict=True) if not known]
+        count, looked = near_duplicates(others, list(map(tokens, train)))
+        if count > MANY_ALIKE * looked:
+            warnings.append(
+                f"lines of {split} that differ from a training line in one token: {count} of {looked} looked at; "
+                "scores flatter copying"
+            )
+        return warnings
 
     def __len__(self) -> int:
         """N, the number of usable lines; before prepare, of all lines."""
@@ -260,27 +294,25 @@ class Texts:
     # -- inspect -------------------------------------------------------------------------------------------------------
 
     @classmethod
-    def inspect(cls, spec: str) -> dict[str, Any]:
-        """What is in the text that `spec` names, as JSON can hold it. Raises UserError as open does."""
-        first = cls.open(spec)
-        parts = {split: (first if split == "train" else cls.open(spec, split)).prepare() for split in first.splits}
+    def inspect(cls, spec: str, **options: Any) -> dict[str, Any]:
+        """What is in the text that `spec` names, as JSON can hold it. options, errors: as of open."""
+        first = cls.open(spec, **options)
+        others = {split: cls.open(spec, split, **options).prepare() for split in first.splits[1:]}
+        parts = {"train": first.prepare(), **others}
         facts = {k: len(v) if k == "vocab" else v for k, v in first.facts.items()}
         findings: dict[str, Any] = {
             "spec": str(spec), "name": first.name, "kind": cls.kind, "classes": [], "facts": facts,
             "splits": {split: _inspect_split(texts) for split, texts in parts.items()}, "warnings": [],
         }  # fmt: skip
-        train = {first.line(i) for i in range(len(first))}
         if len(first) < FEW:
             findings["warnings"].append(f"{len(first)} lines to learn from are few: expect copies of them")
-        for split, texts in parts.items():
-            part, lost = findings["splits"][split], len(texts.dropped)
-            if split != "train" and (shared := sum(texts.line(i) in train for i in range(len(texts)))):
-                part["also_in_train"] = shared
-                findings["warnings"].append(
-                    f"lines of {split} that are also in train: {shared} of {len(texts)}; scores flatter copying"
-                )
-            if lost > 0.1 * part["found"]:
-                findings["warnings"].append(f"{lost} of {part['found']} in {split} are not used: see the reasons")
+        for split in () if first.oracle else others:
+            found = leaked(*([line.text for line in first._parts[name].lines] for name in (split, "train")))
+            if any(found):
+                findings["splits"][split]["also_in_train"] = sum(found)
+            if not first.from_files:
+                first.warnings += first._find_leaks(split)
+        findings["warnings"] += dict.fromkeys(warning for texts in parts.values() for warning in texts.warnings)
         return findings
 
     @classmethod
@@ -315,101 +347,13 @@ def _inspect_split(texts: Texts) -> dict[str, Any]:
     else:
         lengths = np.sort((texts.array != END).sum(1))
         counts = Counter(texts.array[texts.array > UNKNOWN].tolist())
-        common = {texts.tokenizer.vocab[token]: n for token, n in counts.most_common(8)}
+        vocab, by_word = texts.tokenizer.vocab, texts.tokenizer.kind == "word"
+        common = {parse(vocab[i]).text if by_word else vocab[i]: n for i, n in counts.most_common(8)}
     return {
         **split_usage(texts),
         "tokens": {"min": int(lengths[0]), "median": int(np.median(lengths)), "max": int(lengths[-1])},
         "commonest": common,
     }
-
-
-# -- files -------------------------------------------------------------------------------------------------------------
-
-
-def _read(path: Path) -> dict[str, Part]:
-    """The splits of the text at an existing path. Raises UserError if there is none."""
-    if path.is_dir():
-        tree: FileTree = FolderTree(path)
-    elif path.suffix.lower() == ".zip":
-        tree = ZipTree(path)
-    else:
-        try:
-            tree = FolderTree(path.parent, [path.name, *_companions(path)])
-        except OSError as error:
-            raise UserError(f"{path} cannot be read ({error.strerror}); give the path of a text file.") from None
-    alone = path.is_file() and not isinstance(tree, ZipTree)  # a file given by its path is read whatever its suffix
-    names = sorted(tree.stamps if alone else filter(_is_text, tree.stamps))
-    if not names:
-        raise UserError(f"there is no .txt file in {path} ({len(tree.stamps)} others); give one, or a folder of them.")
-    parts = {split: Part([], [], []) for split in SPLITS}
-    split_of = {name: _split_of(name) for name in names}
-    has_splits = "train" in split_of.values()
-    for name in names:
-        split = split_of[name] if has_splits else "train"
-        if split is None:
-            parts["train"].dropped.append(Dropped(name, "outside the files of the splits"))
-            continue
-        try:
-            texts, blank = lines_of(tree.read(name))
-        except InvalidFile as invalid:
-            if alone and name == path.name:
-                raise UserError(f"{path} is {invalid}") from None
-            parts[split].dropped.append(Dropped(name, str(invalid)))
-            continue
-        parts[split].lines.extend(Line(f"{name}:{number}", text) for number, text in texts)
-        if blank:
-            parts[split].notes.append(f"{blank} blank lines in {name} were skipped")
-    tree.close()
-    if not parts["train"].lines:
-        lost = [drop for part in parts.values() for drop in part.dropped]
-        raise UserError(f"no text in {path} can be used: {lost[0].name} is {lost[0].reason}")
-    return {split: part for split, part in parts.items() if part.lines}
-
-
-def lines_of(data: bytes) -> tuple[list[tuple[int, str]], int]:
-    """([(line number from 1, text)] of the lines that are not blank, number of blank lines). Raises InvalidFile."""
-    if not data:
-        raise InvalidFile("an empty file: write one sequence a line")
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise InvalidFile("UTF-16, not UTF-8: save it as UTF-8")
-    if b"\0" in data:
-        raise InvalidFile("no text, it holds NUL bytes: give a plain text file, UTF-8")
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        where = data[: error.start].count(b"\n") + 1
-        raise InvalidFile(
-            f"not UTF-8 in line {where}: save it as UTF-8 (iconv -t UTF-8 -f GB18030 does, or WINDOWS-1252)"
-        ) from None
-    lines = [" ".join(line.split()) for line in re.split("\r\n|\n|\r", unicodedata.normalize("NFC", text))]
-    if not lines[-1]:
-        lines.pop()  # what follows the last line's end is no line
-    found = [(number, line) for number, line in enumerate(lines, 1) if line]
-    if not found:
-        raise InvalidFile("blank: write one sequence a line")
-    return found, len(lines) - len(found)
-
-
-def _companions(path: Path) -> list[str]:
-    """Files beside one that is named for training, of the other splits: coco_test.txt beside coco_train.txt."""
-    ending = _ENDING.search(path.stem)
-    if not ending or _SPLIT_NAMES[ending[1].lower()] != "train":
-        return []
-    stem = path.stem[: ending.start(1)]
-    names = (f"{stem}{word}{path.suffix}" for word in _SPLIT_NAMES if word != "train")
-    return [name for name in names if (path.parent / name).is_file()]
-
-
-def _split_of(name: str) -> str | None:
-    """The split that a file's name or one of its folders names; None if they name none."""
-    *folders, file = name.split("/")
-    if ending := _ENDING.search(file.rpartition(".")[0]):
-        return _SPLIT_NAMES[ending[1].lower()]
-    return next((_SPLIT_NAMES[folder.lower()] for folder in folders if folder.lower() in _SPLIT_NAMES), None)
-
-
-def _is_text(name: str) -> bool:
-    return name[name.rfind(".") :].lower() in SUFFIXES
 
 
 def _exists(path: Path) -> bool:

@@ -1,0 +1,125 @@
+"""The files of a text corpus, by split."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from reverie.data.archives import Dropped, FileTree, FolderTree, ZipTree
+from reverie.data.file_types import InvalidFile
+from reverie.data.media_types import TABLE_SUFFIXES, TEXT_SUFFIXES
+from reverie.data.splits import NAMES, SPLITS, arrange, standard_split
+from reverie.data.text.files import read_items, suffix_of
+from reverie.data.text.held_out import held_out
+from reverie.utils.errors import UserError
+
+_ENDING = re.compile(rf"(?:^|(?<=[_\-. ]))({'|'.join(NAMES)})$", re.IGNORECASE)
+
+
+class Line(NamedTuple):
+    """A sequence of text and where it stands: "poems.txt:17"."""
+
+    place: str
+    text: str
+
+
+class Part(NamedTuple):
+    """One split: its lines, the files that cannot be used, and notes for the user."""
+
+    lines: list[Line]
+    dropped: list[Dropped]
+    notes: list[str]
+
+
+def read_parts(
+    path: Path, item: str = "line", column: str | None = None, share: float = 0.0, splits: str = "auto"
+) -> dict[str, Part]:
+    """The splits of the text at an existing path. Raises UserError if there is none.
+
+    item, column: as in files.read_items
+    share: of the lines, held out as test where no name says what is
+    splits: "auto", "folders" or "none", as in reverie.data.data_spec
+    """
+    tree = _open_tree(path)
+    alone = path.is_file() and not isinstance(tree, ZipTree)  # a file given by its path is read whatever its suffix
+    names = sorted(tree.stamps) if alone else _text_files(tree, column)
+    if not names:
+        raise UserError(
+            f"there is no .txt file in {path}, and no .csv, .tsv or .jsonl ({len(tree.stamps)} others); give one, or a "
+            "folder of them."
+        )
+    parts = {split: Part([], [], []) for split in SPLITS}
+    arrangement = arrange([f"{_stem(name)}/" for name in names], splits)
+    for name in names:
+        split, _ = arrangement.locate(f"{_stem(name)}/")
+        if split is None:
+            parts["train"].dropped.append(Dropped(name, "outside the files of the splits"))
+            continue
+        try:
+            found = read_items(name, tree.read(name), item, column)
+        except InvalidFile as invalid:
+            if alone and name == path.name:
+                raise UserError(f"{path} is {invalid}") from None
+            parts[split].dropped.append(Dropped(name, str(invalid)))
+            continue
+        part = parts[split]
+        part.lines.extend(Line(f"{name}:{number}", text) for number, text in found.texts)
+        part.dropped.extend(found.dropped)
+        part.notes.extend([found.note] if found.note else [])
+        if found.blank:
+            part.notes.append(f"{found.blank} blank lines in {name} were skipped")
+    tree.close()
+    if not parts["train"].lines:
+        lost = [drop for part in parts.values() for drop in part.dropped]
+        raise UserError(f"no text in {path} can be used: {lost[0].name} is {lost[0].reason}")
+    parts = {split: part for split, part in parts.items() if part.lines}
+    return _hold_out(parts["train"], share) if len(parts) == 1 else parts
+
+
+def _hold_out(part: Part, share: float) -> dict[str, Part]:
+    """The lines that are learnt from, and those that are held out as test."""
+    flags = held_out([line.text for line in part.lines], share)
+    train, test = ([line for line, out in zip(part.lines, flags, strict=True) if out is side] for side in (False, True))
+    if not test:
+        few = f"{len(train)} lines are too few to hold some out: scores can only compare with those learnt from"
+        return {"train": part._replace(notes=[*part.notes, *([few] if share else [])])}
+    note = (
+        f"no file is named test: {len(test)} of {len(flags)} lines, chosen by a hash of each, are held out as test and "
+        "not learnt from"
+    )
+    return {"train": Part(train, part.dropped, [*part.notes, note]), "test": Part(test, [], [note])}
+
+
+def _open_tree(path: Path) -> FileTree:
+    if path.is_dir():
+        return FolderTree(path)
+    if path.suffix.lower() == ".zip":
+        return ZipTree(path)
+    try:
+        return FolderTree(path.parent, [path.name, *_companions(path)])
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}); give the path of a text file.") from None
+
+
+def _text_files(tree: FileTree, column: str | None) -> list[str]:
+    """The files that are read of a folder or zip: plain text, or where there is none, or a column is given, tables."""
+    texts = sorted(name for name in tree.stamps if suffix_of(name) in TEXT_SUFFIXES)
+    tables = sorted(name for name in tree.stamps if suffix_of(name) in TABLE_SUFFIXES)
+    return (tables or texts) if column is not None else (texts or tables)
+
+
+def _companions(path: Path) -> list[str]:
+    """Files beside one that is named for training, of the other splits: coco_test.txt beside coco_train.txt."""
+    stem = _stem(path.name)
+    suffix, ending = path.name[len(stem) :], _ENDING.search(stem)
+    if not ending or standard_split(ending[1]) != "train":
+        return []
+    names = (f"{stem[: ending.start(1)]}{word}{suffix}" for word in NAMES if standard_split(word) != "train")
+    return [name for name in names if (path.parent / name).is_file()]
+
+
+def _stem(name: str) -> str:
+    """A name without its suffix, and without that of its compression."""
+    short = name[:-3] if name.lower().endswith(".gz") else name
+    return short[: len(short) - len(suffix_of(short))]
