@@ -9,12 +9,18 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 import reverie
+from reverie.core.stage import Stage
+from reverie.core.train_config import TrainConfig
+from reverie.training import cadence
+from reverie.training.cadence import Cadence
 from reverie.training.meter import MetricAverager
+from reverie.training.time_left import Estimate, TimeLeft
 from reverie.utils.distributed import Ranks
 from reverie.utils.formatting import clock
 
@@ -39,7 +45,104 @@ def test_plain_lines_when_it_is_no_terminal(tmp_path: Path, capsys: pytest.Captu
     assert [line["step"] for line in log if "samples" in line] == [8, 16, 20]
     assert set(log[0]) == {"step", "stage", "metrics", "steps_per_s", "seconds"}
     names = sorted(p.name for p in (tmp_path / "run" / "samples").iterdir())
-    assert names == [f"step-{s:06d}{kind}.png" for s in (8, 16, 20) for kind in ("-reconstruction", "")]
+    assert names == [f"step-{s:06d}{kind}.png" for s in (8, 10, 16, 20) for kind in ("-reconstruction", "")]
+
+
+def test_the_first_samples_come_early_and_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = {**SMOKE, "steps": 40, "sample_every": 1000, "checkpoint_every": 15}
+    early = reverie.train("vae:smoke", out=tmp_path / "early", **options)
+    reverie.train("vae:smoke", out=tmp_path / "cut", **{**options, "steps": 15})
+    resumed = reverie.resume(tmp_path / "cut", steps=40)
+    monkeypatch.setattr(cadence, "FIRST_SAMPLES", ())
+    late = reverie.train("vae:smoke", out=tmp_path / "late", **options)
+    for other in (late, resumed):
+        for name, value in early.state_dict().items():
+            assert torch.equal(value, other.state_dict()[name])
+    shown = [[int(p.stem[5:]) for p in sorted((tmp_path / run / "samples").glob("step-??????.png"))]
+             for run in ("early", "cut", "late")]  # fmt: skip
+    assert shown == [[10, 30, 40], [10, 15, 30, 40], [40]]
+
+
+def test_cadence_is_a_function_of_the_step() -> None:
+    stages = [Stage("a", 40, lambda batch, update: {}), Stage("b", 0, lambda batch, update: {}),
+              Stage("c", 7, lambda batch, update: {})]  # fmt: skip
+    due = Cadence(stages, TrainConfig(log_every=25, sample_every=20, checkpoint_every=30))
+    steps = range(1, 48)
+    assert [s for s in steps if due.logs(s)] == [25, 40, 47]  # at the end of each stage, however short
+    assert [s for s in steps if due.is_remainder(s)] == [47]
+    assert [s for s in steps if due.samples(s)] == [10, 20, 30, 40, 47]
+    assert [s for s in steps if due.measures(s)] == [20, 40, 47]
+    assert [s for s in steps if due.saves(s)] == [30, 47]
+    wide = Cadence([Stage("a", 10_000, lambda batch, update: {})], TrainConfig())
+    assert [s for s in range(1, 1001) if wide.samples(s)] == [10, 30, 100, 300, 500, 1000]
+
+
+def test_a_stage_shorter_than_the_cadence_is_logged_and_a_longer_run_goes_on_as_if_it_had_not_ended(
+    tmp_path: Path,
+) -> None:
+    options = dict(data="verses:64", log_every=50, checkpoint_every=10, sample_every=50)
+    reverie.train("seqgan:smoke", out=tmp_path / "short", **options)  # 8, 4 and 8 steps
+    log = read_log(tmp_path / "short")
+    assert [(line["step"], line["stage"]) for line in log if "metrics" in line] == [
+        (8, "pretrain"), (12, "d_pretrain"), (20, "adversarial"),
+    ]  # fmt: skip
+    assert set(log[0]["metrics"]) == {"nll"}
+    assert "reward" in log[2]["metrics"]
+    options = {**SMOKE, "log_every": 8}
+    reverie.train("vae:smoke", out=tmp_path / "run", **{**options, "steps": 12})
+    assert [line.get("remainder") for line in read_log(tmp_path / "run") if "metrics" in line] == [None, True]
+    reverie.resume(tmp_path / "run", steps=16)
+    reverie.train("vae:smoke", out=tmp_path / "whole", **{**options, "steps": 16})
+    assert metrics_of(tmp_path / "run")[-1] == metrics_of(tmp_path / "whole")[-1]
+
+
+def test_time_left_counts_the_costlier_stage() -> None:
+    def stages(*costs: float | None) -> list[Stage]:
+        steps = (1000, 200, 100)
+        return [
+            Stage(str(i), n, lambda batch, update: {}, relative_cost=cost)
+            for i, (n, cost) in enumerate(zip(steps, costs, strict=True))
+        ]
+
+    left = TimeLeft(stages(1, 2, 40))
+    assert left.estimate(0, 0.0) is None
+    left.add("0", 500, 50.0)  # 0.1 s a step
+    assert left.estimate(500, 50.0) == Estimate(50 + 200 * 0.2 + 100 * 4.0)
+    left.add("0", 1000, 100.0)
+    left.add("1", 1200, 160.0)  # 0.3 s a step, not 0.2: the last stage is reckoned by it
+    assert left.estimate(1200, 160.0) == Estimate(100 * 0.3 * 20)
+    assert left.estimate(1210, 260.0) == Estimate(90 * 10.0)  # before the first line of a stage: by the steps so far
+    left.add("2", 1250, 660.0)
+    assert left.estimate(1250, 660.0) == Estimate(50 * 10.0)
+    assert left.estimate(1300, 1160.0) == Estimate(0.0)
+
+    unknown = TimeLeft(stages(None, None, None))
+    unknown.add("0", 500, 50.0)
+    found = unknown.estimate(500, 50.0)
+    assert found == Estimate(50 + 20 + 10, at_least=True)
+    assert str(found) == "at least 80 s left"
+    unknown.add("0", 1000, 100.0)
+    unknown.add("1", 1200, 120.0)
+    unknown.add("2", 1250, 150.0)
+    assert unknown.estimate(1250, 150.0) == Estimate(30.0)  # all are known now
+
+
+def test_time_left_follows_the_present_speed_and_a_resumed_run_remembers() -> None:
+    stages = [Stage("a", 10_000, lambda batch, update: {}), Stage("b", 100, lambda batch, update: {})]
+    lines: list[dict[str, Any]] = []
+    for k in range(1, 61):  # the first 40 intervals of 10 steps took 100 s each, the latest 20 took 1 s
+        seconds = 100.0 * min(k, 40) + max(0, k - 40)
+        lines.append({"step": 10 * k, "stage": "a", "metrics": {}, "seconds": seconds})
+    lines.insert(30, {"step": 300, "stage": "a", "samples": {}, "seconds": 3000.0})
+    resumed = TimeLeft(stages, lines)
+    assert (resumed.step, resumed.seconds) == (600, 4020.0)
+    assert resumed.estimate(600, 4020.0) == Estimate(pytest.approx(950.0), at_least=True)
+    resumed.go_on_at(590, 4020.0)  # the checkpoint was of an earlier step
+    assert resumed.add("a", 600, 4021.0) == 10.0
+
+
+def read_log(run: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
 
 
 def test_a_log_line_is_the_mean_since_the_last(tmp_path: Path) -> None:

@@ -27,3 +27,6 @@ class Stage:
     """share of the stage done, in [0,1) -> factor on every learning rate; see core/lr_schedules.py"""
     reset_optimizers: tuple[str, ...] = ()
     """optimizers whose state is cleared before its first step, since its gradients are of another kind"""
+    relative_cost: float | None = None
+    """about what a step costs beside one of the other stages, until it has been measured: 1 and 40, say; None: unknown.
+    Only the time that is left is estimated by it"""

@@ -7,6 +7,7 @@ lists them in their order on the page. Sections are data; the templates in templ
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,14 @@ def write_report(run: Path) -> Path:
     with disk_errors(target):
         replace_text(target, _page(record, sections))
     return target
+
+
+def refresh_report(run: Path) -> None:
+    """As write_report, while the run is being trained: whatever hinders it is said in a line, and training goes on."""
+    try:
+        write_report(run)
+    except Exception as error:  # a page is no reason to lose a run
+        print(f"report.html could not be written ({error}); training goes on.", file=sys.stderr)
 
 
 def _page(record: Record, sections: list[Section]) -> str:

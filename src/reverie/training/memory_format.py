@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import torch
 from torch import nn
 
 MemoryFormat = Literal["contiguous", "channels_last"]
@@ -21,3 +22,10 @@ def memory_format_for(method: nn.Module, batch_size: int, device: str) -> Memory
     kinds = {type(part) for part in method.modules()}
     convolves = bool(kinds & {nn.Conv2d, nn.ConvTranspose2d}) and nn.GroupNorm not in kinds
     return "channels_last" if device == "cpu" and convolves and batch_size >= 8 else "contiguous"
+
+
+def to_channels_last(network: nn.Module) -> None:
+    """Puts the weights of convolutions into the memory format channels_last, in place."""
+    for parameter in network.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)

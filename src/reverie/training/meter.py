@@ -41,12 +41,16 @@ class MetricAverager:
             self.sums[name] = each[ranks.rank] if len(each) == ranks.world_size else each.mean()
         self.steps = state["steps"]
 
-    def read(self, ranks: Ranks) -> dict[str, float]:
-        """The mean metrics since the last reading, over all ranks. All ranks must call it."""
+    def read(self, ranks: Ranks, keep: bool = False) -> dict[str, float]:
+        """The mean metrics since the last reading, over all ranks; keep: the next reading is of these steps too.
+
+        All ranks must call it.
+        """
         means = torch.stack([self.sums[n] / self.steps[n] for n in self.sums])
         ranks.mean_([means])
         values = dict(zip(self.sums, means.tolist(), strict=True))
-        self.sums, self.steps = {}, {}
+        if not keep:
+            self.sums, self.steps = {}, {}
         return values
 
 

@@ -4,34 +4,39 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from tqdm import tqdm
 
+from reverie.core.stage import Stage
 from reverie.core.train_config import TrainConfig
 from reverie.media import Image
 from reverie.runs.run_folder import Run
 from reverie.training.monitor import Alert
+from reverie.training.time_left import TimeLeft
 from reverie.utils.atomic_files import disk_errors
 from reverie.utils.errors import UserError
-from reverie.utils.formatting import clock
 
 
 class Progress:
     """Shows and records the progress of a run. On ranks other than the first it does nothing."""
 
-    def __init__(self, run: Run, start: int, total: int, settings: TrainConfig, active: bool) -> None:
-        self.run, self.active, self.total = run, active, total
+    def __init__(self, run: Run, start: int, stages: Sequence[Stage], settings: TrainConfig, active: bool) -> None:
+        self.run, self.active, self.total = run, active, sum(stage.steps for stage in stages)
         self.terminal = sys.stderr.isatty()
         self.began, self.start, self.step = time.monotonic(), start, start
+        self.shown, self.refreshed = "", self.began
         self.board: Any = _tensorboard(run, start) if settings.tensorboard and active else None
-        lines = reversed(run.lines())
-        self.seconds_before = next((float(line["seconds"]) for line in lines if "seconds" in line), 0.0)
+        self.time_left = TimeLeft(stages, run.lines())
+        self.seconds_before = self.time_left.seconds
+        self.time_left.go_on_at(start, self.seconds_before)
 
     def __enter__(self) -> Progress:
         self.bar = tqdm(
             total=self.total, initial=self.start, unit="step", file=sys.stderr, dynamic_ncols=True, smoothing=0.05,
             disable=not (self.active and self.terminal),
+            bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}, {rate_fmt}{postfix}]",  # what is left: see tick
         )  # fmt: skip
         return self
 
@@ -41,22 +46,30 @@ class Progress:
             self.board.close()
 
     def tick(self, step: int) -> None:
-        """Moves the bar."""
+        """Moves the bar, and shows every second how long training still takes."""
         self.bar.update(step - self.step)
         self.step = step
+        if self.terminal and self.active and time.monotonic() - self.refreshed > 1:
+            self.refreshed = time.monotonic()
+            left = self.time_left.estimate(step, self.seconds)
+            self.bar.set_postfix_str(f"{left}  {self.shown}" if left else self.shown, refresh=False)
 
-    def log(self, step: int, stage: str, metrics: dict[str, float]) -> None:
-        """Writes a line of metrics to the log, and shows it."""
+    @property
+    def seconds(self) -> float:
+        """How long training has taken, with what it took before it was resumed."""
+        return self.seconds_before + time.monotonic() - self.began
+
+    def log(self, step: int, stage: str, metrics: dict[str, float], is_remainder: bool = False) -> None:
+        """Writes a line of metrics to the log, and shows it. is_remainder: see Cadence.is_remainder."""
         if not self.active:
             return
-        speed = (step - self.start) / max(time.monotonic() - self.began, 1e-9)  # steps/s
-        self._write(step, stage, {"metrics": metrics, "steps_per_s": round(speed, 3)})
-        shown = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
-        if self.terminal:
-            self.bar.set_postfix_str(shown, refresh=False)
-        else:
-            left = clock((self.total - step) / max(speed, 1e-9))
-            print(f"step {step}/{self.total}  {stage}  {shown}  {speed:.2f} steps/s  {left} left", file=sys.stderr)
+        speed = self.time_left.add(stage, step, self.seconds) or 0.0  # steps/s since the last line
+        remainder = {"remainder": True} if is_remainder else {}
+        self._write(step, stage, {"metrics": metrics, "steps_per_s": round(speed, 3), **remainder})
+        self.shown, self.refreshed = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items()), 0.0
+        if not self.terminal:
+            left = self.time_left.estimate(step, self.seconds)
+            print(f"step {step}/{self.total}  {stage}  {self.shown}  {speed:.2f} steps/s  {left}", file=sys.stderr)
             sys.stderr.flush()
         self._plot(step, stage, metrics)
 
@@ -82,8 +95,7 @@ class Progress:
                 self.board.add_image(name or "samples", image.pixels, step, dataformats="HWC")
 
     def _write(self, step: int, stage: str, content: dict[str, Any]) -> None:
-        seconds = round(self.seconds_before + time.monotonic() - self.began, 3)
-        self.run.log({"step": step, "stage": stage, **content, "seconds": seconds})
+        self.run.log({"step": step, "stage": stage, **content, "seconds": round(self.seconds, 3)})
 
     def _plot(self, step: int, group: str, values: dict[str, float]) -> None:
         if self.board:

@@ -6,6 +6,7 @@ Randomness is a function of (seed, step, rank): every step is seeded anew, and t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -15,7 +16,9 @@ from reverie.core.train_config import TrainConfig
 from reverie.core.update import Update
 from reverie.runs.run_folder import Run
 from reverie.training.batch_order import BatchOrder, stage_at
+from reverie.training.cadence import Cadence
 from reverie.training.ema import EMA
+from reverie.training.memory_format import to_channels_last
 from reverie.training.meter import MetricAverager
 from reverie.training.monitor import Alert, Monitor
 from reverie.training.progress import Progress
@@ -29,20 +32,30 @@ ROLLBACKS = 3
 """how often a run may go back before it stops for good"""
 
 
-def fit(method: Method, data: Any, run: Run, settings: TrainConfig, ranks: Ranks, header: dict[str, Any]) -> None:
+def fit(
+    method: Method,
+    data: Any,
+    run: Run,
+    settings: TrainConfig,
+    ranks: Ranks,
+    header: dict[str, Any],
+    on_checkpoint: Callable[[], None] = lambda: None,
+) -> None:
     """Trains until the stages end, from the checkpoint in the run folder if there is one.
 
-    header: what the weights file says of itself. Raises Interrupted when asked to stop, after saving a checkpoint, and
-    TrainingFailed where the monitor raises an alert that there is no going on from.
+    header: what the weights file says of itself; on_checkpoint: what the main rank calls after each checkpoint. Raises
+    Interrupted when asked to stop, after saving a checkpoint, and TrainingFailed where the monitor raises an alert that
+    there is no going on from.
     """
     method.to(ranks.device).train()
     if settings.memory_format == "channels_last":
-        _to_channels_last(method)
+        to_channels_last(method)
     update = Update(method.optimizers(), ranks)
     ema = EMA(method, method.ema_decays())
     averager = MetricAverager()
     stages = method.stages()
-    total = sum(stage.steps for stage in stages)
+    cadence = Cadence(stages, settings)
+    total = cadence.total
     buffers = [b for _, b in method.persistent_tensors(method.named_buffers()) if b.is_floating_point()]
     sums = averager.state(ranks)  # gathered by all ranks, before one of them saves
 
@@ -52,6 +65,7 @@ def fit(method: Method, data: Any, run: Run, settings: TrainConfig, ranks: Ranks
         run.save(step, _state(step, method, update, ema, sums), weights, header)
         if settings.on_failure == "rollback" and monitor.healthy:
             run.mark_good()
+        on_checkpoint()
 
     def show_samples() -> None:
         with ema.applied():
@@ -71,7 +85,7 @@ def fit(method: Method, data: Any, run: Run, settings: TrainConfig, ranks: Ranks
     first_items = data.batch(BatchOrder(len(data), min(32, len(data)), settings.seed)(0), ranks.device)
     measures = needs_sample_diversity(method, first_items)
 
-    with GracefulStop() as stop, Progress(run, step, total, settings, ranks.is_main) as progress:
+    with GracefulStop() as stop, Progress(run, step, stages, settings, ranks.is_main) as progress:
         while step < total:
             # One step.
             stage, done = stage_at(stages, step)
@@ -91,17 +105,16 @@ def fit(method: Method, data: Any, run: Run, settings: TrainConfig, ranks: Ranks
 
             # What the monitor sees in it, the same on all ranks.
             alerts: list[Alert] = []
-            if step % settings.log_every == 0:
-                means = averager.read(ranks)
-                progress.log(step, stage.name, means)
-                alerts += monitor.check_metrics(step, means, stage.name)
+            if cadence.logs(step):
+                means = averager.read(ranks, keep=cadence.is_remainder(step))
+                progress.log(step, stage.name, means, cadence.is_remainder(step))
+                alerts += [] if cadence.is_remainder(step) else monitor.check_metrics(step, means, stage.name)
             progress.tick(step)
             stopping = ranks.any(stop.requested)
-            sampling = step % settings.sample_every == 0 or step == total
-            saving = step % settings.checkpoint_every == 0 or step == total or stopping
+            saving = cadence.saves(step) or stopping
             if saving:
                 alerts += monitor.check_weights(step, method.parameters(), buffers)
-            if sampling and measures and not any(alert.fatal for alert in alerts):
+            if cadence.measures(step) and measures and not any(alert.fatal for alert in alerts):
                 diversity = ranks.broadcast(measure_samples)
                 progress.log_samples(step, stage.name, diversity)
                 alerts += monitor.check_samples(step, diversity)
@@ -114,19 +127,13 @@ def fit(method: Method, data: Any, run: Run, settings: TrainConfig, ranks: Ranks
                 order = BatchOrder(len(data), settings.batch_size, seed)
                 continue
 
-            if sampling:
+            if cadence.samples(step):
                 ranks.run_on_main(show_samples)
             if saving:
                 sums = averager.state(ranks)
                 ranks.run_on_main(save)
             if stopping and step < total:
                 raise Interrupted(f"stopped and saved at step {step} of {total}; go on with: reverie resume {run.path}")
-
-
-def _to_channels_last(method: Method) -> None:
-    for parameter in method.parameters():
-        if parameter.ndim == 4:
-            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
 
 
 def _replay_log(run: Run, method: Method, settings: TrainConfig) -> tuple[Monitor, int, float]:
@@ -136,7 +143,7 @@ def _replay_log(run: Run, method: Method, settings: TrainConfig) -> tuple[Monito
     """
     monitor, rollbacks = Monitor(method.monitored), 0
     for line in run.lines():
-        if "metrics" in line:
+        if "metrics" in line and not line.get("remainder"):
             monitor.check_metrics(line["step"], line["metrics"], line["stage"])
         elif "samples" in line:
             monitor.check_samples(line["step"], line["samples"])
