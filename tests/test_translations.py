@@ -17,7 +17,7 @@ import reverie
 from reverie.api import parse_method
 from reverie.cli.main import main
 from reverie.cli.verify import verify
-from reverie.data.images.decode import LUMA
+from reverie.data.images.conversion import LUMA
 from reverie.media import Photo, read_record
 from reverie.methods.cyclegan import CycleGAN
 from reverie.methods.restoration import Restoration

@@ -1,4 +1,5 @@
-"""Feature extractors: networks whose features images are compared by. MobileNetV2, Inception, or a reverie classifier.
+"""Feature extractors: networks whose features images are compared by. EfficientNet-Lite0 of ImageNet, which is installed,
+unless another one is named: Inception, MobileNetV2, or a reverie classifier.
 
 N images, B batch, C channels, D features per image.
 """
@@ -22,18 +23,36 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from reverie.data.download import PublicFile, fetch_file
 from reverie.data.images.dataset import Images
-from reverie.data.images.decode import LUMA
+from reverie.data.images.conversion import LUMA
+from reverie.data.images.in_memory import InMemoryImages
 from reverie.evaluation.feature_classifier import read_classifier, train_feature_classifier
-from reverie.evaluation.fused_inference import fuse_for_inference
 from reverie.metrics.networks import inception, mobilenet
+from reverie.nn.fused_inference import fuse_for_inference
+from reverie.nn.imagenet import SHA256, EfficientNetLite, read_weights
+from reverie.nn.imagenet import SIZE as IMAGENET_SIZE
 from reverie.runs.run_folder import WEIGHTS
 from reverie.utils.distributed import Ranks
-from reverie.utils.errors import UserError
+from reverie.utils.errors import UserError, near_miss
 
 KNOWN = (
-    "torchvision's mobilenet_v2, torchvision's inception_v3, the Inception of pytorch-fid, and classifiers of reverie"
+    "torchvision's mobilenet_v2, torchvision's inception_v3, the Inception of pytorch-fid, EfficientNet-Lite, and "
+    "classifiers of reverie"
 )
+IMAGENET, CLASSIFIER, INCEPTION = "imagenet", "classifier", "inception"
+NAMED = (IMAGENET, CLASSIFIER, INCEPTION)
+"""networks that are named in place of a file"""
+INCEPTION_FILE = PublicFile(
+    (
+        "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth",
+    ),
+    "SHAFULL",
+    95628359,
+)
+"""the weights of the FID as pytorch-fid distributes them"""
+SMALL, SMALL_SIDE = 64, 128
+"""pixels a side: images up to SMALL are enlarged to SMALL_SIDE for the ImageNet network, in a third of the time"""
 
 
 @dataclass(frozen=True)
@@ -80,18 +99,23 @@ def _exact(device: torch.device) -> AbstractContextManager[Any]:
     return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
 
 
-def open_features(spec: str | Path | None, data: Images, device: str = "auto") -> FeatureExtractor:
-    """The network of a weights file or of a classifier's run folder.
+def open_features(spec: str | Path | None, data: Any, device: str = "auto") -> FeatureExtractor:
+    """The network of a name, of a weights file, or of a classifier's run folder.
 
-    None: a classifier of the labels of `data`. If the cache has none, one is TRAINED here, which takes minutes and is
-    said on stderr (see feature_classifier.py). Files: MobileNetV2 or Inception weights, as .safetensors, or as .pth
-    without code; which network it is follows from the names of the weights. Raises UserError for other files, and if a
-    classifier would have to be trained on data without labels.
+    None or "imagenet": EfficientNet-Lite0, which is installed with reverie. "classifier": one of the labels of `data`; if
+    the cache has none, it is TRAINED here, which takes minutes and is said on stderr (see feature_classifier.py).
+    "inception": the network of pytorch-fid, downloaded once. Files: MobileNetV2, Inception or EfficientNet-Lite weights,
+    as .safetensors, or as .pth without code; which network it is follows from the names of the weights. Raises UserError
+    for other files and names, and if a classifier would have to be trained on data without labels.
     """
     resolved = Ranks(device).device
-    if spec is None:
+    if spec is None or str(spec) == IMAGENET:
+        return _from_efficientnet(read_weights(), SHA256[:16], resolved)
+    if str(spec) == CLASSIFIER:
+        if not isinstance(data, (Images, InMemoryImages)):
+            raise UserError("a feature classifier is trained on labelled images, not on pairs; name another network.")
         return _from_classifier(train_feature_classifier(data, device), resolved)
-    path = Path(spec).expanduser()
+    path = fetch_file(INCEPTION_FILE, "pytorch-fid's Inception") if str(spec) == INCEPTION else Path(spec).expanduser()
     if path.is_dir():
         return _from_classifier(read_classifier(path), resolved)
     weights, metadata, fingerprint = read_weights_file(path)
@@ -101,11 +125,33 @@ def open_features(spec: str | Path | None, data: Images, device: str = "auto") -
         return _from_mobilenet(weights, mobilenet.Preprocessing.read(metadata, path), fingerprint, resolved, path)
     if "Mixed_7c.branch1x1.conv.weight" in weights:
         return _from_inception(weights, fingerprint, resolved, path)
+    if "_conv_stem.weight" in weights:
+        try:
+            return _from_efficientnet(weights, fingerprint, resolved)
+        except ValueError as error:
+            raise UserError(f"{path}: {error}; get the file again.") from None
     first = next(iter(weights), "nothing")
     raise UserError(f"{path} holds weights of an unknown network (the first is {first}); known: {KNOWN}.")
 
 
 # -- the networks ------------------------------------------------------------------------------------------------------
+
+
+def _from_efficientnet(weights: dict[str, Tensor], fingerprint: str, device: torch.device) -> FeatureExtractor:
+    net = fuse_for_inference(EfficientNetLite.from_weights(weights)).to(device)
+    width = len(weights["_conv_head.weight"])
+
+    def embed(x: Tensor) -> Tensor:
+        side = SMALL_SIDE if max(x.shape[2:]) <= SMALL else IMAGENET_SIZE
+        return net.pooled(resized(_rgb(x) / 127.5 - 1, side))
+
+    name = "EfficientNet-Lite0" if fingerprint == SHA256[:16] else "EfficientNet-Lite"
+    definition = (
+        f"{name} {fingerprint} of ImageNet, RGB, (x-127)/128, antialiased bilinear resize to {IMAGENET_SIZE} (images of "
+        f"up to {SMALL} pixels: {SMALL_SIDE}) in float32, TensorFlow SAME padding, average-pooled last convolution, "
+        f"{width} dimensions"
+    )
+    return FeatureExtractor("efficientnet_lite", fingerprint, definition, width, embed, device, 16)
 
 
 def _from_mobilenet(
@@ -204,7 +250,7 @@ def read_weights_file(path: Path, known: str = KNOWN) -> tuple[dict[str, Tensor]
     try:
         raw = path.read_bytes()
     except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}); give a weights file or a run folder.") from None
+        raise UserError(_no_file(path, error)) from None
     try:
         if raw[8:9] == b"{":  # a safetensors file begins with the length of its header
             header = json.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")])
@@ -221,13 +267,29 @@ def read_weights_file(path: Path, known: str = KNOWN) -> tuple[dict[str, Tensor]
     return weights, metadata, hashlib.sha256(raw).hexdigest()[:16]
 
 
-def fingerprint_of(spec: str | Path) -> str:
-    """16 hex digits of the SHA-256 of a file, or of a run's weights. Raises UserError if there is neither."""
+def fingerprint_of(spec: str | Path | None) -> str:
+    """16 hex digits of the SHA-256 of a file, or of a run's weights; "classifier" as it is, since the data decides.
+
+    Raises UserError if there is neither.
+    """
+    if spec is None or str(spec) == IMAGENET:
+        return SHA256[:16]
+    if str(spec) == CLASSIFIER:
+        return CLASSIFIER
+    if str(spec) == INCEPTION:
+        return INCEPTION_FILE.sha256[:16]
     path = Path(spec).expanduser()
     try:
         return hashlib.sha256((path / WEIGHTS if path.is_dir() else path).read_bytes()).hexdigest()[:16]
     except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}); give a weights file or a run folder.") from None
+        raise UserError(_no_file(path, error)) from None
+
+
+def _no_file(path: Path, error: OSError) -> str:
+    return (
+        f"{path} cannot be read ({error.strerror}); give a weights file, a run folder, or one of "
+        f"{', '.join(NAMED)}.{near_miss(str(path), [*NAMED])}"
+    )
 
 
 def _load(net: nn.Module, weights: dict[str, Tensor], name: str, path: Path) -> Any:

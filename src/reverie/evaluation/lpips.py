@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from reverie.data.images.decode import convert_channels
+from reverie.data.images.conversion import convert_channels
 from reverie.evaluation.feature_extractors import fingerprint_of, read_weights_file
 from reverie.evaluation.result import Evaluation
 from reverie.metrics.networks.lpips import LEAST, LPIPS

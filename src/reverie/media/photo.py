@@ -8,23 +8,22 @@ from __future__ import annotations
 
 import hashlib
 import io
-import struct
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import PIL.Image
-import PIL.ImageOps
 
 from reverie.data.file_types import SUFFIXES, InvalidFile, quiet_pillow
 from reverie.data.images import decode
+from reverie.data.images.conversion import LUMA, Levels
 from reverie.media.image import Image, image_grid
 from reverie.media.item import Item
 from reverie.media.metadata import png_text_chunks
+from reverie.media.photo_file import opencv, png_chunk, read_photo
 from reverie.utils.errors import UserError
 
 if TYPE_CHECKING:
@@ -52,6 +51,10 @@ class Photo(Item):
     """name of the file that it was read from, without folders; "" if there is none"""
     profile: bytes | None = None
     """ICC profile of the colours; None if the file has none, which usually means sRGB"""
+    white: int = 0
+    """the level of white, such as 4095 in 16-bit files of 12 bits; 0: the largest of the dtype"""
+    ground: int = 255
+    """grey level of 255 that a network sees where alpha is 0"""
 
     @classmethod
     def check(cls, path: Path) -> None:
@@ -73,7 +76,7 @@ class Photo(Item):
         """As `load`, from the bytes of an image file; `place` is its path, or what error messages call it."""
         try:
             with quiet_pillow():
-                pixels, alpha, profile = _decode(data, place)
+                pixels, alpha, profile = read_photo(data, place)
         except InvalidFile as invalid:
             raise UserError(f"{place} is not a usable image ({invalid}); give another.") from None
         except (UserError, MemoryError):
@@ -85,8 +88,13 @@ class Photo(Item):
 
     @property
     def max_level(self) -> int:
-        """The level of white: 255 or 65535."""
-        return int(np.iinfo(self.pixels.dtype).max)
+        """The level of white: by default 255 or 65535."""
+        return self.white or int(np.iinfo(self.pixels.dtype).max)
+
+    def with_levels(self, levels: Levels) -> Photo:
+        """A copy whose values are read, and whose results are written, by the rule of a set."""
+        black, white = levels.integer if self.pixels.dtype == np.uint16 else (0, levels.byte_white)
+        return replace(self, white=int(white) if black == 0 and white <= 65535 else 0, ground=levels.background)
 
     @property
     def digest(self) -> str:
@@ -101,10 +109,13 @@ class Photo(Item):
         import torch
 
         pixels = self.pixels
+        if self.alpha is not None and not self.alpha.all():  # what is invisible may be of any colour
+            pixels = np.where(self.alpha[:, :, None], pixels, round(self.ground / 255 * self.max_level))
         if channels == 1 and pixels.shape[2] == 3:
-            pixels = (pixels @ np.array(decode.LUMA, np.float32))[:, :, None]
+            pixels = (pixels @ np.array(LUMA, np.float32))[:, :, None]
         x = torch.from_numpy(np.ascontiguousarray(pixels, np.float32)).permute(2, 0, 1)[None]
-        return (x / self.max_level * 2 - 1).expand(1, channels, -1, -1)
+        x = x / self.max_level * 2 - 1
+        return (x.clamp(-1, 1) if self.white else x).expand(1, channels, -1, -1)
 
     def with_pixels(self, x: Tensor) -> Photo:
         """A photograph of the output x [C,H,W] in [-1,1] of a network that this one was the input of.
@@ -115,12 +126,15 @@ class Photo(Item):
         pixels = np.ascontiguousarray(levels.permute(1, 2, 0).cpu().numpy().astype(self.pixels.dtype))
         alpha = self.alpha if self.alpha is not None and self.alpha.shape == pixels.shape[:2] else None
         profile = self.profile if pixels.shape[2] == self.pixels.shape[2] else None  # a grey profile does not fit RGB
-        return Photo(pixels, alpha, profile=profile, inputs=({"name": self.name, "digest": self.digest},))
+        inputs = ({"name": self.name, "digest": self.digest},)
+        return Photo(pixels, alpha, profile=profile, white=self.white, ground=self.ground, inputs=inputs)
 
     def image(self) -> Image:
         """As an 8-bit Image without alpha, for grids and reports."""
         pixels = self.pixels
-        if pixels.dtype != np.uint8:
+        if self.white:
+            pixels = (pixels.astype(np.float32) * (255 / self.white) + 0.5).clip(0, 255).astype(np.uint8)
+        elif pixels.dtype != np.uint8:
             pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)  # in 16 bits white would overflow
         return Image(pixels, self.name, record=self.record, inputs=self.inputs)
 
@@ -145,17 +159,17 @@ class Photo(Item):
             image = PIL.Image.fromarray(planes)
             image.save(buffer, format="PNG", pnginfo=png_text_chunks(self.record), icc_profile=self.profile)
             return buffer.getvalue()
-        return self._png_by_opencv(planes)  # Pillow writes 16 bits in one channel only
+        return self._png_byopencv(planes)  # Pillow writes 16 bits in one channel only
 
-    def _png_by_opencv(self, planes: np.ndarray) -> bytes:
+    def _png_byopencv(self, planes: np.ndarray) -> bytes:
         """A PNG of uint16 [H,W,2..4], grey or RGB with alpha or without."""
         if planes.shape[2] == 2:  # OpenCV does not write grey with alpha
             planes = np.dstack([planes[:, :, :1]] * 3 + [planes[:, :, 1:]])
         bgr = np.ascontiguousarray(planes[:, :, [2, 1, 0, 3][: planes.shape[2]]])
-        data = _opencv(self.name or "the image").imencode(".png", bgr)[1].tobytes()
-        metadata = b"".join(_png_chunk(chunk[0], chunk[1]) for chunk in png_text_chunks(self.record).chunks)
+        data = opencv(self.name or "the image").imencode(".png", bgr)[1].tobytes()
+        metadata = b"".join(png_chunk(chunk[0], chunk[1]) for chunk in png_text_chunks(self.record).chunks)
         if self.profile:
-            metadata += _png_chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(self.profile))
+            metadata += png_chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(self.profile))
         return data[:SIGNATURE_AND_HEADER] + metadata + data[SIGNATURE_AND_HEADER:]
 
     def _repr_png_(self) -> bytes:  # how notebooks show it
@@ -179,66 +193,3 @@ def _read_bytes(path: str | Path) -> bytes:
         return Path(path).read_bytes()
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}); give the path of an image.") from None
-
-
-def _decode(data: bytes, place: str | Path) -> tuple[np.ndarray, np.ndarray | None, bytes | None]:
-    """Pixels, alpha and colour profile of an image file's bytes. Raises InvalidFile, and what Pillow raises."""
-    header = decode.read_header(data)
-    if header.fault:
-        raise InvalidFile(header.fault)
-    with decode.open_image(data) as image:
-        profile = None if image.mode == "CMYK" else image.info.get("icc_profile")  # CMYK becomes RGB
-        if header.bits == 16 and not header.mode.startswith("I"):  # Pillow would silently keep 8 of them
-            orientation = 1 if header.format == "TIFF" else header.orientation  # OpenCV turns a TIFF upright itself
-            return *_decode_deep(data, place, orientation), profile
-        image.load()
-        return *_pixels(PIL.ImageOps.exif_transpose(image), header), profile
-
-
-def _pixels(image: PIL.Image.Image, header: decode.ImageHeader) -> tuple[np.ndarray, np.ndarray | None]:
-    """Pixels and alpha of a decoded, upright image. Raises InvalidFile."""
-    if image.mode == "I" or image.mode.startswith("I;16"):
-        levels = np.asarray(image).astype(np.int64)
-        if levels.min() < 0 or levels.max() > 65535:
-            raise InvalidFile(f"32-bit values outside 0..65535: from {levels.min()} to {levels.max()}")
-        clear = image.info.get("transparency")  # the one level that is transparent
-        alpha = np.where(levels == clear, 0, 65535).astype(np.uint16) if isinstance(clear, int) else None
-        return levels.astype(np.uint16)[:, :, None], alpha
-    channels = 1 if header.grey else 3
-    if image.has_transparency_data:
-        planes = np.array(image.convert("LA" if header.grey else "RGBA"))
-        return np.ascontiguousarray(planes[:, :, :channels]), np.ascontiguousarray(planes[:, :, -1])
-    return np.array(decode.to_8bit(image, channels)).reshape(image.height, image.width, channels), None
-
-
-def _decode_deep(data: bytes, place: str | Path, orientation: int) -> tuple[np.ndarray, np.ndarray | None]:
-    """Pixels and alpha of 16 bits a channel in colour, by OpenCV, turned by an EXIF orientation."""
-    cv2 = _opencv(place)
-    planes = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)  # [H,W] or [H,W,C], BGR
-    if planes is None or planes.dtype != np.uint16:
-        raise InvalidFile("16 bits a channel in a form that is not supported")
-    planes = planes[:, :, None] if planes.ndim == 2 else planes
-    mirrored, quarter_turns = _TURNS.get(orientation, (False, 0))
-    planes = np.rot90(planes[:, ::-1] if mirrored else planes, quarter_turns)
-    alpha = np.ascontiguousarray(planes[:, :, -1]) if planes.shape[2] in (2, 4) else None
-    colour = planes[:, :, :1] if planes.shape[2] < 3 else planes[:, :, 2::-1]
-    return np.ascontiguousarray(colour), alpha
-
-
-_TURNS = {2: (True, 0), 3: (False, 2), 4: (True, 2), 5: (True, 1), 6: (False, 3), 7: (True, 3), 8: (False, 1)}
-"""EXIF orientation -> (whether mirrored left to right, then the number of quarter turns to the left)"""
-
-
-def _opencv(place: str | Path) -> ModuleType:
-    try:
-        import cv2  # type: ignore[import-not-found,unused-ignore]  # an extra
-    except ImportError:
-        raise UserError(
-            f"{place} has 16 bits a channel in colour, which needs OpenCV: pip install 'reverie[photos]'."
-        ) from None
-    return cv2
-
-
-def _png_chunk(kind: bytes, data: bytes) -> bytes:
-    """One chunk of a PNG (ISO 15948, section 5.3)."""
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from reverie.data.images.decode import convert_channels
+from reverie.data.images.conversion import convert_channels
 from reverie.metrics.pixels import mean_squared_errors, psnr
 from reverie.metrics.score import Better, Reference, Score, standard_error
 

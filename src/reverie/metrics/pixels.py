@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from reverie.data.images.decode import LUMA
+from reverie.data.images.conversion import LUMA
 from reverie.metrics.distribution import Mean
 from reverie.metrics.score import standard_error
 

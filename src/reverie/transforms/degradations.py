@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from reverie.data.images.decode import LUMA
+from reverie.data.images.conversion import LUMA
 from reverie.utils.errors import UserError
 
 DegradationName = Literal["grey", "edges", "sketch", "blur", "motion", "focus", "noise", "jpeg", "small"]

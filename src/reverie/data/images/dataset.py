@@ -5,15 +5,20 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 import torch
 
 from reverie.data import cache
 from reverie.data.archives import Dropped
+from reverie.data.data_spec import DataSpec
 from reverie.data.images import decode, synthetic
+from reverie.data.images.conversion import DEFAULT, Levels
+from reverie.data.images.levels import describe_levels, find_levels, level_warnings
 from reverie.data.images.records import ImageRecord, Source, nothing_usable
 from reverie.data.images.sources import open_path
+from reverie.data.splits import standard_split
 from reverie.utils.errors import UserError, near_miss
 
 __all__ = ["Dropped", "Images"]
@@ -37,10 +42,12 @@ class Images:
         splits: those of the three that the source has.
         classes: the names of the classes; [] if unlabelled.
         facts: "channels" 1 (all files are grey) or 3, "classes" their number (0 if unlabelled), "native" the median
-            short side in pixels.
+            short side in pixels; "levels", how values become 8 bits, where it is not by the container of each file.
         items: records (name, label, header) of the images that are used, in the order of the rows; `prepare` removes
             those that turn out to be damaged.
         dropped: files that are not used, and why; `prepare` adds those that turn out to be damaged.
+        warnings: what may have been read in another way than it is meant; after `prepare` also values that
+            teach nothing.
         notes: how images were converted, such as "3 of 10 images have alpha: laid on white".
         fingerprint: 16 hex digits of a SHA-256 over contents, labels and split, not over names or times.
         labels: int64 [N]; array: uint8 [N,H,W,C]; both after `prepare`.
@@ -61,31 +68,37 @@ class Images:
         self.classes = list(source.classes) if self._part.labelled else []
         self.items = list(self._part.items)
         self.dropped = list(self._part.dropped)
-        self.facts = {
+        self.facts: dict[str, Any] = {
             "channels": 1 if all(item.header.grey for item in self.items) else 3,
             "classes": len(self.classes),
             "native": round(median(min(item.header.width, item.header.height) for item in self.items)),
         }
-        self.notes = self._part.notes + _conversion_notes(self.items, self.facts["channels"])
-        self.fingerprint = _fingerprint(split, self.classes, self.items)
+        self.levels = source.levels = levels_of(source)
+        if self.levels != DEFAULT:
+            self.facts["levels"] = self.levels.to_json()
+        self.notes = self._part.notes + _conversion_notes(self.items, self.facts["channels"], self.levels)
+        self._read_warnings = list(getattr(source, "warnings", ()))
+        self.warnings = list(self._read_warnings)
+        self.fingerprint = _fingerprint(split, self.classes, self.items, self.levels)
         self._pixels: np.ndarray | None = None
         self._labels = np.empty(0, np.int64)
 
     @classmethod
-    def open(cls, spec: str | Path, split: str = "train") -> "Images":
+    def open(cls, spec: str | Path, split: str = "train", splits: str | None = None) -> "Images":
         """Open a path (folder, zip, idx or CIFAR files), a built-in set or one to download; only headers are read.
 
         split: "train", "test" or "val" (also "valid" or "validation"), in any case
+        splits: which folders are splits: "auto", "folders" or "none", as in reverie.data.data_spec
 
         Raises UserError if there is nothing of that name, no usable image in it, or no such split.
         """
-        text = str(spec)
+        text = DataSpec(spec, splits)
         if not text.strip():
             raise UserError("no data named: give a folder, a zip, or a name such as letters")
-        wanted = {"valid": "val", "validation": "val"}.get(split.lower(), split.lower())
+        wanted = standard_split(split)
         path = Path(text).expanduser()
         if _exists(path):
-            images = cls(text, _title(path), open_path(path), wanted)
+            images = cls(text, _title(path), open_path(path, text.splits), wanted)
             if synthetic.is_name(text) or text in _download_names():
                 images.notes.append(f"{path.resolve()} is read; rename it to use the data set of that name")
             return images
@@ -125,7 +138,8 @@ class Images:
         if not rows.kept:
             raise UserError(nothing_usable(self.spec, self.dropped))
         self.items = [all_items[i] for i in rows.kept]
-        self.notes = self._part.notes + _conversion_notes(self.items, channels, size)
+        self.notes = self._part.notes + _conversion_notes(self.items, channels, self.levels, size)
+        self.warnings = self._read_warnings + level_warnings(rows.pixels)
         self._pixels = rows.pixels
         self._labels = np.array([item.label for item in self.items], np.int64)
         return self
@@ -200,22 +214,30 @@ def _download_names() -> list[str]:
     return list(PUBLIC)
 
 
-def _fingerprint(split: str, classes: list[str], items: list[ImageRecord]) -> str:
+def levels_of(source: Source) -> Levels:
+    """How the values of a source become 8 bits, by the files of all its splits."""
+    read_image = getattr(source, "read_image", None)
+    if read_image is None:  # arrays and drawn images have 8 bits
+        return source.levels
+    items = [item for part in source.parts.values() for item in part.items]
+    return find_levels([item.header for item in items], lambda i: read_image(items[i]))
+
+
+def _fingerprint(split: str, classes: list[str], items: list[ImageRecord], levels: Levels) -> str:
     digest = hashlib.sha256(json.dumps([split, classes]).encode())
+    if levels != DEFAULT:  # they follow from the files of other splits too
+        digest.update(json.dumps(levels.to_json()).encode())
     for item in items:
         digest.update(bytes.fromhex(item.header.sha) + item.label.to_bytes(4, "little", signed=True))
     return digest.hexdigest()[:16]
 
 
-def _conversion_notes(items: list[ImageRecord], channels: int, size: int | None = None) -> list[str]:
+def _conversion_notes(items: list[ImageRecord], channels: int, levels: Levels, size: int | None = None) -> list[str]:
     """How many images are converted in which way; with size None, only what does not depend on the size."""
     headers = [item.header for item in items]
     counts = {
-        "have alpha: laid on white": sum(h.alpha for h in headers),
         "have a palette: its colours were looked up": sum(h.mode in ("P", "PA") for h in headers),
         "are CMYK: turned to RGB": sum(h.mode == "CMYK" for h in headers),
-        "have 16 bits a channel: scaled to 8": sum(h.bits == 16 for h in headers),
-        "are float: scaled from 0..1, or taken as 0..255": sum(h.mode == "F" for h in headers),
         "were turned upright by their EXIF orientation": sum(h.orientation > 1 for h in headers),
         "have several frames or pages: the first was taken": sum(h.animated for h in headers),
         "are not square: the centre square was kept": sum(h.width != h.height for h in headers),
@@ -227,4 +249,5 @@ def _conversion_notes(items: list[ImageRecord], channels: int, size: int | None 
     if size is not None:
         files = [h for h in headers if h.format != synthetic.FORMAT]  # synthetic images are drawn at any size
         counts[f"have a side under {size} pixels: enlarged"] = sum(min(h.width, h.height) < size for h in files)
-    return [f"{count} of {len(items)} images {what}" for what, count in counts.items() if count]
+    notes = [f"{count} of {len(items)} images {what}" for what, count in counts.items() if count]
+    return describe_levels(levels, headers) + notes

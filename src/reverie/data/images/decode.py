@@ -2,45 +2,59 @@
 
 What becomes of each kind of file:
 
-* JPEG (MPO too), PNG, WebP, BMP, TIFF, GIF and PNM are read; of an animation or many pages, the first.
+* JPEG (MPO too), PNG, WebP, AVIF, JPEG 2000, BMP, TIFF, GIF, QOI and PNM are read; of an animation or many pages, the
+  first. HEIC, RAW, PSD, SVG and other kinds are named, with how to convert them (`reverie.data.file_types`).
 * 1-bit, grey, palette, RGB and YCbCr are taken as they are; CMYK becomes RGB.
-* Alpha, also that of a palette or of one transparent colour, is laid on white.
-* 16-bit grey is scaled, 65535 becoming 255; 32-bit integers likewise if they are in 0..65535.
-* Float is scaled from 0..1, or kept if it is in 0..255; anything else is dropped.
+* 16 and 32 bits, float and alpha are converted by one rule for a whole set (`reverie.data.images.levels`). A file
+  alone is converted by its container: 65535 becomes 255, float is in 0..1 or 0..255, alpha is laid on white.
 * EXIF orientation is applied. The centre square is cropped, then resized by Lanczos with antialiasing, up or
   down; a square that has the size already is not resampled.
 
 Dropped, each with its reason: empty files, files that are not images despite their suffix, truncated ones, those of
-more than 100 megapixels by their header (never decoded), those with a side under 4 pixels.
+more than 100 megapixels by their header (never decoded; WebP and AVIF: 50, JPEG 2000: 66), those with a side under
+4 pixels. So what a file decodes to takes 400 MB at most, that of one huge image at a time; conversions add little.
 """
 
+import contextlib
 import hashlib
 import io
 import re
+import threading
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from reverie.data.file_types import InvalidFile, UnreadableFile
+from reverie.data.file_types import InvalidFile, UnreadableFile, kind_by_bytes
+from reverie.data.images.conversion import (
+    COLOUR_MODES,
+    DEFAULT,
+    GREY_MODES,
+    HUGE_PIXELS,
+    ZERO_IS_WHITE,
+    Levels,
+    centre_square,
+    is_grey,
+    to_array,
+)
 
 VERSION = 1  # part of every cache key: raise it whenever the same bytes would give other pixels
-HEADER_VERSION = 4  # kept with every scan: raise it whenever the same bytes would give another ImageHeader
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")  # Pillow opens MPO as JPEG
+HEADER_VERSION = 5  # kept with every scan: raise it whenever the same bytes would give another ImageHeader
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "PPM", "AVIF", "JPEG2000", "QOI")  # MPO is read as JPEG
 _DEEP_PPM = re.compile(rb"P6\s+(?:#[^\n]*\n\s*)*\d+\s+(?:#[^\n]*\n\s*)*\d+\s+(?:#[^\n]*\n\s*)*65535\s")
 MAX_PIXELS = 100_000_000
+MAX_MEMORY = 800_000_000
+"""bytes that decoding may take, in formats whose decoders hold several copies of an image"""
 MIN_SIDE = 4
-FILTER = Image.Resampling.LANCZOS
-LUMA = (0.299, 0.587, 0.114)  # shares of red, green and blue in the luminance (ITU-R BT.601), as Pillow has them
-
 Image.init()  # Pillow loads its plugins at first need, which two threads at once would get wrong
 
 _MAGIC = (b"\xff\xd8", b"\x89PNG", b"RIFF", b"BM", b"II*\0", b"MM\0*", b"GIF8")  # how files of these formats begin
-_GREY = frozenset(("1", "L", "LA", "La", "I", "F"))
-_COLOUR = frozenset(("P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr"))
 _ORIENTATION = 0x0112  # the EXIF tag
 _LATE_ORIENTATION = (b"eXIf", b"Raw profile type exif", b"XML:com.adobe.xmp")  # of PNG: may hold the orientation
-_TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_BITS = 256, 257, 258  # TIFF tags
+_COPIES = {"WEBP": 4, "AVIF": 4, "JPEG2000": 3}  # of an image that their decoders hold
+_TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_BITS, _TIFF_PHOTOMETRIC = 256, 257, 258, 262  # TIFF tags
+_ALONE = threading.Lock()  # held while a huge image is decoded, which takes up to 400 MB
 _NO_MEMORY = "not enough memory"
 
 
@@ -88,7 +102,7 @@ def read_header(data: bytes) -> ImageHeader:
                 # a phone's JPEG with an embedded preview is an MPO of two frames, not an animation
                 animated=image.format != "MPO" and bool(getattr(image, "is_animated", False)),
                 alpha=image.has_transparency_data,
-                grey=_is_grey(image),
+                grey=is_grey(image),
                 orientation=_orientation(image, data),  # last, since it may decode
             )
     except InvalidFile as invalid:
@@ -99,38 +113,65 @@ def read_header(data: bytes) -> ImageHeader:
         return ImageHeader(sha, fault=str(as_invalid_file(error)))
 
 
-def decode(data: bytes, size: int, channels: int) -> np.ndarray:
+def decode(data: bytes, size: int, channels: int, levels: Levels = DEFAULT) -> np.ndarray:
     """The centre square of an image file's bytes as uint8 [size,size,channels]; channels is 1 or 3.
 
     Raises InvalidFile with the reason if the bytes are not a usable image.
     """
-    try:
-        with open_image(data) as image:
-            if image.format in ("JPEG", "MPO"):
-                # libjpeg scales by powers of two while decoding, which is ten times faster for large photographs; at
-                # least twice the final side is left to Lanczos, so the result is the same within one or two levels
-                image.draft(image.mode, (2 * size, 2 * size))
-            image.load()
-            return fit(ImageOps.exif_transpose(image), size, channels)
-    except InvalidFile:
-        raise
-    except Exception as error:
-        raise as_invalid_file(error) from None
+    with _decoded(data, 2 * size) as image:
+        return fit(image, size, channels, levels)
 
 
-def fit(image: Image.Image, size: int, channels: int) -> np.ndarray:
+def fit(image: Image.Image, size: int, channels: int, levels: Levels = DEFAULT) -> np.ndarray:
     """The centre square of a decoded image, resized to uint8 [size,size,channels].
 
     Raises InvalidFile if float or 32-bit values are out of range.
     """
-    short = min(image.size)
-    left, top = (image.width - short) // 2, (image.height - short) // 2
-    if image.width != image.height:
-        image = image.crop((left, top, left + short, top + short))
-    image = to_8bit(image, channels)
-    if short != size:
-        image = image.resize((size, size), FILTER)
-    return np.asarray(image, np.uint8).reshape(size, size, channels)
+    return np.asarray(centre_square(image, size, channels, levels), np.uint8).reshape(size, size, channels)
+
+
+def read_full(data: bytes, levels: Levels = DEFAULT) -> np.ndarray:
+    """All pixels of an image file, upright, as uint8 [H,W,C], C = 1 if it is grey, else 3.
+
+    Raises InvalidFile with the reason if the bytes are not a usable image.
+    """
+    with _decoded(data) as image:
+        return to_array(image, 1 if is_grey(image) else 3, levels)
+
+
+def load_upright(data: bytes) -> Image.Image:
+    """The image of a file's bytes, decoded, turned by its EXIF orientation, in its own mode.
+
+    Raises InvalidFile with the reason if the bytes are not a usable image.
+    """
+    with _decoded(data) as image:
+        return image
+
+
+@contextlib.contextmanager
+def _decoded(data: bytes, side: int = 0) -> Iterator[Image.Image]:
+    """An image, decoded and upright, in its own mode. One that is huge is held alone, whatever other threads do.
+
+    side: pixels that the shorter side needs at least; 0: all there are
+
+    Raises InvalidFile, also for what Pillow raises within the block.
+    """
+    try:
+        with open_image(data) as image:
+            if side and image.format in ("JPEG", "MPO"):
+                # libjpeg scales by powers of two while decoding, which is ten times faster for large photographs; at
+                # least twice the final side is left to Lanczos, so the result is the same within one or two levels
+                image.draft(image.mode, (side, side))
+            with _ALONE if image.width * image.height > HUGE_PIXELS else contextlib.nullcontext():
+                image.load()
+                if image.format == "TIFF" and getattr(image, "tag_v2", {}).get(_TIFF_PHOTOMETRIC) == 0:
+                    image.info[ZERO_IS_WHITE] = True
+                ImageOps.exif_transpose(image, in_place=True)
+                yield image
+    except InvalidFile:
+        raise
+    except Exception as error:  # hostile bytes make Pillow's plugins raise almost anything
+        raise as_invalid_file(error) from None
 
 
 def open_image(data: bytes) -> Image.Image:
@@ -140,58 +181,24 @@ def open_image(data: bytes) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError:
+        if other := kind_by_bytes(data):
+            raise InvalidFile(other) from None
         known = data.startswith(_MAGIC)
         raise InvalidFile(
             "damaged header, or a kind not supported" if known else "not an image, despite its suffix"
         ) from None
     except Image.DecompressionBombError:
         raise InvalidFile("more than 100 megapixels") from None
+    copies = _COPIES.get(image.format or "", 1)
+    if image.width * image.height * 4 * copies > MAX_MEMORY and copies > 1:
+        raise InvalidFile(f"takes more than {MAX_MEMORY // 10**6} MB to decode: {image.width} x {image.height}")
     if image.width * image.height > MAX_PIXELS:
         raise InvalidFile(f"more than 100 megapixels: {image.width} x {image.height}")
     if min(image.size) < MIN_SIDE:
         raise InvalidFile(f"smaller than {MIN_SIDE} pixels on a side: {min(image.size)}-pixel image")
-    if image.mode not in _GREY | _COLOUR and not image.mode.startswith("I;16"):
+    if image.mode not in GREY_MODES | COLOUR_MODES and not image.mode.startswith("I;16"):
         raise InvalidFile(f"colour mode not supported: {image.mode}")
     return image
-
-
-def to_8bit(image: Image.Image, channels: int) -> Image.Image:
-    """An image of any mode as 8-bit L (channels 1) or RGB (channels 3), alpha laid on white.
-
-    Raises InvalidFile if float or 32-bit values are out of range.
-    """
-    grey = _is_grey(image)
-    if image.mode == "I" or image.mode.startswith("I;16"):
-        values = np.asarray(image).astype(np.int64)
-        if values.min() < 0 or values.max() > 65535:
-            raise InvalidFile(f"32-bit values outside 0..65535: from {values.min()} to {values.max()}")
-        image = Image.fromarray(((values + 128) // 257).astype(np.uint8))
-    elif image.mode == "F":
-        image = _from_float(np.asarray(image))
-    elif image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    if grey:  # before conversion to RGB, so that grey levels stay exactly as they are
-        image = image.convert("L")
-    elif image.mode != "RGB":
-        image = image.convert("RGB")
-    return image.convert("L" if channels == 1 else "RGB")
-
-
-def _from_float(values: np.ndarray) -> Image.Image:
-    low, high = values.min(), values.max()
-    if not (low >= 0 and high <= 255):  # written so that NaN is refused too
-        raise InvalidFile(f"float values outside 0..1 and 0..255: from {low:g} to {high:g}")
-    return Image.fromarray((values * (255 if high <= 1 else 1) + 0.5).astype(np.uint8))
-
-
-def _is_grey(image: Image.Image) -> bool:
-    """Whether the pixels can only be grey, by the header alone; with a palette, whether all its colours are grey."""
-    if image.mode in ("P", "PA") and image.palette is not None:
-        colours = np.frombuffer(image.palette.tobytes(), np.uint8)
-        colours = colours[: len(colours) // 3 * 3].reshape(-1, 3) if image.palette.mode == "RGB" else colours[:0]
-        return len(colours) > 0 and bool((colours == colours[:, :1]).all())
-    return image.mode in _GREY or image.mode.startswith("I;16")
 
 
 def _stored_size(image: Image.Image) -> tuple[int, int]:
@@ -232,15 +239,6 @@ def _bits(image: Image.Image, data: bytes) -> int:
     return {"1": 1, "I": 16, "F": 32}.get(image.mode, 8)
 
 
-def convert_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
-    """uint8 [H,W,C] as uint8 [H,W,channels], 1 or 3: colour becomes grey by its luminance, grey is repeated."""
-    if pixels.shape[2] == channels:
-        return pixels
-    if channels == 3:
-        return np.repeat(pixels, 3, 2)
-    return np.asarray(Image.fromarray(pixels).convert("L"))[:, :, None]
-
-
 def as_invalid_file(error: Exception) -> InvalidFile:
     """An exception of Pillow as an InvalidFile with a readable reason; truncated files are by far the most frequent."""
     if isinstance(error, MemoryError):
@@ -250,20 +248,3 @@ def as_invalid_file(error: Exception) -> InvalidFile:
     if truncated or isinstance(error, EOFError):
         return InvalidFile("truncated file")
     return InvalidFile(f"damaged file: {text or type(error).__name__}")
-
-
-def read_full(data: bytes) -> np.ndarray:
-    """All pixels of an image file, upright, as uint8 [H,W,C], C = 1 if it is grey, else 3.
-
-    Raises InvalidFile with the reason if the bytes are not a usable image.
-    """
-    try:
-        with open_image(data) as image:
-            image.load()
-            grey = _is_grey(image)
-            image = to_8bit(ImageOps.exif_transpose(image), 1 if grey else 3)
-            return np.asarray(image, np.uint8).reshape(image.height, image.width, 1 if grey else 3)
-    except InvalidFile:
-        raise
-    except Exception as error:
-        raise as_invalid_file(error) from None

@@ -26,6 +26,7 @@ from reverie.data import cache
 from reverie.data.archives import Dropped, FileTree
 from reverie.data.file_types import InvalidFile
 from reverie.data.images import decode
+from reverie.data.images.conversion import DEFAULT
 from reverie.data.images.decode import ImageHeader
 from reverie.data.images.records import ImageRecord, SplitRecords, natural_key
 from reverie.utils.errors import UserError
@@ -64,7 +65,7 @@ class ArraySource:
     """The images of array files; one file at a time is unpacked into memory. Raises UserError if a file is damaged."""
 
     def __init__(self, tree: FileTree, files: list[ArrayFile], title: str) -> None:
-        self.tree, self.title = tree, title
+        self.tree, self.title, self.levels = tree, title, DEFAULT
         self._in_memory: tuple[str, np.ndarray] = ("", np.empty(0))
         place = f"{tree.place}:{title}"
         memo = cache.load_memo(place)

@@ -12,8 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from reverie.data.images.conversion import LUMA
 from reverie.data.images.dataset import Images
-from reverie.data.images.decode import LUMA, ImageHeader
+from reverie.data.images.decode import ImageHeader
+from reverie.data.images.levels import level_warnings
 from reverie.data.images.records import ImageRecord, reason_group
 from reverie.utils.errors import UserError
 
@@ -195,13 +197,9 @@ def _warnings(report: dict[str, Any], parts: dict[str, Images]) -> list[str]:
     warnings = _count_warnings(train)
     for split, part in report["splits"].items():
         warnings += _split_warnings(split, part)
+    warnings += [warning for images in parts.values() for warning in level_warnings(images.array)][:1]
     warnings += _shape_warnings(headers)
-    split_like = sorted({name for name in report["classes"] if name.lower().startswith(("train", "test", "val"))})
-    if split_like:
-        warnings.append(
-            f"classes named {', '.join(split_like)}: if these are splits or domains, give one folder at a time, "
-            "or name the folders train and test"
-        )
+    warnings += parts["train"].warnings
     for key, what in (("exact_duplicates", "are also in train"), ("near_duplicates", "look like one in train")):
         for entry in report[key]:
             if entry["count"]:

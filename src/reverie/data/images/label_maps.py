@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from reverie.data.images.decode import to_8bit
+from reverie.data.images.conversion import Levels, to_8bit
 
 CERTAIN_COLOURS = 64
 """images with at most this many colours are label maps without further tests; JPEGs must not have more"""
@@ -137,11 +137,11 @@ def nearest_colour_indices(pixels: np.ndarray, palette: np.ndarray) -> np.ndarra
     return distance.argmin(1)[inverse].reshape(pixels.shape[:-1])
 
 
-def fit_labels(image: Image.Image, size: int, palette: np.ndarray) -> np.ndarray:
+def fit_labels(image: Image.Image, size: int, palette: np.ndarray, levels: Levels) -> np.ndarray:
     """The centre square of a label map, resized by nearest neighbour, in palette colours: uint8 [size,size,3]."""
     short = min(image.size)
     left, top = (image.width - short) // 2, (image.height - short) // 2
-    square = to_8bit(image.crop((left, top, left + short, top + short)), 3)
+    square = to_8bit(image.crop((left, top, left + short, top + short)), 3, levels)
     return snap_to_palette(np.asarray(square.resize((size, size), Image.Resampling.NEAREST)), palette)
 
 

@@ -3,11 +3,14 @@
 How the domains are found, in a folder or a zip of one:
 
 * `trainA/ trainB/ testA/ testB/` (also `train_A`, `valA` ...), the layout of the CycleGAN data sets;
-* `A/ B/`, inside splits or around them (`train/A`, `A/train`), or two of the other names in DOMAIN_FOLDERS;
+* `A/ B/`, inside splits or around them (`train/A`, `A/train`), or two of the other names in DOMAIN_FOLDERS, also as a
+  part of names (`DIV2K_train_HR`, `DIV2K_train_LR_bicubic`); with `pairing` folders, any two folders;
 * two paths with a comma between them: `photos/,maps/`, each a folder or a zip, with splits inside or without;
-* images that are all twice as wide as high: A and B side by side in one file, the layout of the pix2pix data sets.
+* images that are mostly twice as wide as high, within SIDE_TOLERANCE: A and B side by side in one file, cut at the
+  middle, the layout of the pix2pix data sets; with `pairing` side-by-side, images of any shape.
 
-Files of two folders are a pair if their paths inside the folders are the same up to the suffix.
+Which folders are splits: see `reverie.data.splits`. Files of two folders are a pair if their names agree, as
+`reverie.data.images.pair_names` describes.
 """
 
 from __future__ import annotations
@@ -15,32 +18,46 @@ from __future__ import annotations
 import hashlib
 import re
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from reverie.data.archives import Dropped, FileTree, FolderTree, ZipTree
-from reverie.data.file_types import InvalidFile
 from reverie.data.images import decode
+from reverie.data.images.conversion import DEFAULT, Levels, to_array
 from reverie.data.images.decode import ImageHeader
-from reverie.data.images.records import ImageRecord, SplitRecords, is_image, natural_key, nothing_usable
-from reverie.data.images.sources import SPLITS, read, scan
+from reverie.data.images.pair_names import match_names
+from reverie.data.images.records import ImageRecord, SplitRecords, natural_key, nothing_usable
+from reverie.data.images.sources import read, scan
+from reverie.data.media_types import names_of
+from reverie.data.splits import Arrangement, arrange, standard_split
 from reverie.utils.errors import UserError, near_miss
 
 DOMAIN_FOLDERS = (
-    ("a", "b"), ("input", "target"), ("input", "output"), ("source", "target"), ("x", "y"), ("noisy", "clean"),
-    ("blurred", "sharp"), ("grey", "colour"), ("gray", "color"), ("lr", "hr"), ("labels", "photos"),
+    ("a", "b"), ("input", "target"), ("input", "output"), ("inputs", "targets"), ("inputs", "outputs"), ("input", "gt"),
+    ("source", "target"), ("src", "tgt"), ("x", "y"), ("noisy", "clean"), ("blurred", "sharp"), ("blur", "sharp"),
+    ("hazy", "clear"), ("hazy", "gt"), ("rain", "clean"), ("rainy", "clean"), ("grey", "colour"), ("gray", "color"),
+    ("lr", "hr"), ("lq", "hq"), ("lq", "gt"), ("low", "high"), ("before", "after"), ("labels", "photos"),
+    ("sketches", "photos"), ("sketch", "photo"), ("edges", "photos"), ("images", "labels"), ("images", "masks"),
+    ("image", "mask"), ("image", "label"), ("imgs", "masks"), ("images", "annotations"), ("original", "edited"),
 )  # fmt: skip
 """names of folders that are two domains, A first, in any case"""
+_SIDES = frozenset(
+    ("images", "image", "img", "imgs", "bicubic", "unknown", "mild", "difficult", "x", "folder", "set", "domain")
+)
+"""words that may stand beside such a name"""
 DOMAINS = "ab"
 SPLIT_ORDER = ("train", "test", "val")
-_SPLIT_AND_DOMAIN = re.compile(r"(train|test|val|valid|validation)[_-]?([ab])", re.IGNORECASE)
+SIDE_TOLERANCE = 0.05
+"""by how much the width of two images side by side may differ from twice the height, relative"""
+NEAR = (1.8, 2.25)
+"""aspect ratios that may be pairs side by side or not, so that it has to be stated which"""
 
-Fit = Callable[[Image.Image, int, int], np.ndarray]
-"""image, size, channels -> its centre square as uint8 [size,size,channels], as `decode.fit`"""
+Fit = Callable[[Image.Image, int, int, Levels], np.ndarray]
+"""image, size, channels, levels -> its centre square as uint8 [size,size,channels], as `decode.fit`"""
 
 
 class DomainFile(NamedTuple):
@@ -57,7 +74,7 @@ class Location(NamedTuple):
 
     split: str
     key: str
-    """the path inside the folder of the domain, without suffix: the same for both files of a pair"""
+    """the path inside the folder of the domain, without suffix"""
     domain: int
     """0 for A, 1 for B"""
 
@@ -68,8 +85,12 @@ class PairedFiles(NamedTuple):
     side_by_side: bool
     """whether A and B are the two halves of each file"""
     splits: dict[str, tuple[dict[str, DomainFile], dict[str, DomainFile]]]
-    """split -> the files of A and of B, by key"""
+    """split -> the files of A and of B, by key; both files of a pair have the key of B's once `match` was called"""
     dropped: dict[str, list[Dropped]]
+    warnings: list[str]
+    """what may have been read in another way than it is meant"""
+    by_chance: set[str]
+    """keys of pairs whose names agree only without a beginning or an end that each domain has of its own"""
 
     def matched(self, split: str) -> list[str]:
         """The keys that both domains have, in natural order."""
@@ -79,13 +100,57 @@ class PairedFiles(NamedTuple):
     @property
     def paired(self) -> bool:
         """Whether most files of the smaller domain have a partner in the other one."""
-        matched = sum(len(self.matched(split)) for split in self.splits)
-        smaller = sum(min(len(a), len(b)) for a, b in self.splits.values())
-        return 2 * matched > smaller
+        matched = [key for split in self.splits for key in self.matched(split) if key not in self.by_chance]
+        return self._are_most(len(matched))
+
+    @property
+    def perhaps_paired(self) -> bool:
+        """The same, with names that may agree by chance."""
+        return self._are_most(sum(len(self.matched(split)) for split in self.splits))
+
+    def _are_most(self, matched: int) -> bool:
+        return 2 * matched > sum(min(len(a), len(b)) for a, b in self.splits.values())
+
+    def match(self) -> PairedFiles:
+        """The same with equal keys for both files of each pair, where their names agree as pair_names describes."""
+        if self.side_by_side:
+            return self
+        splits, by_chance, warnings = dict(self.splits), set(self.by_chance), list(self.warnings)
+        dropped = {split: list(files) for split, files in self.dropped.items()}
+        for split, (a, b) in self.splits.items():
+            found = match_names(a, b)
+            splits[split] = ({found.partner.get(key, key): file for key, file in a.items()}, b)
+            chance = {found.partner[key] for key in found.by_chance}
+            by_chance |= chance
+            for name, twin in found.ambiguous.items():
+                of_domain = a if name.startswith("a/") else b
+                why = "name that could belong to several" + (f": as {of_domain[twin].name}" if twin else "")
+                dropped.setdefault(split, []).append(Dropped(of_domain[name[2:]].name, why))
+            if chance:
+                key = min(chance)
+                warnings.append(
+                    f"{len(chance)} pairs of {split} are matched by what is left of their names without "
+                    f"{' and '.join(found.removed)}, such as {splits[split][0][key].name} and {b[key].name}"
+                )
+        return self._replace(splits=splits, dropped=dropped, by_chance=by_chance, warnings=warnings)
+
+    def unmatched(self) -> str:
+        """A few words on names without a partner: how many there are, and two of each domain."""
+        texts = []
+        for i, domain in enumerate(DOMAINS.upper()):
+            lone = [
+                Path(both[i][key].name).name
+                for both in self.splits.values()
+                for key in sorted(both[i].keys() - both[1 - i].keys(), key=natural_key)
+            ]
+            total = sum(len(both[i]) for both in self.splits.values())
+            shown = f", such as {', '.join(lone[:2])}" if lone else ""
+            texts.append(f"{len(lone)} of {total} in {domain}{shown}")
+        return "; ".join(texts)
 
     def find_split(self, split: str, spec: str) -> str:
         """The name of a split that was asked for, such as "val" for "validation". Raises UserError if there is none."""
-        wanted = SPLITS.get(split.lower(), split.lower())
+        wanted = standard_split(split)
         available = [known for known in SPLIT_ORDER if known in self.splits]
         if wanted not in available:
             raise UserError(
@@ -105,28 +170,68 @@ def two_paths(spec: str) -> list[Path]:
 def find_paired_files(spec: str) -> PairedFiles | None:
     """The two domains at a path, or at two with a comma between them; None if there is one domain only.
 
-    Raises UserError for a damaged zip, and for two paths of which one holds no images.
+    Raises UserError for a damaged zip, for two paths of which one holds no images, and where what was stated with the
+    spec (reverie.data.data_spec) is not there.
     """
+    pairing, splits = getattr(spec, "pairing", "auto"), getattr(spec, "splits", "auto")
     if paths := two_paths(spec):
-        located = []
+        if pairing in ("none", "side-by-side"):
+            raise UserError(f"{spec} are two places, which --pairing {pairing} cannot be; give one of them.")
+        located, outside, warnings = [], list[Dropped](), list[str]()
         for domain, path in enumerate(paths):
-            for file in _scan(path):
-                split, key = _split_and_key(file.name)
-                located.append((Location(split, key, domain), file))
-        return _from_folders(located)
+            scanned = _scan(path)
+            arrangement = arrange((file.name for file in scanned), splits)
+            warnings += [f"{path}: {warning}" for warning in arrangement.warnings]
+            for file in scanned:
+                split, inner = arrangement.locate(file.name)
+                if split is None:
+                    outside.append(Dropped(file.name, "outside the folders of the splits"))
+                else:
+                    located.append((Location(split, _without_suffix(inner), domain), file))
+        return _from_folders(located, outside, warnings)
     path = Path(spec).expanduser()
-    if not _exists(path) or not (path.is_dir() or zipfile.is_zipfile(path)):
+    if pairing == "none" or not _exists(path) or not (path.is_dir() or zipfile.is_zipfile(path)):
         return None
-    names = [name for name in _tree(path).stamps if is_image(name)]
+    names = names_of(tree := _tree(path), "image")
+    tree.close()
     if not names:
         return None
-    prefix_length = len(_enclosing_folders(names))
-    locations = {name: _locate(name[prefix_length:]) for name in names}
-    outside = [name for name in names if locations[name] is None]
-    # Folders A, B and C are classes: other images may lie at the top, but not in a folder of their own.
-    if len(outside) < len(names) and not any("/" in name[prefix_length:] for name in outside):
-        return _from_named_folders(path, locations)
-    return _from_halves(_scan(path), prefix_length)
+    arrangement = arrange(names, splits)
+    domain_of = {} if pairing == "side-by-side" else _domains(names, arrangement, pairing == "folders")
+    if domain_of:
+        return _from_named_folders(path, arrangement, domain_of)
+    if pairing == "folders":
+        raise UserError(f"{spec} does not hold two folders with the two images of each pair; give both: photos/,maps/.")
+    return _from_halves(_scan(path), arrangement, any_shape=pairing == "side-by-side")
+
+
+def _domains(names: Iterable[str], arrangement: Arrangement, any_name: bool) -> dict[str, int]:
+    """First-level folder inside the splits -> its domain, 0 or 1; {} unless there are two folders that are domains.
+
+    Folders A, B and C are classes: other images may lie at the top, but not in a folder of their own.
+    any_name: whether two folders of any name are domains
+    """
+    tops: set[str] = set()
+    for name in names:
+        split, inner = arrangement.locate(name)
+        top, slash, _ = inner.partition("/")
+        if slash and split:
+            tops.add(top)
+    if len(tops) != 2:
+        return {}
+    first, second = sorted(tops, key=natural_key)
+    words, others = (re.findall(r"\d+|[^\W\d_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", top)) for top in (first, second))
+    left, right = {word.lower() for word in words}, {word.lower() for word in others}
+    left, right = left - right, right - left
+    for pair in DOMAIN_FOLDERS:
+        for order, (one, other) in enumerate((pair, pair[::-1])):
+            if one in left and other in right and all(_beside(word) for word in (left - {one}) | (right - {other})):
+                return {first: order, second: 1 - order}
+    return {first: 0, second: 1} if any_name else {}
+
+
+def _beside(word: str) -> bool:
+    return word in _SIDES or word.isdecimal()
 
 
 def _exists(path: Path) -> bool:
@@ -152,66 +257,28 @@ def _scan(path: Path) -> list[DomainFile]:
     return [DomainFile(tree, name, header) for name, header in headers.items()]
 
 
-def _enclosing_folders(names: list[str]) -> str:
-    """The path of folders that enclose all files, with a slash at the end, up to one that is a split or a domain."""
-    first, last = min(names), max(names)  # a prefix of these two is a prefix of all
-    wrapper = ""
-    for one, other in zip(first.split("/")[:-1], last.split("/")[:-1], strict=False):
-        if one != other or one.lower() in SPLITS or _SPLIT_AND_DOMAIN.fullmatch(one):
-            break
-        wrapper += f"{one}/"
-    return wrapper
-
-
-def _locate(name: str) -> Location | None:
-    """The location of a file by the folders in its name; None if it is in neither domain."""
-    top, _, rest = name.partition("/")
-    if (match := _SPLIT_AND_DOMAIN.fullmatch(top)) and rest:
-        return Location(SPLITS[match[1].lower()], _without_suffix(rest), DOMAINS.index(match[2].lower()))
-    split = SPLITS.get(top.lower())
-    folder, _, inner = rest.partition("/") if split else (top, "", rest)
-    domain = _domain_of(folder)
-    if domain is None or not inner:
-        return None
-    if split:
-        return Location(split, _without_suffix(inner), domain)
-    split, key = _split_and_key(inner)
-    return Location(split, key, domain)
-
-
-def _domain_of(folder: str) -> int | None:
-    """0 or 1 if a folder has the name of a domain, else None."""
-    for pair in DOMAIN_FOLDERS:
-        if folder.lower() in pair:
-            return pair.index(folder.lower())
-    return None
-
-
-def _split_and_key(name: str) -> tuple[str, str]:
-    """The split that the first folder of a path names, train if none, and the rest of the path without suffix."""
-    top, _, rest = name.partition("/")
-    split = SPLITS.get(top.lower()) if rest else None
-    return (split, _without_suffix(rest)) if split else ("train", _without_suffix(name))
-
-
 def _without_suffix(name: str) -> str:
     return name.rpartition(".")[0]
 
 
-def _from_named_folders(path: Path, locations: dict[str, Location | None]) -> PairedFiles:
+def _from_named_folders(path: Path, arrangement: Arrangement, domain_of: dict[str, int]) -> PairedFiles:
     """The domains in folders whose names say so; images outside them are dropped."""
-    located = []
+    located, outside = [], []
     for file in _scan(path):
-        if location := locations[file.name]:
-            located.append((location, file))
-    files = _from_folders(located)
-    dropped = next(iter(files.dropped.values()))
-    dropped += [Dropped(name, "in neither domain") for name, location in locations.items() if location is None]
-    return files
+        split, inner = arrangement.locate(file.name)
+        top, slash, rest = inner.partition("/")
+        if split and slash and top in domain_of:
+            located.append((Location(split, _without_suffix(rest), domain_of[top]), file))
+        else:
+            outside.append(Dropped(file.name, "in neither domain"))
+    return _from_folders(located, outside, arrangement.warnings)
 
 
-def _from_folders(located: Sequence[tuple[Location, DomainFile]]) -> PairedFiles:
-    files = PairedFiles(False, {}, {})
+def _from_folders(
+    located: Sequence[tuple[Location, DomainFile]], outside: list[Dropped], warnings: list[str]
+) -> PairedFiles:
+    """outside: files that belong to no domain or split."""
+    files = PairedFiles(False, {}, {}, warnings, set())
     for (split, key, domain), file in located:
         of_domain = files.splits.setdefault(split, ({}, {}))[domain]
         dropped = files.dropped.setdefault(split, [])
@@ -221,31 +288,39 @@ def _from_folders(located: Sequence[tuple[Location, DomainFile]]) -> PairedFiles
             dropped.append(Dropped(file.name, f"same name as another file up to the suffix: {of_domain[key].name}"))
         else:
             of_domain[key] = file
+    if files.dropped:
+        next(iter(files.dropped.values())).extend(outside)
     return files
 
 
-def _from_halves(scanned: Sequence[DomainFile], prefix_length: int) -> PairedFiles | None:
-    """The domains in the halves of files; None unless most files are twice as wide as high.
-
-    prefix_length: length of the enclosing folders' path
-    """
+def _from_halves(scanned: Sequence[DomainFile], arrangement: Arrangement, any_shape: bool) -> PairedFiles | None:
+    """The domains in the halves of files; None unless most are about twice as wide as high, or with `any_shape`."""
     usable = [file.header for file in scanned if not file.header.fault]
-    wide = [header for header in usable if header.width == 2 * header.height]
-    if not wide or 2 * len(wide) <= len(usable):
+    wide = [header for header in usable if _is_double(header)]
+    if not any_shape and (not wide or 2 * len(wide) <= len(usable)):
         return None
-    files = PairedFiles(True, {}, {})
+    files = PairedFiles(True, {}, {}, arrangement.warnings, set())
     for file in scanned:
-        split, key = _split_and_key(file.name[prefix_length:])
-        a, b = files.splits.setdefault(split, ({}, {}))
-        dropped = files.dropped.setdefault(split, [])
-        header = file.header
-        if header.fault:
+        split, inner = arrangement.locate(file.name)
+        header, key = file.header, _without_suffix(inner)
+        a, b = files.splits.setdefault(split or "train", ({}, {}))
+        dropped = files.dropped.setdefault(split or "train", [])
+        if split is None:
+            dropped.append(Dropped(file.name, "outside the folders of the splits"))
+        elif header.fault:
             dropped.append(Dropped(file.name, header.fault))
-        elif header.width != 2 * header.height:
+        elif not any_shape and not _is_double(header):
             dropped.append(Dropped(file.name, f"not twice as wide as high: {header.width}x{header.height}"))
+        elif key in a:
+            dropped.append(Dropped(file.name, f"same name as another file up to the suffix: {a[key].name}"))
         else:
             a[key] = b[key] = file._replace(header=header._replace(width=header.width // 2))
     return files
+
+
+def _is_double(header: ImageHeader) -> bool:
+    """Whether an image is twice as wide as high, within SIDE_TOLERANCE."""
+    return abs(header.width / (2 * header.height) - 1) <= SIDE_TOLERANCE
 
 
 class PairedSource:
@@ -261,7 +336,7 @@ class PairedSource:
     classes: list[str]
 
     def __init__(self, files: PairedFiles, domain: int, keys: dict[str, list[str]], fit_id: str, fit: Fit) -> None:
-        self.classes, self.fit = [], fit
+        self.classes, self.fit, self.levels = [], fit, DEFAULT
         self.half = domain if files.side_by_side else None
         self.files: dict[str, DomainFile] = {}
         self.parts: dict[str, SplitRecords] = {}
@@ -278,29 +353,24 @@ class PairedSource:
 
     def read_square(self, item: ImageRecord, size: int, channels: int) -> np.ndarray:
         """The centre square of an item, resized to uint8 [size,size,channels]. Raises InvalidFile."""
-        return self.fit(self.image(item.name), size, channels)
+        return self.fit(self.image(item.name), size, channels, self.levels)
 
     def image(self, name: str) -> Image.Image:
         """The image of an item, upright; of two side by side the half of this domain. Raises InvalidFile."""
         file = self.files[name]
-        data = read(file.tree, file.name)
-        try:
-            with decode.open_image(data) as image:
-                image.load()
-                upright = ImageOps.exif_transpose(image)
-        except InvalidFile:
-            raise
-        except Exception as error:  # hostile bytes make Pillow's plugins raise almost anything
-            raise decode.as_invalid_file(error) from None
+        upright = decode.load_upright(read(file.tree, file.name))
         if self.half is None:
             return upright
         middle = upright.width // 2
         return upright.crop((middle * self.half, 0, middle * (self.half + 1), upright.height))
 
+    def read_image(self, item: ImageRecord) -> Image.Image:
+        """An item as Pillow decodes it, in its own mode. Raises InvalidFile."""
+        return self.image(item.name)
+
     def read_full(self, item: ImageRecord) -> np.ndarray:
         """All pixels of an item in its own size, uint8 [H,W,C], C = 1 if it is grey. Raises InvalidFile."""
-        pixels = np.asarray(decode.to_8bit(self.image(item.name), 1 if item.header.grey else 3))
-        return pixels.reshape(*pixels.shape[:2], -1)
+        return to_array(self.image(item.name), 1 if item.header.grey else 3, self.levels)
 
     def close(self) -> None:
         """Nothing to let go of: folders are not kept open, zips are closed with their tree."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -14,18 +15,23 @@ from PIL import Image
 
 from reverie.data import cache
 from reverie.data.archives import Dropped
+from reverie.data.data_spec import DataSpec
 from reverie.data.file_types import InvalidFile, UnreadableFile
 from reverie.data.images import decode, inspect
+from reverie.data.images.conversion import Levels, to_8bit
 from reverie.data.images.dataset import Images
 from reverie.data.images.decode import ImageHeader
 from reverie.data.images.label_maps import complete_palette, find_palette, fit_labels
 from reverie.data.images.paired_files import (
     DOMAINS,
+    NEAR,
+    SIDE_TOLERANCE,
     SPLIT_ORDER,
     PairedFiles,
     PairedSource,
     check_not_empty,
     find_paired_files,
+    two_paths,
 )
 from reverie.utils.errors import UserError
 
@@ -66,7 +72,7 @@ class Pairs:
         if a is not None:
             self.facts["in_channels"] = a.facts["channels"]
             self.fingerprint = hashlib.sha256(f"{a.fingerprint}{b.fingerprint}".encode()).hexdigest()[:16]
-        self.dropped, self.notes = list(b.dropped), list(b.notes)
+        self.dropped, self.notes, self.warnings = list(b.dropped), list(b.notes), list(b.warnings)
         self._rows: tuple[np.ndarray, np.ndarray] | None = None
         for domain, colours in palettes.items():
             self.notes.append(f"domain {domain}: label maps of {len(colours)} colours, resized without blending them")
@@ -79,14 +85,18 @@ class Pairs:
         Raises UserError if there is nothing of that name, no such split, no usable pair, or two domains whose files
         have different names.
         """
-        text = str(spec)
+        text = DataSpec(spec)
         files = find_paired_files(text)
         if files is None:
-            return cls(text, split, None, Images.open(text, split), {})
-        if not files.paired:
+            single = cls(text, split, None, Images.open(text, split), {})
+            if text.pairing == "auto":
+                single.warnings += near_pairs(single.b)
+            return single
+        files = files.match()
+        if not files.perhaps_paired:
             raise UserError(
-                f"{text} has two domains, but few files of the same name in both, and pairs need the same names; "
-                "to translate without pairs, train cyclegan."
+                f"{text} has two domains, but few files of the same name in both: without a partner are "
+                f"{files.unmatched()}; to translate without pairs, train cyclegan."
             )
         split = files.find_split(split, text)
         keys = {known: _pairable(files, known) for known in SPLIT_ORDER if known in files.splits}
@@ -100,7 +110,8 @@ class Pairs:
         a, b = (
             Images(text, name, _source(files, i, keys, palettes.get(domain)), split) for i, domain in enumerate(DOMAINS)
         )
-        pairs = cls(text, split, a, b, palettes)
+        pairs = cls(text, split, None, b, {}) if text.pairing == "targets" else cls(text, split, a, b, palettes)
+        pairs.warnings += files.warnings
         for domain, found in label_palettes.items():
             if found.outliers:
                 pairs.notes.append(
@@ -113,7 +124,22 @@ class Pairs:
     def recognises(cls, spec: str) -> bool:
         """Whether there are pairs at a path: two domains with files of the same names. Raises UserError."""
         files = find_paired_files(spec)
-        return files is not None and files.paired
+        return files is not None and files.match().paired
+
+    @classmethod
+    def restate(cls, spec: str | Path, options: dict[str, Any]) -> DataSpec:
+        """The spec as it is to be opened for a method that was given these options: an option goes before a guess.
+
+        With --degradation, inputs are made; so what would be guessed to be pairs by its shape is single images, and of
+        pairs that were stated, or that folders show, only the second images are taken.
+        """
+        text = DataSpec(spec)
+        if not options.get("degradation") or text.pairing in ("none", "targets") or two_paths(text):
+            return text
+        files = find_paired_files(text)
+        if files is None or (text.pairing == "auto" and files.side_by_side):
+            return DataSpec(text, pairing="none")
+        return DataSpec(text, pairing="targets")
 
     def prepare(
         self, size: int, degradation: str = "", in_channels: int | None = None, out_channels: int | None = None
@@ -125,13 +151,18 @@ class Pairs:
 
         Raises UserError for single images without a degradation, for pairs with one, and as Images.prepare does.
         """
+        if self.a is None and not degradation and (near := near_pairs(self.b)):
+            raise UserError(f"{self.spec} {near[0]}.")
         if self.a is None and not degradation:
             raise UserError(
                 f"{self.spec} holds single images, not pairs: name a way to make inputs of them, such as "
                 "--degradation grey; or give images side by side in one file, or two folders: photos/,maps/."
             )
         if self.a is not None and degradation:
-            raise UserError(f"{self.spec} holds pairs already; leave out --degradation.")
+            raise UserError(
+                f"{self.spec} holds pairs already; leave out --degradation, or say --pairing none to take the images "
+                "whole, --pairing targets to take the second ones alone."
+            )
         self.b.prepare(size, out_channels)
         if self.a is None:
             self._rows = (np.empty(0, np.int64), np.arange(len(self.b)))
@@ -186,7 +217,7 @@ class Pairs:
             "kind": cls.kind,
             "facts": parts["train"].facts,
             "splits": {split: inspect.split_usage(pairs) for split, pairs in parts.items()},
-            "warnings": few + unusable,
+            "warnings": first.warnings + few + unusable,
         }
 
     @classmethod
@@ -196,6 +227,19 @@ class Pairs:
         colour = {1: "grey", 3: "colour"}
         a, b = colour[facts["in_channels"]], colour[facts["out_channels"]]
         return inspect.usage_summary(report, f"pairs, a {a}, b {b}, about {facts['native']} pixels high", "pairs")
+
+
+def near_pairs(images: Images) -> list[str]:
+    """A warning where single images are nearly twice as wide as high, so that they may be pairs; else []."""
+    sizes = [_upright_size(item.header) for item in images.items]
+    near = [(w, h) for w, h in sizes if NEAR[0] <= w / h <= NEAR[1]]
+    if 2 * len(near) <= len(sizes):
+        return []
+    (w, h), count = Counter(near).most_common(1)[0]
+    return [
+        f"holds images about twice as wide as high (such as {count} of {w}x{h}), but pairs side by side are 2:1 within "
+        f"{SIDE_TOLERANCE:.0%}: --pairing side-by-side cuts each at the middle, --pairing none takes them whole"
+    ]
 
 
 def _pairable(files: PairedFiles, split: str) -> list[str]:
@@ -246,7 +290,7 @@ def _rgb_images(source: PairedSource, unread: list[str]) -> Iterator[tuple[str, 
     """Name and RGB image of all usable files of a domain; names of those that cannot be read now go to `unread`."""
     for name in source.files:
         try:
-            yield name, decode.to_8bit(source.image(name), 3)
+            yield name, to_8bit(source.image(name), 3, source.levels.for_ids())
         except UnreadableFile:
             unread.append(name)
         except InvalidFile:
@@ -261,7 +305,7 @@ def _source(files: PairedFiles, domain: int, keys: dict[str, list[str]], palette
     return PairedSource(files, domain, keys, fit_id, partial(_fit_to_palette, palette))
 
 
-def _fit_to_palette(palette: np.ndarray, image: Image.Image, size: int, channels: int) -> np.ndarray:
+def _fit_to_palette(palette: np.ndarray, image: Image.Image, size: int, channels: int, levels: Levels) -> np.ndarray:
     """As `decode.fit`, for label maps."""
-    pixels = fit_labels(image, size, palette)
+    pixels = fit_labels(image, size, palette, levels.for_ids())
     return pixels if channels == 3 else pixels[:, :, :1]

@@ -12,7 +12,7 @@ import torch
 from reverie.data import cache
 from reverie.data.archives import Dropped
 from reverie.data.file_types import InvalidFile
-from reverie.data.images import decode
+from reverie.data.images import conversion, decode
 from reverie.data.images.dataset import Images
 from reverie.data.images.records import ImageRecord, nothing_usable
 from reverie.utils.errors import UserError
@@ -71,7 +71,7 @@ class ImagePatches:
             pixels = read_full(item)
             if pixels.shape[:2] != self.images.full_shape(item):
                 raise InvalidFile(f"another size than its header says: {pixels.shape[1]}x{pixels.shape[0]}")
-            return decode.convert_channels(pixels, channels)[top : top + size, left : left + size]
+            return conversion.convert_channels(pixels, channels)[top : top + size, left : left + size]
 
         key = f"{self.fingerprint}-patches{size}x{channels}-{keep}-v{decode.VERSION}"
         self._rows = cache.load_or_build(key, [item.name for item, _, _ in positions], (size, size, channels), cut)
@@ -104,7 +104,7 @@ class ImagePatches:
             if yielded == limit:
                 return
             try:
-                pixels = decode.convert_channels(self.images.read_full(item), channels)
+                pixels = conversion.convert_channels(self.images.read_full(item), channels)
             except InvalidFile:
                 continue
             yielded += 1

@@ -10,6 +10,7 @@ import numpy as np
 
 from reverie.data import file_types
 from reverie.data.archives import Dropped
+from reverie.data.images.conversion import Levels
 from reverie.data.images.decode import ImageHeader
 
 
@@ -44,6 +45,8 @@ class Source(Protocol):
     """names of the classes; [] if unlabelled"""
     parts: dict[str, SplitRecords]
     """by split, in the order train, test, val"""
+    levels: Levels
+    """how values become 8 bits; set by Images, which finds it over all items"""
 
     def read_square(self, item: ImageRecord, size: int, channels: int) -> np.ndarray:
         """The centre square of an item, resized to uint8 [size,size,channels]. Raises InvalidFile."""

@@ -2,11 +2,10 @@
 
 The rules by which a folder, or a zip of one, is read:
 
-* Hidden files, `__MACOSX`, Thumbs.db and desktop.ini are ignored. Images are recognised by their suffix; other files
-  are listed as dropped. Folders may be nested to any depth.
-* Folders that enclose all images (`archive/photos/...`) are stripped first, unless their name is that of a split.
-* Top-level folders named train, test, val, valid or validation, in any case, are splits if `train` is among them;
-  files outside them are dropped. Otherwise everything is `train`.
+* Hidden files, `__MACOSX`, Thumbs.db and desktop.ini are ignored. Images are recognised by their suffix, or, where that
+  says nothing, by their first bytes; other files are listed as dropped. Folders may be nested to any depth.
+* Which folders are splits is told by their names, as `reverie.data.splits` describes; files outside them are dropped.
+  Otherwise everything is `train`. Folders that enclose all images (`archive/photos/...`) are stripped.
 * Within a split, images are labelled if none lies at its top and there are at least two first-level folders with
   images: the class is the first-level folder's name. Classes are in natural order (2 before 10). The classes of the
   other splits are those of train; images of a class that train lacks are dropped.
@@ -23,39 +22,53 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from reverie.data import cache
 from reverie.data.archives import Dropped, FileTree, FolderTree, ZipTree
-from reverie.data.file_types import InvalidFile, UnreadableFile
+from reverie.data.file_types import InvalidFile, UnreadableFile, unread_kind
 from reverie.data.images import decode
+from reverie.data.images.conversion import DEFAULT
 from reverie.data.images.decode import ImageHeader
 from reverie.data.images.records import ImageRecord, Source, SplitRecords, is_image, natural_key, nothing_usable, unique
+from reverie.data.media_types import names_of
+from reverie.data.splits import arrange as arrange_names
 from reverie.utils.errors import UserError
 
-SPLITS = {"train": "train", "test": "test", "val": "val", "valid": "val", "validation": "val"}
+LISTS = (".csv", ".tsv", ".json", ".jsonl", ".xlsx", ".parquet")
+"""suffixes of files that may list the labels of images, which are not read"""
 
 
 class FileSource:
-    """The image files of a folder or a zip. Raises UserError if none can be used."""
+    """The image files of a folder or a zip. Raises UserError if none can be used.
 
-    def __init__(self, tree: FileTree, title: str) -> None:
-        self.tree = tree
+    splits: how its folders are read, as in reverie.data.data_spec
+    """
+
+    def __init__(self, tree: FileTree, title: str, splits: str = "auto") -> None:
+        self.tree, self.levels = tree, DEFAULT
         headers, dropped = scan(tree)
         with _no_collection():
-            self.classes, self.parts = arrange(headers, dropped, title)
+            self.classes, self.parts, self.warnings = arrange(headers, dropped, title, splits)
 
     def read_square(self, item: ImageRecord, size: int, channels: int) -> np.ndarray:
-        return decode.decode(read(self.tree, item.name), size, channels)
+        return decode.decode(read(self.tree, item.name), size, channels, self.levels)
 
     def read_full(self, item: ImageRecord) -> np.ndarray:
-        return decode.read_full(read(self.tree, item.name))
+        return decode.read_full(read(self.tree, item.name), self.levels)
+
+    def read_image(self, item: ImageRecord) -> Image.Image:
+        """An item as Pillow decodes it, in its own mode. Raises InvalidFile."""
+        return decode.load_upright(read(self.tree, item.name))
 
     def close(self) -> None:
         self.tree.close()
 
 
-def open_path(path: Path) -> Source:
+def open_path(path: Path, splits: str = "auto") -> Source:
     """The source of images at an existing path: a folder, a zip or an idx file.
+
+    splits: how its folders are read, as in reverie.data.data_spec
 
     Raises UserError if there are no images, or none that can be used.
     """
@@ -72,11 +85,15 @@ def open_path(path: Path) -> Source:
     else:
         raise UserError(f"{path} is neither a folder, a zip nor an idx file: give the folder that the images are in")
     if any(is_image(name) for name in tree.stamps):
-        return FileSource(tree, str(path))
+        return FileSource(tree, str(path), splits)
     if arrays := idx_cifar.find_array_files(tree.stamps):
         return idx_cifar.ArraySource(tree, arrays, str(path))
+    if names_of(tree, "image"):
+        return FileSource(tree, str(path), splits)
     if not tree.stamps:
         raise UserError(f"{path} is empty: give a folder or zip with images in it")
+    if kinds := sorted({kind for name in tree.stamps if (kind := unread_kind(name))}):
+        raise UserError(f"no images that can be read in {path} ({len(tree.stamps)} files): {kinds[0]}")
     packed = sorted(name for name in tree.stamps if name.lower().endswith((".zip", ".tar", ".tgz", ".tar.gz")))
     hint = f"unpack {packed[0]}, or give its path" if packed else "give a folder or zip with JPEG, PNG, ... files"
     raise UserError(f"no images in {path} ({len(tree.stamps)} other files): {hint}")
@@ -92,9 +109,10 @@ def scan(tree: FileTree) -> tuple[dict[str, ImageHeader], list[Dropped]]:
     dropped = list(tree.skipped)
     with _no_collection():
         memo = _load_scan(tree.place)
+        images = names_of(tree, "image")
         for name in sorted(tree.stamps):
-            if not is_image(name):
-                dropped.append(Dropped(name, "not an image file"))
+            if name not in images:
+                dropped.append(Dropped(name, unread_kind(name) or "not an image file"))
             elif (known := memo.get(name)) and known[0] == tree.stamps[name]:
                 headers[name] = known[1]
             else:
@@ -151,43 +169,51 @@ def _load_scan(place: str) -> dict[str, tuple[str, ImageHeader]]:
 
 
 def arrange(
-    headers: dict[str, ImageHeader], dropped: list[Dropped], title: str
-) -> tuple[list[str], dict[str, SplitRecords]]:
+    headers: dict[str, ImageHeader], dropped: list[Dropped], title: str, splits: str = "auto"
+) -> tuple[list[str], dict[str, SplitRecords], list[str]]:
     """Sort scanned files (in the order of their names) into splits and classes by the rules above.
 
-    Returns the class names, [] if unlabelled, and the splits. Raises UserError if no image can be used.
+    Returns the class names, [] if unlabelled, the splits, and warnings of what could be read in another way too.
+    Raises UserError if no image can be used.
     """
     if not any(not header.fault for header in headers.values()):
         raise UserError(nothing_usable(title, [Dropped(name, header.fault) for name, header in headers.items()]))
-    prefix_length = len(_enclosing_folders(list(headers)))
-    tops = {name[prefix_length:].partition("/")[0].lower() for name in headers if "/" in name[prefix_length:]}
-    has_splits = "train" in tops
-
-    def locate(name: str) -> tuple[str | None, str]:
-        """The split of a file (None: outside all) and, within it, the first-level folder ("": at the top)."""
-        top, slash, rest = name[prefix_length:].partition("/")
-        if not has_splits:
-            return "train", top if slash else ""
-        split = SPLITS.get(top.lower()) if slash else None
-        first, slash, _ = rest.partition("/")
-        return split, first if slash else ""
-
+    arrangement = arrange_names(headers, splits)
     files: dict[str, list[tuple[str, str, ImageHeader]]] = {"train": [], "test": [], "val": []}
     dropped_in: dict[str, list[Dropped]] = {"train": [], "test": [], "val": []}
     for drop in dropped:
-        dropped_in[locate(drop.name)[0] or "train"].append(drop)
+        dropped_in[arrangement.locate(drop.name)[0] or "train"].append(drop)
     for name, header in headers.items():
-        split, folder = locate(name)
+        split, inner = arrangement.locate(name)
+        folder, slash, _ = inner.partition("/")
         if split is None:
             dropped_in["train"].append(Dropped(name, "outside the folders of the splits"))
         else:
-            files[split].append((name, folder, header))
+            files[split].append((name, folder if slash else "", header))
     classes: list[str] | None = None
     parts: dict[str, SplitRecords] = {}
     for split, found in files.items():
         if found:
             parts[split], classes = _split_records(found, dropped_in[split], classes)
-    return classes or [], parts
+    return classes or [], parts, arrangement.warnings + _label_warnings(files["train"], classes, dropped)
+
+
+def _label_warnings(
+    train: list[tuple[str, str, ImageHeader]], classes: list[str] | None, dropped: list[Dropped]
+) -> list[str]:
+    """Why images are unlabelled although there is something like labels."""
+    if classes:
+        return []
+    folders = {folder for _, folder, _ in train if folder}
+    loose = [name for name, folder, _ in train if not folder]
+    if len(folders) > 1 and 2 * len(loose) < len(train):
+        return [
+            f"{len(folders)} folders look like classes, but {len(loose)} images lie beside them, such as {loose[0]}, "
+            "so nothing is labelled: move them away, or into folders"
+        ]
+    if lists := sorted(drop.name for drop in dropped if drop.name.lower().endswith(LISTS)):
+        return [f"unlabelled: {lists[0]} is not read; if it holds labels, put each class into a folder named after it"]
+    return []
 
 
 def _split_records(
@@ -216,17 +242,6 @@ def _split_records(
     kept = unique([file for file in usable if file[1] in label_of], dropped, lambda folder: folder)
     items = [ImageRecord(name, label_of[folder], header) for name, folder, header in kept]
     return SplitRecords(items, dropped, notes, True), classes
-
-
-def _enclosing_folders(names: list[str]) -> str:
-    """The path of folders that enclose all files and are not named as a split, with a slash at the end; "" if none."""
-    first, last = min(names), max(names)  # a prefix of these two is a prefix of all
-    wrapper = ""
-    for one, other in zip(first.split("/")[:-1], last.split("/")[:-1], strict=False):
-        if one != other or one.lower() in SPLITS:
-            break
-        wrapper += f"{one}/"
-    return wrapper
 
 
 @contextlib.contextmanager

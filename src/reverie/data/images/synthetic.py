@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from reverie.data.images.conversion import DEFAULT
 from reverie.data.images.decode import ImageHeader
 from reverie.data.images.records import ImageRecord, SplitRecords
 from reverie.utils.errors import UserError
@@ -61,6 +62,7 @@ class SyntheticSource:
 
     def __init__(self, spec: str) -> None:
         self.name, _, number = spec.partition(":")
+        self.levels = DEFAULT
         self._set = NAMES[self.name]
         self.classes = list(self._set.classes)
         train = _number(number, spec) if ":" in spec else TRAIN

@@ -1,0 +1,135 @@
+"""The pixels of a photograph's file in its own size and depth, its alpha and its colour profile."""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
+
+import numpy as np
+import PIL.Image
+
+from reverie.data.file_types import InvalidFile
+from reverie.data.images import conversion, decode
+from reverie.utils.errors import UserError
+
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+PIXEL_CHUNKS = frozenset((b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"))
+"""chunks of a PNG that its pixels depend on"""
+_TURNS = {2: (True, 0), 3: (False, 2), 4: (True, 2), 5: (True, 1), 6: (False, 3), 7: (True, 3), 8: (False, 1)}
+"""EXIF orientation -> (whether mirrored left to right, then the number of quarter turns to the left)"""
+
+
+class PhotoFile(NamedTuple):
+    """What a file holds."""
+
+    pixels: np.ndarray
+    """uint8 or uint16 [H,W,C] with C = 1 (grey) or 3 (RGB)"""
+    alpha: np.ndarray | None
+    """[H,W] of that dtype"""
+    profile: bytes | None
+    """ICC profile"""
+
+
+def read_photo(data: bytes, place: str | Path) -> PhotoFile:
+    """What the bytes of an image file hold, upright.
+
+    Raises InvalidFile, what Pillow raises, and UserError where 16 bits a channel in colour need OpenCV and it is missing.
+    """
+    header = decode.read_header(data)
+    if header.fault:
+        raise InvalidFile(header.fault)
+    image = decode.load_upright(data)  # also where OpenCV decodes: it does not notice all damage before it takes memory
+    profile = None if header.mode == "CMYK" else image.info.get("icc_profile")  # CMYK becomes RGB
+    if header.bits == 16 and not header.mode.startswith("I"):  # Pillow keeps 8 of them, without a word
+        width, height, mode = *image.size, image.mode
+        del image  # before the same is decoded again
+        if width * height * len(mode) * 2 > decode.MAX_MEMORY:
+            raise InvalidFile(f"takes more than {decode.MAX_MEMORY // 10**6} MB to decode: {width} x {height}")
+        orientation = 1 if header.format == "TIFF" else header.orientation  # OpenCV turns a TIFF upright itself
+        pixels, alpha = _decode_deep(data, place, orientation)
+        if sorted(pixels.shape[:2]) != sorted((width, height)):
+            raise InvalidFile("damaged file: two decoders find two sizes")
+        return PhotoFile(pixels, alpha, profile)
+    return PhotoFile(*_planes(image, header), profile)
+
+
+def _planes(image: PIL.Image.Image, header: decode.ImageHeader) -> tuple[np.ndarray, np.ndarray | None]:
+    """Pixels and alpha of a decoded, upright image. Raises InvalidFile."""
+    if conversion.is_deep(image.mode) and image.mode != "F":
+        low, high = conversion.value_range(image)
+        if low < 0 or high > 65535:
+            raise InvalidFile(f"32-bit values outside 0..65535: from {low:.0f} to {high:.0f}")
+        levels = np.empty((image.height, image.width, 1), np.uint16)
+        for top, band in conversion.bands(image):
+            levels[top : top + band.height, :, 0] = np.asarray(band)
+        if image.info.get(conversion.ZERO_IS_WHITE):
+            levels = 65535 - levels
+        clear = image.info.get("transparency")  # the one level that is transparent
+        alpha = np.where(levels[:, :, 0] == clear, 0, 65535).astype(np.uint16) if isinstance(clear, int) else None
+        return levels, alpha
+    channels = 1 if header.grey else 3
+    if not image.has_transparency_data:
+        return conversion.to_array(image, channels), None
+    pixels = np.empty((image.height, image.width, channels), np.uint8)
+    alpha = np.empty((image.height, image.width), np.uint8)
+    for top, band in conversion.bands(image):
+        planes = np.asarray(band.convert("LA" if header.grey else "RGBA"))
+        pixels[top : top + band.height], alpha[top : top + band.height] = planes[:, :, :channels], planes[:, :, -1]
+    return pixels, alpha
+
+
+def _decode_deep(data: bytes, place: str | Path, orientation: int) -> tuple[np.ndarray, np.ndarray | None]:
+    """Pixels and alpha of 16 bits a channel in colour, by OpenCV, turned by an EXIF orientation."""
+    cv2 = opencv(place)
+    planes = cv2.imdecode(np.frombuffer(_pixels_only(data), np.uint8), cv2.IMREAD_UNCHANGED)  # [H,W] or [H,W,C], BGR
+    if planes is None or planes.dtype != np.uint16:
+        raise InvalidFile("16 bits a channel in a form that is not supported")
+    planes = planes[:, :, None] if planes.ndim == 2 else planes
+    mirrored, quarter_turns = _TURNS.get(orientation, (False, 0))
+    planes = np.rot90(planes[:, ::-1] if mirrored else planes, quarter_turns)
+    alpha = np.ascontiguousarray(planes[:, :, -1]) if planes.shape[2] in (2, 4) else None
+    colour = planes[:, :, :1] if planes.shape[2] < 3 else planes[:, :, 2::-1]
+    return np.ascontiguousarray(colour), alpha
+
+
+def _pixels_only(data: bytes) -> bytes:
+    """A PNG without the chunks that its pixels do not depend on: damage in these made OpenCV take gigabytes.
+
+    Other formats are returned as they are.
+    """
+    if not data.startswith(PNG_SIGNATURE):
+        return data
+    return PNG_SIGNATURE + b"".join(png_chunk(kind, body) for kind, body in _chunks(data) if kind in PIXEL_CHUNKS)
+
+
+def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """(kind, content) of the chunks of a PNG that are whole."""
+    at = len(PNG_SIGNATURE)
+    while at + 12 <= len(data):
+        (length,) = struct.unpack(">I", data[at : at + 4])
+        if at + 12 + length > len(data):
+            return
+        yield data[at + 4 : at + 8], data[at + 8 : at + 8 + length]
+        at += 12 + length
+
+
+def png_chunk(kind: bytes, data: bytes) -> bytes:
+    """One chunk of a PNG (ISO 15948, section 5.3)."""
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def opencv(place: str | Path) -> ModuleType:
+    """The module cv2. Raises UserError, about the image at `place`, if it is not installed."""
+    os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(decode.MAX_PIXELS))  # read when it is imported
+    try:
+        import cv2  # type: ignore[import-not-found,unused-ignore]  # an extra
+    except ImportError:
+        raise UserError(
+            f"{place} has 16 bits a channel in colour, which needs OpenCV: pip install 'reverie[photos]'."
+        ) from None
+    return cv2
