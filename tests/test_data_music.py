@@ -6,6 +6,7 @@ import io
 import json
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import mido
 import numpy as np
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from reverie.data.music import midi, synthetic
 from reverie.data.music.dataset import MusicDataset
+from reverie.data.music.grid import Reading
 from reverie.data.music.midi import DRUMS, HOLD, OFF, ON
 from reverie.data.music.windows import windows
 from reverie.media import Music
@@ -75,8 +77,8 @@ def run(bars: int, start: int = 60) -> list[Note]:
     return [(4.0 * k, 4.0 * k + 4, start + k % 12) for k in range(4 * bars)]
 
 
-def cut(data: bytes, bars: int = 1, part: str = "melody", voice: str = "skyline") -> tuple[np.ndarray, dict[str, int]]:
-    rows, why = windows(midi.read(data), part, bars, voice)
+def cut(data: bytes, bars: int = 1, part: str = "melody", **reading: Any) -> tuple[np.ndarray, dict[str, int]]:
+    rows, why = windows(midi.read(data, drums=reading.get("drums", "")), part, bars, Reading(**reading))
     assert rows.shape[1] == 1
     return rows[:, 0], dict(why)
 
@@ -157,9 +159,9 @@ def test_a_named_track_is_taken() -> None:
     lead.tracks.append(mido.MidiFile(file=io.BytesIO(midi_file([(0, 4, 80)], name="Bells"))).tracks[0])
     buffer = io.BytesIO()
     lead.save(file=buffer)
-    assert midi.notes_of(cut(buffer.getvalue(), voice="lead")[0][0]) == [(0, 4, 60)]
+    assert midi.notes_of(cut(buffer.getvalue(), track="lead")[0][0]) == [(0, 4, 60)]
     with pytest.raises(midi.InvalidFile, match="no track named 'flute': it has Lead, Bells"):
-        cut(buffer.getvalue(), voice="flute")
+        cut(buffer.getvalue(), track="flute")
 
 
 def test_rests_and_emptiness() -> None:
@@ -218,11 +220,11 @@ def test_verbs_take_the_same_melody_of_a_trio_as_training() -> None:
     low = [(8.0 * k, 8.0 * k + 8, 36) for k in range(8)]
     with_flute = Music.read(band((0, run(2)), (33, low), (-1, BEAT), (73, run(2, 90))))
     names = ["melody", "bass", "drums"]
-    assert int(with_flute.lines(names, "skyline")[0, 0]) - ON == 60
-    assert int(with_flute.lines(names, "t3")[0, 0]) - ON == 90  # of a run with --voice t3
-    assert int(with_flute.lines(["melody"], "skyline")[0, 0]) - ON == 90  # alone, a melody is all tracks together
+    assert int(with_flute.lines(names, Reading())[0, 0]) - ON == 60
+    assert int(with_flute.lines(names, Reading(track="t3"))[0, 0]) - ON == 90  # of a run with --track t3
+    assert int(with_flute.lines(["melody"], Reading())[0, 0]) - ON == 90  # alone, a melody is all tracks together
     only_flute = Music.read(band((33, low), (-1, BEAT), (73, run(2, 90))))
-    assert int(only_flute.lines(names, "skyline")[0, 0]) - ON == 90
+    assert int(only_flute.lines(names, Reading())[0, 0]) - ON == 90
 
 
 def test_what_lacks_an_instrument_is_no_trio(tmp_path: Path) -> None:
@@ -247,7 +249,7 @@ def test_what_lacks_an_instrument_is_no_trio(tmp_path: Path) -> None:
     batch = data.batch([0, 1])["events"]
     assert batch.shape == (2, 3, 32)
     findings = MusicDataset.inspect(tmp_path)
-    expected = {"used": 0, "rejected": {"shorter than 16 bars": 3}, "steps": 256}
+    expected = {"used": 0, "pieces": 0, "rejected": {"shorter than 16 bars": 3}, "bars": 16}
     assert findings["splits"]["train"]["trios"] == expected
     assert "trios    0 of 16 bars, with --part trio" in MusicDataset.describe(findings)
     for kept, why in (
@@ -264,15 +266,15 @@ def test_what_lacks_an_instrument_is_no_trio(tmp_path: Path) -> None:
         MusicDataset.open(tmp_path / "bass").prepare("melody")
     assert MusicDataset.open(tmp_path / "bass").facts == {"part": "bass"}
     assert (
-        len(MusicDataset.open(tmp_path / "flute").prepare("trio", 2, voice="t0")) == 3
+        len(MusicDataset.open(tmp_path / "flute").prepare("trio", 2, track="t0")) == 3
     )  # a named track may have any program
 
 
 def test_a_named_track_is_what_verbs_take_too() -> None:
     music = Music.read(band((0, run(2, 80)), (40, run(2, 50))))
-    assert music.lines(["melody"])[0, 0] == music.lines(["melody"], " T0 ")[0, 0] == 80 + ON
-    assert music.lines(["melody"], "t1")[0, 0] == 50 + ON
-    assert music.lines(["melody"], "violin")[0, 0] == 80 + ON
+    assert music.lines(["melody"])[0, 0] == music.lines(["melody"], Reading(track=" T0 "))[0, 0] == 80 + ON
+    assert music.lines(["melody"], Reading(track="t1"))[0, 0] == 50 + ON
+    assert music.lines(["melody"], Reading(track="violin"))[0, 0] == 80 + ON
 
 
 def test_the_digest_is_the_same_in_another_key_and_resolution() -> None:
@@ -344,7 +346,10 @@ def test_what_cannot_be_used_is_listed(tmp_path: Path) -> None:
     }  # fmt: skip
     assert len(data) == 12
     assert data.rejected == {"not 4/4: 3/4": 6}
-    assert data.notes == ["12 of 18 windows of 1 bars: 6 not 4/4: 3/4"]
+    assert data.notes == [
+        "12 of 18 windows of 1 bars, from 3 of 4 pieces: 6 not 4/4: 3/4",
+        "--time-signature 3/4 takes bars of 3/4; --ignore-signatures takes all as 4/4.",
+    ]
     assert len(data.fingerprint) == 16
 
 
@@ -483,7 +488,7 @@ def test_inspect_reports_what_a_folder_holds(tmp_path: Path) -> None:
     json.dumps(findings)
     train = findings["splits"]["train"]
     assert (train["found"], train["used"], train["windows"]["2"]["used"]) == (5, 4, 12)
-    assert train["windows"]["16"] == {"used": 0, "rejected": {"shorter than 16 bars": 4}, "steps": 256}
+    assert train["windows"]["16"] == {"used": 0, "pieces": 0, "rejected": {"shorter than 16 bars": 4}, "bars": 16}
     assert train["dropped_by_reason"]["no MIDI file"] == {"count": 1, "names": ["train/bad.mid"]}
     assert findings["shared_windows"] == [{"splits": ["train", "test"], "count": 3, "of": 6}]
     assert "only 4 pieces" in findings["warnings"][0]

@@ -366,7 +366,7 @@ def test_wrong_input_for_a_trio_gets_one_line(tmp_path: Path, capsys: pytest.Cap
         ([*train, drums], "holds no melody and no bass, only drums"),
         ([*train, waltz], "has no window of 2 bars in 4/4: 21 not 4/4: 3/4"),
         ([*train, turns], "has no window of 2 bars in 4/4: 15 tempo change inside"),
-        ([*train, whole, "--voice", "flute"], "no track named 'flute'"),
+        ([*train, whole, "--track", "flute"], "no track named 'flute'"),
         (["reconstruct", run, melody, "--out", out], "melody.mid holds no bass and no drums, only melody: a bass has"),
         (["continue", run, drums, "--out", out], "drums.mid holds no melody and no bass, only drums"),
         (["interpolate", run, f"{waltz}/a.mid", melody, "--out", out], "no bar of 4/4, but of 3/4"),

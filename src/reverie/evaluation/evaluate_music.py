@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from reverie.data.music.dataset import MusicDataset
+from reverie.data.music.windows import transposition_invariant
 from reverie.evaluation.eval_config import EvalConfig
 from reverie.evaluation.reference_sets import shuffled_indices
 from reverie.evaluation.result import Evaluation
@@ -25,6 +26,8 @@ MAX_RECONSTRUCTED = 512
 """windows that are reconstructed, at most"""
 MIN_WINDOWS = 16
 """generated and real windows that a comparison of distributions takes, at least"""
+LEAK = 0.02
+"""share of the reference that may stand in the training data without a note"""
 FRAMES = 8
 """pieces in a row of an interpolation"""
 
@@ -42,6 +45,11 @@ class MusicEvaluator:
     """rows of `train` of windows that stand in for generated ones, shuffled"""
     known: np.ndarray
     """rows of `train` that the nearest windows of the reference are searched among: none is of the reference"""
+    unseen: np.ndarray
+    """those of `reference` that are no window of `known` in any key, so that reconstructing them is no copying; where
+    fewer than MIN_WINDOWS are left, all of `reference`"""
+    leaked: int
+    """windows of `reference` that are one of `known`"""
 
     @classmethod
     def check(cls, source: SampleSource, n: int | None) -> None:
@@ -66,13 +74,24 @@ class MusicEvaluator:
         if reference is not train:
             rows = np.arange(len(train))
             shuffled = shuffled_indices(len(reference))[:MAX_REFERENCE]
-            return cls(reference, shuffled, train, shuffled_indices(len(train)), rows)
+            return cls._without_leak(reference, shuffled, train, shuffled_indices(len(train)), rows)
         even, odd = (
             np.flatnonzero(train.piece_index % 2 == k) for k in (0, 1)
         )  # by pieces: windows of one piece overlap
         if min(len(even), len(odd)) < 2:
             raise UserError(f"{data} holds {len(train)} windows of one piece; scores compare with others: give more.")
-        return cls(train, _shuffled(even)[:MAX_REFERENCE], train, _shuffled(odd), odd)
+        return cls._without_leak(train, _shuffled(even)[:MAX_REFERENCE], train, _shuffled(odd), odd)
+
+    @classmethod
+    def _without_leak(
+        cls, data: MusicDataset, reference: np.ndarray, train: MusicDataset, stand_in: np.ndarray, known: np.ndarray
+    ) -> MusicEvaluator:
+        """With the rows of the reference that are no training window."""
+        of_training = {row.tobytes() for row in transposition_invariant(train.array[known], train.parts)}
+        windows = transposition_invariant(data.array[reference], data.parts)
+        unseen = reference[[row.tobytes() not in of_training for row in windows]]
+        leaked = len(reference) - len(unseen)
+        return cls(data, reference, train, stand_in, known, unseen if len(unseen) >= MIN_WINDOWS else reference, leaked)
 
     @property
     def fingerprints(self) -> dict[str, str]:
@@ -90,7 +109,7 @@ class MusicEvaluator:
         method, seed, n = source.method, config.seed, config.n or self.default_n(source)
         assert method is not None
         result.notes += self._notes(source)
-        few = self.data.subset(self.reference[:MAX_RECONSTRUCTED])  # of the same windows, so that they are comparable
+        few = self.data.subset(self.unseen[:MAX_RECONSTRUCTED])  # of the same windows, so that they are comparable
         method_scores = list(method.method_scores(few, len(few), seed, **method_options))
         if source.can("reconstruct"):
             self._score_reconstructions(result, method, few, seed)
@@ -124,7 +143,7 @@ class MusicEvaluator:
 
     def _to_music(self, windows: np.ndarray) -> list[Music]:
         """Windows [N,I,T] as music."""
-        return [Music.of(self.data.parts, lines) for lines in windows]
+        return [Music.of(self.data.parts, lines, grid=self.data.grid) for lines in windows]
 
     @property
     def _columns(self) -> int:
@@ -142,6 +161,14 @@ class MusicEvaluator:
             notes.append(
                 "the reference is half of the training pieces, so that memorised pieces score well; see the "
                 "exact-match rate."
+            )
+        if self.leaked > LEAK * len(self.reference):
+            used = "left out of the reconstructions"
+            if len(self.unseen) == len(self.reference):
+                used = "too many to be left out, so that reconstructions flatter copying"
+            notes.append(
+                f"{self.leaked} of {len(self.reference)} windows of the reference stand in the training data, in some "
+                f"key: a leak, such as versions of one piece in both; {used}."
             )
         return notes
 

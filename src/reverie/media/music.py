@@ -1,16 +1,14 @@
-"""Music as verbs take and return it: events on the sixteenth grid, saved as MIDI, as sound, or as an image.
+"""Music as verbs take and return it: events on a grid, saved as MIDI, as sound, or as an image.
 
-T steps, 16 to a bar of 4/4; I instruments; the events are those of data/music/midi.py.
+T steps, by default 16 to a bar of 4/4; I instruments; the events are those of data/music/midi.py.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
-import struct
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,14 +17,16 @@ import numpy as np
 
 from reverie.data.file_types import InvalidFile
 from reverie.data.music import midi
-from reverie.data.music.midi import DRUMS, EVENTS, STEPS
+from reverie.data.music.grid import AS_WRITTEN, SIXTEENTHS, Grid, Reading, make_grid
+from reverie.data.music.midi import DRUMS, EVENTS, PROGRAMS, Piece
+from reverie.data.music.midi_writer import KEPT, VELOCITY, Kept, notes_in, velocity_at, write
 from reverie.data.music.windows import LEADS
 from reverie.media.image import Image, image_grid
 from reverie.media.item import Item
+from reverie.media.piano_roll import draw_roll, pitch_range
+from reverie.media.synth import RATE, drum, tone, wav_bytes
 from reverie.utils.errors import UserError
 
-RATE = 44_100
-"""samples of audio per second"""
 HINTS = {"bass": "a bass has a track of programs 32 to 39", "drums": "drums are on channel 10"}
 """how an instrument is recognised in a MIDI file"""
 
@@ -36,6 +36,7 @@ class Music(Item):
     """A piece of music: int16 [T] events of a melody, a bass, drums, or several of these."""
 
     NOUN: ClassVar = "tune"
+    LAZY: ClassVar = True
     INPUT_SUFFIXES: ClassVar = midi.SUFFIXES
     SUFFIX: ClassVar = ".mid"
     COMBINED_WRITERS: ClassVar = {
@@ -51,24 +52,38 @@ class Music(Item):
     """quarters per minute"""
     name: str = ""
     """the file it came from"""
-    voices: dict[str, np.ndarray] = field(default_factory=dict)
-    """name of a track, in lower case -> the events of its highest voice; "": that of the tracks that may be a trio's
-    melody, where the file has other tracks too"""
+    grid: Grid = SIXTEENTHS
+    """what a step and a bar are"""
+    velocity: int = VELOCITY
+    """loudness of its notes, 1 to 127, before the accents of midi_writer.velocity_at"""
+    marks: tuple[tuple[int, str], ...] = ()
+    """(step, what begins there)"""
+    kept: tuple[Kept, ...] = ()
+    """tracks of the file that it was made from, which sound beside it in MIDI"""
+    source: bytes = b""
+    """the file that it was read from"""
 
     def __post_init__(self) -> None:
         parts = {part: midi.canonical(np.asarray(events), part) for part, events in self.parts.items()}
         object.__setattr__(self, "parts", parts)
 
     @classmethod
-    def of(cls, names: Sequence[str], lines: np.ndarray, tempo: float = 120.0, index: int | None = None) -> Music:
+    def of(
+        cls, names: Sequence[str], lines: np.ndarray, tempo: float = 120.0, index: int | None = None,
+        grid: Grid = SIXTEENTHS,
+    ) -> Music:  # fmt: skip
         """Music from the events [I,T] of the named instruments."""
-        return cls(dict(zip(names, lines, strict=True)), tempo, index=index)
+        return cls(dict(zip(names, lines, strict=True)), tempo, grid=grid, index=index)
 
     # -- files -----------------------------------------------------------------------------------------------------
 
     @classmethod
+    def check(cls, path: Path) -> None:
+        """Nothing: of several files one that cannot be read is passed over when its turn comes."""
+
+    @classmethod
     def load(cls, path: str | Path) -> Music:
-        """Reads a MIDI file: its longest stretch of bars of 4/4.
+        """Reads a MIDI file: its longest stretch of bars of 4/4, or if it has none, of the signature that it has.
 
         The bass is the highest voice of all basses, the melody that of all other tracks but drums.
 
@@ -86,26 +101,68 @@ class Music(Item):
     @classmethod
     def read(cls, data: bytes, name: str = "") -> Music:
         """Reads the bytes of a MIDI file. Raises InvalidFile."""
-        metadata = midi.read_metadata(data)
-        steps, silent, record = metadata.get("steps"), metadata.get("parts"), metadata.get("record")
-        steps = steps if isinstance(steps, int) and 0 < steps <= STEPS * midi.LONGEST else 0
-        silent = silent if steps and isinstance(silent, list) else []  # parts that we wrote may hold no note
-        piece = midi.read(data, any(name in silent for name in EVENTS))
-        tick, count = _longest(piece)
-        lines = {name: midi.line(piece.of(name), piece.tpq, name, tick, count).events for name in EVENTS}
-        parts = {name: events for name, events in lines.items() if len(piece.of(name)) or name in silent}
-        melody = piece.of("melody")
-        leads = melody[np.isin(np.array(piece.programs)[melody[:, 3]], LEADS)]
-        tracks = piece.named()
-        if 0 < len(leads) < len(melody):
-            tracks[""] = leads
-        voices = {name: midi.line(notes, piece.tpq, "melody", tick, count).events for name, notes in tracks.items()}
-        step = piece.tpq / 4
+        ours = _Metadata.of(data)
+        piece = _without_kept(midi.read(data, any(name in ours.silent for name in EVENTS)))
+        reading = AS_WRITTEN._replace(grid=ours.grid or _own_grid(piece))
+        tick, count = _longest(piece, reading)
+        parts = _lines(piece, reading, tick, count)
+        parts = {name: parts[name] for name in EVENTS if len(piece.of(name)) or name in ours.silent}
+        step = 4 * piece.tpq / reading.grid.resolution
         end = np.maximum(piece.notes[:, 0] + step, piece.notes[:, 1]).max(initial=0) - tick
-        if steps and end < (steps + 0.5) * step:  # else notes were added in another program
-            parts = {part: midi.pad_with_silence(events, steps, part)[:steps] for part, events in parts.items()}
-        tempo = [quarters for at, quarters in piece.tempos if at <= tick][-1]
-        return cls(parts, tempo, name, voices, record=record if isinstance(record, dict) else None)
+        if ours.steps and end < (ours.steps + 0.5) * step:  # else notes were added in another program
+            parts = {part: midi.pad_with_silence(events, ours.steps, part)[: ours.steps]
+                     for part, events in parts.items()}  # fmt: skip
+        tempo = _tempo_at(piece, tick)
+        return cls(parts, tempo, name, reading.grid, source=data, record=ours.record)
+
+    def read_as(self, names: Sequence[str], reading: Reading) -> Music:
+        """The music as a method reads it: of some instruments, on a grid, from certain tracks.
+
+        Of a trio the melody is that of the tracks that training takes. A track that the file lacks is not asked for.
+        Raises UserError if the music has no such bars.
+        """
+        wanted = reading._replace(quantize=None, voice=AS_WRITTEN.voice)
+        if not self.source:
+            if self.grid != reading.grid:
+                raise UserError(
+                    f"{self.name or 'the music'} has bars of {self.grid.signature} on a grid of {self.grid.resolution}"
+                    f", not of {reading.grid.signature} on one of {reading.grid.resolution}."
+                )
+            return self
+        if wanted == AS_WRITTEN._replace(grid=self.grid) and (len(names) == 1 or _Metadata.of(self.source).steps):
+            return self
+        try:
+            piece = _without_kept(midi.read(self.source, True, reading.drums))
+            tick, count = _longest(piece, reading)
+        except InvalidFile as invalid:
+            raise UserError(f"{self.name or 'the music'} cannot be used: it has {invalid}.") from None
+        lines = _lines(piece, reading, tick, count, names)
+        parts = {name: events for name, events in lines.items() if name in self.parts or (events != 0).any()}
+        return dataclasses.replace(self, parts=parts, grid=reading.grid, tempo=_tempo_at(piece, tick))
+
+    def other_tracks(self, names: Sequence[str], reading: Reading) -> tuple[Kept, ...]:
+        """What sounds beside some instruments: the notes of the file, or the parts, that are not theirs."""
+        if not self.source:
+            others = (name for name in self.parts if name not in names)
+            return tuple(_as_kept(name, self.parts[name]) for name in others)
+        piece = midi.read(self.source, True, reading.drums)
+        own = {(t, event - midi.ON) for name in names if name != "drums" and name in self.parts
+               for t, event in enumerate(self.parts[name].tolist()) if event >= midi.ON}  # fmt: skip
+        tick, _ = _longest(_without_kept(piece), reading)
+        found = list[Kept]()
+        for k in piece.numbers():
+            notes, is_drums = piece.in_tracks([k]), bool(piece.in_tracks([k])[:, 4].any())
+            times = (notes[:, :2] - tick) * self.grid.resolution / (4 * piece.tpq)
+            begin = np.floor(times[:, 0] + 0.5).astype(int)
+            theirs = (begin >= 0) & (begin < self.steps) & ~(is_drums & ("drums" in names))
+            theirs &= np.array(
+                [(t, pitch) not in own for t, pitch in zip(begin.tolist(), notes[:, 2].tolist(), strict=True)]
+            )
+            if theirs.any():
+                rows = np.column_stack([times[theirs].clip(0, self.steps), notes[theirs, 2]])
+                name = piece.tracks[k].strip().removesuffix(KEPT) or f"track {len(found) + 1}"
+                found.append(Kept(name, piece.programs[k], is_drums, rows))
+        return tuple(found)
 
     def save(self, path: str | Path) -> Path:
         """Writes .mid (or .midi), .wav or a piano roll as .png, each with its record. Raises UserError."""
@@ -120,7 +177,9 @@ class Music(Item):
     def midi(self) -> bytes:
         """The bytes of a MIDI file that carries its record."""
         metadata = {"steps": self.steps, "parts": list(self.parts), "record": self.record}
-        return midi.write(self.parts, self.tempo, metadata)
+        if self.grid != SIXTEENTHS:
+            metadata["grid"] = list(self.grid)
+        return write(self.parts, self.tempo, metadata, self.grid, self.velocity, self.marks, self.kept)
 
     def wav(self) -> bytes:
         """The bytes of a WAV file, 16 bits, one channel, that carries its record as a comment."""
@@ -140,24 +199,31 @@ class Music(Item):
         """The events of a part, int16 [T]. Raises UserError if there is none."""
         return self.lines([name])[0]
 
-    def lines(self, names: Sequence[str], voice: str = "") -> np.ndarray:
+    def lines(self, names: Sequence[str], reading: Reading | None = None) -> np.ndarray:
         """The events of some parts, int16 [I,T]; those that end early are filled up with silence.
 
-        voice: the name of a track that is taken as the first of the parts, where there is one of that name; where there
-            is none and the parts are a trio, the melody is that of the tracks that training takes. "": all tracks
+        reading: see read_as; None: the parts as they are
 
         Raises UserError if a part is missing.
         """
-        default = self.voices.get("") if len(names) > 1 else None
-        chosen = self.voices.get(voice.strip().lower(), default)
-        if names[0] != "drums" and voice and chosen is not None:
-            return dataclasses.replace(self, parts={**self.parts, names[0]: chosen}).lines(names)
+        if reading is not None:
+            return self.read_as(names, reading).lines(names)
         if missing := [name for name in names if name not in self.parts]:
             message = f"{self.name or 'the music'} holds no {' and no '.join(missing)}, only {' and '.join(self.parts)}"
             hints = "; ".join(HINTS[name] for name in missing if name in HINTS)
             raise UserError(f"{message}: {hints}." if hints else f"{message}.")
         steps = max(len(self.parts[name]) for name in names)
         return np.stack([midi.pad_with_silence(self.parts[name], steps, name) for name in names])
+
+    def windows(self, names: Sequence[str], bars: int) -> tuple[np.ndarray, list[list[bool]]]:
+        """Consecutive windows of some parts, int64 [N,I,T], the last filled up with silence.
+
+        Also, of each window and part, whether a note that sounds at its beginning was struck again (midi.window).
+        Raises UserError as `lines` does.
+        """
+        lines, length = self.lines(names), self.grid.bar * bars
+        cut = [midi.window(lines, at, length, names) for at in range(0, lines.shape[1], length)]
+        return np.stack([events for events, _ in cut]), [struck for _, struck in cut]
 
     @property
     def digest(self) -> str:
@@ -170,20 +236,17 @@ class Music(Item):
     # -- image -----------------------------------------------------------------------------------------------------
 
     def image(self, low: int | None = None, high: int | None = None) -> Image:
-        """The piano roll, time to the right; lines mark quarters, bars and C, black keys are grey.
+        """The piano roll, time to the right; lines mark beats, bars and C, black keys are grey, a mark is red.
 
         low, high: pitches (MIDI numbers) at the edges; None: those of the music. Melody and bass share the keys, in a
         colour each; drums lie below, the kick lowest.
         """
-        lowest, highest = pitch_range([self])
-        low = lowest if low is None else low
-        high = highest if high is None else high
-        groups = (("bass", "melody"), ("drums",))  # the melody lies on top
-        shown = [{name: self.parts[name] for name in group if name in self.parts} for group in groups]
-        rows = [_roll(parts, low, high) for parts in shown if parts]
-        wide = max(row.shape[1] for row in rows)
-        rows = [np.pad(row, ((0, 4), (0, wide - row.shape[1]), (0, 0)), constant_values=255) for row in rows]
-        return Image(np.concatenate(rows)[:-4], self.name, **self.item_fields)
+        lowest, highest = _pitch_range([self])
+        pixels = draw_roll(
+            self.parts, lowest if low is None else low, highest if high is None else high, self.grid,
+            [step for step, _ in self.marks],
+        )  # fmt: skip
+        return Image(pixels, self.name, **self.item_fields)
 
     def _repr_png_(self) -> bytes | None:  # notebooks show it
         return self.image()._repr_png_()
@@ -192,68 +255,175 @@ class Music(Item):
 
     def sound(self) -> np.ndarray:
         """Audio, float64 in [-1,1], RATE samples a second: plucked tones of six harmonics; drums of sines and noise."""
-        step = 60 / self.tempo / 4
+        step = 60 / self.tempo / self.grid.quarter
         out = np.zeros(round((self.steps * step + 1.0) * RATE))
+
+        def add(at: int, sound: np.ndarray) -> None:
+            begin = round(at * step * RATE)
+            loud = velocity_at(at, self.grid, self.velocity) / VELOCITY
+            out[begin : begin + len(sound)] += loud * sound[: len(out) - begin]
+
         for part, events in self.parts.items():
             if part == "drums":
-                for t, k in np.argwhere(events[:, None] >> np.arange(len(DRUMS)) & 1):
-                    _add(out, round(t * step * RATE), _drum(int(k)))
+                for t, k in np.argwhere(events[:, None] >> np.arange(len(DRUMS)) & 1).tolist():
+                    add(t, drum(k))
             else:
                 for begin, end, pitch in midi.notes_of(events):
-                    _add(out, round(begin * step * RATE), _tone(pitch, (end - begin) * step))
+                    add(begin, tone(pitch, (end - begin) * step))
         return out / max(1.0, float(np.abs(out).max()))
 
 
-def _longest(piece: midi.Piece) -> tuple[int, int]:
-    """The tick and the number of bars of the (first) longest stretch of 4/4. Raises InvalidFile if there is none."""
+@dataclass(frozen=True)
+class _Metadata:
+    """What a file that we wrote says of itself; of other files nothing."""
+
+    steps: int = 0
+    """T; 0 for the files of others"""
+    silent: tuple[str, ...] = ()
+    """its parts, which may hold no note"""
+    grid: Grid | None = None
+    record: dict[str, Any] | None = None
+
+    @classmethod
+    def of(cls, data: bytes) -> _Metadata:
+        found = midi.read_metadata(data)
+        steps, parts, record, numbers = (found.get(name) for name in ("steps", "parts", "record", "grid"))
+        steps = steps if isinstance(steps, int) and 0 < steps <= SIXTEENTHS.bar * midi.LONGEST else 0
+        grid = None
+        if isinstance(numbers, list) and len(numbers) == 3 and all(isinstance(number, int) for number in numbers):
+            try:
+                grid = make_grid(f"{numbers[1]}/{numbers[2]}", numbers[0])
+            except UserError:
+                steps = 0
+        parts = tuple(map(str, parts)) if steps and isinstance(parts, list) else ()
+        return cls(steps, parts, grid, record if isinstance(record, dict) else None)
+
+
+def _longest(piece: Piece, reading: Reading) -> tuple[int, int]:
+    """The tick and the number of bars of the (first) longest stretch of bars that fit. Raises InvalidFile."""
     if not len(piece.notes):
         return 0, 0
-    bars, at, stretches = midi.bars_of(piece), 0, []
-    for metre, group in groupby(bars, key=lambda bar: bar.metre):
+    bars, at, stretches = midi.bars_of(piece, reading), 0, []
+    for fits, group in groupby(bars, key=lambda bar: bar.fits):
         count = len(list(group))
-        if metre == "4/4":
+        if fits:
             stretches.append((count, -at))
         at += count
     if not stretches:
-        raise InvalidFile(f"no bar of 4/4, but of {', '.join(sorted({bar.metre for bar in bars} - {''}))}")
+        others = ", ".join(sorted({bar.metre for bar in bars} - {""}))
+        raise InvalidFile(f"no bar of {reading.grid.signature}, but of {others}")
     count, first = max(stretches)
     return bars[-first].tick, count
 
 
+def _own_grid(piece: Piece) -> Grid:
+    """Sixteenths in bars of 4/4 or, where the piece has none, of the signature of most of its bars."""
+    if not len(piece.notes):
+        return SIXTEENTHS
+    bars = midi.bars_of(piece)
+    if any(bar.fits for bar in bars):
+        return SIXTEENTHS
+    metres = [bar.metre for bar in bars if bar.metre]
+    try:
+        return make_grid(max(metres, key=metres.count), SIXTEENTHS.resolution)
+    except (UserError, ValueError):
+        return SIXTEENTHS
+
+
+def _lines(piece: Piece, reading: Reading, tick: int, count: int, names: Sequence[str] = ()) -> dict[str, np.ndarray]:
+    """The events of every instrument in `count` bars from a tick on; names: those that a method reads."""
+    lines = {}
+    for name in EVENTS:
+        notes = piece.of(name)
+        tracks = piece.find_tracks(reading.track) if reading.track and names and name == names[0] else []
+        leads = np.isin(np.array(piece.programs, int)[notes[:, 3]], LEADS)
+        if tracks:
+            chosen = piece.in_tracks(tracks)
+            notes = chosen if name == "drums" else chosen[chosen[:, 4] == 0]
+        elif name == "melody" and len(names) > 1 and leads.any():
+            notes = notes[leads]
+        lines[name] = midi.line(notes, piece.tpq, name, tick, count, reading.grid).events
+    return lines
+
+
+def _tempo_at(piece: Piece, tick: int) -> float:
+    return [quarters for at, quarters in piece.tempos if at <= tick][-1]
+
+
+def _without_kept(piece: Piece) -> Piece:
+    """A piece without the tracks that were kept beside ours when it was written."""
+    ours = [k for k, name in enumerate(piece.tracks) if not name.endswith(KEPT)]
+    return piece if len(ours) == len(piece.tracks) else piece._replace(notes=piece.in_tracks(ours))
+
+
+def _as_kept(name: str, events: np.ndarray) -> Kept:
+    """A part as a track that is kept."""
+    return Kept(name, PROGRAMS.get(name, 0), name == "drums", np.array(notes_in(name, events), float).reshape(-1, 3))
+
+
+def read_tunes(tunes: Sequence[Music], names: Sequence[str], reading: Reading) -> list[Music]:
+    """The tunes as a method reads them, each with all the parts that it needs.
+
+    Of several files, one that cannot be used is passed over and noted in `tunes.failed`. Raises UserError for the only
+    one, or where none can be used.
+    """
+    failed = getattr(tunes, "failed", None)
+    usable = []
+    for tune in tunes:
+        try:
+            tune.lines(names, reading)
+        except UserError as error:
+            if failed is None or len(tunes) == 1:
+                raise
+            failed.append(str(error))
+        else:
+            usable.append(tune.read_as(names, reading))
+    if failed and not usable:
+        more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
+        message = failed[0]
+        failed.clear()
+        raise UserError(f"{message}{more}")
+    return usable
+
+
 def medley(pieces: Sequence[Music]) -> Music:
     """Music one after another in the tempo of the first, with a bar of silence between."""
-    first = pieces[0]
+    first, marks, kept, at = pieces[0], list[tuple[int, str]](), list[Kept](), 0
+    bar = first.grid.bar
     parts = {part: list[np.ndarray]() for part in EVENTS if any(part in music.parts for music in pieces)}
     for music in pieces:
-        steps = music.steps + -music.steps % STEPS + STEPS
+        steps = music.steps + -music.steps % bar + bar
+        marks += [(at + step, text) for step, text in music.marks]
+        kept += [other._replace(notes=other.notes + np.array([at, at, 0])) for other in music.kept]
+        at += steps
         for part, rows in parts.items():
             rows.append(midi.pad_with_silence(music.parts.get(part, np.zeros(0, np.int16)), steps, part))
-    joined = {part: np.concatenate(rows)[:-STEPS] for part, rows in parts.items()}
+    joined = {part: np.concatenate(rows)[:-bar] for part, rows in parts.items()}
     record = first.record and {**first.record, "tunes": len(pieces)}
     inputs = [source for music in pieces for source in music.inputs]
     if (
         record and inputs and not first.columns
     ):  # each was made from a tune of its own; those of rows all name the same ones
         record["inputs"] = inputs
-    return Music(joined, first.tempo, record=record)
+    return Music(
+        joined,
+        first.tempo,
+        grid=first.grid,
+        velocity=first.velocity,
+        marks=tuple(marks),
+        kept=tuple(kept),
+        record=record,
+    )
 
 
-def pitch_range(pieces: Sequence[Music]) -> tuple[int, int]:
+def _pitch_range(pieces: Sequence[Music]) -> tuple[int, int]:
     """The lowest and highest pitch of the melodies and basses of some music, at least two octaves apart."""
-    pitches = []
-    for music in pieces:
-        for part, events in music.parts.items():
-            if part != "drums":
-                pitches += [event - midi.ON for event in events.tolist() if event >= midi.ON]
-    pitches = pitches or [60]
-    low, high = min(pitches) - 1, max(pitches) + 1
-    spare = max(0, 24 - (high - low))
-    return max(0, low - spare // 2), min(127, high + spare - spare // 2)
+    return pitch_range(events for music in pieces for part, events in music.parts.items() if part != "drums")
 
 
 def rolls(pieces: Sequence[Music]) -> list[Image]:
     """Piano rolls of one size and one range of pitches, for a grid."""
-    low, high = pitch_range(pieces)
+    low, high = _pitch_range(pieces)
     images = [music.image(low, high) for music in pieces]
     height = max(image.pixels.shape[0] for image in images)
     width = max(image.pixels.shape[1] for image in images)
@@ -263,85 +433,3 @@ def rolls(pieces: Sequence[Music]) -> list[Image]:
         pixels = np.pad(image.pixels, margins, constant_values=255)
         padded.append(dataclasses.replace(image, pixels=pixels))
     return padded
-
-
-COLOURS = {
-    "melody": ((52, 101, 164), (22, 46, 84)), "bass": ((214, 120, 28), (122, 62, 6)),
-    "drums": ((63, 132, 84), (24, 66, 38)),
-}  # fmt: skip
-"""RGB of a note, and of its first column"""
-
-
-def _roll(parts: dict[str, np.ndarray], low: int, high: int) -> np.ndarray:
-    """A piano roll, uint8 [H,W,3]: time to the right, pitch upwards; the first column of a note is dark."""
-    steps, drums = max(map(len, parts.values())), "drums" in parts
-    wide, tall = (6 if steps <= 4 * STEPS else 3), 4
-    rows = len(DRUMS) if drums else high - low + 1
-    out = np.full((rows, tall, steps, wide, 3), 255, np.uint8)
-    for row in range(rows):
-        pitch = high - row
-        if drums:
-            out[row] = 255 if row % 2 else 244
-        elif pitch % 12 == 0:
-            out[row, -1] = 200
-        elif pitch % 12 in (1, 3, 6, 8, 10):
-            out[row] = 238
-    out[:, :, ::4, 0] = np.minimum(out[:, :, ::4, 0], 225)
-    out[:, :, ::STEPS, 0] = 150
-    for part, events in parts.items():
-        if drums:
-            hits = np.argwhere(events[:, None] >> np.arange(rows) & 1).tolist()
-            notes = [(t, t + 1, rows - 1 - k) for t, k in hits]
-        else:
-            notes = [(begin, end, high - pitch) for begin, end, pitch in midi.notes_of(events)]
-        for begin, end, row in notes:
-            if 0 <= row < rows:
-                out[row, :, begin:end], out[row, :, begin, 0] = COLOURS[part]
-    return out.reshape(rows * tall, steps * wide, 3)
-
-
-def wav_bytes(sound: np.ndarray, rate: int, record: dict[str, Any] | None) -> bytes:
-    """A WAV file, 16 bits, one channel, of sound [N] in [-1,1] at `rate` samples a second; the record is a comment."""
-    samples = np.round(sound * 32767).astype("<i2").tobytes()
-    shape = struct.pack("<HHIIHH", 1, 1, rate, 2 * rate, 2, 16)
-    text = midi.MARK + json.dumps({"record": record}, sort_keys=True).encode() + b"\0"
-    chunks = _chunk(b"fmt ", shape) + _chunk(b"LIST", b"INFO" + _chunk(b"ICMT", text)) + _chunk(b"data", samples)
-    return _chunk(b"RIFF", b"WAVE" + chunks)
-
-
-def _chunk(name: bytes, body: bytes) -> bytes:
-    return name + struct.pack("<I", len(body)) + body + b"\0" * (len(body) % 2)
-
-
-def _add(out: np.ndarray, at: int, sound: np.ndarray) -> None:
-    room = len(out) - at
-    out[at : at + len(sound)] += sound[:room]
-
-
-def _tone(pitch: int, seconds: float) -> np.ndarray:
-    """The audio of a note: it decays while it is held, and fades out within a twentieth of a second after its end."""
-    t = np.arange(round((seconds + 0.05) * RATE)) / RATE
-    frequency = 440 * 2 ** ((pitch - 69) / 12)
-    wave = sum(
-        np.sin(2 * np.pi * k * frequency * t) * np.exp(-k * t) / k**1.5 for k in range(1, 7) if k * frequency < RATE / 2
-    )
-    shape = np.minimum(1, t / 0.005) * np.clip((seconds + 0.05 - t) / 0.05, 0, 1)
-    return 0.3 * np.asarray(wave) * shape
-
-
-_HITS = {
-    "kick": (50, 110, 0.12, 0.0), "snare": (180, 60, 0.10, 0.6), "closed hat": (0, 0, 0.03, 0.35),
-    "open hat": (0, 0, 0.20, 0.35), "low tom": (90, 60, 0.20, 0.05), "mid tom": (120, 70, 0.18, 0.05),
-    "high tom": (160, 80, 0.16, 0.05), "crash": (0, 0, 0.60, 0.40), "ride": (0, 0, 0.30, 0.25),
-}  # fmt: skip
-"""final frequency in Hz, how much higher it begins, time constant of the decay in seconds, share of noise"""
-
-
-def _drum(k: int) -> np.ndarray:
-    """The audio of class k of the drums."""
-    low, sweep, decay, share = _HITS[list(DRUMS)[k]]
-    t = np.arange(round(min(1.0, 6 * decay) * RATE)) / RATE
-    noise = np.random.Generator(np.random.Philox(key=[0, k])).standard_normal(len(t) + 1)
-    noise = np.diff(noise) / 2 if low == 0 else noise[1:] / 2  # cymbals have few low frequencies
-    tone = np.sin(2 * np.pi * (low * t + sweep * 0.03 * (1 - np.exp(-t / 0.03)))) if low else 0.0
-    return 0.5 * np.exp(-t / decay) * ((1 - share) * tone + share * noise)

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from reverie.media.image import Image
-from reverie.media.music import RATE, Music, medley, wav_bytes
+from reverie.media.music import Music, medley
+from reverie.media.synth import RATE, wav_bytes
 
 MAX_BYTES = 300_000
 """size of the file at most"""

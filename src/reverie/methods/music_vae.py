@@ -1,10 +1,11 @@
-"""MusicVAE.   B batch, I instruments (3 of a trio), Z latent dimensions, T steps (sixteenths), V kinds of events.
+"""MusicVAE.   B batch, I instruments (3 of a trio), Z latent dimensions, T steps of the grid, V kinds of events.
 
 Events are int64 [B,I,T], as data/music/midi.py defines them.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,11 +21,15 @@ from reverie.core.diagnostics import active_units
 from reverie.core.generation import BLOCK, Items, Latents, blocks, select_items
 from reverie.core.interpolation import edit_endpoints, lerp, row_endpoints, row_latents, slerp
 from reverie.core.method import Method, verb
+from reverie.core.pace import Pace
 from reverie.core.stage import Batch, Metrics, Stage
 from reverie.core.update import Update
 from reverie.data.music.dataset import MAX_BARS, MusicDataset
-from reverie.data.music.midi import EVENTS, PARTS, STEPS, join_windows, window
+from reverie.data.music.grid import NEAREST, Reading, make_grid
+from reverie.data.music.midi import EVENTS, PARTS, join_windows, window
+from reverie.data.music.midi_writer import VELOCITY
 from reverie.media import Image, Music, comparison_grid, image_grid, rolls, with_sound
+from reverie.media.music import read_tunes
 from reverie.metrics.music import code_scores, reconstruction_scores
 from reverie.metrics.score import Score
 from reverie.nn.latent_prior import Prior
@@ -35,6 +40,8 @@ from reverie.utils.errors import UserError
 from reverie.utils.seeding import noise
 
 NATS_PER_BIT = math.log(2)
+Tempo = Annotated[float, Range(10, 400)]
+Velocity = Annotated[int, Range(1, 127)]
 
 
 class MusicVAE(Method):
@@ -51,9 +58,21 @@ class MusicVAE(Method):
         part: Literal["melody", "bass", "drums", "trio"] | None = None
         """the instrument to model; trio: melody, bass and drums together; none: melody, or what the data has instead"""
         bars: Annotated[int, Range(1, MAX_BARS)] = 2
-        """bars of 4/4 in a window (the paper: 2 and 16)"""
-        voice: str = "skyline"
-        """voice of a melody: skyline, the highest; single, but only windows that have no other; or a track's name"""
+        """bars in a window (the paper: 2 and 16)"""
+        voice: Literal["skyline", "single"] = "skyline"
+        """voice of a melody: skyline, the highest; single, but only windows that have no other"""
+        time_signature: str = "4/4"
+        """bars that are taken: those as long as these, also several or parts of others (two of 2/4 for one of 4/4)"""
+        ignore_signatures: bool = False
+        """takes all as bars of the time signature, from the first tick on, whatever files say of theirs"""
+        grid: Literal[12, 16, 24, 32, 48] = 16
+        """steps of a whole note: 12 triplets, 16 sixteenths (the paper), 24 eighths and triplets, 48 all of these"""
+        quantize: Annotated[float, Range(0, NEAREST)] | None = None
+        """steps that onsets may be moved to the grid; windows with over a quarter beyond go; none: 0.25, drums 0.5"""
+        track: str = ""
+        """track that plays the (first) instrument, by name or number as in `data inspect`; empty: all that may"""
+        drums: str = ""
+        """drums by the number of a channel or the name of a track; empty: channel 10"""
         decoder: Literal["flat", "hierarchical"] = "flat"
         """flat: one LSTM over all steps; hierarchical: a conductor gives each bar a context from which it is decoded
         alone (section 3.2). The authors' code passes on a bar's last event; here bars are decoded in parallel"""
@@ -124,12 +143,14 @@ class MusicVAE(Method):
 
     @classmethod
     def data_args(cls, config: Config) -> dict[str, Any]:
-        return {"part": config.part, "bars": config.bars, "voice": config.voice}
+        names = ("part", "bars", "voice", "time_signature", "ignore_signatures", "grid", "quantize", "track", "drums")
+        return {name: getattr(config, name) for name in names}
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         c = self.config  # with what the data decides filled in
-        self.parts = PARTS[c.part]
+        self.parts, self.grid = PARTS[c.part], make_grid(c.time_signature, c.grid)
+        self.reading = Reading(self.grid, c.quantize, c.ignore_signatures, c.voice, c.track, c.drums)
         flat, num_events = c.decoder == "flat", [EVENTS[part] for part in self.parts]
         segments = 1 if c.encoder == "flat" else c.bars
         context_dim = c.latent_dim if flat else c.conductor_dim
@@ -151,14 +172,8 @@ class MusicVAE(Method):
         return [Stage("train", c.steps, self.step, lambda done: 0.01 + 0.99 * c.lr_decay ** (done * c.steps))]
 
     def ema_decays(self) -> dict[str, float]:
-        if not self.config.ema_decay:
-            return {}
-        networks = ["encoder", "decoder"]
-        if self.conductor is not None:
-            networks.insert(1, "conductor")
-        if self.other_decoders:
-            networks.append("other_decoders")
-        return dict.fromkeys(networks, self.config.ema_decay)
+        decay, networks = self.config.ema_decay, ("encoder", "conductor", "decoder", "other_decoders")
+        return {name: decay for name in networks if decay and getattr(self, name)}  # not all decoders have them all
 
     # -- training --------------------------------------------------------------------------------------------------
 
@@ -172,8 +187,9 @@ class MusicVAE(Method):
         x = random_transpose(batch["events"], self.parts, c.max_transpose)  # [B,I,T]
         mean, log_variance = self.encoder(x)  # [B,Z]
         z = mean + (log_variance / 2).exp() * torch.randn_like(mean)
-        if c.scheduled_sampling_k:
-            logits = self.logits_scheduled_sampling(z, x, self.truth_probability(update.step))
+        if k := c.scheduled_sampling_k:
+            truth_probability = k / (k + math.exp(min(update.step / k, 700)))  # Bengio 2015, 2.4; exp(710) overflows
+            logits = self.logits_scheduled_sampling(z, x, truth_probability)
         else:
             logits = self.logits(z, x)
         recon_nll, accuracy = [], []  # of each instrument
@@ -186,22 +202,12 @@ class MusicVAE(Method):
         free_nats = c.free_bits * NATS_PER_BIT
         loss = update("vae", distortion + beta * (kl - free_nats).clamp_min(0).mean(), clip=c.clip)
         self.prior.update(z)
-        self.directions.update(mean, attributes(x, self.parts))
-        metrics = {
-            "loss": loss,
-            "recon_nll": distortion,
-            "kl_bits": kl.mean() / NATS_PER_BIT,
-            "token_accuracy": torch.stack(accuracy).mean(),
-            **active_units(mean),
-        }
+        self.directions.update(mean, attributes(x, self.parts, self.grid.beat))
+        metrics = {"loss": loss, "recon_nll": distortion, "kl_bits": kl.mean() / NATS_PER_BIT}
+        metrics |= {"token_accuracy": torch.stack(accuracy).mean(), **active_units(mean)}
         if len(self.parts) > 1:
             metrics |= {f"token_accuracy_{part}": value for part, value in zip(self.parts, accuracy, strict=True)}
         return metrics
-
-    def truth_probability(self, step: int) -> float:
-        """How likely the decoder reads the true event at a training step: inverse sigmoid decay (Bengio 2015, 2.4)."""
-        k = self.config.scheduled_sampling_k
-        return k / (k + math.exp(min(step / k, 700)))  # exp(710) overflows
 
     # -- the model -------------------------------------------------------------------------------------------------
 
@@ -220,11 +226,8 @@ class MusicVAE(Method):
 
     def logits_scheduled_sampling(self, z: Tensor, x: Tensor, truth_probability: float) -> list[Tensor]:
         """As logits, but the event before each step is the true one with that probability only, else a sampled one."""
-        context, lines = self.contexts(z), x.unbind(1)
-        return [
-            decoder.forward_scheduled_sampling(context, line, truth_probability)
-            for decoder, line in zip(self.decoders(), lines, strict=True)
-        ]
+        context, lines = self.contexts(z), zip(self.decoders(), x.unbind(1), strict=True)
+        return [decoder.forward_scheduled_sampling(context, line, truth_probability) for decoder, line in lines]
 
     def decode(self, z: Tensor, u: Tensor, temperature: float, known: Tensor | None = None) -> Tensor:
         """Events [B,I,T] sampled from codes z [B,Z] with u [B,I,T] in [0,1).
@@ -240,15 +243,19 @@ class MusicVAE(Method):
 
     @verb
     def generate(
-        self, n: int = 16, seed: int = 0, temperature: NonNegative = 1.0, items: Items = None
-    ) -> Iterator[Music]:
+        self, n: int = 16, seed: int = 0, temperature: NonNegative = 1.0, tempo: Tempo = 120.0,
+        velocity: Velocity = VELOCITY, items: Items = None,
+    ) -> Iterator[Music]:  # fmt: skip
         """Generates new music, from codes drawn from the prior.
 
         n: number of pieces
         seed: piece i depends on (seed, i) alone
         temperature: divides the logits; below 1 likely events become likelier; 0 takes the most likely
+        tempo: quarters per minute
+        velocity: loudness; notes are 12 louder where a bar begins, 4 on its other beats, 8 softer between
         """
-        yield from self.generate_music(self.latents(seed), select_items(items, n), seed, temperature)
+        for music in self.generate_music(self.latents(seed), select_items(items, n), seed, temperature):
+            yield dataclasses.replace(music, tempo=tempo, velocity=velocity)
 
     @verb
     def reconstruct(self, tunes: list[Music], temperature: NonNegative = 0.0, seed: int = 0) -> Iterator[Music]:
@@ -260,20 +267,21 @@ class MusicVAE(Method):
         """
         if not tunes:
             return
-        cut = [self.windows(tune) for tune in tunes]
-        windows = torch.cat([windows for windows, _ in cut])
-        positions = [i for windows, _ in cut for i in range(len(windows))]  # of each window in its tune
+        tunes = read_tunes(tunes, self.parts, self.reading)
+        cut = [tune.windows(self.parts, self.config.bars) for tune in tunes]
+        windows = torch.from_numpy(np.concatenate([rows for rows, _ in cut])).to(self.device)
+        positions = [i for rows, _ in cut for i in range(len(rows))]  # of each window in its tune
         decoded = []
         for start in range(0, len(windows), BLOCK):
-            rows = [min(start + i, len(windows) - 1) for i in range(BLOCK)]
-            u = self.uniforms(seed, [positions[i] for i in rows])
-            decoded.append(self.decode(self.encoder(windows[rows])[0], u, temperature).cpu().numpy())
+            block = [min(start + i, len(windows) - 1) for i in range(BLOCK)]
+            u = self.uniforms(seed, [positions[i] for i in block])
+            decoded.append(self.decode(self.encoder(windows[block])[0], u, temperature).cpu().numpy())
         events, at = np.concatenate(decoded), 0
-        for tune, (windows, struck) in zip(tunes, cut, strict=True):
-            steps = tune.lines(self.parts, self.config.voice).shape[1]
-            lines = join_windows(events[at : at + len(windows)], struck, self.parts)[:, :steps]
-            at += len(windows)
-            yield Music.of(self.parts, lines, tune.tempo).made_from(tune)
+        for tune, (rows, struck) in zip(tunes, cut, strict=True):
+            steps = tune.lines(self.parts).shape[1]
+            lines = join_windows(events[at : at + len(rows)], struck, self.parts)[:, :steps]
+            at += len(rows)
+            yield Music.of(self.parts, lines, tune.tempo, grid=self.grid).made_from(tune)
 
     @verb
     def interpolate(
@@ -288,11 +296,11 @@ class MusicVAE(Method):
         seed: as in generate
         temperature: as in generate; the draws are the same in all of a row, so that only z changes
         """
-        codes = self.encode_tunes(tunes)
+        tunes, codes = self.encode_tunes(tunes)
         latents = row_latents(row_endpoints(self.latents(seed), codes), slerp, frames)
         chosen = select_items(items, n if codes is None else len(codes) - 1, frames)
         for music in self.generate_music(latents, chosen, seed, temperature, frames):
-            yield music.in_rows_of(frames).made_from(*(tunes or ()))
+            yield music.in_rows_of(frames).made_from(*tunes)
 
     @verb
     def edit(
@@ -309,48 +317,60 @@ class MusicVAE(Method):
         seed: as in generate
         temperature: as in interpolate
         """
-        shift, codes = amount * self.directions.direction(direction), self.encode_tunes(tunes)
+        shift = amount * self.directions.direction(direction)
+        tunes, codes = self.encode_tunes(tunes)
         endpoints = edit_endpoints(lambda z: (z - shift, z + shift), self.latents(seed), codes, frames)
         chosen = select_items(items, n if codes is None else len(codes), frames)
         latents = row_latents(endpoints, lerp, frames)
         for music in self.generate_music(latents, chosen, seed, temperature, frames):
-            yield music.in_rows_of(frames).made_from(*(tunes or ()))
+            yield music.in_rows_of(frames).made_from(*tunes)
 
     @verb
     def continue_(
         self, tunes: list[Music], bars: Count = 8, seed: int = 0, temperature: NonNegative = 1.0,
-        num_proposals: Count = 256,
+        num_proposals: Count = 256, tempo: Tempo | None = None, velocity: Velocity = VELOCITY,
     ) -> Iterator[Music]:  # fmt: skip
         """Continues each tune, half a window at a time: a code is sampled that explains its last bars, and decoded.
 
-        tunes: MIDI files
+        tunes: MIDI files; their other tracks are kept up to the marker (in a roll, the line) where the new bars begin
         bars: number of bars that are added
         seed: what is added depends on the seed and the tune alone
         temperature: as in generate
         num_proposals: codes that are proposed, of which one is taken in proportion to its posterior weight
+        tempo: quarters per minute; none: that of the tune
+        velocity: as in generate
         """
-        c = self.config
-        if c.bars < 2:
+        if self.config.bars < 2:
             raise UserError("continue needs a run whose windows have 2 bars or more (train with --bars).")
-        proposals = num_proposals * c.latent_dim  # normal numbers that the proposals take
+        tunes = read_tunes(tunes, self.parts, self.reading)
+        pace = Pace(bars * len(tunes), "bars")
         for tune in tunes:
-            key, lines = int(tune.digest[:15], 16), tune.lines(self.parts, c.voice)  # [I,T]
-            whole_bars = -(-lines.shape[1] // STEPS)
-            lines, target = window(lines, 0, whole_bars * STEPS, self.parts)[0], (whole_bars + bars) * STEPS
-            turn = 0
+            lines, bar = tune.lines(self.parts), self.grid.bar
+            begin = -(-lines.shape[1] // bar) * bar  # whole bars
+            target = begin + bars * bar
+            lines, key = window(lines, 0, begin, self.parts)[0], int(tune.digest[:15], 16)
             while lines.shape[1] < target:
-                last = min(lines.shape[1] // STEPS, c.bars - c.bars // 2) * STEPS  # steps that are given
-                free = STEPS * c.bars - last  # steps that are added
-                known = torch.from_numpy(window(lines, lines.shape[1] - last, last, self.parts)[0]).to(self.device)
-                numbers = noise(seed, [key + turn], proposals + free * len(lines) + 1, device=self.device)[0]
-                z = self.sample_posterior(known, numbers[:proposals].view(num_proposals, -1), numbers[-1])
-                u = normal_to_uniform(F.pad(numbers[proposals:-1].view(-1, free), (last, 0)))
-                events = self.decode(z[None], u[None], temperature, F.pad(known, (0, free), value=-1)[None])[0]
-                lines = np.concatenate([lines, events[:, last:].cpu().numpy()], 1)
-                turn += 1
-            yield Music.of(self.parts, lines[:, :target], tune.tempo).made_from(tune)
+                added = self.continue_lines(lines, key, seed, temperature, num_proposals)
+                lines, key = np.concatenate([lines, added], 1), key + 1
+                pace.advance(added.shape[1] / bar)
+            made = Music.of(self.parts, lines[:, :target], tempo or tune.tempo, grid=self.grid).made_from(tune)
+            kept = tune.other_tracks(self.parts, self.reading)
+            yield dataclasses.replace(made, velocity=velocity, marks=((begin, "continued"),), kept=kept)
 
-    # -- codes and draws -------------------------------------------------------------------------------------------
+    def continue_lines(
+        self, lines: np.ndarray, key: int, seed: int, temperature: float, num_proposals: int
+    ) -> np.ndarray:
+        """What follows events [I,T] of whole bars: half a window [I,S]; the draws depend on (seed, key) alone."""
+        c, bar = self.config, self.grid.bar
+        proposals = num_proposals * c.latent_dim  # normal numbers that the proposals take
+        last = min(lines.shape[1] // bar, c.bars - c.bars // 2) * bar  # steps that are given
+        free = bar * c.bars - last  # steps that are added
+        known = torch.from_numpy(window(lines, lines.shape[1] - last, last, self.parts)[0]).to(self.device)
+        numbers = noise(seed, [key], proposals + free * len(lines) + 1, device=self.device)[0]
+        z = self.sample_posterior(known, numbers[:proposals].view(num_proposals, -1), numbers[-1])
+        u = normal_to_uniform(F.pad(numbers[proposals:-1].view(-1, free), (last, 0)))
+        events = self.decode(z[None], u[None], temperature, F.pad(known, (0, free), value=-1)[None])[0]
+        return events[:, last:].cpu().numpy()
 
     def sample_posterior(self, known: Tensor, proposals: Tensor, choice: Tensor) -> Tensor:
         """z [Z] approximately from p(z | the first events are `known` [I,K]), by importance resampling (Rubin 1987).
@@ -359,7 +379,7 @@ class MusicVAE(Method):
 
         proposals: standard normal [N,Z]; choice: standard normal [], which picks one of them
         """
-        length = STEPS * self.config.bars
+        length = self.grid.bar * self.config.bars
         repeated = known.repeat(1, -(-length // known.shape[1]))[None, :, :length]  # [1,I,T]
         mean, log_variance = self.encoder(repeated)  # [1,Z]
         even = torch.arange(len(proposals), device=proposals.device)[:, None] % 2 == 0
@@ -378,7 +398,7 @@ class MusicVAE(Method):
 
     def uniforms(self, seed: int, items: Sequence[int]) -> Tensor:
         """Uniform numbers in [0,1) [len(items),I,T] for sampling events, independent of those of `latents`."""
-        latent_dim, events = self.config.latent_dim, len(self.parts) * STEPS * self.config.bars
+        latent_dim, events = self.config.latent_dim, len(self.parts) * self.grid.bar * self.config.bars
         normal = noise(seed, items, latent_dim + events, device=self.device)[:, latent_dim:]
         return normal_to_uniform(normal).unflatten(1, (len(self.parts), -1))
 
@@ -386,32 +406,28 @@ class MusicVAE(Method):
         self, latents: Latents, items: Sequence[int], seed: int, temperature: float, frames: int = 1
     ) -> Iterator[Music]:
         """The music of each item, decoded block by block; items of a row of `frames` share their draws of events."""
+        pace = Pace(len(items), "pieces")
         for block, wanted in blocks(items):
             u = self.uniforms(seed, [i // frames for i in block])
             events = self.decode(latents(block), u, temperature).cpu().numpy()
             for i in wanted:
-                yield Music.of(self.parts, events[i - block[0]], index=i)
+                yield Music.of(self.parts, events[i - block[0]], index=i, grid=self.grid)
+            pace.advance(len(wanted))
 
-    def encode_tunes(self, tunes: list[Music] | None) -> Tensor | None:
-        """The means of q(z|x) [N,Z] of the first windows of tunes; None without tunes."""
+    def encode_tunes(self, tunes: list[Music] | None) -> tuple[list[Music], Tensor | None]:
+        """The tunes that can be used, and the means of q(z|x) [N,Z] of their first windows; None without tunes."""
         if not tunes:
-            return None
-        return torch.cat([self.encoder(self.windows(tune)[0][:1])[0] for tune in tunes])
-
-    def windows(self, tune: Music) -> tuple[Tensor, list[list[bool]]]:
-        """The consecutive windows [N,I,T] of a tune, the last filled up with silence, and of each window and instrument
-        whether a note that sounds at its beginning was struck again (see midi.window)."""
-        lines, length = tune.lines(self.parts, self.config.voice), STEPS * self.config.bars
-        cut = [window(lines, at, length, self.parts) for at in range(0, lines.shape[1], length)]
-        events = np.stack([events for events, _ in cut])
-        return torch.from_numpy(events).to(self.device), [struck for _, struck in cut]
+            return [], None
+        tunes = read_tunes(tunes, self.parts, self.reading)
+        first = [torch.from_numpy(tune.windows(self.parts, self.config.bars)[0][:1]) for tune in tunes]
+        return tunes, torch.cat([self.encoder(window.to(self.device))[0] for window in first])
 
     # -- samples and scores ----------------------------------------------------------------------------------------
 
     def sample_grids(self, batch: Batch) -> dict[str, Image]:
         """New music with its sound, and first windows of the data above their reconstructions, as piano rolls."""
         columns = 8 if self.config.bars <= 4 else 2
-        real = [Music.of(self.parts, lines) for lines in batch["events"][: 2 * columns].cpu().numpy()]
+        real = [Music.of(self.parts, lines, grid=self.grid) for lines in batch["events"][: 2 * columns].cpu().numpy()]
         both = rolls(real + self.verb("reconstruct")(real))
         new = self.verb("generate")(n=4 * columns, seed=0)
         return {

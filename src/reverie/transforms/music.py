@@ -1,6 +1,6 @@
 """Transposition of music, its attributes, and the latent directions of these attributes.
 
-B batch, I instruments, T steps (sixteenths), A attributes, Z latent dimensions; events are those of data/music/midi.py.
+B batch, I instruments, T steps, A attributes, Z latent dimensions; events are those of data/music/midi.py.
 """
 
 from __future__ import annotations
@@ -49,21 +49,21 @@ def attribute_names(instruments: Sequence[str]) -> tuple[str, ...]:
     return ("denser", *of_each)
 
 
-def attributes(events: Tensor, instruments: Sequence[str]) -> Tensor:
-    """Attributes [B,A] of events [B,I,T], int64, in the order of attribute_names."""
-    of_each = [_attributes(line, name) for line, name in zip(events.unbind(1), instruments, strict=True)]
+def attributes(events: Tensor, instruments: Sequence[str], beat: int = 4) -> Tensor:
+    """Attributes [B,A] of events [B,I,T], int64, in the order of attribute_names; beat: steps of a beat."""
+    of_each = [_attributes(line, name, beat) for line, name in zip(events.unbind(1), instruments, strict=True)]
     if len(of_each) == 1:
         return of_each[0]
     onsets = torch.stack([values[:, 0] for values in of_each]).sum(0)[:, None]
     return torch.cat([onsets, *of_each], 1)
 
 
-def _attributes(events: Tensor, instrument: str) -> Tensor:
+def _attributes(events: Tensor, instrument: str, beat: int) -> Tensor:
     """Attributes [B,A] of events [B,T] of one instrument, in the order of ATTRIBUTES."""
     steps = torch.arange(events.shape[1], device=events.device)
     if instrument == "drums":
         hits = (events[:, :, None] >> torch.arange(len(DRUMS), device=events.device) & 1).sum(2).float()  # [B,T]
-        return torch.stack([hits.sum(1), offbeat_share(hits > 0, steps)], 1)
+        return torch.stack([hits.sum(1), offbeat_share(hits > 0, steps, beat)], 1)
     onset, pitch = events >= ON, (events - ON).float()
     count = onset.sum(1).clamp_min(1)
     latest = torch.where(onset, steps, -1).cummax(1).values  # the step of the latest onset up to each step
@@ -71,12 +71,12 @@ def _attributes(events: Tensor, instrument: str) -> Tensor:
     interval = (pitch - pitch.gather(1, previous.clamp_min(0))).abs() * (onset & (previous >= 0))
     mean_pitch = (pitch * onset).sum(1) / count
     mean_interval = interval.sum(1) / (count - 1).clamp_min(1)
-    return torch.stack([onset.sum(1).float(), mean_pitch, mean_interval, offbeat_share(onset, steps)], 1)
+    return torch.stack([onset.sum(1).float(), mean_pitch, mean_interval, offbeat_share(onset, steps, beat)], 1)
 
 
-def offbeat_share(onset: Tensor, steps: Tensor) -> Tensor:
-    """The share [B] of onsets, bool [B,T], that do not fall on a quarter; steps: [T], 0, 1, 2 ..."""
-    return (onset & (steps % 4 != 0)).sum(1) / onset.sum(1).clamp_min(1)
+def offbeat_share(onset: Tensor, steps: Tensor, beat: int = 4) -> Tensor:
+    """The share [B] of onsets, bool [B,T], that fall between beats of `beat` steps; steps: [T], 0, 1, 2 ..."""
+    return (onset & (steps % beat != 0)).sum(1) / onset.sum(1).clamp_min(1)
 
 
 class AttributeVectors(nn.Module):

@@ -1,14 +1,14 @@
-"""Music from MIDI files, folders and zips of them, or synthetic sets, as windows of bars on the sixteenth grid.
+"""Music from MIDI files, folders and zips of them, or synthetic sets, as windows of bars on a grid.
 
 * Files are recognised by their suffix, .mid or .midi; others are listed as dropped, and so is what cannot be read.
 * Folders named train, test, val, valid or validation are splits, as with images. Otherwise every piece goes, by a hash
-  of its notes relative to the first, to test (a tenth), val (a tenth) or train, so that the same tune, in another key
-  or under another name, never stands in two splits; where that would leave nothing to train on, all is train.
+  of its notes relative to the first, to test (a tenth), val (a tenth) or train, with all versions of it (splits.py);
+  where that would leave nothing to train on, all is train.
 * A piece whose notes are those of an earlier one of its split is dropped.
 * What is modelled is a melody, a bass, drums, or a trio of all three (see data/music/windows.py).
 * Equal windows are used once: repeats are counted among the rejected ones.
 
-B batch, N windows, I instruments, T steps (sixteenths).
+B batch, N windows, I instruments, T steps of the grid.
 """
 
 from __future__ import annotations
@@ -32,8 +32,11 @@ from reverie.data.archives import Dropped, FileTree, FolderTree, ZipTree, files_
 from reverie.data.file_types import SUFFIXES as IMAGE_SUFFIXES
 from reverie.data.file_types import InvalidFile
 from reverie.data.music import synthetic
-from reverie.data.music.midi import EVENTS, PARTS, STEPS, SUFFIXES, Piece, read
-from reverie.data.music.windows import windows
+from reverie.data.music.grid import NEAREST, OFF_GRID, SIXTEENTHS, Reading, make_grid
+from reverie.data.music.inspect import describe_music, inspect_music
+from reverie.data.music.midi import EVENTS, PARTS, SUFFIXES, Piece, read
+from reverie.data.music.splits import group_pieces, phrases
+from reverie.data.music.windows import TRIPLETS, VOICES, windows
 from reverie.utils.errors import UserError, near_miss
 
 SPLITS = ("train", "test", "val")
@@ -42,8 +45,6 @@ MAX_BARS = 64
 """bars of a window at most"""
 SAMPLED = 2_000
 """files of a folder that are looked at to recognise what it holds"""
-SHOWN = 5
-"""names of dropped files that inspect shows for each reason"""
 
 
 class Entry(NamedTuple):
@@ -56,6 +57,10 @@ class Entry(NamedTuple):
     """see Piece.digest"""
     parts: tuple[str, ...]
     """the instruments that play"""
+    tracks: tuple[str, ...] = ()
+    """the names of the tracks that hold notes, in the order of their numbers"""
+    phrases: np.ndarray | None = None
+    """see splits.phrases; of pieces that come without splits"""
 
 
 class MusicDataset:
@@ -67,7 +72,8 @@ class MusicDataset:
         facts: "part", the part that is modelled by default: "melody", or where there is none "drums" or "bass".
         pieces: the pieces that are used.
         part, parts: after prepare, the part that is modelled, and its I instruments.
-        bars: after prepare, bars of a window.
+        bars, grid: after prepare, bars of a window, and their grid.
+        used: after prepare, the number of pieces that have a window which is used.
         array: after prepare, int16 [N,I,T], the windows in order of the pieces (events as in data/music/midi.py).
         piece_index: after prepare, int64 [N], the index into `pieces` of each window.
         rejected: after prepare, how many windows are not used, by reason.
@@ -93,6 +99,7 @@ class MusicDataset:
             digest.update(bytes.fromhex(entry.sha))
         self.fingerprint = digest.hexdigest()[:16]
         self.rejected: Counter[str] = Counter()
+        self.used, self.grid = 0, SIXTEENTHS
         self._array: np.ndarray | None = None
         self.piece_index = np.empty(0, np.int64)
 
@@ -111,25 +118,42 @@ class MusicDataset:
         guess = "" if "/" in text or "\\" in text else near_miss(text.partition(":")[0], list(synthetic.SETS))
         raise UserError(f"no such path, and no music of that name: {text}.{guess} Sets: {', '.join(synthetic.SETS)}")
 
-    def prepare(self, part: str | None = None, bars: int = 2, voice: str = "skyline") -> MusicDataset:
+    def prepare(
+        self, part: str | None = None, bars: int = 2, voice: str = "skyline", time_signature: str = "4/4",
+        ignore_signatures: bool = False, grid: int = 16, quantize: float | None = None, track: str = "",
+        drums: str = "",
+    ) -> MusicDataset:  # fmt: skip
         """Cuts the pieces into windows; returns self. Raises UserError if there is none.
 
         part: "melody", "bass", "drums" or "trio"; None: that of `facts`
         bars: bars of a window, from 1 to MAX_BARS
         voice: of a melody, see data/music/windows.py
+        time_signature, grid, others: what bars are taken, and how, see data/music/grid.py
         """
         part = part or self.facts["part"]
         if part not in PARTS:
             raise UserError(f"the part must be one of {', '.join(PARTS)}, not {part}")
         if not 1 <= bars <= MAX_BARS:
             raise UserError(f"windows must have 1 to {MAX_BARS} bars, not {bars}")
-        self._check(part)
-        self.dropped, self.rejected = list(self._dropped), Counter()
+        if voice not in VOICES:
+            raise UserError(f"the voice must be {' or '.join(VOICES)}, not {voice}; a track is named with --track.")
+        reading = Reading(
+            make_grid(time_signature, grid), quantize, ignore_signatures, voice, track.strip(), drums.strip()
+        )
+        if not (track or drums):
+            self._check(part)
+        self._cut(part, bars, reading)
+        return self
+
+    def _cut(self, part: str, bars: int, reading: Reading) -> None:
+        """Cuts the pieces into windows. Raises UserError if there is none."""
+        self.dropped, self.rejected, counts = list(self._dropped), Counter(), Counter[str]()
         known: set[bytes] = set()
-        kept, piece_index = [], []
+        kept, piece_index = [], list[int]()
         for k, entry in enumerate(_progress(self.pieces, "cutting")):
             try:
-                rows, rejected = windows(self._source.piece(entry.name), part, bars, voice)
+                piece = self._source.piece(entry.name, reading.drums)
+                rows, rejected = windows(piece, part, bars, reading, counts)
             except InvalidFile as invalid:
                 self.dropped.append(Dropped(entry.name, str(invalid)))
                 continue
@@ -142,16 +166,21 @@ class MusicDataset:
                     kept.append(row)
                     piece_index.append(k)
             self.rejected += rejected
-            if not len(rows):
+            if not piece_index or piece_index[-1] != k:
                 self.dropped.append(Dropped(entry.name, f"no window of {bars} bars: {rejected.most_common(1)[0][0]}"))
         if not kept:
             reason = _summary(self.rejected, 3) if self.rejected else self.dropped[-1].reason
-            raise UserError(f"{self.spec} ({self.split}) has no window of {bars} bars in 4/4: {reason}.")
+            advice = advice_on(self.rejected, reading)
+            where = f"{self.spec} ({self.split}) has no window of {bars} bars in {reading.grid.signature}"
+            raise UserError(f"{where}: {reason}.{' ' + advice if advice else ''}")
         self._array, self.piece_index = np.stack(kept), np.array(piece_index, np.int64)
+        self.part, self.parts, self.bars, self.grid = part, PARTS[part], bars, reading.grid
+        self.used = len(set(piece_index))
         total = len(kept) + sum(self.rejected.values())
-        self.notes = [*self._source.notes, f"{len(kept)} of {total} windows of {bars} bars: {_summary(self.rejected)}"]
-        self.part, self.parts, self.bars = part, PARTS[part], bars
-        return self
+        whole = f"{len(kept)} of {total} windows of {bars} bars, from {self.used} of {len(self.pieces)} pieces"
+        self.notes = [*self._source.notes, f"{whole}: {_summary(self.rejected)}", *notes_on(counts, reading)]
+        if advice := advice_on(self.rejected, reading):
+            self.notes.append(advice)
 
     def _check(self, part: str) -> None:
         """Raises UserError unless all instruments of a part play in one of the pieces."""
@@ -208,52 +237,13 @@ class MusicDataset:
 
     @classmethod
     def inspect(cls, spec: str | Path) -> dict[str, Any]:
-        """What is in music, as JSON can hold it: windows of 2 and 16 bars, what was rejected, and what splits share."""
-        first = cls.open(spec)
-        findings: dict[str, Any] = {
-            "spec": str(spec), "name": first.name, "kind": cls.kind, "facts": first.facts, "classes": [],
-            "splits": {}, "shared_windows": [], "warnings": [],
-        }  # fmt: skip
-        arrays = {}
-        for split in first.splits:
-            data = first if split == "train" else cls.open(spec, split)
-            findings["splits"][split] = _inspect_split(data)
-            arrays[split] = data._array
-        for split in first.splits[1:]:
-            ours, theirs = arrays["train"], arrays[split]
-            if ours is not None and theirs is not None:
-                known = {row.tobytes() for row in ours}
-                count = sum(row.tobytes() in known for row in theirs)
-                findings["shared_windows"].append({"splits": ["train", split], "count": count, "of": len(theirs)})
-        train = findings["splits"]["train"]
-        if train["used"] < 100:
-            findings["warnings"].append(f"only {train['used']} pieces to train on: expect copies of them")
-        if not any(train["windows"][bars]["used"] for bars in train["windows"]):
-            findings["warnings"].append("no window can be used: see the reasons")
-        return findings
+        """What is in music, as JSON can hold it: see data/music/inspect.py. Raises UserError as open does."""
+        return inspect_music(spec, cls.open)
 
     @classmethod
     def describe(cls, findings: dict[str, Any]) -> str:
         """What inspect found, as text."""
-        lines = [f"{findings['name']}: music, {findings['facts']['part']}"]
-        for split, part in findings["splits"].items():
-            lines += ["", f"{split}: {part['used']} pieces used of {part['found']} files found"]
-            for bars, counts in part["windows"].items():
-                lines.append(f"  windows  {counts['used']} of {bars} bars")
-                lines += [f"           {count} not used: {reason}" for reason, count in counts["rejected"].items()]
-            if trios := part["trios"]:
-                lines.append(f"  trios    {trios['used']} of {trios['steps'] // STEPS} bars, with --part trio")
-                lines += [f"           {count} not used: {reason}" for reason, count in trios["rejected"].items()]
-            for reason, drop in part["dropped_by_reason"].items():
-                names = ", ".join(drop["names"]) + (", ..." if drop["count"] > len(drop["names"]) else "")
-                lines.append(f"  dropped  {drop['count']}: {reason} ({names})")
-            lines += [f"  note     {note}" for note in part["notes"]]
-        for entry in findings["shared_windows"]:
-            other = entry["splits"][1]
-            lines += ["", f"windows of 2 bars of {other} that are also in train: {entry['count']} of {entry['of']}"]
-        if findings["warnings"]:
-            lines += ["", "warnings", *(f"  {warning}" for warning in findings["warnings"])]
-        return "\n".join(lines)
+        return describe_music(findings)
 
 
 class _Source:
@@ -264,8 +254,8 @@ class _Source:
     dropped: dict[str, list[Dropped]]
     notes: list[str]
 
-    def piece(self, name: str) -> Piece:
-        """The piece of that name. Raises InvalidFile."""
+    def piece(self, name: str, drums: str = "") -> Piece:
+        """The piece of that name; drums: see Reading.drums. Raises InvalidFile."""
         raise NotImplementedError
 
 
@@ -279,12 +269,13 @@ class _SyntheticSource(_Source):
             self.parts[split] = []
             for i in range(synthetic.count_of(spec, split)):
                 sha = hashlib.sha256(f"{name}/{synthetic.VERSION}/{split}/{i}".encode()).hexdigest()
-                self.parts[split].append(Entry(f"{split}/{i}", sha, sha, synthetic.PARTS_OF[name]))
+                parts = synthetic.PARTS_OF[name]
+                self.parts[split].append(Entry(f"{split}/{i}", sha, sha, parts, parts))
         self.dropped = {split: [] for split in SPLITS}
 
-    def piece(self, name: str) -> Piece:
+    def piece(self, name: str, drums: str = "") -> Piece:
         split, _, i = name.partition("/")
-        return self.make(split, int(i))
+        return self.make(split, int(i)).with_drums(drums)
 
 
 class _FileSource(_Source):
@@ -313,7 +304,7 @@ class _FileSource(_Source):
             reasons = Counter(drop.reason.partition(":")[0] for drop in self.dropped["train"] if drop.name in names)
             raise UserError(f"none of the {len(names)} MIDI files in {path} can be used: {_summary(reasons, 1)}.")
         if not has_splits:
-            readable = self._split_by_hash(readable)
+            readable = self._split_by_group(readable)
         first: dict[tuple[str, str], str] = {}
         for split, entry in readable:
             original = first.setdefault((split, entry.digest), entry.name)
@@ -339,16 +330,25 @@ class _FileSource(_Source):
                 self.dropped[split or "train"].append(Dropped(name, str(invalid)))
         return readable, has_splits
 
-    def _split_by_hash(self, readable: list[tuple[str, Entry]]) -> list[tuple[str, Entry]]:
-        """The pieces with splits by a hash of their notes, unless that leaves nothing to train on."""
-        split = [(_split_of(entry.digest), entry) for _, entry in readable]
-        if not any(name == "train" for name, _ in split):
+    def _split_by_group(self, readable: list[tuple[str, Entry]]) -> list[tuple[str, Entry]]:
+        """The pieces with splits by a hash of the notes of a group of versions, unless that leaves none to train on."""
+        entries = [entry for _, entry in readable]
+        names, digests = [entry.name for entry in entries], [entry.digest for entry in entries]
+        groups = group_pieces(names, digests, [entry.phrases for entry in entries if entry.phrases is not None])
+        smallest: dict[int, str] = {}
+        for group, digest in zip(groups, digests, strict=True):
+            smallest[group] = min(digest, smallest.get(group, digest))
+        split = [_split_of(smallest[group]) for group in groups]
+        if "train" not in split:
             return readable
-        self.notes.append("no folder train: pieces went to train, val or test by a hash of their notes")
-        return split
+        note = "no folder train: pieces went to train, val or test by a hash of their notes"
+        if (versions := len(set(digests)) - len(smallest)) > 0:
+            note += f"; {versions} of them are versions of others, and stand in their split"
+        self.notes.append(note)
+        return [(name, entry._replace(phrases=None)) for name, entry in zip(split, entries, strict=True)]
 
-    def piece(self, name: str) -> Piece:
-        return read(self.tree.read(name))
+    def piece(self, name: str, drums: str = "") -> Piece:
+        return read(self.tree.read(name), drums=drums)
 
 
 def _exists(path: Path) -> bool:
@@ -361,7 +361,8 @@ def _exists(path: Path) -> bool:
 def _entry(name: str, data: bytes) -> Entry:
     piece = read(data)
     parts = tuple(name for name in EVENTS if len(piece.of(name)))
-    return Entry(name, hashlib.sha256(data).hexdigest(), piece.digest, parts)
+    tracks = tuple(piece.tracks[k] for k in piece.numbers())
+    return Entry(name, hashlib.sha256(data).hexdigest(), piece.digest, parts, tracks, phrases(piece))
 
 
 def _split_of(digest: str) -> str:
@@ -379,32 +380,40 @@ def _wrapper(names: list[str]) -> str:
     return wrapper
 
 
-def _inspect_split(data: MusicDataset) -> dict[str, Any]:
-    """What inspect reports of one split."""
-    trios = any(set(PARTS["trio"]) <= set(entry.parts) for entry in data.pieces)
-    trio = _inspect_windows(data, "trio", 16) if trios else None
-    counts = {str(bars): _inspect_windows(data, None, bars) for bars in (16, 2)}  # 2 last: inspect compares these
-    reasons: dict[str, list[str]] = {}
-    for drop in data.dropped:
-        reasons.setdefault(drop.reason.partition(":")[0], []).append(drop.name)
-    by_reason = {}
-    for reason, names in sorted(reasons.items(), key=lambda pair: -len(pair[1])):
-        by_reason[reason] = {"count": len(names), "names": names[:SHOWN]}
-    return {
-        "found": len(data.pieces) + len(data._dropped), "used": len(data.pieces),
-        "dropped": [{"name": drop.name, "reason": drop.reason} for drop in data.dropped],
-        "dropped_by_reason": by_reason,
-        "windows": counts, "trios": trio, "notes": data.notes, "fingerprint": data.fingerprint,
-    }  # fmt: skip
+def notes_on(counts: Counter[str], reading: Reading) -> list[str]:
+    """Notes on what was done to pieces to fit the grid; counts: see windows."""
+    notes = []
+    others = {name: count for name, count in counts.most_common() if name.startswith("in ")}
+    if others:
+        listed = ", ".join(f"{count} {name}" for name, count in others.items())
+        notes.append(
+            f"bars taken as {reading.grid.signature} since they are as long, or several or parts of them: {listed}"
+        )
+    if reading.ignore_signatures:
+        notes.append(f"the time signatures of the files are ignored: all is taken as {reading.grid.signature}")
+    share = counts["moved"] / max(1, counts["onsets"])
+    if share > 0.03:
+        notes.append(
+            f"onsets are moved to the nearest of {reading.grid.step_name}, {share:.0%} of them by more than {OFF_GRID} "
+            "steps: swing and timing finer than the grid are lost"
+        )
+    return notes
 
 
-def _inspect_windows(data: MusicDataset, part: str | None, bars: int) -> dict[str, Any]:
-    """How many windows can be used, and how many not, by reason."""
-    try:
-        used = len(data.prepare(part, bars))
-    except UserError:
-        used = 0
-    return {"used": used, "rejected": dict(data.rejected.most_common()), "steps": STEPS * bars}
+def advice_on(rejected: Counter[str], reading: Reading) -> str:
+    """What options would take windows that are rejected now, where they are more than a tenth; "" for none."""
+    total, advice = sum(rejected.values()), []
+    ignored = ("repeat of an earlier window", "empty")
+    lost = {reason: count for reason, count in rejected.items() if reason not in ignored and count > 0.1 * total}
+    others = [reason.rpartition(" ")[2] for reason in lost if reason.startswith("not ")]
+    if others:
+        advice.append(f"--time-signature {others[0]} takes bars of {others[0]}")
+        advice.append(f"--ignore-signatures takes all as {reading.grid.signature}")
+    if any(reason.startswith(("triplets", "off the grid")) for reason in lost):
+        if reading.grid.resolution % TRIPLETS:
+            advice.append("--grid 24 holds triplets and eighths")
+        advice.append(f"--quantize {NEAREST} moves every onset to the grid")
+    return f"{'; '.join(advice)}." if advice else ""
 
 
 def _summary(reasons: Counter[str], most: int | None = None) -> str:

@@ -1,11 +1,11 @@
-"""MIDI files and the sixteenth grid: from notes in ticks to events, and from events back to a file.
+"""MIDI files and the grid: from notes in ticks to events. (From events back to a file: midi_writer.py.)
 
-T steps (sixteenths), 16 to a bar of 4/4; I instruments, N notes or windows. A melody is T of 130 events, as in Roberts
-2018 (arXiv:1803.05428, section 5.1): 0 no change (a note or silence goes on), 1 the note ends, 2 + p a note of pitch p
-begins. (The paper lists the 128 pitches first; the authors' later code keeps 88 of them.) A bass has the same events.
-Drums are T of 512 events: bit k says whether class k of nine is hit.
+T steps, by default sixteenths, 16 to a bar of 4/4 (grid.py); I instruments, N notes or windows. A melody: T of 130
+events, as in Roberts 2018 (arXiv:1803.05428, section 5.1): 0 no change (a note or silence goes on), 1 the note ends,
+2 + p a note of pitch p begins. (The paper lists the 128 pitches first; the authors' later code keeps 88 of them.) A
+bass has the same events. Drums are T of 512 events: bit k says whether class k of nine is hit.
 
-Files are read by symusic (extra: music); they are written here, since a MIDI file of notes takes 40 lines.
+Files are read by symusic (extra: music).
 """
 
 from __future__ import annotations
@@ -19,11 +19,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from reverie.data.file_types import InvalidFile
+from reverie.data.music.grid import AS_WRITTEN, SIXTEENTHS, Grid, Reading
+from reverie.data.music.midi_channels import swap_channels
 from reverie.utils.errors import UserError
 
 SUFFIXES = frozenset((".mid", ".midi"))
-STEPS = 16
-"""sixteenths of a bar"""
+STEPS = SIXTEENTHS.bar
+"""steps of a bar of the default grid: sixteenths of 4/4"""
 HOLD, OFF, ON = 0, 1, 2
 EVENTS = {"melody": 130, "bass": 130, "drums": 512}
 """instrument -> how many kinds of events it has"""
@@ -48,12 +50,8 @@ DRUMS = {
 """nine classes and the General MIDI pitches that count as each; the first is what is written"""
 CLASS_OF = {pitch: k for k, pitches in enumerate(DRUMS.values()) for pitch in pitches}
 
-OFF_GRID = 0.25
-"""steps that an onset may lie away from the grid; windows with over a quarter of their onsets beyond it are rejected"""
 LONGEST = 100_000
 """bars of a file at most; one that claims more is damaged"""
-TPQ = 480
-"""ticks per quarter in the files that are written"""
 MARK = b"reverie "
 """the prefix of the text that holds our metadata as JSON, in MIDI and WAV files"""
 
@@ -74,21 +72,36 @@ class Piece(NamedTuple):
     programs: list[int]
     """the General MIDI program of each track, from 0"""
 
+    def numbers(self) -> list[int]:
+        """The indices of the tracks that hold notes, as in the file: track number n, from 1, is entry n - 1."""
+        return np.unique(self.notes[:, 3]).tolist()
+
+    def find_tracks(self, track: str) -> list[int]:
+        """The indices of the tracks of a name, in any case, or of a number; [] if there is none."""
+        wanted, playing = track.strip().lower(), self.numbers()
+        if named := [k for k in playing if self.tracks[k].strip().lower() == wanted]:
+            return named
+        if wanted.isdecimal() and 1 <= int(wanted) <= len(playing):
+            return [playing[int(wanted) - 1]]
+        return []
+
+    def in_tracks(self, tracks: list[int]) -> np.ndarray:
+        """The notes [N,5] of some tracks."""
+        return self.notes[np.isin(self.notes[:, 3], tracks)]
+
+    def with_drums(self, track: str) -> Piece:
+        """The piece with the tracks of that name as its only drums; as it is where there is none of that name."""
+        tracks = self.find_tracks(track)
+        if not tracks:
+            return self
+        notes = self.notes.copy()
+        notes[:, 4] = np.isin(notes[:, 3], tracks)
+        return self._replace(notes=notes)
+
     def of(self, instrument: str) -> np.ndarray:
         """The notes [N,5] of an instrument: drums on channel 10, a bass of programs 32 to 39; the rest is melody."""
         drum, bass = self.notes[:, 4] == 1, np.isin(np.array(self.programs)[self.notes[:, 3]], BASSES)
         return self.notes[drum if instrument == "drums" else ~drum & (bass == (instrument == "bass"))]
-
-    def named(self) -> dict[str, np.ndarray]:
-        """The notes [N,5] of the tracks of each name, in lower case, without drums and without empty tracks."""
-        names, notes = [name.strip().lower() for name in self.tracks], self.notes[self.notes[:, 4] == 0]
-        named = {}
-        for name in filter(None, names):
-            tracks = [k for k, other in enumerate(names) if other == name]
-            own = notes[np.isin(notes[:, 3], tracks)]
-            if len(own):
-                named[name] = own
-        return named
 
     @property
     def digest(self) -> str:
@@ -100,14 +113,18 @@ class Piece(NamedTuple):
         return hashlib.sha256(notes.astype("<i8").tobytes()).hexdigest()
 
 
-def read(data: bytes, silent: bool = False) -> Piece:
-    """The notes in the bytes of a MIDI file; silent: whether a file without notes is valid.
+def read(data: bytes, silent: bool = False, drums: str = "") -> Piece:
+    """The notes in the bytes of a MIDI file.
+
+    silent: whether a file without notes is valid; drums: of which channel or track, see Reading.drums
 
     Raises InvalidFile, and UserError if symusic is missing.
     """
     if data[:4] != b"MThd":
         raise InvalidFile("no MIDI file" if data else "empty file")
     _check_chunks(data)
+    if (channel := Reading(drums=drums).drum_channel) and channel != 10:
+        data = swap_channels(data, channel - 1, 9)
     try:
         import symusic
     except ImportError:
@@ -135,18 +152,21 @@ def read(data: bytes, silent: bool = False) -> Piece:
     if not tempos or tempos[0][0] > 0:
         tempos = [(0, 120.0), *tempos]  # the default of MIDI
     names, programs = ([getattr(track, what) for track in score.tracks] for what in ("name", "program"))
-    return Piece(int(score.tpq), notes, metres, tempos, names, programs)
+    piece = Piece(int(score.tpq), notes, metres, tempos, names, programs)
+    return piece.with_drums(drums) if drums and not channel else piece
 
 
 def _check_chunks(data: bytes) -> None:
     """Raises InvalidFile unless the header and as many tracks as it announces are complete."""
     if len(data) < 14:
         raise InvalidFile("damaged: cut short")
-    size, _, tracks, division = struct.unpack(">IHHH", data[4:14])
+    size, form, tracks, division = struct.unpack(">IHHH", data[4:14])
     if size < 6 or division == 0:
         raise InvalidFile("damaged: a header without ticks")
     if division & 0x8000:
-        raise InvalidFile("its time is in SMPTE frames, not in beats")
+        raise InvalidFile("its time is in SMPTE frames, not in beats: save it with ticks per quarter")
+    if form == 2 and tracks > 1:
+        raise InvalidFile("format 2: its tracks are songs of their own: save each as a file")
     at, found = 8 + size, 0
     while at + 8 <= len(data) and found < tracks:
         length = int.from_bytes(data[at + 4 : at + 8], "big")
@@ -160,28 +180,48 @@ def _check_chunks(data: bytes) -> None:
 
 
 class Bar(NamedTuple):
-    """A bar: the tick it begins at, and its metre as "4/4"; "" if a change of metre cuts it short."""
+    """A bar: the tick it begins at, and the time signature of the file there; "" if a change of it cuts it short."""
 
     tick: int
     metre: str
+    fits: bool
+    """whether it is a bar of the grid asked for"""
 
 
-def bars_of(piece: Piece) -> list[Bar]:
-    """The bars from the beginning to the last note. Raises InvalidFile."""
+def bars_of(piece: Piece, reading: Reading = AS_WRITTEN) -> list[Bar]:
+    """The bars from the beginning to the last note.
+
+    A signature whose bars are as long as those of reading.grid gives bars that fit (2/2 for 4/4), and so does one of
+    which several are as long (two of 2/4, four of 1/4), or a part is (8/4). Raises InvalidFile.
+    """
     end = int(np.maximum(piece.notes[:, 0] + 1, piece.notes[:, 1]).max())  # a drum hit may have no length
-    found: list[Bar] = []
-    metres = piece.metres if piece.metres and piece.metres[0][0] <= 0 else [(0, 4, 4), *piece.metres]
+    grid, found = reading.grid, list[Bar]()
+    wanted = (grid.beats, grid.unit)
+    metres = piece.metres
+    if reading.ignore_signatures or not metres:
+        metres = [(0, *wanted)]
+    elif metres[0][0] > 0:
+        metres = [(0, 4, 4), *metres]  # the default of MIDI
     for k, (tick, beats, unit) in enumerate(metres):
-        length = 4 * piece.tpq * beats // unit if unit > 0 else 0
-        if length < 1:
+        own = bar_ticks(piece.tpq, beats, unit)
+        if own < 1:
             raise InvalidFile(f"damaged: a metre of {beats}/{unit}")
+        target = bar_ticks(piece.tpq, *wanted)
+        fits = target >= 1 and (own % target == 0 or target % own == 0)
+        length = target if fits else own
         until = metres[k + 1][0] if k + 1 < len(metres) else None
         stop = end if until is None else min(until, end)
         if len(found) + (stop - tick) // length > LONGEST:
             raise InvalidFile(f"damaged: more than {LONGEST} bars")
         for at in range(tick, stop, length):
-            found.append(Bar(at, f"{beats}/{unit}" if until is None or at + length <= until else ""))
+            complete = until is None or at + length <= until
+            found.append(Bar(at, f"{beats}/{unit}" if complete else "", fits and complete))
     return found
+
+
+def bar_ticks(tpq: int, beats: int, unit: int) -> int:
+    """Ticks of a bar of a time signature, rounded down; 0 if it is none."""
+    return 4 * tpq * beats // unit if unit > 0 else 0
 
 
 class Line(NamedTuple):
@@ -193,21 +233,28 @@ class Line(NamedTuple):
     """int16 [T]: the pitch that sounds, -1 in silence; of drums 0 where something is hit"""
     onsets: np.ndarray
     """int64 [N]: the step of every onset, of all voices"""
-    off_grid: np.ndarray
-    """bool [N]: whether it lies more than OFF_GRID from its step"""
+    shift: np.ndarray
+    """float64 [N]: how many steps it lies behind it, -0.5 to 0.5"""
     polyphonic: np.ndarray
     """bool [T]: whether more than one note sounds"""
 
+    @property
+    def moved(self) -> np.ndarray:
+        """float64 [N]: the steps by which each onset is moved."""
+        return np.abs(self.shift)
 
-def line(notes: np.ndarray, tpq: int, instrument: str, tick: int, bars: int) -> Line:
-    """Notes [N,5] of an instrument on the grid, in bars of 4/4 from a tick on; of several at once the highest."""
-    step, steps = tpq / 4, STEPS * bars
+
+def line(
+    notes: np.ndarray, tpq: int, instrument: str, tick: int, bars: int, grid: Grid = SIXTEENTHS,
+) -> Line:  # fmt: skip
+    """Notes [N,5] of an instrument on the grid, in bars from a tick on; of several at once the highest."""
+    step, steps = 4 * tpq / grid.resolution, grid.bar * bars
     notes = notes[(notes[:, 0] < tick + steps * step) & ((notes[:, 0] >= tick) | (notes[:, 1] > tick))]
     exact = (notes[:, 0] - tick) / step
     begin = np.floor(exact + 0.5).astype(np.int64)
     end = np.maximum(begin + 1, np.floor((notes[:, 1] - tick) / step + 0.5).astype(np.int64))
     inside = (begin >= 0) & (begin < steps)
-    onsets, off_grid = begin[inside], np.abs(exact - begin)[inside] > OFF_GRID
+    onsets, shift = begin[inside], (exact - begin)[inside]
     events, sounds = np.full(steps, HOLD, np.int16), np.full(steps, -1, np.int16)
     count = np.zeros(steps + 1, np.int64)
     if instrument == "drums":
@@ -215,7 +262,7 @@ def line(notes: np.ndarray, tpq: int, instrument: str, tick: int, bars: int) -> 
             if (k := CLASS_OF.get(int(pitch))) is not None:
                 events[at] |= 1 << k
         sounds[events > 0] = 0
-        return Line(events, sounds, onsets, off_grid, count[:steps] > 0)
+        return Line(events, sounds, onsets, shift, count[:steps] > 0)
     np.add.at(count, begin.clip(0, steps), 1)
     np.add.at(count, end.clip(0, steps), -1)
     for at, until, pitch in skyline(begin, end, notes[:, 2]):
@@ -226,7 +273,7 @@ def line(notes: np.ndarray, tpq: int, instrument: str, tick: int, bars: int) -> 
                 events[at] = ON + pitch
             if until < steps:
                 events[until] = OFF  # overwritten where the next note begins at once
-    return Line(events, sounds, onsets, off_grid, count.cumsum()[:steps] > 1)
+    return Line(events, sounds, onsets, shift, count.cumsum()[:steps] > 1)
 
 
 def skyline(begin: np.ndarray, end: np.ndarray, pitch: np.ndarray) -> Iterator[tuple[int, int, int]]:
@@ -323,60 +370,6 @@ def notes_of(events: np.ndarray) -> list[tuple[int, int, int]]:
         if event >= ON:
             now = (t, event - ON)
     return found
-
-
-# -- from the grid to a file -------------------------------------------------------------------------------------------
-
-
-def write(parts: dict[str, np.ndarray], tempo: float, metadata: dict[str, Any]) -> bytes:
-    """The bytes of a MIDI file of format 1, with a track and a channel for each instrument.
-
-    parts: instrument -> its events [T]; tempo: quarters per minute; metadata: is written as JSON in a text event at the
-    beginning, see `read_metadata`
-    """
-    steps = max(len(events) for events in parts.values())
-    head = [
-        (0, b"\xff\x01" + _sized(MARK + json.dumps(metadata, sort_keys=True).encode())),
-        (0, b"\xff\x51\x03" + round(60e6 / tempo).to_bytes(3, "big")),
-        (0, b"\xff\x58\x04\x04\x02\x18\x08"),  # 4/4
-    ]
-    tracks = [_track(head, steps)]
-    for part, events in parts.items():
-        channel, tick = {"melody": 0, "bass": 1, "drums": 9}[part], TPQ // 4
-        lines = [(0, b"\xff\x03" + _sized(part.encode()))]
-        if part in PROGRAMS:
-            lines.append((0, bytes((0xC0 | channel, PROGRAMS[part]))))
-        notes: list[tuple[float, float, int]] = []
-        if part == "drums":
-            for t, event in enumerate(events.tolist()):
-                notes += [(t, t + 0.5, pitches[0]) for k, pitches in enumerate(DRUMS.values()) if event >> k & 1]
-        else:
-            notes += notes_of(events)
-        # at one tick the end of a note comes before the beginning of the next
-        ends = [(round(end * tick), 0, bytes((0x80 | channel, pitch, 0))) for _, end, pitch in notes]
-        begins = [(round(begin * tick), 1, bytes((0x90 | channel, pitch, 90))) for begin, _, pitch in notes]
-        tracks.append(_track(lines + [(at, message) for at, _, message in sorted(ends + begins)], steps))
-    return b"MThd" + struct.pack(">IHHH", 6, 1, len(tracks), TPQ) + b"".join(tracks)
-
-
-def _track(lines: list[tuple[int, bytes]], steps: int) -> bytes:
-    body, now = b"", 0
-    for at, message in [*lines, (steps * TPQ // 4, b"\xff\x2f\x00")]:
-        body += _variable(at - now) + message
-        now = at
-    return b"MTrk" + struct.pack(">I", len(body)) + body
-
-
-def _variable(number: int) -> bytes:
-    """A number of variable length: seven bits per byte, the highest bit set in all bytes but the last."""
-    out = bytes((number & 127,))
-    while number := number >> 7:
-        out = bytes((number & 127 | 128,)) + out
-    return out
-
-
-def _sized(text: bytes) -> bytes:
-    return _variable(len(text)) + text
 
 
 def read_metadata(data: bytes) -> dict[str, Any]:

@@ -1,0 +1,135 @@
+"""What `reverie data inspect` reports of music. Pieces and windows are counted apart, and each count is a sum."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from reverie.data.music.midi import PARTS
+from reverie.data.music.windows import transposition_invariant
+from reverie.utils.errors import UserError
+
+if TYPE_CHECKING:
+    from reverie.data.music.dataset import MusicDataset
+
+SHOWN = 5
+"""names of dropped files that are shown for each reason"""
+TRACKS = 12
+"""tracks that are listed"""
+FEW = 100
+"""pieces to train on below which there is a warning"""
+LOST = 0.1
+"""share of the pieces, and of the windows, that may be lost without a warning"""
+
+
+def inspect_music(spec: str | Path, open_music: Callable[..., MusicDataset]) -> dict[str, Any]:
+    """Windows of 2 and 16 bars of each split, what was rejected, the tracks, and what splits share.
+
+    open_music: MusicDataset.open. Raises UserError as it does.
+    """
+    first = open_music(spec)
+    findings: dict[str, Any] = {
+        "spec": str(spec), "name": first.name, "kind": first.kind, "facts": first.facts, "classes": [],
+        "splits": {}, "tracks": _tracks(first), "shared_windows": [], "warnings": [],
+    }  # fmt: skip
+    arrays: dict[str, np.ndarray] = {}
+    for split in first.splits:
+        data = first if split == "train" else open_music(spec, split)
+        findings["splits"][split] = part = _inspect_split(data)
+        if data.used:
+            arrays[split] = transposition_invariant(data.array, data.parts)
+        findings["warnings"] += _warnings(part, split)
+    for split in first.splits[1:]:
+        if "train" in arrays and split in arrays:
+            known = {row.tobytes() for row in arrays["train"]}
+            count, of = sum(row.tobytes() in known for row in arrays[split]), len(arrays[split])
+            findings["shared_windows"].append({"splits": ["train", split], "count": count, "of": of})
+            if count > LOST * of:
+                findings["warnings"].append(
+                    f"windows of {split} that are also in train, in some key: {count} of {of}; scores flatter copying"
+                )
+    return findings
+
+
+def describe_music(findings: dict[str, Any]) -> str:
+    """What inspect_music found, as text."""
+    lines = [f"{findings['name']}: music, {findings['facts']['part']}"]
+    if findings["tracks"]:
+        listed = (
+            f"{track['number']} {track['name'] or '(no name)'} ({track['pieces']})" for track in findings["tracks"]
+        )
+        lines.append(f"tracks, by number and name, for --track (pieces that have them): {', '.join(listed)}")
+    for split, part in findings["splits"].items():
+        lines += ["", f"{split}: {part['used']} pieces used of {part['found']} files found"]
+        for bars, counts in part["windows"].items():
+            lines.append(f"  windows  {counts['used']} of {bars} bars, from {counts['pieces']} pieces")
+            lines += [f"           {count} not used: {reason}" for reason, count in counts["rejected"].items()]
+        if trios := part["trios"]:
+            lines.append(f"  trios    {trios['used']} of {trios['bars']} bars, with --part trio")
+            lines += [f"           {count} not used: {reason}" for reason, count in trios["rejected"].items()]
+        for reason, drop in part["dropped_by_reason"].items():
+            names = ", ".join(drop["names"]) + (", ..." if drop["count"] > len(drop["names"]) else "")
+            lines.append(f"  dropped  {drop['count']}: {reason} ({names})")
+        lines += [f"  note     {note}" for note in part["notes"]]
+    for entry in findings["shared_windows"]:
+        other = entry["splits"][1]
+        lines += ["", f"windows of 2 bars of {other} that are also in train: {entry['count']} of {entry['of']}"]
+    if findings["warnings"]:
+        lines += ["", "warnings", *(f"  {warning}" for warning in findings["warnings"])]
+    return "\n".join(lines)
+
+
+def _inspect_split(data: MusicDataset) -> dict[str, Any]:
+    """What is reported of one split; found = used + dropped, both of pieces with windows of 2 bars."""
+    trios = any(set(PARTS["trio"]) <= set(entry.parts) for entry in data.pieces)
+    trio = _inspect_windows(data, "trio", 16) if trios else None
+    counts = {str(bars): _inspect_windows(data, None, bars) for bars in (16, 2)}  # 2 last: inspect compares these
+    reasons: dict[str, list[str]] = {}
+    for drop in data.dropped:
+        reasons.setdefault(_short(drop.reason), []).append(drop.name)
+    by_reason = {}
+    for reason, names in sorted(reasons.items(), key=lambda pair: -len(pair[1])):
+        by_reason[reason] = {"count": len(names), "names": names[:SHOWN]}
+    return {
+        "found": data.used + len(data.dropped), "used": data.used,
+        "dropped": [{"name": drop.name, "reason": drop.reason} for drop in data.dropped],
+        "dropped_by_reason": by_reason,
+        "windows": counts, "trios": trio, "notes": data.notes, "fingerprint": data.fingerprint,
+    }  # fmt: skip
+
+
+def _short(reason: str) -> str:
+    """A reason without what differs from file to file; that of a piece without windows is whole."""
+    return reason if reason.startswith("no window") else reason.partition(":")[0]
+
+
+def _inspect_windows(data: MusicDataset, part: str | None, bars: int) -> dict[str, Any]:
+    """How many windows can be used, from how many pieces, and how many not, by reason."""
+    data.used = 0
+    try:
+        used = len(data.prepare(part, bars))
+    except UserError:
+        used = 0
+    return {"used": used, "pieces": data.used, "rejected": dict(data.rejected.most_common()), "bars": bars}
+
+
+def _tracks(data: MusicDataset) -> list[dict[str, Any]]:
+    """The tracks of the pieces by number and name, with how many pieces have them, the most frequent first."""
+    counts = Counter((number, name) for entry in data.pieces for number, name in enumerate(entry.tracks, 1))
+    by_frequency = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[:TRACKS]
+    return [{"number": number, "name": name, "pieces": count} for (number, name), count in by_frequency]
+
+
+def _warnings(part: dict[str, Any], split: str) -> list[str]:
+    warnings, windows = [], part["windows"].values()
+    if split == "train" and part["used"] < FEW:
+        warnings.append(f"only {part['used']} pieces to train on: expect copies of them")
+    if split == "train" and not any(counts["used"] for counts in windows):
+        warnings.append("no window can be used: see the reasons")
+    elif part["used"] < (1 - LOST) * part["found"]:
+        warnings.append(f"{part['found'] - part['used']} of {part['found']} files of {split} give no window")
+    return warnings
