@@ -23,9 +23,9 @@ from reverie.core.registry import method_class
 from reverie.data.images.dataset import Images
 from reverie.evaluation import feature_classifier as module
 from reverie.evaluation.feature_extractors import FeatureExtractor, open_features, resized
-from reverie.evaluation.fused_inference import fuse_for_inference
 from reverie.metrics.networks.inception import Average, BlockA, BlockB, BlockC, BlockD, BlockE, Conv, Inception
-from reverie.metrics.networks.mobilenet import MobileNetV2, SameConv2d
+from reverie.metrics.networks.mobilenet import MobileNetV2
+from reverie.nn.fused_inference import SameConv2d, fuse_for_inference
 from reverie.training.signals import Interrupted
 from reverie.utils.errors import UserError
 

@@ -186,6 +186,41 @@ def fetch(name: str, *, progress: bool | None = None, wait: Callable[[float], An
     return home / name
 
 
+def fetch_file(
+    file: PublicFile,
+    title: str,
+    by_hand: str,
+    *,
+    progress: bool | None = None,
+    wait: Callable[[float], Any] = time.sleep,
+) -> Path:
+    """The path in the cache of one verified file, such as weights, which is downloaded if it is not there yet.
+
+    title: what it is, and by_hand: what else a user can do, for messages; the others as in fetch. Raises UserError if
+    it cannot be downloaded, verified or written.
+    """
+    home = cache_folder() / "weights"
+    target = home / file.name
+    if target.is_file() and target.stat().st_size == file.bytes and sha256(target) == file.sha256:
+        return target
+    show = sys.stderr.isatty() if progress is None else progress
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        with FileLock(home / f"{file.name}.lock", timeout=LOCK_TIMEOUT):
+            print(f"downloading {title} ({file.bytes / 1e6:.0f} MB, once)", file=sys.stderr)
+            _get(file, home, title, show, wait, by_hand)
+    except Timeout as error:
+        raise UserError(
+            f"another process has been downloading {title} for an hour; end it, or delete {error.lock_file}."
+        ) from None
+    except OSError as error:
+        reason = error.strerror or error
+        raise UserError(
+            f"cannot store {title} in {home}: {reason}; free space there, or set REVERIE_CACHE to another folder."
+        ) from error
+    return target
+
+
 def _fill(home: Path, entry: PublicSet, show: bool, wait: Callable[[float], Any]) -> None:
     """Complete the data set in a folder beside its place, then rename it. The caller holds the lock."""
     target, partial, unpacked = home / entry.name, home / f"{entry.name}.partial", home / f"{entry.name}.unpacked"
@@ -219,7 +254,12 @@ class _Failed(Exception):
         self.final, self.drop = final, drop
 
 
-def _get(file: PublicFile, folder: Path, title: str, show: bool, wait: Callable[[float], Any]) -> None:
+BY_HAND = "download the files by hand into a folder and pass its path with --data"
+
+
+def _get(
+    file: PublicFile, folder: Path, title: str, show: bool, wait: Callable[[float], Any], by_hand: str = BY_HAND
+) -> None:
     """Download one file into the folder and verify it, from the first mirror that serves it correctly."""
     target, part = folder / file.name, folder / f"{file.name}.part"
     if target.exists() and sha256(target) == file.sha256:
@@ -239,8 +279,7 @@ def _get(file: PublicFile, folder: Path, title: str, show: bool, wait: Callable[
                     break
                 wait(pause)
     raise UserError(
-        f"cannot download {file.name} of {title}: {'; '.join(failures)}; check the network and try again, "
-        "or download the files by hand into a folder and pass its path with --data."
+        f"cannot download {file.name} of {title}: {'; '.join(failures)}; check the network and try again, or {by_hand}."
     )
 
 

@@ -1,5 +1,5 @@
-"""Feature extractors: networks whose features images are compared by. EfficientNet-Lite0 of ImageNet, which is installed,
-unless another one is named: Inception, MobileNetV2, or a reverie classifier.
+"""Feature extractors: networks whose features images are compared by. EfficientNet-Lite0, which is installed, unless
+another one is named: Inception, MobileNetV2, or a reverie classifier.
 
 N images, B batch, C channels, D features per image.
 """
@@ -24,8 +24,8 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from reverie.data.download import PublicFile, fetch_file
-from reverie.data.images.dataset import Images
 from reverie.data.images.conversion import LUMA
+from reverie.data.images.dataset import Images
 from reverie.data.images.in_memory import InMemoryImages
 from reverie.evaluation.feature_classifier import read_classifier, train_feature_classifier
 from reverie.metrics.networks import inception, mobilenet
@@ -46,8 +46,9 @@ NAMED = (IMAGENET, CLASSIFIER, INCEPTION)
 INCEPTION_FILE = PublicFile(
     (
         "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth",
+        "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth",
     ),
-    "SHAFULL",
+    "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
     95628359,
 )
 """the weights of the FID as pytorch-fid distributes them"""
@@ -102,11 +103,11 @@ def _exact(device: torch.device) -> AbstractContextManager[Any]:
 def open_features(spec: str | Path | None, data: Any, device: str = "auto") -> FeatureExtractor:
     """The network of a name, of a weights file, or of a classifier's run folder.
 
-    None or "imagenet": EfficientNet-Lite0, which is installed with reverie. "classifier": one of the labels of `data`; if
-    the cache has none, it is TRAINED here, which takes minutes and is said on stderr (see feature_classifier.py).
-    "inception": the network of pytorch-fid, downloaded once. Files: MobileNetV2, Inception or EfficientNet-Lite weights,
-    as .safetensors, or as .pth without code; which network it is follows from the names of the weights. Raises UserError
-    for other files and names, and if a classifier would have to be trained on data without labels.
+    None or "imagenet": EfficientNet-Lite0, which is installed with reverie. "classifier": one of the labels of `data`;
+    if the cache has none, it is TRAINED here, which takes minutes and is said on stderr (see feature_classifier.py).
+    "inception": the network of pytorch-fid, downloaded once. Files: MobileNetV2, Inception or EfficientNet-Lite
+    weights, as .safetensors, or as .pth without code; which network it is follows from the names of the weights. Raises
+    UserError for other files and names, and if a classifier would have to be trained on data without labels.
     """
     resolved = Ranks(device).device
     if spec is None or str(spec) == IMAGENET:
@@ -115,7 +116,11 @@ def open_features(spec: str | Path | None, data: Any, device: str = "auto") -> F
         if not isinstance(data, (Images, InMemoryImages)):
             raise UserError("a feature classifier is trained on labelled images, not on pairs; name another network.")
         return _from_classifier(train_feature_classifier(data, device), resolved)
-    path = fetch_file(INCEPTION_FILE, "pytorch-fid's Inception") if str(spec) == INCEPTION else Path(spec).expanduser()
+    if str(spec) == INCEPTION:
+        by_hand = "download it elsewhere and name the file with --features, or leave --features away"
+        path = fetch_file(INCEPTION_FILE, "pytorch-fid's Inception", by_hand)
+    else:
+        path = Path(spec).expanduser()
     if path.is_dir():
         return _from_classifier(read_classifier(path), resolved)
     weights, metadata, fingerprint = read_weights_file(path)
@@ -147,9 +152,9 @@ def _from_efficientnet(weights: dict[str, Tensor], fingerprint: str, device: tor
 
     name = "EfficientNet-Lite0" if fingerprint == SHA256[:16] else "EfficientNet-Lite"
     definition = (
-        f"{name} {fingerprint} of ImageNet, RGB, (x-127)/128, antialiased bilinear resize to {IMAGENET_SIZE} (images of "
-        f"up to {SMALL} pixels: {SMALL_SIDE}) in float32, TensorFlow SAME padding, average-pooled last convolution, "
-        f"{width} dimensions"
+        f"{name} {fingerprint} of ImageNet, RGB, (x-127)/128, antialiased bilinear resize to {IMAGENET_SIZE} "
+        f"({SMALL_SIDE} for images of up to {SMALL} pixels) in float32, TensorFlow SAME padding, average-pooled last "
+        f"convolution, {width} dimensions"
     )
     return FeatureExtractor("efficientnet_lite", fingerprint, definition, width, embed, device, 16)
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from reverie.nn.fused_inference import SameConv2d
 from reverie.utils.errors import UserError
 
 WIDTH = 1280
@@ -70,18 +70,6 @@ class InvertedResidual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.conv(x) if self.adds else self.conv(x)
-
-
-class SameConv2d(nn.Conv2d):
-    """A convolution padded as TensorFlow's 'SAME': ceil(side / stride) outputs, an odd row goes below and right."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        sides: list[int] = []
-        for axis in (1, 0):  # F.pad wants the last axis first
-            side, k, s = x.shape[2 + axis], self.kernel_size[axis], self.stride[axis]
-            rows = max((-(-side // s) - 1) * s + k - side, 0)
-            sides += [rows // 2, rows - rows // 2]
-        return super().forward(F.pad(x, sides))
 
 
 def _conv(inputs: int, outputs: int, k: int, stride: int = 1, groups: int = 1, same: bool = False) -> nn.Sequential:
