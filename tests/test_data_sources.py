@@ -140,7 +140,8 @@ def test_duplicates_across_splits_are_kept(tmp_path):
 
 def test_what_is_ignored_and_what_is_listed(tmp_path):
     extra = ["train/.hidden.png", ".git/x.png", "__MACOSX/train/._1.png", "train/Thumbs.db", ".DS_Store", "desktop.ini"]
-    files = pngs("train/1.png", "test/2.png", "stray.png", "other/3.png", "test/note.txt", "README", *extra)
+    files = pngs("train/1.png", "test/2.png", "stray.png", "other/3.png", "test/note.txt", *extra)
+    files["README"] = b"read me"
     images = Images.open(folder(tmp_path / "d", files))
     assert placed(images) == {"train/1.png": ""}
     assert sorted(map(tuple, images.dropped)) == [

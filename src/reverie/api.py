@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +16,9 @@ from reverie.core.method import Method
 from reverie.core.options import build, check_config, check_names, options_of_dataclass
 from reverie.core.registry import method_class
 from reverie.core.train_config import TrainConfig
-from reverie.report.page import write_report
+from reverie.data.data_spec import DataSpec
+from reverie.data.kinds import check_medium, reading_warnings
+from reverie.report.page import refresh_report, write_report
 from reverie.runs.run_folder import WEIGHTS, Run, manifest
 from reverie.runs.weights_file import read_weights
 from reverie.training.memory_format import memory_format_for
@@ -23,24 +26,33 @@ from reverie.training.signals import Interrupted
 from reverie.training.trainer import fit
 from reverie.utils.distributed import Ranks
 from reverie.utils.environment import commit, machine, now, versions
-from reverie.utils.errors import TrainingFailed, UserError, near_miss
+from reverie.utils.errors import TrainingFailed, UserError, near_miss, printable
 
 
-def train(method: str, *, data: Any, out: str | Path, command: str = "", **options: Any) -> Method:
+def train(
+    method: str, *, data: Any, out: str | Path, command: str = "", splits: str | None = None,
+    pairing: str | None = None, **options: Any,
+) -> Method:  # fmt: skip
     """Trains a method on data into a new run folder, and returns it ready for its verbs.
 
     method: a name, or name and preset: "name:preset"
     data: a path, the name of a set, or open data, such as reverie.open_data returns
     out: the new folder
     command: what run.json notes as the command that repeats the run; "": this call
+    splits, pairing: how the folders at a path are read, as in reverie.open_data; None: "auto", as their names suggest
     options: fields of the method's Config and of TrainConfig
 
     Raises UserError where something of this is wrong, TrainingFailed where the monitor stops the run, and Interrupted
     after Ctrl-C.
     """
     ranks = Ranks(str(options.get("device", "auto")))
+    if isinstance(data, str | Path):
+        data = DataSpec(data, splits, pairing)
     cls, preset, config, settings, opened = prepare_method(method, data, options, ranks)
+    if ranks.is_main:
+        _print_warnings(cls, data, opened)
     spec = data if isinstance(data, str | Path) else data.spec
+    stated = {name: value for name, value in (("splits", splits), ("pairing", pairing)) if value}
     model = _build(cls, config, settings)
     if settings.memory_format == "auto":
         memory_format = memory_format_for(model, settings.batch_size // ranks.world_size, settings.device)
@@ -48,14 +60,16 @@ def train(method: str, *, data: Any, out: str | Path, command: str = "", **optio
     about = {
         "method": method.partition(":")[0],
         "preset": preset,
+        "name": cls.__name__,
         "title": (cls.__doc__ or "").strip().splitlines()[0],
+        "stages": {stage.name: stage.steps for stage in model.stages()},
         "monitored": cls.monitored,
         "config": dataclasses.asdict(config),
         "train": dataclasses.asdict(settings),
         "data": {**describe_data(opened), "path": _relative_paths(spec, Path(out))},
         "versions": versions(),
         "commit": commit(),
-        "command": command or _python_call(method, data=str(spec), out=str(out), **options),
+        "command": command or _python_call(method, data=str(spec), out=str(out), **stated, **options),
         "machine": {**machine(), "threads": settings.threads, "ranks": ranks.world_size},
         "created": now(),
     }
@@ -101,7 +115,10 @@ def resume(
     settings = _settle_machine(settings, ranks)
     try:
         ranks.run_on_main(folder.lock)
-        opened = _open(ranks, cls, config, _data_spec(about["data"], folder.path) if data is None else data)
+        place = _data_spec(about["data"], folder.path) if data is None else data
+        if isinstance(place, str | Path):
+            place = DataSpec(place, about["data"].get("splits"), about["data"].get("pairing"))
+        opened = _open(ranks, cls, config, place)
         if opened.fingerprint != about["data"]["fingerprint"]:
             raise UserError(
                 f"the data at {opened.spec} is not what {run} began with (fingerprint {opened.fingerprint}, was "
@@ -118,7 +135,8 @@ def resume(
         if steps is not None and total < done:
             raise UserError(f"{run} is at step {done} already; give --steps {done} or more, or train a new run.")
         if steps is not None and ranks.is_main:
-            folder.update(config=dataclasses.asdict(config))
+            stages = {stage.name: stage.steps for stage in method.stages()}
+            folder.update(config=dataclasses.asdict(config), stages=stages)
         if on_failure is not None and ranks.is_main:
             folder.update(train={**about["train"], "on_failure": settings.on_failure})
         return _fit(folder, method, opened, settings, ranks, folder.about)
@@ -152,6 +170,17 @@ def load(path: str | Path) -> Method:
     return method.eval()
 
 
+def _print_warnings(cls: type[Method], data: Any, opened: Any) -> None:
+    """Prints what `reverie data inspect` would warn of in how the data was read, before training begins."""
+    warnings = reading_warnings(opened)
+    if isinstance(data, DataSpec):
+        warnings += check_medium(cls.data_type, data)
+        if (pairing := getattr(opened.spec, "pairing", data.pairing)) != data.pairing:
+            warnings.append(f"read with --pairing {pairing}, since --degradation makes the inputs")
+    for warning in warnings:
+        print(f"warning: {printable(warning)}", file=sys.stderr)
+
+
 def _python_call(method: str, **arguments: Any) -> str:
     """The Python that repeats a run."""
     return f"reverie.train({', '.join([repr(method), *(f'{k}={v!r}' for k, v in arguments.items())])})"
@@ -176,7 +205,7 @@ def prepare_method(method: str, data: Any, options: dict[str, Any], ranks: Ranks
     ranks = ranks or Ranks(str(options.get("device", "auto")))
     cls, preset, config, settings = parse_method(method, options)
     settings = _settle_machine(settings, ranks)
-    opened = _open(ranks, cls, config, data)
+    opened = _open(ranks, cls, config, data, options)
     config = cls.resolve_config(config, facts_of(opened))
     _prepare_data(ranks, cls, config, opened)
     config = cls.resolve_config(config, facts_of(opened))  # preparing has decided the rest, such as the vocabulary
@@ -212,7 +241,8 @@ def describe_data(data: Any) -> dict[str, Any]:
         "spec": ",".join(Path(part).name if Path(part).is_absolute() else part for part in _split_spec(data.spec)),
         "name": data.name, "kind": data.kind, "split": data.split, "n": len(data),
         "fingerprint": data.fingerprint, "facts": facts, "classes": data.classes,
-        "dropped": len(data.dropped), "notes": data.notes,
+        "dropped": len(data.dropped), "notes": data.notes, **getattr(data.spec, "stated", {}),
+        **({"sides": [len(data.a), len(data.b)]} if data.kind == "unpaired" else {}),
     }  # fmt: skip
 
 
@@ -231,11 +261,21 @@ def _settle_machine(settings: TrainConfig, ranks: Ranks) -> TrainConfig:
     return dataclasses.replace(settings, device=ranks.device.type, threads=torch.get_num_threads())
 
 
-def _open(ranks: Ranks, cls: type[Method], config: Any, data: Any) -> Any:
-    """The data at a path or of a name, opened on every rank; data that is open already is taken as it is."""
+def _open(ranks: Ranks, cls: type[Method], config: Any, data: Any, options: dict[str, Any] | None = None) -> Any:
+    """The data at a path or of a name, opened on every rank; data that is open already is taken as it is.
+
+    options: those that the user gave, which go before guesses. Raises UserError.
+    """
     if not isinstance(data, str | Path):
         return data
-    return _main_first(ranks, lambda: cls.data_type.open(data, **cls.open_args(config)))
+
+    def open_here() -> Any:
+        check_medium(cls.data_type, data)
+        restate = getattr(cls.data_type, "restate", None)
+        spec = restate(data, options) if options and restate else data
+        return cls.data_type.open(spec, **cls.open_args(config))
+
+    return _main_first(ranks, open_here)
 
 
 def _main_first(ranks: Ranks, load_data: Callable[[], Any]) -> Any:
@@ -267,7 +307,7 @@ def _build(cls: type[Method], config: Any, settings: TrainConfig) -> Method:
 
 
 def _fit(run: Run, method: Method, data: Any, settings: TrainConfig, ranks: Ranks, about: dict[str, Any]) -> Method:
-    """Trains, writes the report however training ends, and returns the trained method."""
+    """Trains, writes the report at each checkpoint and however training ends, and returns the trained method."""
     header = {
         "method": about["method"],
         "config": dataclasses.asdict(method.config),
@@ -275,7 +315,7 @@ def _fit(run: Run, method: Method, data: Any, settings: TrainConfig, ranks: Rank
         "reverie": __version__,
     }
     try:
-        fit(method, data, run, settings, ranks, header)
+        fit(method, data, run, settings, ranks, header, on_checkpoint=lambda: refresh_report(run.path))
     except (Interrupted, TrainingFailed):
         ranks.run_on_main(lambda: write_report(run.path))
         raise

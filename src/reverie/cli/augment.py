@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from reverie.cli.data_options import DATA_OPTIONS, stated_spec
 from reverie.cli.parser import Parser
 from reverie.core.options import Option
 from reverie.utils.errors import UserError
@@ -24,6 +25,7 @@ def do_augment(words: list[str]) -> int:
     parser.add_argument("--run", metavar="RUN", help="the run that generates; none: FOLDER.run, trained first")
     parser.add_argument("--shard", metavar="I/N", help="make only part I of N; the N parts together are the whole")
     parser.add_options(OPTIONS, "options")
+    parser.add_options(DATA_OPTIONS, "options of the data")
     args = vars(parser.parse(words))
     if not args["out"]:
         raise UserError(f"augment needs --out: reverie augment {args['data']} --out FOLDER.")
@@ -31,7 +33,8 @@ def do_augment(words: list[str]) -> int:
     from reverie.cli.files import read_shard
 
     args["shard"] = None if args["shard"] is None else read_shard(args["shard"])
-    out = augment(args.pop("data"), args.pop("out"), **args)
+    spec = stated_spec(args.pop("data"), args)
+    out = augment(spec, args.pop("out"), **args)
     card = out / "CARD.md"
     print(f"{out}; look at {card}" if card.is_file() else out)
     return 0

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import json
 
+from reverie.cli.data_options import DATA_OPTIONS, stated_spec
 from reverie.cli.parser import Parser
 from reverie.core import registry
+from reverie.core.options import Option
 from reverie.utils.errors import UserError, near_miss
 
+TEXT_OPTIONS = [
+    Option("item", str, None, "what one sequence is: line, blank-line or file"),
+    Option("column", str, None, "of a table, the name or number of the column with the text"),
+]
 USAGE = "reverie data inspect PATH    what a folder holds, what is dropped and why, which methods can learn from it"
 
 
@@ -26,11 +32,19 @@ def do_inspect(words: list[str]) -> int:
     parser = Parser("data inspect", "Shows what a folder, zip, idx file or named set holds, and what is dropped.")
     parser.add_argument("data", metavar="PATH")
     parser.add_argument("--json", action="store_true", help="print one JSON object, with every dropped file")
+    parser.add_argument("--kind", metavar="KIND", help="which kind to look at, of several, such as music")
+    parser.add_options(DATA_OPTIONS, "options")
+    parser.add_options(TEXT_OPTIONS, "options of text")
     args = parser.parse(words)
-    from reverie.data.kinds import can_learn_from, kind_of
+    from reverie.data.kinds import can_learn_from, kind_named, kind_of, kinds_at
 
-    kind = kind_of(args.data)
-    report = kind.inspect(args.data)
+    spec = stated_spec(args.data, vars(args))
+    kind = kind_named(args.kind) if args.kind else kind_of(spec)
+    of_text = {option.name: args_of_text for option in TEXT_OPTIONS if (args_of_text := getattr(args, option.name, None))}
+    if of_text and kind.data.kind != "text":
+        raise UserError(f"--{next(iter(of_text))} is about text; {args.data} holds {kind.data.kind}.")
+    report = kind.inspect(spec, **of_text)
+    report["kinds"] = [{"kind": one.kind.data.kind, "files": one.files} for one in kinds_at(spec)]
     labelled = bool(report["facts"].get("classes"))
     report["methods"] = [
         entry.name for entry in registry.list_methods().values()
@@ -40,5 +54,7 @@ def do_inspect(words: list[str]) -> int:
         print(json.dumps(report))
     else:
         print(kind.describe(report))
+        if len(report["kinds"]) > 1:
+            print(f"kinds found: {', '.join(map(str, kinds_at(spec)))}; --kind looks at another than {kind.data.kind}")
         print(f"methods that can learn from it: {', '.join(report['methods']) or 'none'}")
     return 0

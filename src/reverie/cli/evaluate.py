@@ -5,14 +5,21 @@ from __future__ import annotations
 import json
 import shlex
 
+from reverie.cli.data_options import DATA_OPTIONS, stated_spec
 from reverie.cli.parser import Parser, first_positional
 from reverie.core.options import Option
 from reverie.utils.errors import UserError
 
 OPTIONS = [
-    Option("features", str, None, "the network whose features images are compared by: a weights file, or the run of a "
-           "classifier; none: a classifier of the data's labels"),
-    Option("n", int, None, "images to generate; none: 5,000, or as many as the reference set if it has fewer"),
+    Option("metrics", str, None, "the scores to compute, names or groups with commas between them, such as fid,kid or "
+           "copying; none: all that take no training"),
+    Option("full", bool, False, "all scores, on as many items as papers take; takes minutes, and trains a classifier for "
+           "those of classes. By default a quick set, about a minute for images of 32 pixels"),
+    Option("features", str, None, "the network whose features images are compared by: imagenet (installed), inception "
+           "(downloaded), classifier (trained here on the data's labels), a weights file, or the run of a classifier; "
+           "none: imagenet"),
+    Option("n", int, None, "items to generate; none: 1,024 images, with --full 5,000, or as many as the reference set if "
+           "it has fewer"),
     Option("seed", int, 0, "of the generated images"),
     Option("split", str, None, "the split to compare with; none: test, or half of data that has no splits"),
     Option("gan_train", bool, False, "of a class-conditional generator, also the accuracy of a classifier trained on "
@@ -32,12 +39,14 @@ def do_evaluate(words: list[str]) -> int:
     parser.add_argument("--data", metavar="DATA", help="the data to compare with, as in train")
     parser.add_argument("--json", action="store_true", help="print one JSON object, as in scores.json")
     parser.add_options(OPTIONS, "options")
+    parser.add_options(DATA_OPTIONS, "options of the data; by default as the run read it")
     run = first_positional(words, parser.switches)
     if run is None:
         parser.epilog = "`reverie evaluate RUN --help` also shows the options of the scores that only its method has."
         parser.parse(words)  # prints the help, or raises because RUN is missing
-    from reverie.evaluation.evaluate import evaluate_source, method_score_options
     from reverie.evaluation.eval_config import EvalConfig
+    from reverie.evaluation.evaluate import evaluate_source, method_score_options
+    from reverie.evaluation.metric_selection import read_metrics
     from reverie.evaluation.samples_source import open_source
 
     source = open_source(str(run))
@@ -47,10 +56,14 @@ def do_evaluate(words: list[str]) -> int:
     args = vars(parser.parse(words))
     if not args["data"]:
         raise UserError(f"evaluate needs --data: reverie evaluate {run} --data FOLDER.")
-    config = EvalConfig(**{option.name: args[option.name] for option in OPTIONS if option.name in args})
+    spec = stated_spec(args["data"], args)
+    given = {option.name: args[option.name] for option in OPTIONS if option.name in args}
+    if given.get("metrics") is not None:
+        given["metrics"] = read_metrics(given["metrics"])
+    config = EvalConfig(**given)
     method_args = {option.name: args[option.name] for option in method_options if option.name in args}
     command = shlex.join(["reverie", "evaluate", *words])
-    evaluation = evaluate_source(source, args["data"], config, command, **method_args)
+    evaluation = evaluate_source(source, spec, config, command, **method_args)
     if args["json"]:
         print(json.dumps(evaluation.to_json()))
         return 0
@@ -69,13 +82,14 @@ def do_compare(words: list[str]) -> int:
     parser.add_argument("--out", metavar="PAGE", default="compare.html", help="the page to write [compare.html]")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_options(OPTIONS, "options")
+    parser.add_options(DATA_OPTIONS, "options of the data; by default as each run read it")
     args = vars(parser.parse(words))
     if not args["data"]:
         raise UserError(f"compare needs --data: reverie compare {' '.join(args['runs'])} --data FOLDER.")
-    as_json = args.pop("json")
+    as_json, spec = args.pop("json"), stated_spec(args.pop("data"), args)
     from reverie.evaluation.compare import compare
 
     command = shlex.join(["reverie", "compare", *words])
-    comparison = compare(args.pop("runs"), args.pop("data"), command=command, **args)
+    comparison = compare(args.pop("runs"), spec, command=command, **args)
     print(json.dumps(comparison.to_json()) if as_json else f"{comparison.table()}\n{comparison.path}")
     return 0

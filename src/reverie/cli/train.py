@@ -6,6 +6,7 @@ import shlex
 from pathlib import Path
 
 from reverie.cli.console import is_main_process
+from reverie.cli.data_options import DATA_OPTIONS
 from reverie.cli.parser import Parser, first_positional
 from reverie.core import registry
 from reverie.core.options import REQUIRED, Option, media_inputs, options_of_dataclass
@@ -76,6 +77,7 @@ def _add_train_options(parser: Parser, named: str | None, words: list[str]) -> N
     wants_help = bool({"-h", "--help"} & set(words))
     if named is None or (wants_help and named.partition(":")[0] not in registry.list_methods()):
         parser.add_options(train_options, "options of the run")
+        parser.add_options(DATA_OPTIONS, "options of the data")
         parser.epilog = "`reverie train METHOD --help` also shows the options of a method."
         parser.parse(words)  # prints the help, or raises because METHOD is missing
     assert named is not None
@@ -92,6 +94,7 @@ def _add_train_options(parser: Parser, named: str | None, words: list[str]) -> N
     ):
         shown = [option._replace(default=values.get(option.name, option.default)) for option in options]
         parser.add_options(shown, title)
+    parser.add_options(DATA_OPTIONS, "options of the data")
 
 
 def _print_outcome(folder: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, Self, get_args
+from typing import Literal, get_args
 
 from reverie.utils.errors import UserError, near_miss
 
@@ -28,7 +28,7 @@ class DataSpec(str):
     splits: Splits
     pairing: Pairing
 
-    def __new__(cls, place: str | Path, splits: str | None = None, pairing: str | None = None) -> Self:
+    def __new__(cls, place: str | Path, splits: str | None = None, pairing: str | None = None) -> DataSpec:
         """None: as stated with `place` already, if it is a DataSpec, else "auto". Raises UserError for other values."""
         spec = super().__new__(cls, str(place))
         for name, value, kind in (("splits", splits, Splits), ("pairing", pairing, Pairing)):

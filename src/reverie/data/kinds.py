@@ -1,28 +1,36 @@
-"""The kinds of data, and which of them a path or a name holds."""
+"""The kinds of data, and which of them a path or a name holds: one decision for `data inspect`, training and Python."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from reverie.data.archives import is_ignored, is_run
+from reverie.data.data_spec import DataSpec
 from reverie.data.images import inspect as images
 from reverie.data.images.dataset import Images
 from reverie.data.images.pairs import Pairs
 from reverie.data.images.patches import ImagePatches
+from reverie.data.images.records import reason_group
 from reverie.data.images.unpaired import Unpaired
+from reverie.data.media_types import HEAD, is_text, medium_of, medium_of_bytes
 from reverie.data.music.dataset import MusicDataset
 from reverie.data.text.dataset import Texts
+from reverie.utils.errors import UserError, near_miss
 
 
 class Kind(NamedTuple):
-    """A kind of data: its class, how it is recognised, and how `reverie data inspect` reports on it."""
+    """A kind of data: its class, what it consists of, and how `reverie data inspect` reports on it."""
 
     data: Any
-    """the class. It has `kind` (its name in messages), `open(spec, split)`, and what training asks of data: `prepare`,
-    `len`, `batch`, `facts`, `classes`, `splits`, `fingerprint`, `dropped`, `notes`"""
-    recognises: Callable[[str], bool]
-    """whether a path or a name holds this kind, by file names and first bytes alone"""
+    """the class. It has `kind` (its name in messages), `open(spec, split)`, `recognises(spec)`, and what training asks
+    of data: `prepare`, `len`, `batch`, `facts`, `classes`, `splits`, `fingerprint`, `dropped`, `notes`, `warnings`"""
+    medium: str
+    """what its files are: images, text or music"""
     inspect: Callable[[str], dict[str, Any]]
     """spec -> report as a dict that json can write. Raises UserError"""
     describe: Callable[[dict[str, Any]], str]
@@ -33,19 +41,147 @@ class Kind(NamedTuple):
 
 
 KINDS = (
-    Kind(Texts, Texts.recognises, Texts.inspect, Texts.describe),
-    Kind(Pairs, Pairs.recognises, Pairs.inspect, Pairs.describe, ("images",)),
-    Kind(Unpaired, Unpaired.recognises, Unpaired.inspect, Unpaired.describe, ("pairs",)),
-    Kind(ImagePatches, lambda spec: False, images.inspect, images.describe, ("images",)),  # a method asks for them
-    Kind(MusicDataset, MusicDataset.recognises, MusicDataset.inspect, MusicDataset.describe),
-    Kind(Images, lambda spec: True, images.inspect, images.describe),
+    Kind(Texts, "text", Texts.inspect, Texts.describe),
+    Kind(Pairs, "images", Pairs.inspect, Pairs.describe, ("images",)),
+    Kind(Unpaired, "images", Unpaired.inspect, Unpaired.describe, ("pairs",)),
+    Kind(ImagePatches, "images", images.inspect, images.describe, ("images",)),  # a method asks for them
+    Kind(MusicDataset, "music", MusicDataset.inspect, MusicDataset.describe),
+    Kind(Images, "images", images.inspect, images.describe),
 )
-"""in the order in which they are asked; the last one accepts whatever the others do not recognise"""
+IMAGES = KINDS[-1]
+_MEDIA = {"image": "images", "music": "music", "text": "text", "table": "text"}
+TEXT_SHARE = 10
+"""text files for each image or MIDI file beside them from which on it is the text that a place is about: captions,
+labels and chord sheets are fewer"""
+LOOKED_INTO = 1_000
+"""files without a telling suffix that are looked into, at most"""
+DROPPED_SHARE = 0.1
+"""share of files that are not used, above which training says so"""
+
+
+class Found(NamedTuple):
+    """A kind of data that a place holds."""
+
+    kind: Kind
+    files: int
+    """how many files of it"""
+    example: str
+    """the name of one"""
+
+    def __str__(self) -> str:
+        return f"{self.kind.data.kind} ({self.files} {'file' if self.files == 1 else 'files'}, such as {self.example})"
+
+
+def kinds_at(spec: str | Path) -> list[Found]:
+    """The kinds of data that the files at a path are, the likely one first; [] for a name, or where none is known.
+
+    What there are more files of goes first; text goes last, unless there is much more of it than of all others: beside
+    images and music it is captions, labels or chord sheets.
+    """
+    path = Path(spec).expanduser()
+    if not _exists(path):
+        return []
+    counts, examples = Counter[str](), dict[str, str]()
+    for medium, name in _media_at(path):
+        counts[medium] += 1
+        examples.setdefault(medium, name)
+    others = [medium for medium in ("music", "images") if counts[medium]]
+    others.sort(key=lambda medium: -counts[medium])
+    text = ["text"] if counts["text"] else []
+    first = text + others if counts["text"] > TEXT_SHARE * sum(counts[other] for other in others) else others + text
+    return [Found(_kind_of_medium(medium, spec), counts[medium], examples[medium]) for medium in first]
 
 
 def kind_of(spec: str | Path) -> Kind:
-    """The kind of data at a path or of a name. Raises UserError if a file has to be read for that and is damaged."""
-    return next(kind for kind in KINDS if kind.recognises(str(spec)))
+    """The kind of data at a path or of a name, the likely one if there are several.
+
+    Raises UserError if a file has to be read for that and is damaged.
+    """
+    if found := kinds_at(spec):
+        return found[0].kind
+    return next((kind for kind in KINDS if kind is not IMAGES and _recognises(kind, spec)), IMAGES)
+
+
+def kind_named(name: str) -> Kind:
+    """The kind of that name: images, pairs, unpaired, text, music. Raises UserError if there is none."""
+    kinds = {kind.data.kind: kind for kind in KINDS}
+    if name not in kinds:
+        raise UserError(
+            f"there is no kind of data '{name}'; there are {', '.join(kinds)}.{near_miss(name, list(kinds))}"
+        )
+    return kinds[name]
+
+
+def _recognises(kind: Kind, spec: str | Path) -> bool:
+    """Whether a name, a pair of places, or a path of none of the usual files is of a kind."""
+    return kind.data is not ImagePatches and bool(kind.data.recognises(DataSpec(spec)))
+
+
+def _kind_of_medium(medium: str, spec: str | Path) -> Kind:
+    """The kind of data that files of a medium are: of images pairs, two domains, or simply images."""
+    kinds = [kind for kind in KINDS if kind.medium == medium]
+    if medium != "images":
+        return kinds[0]
+    return next((kind for kind in kinds if kind is not IMAGES and _recognises(kind, spec)), IMAGES)
+
+
+def _media_at(path: Path) -> Iterator[tuple[str, str]]:
+    """(medium, name) of each file at an existing path whose medium is known, by suffixes or else by first bytes."""
+    looked = 0
+    for name, head in _files_at(path):
+        known = medium_of(name)
+        if not known and looked < LOOKED_INTO:
+            looked += 1
+            known = medium_of_bytes(data := head()) or ("text" if path.is_file() and is_text(data) else "")
+        if known in _MEDIA:
+            yield _MEDIA[known], name
+
+
+def _files_at(path: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
+    """The name of each file at a path, and what reads its first bytes; runs and hidden files are left out."""
+    if path.is_dir():
+        for folder, folders, files in os.walk(path):
+            if folder != str(path) and "run.json" in files and is_run(folder):
+                folders.clear()
+                continue
+            folders[:] = [name for name in folders if not is_ignored(name)]
+            for name in files:
+                if not is_ignored(name):
+                    yield name, lambda file=Path(folder, name): _head(file)  # type: ignore[misc]
+    elif path.suffix.lower() == ".npz" or not zipfile.is_zipfile(path):
+        yield path.name, lambda: _head(path)
+    else:
+        try:
+            with zipfile.ZipFile(path) as archive:
+                names = [name for name in archive.namelist() if not name.endswith("/")]
+                for name in names:
+                    if not any(map(is_ignored, name.replace("\\", "/").split("/"))):
+                        yield name, lambda name=name: _head_in(archive, name)  # type: ignore[misc]
+        except (OSError, zipfile.BadZipFile, NotImplementedError):
+            return
+
+
+def _head(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(HEAD)
+    except OSError:
+        return b""
+
+
+def _head_in(archive: zipfile.ZipFile, name: str) -> bytes:
+    try:
+        with archive.open(name) as file:
+            return file.read(HEAD)
+    except Exception:  # as in archives: each compression raises its own errors for damaged members
+        return b""
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a name too long, or with characters that the system forbids
+        return False
 
 
 def can_learn_from(data_type: str, kind: str) -> bool:
@@ -58,13 +194,44 @@ def can_learn_from(data_type: str, kind: str) -> bool:
     return any(kind in (entry.data.kind, *entry.also_accepts) for entry in entries)
 
 
-def open_data(spec: str | Path, split: str = "train") -> Any:
+def open_data(spec: str | Path, split: str = "train", *, splits: str | None = None, pairing: str | None = None) -> Any:
     """Open data of any kind; only names and headers are read, call `prepare` to decode.
 
     spec: a folder, a zip, idx or CIFAR files, text or MIDI files, two folders with a comma between them, a built-in set
         such as `letters:5000`, or one to download such as `mnist`
     split: "train", "test" or "val"
+    splits: which folders are splits: "auto", "folders" or "none"
+    pairing: which images are pairs: "auto", "side-by-side", "folders", "targets" or "none"; see reverie.data.data_spec
 
     Raises UserError if there is nothing of that name, nothing that can be used, or no such split.
     """
-    return kind_of(spec).data.open(spec, split)
+    stated = DataSpec(spec, splits, pairing)
+    return kind_of(stated).data.open(stated, split)
+
+
+def check_medium(data_type: Any, spec: str | Path) -> list[str]:
+    """Warnings where a place holds more of another medium than of what `data_type` (Images, Texts ...) reads.
+
+    Raises UserError where it holds others only.
+    """
+    medium = next((kind.medium for kind in KINDS if kind.data is data_type), None)
+    found = kinds_at(spec) if medium else []
+    own = next((one for one in found if one.kind.medium == medium), None)
+    listed = ", ".join(map(str, found))
+    if found and own is None:
+        raise UserError(f"{spec} holds {listed}, and no {medium}; `reverie data inspect` names the methods for it.")
+    if own is not None and own is not found[0]:
+        return [f"{spec} holds {listed}: the {medium} are what is learnt from"]
+    return []
+
+
+def reading_warnings(data: Any) -> list[str]:
+    """What may be wrong in how a place was read, of open data of any kind: guesses, and much that is not used."""
+    warnings = list(getattr(data, "warnings", ()))
+    passed_over = ("not an image file", "not a MIDI file")  # other files beside those that are data
+    reasons = Counter(reason for drop in data.dropped if (reason := reason_group(drop.reason)) not in passed_over)
+    unused, found = sum(reasons.values()), len(data) + sum(reasons.values())
+    if unused > DROPPED_SHARE * found and getattr(data, "kind", "") not in ("text", "music"):
+        listed = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common(3))
+        warnings.append(f"{unused} of {found} files are not used: {listed}; `reverie data inspect` lists them")
+    return list(dict.fromkeys(warnings))

@@ -10,7 +10,7 @@
   each folder: cat/train, cat/test, dog/train, dog/test.
 * A split's name beside names that are none is no split: train, bus and boat are three classes. Only where train and
   another split hold more than half of the files, or have class folders in common, the others are left out instead.
-* Several folders of one split are told apart by the rest of their names: trainA and trainB are A and B of train;
+* Several folders of one split are distinguished by the rest of their names: trainA and trainB are A and B of train;
   train2014 and train2017, which differ by digits only, are one.
 
 Where two readings are possible there is a warning, and `splits` (data/data_spec.py) states which is meant.

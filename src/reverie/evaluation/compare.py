@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,11 @@ from typing import Any
 from reverie.evaluation.eval_config import EvalConfig
 from reverie.evaluation.evaluate import evaluate_source
 from reverie.evaluation.evaluators import evaluator_for
-from reverie.evaluation.evaluators_base import Evaluator
+from reverie.evaluation.evaluators_base import Evaluator, read_as_trained
+from reverie.evaluation.metric_selection import read_metrics
 from reverie.evaluation.result import Evaluation
 from reverie.evaluation.samples_source import SampleSource, open_source
-from reverie.metrics.score import Score, check_comparable
+from reverie.metrics.score import Score, why_incomparable
 from reverie.report.compare import Column, Line, page
 from reverie.report.run_record import read_record
 from reverie.utils.atomic_files import disk_errors, replace_text
@@ -46,7 +48,7 @@ class Comparison:
     def best(self, name: str) -> int | None:
         """The column with the best score; None where fewer than two can be compared, or the two best are equal."""
         scores = {i: c.score for i, c in enumerate(self.rows[name]) if c.score and not math.isnan(c.score.value)}
-        if len(scores) < 2:
+        if len(scores) < 2 or next(iter(scores.values())).better == "neither":
             return None
         ranks = {i: _rank(score) for i, score in scores.items()}
         first, second = sorted(ranks.values())[:2]
@@ -63,12 +65,15 @@ class Comparison:
             lines.append([name, *values, floor, first.better])
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         text = ["  ".join(w.ljust(width) for w, width in zip(line, widths, strict=True)).rstrip() for line in lines]
-        missing: dict[str, list[str]] = {}
+        missing: dict[str, dict[str, list[str]]] = {}
         for name, cells in self.rows.items():
             for run, cell in zip(self.names, cells, strict=True):
                 if cell.why:
-                    missing.setdefault(f"{run}: {cell.why}", []).append(name)
-        return "\n".join(text + [f"no {', '.join(names)} of {why}" for why, names in missing.items()])
+                    missing.setdefault(cell.why, {}).setdefault(run, []).append(name)
+        for why, runs in missing.items():
+            text += [f"no {', '.join(names)} of {run}" for run, names in runs.items()]
+            text[-1] += f": {why}"
+        return "\n".join(text)
 
     def to_json(self) -> dict[str, Any]:
         """The table and what was compared, for programs."""
@@ -94,6 +99,8 @@ def compare(
     n: int | None = None,
     seed: int = 0,
     split: str | None = None,
+    metrics: str | Sequence[str] | None = None,
+    full: bool = False,
     gan_train: bool = False,
     baselines: bool = True,
     lpips: str | Path | None = None,
@@ -101,7 +108,7 @@ def compare(
 ) -> Comparison:
     """Scores each run against the data, unless its scores.json is of the same config, and writes one page on all.
 
-    runs: run folders, two or more; out: the page, None for none; the others: as in evaluate, which may TRAIN a feature
+    runs: run folders, two or more; out: the page, None for none; the others: as in evaluate, which may TRAIN a
     classifier. Raises UserError.
     """
     if len(runs) < 2:
@@ -110,7 +117,8 @@ def compare(
     if page_path is not None and page_path.suffix.lower() not in (".html", ".htm"):
         name = f"{page_path.stem or 'compare'}.html"
         raise UserError(f"cannot write {page_path}: the comparison is an HTML page; name it {name}.")
-    config = EvalConfig(features, n, seed, split, gan_train, baselines, lpips)
+    names = None if metrics is None else read_metrics(metrics)
+    config = EvalConfig(features, names, full, n, seed, split, gan_train, baselines, lpips)
     sources = [open_source(run) for run in runs]
     evaluators = _open_evaluators(runs, sources, data, config)
     comparison = Comparison(_short_names([Path(run) for run in runs]))
@@ -140,7 +148,7 @@ def _open_evaluators(
                 "runs of one kind."
             )
         evaluator_for(source).check(source, config.n)
-        evaluators.append(evaluator_for(source).open(source, data, config.split))
+        evaluators.append(evaluator_for(source).open(source, read_as_trained(source, data), config.split))
     return evaluators
 
 
@@ -168,7 +176,7 @@ def _read_or_evaluate(
     """The evaluation in the run folder if it is of the same run and config, else a new one."""
     assert source.run_folder is not None
     stored = Evaluation.read(source.run_folder)
-    record = config.record(evaluator.fingerprints, evaluator.default_n(source))
+    record = config.record(evaluator.fingerprints, evaluator.default_n(source, config.full))
     if stored is not None and stored.run == source.description and stored.config == record:
         return stored
     print(f"evaluating {name}", file=sys.stderr)
@@ -180,8 +188,11 @@ def _evaluate_command(run_folder: Path, data: str | Path, config: EvalConfig) ->
     options = {
         "--data": data, "--features": config.features, "-n": config.n, "--seed": config.seed or None,
         "--split": config.split, "--lpips": config.lpips,
+        "--metrics": None if config.metrics is None else ",".join(n.replace(" ", "-") for n in config.metrics),
     }  # fmt: skip
     flags = [str(word) for flag, value in options.items() if value is not None for word in (flag, value)]
+    if config.full:
+        flags.append("--full")
     if config.gan_train:
         flags.append("--gan-train")
     if not config.baselines:
@@ -203,13 +214,11 @@ def _cell(first: Score, evaluation: Evaluation) -> Cell:
     """The score of the same name, or why it is missing or cannot be compared with `first`."""
     try:
         score = evaluation[first.name]
-        check_comparable(first, score)
-    except UserError as error:
-        return Cell(None, str(error))
     except KeyError:
         why = evaluation.why_skipped(first.name) or f"{evaluation.run['method']} has no such score"
         return Cell(None, why)
-    return Cell(score)
+    why = why_incomparable(first, score)
+    return Cell(None, f"its scores and those of the first run {why}") if why else Cell(score)
 
 
 def _lines(comparison: Comparison) -> list[Line]:

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,11 @@ from filelock import FileLock
 from reverie.core.options import Option, check_names, convert, options_of_signature
 from reverie.evaluation.eval_config import EvalConfig
 from reverie.evaluation.evaluators import KINDS_WITH_TARGETS, evaluator_for
+from reverie.evaluation.evaluators_base import read_as_trained
+from reverie.evaluation.metric_selection import keep_wanted, read_metrics
 from reverie.evaluation.result import Evaluation
 from reverie.evaluation.samples_source import SampleSource, open_source
+from reverie.metrics.score import why_meaningless
 from reverie.report.page import write_report
 from reverie.runs.run_folder import Run
 from reverie.utils.atomic_files import disk_errors, flush, replace_text
@@ -35,6 +39,8 @@ def evaluate(
     n: int | None = None,
     seed: int = 0,
     split: str | None = None,
+    metrics: str | Sequence[str] | None = None,
+    full: bool = False,
     gan_train: bool = False,
     baselines: bool = True,
     lpips: str | Path | None = None,
@@ -44,9 +50,13 @@ def evaluate(
 
     run: a run folder; or a weights file or a folder of images, for which nothing is written
     data: the data set: its test split is the reference, or half of its only split
-    features: the network that images are compared by, a weights file or a classifier's run folder; None: a classifier
-        of the data's own labels. If the cache has none, it is TRAINED here: minutes, announced on stderr
-    n: generated items; None: 5,000 (text 2,000, music 1,000), or as many as the reference if it has fewer
+    features: the network that images are compared by: None or "imagenet", which is installed; "inception", which is
+        downloaded; "classifier", of the data's own labels, which is TRAINED here if the cache has none (minutes,
+        announced on stderr); a weights file, or a classifier's run folder
+    n: generated items; None: 1,024 images (text 500, music 128), or as many as the reference if it has fewer
+    metrics: names or groups of scores, such as "fid,copying"; None: all that take no training
+    full: as many items as papers take (5,000 images, text 2,000, music 1,000) and all scores; a classifier is TRAINED
+        here for those of classes. Takes minutes
     seed: of the generated items
     split: the split of the data that is the reference
     gan_train: of class-conditional generators, also the accuracy of a classifier that is TRAINED here on generated
@@ -58,7 +68,8 @@ def evaluate(
 
     Raises UserError.
     """
-    config = EvalConfig(features, n, seed, split, gan_train, baselines, lpips)
+    names = None if metrics is None else read_metrics(metrics)
+    config = EvalConfig(features, names, full, n, seed, split, gan_train, baselines, lpips)
     command = _python_call(run, data, config, method_options)
     return evaluate_source(open_source(run), data, config, command, **method_options)
 
@@ -70,6 +81,10 @@ def _python_call(run: str | Path, data: str | Path, config: EvalConfig, method_o
     }  # fmt: skip
     if config.split:
         options["split"] = config.split
+    if config.metrics is not None:
+        options["metrics"] = list(config.metrics)
+    if config.full:
+        options["full"] = True
     if config.gan_train:
         options["gan_train"] = True
     if not config.baselines:
@@ -87,13 +102,19 @@ def evaluate_source(
     began = time.monotonic()
     method_options = _convert_method_options(source, method_options)
     _check(source, config)
-    evaluator = evaluator_for(source).open(source, data, config.split)
-    config = dataclasses.replace(config, n=config.n or evaluator.default_n(source))
+    evaluator = evaluator_for(source).open(source, read_as_trained(source, data), config.split)
+    default_n = evaluator.default_n(source, config.full)
+    config = dataclasses.replace(config, n=config.n or default_n)
     result = Evaluation(
         source.description, command=command,
-        config=config.record(evaluator.fingerprints, evaluator.default_n(source)),
+        config=config.record(evaluator.fingerprints, default_n),
     )  # fmt: skip
     evaluator.evaluate(result, source, config, method_options)
+    keep_wanted(result, config.metrics, source.name)
+    for score in result:
+        if why := why_meaningless(score):
+            result.skip([score.name], why)
+    result.scores = [score for score in result if not why_meaningless(score)]
     if not result.scores:
         why = result.skipped[0]["why"] if result.skipped else "it generates no images and has no scores of its own"
         raise UserError(f"{source.name} cannot be scored: {why}.")

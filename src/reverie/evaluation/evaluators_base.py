@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
 
+from reverie.data.data_spec import DataSpec
 from reverie.evaluation.eval_config import EvalConfig
 from reverie.evaluation.result import Evaluation
 from reverie.evaluation.samples_source import SampleSource
@@ -31,7 +32,7 @@ class Evaluator(Protocol):
     def fingerprints(self) -> dict[str, str]:
         """The fingerprints of the data that is compared with."""
 
-    def default_n(self, source: SampleSource) -> int:
+    def default_n(self, source: SampleSource, full: bool) -> int:
         """How many items are scored where n is None."""
 
     def evaluate(
@@ -52,6 +53,7 @@ class SplitEvaluator:
 
     data: Any
     max_default_n: ClassVar[int] = 1_000
+    max_quick_n: ClassVar[int] = 64
 
     @classmethod
     def check(cls, source: SampleSource, n: int | None) -> None:
@@ -69,9 +71,9 @@ class SplitEvaluator:
         """The fingerprint of the split."""
         return {"reference": self.data.fingerprint}
 
-    def default_n(self, source: SampleSource) -> int:
-        """All items of the split, but at most max_default_n."""
-        return min(self.max_default_n, len(self.data))
+    def default_n(self, source: SampleSource, full: bool) -> int:
+        """All items of the split, but at most max_default_n, or max_quick_n where not full."""
+        return min(self.max_default_n if full else self.max_quick_n, len(self.data))
 
 
 def open_split(source: SampleSource, data: str | Path, split: str | None) -> Any:
@@ -83,6 +85,12 @@ def open_split(source: SampleSource, data: str | Path, split: str | None) -> Any
     first = kind.open(data)
     other = next((name for name in ("test", "val") if name in first.splits), None)
     return kind.open(data, other) if other else first
+
+
+def read_as_trained(source: SampleSource, data: str | Path) -> str | Path:
+    """The place of data, to be read as the source's training data was, where nothing else is stated with it."""
+    stated, trained = getattr(data, "stated", {}), source.trained_on
+    return DataSpec(data, *(stated.get(name) or trained.get(name) for name in ("splits", "pairing")))
 
 
 def training_data_notes(source: SampleSource, data: Any) -> list[str]:

@@ -50,7 +50,7 @@ class Matching(NamedTuple):
     by_chance: set[str]
     """names in A whose partner was found by leaving out an unknown beginning or end of both domains"""
     ambiguous: dict[str, str]
-    """a name in A or B that is not used -> another one of the same domain that it cannot be told from"""
+    """a name in A or B that is not used -> another one of the same domain that it cannot be distinguished from"""
     removed: tuple[str, str]
     """what was left out of the names of A and of B in the last stage; "" where nothing"""
 
@@ -59,7 +59,7 @@ def match_names(a: Iterable[str], b: Iterable[str]) -> Matching:
     """Matches paths in domains A and B, without their suffixes, by the stages above."""
     left, right = sorted(a), sorted(b)
     found = Matching({}, set(), {}, ("", ""))
-    for stage in (lambda names: {name: (name,) for name in names}, _folded, _words, _without_roles):
+    for stage in (_exact, _folded, _words, _without_roles):
         _match(stage(left), stage(right), found)
         left, right = _rest(left, right, found)
         if not left or not right:
@@ -103,6 +103,10 @@ def _by_form(forms: dict[str, Form]) -> dict[Form, list[str]]:
         if any(form):
             grouped.setdefault(form, []).append(name)
     return grouped
+
+
+def _exact(names: list[str]) -> dict[str, Form]:
+    return {name: (name,) for name in names}
 
 
 def _folded(names: list[str]) -> dict[str, Form]:
@@ -168,9 +172,9 @@ def _common(forms: list[Form], turn: Callable[[Form], Form]) -> Form:
         common = best
 
 
-def _unknown(affix: tuple[Form, Form], other: tuple[Form, Form]) -> set[object]:
+def _unknown(affix: tuple[Form, Form], other: tuple[Form, Form]) -> set[str]:
     """The words of a beginning and an end that the other domain's do not have, and that name no image of a pair."""
-    shared = {word for part in other for word in part}
+    shared = {word for part in other for word in part if isinstance(word, str)}
     words = {word for part in affix for word in part if isinstance(word, str) and not (len(word) > 1 and word in ROLES)}
     return words - shared
 

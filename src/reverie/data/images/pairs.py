@@ -19,8 +19,9 @@ from reverie.data.data_spec import DataSpec
 from reverie.data.file_types import InvalidFile, UnreadableFile
 from reverie.data.images import decode, inspect
 from reverie.data.images.conversion import Levels, to_8bit
-from reverie.data.images.dataset import Images
+from reverie.data.images.dataset import Images, levels_of
 from reverie.data.images.decode import ImageHeader
+from reverie.data.images.label_codes import LabelCodes
 from reverie.data.images.label_maps import complete_palette, find_palette, fit_labels
 from reverie.data.images.paired_files import (
     DOMAINS,
@@ -35,7 +36,7 @@ from reverie.data.images.paired_files import (
 )
 from reverie.utils.errors import UserError
 
-PALETTE_VERSION = 2
+PALETTE_VERSION = 3
 """part of the key that palettes are cached under: raise it whenever other colours would be found"""
 ASPECT_TOLERANCE = 0.02
 """by how much the aspect ratios of the two images of a pair may differ, relative"""
@@ -59,6 +60,8 @@ class Pairs:
             median short side of b in pixels.
         palettes: "a" or "b" -> colours uint8 [K,3], of each domain whose images are label maps; these are resized by
             picking pixels, never by blending them.
+        codes: the same domains -> how a network is to tell their labels apart; batches have these, `pixels` the colours
+            of the files; also in facts["labels"].
     """
 
     kind = "pairs"
@@ -67,15 +70,25 @@ class Pairs:
     def __init__(self, spec: str, split: str, a: Images | None, b: Images, palettes: dict[str, np.ndarray]) -> None:
         self.spec, self.name, self.split, self.splits = spec, b.name, split, b.splits
         self.a, self.b, self.palettes = a, b, palettes
-        self.facts = {"out_channels": b.facts["channels"], "native": b.facts["native"]}
+        self.facts: dict[str, Any] = {"out_channels": b.facts["channels"], "native": b.facts["native"]}
         self.fingerprint = b.fingerprint
         if a is not None:
             self.facts["in_channels"] = a.facts["channels"]
             self.fingerprint = hashlib.sha256(f"{a.fingerprint}{b.fingerprint}".encode()).hexdigest()[:16]
         self.dropped, self.notes, self.warnings = list(b.dropped), list(b.notes), list(b.warnings)
         self._rows: tuple[np.ndarray, np.ndarray] | None = None
+        self._channels: dict[str, int | None] = {"a": None, "b": None}
+        self.codes: dict[str, LabelCodes] = {}
         for domain, colours in palettes.items():
-            self.notes.append(f"domain {domain}: label maps of {len(colours)} colours, resized without blending them")
+            images = b if domain == "b" or a is None else a
+            codes = self.codes[domain] = images.label_codes(colours)
+            note = f"domain {domain}: label maps of {len(colours)} colours, resized without blending them"
+            if codes.recoded:
+                self.facts["out_channels" if domain == "b" else "in_channels"] = codes.channels
+                note += "; as they hardly differ, a network sees colours that are far apart, and outputs are put back"
+            self.notes.append(note)
+        if self.codes:
+            self.facts["labels"] = {domain: codes.to_json() for domain, codes in self.codes.items()}
 
     @classmethod
     def open(cls, spec: str | Path, split: str = "train") -> Pairs:
@@ -151,7 +164,8 @@ class Pairs:
 
         Raises UserError for single images without a degradation, for pairs with one, and as Images.prepare does.
         """
-        if self.a is None and not degradation and (near := near_pairs(self.b)):
+        guessed = self.a is None and getattr(self.spec, "pairing", "auto") == "auto"
+        if guessed and (near := near_pairs(self.b)):
             raise UserError(f"{self.spec} {near[0]}.")
         if self.a is None and not degradation:
             raise UserError(
@@ -163,11 +177,12 @@ class Pairs:
                 f"{self.spec} holds pairs already; leave out --degradation, or say --pairing none to take the images "
                 "whole, --pairing targets to take the second ones alone."
             )
-        self.b.prepare(size, out_channels)
+        self._channels = {"a": in_channels, "b": out_channels}
+        self.b.prepare(size, None if self._recoded("b") else out_channels)
         if self.a is None:
             self._rows = (np.empty(0, np.int64), np.arange(len(self.b)))
         else:
-            self.a.prepare(size, in_channels)
+            self.a.prepare(size, None if self._recoded("a") else in_channels)
             row_of = {item.name: row for row, item in enumerate(self.a.items)}
             matched = [(row_of[item.name], row) for row, item in enumerate(self.b.items) if item.name in row_of]
             rows = np.array(matched, np.int64).reshape(-1, 2)
@@ -182,10 +197,27 @@ class Pairs:
     def batch(self, index: Sequence[int] | np.ndarray, device: str | torch.device = "cpu") -> dict[str, torch.Tensor]:
         """The pairs at B indices: "a" and "b" float32 [B,C,H,W] in [-1,1]; of single images only "b"."""
         rows_a, rows_b = self._ready()
-        batch = {"b": self.b.batch(rows_b[index], device)["image"]}
+        batch = {"b": self._side("b", self.b, rows_b[index], device)}
         if self.a is not None:
-            batch["a"] = self.a.batch(rows_a[index], device)["image"]
+            batch["a"] = self._side("a", self.a, rows_a[index], device)
         return batch
+
+    def _side(self, domain: str, images: Images, rows: np.ndarray, device: str | torch.device) -> torch.Tensor:
+        """Images of a domain float32 [B,C,H,W] in [-1,1], label maps in their codes."""
+        if self._recoded(domain) is None:
+            return images.batch(rows, device)["image"]
+        x = torch.from_numpy(self.coded(images.array[rows], domain)).to(device).permute(0, 3, 1, 2).contiguous()
+        return torch.sub(x, 127.5).div_(127.5)
+
+    def coded(self, pixels: np.ndarray, domain: str) -> np.ndarray:
+        """Images uint8 [...,C] of a domain as a network sees them: label maps in their codes, others as they are."""
+        codes = self._recoded(domain)
+        return pixels if codes is None else codes.encode(pixels, self._channels[domain] or codes.channels)
+
+    def _recoded(self, domain: str) -> LabelCodes | None:
+        """The codes of a domain of label maps whose colours are others inside a network."""
+        codes = self.codes.get(domain)
+        return codes if codes is not None and codes.recoded else None
 
     def pixels(self, i: int, domain: str = "b") -> np.ndarray:
         """The image of pair i in domain "a" or "b" as uint8 [H,W,C], a copy; of single images always b."""
@@ -270,6 +302,7 @@ def _label_palette(files: PairedFiles, domain: int, keys: dict[str, list[str]]) 
     It is cached under what the files contain; to find it, all label maps whose files keep their colours are decoded.
     """
     source = PairedSource(files, domain, keys, f"colours {PALETTE_VERSION}", decode.fit)
+    source.levels = levels_of(source)
     shas = [item.header.sha for part in source.parts.values() for item in part.items]
     place = f"colours {hashlib.sha256(''.join(shas).encode()).hexdigest()}"
     if not (memo := cache.load_memo(place)):

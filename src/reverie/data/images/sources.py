@@ -4,7 +4,7 @@ The rules by which a folder, or a zip of one, is read:
 
 * Hidden files, `__MACOSX`, Thumbs.db and desktop.ini are ignored. Images are recognised by their suffix, or, where that
   says nothing, by their first bytes; other files are listed as dropped. Folders may be nested to any depth.
-* Which folders are splits is told by their names, as `reverie.data.splits` describes; files outside them are dropped.
+* Which folders are splits follows from their names, as `reverie.data.splits` describes; files outside them are dropped.
   Otherwise everything is `train`. Folders that enclose all images (`archive/photos/...`) are stripped.
 * Within a split, images are labelled if none lies at its top and there are at least two first-level folders with
   images: the class is the first-level folder's name. Classes are in natural order (2 before 10). The classes of the

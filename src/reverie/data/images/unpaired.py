@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from reverie.data.archives import Dropped
+from reverie.data.data_spec import DataSpec
 from reverie.data.images import decode, inspect
 from reverie.data.images.dataset import Images
 from reverie.data.images.paired_files import DOMAINS, SPLIT_ORDER, PairedSource, check_not_empty, find_paired_files
@@ -45,6 +46,7 @@ class Unpaired:
         }
         self.fingerprint = hashlib.sha256((a.fingerprint + b.fingerprint).encode()).hexdigest()[:16]
         self.notes = [f"A: {note}" for note in a.notes] + [f"B: {note}" for note in b.notes]
+        self.warnings = [f"A: {text}" for text in a.warnings] + [f"B: {text}" for text in b.warnings]
 
     @property
     def dropped(self) -> list[Dropped]:
@@ -57,9 +59,9 @@ class Unpaired:
 
         Raises UserError if there is one domain only, no usable image in one of them, or no such split.
         """
-        text = str(spec)
+        text = DataSpec(spec)
         if specs := _two_specs(text):
-            a, b = (Images.open(domain, split) for domain in specs)
+            a, b = (Images.open(domain, split, text.splits) for domain in specs)
             return cls(text, split, a, b)
         files = find_paired_files(text)
         if files is None:
@@ -74,13 +76,15 @@ class Unpaired:
             keys = {known: sorted(files.splits[known][i]) for known in SPLIT_ORDER if known in files.splits}
             check_not_empty(files, split, len(keys[split]), f"{text}, domain {domain},")
             opened.append(Images(text, name, PairedSource(files, i, keys, "", decode.fit), split))
-        return cls(text, split, *opened)
+        domains = cls(text, split, *opened)
+        domains.warnings += files.warnings
+        return domains
 
     @classmethod
     def recognises(cls, spec: str) -> bool:
         """Whether there are two domains at a path whose files are not pairs. Raises UserError."""
         files = find_paired_files(spec)
-        return bool(_two_specs(spec)) if files is None else not files.paired
+        return bool(_two_specs(spec)) if files is None else not files.match().paired
 
     def prepare(self, size: int, in_channels: int | None = None, out_channels: int | None = None) -> Unpaired:
         """Decode both domains to squares of `size` pixels, or find them in the cache, and return self.
@@ -130,7 +134,7 @@ class Unpaired:
             "kind": cls.kind,
             "facts": parts["train"].facts,
             "splits": usage,
-            "warnings": few + unusable,
+            "warnings": first.warnings + few + unusable,
         }
 
     @classmethod
