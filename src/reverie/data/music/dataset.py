@@ -13,6 +13,7 @@ B batch, N windows, I instruments, T steps of the grid.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import hashlib
 import json
@@ -33,7 +34,7 @@ from reverie.data.file_types import SUFFIXES as IMAGE_SUFFIXES
 from reverie.data.file_types import InvalidFile
 from reverie.data.music import synthetic
 from reverie.data.music.grid import NEAREST, OFF_GRID, SIXTEENTHS, Reading, make_grid
-from reverie.data.music.inspect import describe_music, inspect_music
+from reverie.data.music.inspect import LEAK, count_shared, describe_music, inspect_music, lost_pieces
 from reverie.data.music.midi import EVENTS, PARTS, SUFFIXES, Piece, read
 from reverie.data.music.splits import group_pieces, phrases
 from reverie.data.music.windows import TRIPLETS, VOICES, windows
@@ -77,7 +78,7 @@ class MusicDataset:
         array: after prepare, int16 [N,I,T], the windows in order of the pieces (events as in data/music/midi.py).
         piece_index: after prepare, int64 [N], the index into `pieces` of each window.
         rejected: after prepare, how many windows are not used, by reason.
-        dropped, notes, fingerprint: as of images.
+        dropped, notes, warnings, fingerprint: as of images.
     """
 
     kind = "music"
@@ -99,6 +100,7 @@ class MusicDataset:
             digest.update(bytes.fromhex(entry.sha))
         self.fingerprint = digest.hexdigest()[:16]
         self.rejected: Counter[str] = Counter()
+        self.warnings: list[str] = []
         self.used, self.grid = 0, SIXTEENTHS
         self._array: np.ndarray | None = None
         self.piece_index = np.empty(0, np.int64)
@@ -143,7 +145,21 @@ class MusicDataset:
         if not (track or drums):
             self._check(part)
         self._cut(part, bars, reading)
+        self.warnings = lost_pieces(self) + (self._leaks(part, bars, reading) if self.split == "train" else [])
         return self
+
+    def _leaks(self, part: str, bars: int, reading: Reading) -> list[str]:
+        """Warnings of windows of other splits of files that stand in this one too."""
+        warnings = []
+        for split in self.splits[1:] if isinstance(self._source, _FileSource) else ():
+            other = MusicDataset(self.spec, self.name, self._source, split)
+            with contextlib.suppress(UserError):  # a split without windows has none in common
+                other._cut(part, bars, reading)
+                count = count_shared(self, other)
+                if count > LEAK * len(other):
+                    warnings.append(f"windows of {split} that are also in train, in some key: {count} of {len(other)}; "
+                                    "scores flatter copying")  # fmt: skip
+        return warnings
 
     def _cut(self, part: str, bars: int, reading: Reading) -> None:
         """Cuts the pieces into windows. Raises UserError if there is none."""

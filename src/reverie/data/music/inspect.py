@@ -7,8 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from reverie.data.music.midi import PARTS
 from reverie.data.music.windows import transposition_invariant
 from reverie.utils.errors import UserError
@@ -23,7 +21,9 @@ TRACKS = 12
 FEW = 100
 """pieces to train on below which there is a warning"""
 LOST = 0.1
-"""share of the pieces, and of the windows, that may be lost without a warning"""
+"""share of the pieces that may be lost without a warning"""
+LEAK = 0.05
+"""share of the windows of a split that may stand in train without a warning"""
 
 
 def inspect_music(spec: str | Path, open_music: Callable[..., MusicDataset]) -> dict[str, Any]:
@@ -36,23 +36,26 @@ def inspect_music(spec: str | Path, open_music: Callable[..., MusicDataset]) -> 
         "spec": str(spec), "name": first.name, "kind": first.kind, "facts": first.facts, "classes": [],
         "splits": {}, "tracks": _tracks(first), "shared_windows": [], "warnings": [],
     }  # fmt: skip
-    arrays: dict[str, np.ndarray] = {}
     for split in first.splits:
         data = first if split == "train" else open_music(spec, split)
         findings["splits"][split] = part = _inspect_split(data)
-        if data.used:
-            arrays[split] = transposition_invariant(data.array, data.parts)
-        findings["warnings"] += _warnings(part, split)
-    for split in first.splits[1:]:
-        if "train" in arrays and split in arrays:
-            known = {row.tobytes() for row in arrays["train"]}
-            count, of = sum(row.tobytes() in known for row in arrays[split]), len(arrays[split])
-            findings["shared_windows"].append({"splits": ["train", split], "count": count, "of": of})
-            if count > LOST * of:
-                findings["warnings"].append(
-                    f"windows of {split} that are also in train, in some key: {count} of {of}; scores flatter copying"
-                )
+        findings["warnings"] += _warnings(data, part)
+        if split != "train" and first.used and data.used:
+            count = count_shared(first, data)
+            findings["shared_windows"].append({"splits": ["train", split], "count": count, "of": len(data)})
     return findings
+
+
+def count_shared(train: MusicDataset, other: MusicDataset) -> int:
+    """How many windows of one split are one of another, in whatever key."""
+    known = {row.tobytes() for row in transposition_invariant(train.array, train.parts)}
+    return sum(row.tobytes() in known for row in transposition_invariant(other.array, other.parts))
+
+
+def lost_pieces(data: MusicDataset) -> list[str]:
+    """A warning where more than a tenth of the pieces give no window."""
+    lost, found = len(data.dropped), data.used + len(data.dropped)
+    return [f"{lost} of {found} files of {data.split} give no window: see the reasons"] if lost > LOST * found else []
 
 
 def describe_music(findings: dict[str, Any]) -> str:
@@ -124,12 +127,12 @@ def _tracks(data: MusicDataset) -> list[dict[str, Any]]:
     return [{"number": number, "name": name, "pieces": count} for (number, name), count in by_frequency]
 
 
-def _warnings(part: dict[str, Any], split: str) -> list[str]:
-    warnings, windows = [], part["windows"].values()
-    if split == "train" and part["used"] < FEW:
+def _warnings(data: MusicDataset, part: dict[str, Any]) -> list[str]:
+    if data.split != "train":
+        return lost_pieces(data)
+    warnings = []
+    if part["used"] < FEW:
         warnings.append(f"only {part['used']} pieces to train on: expect copies of them")
-    if split == "train" and not any(counts["used"] for counts in windows):
+    if not any(counts["used"] for counts in part["windows"].values()):
         warnings.append("no window can be used: see the reasons")
-    elif part["used"] < (1 - LOST) * part["found"]:
-        warnings.append(f"{part['found'] - part['used']} of {part['found']} files of {split} give no window")
-    return warnings
+    return warnings + (data.warnings or lost_pieces(data))
