@@ -81,6 +81,51 @@ def test_without_a_test_split_the_floor_excludes_the_line_itself(run: Path, tmp_
     assert any("trained on" in note for note in found.notes)
 
 
+def test_lines_that_are_also_in_train_never_count(run: Path, tmp_path: Path) -> None:
+    data = Texts.open("verses:400").prepare()
+    lines = [data.line(i) for i in range(400)]
+    (tmp_path / "train.txt").write_text("\n".join(lines[:250]))
+    (tmp_path / "test.txt").write_text("\n".join([*lines[250:], *(line.upper() for line in lines[:120])]))
+    found = reverie.evaluate(run, tmp_path, n=64)
+    assert any("also in train" in note for note in found.notes)
+    assert found["exact-match rate"].floor == 0
+    assert found["bleu-2"].reference.n < 160
+    (tmp_path / "test.txt").write_text("\n".join(lines[:251]))
+    with pytest.raises(UserError, match="not in train too are too few"):
+        reverie.evaluate(run, tmp_path, n=64)
+
+
+def test_a_corpus_without_splits_is_scored_with_what_was_held_out(tmp_path: Path) -> None:
+    """The way a table is read is known to evaluate and resume from the run."""
+    data = Texts.open("couplets:500")
+    rows = "\n".join(f'{i},"{data.line(i)}"' for i in range(500))
+    (tmp_path / "poems.csv").write_text(f"number,verse\n{rows}\n", encoding="utf-8")
+    out = tmp_path / "run"
+    reverie.train("seqgan:smoke", data=tmp_path / "poems.csv", out=out, column="verse")
+    record = json.loads((out / "run.json").read_text())
+    assert (record["data"]["n"], record["config"]["column"]) == (500 - 80, "verse")
+    assert reverie.resume(out, steps=record["config"]["steps"] + 1)
+    found = reverie.evaluate(out, tmp_path / "poems.csv", n=64)
+    assert found["exact-match rate"].floor == 0
+    assert found["bleu-2"].floor_source == "training lines"
+    assert found["bleu-2"].reference.n == 80
+    assert found["regular metre"].floor == 1
+    assert not any("transfer" in note or "is the training data" in note for note in found.notes)
+
+
+def test_scores_without_meaning_are_left_out_with_a_reason(tmp_path: Path) -> None:
+    names = [f"{a}{b}{c}" for a in "klm" for b in "aeiou" for c in ("ra", "lo", "ne", "ti", "su", "xa", "bo")]
+    (tmp_path / "names.txt").write_text("\n".join(names))
+    prose = [f"他{a}{b}了，然后就{c}回家去。" for a in "走跑来去" for b in "上下进出" for c in "慢快早晚先后"]
+    (tmp_path / "prose.txt").write_text("\n".join(prose), encoding="utf-8")
+    for data, skipped in (("names.txt", "bleu-2"), ("prose.txt", "regular metre")):
+        reverie.train("seqgan:smoke", data=tmp_path / data, out=tmp_path / data[:-4], steps=4)
+        found = reverie.evaluate(tmp_path / data[:-4], tmp_path / data, n=64)
+        assert skipped not in {score.name for score in found}
+        assert found.why_skipped(skipped)
+        assert "exact-match rate" in {score.name for score in found}
+
+
 def test_nll_is_of_a_random_choice_of_lines(run: Path, tmp_path: Path) -> None:
     """Files may be sorted, so that their first lines are unlike the others."""
     data = Texts.open("verses:400").prepare()

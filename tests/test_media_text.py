@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from reverie.media import Text, save_texts, text_sheet
+from reverie.media import Text, save_texts, text_image, text_sheet
 from reverie.media.text import read_text_record
 from reverie.utils.errors import UserError
 
@@ -55,9 +56,65 @@ def test_a_file_beside_that_is_no_record_is_not_overwritten(tmp_path: Path) -> N
     assert not (tmp_path / "all.txt").exists()
 
 
-def test_a_sheet_shows_as_much_of_a_line_as_fits() -> None:
-    widths = [text_sheet(["x" * n]).pixels.shape[1] for n in (5, 50, 500, 3_000_000)]
-    assert widths[0] < widths[1] < widths[2] == widths[3] <= 984
+def test_a_line_that_is_too_long_goes_on_in_the_next_row_and_is_whole_beside_the_sheet() -> None:
+    sheets = [text_sheet(["x" * n]) for n in (5, 50, 500, 3_000_000)]
+    widths, heights = ([sheet.pixels.shape[axis] for sheet in sheets] for axis in (1, 0))
+    assert widths[0] < widths[1] < widths[2] <= 984
+    assert heights[0] == heights[1] < heights[2] < heights[3] < 1000
+    assert sheets[3].companions[".txt"].decode() == "x" * 3_000_000 + "\n"
+
+
+@pytest.fixture
+def few_fonts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A machine whose only fonts are ours."""
+    monkeypatch.setattr(text_image, "system_fonts", list)
+    yield from _without_caches()
+
+
+def _without_caches() -> Iterator[None]:
+    for function in (text_image._system, text_image._font_for):
+        function.cache_clear()
+    yield
+    for function in (text_image._system, text_image._font_for):
+        function.cache_clear()
+
+
+@pytest.mark.usefixtures("few_fonts")
+def test_no_box_is_ever_drawn() -> None:
+    line = "明月照空山，清风入竹林。"
+    assert "no font of this machine" in text_image._drawable(line)
+    assert text_image._drawable("a 🚀 and 👍🏽 caf\u00e9 😀") == "a [rocket] and [thumbs up sign] caf\u00e9 😀"
+    for text in (line, "สวัสดี", "a 🚀"):
+        for run, font in text_image._runs(text_image._drawable(text)):
+            assert all(character.isspace() or text_image._has(font, character) for character in run)
+    assert text_sheet([line]).companions[".txt"].decode() == f"{line}\n"
+
+
+def test_a_font_of_the_machine_draws_what_ours_has_not(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A font with one more character, made here; and a file that is no font."""
+    builder = pytest.importorskip("fontTools.fontBuilder")
+    from fontTools.pens.ttGlyphPen import TTGlyphPen
+
+    pen = TTGlyphPen(None)
+    for i, point in enumerate(((0, 0), (900, 0), (450, 900))):
+        (pen.lineTo if i else pen.moveTo)(point)
+    pen.closePath()
+    font = builder.FontBuilder(1000, isTTF=True)
+    font.setupGlyphOrder([".notdef", "moon"])
+    font.setupCharacterMap({ord("月"): "moon"})
+    font.setupGlyf({".notdef": TTGlyphPen(None).glyph(), "moon": pen.glyph()})
+    font.setupHorizontalMetrics({".notdef": (500, 0), "moon": (1000, 0)})
+    font.setupHorizontalHeader(ascent=900, descent=-100)
+    font.setupNameTable({"familyName": "Test", "styleName": "Regular"})
+    font.setupOS2()
+    font.setupPost()
+    font.save(tmp_path / "moon.ttf")
+    (tmp_path / "bad.ttf").write_bytes(b"no font")
+    monkeypatch.setattr(text_image, "system_fonts", lambda: sorted(tmp_path.glob("*.ttf")))
+    for _ in _without_caches():
+        assert text_image._drawable("a 月") == "a 月"
+        assert [run for run, _ in text_image._runs("a 月 b")] == ["a ", "月", " b"]
+        assert text_image._drawable("a 明").startswith("[3 characters, CJK")
 
 
 def test_a_record_is_refused_for_lines_that_were_changed(tmp_path: Path) -> None:

@@ -18,9 +18,11 @@ from reverie.metrics.text import (
     bleus,
     copying_scores,
     distinct,
+    metre_score,
     ngram_scores,
     nll_gen_scores,
     reference_of,
+    without_meaning,
 )
 
 LINES = st.lists(st.lists(st.sampled_from("abcd"), min_size=1, max_size=9), min_size=2, max_size=8)
@@ -127,7 +129,20 @@ def test_diversity_is_compared_at_equal_numbers_of_lines() -> None:
         assert many[name].n == 30
         assert many[name].value == pytest.approx(many[name].floor, abs=0.1), name
     assert "the other 29 lines" in many["self-bleu-2"].definition
-    assert (many["regular metre"].n, many["bleu-2"].n) == (270, 270)  # means over lines take all of them
+    assert many["bleu-2"].n == 270  # means over lines take all of them
+
+
+def test_metre_is_of_stretches_between_marks_or_spaces() -> None:
+    verse, spaced, prose = (list(line) for line in ("明月照空，清风入竹。", "明月照空 清风入竹", "明月照，清风入竹。"))
+    score = metre_score([verse, prose, prose], [verse, spaced, prose], reference_of(dataset(3), 3), 0)
+    assert (score.value, score.floor) == (1 / 3, 2 / 3)
+
+
+def test_scores_that_say_nothing_of_short_lines_are_named() -> None:
+    assert without_meaning([["a", "b"]] * 3 + [list("abcdefg")] * 2).keys() == {
+        "bleu-3", "bleu-4", "bleu-5", "self-bleu-3", "self-bleu-4", "self-bleu-5", "distinct-3",
+    }  # fmt: skip
+    assert not without_meaning([list("abcde")])
 
 
 def test_nll_gen_is_a_mean_over_tokens_and_one_over_lines() -> None:

@@ -6,33 +6,44 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from reverie.data.text.dataset import Texts
+from reverie.data.text.held_out import leaked
+from reverie.data.text.scripts import is_unspaced
+from reverie.data.text.tokenizer import END
 from reverie.data.text.tokenizer import split as split_tokens
 from reverie.evaluation.eval_config import EvalConfig
 from reverie.evaluation.reference_sets import shuffled_indices
 from reverie.evaluation.result import Evaluation
 from reverie.evaluation.samples_source import SampleSource
 from reverie.media import Image, text_sheet
+from reverie.metrics.score import Reference
 from reverie.metrics.text import (
     LEAVE_ONE_OUT,
     References,
     bleus,
     copying_scores,
+    metre_score,
     ngram_scores,
     nll_oracle_score,
     reference_of,
+    without_meaning,
 )
 from reverie.utils.errors import UserError
 
 MIN_LINES = 64
 """generated and real lines that a comparison takes, at least"""
-MAX_DEFAULT_N = 2_000
-"""generated lines by default, at most"""
+MAX_DEFAULT_N, MAX_QUICK_N = 2_000, 500
+"""generated lines by default, at most, of a full and of a quick evaluation"""
 MAX_COMPARED = 1_000
 """lines at each temperature, and lines whose nearest training lines are searched, at most"""
 TEMPERATURES = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1)
+VERSE = 0.1
+"""share of real lines with a regular metre from which on they are verse"""
+SAMPLED = 1_000
+"""lines that are looked at for their script"""
 SHOWN = 24
 """lines of a figure"""
 
@@ -61,18 +72,26 @@ class TextEvaluator:
             trained_on, holds = ("an oracle", "lines of text") if of_oracle else ("lines of text", "an oracle")
             raise UserError(f"the run was trained on {trained_on}, {data} is {holds}; give data of the same kind.")
         reference.prepare(**source.data_args)
+        if reference.split == "train":
+            train = reference
+        else:
+            train.prepare(**source.data_args)
+            reference = _unseen(reference, train)
         if len(reference) < MIN_LINES:
-            raise UserError(f"{len(reference)} lines in {data} ({reference.split}) are too few to score: {MIN_LINES}.")
-        return cls(reference, train.prepare(**source.data_args) if reference.split != "train" else reference)
+            raise UserError(
+                f"{len(reference)} lines in {data} ({reference.split}) that are not in train too are too few to score: "
+                f"{MIN_LINES} or more."
+            )
+        return cls(reference, train)
 
     @property
     def fingerprints(self) -> dict[str, str]:
         """The fingerprints of the reference and of the training lines."""
         return {"reference": self.data.fingerprint, "train": self.train.fingerprint}
 
-    def default_n(self, source: SampleSource) -> int:
-        """As many as the reference, but at most MAX_DEFAULT_N."""
-        return min(MAX_DEFAULT_N, len(self.data))
+    def default_n(self, source: SampleSource, full: bool) -> int:
+        """As many as the reference, but at most MAX_DEFAULT_N, or MAX_QUICK_N."""
+        return min(MAX_DEFAULT_N if full else MAX_QUICK_N, len(self.data))
 
     def evaluate(
         self, result: Evaluation, source: SampleSource, config: EvalConfig, method_options: dict[str, Any]
@@ -95,6 +114,8 @@ class TextEvaluator:
             result.scores.append(nll_oracle_score(data.oracle.nll(generated), data.oracle.nll(real), data, seed))
         else:
             self._score_against_real_lines(result, lines, seed)
+        if data.oracle is None and np.median((data.array != END).sum(1)) < 3:
+            return  # bleu-3 says nothing of such lines
         result.notes.append(_temperature_note(source, data, min(n, MAX_COMPARED), seed))
 
     def comparison_images(self, source: SampleSource, seed: int) -> dict[str, Image | str]:
@@ -105,14 +126,15 @@ class TextEvaluator:
 
     def _notes(self, source: SampleSource) -> list[str]:
         data, train, trained_on = self.data, self.train, source.trained_on
+        notes = list(dict.fromkeys([*train.warnings, *data.warnings]))
         if trained_on.get("fingerprint") and trained_on["fingerprint"] != train.fingerprint:
-            return [
+            notes.append(
                 f"the run was trained on {trained_on.get('name')}, not on the training lines here ({train.name}): the "
                 "scores measure transfer."
-            ]
-        if train is data and data.oracle is None:
-            return ["the reference is the training data, so that memorised lines score well."]
-        return []
+            )
+        elif train is data and data.oracle is None:
+            notes.append("the reference is the training data, so that memorised lines score well.")
+        return notes
 
     def _score_against_real_lines(self, result: Evaluation, lines: list[str], seed: int) -> None:
         """BLEU, self-BLEU, distinct-n, copying."""
@@ -122,13 +144,43 @@ class TextEvaluator:
         count = min(len(generated), len(others))
         floor_source = LEAVE_ONE_OUT if train is data else "training lines"
         reference = reference_of(data, len(real))
-        result.scores += ngram_scores(generated, real, others[:count], f"{kind}s", floor_source, reference, seed)
+        why = without_meaning(real)
+        for score in ngram_scores(generated, real, others[:count], f"{kind}s", floor_source, reference, seed):
+            if score.name in why:
+                result.skip([score.name], why[score.name])
+            else:
+                result.scores.append(score)
+        if is_unspaced("".join(data.line(i) for i in range(min(len(data), SAMPLED)))):
+            self._score_metre(result, lines, reference, seed)
         compared = min(len(generated), MAX_COMPARED)
         unseen = None if train is data else real[:compared]
         training_reference = reference_of(train, len(train))
         result.scores += copying_scores(
             generated[:compared], _shuffled_lines(train, kind), unseen, training_reference, seed
         )
+
+    def _score_metre(self, result: Evaluation, lines: list[str], reference: Reference, seed: int) -> None:
+        """The metre of verse, in characters; left out for prose."""
+        real = [self.data.line(int(i)) for i in shuffled_indices(len(self.data))]
+        if self.data.facts.get("tokenizer") == "word":  # the spaces stand between words
+            lines, real = ([line.replace(" ", "") for line in some] for some in (lines, real))
+        generated_characters, characters = ([split_tokens(line, "character") for line in x] for x in (lines, real))
+        score = metre_score(generated_characters, characters, reference, seed)
+        if score.floor is not None and score.floor < VERSE:
+            result.skip([score.name], f"{score.floor:.0%} of the real lines have one: they are prose")
+        else:
+            result.scores.append(score)
+
+
+def _unseen(reference: Texts, train: Texts) -> Texts:
+    """The lines of the reference that are not also training lines.
+
+    Built-in sets are left as they are: what their splits have in common they have by chance, as new lines do.
+    """
+    if not reference.from_files:
+        return reference
+    known = leaked([reference.line(i) for i in range(len(reference))], [train.line(i) for i in range(len(train))])
+    return reference.subset(np.flatnonzero(~np.array(known))) if any(known) else reference
 
 
 def _token_kind(data: Texts) -> str:

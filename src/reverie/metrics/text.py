@@ -111,8 +111,8 @@ def distinct(lines: Sequence[Tokens], n: int) -> float:
 
 
 def has_regular_metre(line: Tokens) -> bool:
-    """Whether a line has two or more stretches between punctuation marks, all of one length."""
-    marks = [i for i, token in enumerate(line) if unicodedata.category(token[0])[0] == "P"]
+    """Whether a line has two or more stretches between punctuation marks or spaces, all of one length."""
+    marks = [i for i, token in enumerate(line) if token.isspace() or unicodedata.category(token[0])[0] == "P"]
     ends = [-1, *marks, len(line)]
     lengths = [b - a - 1 for a, b in pairwise(ends) if b - a > 1]
     return len(lengths) > 1 and len(set(lengths)) == 1
@@ -186,14 +186,30 @@ def ngram_scores(
             reference, len(generated), seed, float(floors[:, n - 1].mean()), floor_source, _error(values[:, n - 1]),
         )  # fmt: skip
     yield from _diversity_scores(generated, real, tokens, reference, seed)
-    if tokens == "characters":
-        few = min(len(generated), len(real))
-        regular, floor = (np.array([has_regular_metre(line) for line in x], float) for x in (generated, real[:few]))
-        yield Score(
-            "regular metre", float(regular.mean()), "", "match",
-            "share of lines with two or more stretches between punctuation marks, all of the same number of characters",
-            reference, len(generated), seed, float(floor.mean()), f"{few} lines of the reference", _error(regular),
-        )  # fmt: skip
+
+
+def metre_score(generated: Sequence[Tokens], real: Sequence[Tokens], reference: Reference, seed: int) -> Score:
+    """The share of lines of one metre, as Chinese verse has it; generated, real: the characters of each line."""
+    few = min(len(generated), len(real))
+    regular, floor = (np.array([has_regular_metre(line) for line in x], float) for x in (generated, real[:few]))
+    return Score(
+        "regular metre", float(regular.mean()), "", "match",
+        "share of lines with two or more stretches between punctuation marks or spaces, all of the same number of "
+        "characters", reference, len(generated), seed, float(floor.mean()), f"{few} lines of the reference",
+        _error(regular),
+    )  # fmt: skip
+
+
+def without_meaning(real: Sequence[Tokens]) -> dict[str, str]:
+    """Scores that say nothing of lines like these real ones: name -> why."""
+    median = float(np.median([len(line) for line in real]))
+    orders = sorted({*BLEU_ORDERS, *DISTINCT_ORDERS})
+    return {
+        f"{name}-{n}": f"half of the real lines have fewer than {n} tokens"
+        for n in orders if n > median
+        for name, known in (("bleu", BLEU_ORDERS), ("self-bleu", BLEU_ORDERS), ("distinct", DISTINCT_ORDERS))
+        if n in known
+    }  # fmt: skip
 
 
 def _diversity_scores(

@@ -244,7 +244,9 @@ class Texts:
             warnings.append(f"half of the lines are one token, by {kind}: there is no order to learn; try {others}")
         lost = len(self.dropped)
         if lost > 0.1 * (len(self) + lost):
-            warnings.append(f"{lost} of {len(self) + lost} in {self.split} are not used: see the reasons")
+            longest = max(map(len, rows))
+            more = f"; --length {longest} takes the longest" if longest > self.array.shape[1] else ""
+            warnings.append(f"{lost} of {len(self) + lost} lines of {self.split} are not used: see the reasons{more}")
         return warnings
 
     def _find_leaks(self, split: str) -> list[str]:
