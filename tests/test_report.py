@@ -40,6 +40,8 @@ EVIL = "<script>alert('x')</script>"
 ABOUT: dict[str, Any] = {
     "format": FORMAT,
     "method": "dcgan",
+    "name": "DCGAN",
+    "stages": {"train": 2000},
     "preset": "laptop",
     "title": "DCGAN",
     "monitored": {"d_auc": "discriminator_auc", "nn_distance_ratio": "diversity", "loss": "loss"},
@@ -202,7 +204,8 @@ def test_all_parts_are_there(run: Path) -> None:
         "Files",
         "Provenance",
     ]
-    for part in ("DCGAN", "trained on photos", "2,000", "0123456789abcdef", "3 files are no images", "torch 2.13.0"):
+    parts = ("DCGAN, trained on 5,000 images of photos for 8 min", "0123456789abcdef", "3 files are no images")
+    for part in (*parts, "2,000", "torch 2.13.0"):
         assert part in text
     assert "reverie train dcgan --data photos --out runs/a" in text
     assert "2,000 steps took 8 min on cpu in batches of 64, 256 examples a second" in text
@@ -278,7 +281,7 @@ def test_what_is_compared_is_escaped(run: Path) -> None:
     grids: dict[str, Image | str] = {"samples": Image(np.zeros((4, 4, 1), np.uint8))}
     columns = [Column(EVIL, read_record(run), grids, {EVIL: 3}), Column("b", read_record(run), {"samples": EVIL}, {})]
     text = compare.page(columns, [Line(EVIL, [bad, EVIL], 0, bad)], EVIL, EVIL)
-    assert re.findall('<section id="(.*?)">', text) == ["scores", "samples", "cost", "metrics", "reproduce"]
+    assert re.findall('<section id="(.*?)">', text) == ["samples", "scores", "cost", "metrics", "reproduce"]
     for anchor in ("scores", "samples", "cost", "metrics", "reproduce"):
         assert "&lt;script&gt;" in section(text, anchor).lower()
     assert_harmless(text)
@@ -437,7 +440,7 @@ def test_scores_tell_all_that_belongs_to_them(run: Path) -> None:
     for part in (
         "Samples 5,000 items, against 10,000 of photos (test) at 32x32x3.",
         "from the real ones, in the features of a network 61.2 lower is better 4.25 10000 training images",
-        "Sharpness contrast of neighbouring pixels, divided by that of real images 0.71 &plusmn; 0.02 best near",
+        "less is blurred, more is noisy 0.71 &plusmn; 0.02 best near the value of real data",
         "Likelihood 300 items",
         "on average 87.9 nats lower is better 206 nats mean pixel",
         f"FID {SCORES[0].hash} Frechet distance of features",
@@ -454,7 +457,7 @@ def test_a_score_that_was_measured_on_something_else_says_so(run: Path) -> None:
     other = dataclasses.replace(SCORES[1], n=300, reference=None)
     evaluated(run, [score.to_json() for score in (SCORES[0], SCORES[0], other)])
     shown = section(report(run), "scores")
-    assert "of real images 300 items. 0.71" in shown
+    assert "more is noisy 300 items. 0.71" in shown
     assert "features of a network 61.2" in shown
 
 

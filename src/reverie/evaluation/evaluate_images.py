@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from reverie.core.options import options_of_signature
 from reverie.data.images.dataset import Images
 from reverie.evaluation import figures
 from reverie.evaluation.class_conditional import (
@@ -18,7 +19,7 @@ from reverie.evaluation.class_conditional import (
     takes_labels,
 )
 from reverie.evaluation.eval_config import EvalConfig
-from reverie.evaluation.feature_extractors import open_features
+from reverie.evaluation.feature_extractors import CLASSIFIER, open_features
 from reverie.evaluation.image_metrics import (
     FEATURE_SCORES,
     MIN_IMAGES,
@@ -31,16 +32,20 @@ from reverie.evaluation.image_metrics import (
     sharpness_score,
 )
 from reverie.evaluation.latent_knn import latent_knn_score
-from reverie.evaluation.reference_sets import ReferenceSets, check_fit, open_reference_sets
+from reverie.evaluation.metric_selection import GROUPS, SLOW, WHY_SLOW
+from reverie.evaluation.reference_sets import QUICK, ReferenceSets, check_fit, missing_features, open_reference_sets
 from reverie.evaluation.result import Evaluation
 from reverie.evaluation.samples_source import SampleSource, allocate, collect
+from reverie.evaluation.time_estimate import TimeEstimate
 from reverie.media import Image, comparison_grid, image_grid
 from reverie.utils.errors import UserError
 
-MAX_DEFAULT_N = 5_000
-"""generated images by default, at most"""
-RECONSTRUCTED = 64
-"""images that are reconstructed: some methods search for each code, which takes a while"""
+MAX_DEFAULT_N, MAX_QUICK_N = 5_000, QUICK
+"""generated images by default, at most, of a full and of a quick evaluation"""
+RECONSTRUCTED, QUICK_SEARCHED = 64, 8
+"""images that are reconstructed; fewer in a quick evaluation by methods that search for each code, which takes long"""
+QUICK_LIKELIHOOD = 100
+"""images whose likelihood is estimated in a quick evaluation: many samples are drawn for each"""
 GRID, PAIRS, ROWS, FRAMES = 36, 8, 2, 8
 """of a comparison: generated images, reconstructed ones, rows of an interpolation and images of each row"""
 
@@ -80,38 +85,82 @@ class ImageEvaluator:
         """The fingerprints of the reference and of the training images."""
         return {"reference": self.sets.data.fingerprint, "train": self.sets.train.fingerprint}
 
-    def default_n(self, source: SampleSource) -> int:
-        """As many as the reference or the images of the folder, but at most MAX_DEFAULT_N."""
-        return min(MAX_DEFAULT_N, len(self.sets.reference) if source.images is None else len(source.images))
+    def default_n(self, source: SampleSource, full: bool) -> int:
+        """As many as the reference or the images of the folder, but at most MAX_DEFAULT_N, or MAX_QUICK_N."""
+        most = MAX_DEFAULT_N if full else MAX_QUICK_N
+        return min(most, len(self.sets.reference) if source.images is None else len(source.images))
 
     def evaluate(
         self, result: Evaluation, source: SampleSource, config: EvalConfig, method_options: dict[str, Any]
     ) -> None:
         """Scores generated images, reconstructions and codes, and adds the method's own scores.
 
-        Without config.features a feature classifier is TRAINED on the data if the cache has none, and for
-        config.gan_train another one on generated images: minutes each, announced on stderr.
+        A classifier is TRAINED for the features if config.features is "classifier" and the cache has none, for GAN-test
+        accuracy where the cache has none, and for GAN-train accuracy: minutes each, announced on stderr.
         """
-        sets, method, seed = self.sets, source.method, config.seed
-        n = config.n or self.default_n(source)
+        sets, method, seed = self.sets if config.full else self.sets.quick(), source.method, config.seed
+        n = config.n or self.default_n(source, config.full)
         result.notes += _notes(source, sets)
-        generates = source.images is not None or source.can("generate")
+        generates = (source.images is not None or source.can("generate")) and config.wants(*_OF_GENERATED)
         # Errors are found before anything takes long: a named network is opened first, then the method's scores.
-        net = _open_network(result, sets, config.features) if generates and config.features is not None else None
-        method_scores = []
-        if method is not None:
-            method_scores = list(method.method_scores(sets.data, min(n, len(sets.data)), seed, **method_options))
+        net = None
+        if generates and config.wants(*_BY_FEATURES):
+            net = _open_network(result, sets, config.features)
+        own = None if method is None or not config.wants(*_OF_METHODS) else method.method_scores
+        own_n = min(n, len(sets.data)) if config.full or "k" not in method_options_of(method) else QUICK_LIKELIHOOD
+        own_n = min(own_n, len(sets.data))
+        reconstructed = self._reconstructed(source, config)
+        self._say_time(source, config, net, n, own_n, reconstructed, method_options)
+        method_scores = [] if own is None else list(own(sets.data, own_n, seed, **method_options))
         if generates:
-            if config.features is None:
-                net = _open_network(result, sets, None)
-            _score_generated(result, source, sets, net, n, seed)
-            if config.gan_train:
+            _score_generated(result, source, sets, net, n, config)
+            if config.gan_train or (config.metrics is not None and config.wants("gan-train accuracy")):
                 _score_gan_train(result, source, sets, seed)
-        if source.can("reconstruct"):
-            _score_reconstructions(result, source, sets, seed)
-        if method is not None and source.can("encode") and sets.train.classes:
-            result.scores.append(latent_knn_score(method, sets, seed))
+        if reconstructed:
+            _score_reconstructions(result, source, sets, seed, reconstructed)
+        if method is not None and self._has_codes(source) and config.wants("1-nn accuracy"):
+            result.scores.append(latent_knn_score(method, sets, seed, config.full))
         result.scores += method_scores
+
+    def _has_codes(self, source: SampleSource) -> bool:
+        return source.can("encode") and len(self.sets.train.classes) > 1
+
+    def _reconstructed(self, source: SampleSource, config: EvalConfig) -> int:
+        """How many images are reconstructed."""
+        if not source.can("reconstruct") or not config.wants(*GROUPS["reconstruction"]):
+            return 0
+        count = RECONSTRUCTED if config.full or source.can("encode") else QUICK_SEARCHED
+        return min(count, len(self.sets.reference))
+
+    def _say_time(
+        self,
+        source: SampleSource,
+        config: EvalConfig,
+        net: Any,
+        n: int,
+        own_n: int,
+        reconstructed: int,
+        method_options: dict[str, Any],
+    ) -> None:
+        """Says how long it takes, from a chunk of each part."""
+        sets, method, estimate = self.sets if config.full else self.sets.quick(), source.method, TimeEstimate()
+        pixels = sets.data.array[sets.reference[:16]]
+        if net is not None:
+            count = n + missing_features(net, sets, n)
+            estimate.add("images whose features are computed", count, 16, lambda k: net.features(pixels[:k]))
+        if method is not None and source.can("generate") and config.wants(*_OF_GENERATED):
+            estimate.add("generated images", n, 16, lambda k: source.generate(k, config.seed))
+        if method is not None and reconstructed:
+            images, act = [Image(one) for one in pixels], method.verb("reconstruct")
+            estimate.add("reconstructed ones", reconstructed, 2, lambda k: list(act.stream(method, images[:k])))
+        if method is not None and "k" in method_options_of(method) and config.wants(*_OF_METHODS):
+            options = {**method_options}
+            estimate.add(
+                "images whose likelihood is estimated", own_n, 2,
+                lambda k: list(method.method_scores(sets.data, k, config.seed, **options)),
+            )  # fmt: skip
+        trained = "; a classifier is trained too, if the cache has none" if config.wants(*SLOW) else ""
+        estimate.say(trained if config.full else f"{trained}; --full takes all scores of more images")
 
     def comparison_images(self, source: SampleSource, seed: int) -> dict[str, Image | str]:
         """Samples, reconstructions of the same images, and interpolations."""
@@ -129,6 +178,18 @@ class ImageEvaluator:
         if source.can("interpolate"):
             shown["interpolation"] = image_grid(method.verb("interpolate")(n=ROWS, frames=FRAMES, seed=seed))
         return shown
+
+
+_OF_GENERATED = (
+    *GROUPS["distribution"], *GROUPS["copying"], *GROUPS["classes"], "sharpness", "gan-train accuracy",
+)  # fmt: skip
+_BY_FEATURES = (*GROUPS["distribution"], *GROUPS["copying"], "intra-class diversity", "per-class coverage")
+_OF_METHODS = (*GROUPS["likelihood"], *GROUPS["accuracy"])
+
+
+def method_options_of(method: Any) -> set[str]:
+    """The names of the options of a method's own scores."""
+    return set() if method is None else {option.name for option in options_of_signature(method.method_scores)}
 
 
 def _notes(source: SampleSource, sets: ReferenceSets) -> list[str]:
@@ -150,17 +211,18 @@ def _notes(source: SampleSource, sets: ReferenceSets) -> list[str]:
 
 
 def _score_generated(
-    result: Evaluation, source: SampleSource, sets: ReferenceSets, net: Any, n: int, seed: int
+    result: Evaluation, source: SampleSource, sets: ReferenceSets, net: Any, n: int, config: EvalConfig
 ) -> None:
     """Distribution, sharpness, class and copying scores of n generated images, and figures."""
+    seed = config.seed
     fake = source.generate(n, seed)
     features = None if net is None else FeatureSets(net, fake, sets)
     if features is not None:
         result.scores += list(feature_scores(features, sets, seed))
         result.notes += _bias_notes(features)
     result.scores.append(sharpness_score(fake, sets, seed))
-    if takes_labels(source.method):
-        _score_classes(result, source, sets, fake, features, seed)
+    if takes_labels(source.method) and config.wants(*CLASS_SCORES):
+        _score_classes(result, source, sets, fake, features, config)
     neighbours = TrainingNeighbours(fake, sets, features)
     result.scores += list(neighbours.scores(sets, seed))
     if len(sets.unseen) < MIN_UNSEEN:
@@ -190,14 +252,18 @@ def _score_classes(
     sets: ReferenceSets,
     fake: np.ndarray,
     features: FeatureSets | None,
-    seed: int,
+    config: EvalConfig,
 ) -> None:
     if why := _why_classes_differ(source, sets):
         result.skip(CLASS_SCORES, why)
         return
-    scores = list(class_scores(fake, _labels_in_turn(source, sets, len(fake)), features, sets, seed))
+    labels = _labels_in_turn(source, sets, len(fake))
+    gan_test = config.wants(CLASS_SCORES[0])
+    if not gan_test:
+        result.skip(CLASS_SCORES[:1], WHY_SLOW)
+    scores = list(class_scores(fake, labels, features, sets, config.seed, gan_test))
     result.scores += scores
-    if features is not None and len(scores) < len(CLASS_SCORES):
+    if features is not None and len(scores) < len(CLASS_SCORES) - (not gan_test):
         result.skip(CLASS_SCORES[1:], f"they take {K + 2} images of each class, generated and real")
 
 
@@ -216,6 +282,8 @@ def _score_gan_train(result: Evaluation, source: SampleSource, sets: ReferenceSe
 
 def _why_classes_differ(source: SampleSource, sets: ReferenceSets) -> str:
     """Why the classes of the data are not those of the source; "" if they are."""
+    if len(sets.train.classes) == 1:
+        return "the data has one class only, which nothing could be taken for another of"
     known = list(getattr(getattr(source.method, "config", None), "class_names", None) or ())
     if sorted(known) == sorted(sets.train.classes):
         return ""
@@ -232,27 +300,29 @@ def _labels_in_turn(source: SampleSource, sets: ReferenceSets, n: int) -> np.nda
 def _open_network(result: Evaluation, sets: ReferenceSets, spec: str | Path | None) -> Any:
     """The network that images are compared by; None, with the scores noted as skipped, where there can be none.
 
-    spec None: a classifier of the data's labels, which is trained here if the cache has none.
+    "classifier" is one of the data's labels, which is trained here if the cache has none.
     """
     count = len(sets.reference)
     if count < MIN_IMAGES:
         result.skip(FEATURE_SCORES, f"{count} reference images are too few to compare distributions: {MIN_IMAGES}")
         return None
-    if spec is None and len(sets.train.classes) < 2:  # the scores that need no network are still computed
-        why = "the data has no labels of two or more classes to train a feature network on; name one with --features"
+    if str(spec) == CLASSIFIER and len(sets.train.classes) < 2:  # the scores that need no network are still computed
+        why = "the data has no labels of two or more classes to train a feature network on; leave --features away"
         result.skip(FEATURE_SCORES, why)
         return None
-    if spec is None and len(sets.train) < MIN_IMAGES:
-        why = f"{len(sets.train)} training images are too few to train a feature network; name one with --features"
+    if str(spec) == CLASSIFIER and len(sets.train) < MIN_IMAGES:
+        why = f"{len(sets.train)} training images are too few to train a feature network; leave --features away"
         result.skip(FEATURE_SCORES, why)
         return None
     return open_features(spec, Images.open(sets.train.spec, "train"))
 
 
-def _score_reconstructions(result: Evaluation, source: SampleSource, sets: ReferenceSets, seed: int) -> None:
+def _score_reconstructions(
+    result: Evaluation, source: SampleSource, sets: ReferenceSets, seed: int, count: int
+) -> None:
     """The errors of reconstructions of the first images of the reference, and a figure."""
     assert source.method is not None
-    originals = sets.data.array[sets.reference[:RECONSTRUCTED]]
+    originals = sets.data.array[sets.reference[:count]]
     images = [Image(pixels) for pixels in originals]
     act = source.method.verb("reconstruct")
     reconstructions = collect(act.stream(source.method, images), len(images), "reconstructing")

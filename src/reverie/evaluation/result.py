@@ -10,6 +10,7 @@ from typing import Any
 
 from reverie.media import Image
 from reverie.metrics.score import Score
+from reverie.report.baselines import lost_to
 from reverie.utils.environment import machine, now
 from reverie.utils.errors import UserError
 
@@ -90,4 +91,6 @@ class Evaluation:
         for why in dict.fromkeys(line["why"] for line in self.skipped):
             names = [line["score"] for line in self.skipped if line["why"] == why]
             lines.append(f"skipped: {', '.join(names)}: {why}")
+        if lost := lost_to(self.scores):
+            lines.append(f"warning: {lost}")
         return "\n".join(lines + [f"note: {note}" for note in self.notes])

@@ -283,7 +283,7 @@ class VAE(Method):
         bound, elbo, reference = self.log_likelihood(x, k, seed), self.elbo(x, seed), Reference.of(data, len(rows))
         yield from likelihood_scores(bound, elbo, trivial, k, x[0].numel(), what, reference, seed)
         yield Score(
-            "active units", self.num_active_units(x), f"of {c.latent_dim}", "higher",
+            "active units", self.num_active_units(x), f"of {c.latent_dim}", "neither",
             f"latents whose mean in q(z|x) has a variance above 0.01 over {what} (Burda 2015, section 5.2)",
             reference, len(rows), seed, group="likelihood",
         )  # fmt: skip

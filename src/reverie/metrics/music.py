@@ -180,12 +180,12 @@ def code_scores(bits: np.ndarray, means: np.ndarray, data: Any, seed: int) -> It
     """The information in codes: KL in bits [N], and the number of latent dimensions in use, from means [N,Z]."""
     n, latent_dim = means.shape
     yield Score(
-        "kl", float(bits.mean()), "bits", "match", "KL(q(z|x) || N(0, I)), mean over windows", reference_of(data, n), n,
-        seed, 0.0, "codes that hold no information", float(bits.std() / n**0.5) if n > 1 else None, group="codes",
+        "kl", float(bits.mean()), "bits", "neither", "KL(q(z|x) || N(0, I)), mean over windows", reference_of(data, n),
+        n, seed, std_error=float(bits.std() / n**0.5) if n > 1 else None, group="codes",
     )  # fmt: skip
     active = float((means.var(0, ddof=1) > 0.01).sum()) if n > 1 else 0.0
     yield Score(
-        "active units", active, f"of {latent_dim}", "higher",
+        "active units", active, f"of {latent_dim}", "neither",
         "latents whose mean in q(z|x) has a variance above 0.01 over windows (Burda 2015, section 5.2)",
         reference_of(data, n), n, seed, group="codes",
     )  # fmt: skip

@@ -12,8 +12,9 @@ from reverie.utils.errors import UserError
 if TYPE_CHECKING:
     from torch import Tensor
 
-Better = Literal["lower", "higher", "match"]
-"""which values are good; match: those near the floor, which is the value of real data"""
+Better = Literal["lower", "higher", "match", "neither"]
+"""which values are good; match: those near the floor, which is the value of real data; neither: none is, the value
+describes a model without praising it"""
 
 
 def standard_error(values: Tensor) -> float | None:
@@ -104,19 +105,33 @@ class Score:
         return score
 
 
+def why_meaningless(score: Score) -> str:
+    """Why a score says nothing on the data that it was measured on; "" if it says something."""
+    if not math.isfinite(score.value):
+        return "it is not a finite number on this data"
+    if score.better == "match" and score.value == 0 and score.floor == 0:
+        return "it is 0 of real items too: this data has nothing that it could measure"
+    return ""
+
+
 def check_comparable(a: Score, b: Score) -> None:
     """Raises UserError, naming the difference, unless two scores have one name, definition, reference and n."""
     if a.name != b.name:
         raise UserError(f"{a.name} and {b.name} are different scores; compare scores of one name.")
     if a.hash != b.hash:
         raise UserError(f"the two {a.name} have different definitions: '{a.definition}'; '{b.definition}'.")
+    if why := why_incomparable(a, b):
+        raise UserError(f"the two {a.name} {why}.")
+
+
+def why_incomparable(a: Score, b: Score) -> str:
+    """Why two scores of one name cannot be compared, without that name: many have one reason; "" if they can be."""
     if a.reference != b.reference:
-        raise UserError(
-            f"the two {a.name} have different references ({_describe(a.reference)}; {_describe(b.reference)}); "
-            "evaluate both against the same data."
-        )
+        found = f"({_describe(a.reference)}; {_describe(b.reference)})"
+        return f"have different references {found}; evaluate both against the same data"
     if a.n != b.n:
-        raise UserError(f"the two {a.name} are of {a.n} and of {b.n} items; evaluate both with the same -n.")
+        return f"are of {a.n} and of {b.n} items; evaluate both with the same -n"
+    return "have different definitions; they are listed below" if a.hash != b.hash else ""
 
 
 def _describe(reference: Reference | None) -> str:

@@ -9,11 +9,13 @@ from reverie._version import __version__
 from reverie.media import Image
 from reverie.metrics.score import Score
 from reverie.report.curves import Chart
-from reverie.report.embedded_image import ROOM, embed
+from reverie.report.embedded_image import ROOM
+from reverie.report.exhibit import exhibit
 from reverie.report.html import Section, render_page
 from reverie.report.metric_charts import ROLES, metric_charts, metric_lines
+from reverie.report.reading import READING, meaning, score_title
 from reverie.report.run_record import Record, is_number
-from reverie.report.scores import READING, meaning, score_title, std_error_text, value_text
+from reverie.report.scores import std_error_text, value_text
 from reverie.report.values import heading, machine, plain
 from reverie.utils.formatting import clock
 
@@ -26,6 +28,8 @@ GRIDS = {
     "b-to-a": ("From b to a", "The same images of the reference: input, translation, translated back."),
 }
 """kinds of grids in their order on the page: the title, and what they show"""
+LISTED = 3
+"""scores that an excuse names"""
 
 
 @dataclass(frozen=True)
@@ -49,12 +53,10 @@ class Line:
 
 
 def page(columns: list[Column], lines: list[Line], data: str, command: str) -> str:
-    """The whole page: scores of the runs side by side on `data`, their grids, what they cost, their metrics."""
-    sections = [_scores(columns, lines)]
-    for kind in GRIDS:
-        if any(isinstance(column.grids.get(kind), Image) for column in columns):
-            sections.append(_grids(columns, kind))
-    sections += [_cost(columns), *_metrics(columns)]
+    """The whole page: grids of the runs side by side, their scores on `data`, what they cost, their metrics."""
+    shown = [kind for kind in GRIDS if any(isinstance(column.grids.get(kind), Image) for column in columns)]
+    sections = [_grids(columns, kind) for kind in shown]
+    sections += [_scores(columns, lines), _cost(columns), *_metrics(columns)]
     if command:
         sections.append(Section("reproduce", "Reproduce this page", "command.html.jinja", {"command": command}))
     names = [column.name for column in columns]
@@ -64,20 +66,35 @@ def page(columns: list[Column], lines: list[Line], data: str, command: str) -> s
 
 
 def _scores(columns: list[Column], lines: list[Line]) -> Section:
-    """A table for each group of scores, and why cells are empty."""
+    """A table for each group of scores that two runs or more have, one of the others, and why cells are empty."""
     groups: dict[str, list[dict[str, Any]]] = {}
-    reasons: dict[str, list[str]] = {}
+    alone: list[dict[str, Any]] = []
+    reasons: dict[str, dict[str, list[str]]] = {}
     for line in lines:
-        groups.setdefault(line.like.group, []).append(_row(line))
+        row = _row(line)
+        if sum(isinstance(cell, Score) for cell in line.cells) > 1:
+            groups.setdefault(line.like.group, []).append(row)
+        else:
+            alone.append(row)
         for column, cell in zip(columns, line.cells, strict=True):
             if isinstance(cell, str):
-                reasons.setdefault(f"{column.name}: {cell}", []).append(score_title(line.name))
+                reasons.setdefault(cell, {}).setdefault(column.name, []).append(row["title"])
     content = {
         "names": [column.name for column in columns],
         "groups": [{"title": heading(name), "rows": rows} for name, rows in groups.items()],
-        "reasons": [f"{', '.join(names)}: {why}" for why, names in reasons.items()],
+        "alone": alone,
+        "reasons": [_reason(why, missing) for why, missing in reasons.items()],
     }
     return Section("scores", "Scores", "compared_scores.html.jinja", content)
+
+
+def _reason(why: str, missing: dict[str, list[str]]) -> str:
+    """Why which runs lack which scores, said once: of many scores their number."""
+    parts = []
+    for run, titles in missing.items():
+        listed = ", ".join(titles[:LISTED]) + (f" and {len(titles) - LISTED} more" if len(titles) > LISTED else "")
+        parts.append(f"{run} ({listed})")
+    return f"{'; '.join(parts)}: {why}"
 
 
 def _row(line: Line) -> dict[str, Any]:
@@ -90,6 +107,7 @@ def _row(line: Line) -> dict[str, Any]:
         "reading": READING[like.better],
         "cells": [_cell(cell, index == line.best) for index, cell in enumerate(line.cells)],
         "floor": "" if like.floor is None else value_text(like.floor),
+        "floor_source": like.floor_source,
         "hash": like.hash,
         "definition": like.definition,
     }
@@ -102,20 +120,18 @@ def _cell(cell: Score | str, best: bool) -> dict[str, Any] | None:
 
 
 def _grids(columns: list[Column], kind: str) -> Section:
-    """The grids of one kind of all runs."""
+    """The grids of one kind of all runs that have one, and why the others have none."""
     title, note = GRIDS[kind]
-    grids = []
+    grids, missing = [], []
     for column in columns:
-        grid = column.grids.get(kind, "none")
-        grids.append(
-            {
-                "run": column.name,
-                "embedded": embed(grid.pil()) if isinstance(grid, Image) else None,
-                "description": f"{kind} of {column.name}",
-                "why": "" if isinstance(grid, Image) else grid,
-            }
-        )
-    return Section(kind, title, "compared_samples.html.jinja", {"note": note, "grids": grids, "room": ROOM // 2})
+        grid = column.grids.get(kind, f"{column.name} has none")
+        if isinstance(grid, Image):
+            shown = {"run": column.name, "shown": exhibit(grid), "description": f"{kind} of {column.name}"}
+            grids.append(shown)
+        else:
+            missing.append(grid if column.name in grid else f"{column.name}: {grid}")
+    content = {"note": note, "grids": grids, "missing": missing, "room": ROOM // 2}
+    return Section(kind, title, "compared_samples.html.jinja", content)
 
 
 def _cost(columns: list[Column]) -> Section:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from reverie.report.embedded_image import ROOM, read_image
+from reverie.report.embedded_image import ROOM
+from reverie.report.exhibit import read_exhibit
 from reverie.report.html import Section
 from reverie.report.run_record import Record
 from reverie.report.scores import why_stale
@@ -38,7 +39,7 @@ def _figure(record: Record, name: str, caption: str) -> Section:
     content = {
         "caption": caption,
         "stale": why_stale(record),
-        "embedded": read_image(record.folder / file),
+        "shown": read_exhibit(record.folder / file),
         "file": file,
         "room": ROOM,
     }

@@ -40,7 +40,7 @@ class Entry:
 def monitor(record: Record) -> list[Section]:
     """The alerts and rollbacks in their order, or that there were none, and the metrics that were watched."""
     found, watched = events(record), watched_by_role(record)
-    if not found and not _long_enough(record):
+    if not found and not is_long_enough(record):
         return []
     charts = [
         chart(
@@ -61,7 +61,7 @@ def monitor(record: Record) -> list[Section]:
 
 def charted_metrics(record: Record) -> set[str]:
     """The metrics that the section of the monitor draws."""
-    if not events(record) and not _long_enough(record):
+    if not events(record) and not is_long_enough(record):
         return set()
     return {name for name, role in record.monitored.items() if role in ROLES}
 
@@ -108,7 +108,7 @@ def events(record: Record) -> list[Event]:
     return found
 
 
-def _long_enough(record: Record) -> bool:
+def is_long_enough(record: Record) -> bool:
     """Whether the monitor could have raised an alert: its rules need some steps and some lines."""
     steps = [line["step"] for line in record.log if "metrics" in line]
     return len(steps) >= LINES and steps[-1] >= WINDOW

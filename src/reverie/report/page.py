@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from reverie.report.figures import figures
+from reverie.report.headline import count_of, headline
 from reverie.report.html import Section, render_page
 from reverie.report.monitor import alert_names, monitor
 from reverie.report.run_record import Record, is_number, read_record
@@ -61,15 +62,14 @@ def refresh_report(run: Path) -> None:
 
 def _page(record: Record, sections: list[Section]) -> str:
     """The whole page."""
-    method_title = str(record.about.get("title") or record.about.get("method") or "A run")
-    name = record.folder.resolve().name
+    name, top = record.folder.resolve().name, headline(record)
     return render_page(
         "run.html.jinja",
-        f"{method_title} - {name}",
+        f"{name}: {top.title}",
         sections,
         name=name,
-        method_title=method_title,
-        source=plain(record.part("data").get("name") or record.part("data").get("spec") or ""),
+        headline=top,
+        method_title=plain(record.about.get("title") or ""),
         tiles=_tiles(record),
         alerts=alert_names(record),
         version=str(record.part("versions").get("reverie", "")),
@@ -79,9 +79,10 @@ def _page(record: Record, sections: list[Section]) -> str:
 def _tiles(record: Record) -> dict[str, str]:
     """The few figures at the top."""
     data = record.part("data")
-    tiles = {"step": number(record.step)}
+    total = record.total_steps
+    tiles = {"step": f"{number(record.step)} of {number(total)}" if record.step < total else number(record.step)}
     if is_number(data.get("n")):
-        tiles["examples"] = number(data["n"])
+        tiles["examples"] = count_of(record).rpartition(" ")[0] if data.get("sides") else number(data["n"])
     if (batch_size := record.part("train").get("batch_size")) is not None:
         tiles["batch size"] = plain(batch_size)
     last: dict[str, Any] = record.log[-1] if record.log else {}

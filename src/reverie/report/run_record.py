@@ -41,6 +41,12 @@ class Record:
         return {name: role for name, role in self.part("monitored").items() if isinstance(role, str)}
 
     @property
+    def total_steps(self) -> int:
+        """Steps of all stages; 0 if run.json does not say."""
+        steps = list(self.part("stages").values())
+        return int(sum(steps)) if all(map(is_number, steps)) else 0
+
+    @property
     def media(self) -> str:
         """What the method makes: "images", "music" or "text"; images where run.json names no other kind of data."""
         kind = self.part("data").get("kind")

@@ -3,64 +3,19 @@
 from __future__ import annotations
 
 import math
-import re
 import shlex
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any, get_args
 
 from reverie.metrics.score import Better, Reference, Score
+from reverie.report.baselines import BASELINES, baseline_table, lost_to
 from reverie.report.html import Section
+from reverie.report.reading import READING, meaning, score_title
 from reverie.report.run_record import Record, is_number
 from reverie.report.values import date, heading, items, machine, number, pairs, plain
 from reverie.utils.errors import UserError
 from reverie.utils.formatting import clock
-
-READING = {"lower": "lower is better", "higher": "higher is better", "match": "best near the floor"}
-SPELLINGS = {"dice": "Dice", "miou": "mIoU"} | {
-    acronym: acronym.upper()
-    for acronym in (
-        "auc", "bleu", "elbo", "fid", "gan", "kid", "kl", "l1", "lpips", "mse", "nll", "nn", "psnr", "ssim",
-    )
-}  # fmt: skip
-"""words of the names of scores that are not written in lower case"""
-MEANING = {
-    # generated images beside real ones
-    "fid": "distance of the generated images as a whole from the real ones, in the features of a network",
-    "kid": "the same by another distance, which few images do not bias",
-    "precision": "share of generated images that lie among the real ones",
-    "recall": "share of the real images that lie among the generated ones",
-    "density": "how many real images lie around a generated one",
-    "coverage": "share of the real images that have a generated one near",
-    "sharpness": "contrast of neighbouring pixels, divided by that of real images",
-    "nn distance ratio": "distance to the nearest training image; well below the floor: memorised",
-    "data-copying auc": "how often a generated image is farther from the training images than an unseen real one",
-    "near-duplicate rate": "share of generated images that are hardly more than a copy of a training image",
-    # of classes
-    "gan-test accuracy": "share of generated images that a classifier assigns to the class asked for",
-    "gan-train accuracy": "accuracy on real images of a classifier that was trained on generated ones only",
-    "intra-class diversity": "distance between images of a class (the floor: between real ones)",
-    "per-class coverage": "share of the real images of a class that have a generated one near",
-    "1-nn accuracy": "how often the image with the nearest code is of the same class",
-    # reconstructions and translations
-    "mse": "mean squared error of the pixels, in [0,1]",
-    "normalised mse": "MSE of reconstructions, divided by that between two different images",
-    "pixel accuracy": "share of pixels of the correct class",
-    "miou": "pixels in both label maps divided by those in either, mean over classes",
-    "cycle-consistency l1": "mean absolute difference of an image from its translation back",
-    # likelihoods
-    "nll": "how unlikely a real item is to this model, on average",
-    "bits/dim": "the NLL for each value of an image",
-    "elbo": "the bound that is trained: no more than minus the NLL",
-    "active units": "latent dimensions that depend on the data; the decoder ignores the others",
-    # text and music
-    "nll-gen": "how unlikely a real token is to the generator",
-    "nll-oracle": "how unlikely a generated token is to the oracle that wrote the data",
-    "exact-match rate": "share of generated items that equal a training item",
-    "scale consistency": "share of notes in the major scale that fits best",
-    "bar self-similarity": "how much of a bar repeats an earlier one",
-}
-"""what scores measure, in a few words; their definitions say it exactly"""
 
 
 @dataclass(frozen=True)
@@ -110,6 +65,8 @@ def scores(record: Record) -> list[Section]:
         "run": run,
         "stale": why_stale(record),
         "groups": _groups(valid),
+        "baselines": baseline_table(valid, record.folder.resolve().name),
+        "lost": lost_to(valid),
         "has_floor": any(score.floor is not None for score in valid),
         "skipped": _reasons(skipped) + faults,
         "notes": list(map(plain, items(about.get("notes")))),
@@ -117,21 +74,6 @@ def scores(record: Record) -> list[Section]:
         "origin_command": plain(about["command"]) if about.get("command") else "",
     }
     return [Section("scores", "Scores", "scores.html.jinja", content)]
-
-
-def score_title(name: str) -> str:
-    """What a score is called on a page: "self-bleu-2" -> "Self-BLEU-2"; what follows a comma stays as it is."""
-    head, comma, rest = name.partition(", ")
-    title = re.sub("[a-z]+[0-9]*", lambda word: SPELLINGS.get(word[0], word[0]), head.replace("_", " "))
-    if not title.startswith(tuple(SPELLINGS.values())):
-        title = title[:1].upper() + title[1:]
-    return title + comma + rest
-
-
-def meaning(name: str) -> list[str]:
-    """What a score measures in a few words, if there are any; those of "mse, METHOD" are those of "mse"."""
-    known = MEANING.get(name.partition(", ")[0])
-    return [known] if known else []
 
 
 def std_error_text(score: Score) -> str:
@@ -153,7 +95,7 @@ def _groups(valid: list[Score]) -> list[dict[str, Any]]:
     for name, group in by_group.items():
         usual = Counter(map(_measured_on, group)).most_common(1)[0][0]
         rows = [_row(score, usual) for score in group]
-        groups.append({"title": heading(name), "measured_on": usual, "rows": rows})
+        groups.append({"title": heading(name), "measured_on": usual, "rows": rows, "in_table": name == BASELINES})
     return groups
 
 

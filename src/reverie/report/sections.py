@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from reverie.report.curves import Points, chart
-from reverie.report.embedded_image import ROOM, read_image
+from reverie.report.embedded_image import ROOM
+from reverie.report.exhibit import read_exhibit
 from reverie.report.html import Section
 from reverie.report.metric_charts import metric_charts, metric_lines
 from reverie.report.monitor import charted_metrics, marks
@@ -71,18 +72,18 @@ def samples(record: Record) -> list[Section]:
     """For each kind of sample the newest image large, and up to SHOWN of them over time."""
     kinds = []
     for kind, files in record.samples.items():
-        embedded = None
-        while files and not (embedded := read_image(files[-1][1])):
+        last = None
+        while files and not (last := read_exhibit(files[-1][1])):
             files = files[:-1]  # the newest may be damaged, or half written
-        if embedded is None:
+        if last is None:
             continue
-        thumbnails = [(step, read_image(path, THUMBNAIL)) for step, path in _evenly_spaced(files)]
+        thumbnails = [(step, read_exhibit(path, THUMBNAIL)) for step, path in _evenly_spaced(files)]
         kinds.append(
             {
                 "name": words(kind) or "samples",
                 "title": heading(kind) or "Latest",
                 "step": files[-1][0],
-                "last": embedded,
+                "last": last,
                 "earlier": [(step, thumbnail) for step, thumbnail in thumbnails if thumbnail],
             }
         )
