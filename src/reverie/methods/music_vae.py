@@ -211,17 +211,17 @@ class MusicVAE(Method):
 
     # -- the model -------------------------------------------------------------------------------------------------
 
-    def contexts(self, z: Tensor) -> Tensor:
-        """The contexts [S,C] of the decoders for codes z [B,Z]: z itself, or the conductor's output for each bar."""
-        return z if self.conductor is None else self.conductor(z)
+    def contexts(self, z: Tensor, bars: int | None = None) -> Tensor:
+        """The contexts [S,C] of the decoders for codes z [B,Z]: z itself, or the conductor's output for (some) bars."""
+        return z if self.conductor is None else self.conductor(z).unflatten(0, (len(z), -1))[:, :bars].flatten(0, 1)
 
     def decoders(self) -> list[LSTMDecoder]:
         """The decoder of each instrument, in the order of `parts`."""
         return [self.decoder, *self.other_decoders]
 
     def logits(self, z: Tensor, x: Tensor) -> list[Tensor]:
-        """[B,T,V] of each instrument of events x [B,I,T], each given z [B,Z] and the true events before it."""
-        context = self.contexts(z)
+        """[B,T,V] of each instrument of events x [B,I,T] of some bars, given z [B,Z] and the true ones before each."""
+        context = self.contexts(z, x.shape[2] // self.grid.bar)
         return [decoder(context, line) for decoder, line in zip(self.decoders(), x.unbind(1), strict=True)]
 
     def logits_scheduled_sampling(self, z: Tensor, x: Tensor, truth_probability: float) -> list[Tensor]:
@@ -386,8 +386,8 @@ class MusicVAE(Method):
         z = torch.where(even, self.prior(proposals), mean + (log_variance / 2).exp() * proposals)  # [N,Z]
         log_prior, log_q = self.prior.log_density(z), log_normal(z, mean, log_variance).sum(1)
         log_likelihood = torch.zeros_like(log_prior)
-        for logits, line in zip(self.logits(z, repeated.expand(len(z), -1, -1)), known, strict=True):
-            nll = F.cross_entropy(logits[:, : len(line)].flatten(0, 1), line.repeat(len(z)), reduction="none")
+        for logits, line in zip(self.logits(z, known.expand(len(z), -1, -1)), known, strict=True):
+            nll = F.cross_entropy(logits.flatten(0, 1), line.repeat(len(z)), reduction="none")
             log_likelihood = log_likelihood - nll.view(len(z), -1).sum(1)
         log_weights = log_likelihood + log_prior - torch.logaddexp(log_prior, log_q)
         return z[sample_events(log_weights[None], normal_to_uniform(choice)[None], 1.0)[0]]
