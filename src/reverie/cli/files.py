@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import glob
+import itertools
 import re
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from reverie.core.generation import Shard
-from reverie.data.archives import is_ignored
+from reverie.data.archives import is_ignored, is_run
 from reverie.data.file_types import SUFFIXES
-from reverie.media import Image, LazyFiles
+from reverie.data.media_types import HEAD, MUSIC_SUFFIXES, medium_of, medium_of_bytes
+from reverie.media import Image, LazyFiles, read_record
+from reverie.media.lazy_files import in_folder
 from reverie.utils.atomic_files import disk_errors
 from reverie.utils.errors import UserError
 
@@ -21,32 +25,95 @@ FILE_SUFFIXES = SUFFIXES | {
 """suffixes of --out that mean one file and not a folder"""
 
 
-def gather(places: list[str], medium: Any = Image) -> Sequence[Any]:
+def gather(
+    places: list[str], medium: Any = Image, include_generated: bool = True, out: Path | None = None
+) -> Sequence[Any]:
     """The items of a medium in files, folders (sorted by name) and glob patterns, in that order.
 
+    include_generated: whether files in folders and patterns are taken that a model generated, as their record says;
+        else they are passed over, which is said on stderr. Files that are named, and folders of nothing else, are
+        taken in any case, but for what lies in `out`, where this command writes.
     Raises UserError for a place that holds none, and for a file that cannot be used.
     """
     paths: list[Path] = []
+    folders: list[str] = []
     for place in places:
-        found = _files_at(place, medium)
+        found, root = _files_at(place, medium)
+        if root is not None and not include_generated:
+            found = _without_generated(found, place, out)
         if not found:
             raise UserError(f"there is no {medium.NOUN} at {place}; give {medium.NOUN} files or a folder of them.")
         paths += found
+        folders += [
+            "" if root is None else path.relative_to(root).parent.as_posix().removeprefix(".") for path in found
+        ]
     if not medium.LAZY:
-        return [medium.load(path) for path in paths]
+        return [in_folder(medium.load(path), folder) for path, folder in zip(paths, folders, strict=True)]
     for path in paths:
         medium.check(path)
-    return LazyFiles(paths, medium)
+    return LazyFiles(paths, medium, folders=folders)
 
 
-def _files_at(place: str, medium: Any) -> list[Path]:
+def _files_at(place: str, medium: Any) -> tuple[list[Path], Path | None]:
+    """The files at a place, and the folder that they lie below; None for a file that is named."""
     path = Path(place)
     if path.is_dir():
         visible = (p for p in path.rglob("*") if not any(map(is_ignored, p.relative_to(path).parts)))
-        return sorted(p for p in visible if p.suffix.lower() in medium.INPUT_SUFFIXES and p.is_file())
+        files = sorted(p for p in visible if p.is_file() and _is_of(p, medium))
+        runs = {
+            folder: is_run(str(folder)) for folder in {parent for p in files for parent in p.parents} if folder != path
+        }
+        return [p for p in files if not any(runs.get(parent) for parent in _parents(p, path))], path
     if path.exists():
-        return [path]
-    return sorted(Path(p) for p in glob.glob(place))  # noqa: PTH207 - a pattern that no shell expanded, maybe absolute
+        return [path], None
+    fixed = itertools.takewhile(lambda part: not glob.has_magic(part), path.parts)
+    found = glob.glob(place, recursive=True)  # noqa: PTH207 - a pattern that no shell expanded, maybe absolute
+    return sorted(p for p in map(Path, found) if p.is_file()), Path(*fixed)
+
+
+def _parents(path: Path, root: Path) -> Iterator[Path]:
+    """The folders of a file below a root."""
+    return itertools.takewhile(lambda parent: parent != root, path.parents)
+
+
+def _is_of(path: Path, medium: Any) -> bool:
+    """Whether a file is of a medium, by its suffix, or where that says nothing by its first bytes."""
+    if path.suffix.lower() in medium.INPUT_SUFFIXES:
+        return True
+    if medium_of(path.name) or not medium.INPUT_SUFFIXES & (SUFFIXES | MUSIC_SUFFIXES):
+        return False
+    try:
+        with path.open("rb") as file:
+            found = medium_of_bytes(file.read(HEAD))
+    except OSError:
+        return False
+    return found == ("image" if ".png" in medium.INPUT_SUFFIXES else "music")
+
+
+def _without_generated(paths: list[Path], place: str, out: Path | None) -> list[Path]:
+    """The files without those that a model generated. Raises UserError if nothing is left."""
+    generated = [path for path in paths if _is_generated(path)]
+    here = out.resolve() if out is not None else None
+    own = [path for path in generated if here is not None and here in path.resolve().parents]
+    passed = generated if len(generated) < len(paths) else own
+    if not passed:
+        return paths
+    count = "1 file" if len(passed) == 1 else f"{len(passed)} files"
+    message = f"{count} in {place} that reverie generated, such as {passed[0].name}, are passed over"
+    if len(passed) == len(paths):
+        raise UserError(f"{message}, and there are no others; --include-generated takes them.")
+    print(f"{message}; --include-generated takes them", file=sys.stderr)
+    lost = set(passed)
+    return [path for path in paths if path not in lost]
+
+
+def _is_generated(path: Path) -> bool:
+    """Whether a file carries the record of what generated it; of a text, whether the file beside it does."""
+    try:
+        read_record(path)
+    except UserError:
+        return False
+    return True
 
 
 def read_shard(text: str) -> Shard:
@@ -63,7 +130,7 @@ def write(
     """Writes items of a medium to `out`: one file each as they come, or all into one file if `out` has a suffix.
 
     A file is named after the one input that its item was made from, else by its index; where several items come from
-    one input, by both, except the first.
+    one input, by both, except the first. Folders of the inputs, below a folder that was given, are made in `out` too.
 
     inputs: the input files; one that is still to be read is never written over, not even with `overwrite`.
     Returns the files. Raises UserError where a file exists and `overwrite` is off; before anything is made, if `out`
@@ -110,6 +177,8 @@ def _write_each(
     for item in items:
         index = item.record["index"] if item.record else len(files)
         name = _file_name(item, index)
+        if item.folder:
+            name = f"{item.folder}/{name}"
         while name in names:  # inputs of the same name from two folders
             name += f"-{index:06d}"
         names.add(name)
@@ -118,6 +187,7 @@ def _write_each(
             raise UserError(f"{path} is one of the {medium.NOUN}s given and not read yet; give another --out.")
         _check_free(path, overwrite)
         with disk_errors(out):
+            path.parent.mkdir(parents=True, exist_ok=True)
             files.append(item.save(path))
     return files
 

@@ -77,6 +77,8 @@ def _add_signature(parser: Parser, signature: Signature, doc: str) -> None:
         parser.add_argument(
             "inputs", nargs="*", metavar=signature.input_medium.NOUN.upper(), help="files or folders"
         )  # fmt: skip
+        generated_help = "of folders, also take files that reverie generated, which are passed over otherwise"
+        parser.add_argument("--include-generated", action="store_true", help=generated_help)
     if signature.shardable:
         parser.add_argument("--shard", metavar="I/N", help="make only part I of N; the N parts together are the whole")
     parser.add_options(signature.flags, "options")
@@ -89,7 +91,8 @@ def _arguments(verb: str, signature: Signature, args: argparse.Namespace) -> dic
     given = vars(args)
     arguments = {option.name: given[option.name] for option in signature.flags if option.name in given}
     if signature.input:
-        files = gather(args.inputs, signature.input_medium)
+        out = Path(args.out) if args.out else None
+        files = gather(args.inputs, signature.input_medium, args.include_generated, out)
         if not files and signature.input.default is REQUIRED:
             out = f" --out {args.out}" if args.out else ""
             noun = signature.input_medium.NOUN

@@ -32,7 +32,7 @@ class Code(Item):
     @classmethod
     def from_latent(cls, source: Image, z: Tensor) -> Code:
         """The code z [Z] that an encoder computed from `source`."""
-        return cls(z.float().cpu().numpy(), inputs=({"name": source.name, "digest": source.digest},))
+        return cls(z.float().cpu().numpy()).made_from(source)
 
 
 def save_codes(codes: Sequence[Code], path: str | Path) -> Path:

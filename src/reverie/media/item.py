@@ -24,6 +24,9 @@ class Item:
     """its position among all items of the call that made it, from 0; the same in every shard"""
     prediction: dict[str, Any] | None = None
     """what a classifier says of it, such as {"class": "cat", "probability": 0.93}"""
+    folder: str = ""
+    """where its file lies below the folder that was given, or where the one input lay that it was made from, such as
+    "a/b"; outputs are written into the same"""
     columns: int = 0
     """how many items stand side by side in a grid of them; 0: as many as make the grid square"""
 
@@ -42,7 +45,8 @@ class Item:
 
     def made_from(self: Medium, *sources: Any) -> Medium:
         """A copy that names `sources` (items with a `name` and a `digest`) as its inputs."""
-        return dataclasses.replace(self, inputs=tuple({"name": s.name, "digest": s.digest} for s in sources))
+        inputs = tuple({"name": source.name, "digest": source.digest} for source in sources)
+        return dataclasses.replace(self, inputs=inputs, folder=sources[0].folder if len(sources) == 1 else "")
 
     def in_rows_of(self: Medium, columns: int) -> Medium:
         """A copy that stands in rows of `columns` items when several are put into one grid."""

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from reverie.utils.errors import UserError
+
+
+def in_folder(item: Any, folder: str) -> Any:
+    """The item with its folder noted."""
+    return dataclasses.replace(item, folder=folder) if folder else item
 
 
 class LazyFiles(Sequence[Any]):
@@ -14,6 +20,7 @@ class LazyFiles(Sequence[Any]):
 
     Attributes:
         paths: the files, in order.
+        folders: of each file, where it lies below the folder that was given; see Item.folder.
         medium: the class whose `load(path)` reads them.
         pending: resolved paths of files that nobody has asked for yet, which must not be overwritten.
         failed: error messages of files that iteration skipped.
@@ -21,8 +28,15 @@ class LazyFiles(Sequence[Any]):
 
     lazy = True
 
-    def __init__(self, paths: Sequence[Path], medium: Any) -> None:
-        self.paths, self.medium = list(paths), medium
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        medium: Any,
+        change: Callable[[Any], Any] | None = None,
+        folders: Sequence[str] = (),
+    ) -> None:
+        self.paths, self.medium, self._change = list(paths), medium, change
+        self.folders = list(folders) or [""] * len(self.paths)
         self.pending = {path.resolve() for path in paths}
         self.failed: list[str] = []
 
@@ -32,10 +46,16 @@ class LazyFiles(Sequence[Any]):
     def __getitem__(self, i: Any) -> Any:
         """Item i, loaded now; of a slice, another LazyFiles. Raises UserError if the file cannot be used."""
         if isinstance(i, slice):
-            return LazyFiles(self.paths[i], self.medium)
-        item = self.medium.load(self.paths[i])
+            return LazyFiles(self.paths[i], self.medium, self._change, self.folders[i])
+        item = in_folder(self.medium.load(self.paths[i]), self.folders[i])
         self.pending.discard(self.paths[i].resolve())
-        return item
+        return self._change(item) if self._change else item
+
+    def with_(self, change: Callable[[Any], Any]) -> LazyFiles:
+        """The same files, each item changed by a function once it is loaded; `pending` and `failed` are shared."""
+        changed = LazyFiles(self.paths, self.medium, change, self.folders)
+        changed.pending, changed.failed = self.pending, self.failed
+        return changed
 
     def __iter__(self) -> Iterator[Any]:
         """The items in order. A damaged file is skipped and noted in `failed`, so that the work on the others goes on.
