@@ -18,6 +18,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
+from reverie.data.images.decode import fit
 from reverie.media import Code, Image
 from reverie.utils.errors import UserError
 
@@ -97,6 +98,11 @@ def map_images(
     for group, x in _batches(images, size, channels, device):
         for result, source in zip(Image.from_tensor(transform(x)[: len(group)]), group, strict=True):
             yield result.made_from(source)
+
+
+def at_size(image: Image, size: int) -> Image:
+    """A square image resized to `size` pixels a side, by Lanczos with antialiasing, as training images are."""
+    return dataclasses.replace(image, pixels=fit(image.pil(), size, image.pixels.shape[2]))
 
 
 def _batches(

@@ -14,15 +14,23 @@ import torch
 from torch import Tensor, nn
 
 from reverie._version import __version__
+from reverie.core.generation import at_size
 from reverie.core.options import REQUIRED, convert, options_of_signature, verb_name, with_config_defaults
 from reverie.core.stage import Batch, Stage
 from reverie.core.train_config import SMOKE
-from reverie.media import Image, image_grid
+from reverie.data.images.conversion import Levels
+from reverie.media import Image, LazyFiles, image_grid
 from reverie.metrics.score import Score
 from reverie.utils.errors import UserError
 
 if TYPE_CHECKING:
     from reverie.core.imported_network import ImportedNetwork
+
+
+KEPT_FACTS = ("output_size", "levels", "labels")
+"""Facts of the data that are kept with the weights, where there is something to say: pixels a side of the images that
+verbs make, if the networks work at another size; how values of files become levels (`data/images/levels.py`); how
+labels are told apart (`data/images/label_codes.py`)"""
 
 
 class Method(nn.Module):
@@ -70,6 +78,8 @@ class Method(nn.Module):
         self.config = config
         self.origin: dict[str, Any] = {"method": type(self).__module__.rpartition(".")[2]}
         """what the record of every item says of where it is from; api.load adds run and step"""
+        self.data_facts: dict[str, Any] = {}
+        """what verbs need to know of the data that the run learnt from: KEPT_FACTS, those that there are"""
 
     # -- config and data -----------------------------------------------------------------------------------------------
 
@@ -194,6 +204,28 @@ class Method(nn.Module):
         """The device of the parameters."""
         return next(self.parameters()).device
 
+    def input_domain(self, arguments: dict[str, Any]) -> str:
+        """The domain, "a" or "b", of data of two that the images given to a verb with these arguments are of."""
+        return "a"
+
+    def read_by_levels(self, media: Any, domain: str) -> Any:
+        """Images given to a verb, read by the same rule as those of the data; other arguments as they are."""
+        levels = self.data_facts.get("levels") or {}
+        record = levels.get(domain) if levels.keys() <= {"a", "b"} else levels
+        if not record or not isinstance(media, Sequence) or isinstance(media, str) or not len(media):
+            return media
+        if isinstance(media, LazyFiles):
+            return media.with_(lambda item: item.with_levels(Levels.of(record)))
+        able = all(hasattr(item, "with_levels") for item in media)
+        return [item.with_levels(Levels.of(record)) for item in media] if able else media
+
+    def at_output_size(self, item: Any) -> Any:
+        """An item in the size of the data, and None; or, resized to it, and the size at which the networks made it."""
+        size, own = self.data_facts.get("output_size"), getattr(self.config, "size", None)
+        if not size or not isinstance(item, Image) or item.pixels.shape[:2] != (own, own):
+            return item, None
+        return at_size(item, size), own
+
 
 def verb(body: Callable[..., Iterable[Any]]) -> Any:
     """Marks a function of a method as one that users call: `reverie NAME RUN ...`, `load(run).NAME(...)`.
@@ -217,9 +249,13 @@ def verb(body: Callable[..., Iterable[Any]]) -> Any:
         was_training = self.training
         self.eval()
         try:
-            for position, item in enumerate(body(self, **arguments)):
+            domain = self.input_domain(arguments)
+            given = {name: self.read_by_levels(value, domain) for name, value in arguments.items()}
+            for position, item in enumerate(body(self, **given)):
                 index = position if item.index is None else item.index
-                yield item.with_provenance({"synthetic": not self.is_classifier, **record, "index": index})
+                item, made_at = self.at_output_size(item)
+                size = {"made_at": made_at} if made_at else {}
+                yield item.with_provenance({"synthetic": not self.is_classifier, **record, **size, "index": index})
         finally:
             self.train(was_training)
 

@@ -20,6 +20,7 @@ from reverie.evaluation.image_metrics import FEATURE_SCORES, LAPLACIAN
 from reverie.evaluation.lpips import add_lpips, open_lpips
 from reverie.evaluation.result import Evaluation
 from reverie.evaluation.samples_source import SampleSource
+from reverie.evaluation.time_estimate import TimeEstimate
 from reverie.media import Image, Photo, grid_of_groups
 from reverie.metrics.distribution import frechet_distance, kernel_distance
 from reverie.metrics.full_reference import full_reference_scores, psnrs, segmentation_metrics
@@ -32,7 +33,6 @@ SHOWN = 8
 """images of a figure"""
 OF_PAIRS, OF_DOMAINS = ("input", "output", "target"), ("input", "translated", "translated back")
 """what stands side by side in figures"""
-NO_FEATURES = "there is no network to compare images by; name one with --features"
 
 
 class TranslationEvaluator(SplitEvaluator):
@@ -64,7 +64,10 @@ class PairEvaluator(TranslationEvaluator):
         self, result: Evaluation, source: SampleSource, config: EvalConfig, method_options: dict[str, Any]
     ) -> None:
         """PSNR, SSIM, sharpness; of label maps their agreement; LPIPS, features and baselines where asked for."""
-        n = min(config.n or self.default_n(source), len(self.data))
+        n = min(config.n or self.default_n(source, config.full), len(self.data))
+        estimate = TimeEstimate()
+        estimate.add("translated images", n, 1, lambda k: self._translate(source, k, config.seed))
+        estimate.say("" if config.full else "; --full takes more")
         lpips = (
             None if config.lpips is None else open_lpips(config.lpips)
         )  # errors are found before anything takes long
@@ -90,9 +93,11 @@ class PairEvaluator(TranslationEvaluator):
             result.scores += _segmentation_scores(images, palette, reference, config.seed, conditions)
         with_baselines = config.baselines and has_baselines(source.method)
         train, others = None, list[np.ndarray]()
-        if with_baselines or config.features is not None:
+        wants_features = config.wants("paired feature distance", "fid", "kid")
+        if with_baselines or wants_features:
             train, others = self._other_targets(source, n)
-        self._score_features(result, images, others, reference, config, conditions)
+        if wants_features:
+            self._score_features(result, images, others, reference, config, conditions)
         if with_baselines:
             add_baselines(
                 result, source.method, images.targets, images.inputs, train, others[:TUNING_IMAGES], reference,
@@ -118,8 +123,9 @@ class PairEvaluator(TranslationEvaluator):
         return {"translations": grid_of_groups(cells, OF_PAIRS)}
 
     def palette(self, source: SampleSource) -> np.ndarray | None:
-        """The colours of the targets, where these are label maps."""
-        return self.data.palettes.get(_target_side(source))
+        """The colours of the targets as they are scored, where these are label maps."""
+        codes = self.data.codes.get(_target_side(source))
+        return None if codes is None else codes.codes
 
     def _floor(self, source: SampleSource, images: _Translated) -> tuple[list[np.ndarray], str]:
         """What there is without the method: the input; where one side is a label map, the mean target."""
@@ -129,17 +135,21 @@ class PairEvaluator(TranslationEvaluator):
         return [mean] * len(images.targets), "the mean target image in place of each"
 
     def _translate(self, source: SampleSource, n: int, seed: int) -> _Translated:
-        """The first n pairs; of methods that degrade the targets, the inputs are made with `degrade`."""
+        """The first n pairs; of methods that degrade the targets, the inputs are made with `degrade`.
+
+        Labels that hardly differ in the files are in the colours in which networks see them.
+        """
         method, side = source.method, _target_side(source)
+        other = "b" if side == "a" else "a"
         assert method is not None
         targets = [self.data.pixels(i, side) for i in range(n)]
         if _method_config(source).degradation:
             inputs = [photo.pixels for photo in method.verb("degrade")(_photos(targets), seed=seed)]
         else:
-            other = "b" if side == "a" else "a"
             inputs = [self.data.pixels(i, other) for i in range(n)]
         outputs = [photo.pixels for photo in method.verb("translate")(_photos(inputs), seed=seed)]
-        return _Translated(inputs, outputs, targets)
+        coded = ((inputs, other), (outputs, side), (targets, side))
+        return _Translated(*([self.data.coded(pixels, domain) for pixels in images] for images, domain in coded))
 
     def _other_targets(self, source: SampleSource, n: int) -> tuple[Any, list[np.ndarray]]:
         """The training pairs, and as many of their targets that are not among the first n of the reference."""
@@ -147,7 +157,8 @@ class PairEvaluator(TranslationEvaluator):
         train = type(self.data).open(self.data.spec).prepare(**data_args)
         first = n if train.fingerprint == self.data.fingerprint else 0  # settings are never chosen on scored images
         rows = range(first, min(first + max(n, TUNING_IMAGES), len(train)))
-        return train, [train.pixels(i, _target_side(source)) for i in rows]
+        side = _target_side(source)
+        return train, [train.coded(train.pixels(i, side), side) for i in rows]
 
     def _score_features(
         self,
@@ -160,9 +171,6 @@ class PairEvaluator(TranslationEvaluator):
     ) -> None:
         """Paired feature distance, FID and KID. others: further targets, for the floor of FID and KID."""
         names = ("paired feature distance", "fid", "kid")
-        if config.features is None:
-            result.skip(names, NO_FEATURES)
-            return
         net, n = open_features(config.features, self.data), len(images.outputs)
         outputs = net.features(np.stack(images.outputs), "translations")
         targets = net.features(np.stack(images.targets), "targets")
@@ -196,21 +204,25 @@ class PairEvaluator(TranslationEvaluator):
 class UnpairedEvaluator(TranslationEvaluator):
     """Compares translations with images of the other domain, and translations there and back with their inputs."""
 
-    def default_n(self, source: SampleSource) -> int:
-        """All images of the larger side, but at most max_default_n."""
-        return min(self.max_default_n, max(len(self.data.a), len(self.data.b)))
+    def default_n(self, source: SampleSource, full: bool) -> int:
+        """All images of the larger side, but at most max_default_n, or max_quick_n where not full."""
+        return min(self.max_default_n if full else self.max_quick_n, max(len(self.data.a), len(self.data.b)))
 
     def evaluate(
         self, result: Evaluation, source: SampleSource, config: EvalConfig, method_options: dict[str, Any]
     ) -> None:
         """Both ways: cycle-consistency, and FID and KID to the other domain; the floor is without translation."""
-        n = config.n or self.default_n(source)
+        n = config.n or self.default_n(source, config.full)
         result.notes += training_data_notes(source, self.data)
         sides = {}
         for side in "ab":
             count = min(n, len(getattr(self.data, side)))
             sides[side] = [self.data.pixels(i, side) for i in range(count)]
-        net = None if config.features is None else open_features(config.features, self.data.b)
+        net = open_features(config.features, self.data) if config.wants("fid", "kid") else None
+        estimate, some = TimeEstimate(), sides["a"][:1]
+        estimate.add("translations there and back", sum(map(len, sides.values())), 1,
+                     lambda k: _there_and_back(source.method, some, "b"))  # fmt: skip
+        estimate.say("" if config.full else "; --full takes more")
         features = {}
         if net is not None:
             features = {side: net.features(np.stack(pixels), f"side {side}") for side, pixels in sides.items()}
@@ -228,8 +240,8 @@ class UnpairedEvaluator(TranslationEvaluator):
             result.figures[f"{side}-to-{target}"] = (grid_of_groups(cells, OF_DOMAINS), caption)
             names = [f"{name}, {way}" for name in ("fid", "kid")]
             if net is None:
-                result.skip(names, NO_FEATURES)
-            elif min(len(outputs), len(sides[target])) < MIN_IMAGES:
+                continue
+            if min(len(outputs), len(sides[target])) < MIN_IMAGES:
                 count = min(len(outputs), len(sides[target]))
                 result.skip(names, f"{count} images are too few to compare distributions; it takes {MIN_IMAGES}")
             else:

@@ -16,6 +16,7 @@ import numpy as np
 import PIL.Image
 
 from reverie.data.file_types import SUFFIXES
+from reverie.data.images.conversion import Levels, scale
 from reverie.media.item import Item
 from reverie.media.metadata import LABELS, png_text_chunks
 from reverie.utils.errors import UserError
@@ -40,6 +41,10 @@ class Image(Item):
     """uint8 [H,W,C]"""
     name: str = ""
     """name of the file that it was read from, without folders; "" if it was generated"""
+    file: bytes = b""
+    """the bytes of its file, where these can be read by another rule than that of a file alone; see `with_levels`"""
+    origin: str = ""
+    """digest of the image that it was read as at first; "" where it was read once"""
     column_labels: tuple[str, ...] = ()
     """of a grid, what its columns show, from left to right; () for nothing"""
     row_labels: tuple[str, ...] = ()
@@ -63,13 +68,25 @@ class Image(Item):
     def read(cls, data: bytes, place: str = "the input") -> Image:
         """As `load`, from the bytes of an image file; `place` is its path, or what error messages call it."""
         from reverie.data.file_types import InvalidFile, quiet_pillow
-        from reverie.data.images.decode import read_full
+        from reverie.data.images.decode import read_full, read_header
 
         try:
             with quiet_pillow():
-                return cls(read_full(data), Path(place).name)
+                header = read_header(data)
+                by_rule = header.alpha or header.bits > 8
+                return cls(read_full(data), Path(place).name, data if by_rule else b"")
         except InvalidFile as invalid:
             raise UserError(f"{place} is not a usable image ({invalid}); give another.") from None
+
+    def with_levels(self, levels: Levels) -> Image:
+        """A copy whose file is read by the rule of a set: 16 bits, float and alpha as in the data of a run."""
+        from reverie.data.images.decode import read_full
+
+        if not self.file:
+            if levels.byte_white == 255:
+                return self
+            return dataclasses.replace(self, pixels=scale(self.pixels, 0, levels.byte_white), origin=self.digest)
+        return dataclasses.replace(self, pixels=read_full(self.file, levels), origin=self.digest)
 
     def save(self, path: str | Path) -> Path:
         """Write a PNG that carries the record, and return its path; missing folders are made.
@@ -108,7 +125,9 @@ class Image(Item):
 
     @property
     def digest(self) -> str:
-        """16 hex digits of SHA-256 over shape and pixels."""
+        """16 hex digits of SHA-256 over shape and pixels, as the file was read at first."""
+        if self.origin:
+            return self.origin
         return hashlib.sha256(repr(self.pixels.shape).encode() + self.pixels.tobytes()).hexdigest()[:16]
 
     @staticmethod

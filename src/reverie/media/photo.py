@@ -23,7 +23,7 @@ from reverie.data.images.conversion import LUMA, Levels
 from reverie.media.image import Image, image_grid
 from reverie.media.item import Item
 from reverie.media.metadata import png_text_chunks
-from reverie.media.photo_file import opencv, png_chunk, read_photo
+from reverie.media.photo_file import opencv, png_chunk, read_photo, with_palette
 from reverie.utils.errors import UserError
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ class Photo(Item):
     """ICC profile of the colours; None if the file has none, which usually means sRGB"""
     white: int = 0
     """the level of white, such as 4095 in 16-bit files of 12 bits; 0: the largest of the dtype"""
+    table: bytes | None = None
+    """RGB of the palette of its file, of a label map whose colours are all in there; None: a file without one"""
     ground: int = 255
     """grey level of 255 that a network sees where alpha is 0"""
 
@@ -126,8 +128,15 @@ class Photo(Item):
         pixels = np.ascontiguousarray(levels.permute(1, 2, 0).cpu().numpy().astype(self.pixels.dtype))
         alpha = self.alpha if self.alpha is not None and self.alpha.shape == pixels.shape[:2] else None
         profile = self.profile if pixels.shape[2] == self.pixels.shape[2] else None  # a grey profile does not fit RGB
-        inputs = ({"name": self.name, "digest": self.digest},)
-        return Photo(pixels, alpha, profile=profile, white=self.white, ground=self.ground, inputs=inputs)
+        made = Photo(pixels, alpha, profile=profile, white=self.white, ground=self.ground)
+        return made.made_from(self)
+
+    def with_labels(self, pixels: np.ndarray, table: bytes | None) -> Photo:
+        """A label map that a network made of this photograph: uint8 or uint16 [H,W,1 or 3].
+
+        table: RGB of the palette that its file is to have; None: ids or colours as they are
+        """
+        return Photo(pixels, table=table).made_from(self)
 
     def image(self) -> Image:
         """As an 8-bit Image without alpha, for grids and reports."""
@@ -136,7 +145,7 @@ class Photo(Item):
             pixels = (pixels.astype(np.float32) * (255 / self.white) + 0.5).clip(0, 255).astype(np.uint8)
         elif pixels.dtype != np.uint8:
             pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)  # in 16 bits white would overflow
-        return Image(pixels, self.name, record=self.record, inputs=self.inputs)
+        return Image(pixels, self.name, record=self.record, inputs=self.inputs, folder=self.folder)
 
     def save(self, path: str | Path) -> Path:
         """Write a PNG that carries the record, and return its path; missing folders are made.
@@ -157,6 +166,8 @@ class Photo(Item):
         if planes.dtype == np.uint8 or planes.ndim == 2:
             buffer = io.BytesIO()
             image = PIL.Image.fromarray(planes)
+            if self.table:
+                image = with_palette(self.pixels, self.table)
             image.save(buffer, format="PNG", pnginfo=png_text_chunks(self.record), icc_profile=self.profile)
             return buffer.getvalue()
         return self._png_byopencv(planes)  # Pillow writes 16 bits in one channel only

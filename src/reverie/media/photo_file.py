@@ -38,7 +38,7 @@ class PhotoFile(NamedTuple):
 def read_photo(data: bytes, place: str | Path) -> PhotoFile:
     """What the bytes of an image file hold, upright.
 
-    Raises InvalidFile, what Pillow raises, and UserError where 16 bits a channel in colour need OpenCV and it is missing.
+    Raises InvalidFile, what Pillow raises, and UserError where OpenCV, for 16 bits a channel in colour, is missing.
     """
     header = decode.read_header(data)
     if header.fault:
@@ -116,6 +116,16 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
             return
         yield data[at + 4 : at + 8], data[at + 8 : at + 8 + length]
         at += 12 + length
+
+
+def with_palette(pixels: np.ndarray, table: bytes) -> PIL.Image.Image:
+    """An image of mode P with this palette, RGB; pixels: uint8 [H,W,1 or 3], colours of the palette."""
+    colours = np.frombuffer(table, np.uint8).reshape(-1, 3).astype(np.int64) @ (65536, 256, 1)
+    packed = conversion.convert_channels(pixels, 3).astype(np.int64) @ (65536, 256, 1)
+    palette, first = np.unique(colours, return_index=True)  # of colours that occur twice the first
+    image = PIL.Image.fromarray(first[np.searchsorted(palette, packed)].astype(np.uint8), "L")
+    image.putpalette(table)
+    return image
 
 
 def png_chunk(kind: bytes, data: bytes) -> bytes:

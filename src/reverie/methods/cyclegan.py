@@ -28,12 +28,14 @@ from reverie.nn.patchgan import PatchGAN
 from reverie.nn.resnet_generator import ResidualGenerator, ResNetGenerator, blocks_for_size, size_for_blocks
 from reverie.transforms.augment import paired_random_crop, random_flip
 from reverie.transforms.tiling import apply_tiled
+from reverie.transforms.working_size import Detail, apply_at_size, note_size
 from reverie.utils.errors import UserError
 
 LOSSES = {"leastsquares": losses.least_squares(), "nonsaturating": losses.nonsaturating()}
 OVERLAP = 64
 """pixels at each side of a tile that are discarded or blended with its neighbour"""
 TileSize = Annotated[int, MultipleOf(256, 512)]
+WorkingSize = Annotated[int, Range(16)]
 
 
 class CycleGAN(Method):
@@ -212,15 +214,31 @@ class CycleGAN(Method):
     # -- verbs ---------------------------------------------------------------------------------------------------------
 
     @verb
-    def translate(self, photos: list[Photo], to: Literal["b", "a"] = "b", tile: TileSize = 1024) -> Iterator[Photo]:
+    def translate(
+        self,
+        photos: list[Photo],
+        to: Literal["b", "a"] = "b",
+        tile: TileSize = 1024,
+        working_size: WorkingSize | None = None,
+        detail: Detail = "difference",
+    ) -> Iterator[Photo]:
         """Each image translated, in its own size, depth and alpha.
 
         photos: images of the other domain
         to: the domain that they are translated to
         tile: pixels per side above which an image is cut into tiles, a multiple of 256
+        working_size: pixels of the shorter side at which the network works on larger images, such as the size that it
+            was trained at; the result is enlarged; none: the image's own size
+        detail: with working_size, what the network changes is added to the image itself (difference), or follows its
+            edges (guided); none: the result is only enlarged
         """
+        noted: set[str] = set()
         for photo in photos:
-            yield photo.with_pixels(self.translate_tensor(self._photo_tensor(photo, to), to, tile)[0])
+            x = self._photo_tensor(photo, to)
+            if working_size is None:
+                note_size(noted, photo.name, min(x.shape[2:]), self.config.size)
+            y = apply_at_size(lambda small: self.translate_tensor(small, to, tile), x, working_size, detail)
+            yield photo.with_pixels(y[0])
 
     @verb
     def cycle(self, photos: list[Photo], to: Literal["b", "a"] = "b", tile: TileSize = 1024) -> Iterator[Photo]:
@@ -239,6 +257,9 @@ class CycleGAN(Method):
         """One image x [1,C,H,W] of any size, translated to domain `to` "a" or "b", in [-1,1]."""
         generator = self.generator_ab if to == "b" else self.generator_ba
         return apply_tiled(generator, x, tile, OVERLAP, 4, 16).clamp(-1, 1)
+
+    def input_domain(self, arguments: dict[str, Any]) -> str:
+        return "a" if arguments.get("to", "b") == "b" else "b"
 
     def _photo_tensor(self, photo: Photo, to: str) -> Tensor:
         channels = self.config.in_channels if to == "b" else self.config.out_channels

@@ -19,6 +19,7 @@ from reverie.core.lr_schedules import linear
 from reverie.core.method import Method, verb
 from reverie.core.stage import Batch, Metrics, Stage
 from reverie.core.update import Update
+from reverie.data.images.label_codes import LabelCodes
 from reverie.data.images.pairs import Pairs
 from reverie.media import Image, Photo
 from reverie.media.image import side_by_side
@@ -37,6 +38,7 @@ from reverie.transforms.degradations import (
     keep_luminance,
 )
 from reverie.transforms.tiling import apply_tiled, check_tile
+from reverie.transforms.working_size import Detail, apply_at_size, note_size
 from reverie.utils.errors import UserError
 from reverie.utils.seeding import seed_for
 
@@ -266,20 +268,37 @@ class Pix2Pix(Method):
         deterministic: bool | None = None,
         tile: Annotated[int, MultipleOf(256, 512)] = 2048,
         seed: int = 0,
+        working_size: Annotated[int, Range(16)] | None = None,
+        detail: Detail = "difference",
     ) -> Iterator[Photo]:
-        """Each image translated, in its own size, depth and alpha.
+        """Each image translated, in its own size, depth and alpha; label maps in the colours or ids of the data.
 
         photos: images like the inputs of training
         deterministic: without dropout and with running statistics; none: as the run's config has it
         tile: pixels per side above which an image is cut into tiles, a multiple of 256
         seed: of the dropout; a result depends on the seed and its own image alone
+        working_size: pixels of the shorter side at which the network works on larger images, such as the size that it
+            was trained at; the result is enlarged; none: the image's own size
+        detail: with working_size, what the network changes is added to the image itself (difference), or follows its
+            edges (guided); none, and with label maps: the result is only enlarged
 
         Raises UserError if a tile is no multiple of what a deeper U-Net needs.
         """
         check_tile(tile, self.multiple)
+        inputs, targets = (self.label_codes(side) for side in self.domains())
+        noted: set[str] = set()
         for photo in photos:
-            x = photo.to_tensor(self.config.in_channels).to(self.device)
-            yield photo.with_pixels(self.translate_tensor(x, deterministic, tile, seed_for(seed, photo))[0])
+            x = photo.to_tensor(self.config.in_channels) if inputs is None else self.label_tensor(photo, inputs)
+            if working_size is None:
+                note_size(noted, photo.name, min(x.shape[2:]), self.config.size)
+            run = partial(self.translate_tensor, deterministic=deterministic, tile=tile, seed=seed_for(seed, photo))
+            labels = inputs is not None or targets is not None
+            y = apply_at_size(run, x.to(self.device), working_size, "none" if labels else detail, inputs is not None)
+            if targets is None:
+                yield photo.with_pixels(y[0])
+            else:
+                (levels,) = Image.from_tensor(y)
+                yield photo.with_labels(targets.decode(levels.pixels), targets.table)
 
     @verb
     def degrade(self, photos: list[Photo], seed: int = 0) -> Iterator[Photo]:
@@ -297,6 +316,22 @@ class Pix2Pix(Method):
             y = photo.to_tensor(c.out_channels)
             x = apply_degradation_seeded(y, c.degradation, c.severity, seed_for(seed, photo))
             yield photo.with_pixels(x[0])
+
+    def domains(self) -> tuple[str, str]:
+        """The domains of the data that are the inputs and the targets."""
+        return ("b", "a") if self.config.direction == "BtoA" else ("a", "b")
+
+    def input_domain(self, arguments: dict[str, Any]) -> str:
+        return self.domains()[0]
+
+    def label_codes(self, domain: str) -> LabelCodes | None:
+        """How the labels of a domain of the data are told apart; None where it has no label maps."""
+        return LabelCodes.of((self.data_facts.get("labels") or {}).get(domain))
+
+    def label_tensor(self, photo: Photo, codes: LabelCodes) -> Tensor:
+        """A label map [1,C,H,W] in [-1,1] as the network sees it."""
+        pixels = codes.encode(photo.pixels, self.config.in_channels)
+        return torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 127.5 - 1
 
     def translate_tensor(self, x: Tensor, deterministic: bool | None, tile: int, seed: int) -> Tensor:
         """b [1,C,H,W] in [-1,1] for one image a of any size; the other parameters are those of `translate`."""

@@ -1,5 +1,6 @@
 """Images from a path or a name, decoded once and served as batches: the class that training sees."""
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Sequence
@@ -13,17 +14,23 @@ import torch
 from reverie.data import cache
 from reverie.data.archives import Dropped
 from reverie.data.data_spec import DataSpec
+from reverie.data.file_types import InvalidFile
 from reverie.data.images import decode, synthetic
 from reverie.data.images.conversion import DEFAULT, Levels
+from reverie.data.images.label_codes import LabelCodes, separated
+from reverie.data.images.from_python import MemorySource
 from reverie.data.images.levels import describe_levels, find_levels, level_warnings
 from reverie.data.images.records import ImageRecord, Source, nothing_usable
 from reverie.data.images.sources import open_path
+from reverie.data.python_data import PythonData
 from reverie.data.splits import standard_split
 from reverie.utils.errors import UserError, near_miss
 
 __all__ = ["Dropped", "Images"]
 
 SPLITS = ("train", "test", "val")
+PALETTES_COMPARED = 8
+"""files of a set whose palettes are compared"""
 MAX_SIZE = 2048
 """pixels a side that images can be decoded to"""
 
@@ -96,6 +103,8 @@ class Images:
         if not text.strip():
             raise UserError("no data named: give a folder, a zip, or a name such as letters")
         wanted = standard_split(split)
+        if isinstance(text, PythonData):
+            return cls(text, "images in memory", MemorySource(text), wanted)
         path = Path(text).expanduser()
         if _exists(path):
             images = cls(text, _title(path), open_path(path, text.splits), wanted)
@@ -168,6 +177,24 @@ class Images:
     def read_full(self, item: ImageRecord) -> np.ndarray:
         """All pixels of an image in its own size, uint8 [H,W,C], C = 1 if it is grey. Raises InvalidFile."""
         return self._source.read_full(item)
+
+    def label_codes(self, colours: np.ndarray) -> LabelCodes:
+        """How a network tells labels of these colours uint8 [K,3] apart, and how they are put back into such files."""
+        headers = [item.header for item in self.items]
+        grey = all(header.grey for header in headers)
+        bits = 16 if grey and all(header.bits == 16 for header in headers) else 8
+        return LabelCodes(colours, separated(colours, grey), grey, bits, self._palette_table())
+
+    def _palette_table(self) -> bytes | None:
+        """RGB of the palette of the files, if all have one, and it is the same in some of them."""
+        read_image = getattr(self._source, "read_image", None)
+        if read_image is None or any(item.header.mode != "P" for item in self.items):
+            return None
+        tables = set()
+        for item in self.items[:: -(-len(self.items) // PALETTES_COMPARED)]:
+            with contextlib.suppress(InvalidFile):
+                tables.add(bytes(read_image(item).getpalette() or ()))
+        return tables.pop() if len(tables) == 1 else None
 
     def full_shape(self, item: ImageRecord) -> tuple[int, int]:
         """Height and width of the pixels that `read_full` returns, from the header."""

@@ -18,10 +18,11 @@ from reverie.data.archives import Dropped
 from reverie.data.data_spec import DataSpec
 from reverie.data.file_types import InvalidFile, UnreadableFile
 from reverie.data.images import decode, inspect
-from reverie.data.images.conversion import Levels, to_8bit
+from reverie.data.images.conversion import DEFAULT, Levels, to_8bit
 from reverie.data.images.dataset import Images, levels_of
 from reverie.data.images.decode import ImageHeader
 from reverie.data.images.label_codes import LabelCodes
+from reverie.data.images.from_python import MemorySource
 from reverie.data.images.label_maps import complete_palette, find_palette, fit_labels
 from reverie.data.images.paired_files import (
     DOMAINS,
@@ -34,6 +35,8 @@ from reverie.data.images.paired_files import (
     find_paired_files,
     two_paths,
 )
+from reverie.data.python_data import PythonData
+from reverie.data.splits import standard_split
 from reverie.utils.errors import UserError
 
 PALETTE_VERSION = 3
@@ -87,6 +90,8 @@ class Pairs:
                 self.facts["out_channels" if domain == "b" else "in_channels"] = codes.channels
                 note += "; as they hardly differ, a network sees colours that are far apart, and outputs are put back"
             self.notes.append(note)
+        if levels := {d: i.levels.to_json() for d, i in (("a", a), ("b", b)) if i is not None and i.levels != DEFAULT}:
+            self.facts["levels"] = levels
         if self.codes:
             self.facts["labels"] = {domain: codes.to_json() for domain, codes in self.codes.items()}
 
@@ -99,6 +104,11 @@ class Pairs:
         have different names.
         """
         text = DataSpec(spec)
+        if isinstance(text, PythonData):
+            split = standard_split(split)
+            sides = (0, 1) if text.has_pairs else (0,)
+            *a, b = (Images(text, "pairs in memory", MemorySource(text, side), split) for side in sides)
+            return cls(text, split, a[0] if a else None, b, {})
         files = find_paired_files(text)
         if files is None:
             single = cls(text, split, None, Images.open(text, split), {})

@@ -13,9 +13,13 @@ import torch
 from reverie.data.archives import Dropped
 from reverie.data.data_spec import DataSpec
 from reverie.data.images import decode, inspect
+from reverie.data.images.conversion import DEFAULT
 from reverie.data.images.dataset import Images
+from reverie.data.images.from_python import MemorySource
 from reverie.data.images.paired_files import DOMAINS, SPLIT_ORDER, PairedSource, check_not_empty, find_paired_files
 from reverie.data.images.synthetic import is_name
+from reverie.data.python_data import PythonData
+from reverie.data.splits import standard_split
 from reverie.utils.errors import UserError
 
 MAX_PAIRS_PER_EPOCH = 1_000_000
@@ -39,11 +43,13 @@ class Unpaired:
     def __init__(self, spec: str, split: str, a: Images, b: Images) -> None:
         self.spec, self.name, self.split, self.splits = spec, b.name, split, b.splits
         self.a, self.b = a, b
-        self.facts = {
+        self.facts: dict[str, Any] = {
             "in_channels": a.facts["channels"],
             "out_channels": b.facts["channels"],
             "native": min(a.facts["native"], b.facts["native"]),
         }
+        if levels := {d: i.levels.to_json() for d, i in (("a", a), ("b", b)) if i.levels != DEFAULT}:
+            self.facts["levels"] = levels
         self.fingerprint = hashlib.sha256((a.fingerprint + b.fingerprint).encode()).hexdigest()[:16]
         self.notes = [f"A: {note}" for note in a.notes] + [f"B: {note}" for note in b.notes]
         self.warnings = [f"A: {text}" for text in a.warnings] + [f"B: {text}" for text in b.warnings]
@@ -60,6 +66,10 @@ class Unpaired:
         Raises UserError if there is one domain only, no usable image in one of them, or no such split.
         """
         text = DataSpec(spec)
+        if isinstance(text, PythonData):
+            split = standard_split(split)
+            a, b = (Images(text, "images in memory", MemorySource(text, side), split) for side in (0, 1))
+            return cls(text, split, a, b)
         if specs := _two_specs(text):
             a, b = (Images.open(domain, split, text.splits) for domain in specs)
             return cls(text, split, a, b)
