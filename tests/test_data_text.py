@@ -161,7 +161,8 @@ def test_auto_is_characters_where_most_letters_are_chinese() -> None:
     [
         ("我 喜欢 猫 。", "word"), ("晚 风 摇 树 树 还 挺", "word"), ("明月照空山 清风入竹林", "character"),
         ("关关雎鸠 在河之洲", "character"), ("古池や 蛙飛びこむ 水の音", "character"), ("わたし は ねこ", "word"),
-        ("สวัสดีครับ ผมชื่อจอห์น", "character"), ("ผม รัก แมว มาก", "word"), ("ខ្ញុំស្រឡាញ់ឆ្មា", "character"),
+        ("สวัสดีครับ ผมชื่อจอห์น", "character"), ("ฉันรักเธอ เธอรักฉัน", "character"), ("ผม รัก แมว", "word"),
+        ("ខ្ញុំស្រឡាញ់ឆ្មា", "character"),
         ("ຂ້ອຍຮັກແມວ", "character"), ("မြန်မာစကား", "character"), ("བཀྲ་ཤིས་བདེ་ལེགས།", "character"),
         ("나는 고양이를 좋아한다", "word"), ("यह एक छोटी कविता है", "word"), ("123 456", "word"), ("مرحبا", "word"),
     ],
@@ -283,6 +284,8 @@ TABLES = {
     "b.tsv": 'name\tcaption\n1\ta dog, asleep\n2\ttwo "lines\n',
     "c.csv": "caption;name\na dog, asleep;1\ntwo lines;2\n",
     "d.jsonl": '{"name": 1, "caption": "a dog, asleep"}\n{"caption": "two\\nlines"}\n{"caption": 3}\nno\n',
+    "f.jsonl": '[{"caption": "a dog, asleep"},\n {"caption": "two lines"}]',
+    "g.csv": "sep=;\nname;caption\n1;a dog, asleep\n2;two lines\n",
     "e.txt": 'name,caption\n1,"a dog, asleep"\n2,two lines\n',
 }
 

@@ -28,13 +28,14 @@ from reverie.data.archives import Dropped, files_below
 from reverie.data.file_types import SUFFIXES as IMAGE_SUFFIXES
 from reverie.data.images.inspect import split_usage, usage_summary
 from reverie.data.media_types import TABLE_SUFFIXES, TEXT_SUFFIXES
+from reverie.data.python_data import PythonData
 from reverie.data.splits import SPLITS, standard_split
 from reverie.data.text import oracle, synthetic
 from reverie.data.text.files import ITEMS, suffix_of
 from reverie.data.text.held_out import HELD_OUT, leaked, near_duplicates
 from reverie.data.text.oracle import Oracle
 from reverie.data.text.scripts import detect_kind
-from reverie.data.text.sources import Line, Part, read_parts
+from reverie.data.text.sources import Line, Part, parts_in_memory, read_parts
 from reverie.data.text.tokenizer import END, KINDS, SPECIAL, UNKNOWN, Tokenizer, fit_tokenizer, parse
 from reverie.utils.errors import UserError, near_miss
 from reverie.utils.seeding import uniforms
@@ -106,6 +107,9 @@ class Texts:
         """
         if item not in ITEMS:
             raise UserError(f"item is '{item}'; it must be {', '.join(ITEMS[:-1])} or {ITEMS[-1]}.")
+        if isinstance(spec, PythonData):
+            parts = parts_in_memory(spec, held_out)
+            return cls(spec, "lines in memory", parts, standard_split(split), from_files=True)
         text = str(spec)
         if not text.strip():
             raise UserError("no data named: give a text file, a folder of them, or a name such as verses")

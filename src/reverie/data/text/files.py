@@ -179,7 +179,8 @@ def _choose_column(header: list[str], column: str | None) -> str:
 def _json_rows(name: str, text: str, suffix: str, dropped: list[Dropped]) -> list[tuple[int, dict[str, object]]]:
     """[(number, object)]; a string alone is the column "text" of its row. What is neither is dropped."""
     try:
-        entries = list(enumerate(json.loads(text), 1)) if suffix == ".json" else list(_json_lines(text))
+        whole = suffix == ".json" or text.lstrip()[:1] == "["
+        entries = list(enumerate(json.loads(text), 1)) if whole else list(_json_lines(text))
     except (ValueError, RecursionError, TypeError):
         raise InvalidFile("no JSON list: give a list of texts or of objects, or one object a line (.jsonl)") from None
     rows: list[tuple[int, dict[str, object]]] = []
@@ -204,9 +205,11 @@ def _json_lines(text: str) -> Iterator[tuple[int, object]]:
 
 def _csv_rows(text: str, suffix: str) -> list[tuple[int, list[str]]]:
     """[(number of the line it begins in, fields)] of the rows that are not empty. Raises InvalidFile."""
-    first = _LINE_END.split(text, 1)[0]
+    first, *rest = _LINE_END.split(text, 1)
     unquoted = re.sub(r'"[^"]*"', "", first)
     delimiter = "\t" if suffix == ".tsv" else max(",;\t|", key=unquoted.count)
+    if stated := re.fullmatch("sep=(.)", first):  # Excel's own first line
+        delimiter, text = stated[1], "".join(rest)
     csv.field_size_limit(LARGEST_FIELD)
     try:
         return _parse_csv(text, delimiter, quotes=True, strict=True)

@@ -9,7 +9,7 @@ from functools import cache
 
 SAMPLED = 10_000
 """lines that are looked at to choose a tokenizer, spread evenly over all"""
-SHORT_HAN, SHORT_KANA, SHORT_OTHER = 2.6, 4.5, 7.0
+SHORT_HAN, SHORT_KANA, SHORT_OTHER = 2.6, 4.5, 4.5
 """characters between two spaces, on average over a line, up to which the spaces stand between words: with Chinese
 characters, in kana alone, in the other scripts. Phrases and half lines of poems, spaced too, are longer"""
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from reverie.data.archives import Dropped, FileTree, FolderTree, ZipTree
 from reverie.data.file_types import InvalidFile
 from reverie.data.media_types import TABLE_SUFFIXES, TEXT_SUFFIXES
+from reverie.data.python_data import PythonData
 from reverie.data.splits import NAMES, SPLITS, arrange, standard_split
 from reverie.data.text.files import read_items, suffix_of
 from reverie.data.text.held_out import held_out
@@ -75,6 +76,31 @@ def read_parts(
         raise UserError(f"no text in {path} can be used: {lost[0].name} is {lost[0].reason}")
     parts = {split: part for split, part in parts.items() if part.lines}
     return _hold_out(parts["train"], share) if len(parts) == 1 else parts
+
+
+def parts_in_memory(data: PythonData, share: float) -> dict[str, Part]:
+    """The splits of lines, or of text files, in memory; of one split alone a share is held out as test.
+
+    Raises UserError for what is no text.
+    """
+    parts = {}
+    for split, rows in data.rows.items():
+        part = parts[split] = Part([], [], [])
+        for i, item in enumerate(rows.items):
+            if data.has_lines:
+                text = " ".join(str(getattr(item, "line", item)).split())
+                part.lines.extend([Line(f"{split}/{i}", text)] if text else [])
+            elif isinstance(item, str | Path):
+                try:
+                    found = read_items(str(item), Path(item).expanduser().read_bytes(), "line", None)
+                    part.lines.extend(Line(f"{item}:{number}", text) for number, text in found.texts)
+                except (InvalidFile, OSError) as error:
+                    part.dropped.append(Dropped(str(item), str(getattr(error, "strerror", error))))
+            else:
+                raise UserError(f"{data} are no text; give a list of lines, or of paths of text files.")
+    if not any(part.lines for part in parts.values()):
+        raise UserError(f"{data} hold no text; give lines that are not empty.")
+    return _hold_out(parts["train"], share) if list(parts) == ["train"] else parts
 
 
 def _hold_out(part: Part, share: float) -> dict[str, Part]:
