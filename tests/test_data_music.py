@@ -327,8 +327,8 @@ def test_folders_named_train_and_test_are_splits(tmp_path: Path) -> None:
     assert data.splits == ["train", "test", "val"]
     assert [entry.name for entry in data.pieces] == ["x/train/a.mid", "x/train/deep/b.MIDI"]
     assert [(d.name, d.reason) for d in data.dropped] == [("x/e.mid", "outside the folders of the splits")]
-    with pytest.raises(UserError, match="no split 'dev'"):
-        MusicDataset.open(tmp_path, "dev")
+    with pytest.raises(UserError, match="no split 'demo'"):
+        MusicDataset.open(tmp_path, "demo")
 
 
 def test_what_cannot_be_used_is_listed(tmp_path: Path) -> None:

@@ -30,18 +30,22 @@ import torch
 from tqdm import tqdm
 
 from reverie.data.archives import Dropped, FileTree, FolderTree, ZipTree, files_below
+from reverie.data.data_spec import DataSpec
 from reverie.data.file_types import SUFFIXES as IMAGE_SUFFIXES
 from reverie.data.file_types import InvalidFile
+from reverie.data.media_types import names_of
 from reverie.data.music import synthetic
 from reverie.data.music.grid import NEAREST, OFF_GRID, SIXTEENTHS, Reading, make_grid
 from reverie.data.music.inspect import LEAK, count_shared, describe_music, inspect_music, lost_pieces
 from reverie.data.music.midi import EVENTS, PARTS, SUFFIXES, Piece, read
+from reverie.data.music.midi_repair import whole_part
 from reverie.data.music.splits import group_pieces, phrases
 from reverie.data.music.windows import TRIPLETS, VOICES, windows
+from reverie.data.python_data import MemoryTree, PythonData
+from reverie.data.splits import arrange, standard_split
 from reverie.utils.errors import UserError, near_miss
 
 SPLITS = ("train", "test", "val")
-_SPLIT_NAMES = {"train": "train", "test": "test", "val": "val", "valid": "val", "validation": "val"}
 MAX_BARS = 64
 """bars of a window at most"""
 SAMPLED = 2_000
@@ -108,13 +112,15 @@ class MusicDataset:
     @classmethod
     def open(cls, spec: str | Path, split: str = "train") -> MusicDataset:
         """Opens a path or a synthetic set (`tunes`, `trios:200`); reads every file once. Raises UserError."""
-        text = str(spec)
+        text = DataSpec(spec)
         if not text.strip():
             raise UserError("no data named: give a folder of MIDI files, a zip of them, or a name such as tunes")
-        path, split = Path(text).expanduser(), _SPLIT_NAMES.get(split.lower(), split.lower())
+        if isinstance(spec, PythonData):
+            return cls(spec, "music in memory", _FileSource(spec), standard_split(split))
+        path, split = Path(text).expanduser(), standard_split(split)
         if _exists(path):
             name = path.resolve().name if path.is_dir() else path.stem
-            return cls(text, name, _FileSource(path), split)
+            return cls(text, name, _FileSource(path, text.splits), split)
         if synthetic.is_name(text):
             return cls(text, text, _SyntheticSource(text), split)
         guess = "" if "/" in text or "\\" in text else near_miss(text.partition(":")[0], list(synthetic.SETS))
@@ -145,7 +151,9 @@ class MusicDataset:
         if not (track or drums):
             self._check(part)
         self._cut(part, bars, reading)
-        self.warnings = lost_pieces(self) + (self._leaks(part, bars, reading) if self.split == "train" else [])
+        self.warnings = [*getattr(self._source, "warnings", ()), *lost_pieces(self)]
+        if self.split == "train":
+            self.warnings += self._leaks(part, bars, reading)
         return self
 
     def _leaks(self, part: str, bars: int, reading: Reading) -> list[str]:
@@ -297,25 +305,28 @@ class _SyntheticSource(_Source):
 class _FileSource(_Source):
     """MIDI files in a folder or a zip, or one alone."""
 
-    def __init__(self, path: Path) -> None:
-        if path.is_dir():
-            self.tree: FileTree = FolderTree(path)
+    def __init__(self, path: Path | PythonData, splits: str = "auto") -> None:
+        if isinstance(path, PythonData):
+            self.tree: FileTree = MemoryTree(path, ".mid")
+        elif path.is_dir():
+            self.tree = FolderTree(path)
         elif zipfile.is_zipfile(path) or path.suffix.lower() == ".zip":
             self.tree = ZipTree(path)
-        elif path.suffix.lower() in SUFFIXES:
-            self.tree = FolderTree(path.parent, [path.name])
+        elif names_of(one := FolderTree(path.parent, [path.name]), "music"):
+            self.tree = one
         else:
             raise UserError(f"{path} is no MIDI file, folder or zip: give the folder that .mid files are in")
         files = self.tree.stamps
-        names = sorted(name for name in files if name.lower().endswith(tuple(SUFFIXES)))
+        names = sorted(names_of(self.tree, "music"))
         if not names:
             others = f" ({len(files)} other files)" if files else ": it is empty"
             raise UserError(f"no MIDI files in {path}{others}; give a folder or zip with .mid files.")
         self.notes: list[str] = []
+        self.warnings: list[str] = []
         self.parts, self.dropped = {split: [] for split in SPLITS}, {split: [] for split in SPLITS}
         self.dropped["train"] += self.tree.skipped
         self.dropped["train"] += [Dropped(name, "not a MIDI file") for name in sorted(set(files) - set(names))]
-        readable, has_splits = self._read(names)
+        readable, has_splits = self._read(names, splits)
         if not readable:
             reasons = Counter(drop.reason.partition(":")[0] for drop in self.dropped["train"] if drop.name in names)
             raise UserError(f"none of the {len(names)} MIDI files in {path} can be used: {_summary(reasons, 1)}.")
@@ -330,21 +341,30 @@ class _FileSource(_Source):
                 self.dropped[split].append(Dropped(entry.name, f"duplicate: the tune of {original}"))
         self.parts = {split: entries for split, entries in self.parts.items() if entries}
 
-    def _read(self, names: list[str]) -> tuple[list[tuple[str, Entry]], bool]:
+    def _read(self, names: list[str], splits: str) -> tuple[list[tuple[str, Entry]], bool]:
         """(split, entry) of each file that can be read, and whether folders name the splits; others are dropped."""
-        below = len(_wrapper(names))
-        folders = {name: name[below:].partition("/")[0].lower() for name in names if "/" in name[below:]}
-        has_splits = "train" in folders.values()
+        arrangement = arrange(names, splits)
+        self.warnings += arrangement.warnings
         readable: list[tuple[str, Entry]] = []
+        in_part: dict[str, str] = {}
         for name in _progress(names, "reading"):
-            split = _SPLIT_NAMES.get(folders.get(name, ""), "") if has_splits else "train"
+            split, _ = arrangement.locate(name)
             try:
                 if not split:
                     raise InvalidFile("outside the folders of the splits")
-                readable.append((split, _entry(name, self.tree.read(name))))
+                data, note = whole_part(self.tree.read(name))
+                readable.append((split, _entry(name, data)))
+                if note:
+                    in_part[name] = note
             except InvalidFile as invalid:
                 self.dropped[split or "train"].append(Dropped(name, str(invalid)))
-        return readable, has_splits
+        if in_part:
+            name, note = next(iter(in_part.items()))
+            self.notes.append(
+                f"files that are not sound, read as far as they are whole: {len(in_part)}, such as "
+                f"{name} ({note})"
+            )
+        return readable, bool(arrangement.folders or arrangement.lone) or splits == "none"
 
     def _split_by_group(self, readable: list[tuple[str, Entry]]) -> list[tuple[str, Entry]]:
         """The pieces with splits by a hash of the notes of a group of versions, unless that leaves none to train on."""
@@ -384,16 +404,6 @@ def _entry(name: str, data: bytes) -> Entry:
 def _split_of(digest: str) -> str:
     """The split of a piece by its digest: a tenth each to test and val."""
     return {0: "test", 1: "val"}.get(int(digest[:8], 16) * 10 >> 32, "train")
-
-
-def _wrapper(names: list[str]) -> str:
-    """The folders that contain all files and are not named as a split, with a slash at the end."""
-    wrapper = ""
-    for one, other in zip(min(names).split("/")[:-1], max(names).split("/")[:-1], strict=False):
-        if one != other or one.lower() in _SPLIT_NAMES:
-            break
-        wrapper += f"{one}/"
-    return wrapper
 
 
 def notes_on(counts: Counter[str], reading: Reading) -> list[str]:

@@ -19,11 +19,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from reverie.data.file_types import InvalidFile
+from reverie.data.media_types import MUSIC_SUFFIXES
 from reverie.data.music.grid import AS_WRITTEN, SIXTEENTHS, Grid, Reading
 from reverie.data.music.midi_channels import swap_channels
+from reverie.data.music.midi_repair import whole_part
 from reverie.utils.errors import UserError
 
-SUFFIXES = frozenset((".mid", ".midi"))
+SUFFIXES = MUSIC_SUFFIXES
 STEPS = SIXTEENTHS.bar
 """steps of a bar of the default grid: sixteenths of 4/4"""
 HOLD, OFF, ON = 0, 1, 2
@@ -120,6 +122,7 @@ def read(data: bytes, silent: bool = False, drums: str = "") -> Piece:
 
     Raises InvalidFile, and UserError if symusic is missing.
     """
+    data, note = whole_part(data)
     if data[:4] != b"MThd":
         raise InvalidFile("no MIDI file" if data else "empty file")
     _check_chunks(data)
@@ -140,8 +143,8 @@ def read(data: bytes, silent: bool = False, drums: str = "") -> Piece:
         end, drum = begin + arrays["duration"], np.full(len(begin), int(track.is_drum))
         rows.append(np.stack([begin, end, pitch, np.full(len(begin), k), drum], 1))
     notes = np.concatenate(rows) if rows else np.zeros((0, 5), np.int64)
-    if not len(notes) and not silent:
-        raise InvalidFile("no notes")
+    if not len(notes) and (note or not silent):
+        raise InvalidFile(f"damaged: {note}" if note else "no notes")
     if (notes[:, [0, 2]] < 0).any() or (notes[:, 2] > 127).any():
         raise InvalidFile("damaged: notes out of range")
     notes = notes[np.lexsort((notes[:, 4], notes[:, 2], notes[:, 0]))]
