@@ -348,7 +348,7 @@ def test_what_cannot_be_used_is_listed(tmp_path: Path) -> None:
     assert data.rejected == {"not 4/4: 3/4": 6}
     assert data.notes == [
         "12 of 18 windows of 1 bars, from 3 of 4 pieces: 6 not 4/4: 3/4",
-        "--time-signature 3/4 takes bars of 3/4; --ignore-signatures takes all as 4/4.",
+        "--time-signature 3/4 takes bars of 3/4; --ignore-signatures takes all as 4/4, changes of metre and tempo too.",
     ]
     assert len(data.fingerprint) == 16
 

@@ -64,7 +64,7 @@ class MusicVAE(Method):
         time_signature: str = "4/4"
         """bars that are taken: those as long as these, also several or parts of others (two of 2/4 for one of 4/4)"""
         ignore_signatures: bool = False
-        """takes all as bars of the time signature, from the first tick on, whatever files say of theirs"""
+        """takes all as bars of the time signature, whatever files say of theirs, and where the tempo changes too"""
         grid: Literal[12, 16, 24, 32, 48] = 16
         """steps of a whole note: 12 triplets, 16 sixteenths (the paper), 24 eighths and triplets, 48 all of these"""
         quantize: Annotated[float, Range(0, NEAREST)] | None = None

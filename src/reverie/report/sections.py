@@ -121,7 +121,7 @@ def data(record: Record) -> list[Section]:
     if classes:
         facts["Classes"] = f"{len(classes)}: {plain(classes)}"
     if about.get("dropped"):
-        facts["Left out"] = f"{plain(about['dropped'])} that could not be read"
+        facts["Left out"] = f"{plain(about['dropped'])} files that are not used, `reverie data inspect` says why"
     facts |= {
         "Fingerprint": about.get("fingerprint"),
         "Notes": "; ".join(map(plain, items(about.get("notes")))),

@@ -361,8 +361,7 @@ class _FileSource(_Source):
         if in_part:
             name, note = next(iter(in_part.items()))
             self.notes.append(
-                f"files that are not sound, read as far as they are whole: {len(in_part)}, such as "
-                f"{name} ({note})"
+                f"files that are not sound, read as far as they are whole: {len(in_part)}, such as {name} ({note})"
             )
         return readable, bool(arrangement.folders or arrangement.lone) or splits == "none"
 
@@ -434,7 +433,8 @@ def advice_on(rejected: Counter[str], reading: Reading) -> str:
     others = [reason.rpartition(" ")[2] for reason in lost if reason.startswith("not ")]
     if others:
         advice.append(f"--time-signature {others[0]} takes bars of {others[0]}")
-        advice.append(f"--ignore-signatures takes all as {reading.grid.signature}")
+    if others or any(reason.endswith("change inside") for reason in lost):
+        advice.append(f"--ignore-signatures takes all as {reading.grid.signature}, changes of metre and tempo too")
     if any(reason.startswith(("triplets", "off the grid")) for reason in lost):
         if reading.grid.resolution % TRIPLETS:
             advice.append("--grid 24 holds triplets and eighths")

@@ -85,7 +85,8 @@ class Reading(NamedTuple):
     quantize: float | None = None
     """steps that an onset may lie away from its step, 0 to NEAREST; None: OFF_GRID, of drums NEAREST"""
     ignore_signatures: bool = False
-    """whether bars are laid from the first tick on, whatever the file says its time signature is"""
+    """whether bars are laid from the first tick on, whatever the file says its time signature is, and windows are taken
+    in which the tempo changes"""
     voice: str = "skyline"
     """of a melody, see data/music/windows.py"""
     track: str = ""

@@ -132,7 +132,7 @@ def _cut(
     silent = played.sounds < 0
     reasons = np.full(len(starts), "", object)
     for reason, rejected in (  # the first that applies is given
-        ("tempo change inside", _tempo_changes(piece, tick, starts, length, grid)),
+        ("tempo change inside", _tempo_changes(piece, tick, starts, length, grid) & (not reading.ignore_signatures)),
         (f"empty{suffix}", silent[at].all(1)),
         (f"more than one voice{suffix}", played.polyphonic[at].any(1) & (reading.voice == "single")),
         (f"off the grid{suffix}", _off_grid(played, starts, length, reading.tolerance(instrument))),
