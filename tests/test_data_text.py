@@ -15,6 +15,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import reverie
 from reverie.data.text.dataset import Texts
 from reverie.data.text.oracle import GATES, KEYS, Oracle
 from reverie.data.text.scripts import detect_kind
@@ -311,6 +312,9 @@ def test_a_table_of_several_columns_asks_which(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"--column\. It has: first, second"):
         Texts.open(tmp_path / "a.csv")
     assert Texts.open(tmp_path / "a.csv", column="2").prepare().line(0) == "c d"
+    assert reverie.open_data(tmp_path / "a.csv", column="second").fingerprint
+    with pytest.raises(UserError, match=r"text has no option 'colum'.*Did you mean 'column'"):
+        reverie.open_data(tmp_path / "a.csv", colum="second")
     (tmp_path / "b.csv").write_text('text\n"never closed\n')
     with pytest.raises(UserError, match="never closed"):
         Texts.open(tmp_path / "b.csv")
