@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,9 @@ from reverie import UserError, open_data
 from reverie.api import load
 from reverie.cli.main import main
 from reverie.evaluation import evaluate as module
-from reverie.evaluation import evaluate_images
+from reverie.evaluation import evaluate_images, time_estimate
 from reverie.evaluation.image_metrics import FEATURE_SCORES
-from reverie.evaluation.reference_sets import cached_features, open_reference_sets
+from reverie.evaluation.reference_sets import QUICK, cached_features, open_reference_sets
 from reverie.metrics.score import Score, check_comparable
 from reverie.runs.run_folder import Run
 
@@ -82,6 +83,7 @@ def without_times(path: Path) -> dict[str, Any]:
 def test_a_run_is_scored_and_the_scores_are_in_its_folder(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = workspace / "vae"
     words = ["evaluate", str(run), "--data", DATA, "-n", "80", "--features", str(workspace / "classifier"), "--k", "5"]
+    words.append("--full")
     assert main(words) == 0
     table = capsys.readouterr().out
     assert table.splitlines()[0].split() == ["score", "value", "floor", "n", "better"]
@@ -92,7 +94,8 @@ def test_a_run_is_scored_and_the_scores_are_in_its_folder(workspace: Path, capsy
     weights = load(run).origin
     assert record["run"] == {"method": "vae", "step": 20, "weights": weights["run"]}
     assert (
-        record["command"] == f"reverie evaluate {run} --data {DATA} -n 80 --features {workspace / 'classifier'} --k 5"
+        record["command"]
+        == f"reverie evaluate {run} --data {DATA} -n 80 --features {workspace / 'classifier'} --k 5 --full"
     )
     test = open_data(DATA, "test")
     for score in scores:
@@ -145,7 +148,8 @@ def test_the_command_line_and_python_give_the_same_scores(
 def test_a_gan_is_scored_without_likelihood(workspace: Path, net: AveragePool) -> None:
     found = reverie.evaluate(workspace / "dcgan", DATA, n=64)
     assert {score.name for score in found} == SAMPLES | RECONSTRUCTION
-    assert found["mse"].n == 64
+    assert found["mse"].n == evaluate_images.QUICK_SEARCHED
+    assert reverie.evaluate(workspace / "dcgan", DATA, n=64, full=True, metrics="mse")["mse"].n == 64
     with pytest.raises(UserError, match="no option 'k'"):
         reverie.evaluate(workspace / "dcgan", DATA, n=64, k=2)
 
@@ -216,8 +220,10 @@ def test_real_images_score_as_their_floor_and_copies_are_found(
 def test_data_without_splits_or_labels(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Its halves are the reference and the floor; training images against the others stand in for unseen ones."""
     found = reverie.evaluate(workspace / "vae", workspace / "plain", k=2)
-    assert {line["score"] for line in found.skipped} == set(FEATURE_SCORES)
-    assert all("no labels" in line["why"] for line in found.skipped)
+    assert not found.skipped
+    assert {score.name for score in found} == SAMPLES | RECONSTRUCTION | LIKELIHOOD
+    assert "EfficientNet-Lite0" in found["fid"].definition
+    assert found["fid"].value > 2 * found["fid"].floor > 0
     sharp = found["sharpness"]
     assert (sharp.n, sharp.reference.n, sharp.reference.split) == (100, 100, "train")
     assert "half" in sharp.floor_source
@@ -225,8 +231,10 @@ def test_data_without_splits_or_labels(workspace: Path, capsys: pytest.CaptureFi
     notes = " ".join(found.notes)
     assert "one split only" in notes
     assert "trained on letters:300" in notes
-    assert main(["evaluate", str(workspace / "vae"), "--data", str(workspace / "plain"), "--k", "2"]) == 0
-    assert "skipped: fid, kid, precision, recall, density, coverage: " in capsys.readouterr().out
+    words = ["evaluate", str(workspace / "vae"), "--data", str(workspace / "plain"), "--features", "classifier"]
+    assert main([*words, "--metrics", "distribution,sharpness"]) == 0
+    table = capsys.readouterr().out
+    assert "skipped: fid, kid, precision, recall, density, coverage: the data has no labels" in table
 
 
 def test_copies_are_found_without_splits_too(workspace: Path) -> None:
@@ -256,9 +264,57 @@ def test_too_few_reference_images_skip_the_comparison_of_distributions(
 
 
 def test_too_few_training_images_train_no_feature_network(workspace: Path) -> None:
-    found = reverie.evaluate(workspace / "vae", "letters:10", n=64, k=2)
+    found = reverie.evaluate(workspace / "vae", "letters:10", n=64, k=2, features="classifier")
     assert {line["score"] for line in found.skipped} >= set(FEATURE_SCORES)
     assert "10 training images" in found.skipped[0]["why"]
+
+
+# -- which scores ------------------------------------------------------------------------------------------------------
+
+
+def test_only_the_scores_that_are_asked_for(
+    workspace: Path, net: AveragePool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = workspace / "vae"
+    assert main(["evaluate", str(run), "--data", DATA, "--metrics", "FID,reconstruction,GAN_train-accuracy"]) == 0
+    record = json.loads((run / "scores.json").read_text())
+    assert [score["name"] for score in record["scores"]] == ["fid", "mse", "normalised mse", "psnr"]
+    assert record["config"]["metrics"] == ["fid", "mse", "normalised mse", "psnr", "gan-train accuracy"]
+    assert [line["score"] for line in record["skipped"]] == ["gan-train accuracy"]
+    capsys.readouterr()
+    assert main(["evaluate", str(run), "--data", DATA, "--metrics", "fdi"]) == 2
+    assert capsys.readouterr().err == "reverie: there is no score or group of scores 'fdi'. Did you mean 'fid'?\n"
+    assert main(["evaluate", str(run), "--data", DATA, "--metrics", "zzz"]) == 2
+    assert "There are the groups distribution, copying, " in capsys.readouterr().err
+    assert main(["evaluate", str(run), "--data", DATA, "--metrics", ","]) == 2
+    found = reverie.evaluate(run, DATA, metrics=["bleu", "sharpness"], n=64)
+    assert [score.name for score in found] == ["sharpness"]
+    assert "no such score" in found.why_skipped("bleu-2")
+
+
+def test_quick_and_full_scores_are_told_apart(workspace: Path, net: AveragePool) -> None:
+    quick = reverie.evaluate(workspace / "vae", DATA, k=2)
+    full = reverie.evaluate(workspace / "vae", DATA, k=2, full=True, metrics="fid,nll,1-nn accuracy")
+    assert (quick.config["metrics"], quick.config["full"], full.config["full"]) == ("quick", False, True)
+    assert (quick["fid"].n, quick["fid"].reference.n) == (QUICK, QUICK)
+    assert (full["fid"].n, full["fid"].reference.n) == (2000, 2000)
+    assert (quick["nll"].n, full["nll"].n) == (evaluate_images.QUICK_LIKELIHOOD, 2000)
+    for name in ("fid", "nll"):
+        with pytest.raises(UserError, match=f"the two {name} have different references"):
+            check_comparable(quick[name], full[name])
+
+
+def test_the_time_is_said_beforehand(
+    workspace: Path, net: AveragePool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(time_estimate, "LEAST", 0)
+    reverie.evaluate(workspace / "vae", DATA, n=64, k=2)
+    said = capsys.readouterr().err
+    for part in ("about ", "64 generated images", "64 reconstructed ones", "100 images whose likelihood", "--full"):
+        assert part in said
+    estimate = time_estimate.TimeEstimate()
+    estimate.add("naps", 100, 2, lambda k: time.sleep(k / 100))
+    assert 0.9 <= estimate.seconds <= 3
 
 
 # -- refusals, and interruptions ---------------------------------------------------------------------------------------

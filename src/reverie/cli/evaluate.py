@@ -13,13 +13,13 @@ from reverie.utils.errors import UserError
 OPTIONS = [
     Option("metrics", str, None, "the scores to compute, names or groups with commas between them, such as fid,kid or "
            "copying; none: all that take no training"),
-    Option("full", bool, False, "all scores, on as many items as papers take; takes minutes, and trains a classifier for "
-           "those of classes. By default a quick set, about a minute for images of 32 pixels"),
+    Option("full", bool, False, "all scores, on as many items as papers take; takes minutes, and trains a classifier "
+           "for those of classes. By default a quick set, about a minute for images of 32 pixels"),
     Option("features", str, None, "the network whose features images are compared by: imagenet (installed), inception "
            "(downloaded), classifier (trained here on the data's labels), a weights file, or the run of a classifier; "
            "none: imagenet"),
-    Option("n", int, None, "items to generate; none: 1,024 images, with --full 5,000, or as many as the reference set if "
-           "it has fewer"),
+    Option("n", int, None, "items to generate; none: 1,024 images, with --full 5,000, or as many as the reference set "
+           "if it has fewer"),
     Option("seed", int, 0, "of the generated images"),
     Option("split", str, None, "the split to compare with; none: test, or half of data that has no splits"),
     Option("gan_train", bool, False, "of a class-conditional generator, also the accuracy of a classifier trained on "

@@ -43,14 +43,20 @@ def takes_labels(method: Method | None) -> bool:
 
 
 def class_scores(
-    fake: np.ndarray, labels: np.ndarray, features: FeatureSets | None, sets: ReferenceSets, seed: int
+    fake: np.ndarray,
+    labels: np.ndarray,
+    features: FeatureSets | None,
+    sets: ReferenceSets,
+    seed: int,
+    gan_test: bool = True,
 ) -> Iterator[Score]:
     """Whether images [N,H,W,C] are of the classes [N] they were generated for, and how much those of a class vary.
 
-    Uses a classifier of the real images, which is TRAINED here if the cache has none (minutes, announced on stderr).
-    Without features, or with fewer than K + 2 images of a class, only the GAN-test accuracy.
+    gan_test: whether to use a classifier of the real images too, which is TRAINED here if the cache has none (minutes,
+    announced on stderr). Without features, or with fewer than K + 2 images of a class, only the GAN-test accuracy.
     """
-    yield _gan_test_score(fake, labels, sets, seed)
+    if gan_test:
+        yield _gan_test_score(fake, labels, sets, seed)
     if features is None:
         return
     groups = _features_by_class(features, labels, sets)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from reverie.data.python_data import place_of
 from reverie.evaluation.eval_config import EvalConfig
 from reverie.evaluation.evaluate import evaluate_source
 from reverie.evaluation.evaluators import evaluator_for
@@ -91,8 +92,8 @@ def _cell_text(cell: Cell, best: bool) -> str:
 
 
 def compare(
-    runs: list[str | Path],
-    data: str | Path,
+    runs: Sequence[str | Path],
+    data: Any,
     *,
     out: str | Path | None = "compare.html",
     features: str | Path | None = None,
@@ -111,6 +112,7 @@ def compare(
     runs: run folders, two or more; out: the page, None for none; the others: as in evaluate, which may TRAIN a
     classifier. Raises UserError.
     """
+    data, runs = place_of(data), list(runs)
     if len(runs) < 2:
         raise UserError("compare takes two runs or more: reverie compare runs/a runs/b --data FOLDER.")
     page_path = None if out is None else Path(out)

@@ -9,6 +9,7 @@ from typing import Any
 from reverie._version import __version__
 from reverie.evaluation.feature_extractors import fingerprint_of
 from reverie.evaluation.lpips import fingerprints_of
+from reverie.evaluation.metric_selection import SLOW
 
 
 @dataclass(frozen=True)
@@ -16,8 +17,12 @@ class EvalConfig:
     """The options of an evaluation, but for those of a method's own scores."""
 
     features: str | Path | None = None
-    """network that images are compared by: a weights file or a classifier's run; None: a classifier that is trained on
-    the data's labels"""
+    """network that images are compared by: "imagenet", "classifier", "inception", a weights file or a classifier's run;
+    None: "imagenet" """
+    metrics: tuple[str, ...] | None = None
+    """names of the scores to compute; None: all, or without `full` those that need no training"""
+    full: bool = False
+    """whether to score as many items, and as thoroughly, as papers do; else in about a minute"""
     n: int | None = None
     """items to generate; None: the evaluator's default"""
     seed: int = 0
@@ -30,6 +35,12 @@ class EvalConfig:
     lpips: str | Path | None = None
     """the weights for LPIPS, FILE or FILE,FILE; None: no LPIPS"""
 
+    def wants(self, *names: str) -> bool:
+        """Whether one of these scores is to be computed."""
+        if self.metrics is not None:
+            return any(name in self.metrics for name in names)
+        return self.full or any(name not in SLOW for name in names)
+
     def record(self, fingerprints: dict[str, str], default_n: int) -> dict[str, Any]:
         """As the "config" of scores.json: two evaluations of one run with equal records give equal scores.
 
@@ -39,7 +50,9 @@ class EvalConfig:
             **fingerprints,
             "n": self.n or default_n,
             "seed": self.seed,
-            "features": None if self.features is None else fingerprint_of(self.features),
+            "features": fingerprint_of(self.features),
+            "metrics": list(self.metrics) if self.metrics is not None else "all" if self.full else "quick",
+            "full": self.full,
             "gan_train": self.gan_train,
             "baselines": self.baselines,
             "lpips": None if self.lpips is None else fingerprints_of(self.lpips),

@@ -14,6 +14,7 @@ from typing import Any
 from filelock import FileLock
 
 from reverie.core.options import Option, check_names, convert, options_of_signature
+from reverie.data.python_data import place_of
 from reverie.evaluation.eval_config import EvalConfig
 from reverie.evaluation.evaluators import KINDS_WITH_TARGETS, evaluator_for
 from reverie.evaluation.evaluators_base import read_as_trained
@@ -33,7 +34,7 @@ FIGURE_SUFFIXES = (".png", ".txt", ".wav")
 
 def evaluate(
     run: str | Path,
-    data: str | Path,
+    data: Any,
     *,
     features: str | Path | None = None,
     n: int | None = None,
@@ -49,7 +50,8 @@ def evaluate(
     """Scores a run against data; writes scores.json, figures/ and report.html into its folder.
 
     run: a run folder; or a weights file or a folder of images, for which nothing is written
-    data: the data set: its test split is the reference, or half of its only split
+    data: the data set, a place or in memory as in reverie.train; its test split is the reference, or half of its only
+        split
     features: the network that images are compared by: None or "imagenet", which is installed; "inception", which is
         downloaded; "classifier", of the data's own labels, which is TRAINED here if the cache has none (minutes,
         announced on stderr); a weights file, or a classifier's run folder
@@ -69,6 +71,7 @@ def evaluate(
     Raises UserError.
     """
     names = None if metrics is None else read_metrics(metrics)
+    data = place_of(data)
     config = EvalConfig(features, names, full, n, seed, split, gan_train, baselines, lpips)
     command = _python_call(run, data, config, method_options)
     return evaluate_source(open_source(run), data, config, command, **method_options)

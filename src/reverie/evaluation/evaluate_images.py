@@ -35,7 +35,7 @@ from reverie.evaluation.latent_knn import latent_knn_score
 from reverie.evaluation.metric_selection import GROUPS, SLOW, WHY_SLOW
 from reverie.evaluation.reference_sets import QUICK, ReferenceSets, check_fit, missing_features, open_reference_sets
 from reverie.evaluation.result import Evaluation
-from reverie.evaluation.samples_source import SampleSource, allocate, collect
+from reverie.evaluation.samples_source import SampleSource, allocate, collect, resized
 from reverie.evaluation.time_estimate import TimeEstimate
 from reverie.media import Image, comparison_grid, image_grid
 from reverie.utils.errors import UserError
@@ -55,6 +55,8 @@ class ImageEvaluator:
     """Compares with sets of real images."""
 
     sets: ReferenceSets
+    own_data: Images
+    """the split that holds the reference, prepared in the size that the method works at, for its own scores"""
 
     @classmethod
     def check(cls, source: SampleSource, n: int | None) -> None:
@@ -76,9 +78,12 @@ class ImageEvaluator:
     @classmethod
     def open(cls, source: SampleSource, data: str | Path, split: str | None) -> ImageEvaluator:
         """The reference, the floor and the training images. Raises UserError, also if they do not fit the source."""
-        sets = open_reference_sets(data, split, source.data_args)
-        check_fit(sets, source.trained_on, source.data_args)
-        return cls(sets)
+        args = source.data_args
+        size = source.score_size(Images.open(data).facts["native"])
+        sets = open_reference_sets(data, split, {**args, "size": size} if "size" in args else args)
+        check_fit(sets, source.trained_on, args)
+        own = sets.data if size == args.get("size", size) else Images.open(data, sets.data.split).prepare(**args)
+        return cls(sets, own)
 
     @property
     def fingerprints(self) -> dict[str, str]:
@@ -111,7 +116,7 @@ class ImageEvaluator:
         own_n = min(own_n, len(sets.data))
         reconstructed = self._reconstructed(source, config)
         self._say_time(source, config, net, n, own_n, reconstructed, method_options)
-        method_scores = [] if own is None else list(own(sets.data, own_n, seed, **method_options))
+        method_scores = [] if own is None else list(own(self.own_data, own_n, seed, **method_options))
         if generates:
             _score_generated(result, source, sets, net, n, config)
             if config.gan_train or (config.metrics is not None and config.wants("gan-train accuracy")):
@@ -157,7 +162,7 @@ class ImageEvaluator:
             options = {**method_options}
             estimate.add(
                 "images whose likelihood is estimated", own_n, 2,
-                lambda k: list(method.method_scores(sets.data, k, config.seed, **options)),
+                lambda k: list(method.method_scores(self.own_data, k, config.seed, **options)),
             )  # fmt: skip
         trained = "; a classifier is trained too, if the cache has none" if config.wants(*SLOW) else ""
         estimate.say(trained if config.full else f"{trained}; --full takes all scores of more images")
@@ -173,7 +178,8 @@ class ImageEvaluator:
         shown["reconstruction"] = lacks.format("reconstruct")
         if source.can("reconstruct"):
             originals = [Image(pixels) for pixels in self.sets.data.array[self.sets.reference[:PAIRS]]]
-            shown["reconstruction"] = comparison_grid(originals, method.verb("reconstruct")(originals))
+            made = list(resized(method.verb("reconstruct")(originals), self.sets.size))
+            shown["reconstruction"] = comparison_grid(originals, made)
         shown["interpolation"] = lacks.format("interpolate")
         if source.can("interpolate"):
             shown["interpolation"] = image_grid(method.verb("interpolate")(n=ROWS, frames=FRAMES, seed=seed))
@@ -215,7 +221,7 @@ def _score_generated(
 ) -> None:
     """Distribution, sharpness, class and copying scores of n generated images, and figures."""
     seed = config.seed
-    fake = source.generate(n, seed)
+    fake = source.generate(n, seed, sets.size)
     features = None if net is None else FeatureSets(net, fake, sets)
     if features is not None:
         result.scores += list(feature_scores(features, sets, seed))
@@ -276,7 +282,7 @@ def _score_gan_train(result: Evaluation, source: SampleSource, sets: ReferenceSe
         result.skip(["gan-train accuracy"], why)
         return
     n = min(MAX_GAN_TRAIN, len(sets.train))
-    fake = source.generate(n, seed + 1)  # not those that are scored
+    fake = source.generate(n, seed + 1, sets.size)  # not those that are scored
     result.scores.append(gan_train_score(fake, _labels_in_turn(source, sets, n), sets, seed))
 
 
@@ -325,7 +331,8 @@ def _score_reconstructions(
     originals = sets.data.array[sets.reference[:count]]
     images = [Image(pixels) for pixels in originals]
     act = source.method.verb("reconstruct")
-    reconstructions = collect(act.stream(source.method, images), len(images), "reconstructing")
+    made = resized(act.stream(source.method, images), sets.size)
+    reconstructions = collect(made, len(images), "reconstructing")
     result.scores += list(reconstruction_scores(originals, reconstructions, sets, seed))
     shown = [Image(pixels) for pixels in reconstructions]
     result.figures["reconstruction"] = figures.reconstructions_figure(images, shown, len(images))

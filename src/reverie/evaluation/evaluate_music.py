@@ -14,12 +14,13 @@ from reverie.evaluation.eval_config import EvalConfig
 from reverie.evaluation.reference_sets import shuffled_indices
 from reverie.evaluation.result import Evaluation
 from reverie.evaluation.samples_source import SampleSource
+from reverie.evaluation.time_estimate import TimeEstimate
 from reverie.media import Image, Music, comparison_grid, image_grid, rolls, with_sound
 from reverie.metrics.music import copying_scores, nearest_windows, reconstruction_scores, statistics_scores
 from reverie.utils.errors import UserError
 
-MAX_DEFAULT_N = 1_000
-"""generated windows by default, at most"""
+MAX_DEFAULT_N, MAX_QUICK_N = 1_000, 128
+"""generated windows by default, at most, of a full and of a quick evaluation"""
 MAX_REFERENCE = 2_000
 """real windows that are compared with, at most"""
 MAX_RECONSTRUCTED = 512
@@ -98,15 +99,15 @@ class MusicEvaluator:
         """The fingerprints of the reference and of the training windows."""
         return {"reference": self.data.fingerprint, "train": self.train.fingerprint}
 
-    def default_n(self, source: SampleSource) -> int:
-        """As many as the reference, but at most MAX_DEFAULT_N."""
-        return max(MIN_WINDOWS, min(MAX_DEFAULT_N, len(self.reference)))
+    def default_n(self, source: SampleSource, full: bool) -> int:
+        """As many as the reference, but at most MAX_DEFAULT_N, or MAX_QUICK_N."""
+        return max(MIN_WINDOWS, min(MAX_DEFAULT_N if full else MAX_QUICK_N, len(self.reference)))
 
     def evaluate(
         self, result: Evaluation, source: SampleSource, config: EvalConfig, method_options: dict[str, Any]
     ) -> None:
         """Scores reconstructions and generated windows, and adds the method's own scores."""
-        method, seed, n = source.method, config.seed, config.n or self.default_n(source)
+        method, seed, n = source.method, config.seed, config.n or self.default_n(source, config.full)
         assert method is not None
         result.notes += self._notes(source)
         few = self.data.subset(self.unseen[:MAX_RECONSTRUCTED])  # of the same windows, so that they are comparable
@@ -190,6 +191,9 @@ class MusicEvaluator:
             why = f"{len(real)} real windows are too few to compare with; it takes {MIN_WINDOWS}"
             result.skip(["statistics of generated windows", "nn distance", "exact-match rate"], why)
             return
+        estimate = TimeEstimate()
+        estimate.add("generated windows", n, 8, lambda k: method.verb("generate")(n=k, seed=seed))
+        estimate.say("")
         generated = method.verb("generate")(n=n, seed=seed)
         events = np.stack([music.lines(data.parts) for music in generated])
         name = "training windows" if data is not train else "windows of the other half of the pieces"

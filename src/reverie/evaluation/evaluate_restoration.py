@@ -26,13 +26,13 @@ SHOWN, MAX_SHOWN_SIZE = 8, 256
 class RestorationEvaluator(SplitEvaluator):
     """Compares with the images of a split in their own size."""
 
-    max_default_n = 100
+    max_default_n, max_quick_n = 100, 16
 
     def evaluate(
         self, result: Evaluation, source: SampleSource, config: EvalConfig, method_options: dict[str, Any]
     ) -> None:
         """The method's own scores; if it has restoration_examples, also scores of these, and of baselines."""
-        method, n = source.method, config.n or self.default_n(source)
+        method, n = source.method, config.n or self.default_n(source, config.full)
         assert method is not None
         result.notes += training_data_notes(source, self.data)
         lpips = (

@@ -18,6 +18,7 @@ from reverie.evaluation.eval_config import EvalConfig
 from reverie.evaluation.reference_sets import shuffled_indices
 from reverie.evaluation.result import Evaluation
 from reverie.evaluation.samples_source import SampleSource
+from reverie.evaluation.time_estimate import TimeEstimate
 from reverie.media import Image, text_sheet
 from reverie.metrics.score import Reference
 from reverie.metrics.text import (
@@ -97,13 +98,17 @@ class TextEvaluator:
         self, result: Evaluation, source: SampleSource, config: EvalConfig, method_options: dict[str, Any]
     ) -> None:
         """The method's own scores, those of generated lines, and a note on the effect of temperature."""
-        method, data, seed, n = source.method, self.data, config.seed, config.n or self.default_n(source)
+        method, data, seed, n = source.method, self.data, config.seed, config.n or self.default_n(source, config.full)
         assert method is not None
         result.notes += self._notes(source)
         mixed = data if data.oracle else data.subset(shuffled_indices(len(data)))  # an oracle's samples have no order
         result.scores += list(method.method_scores(mixed, min(n, len(data)), seed, **method_options))
         if not source.can("generate"):
             return
+        estimate = TimeEstimate()
+        estimate.add("generated lines", n if not config.full else n * (1 + len(TEMPERATURES)), 32,
+                     lambda k: _generate(source, k, seed))  # fmt: skip
+        estimate.say("" if config.full else "; --full takes more")
         lines = _generate(source, n, seed)
         result.figures["samples"] = (
             text_sheet(lines[:SHOWN]),
@@ -116,6 +121,8 @@ class TextEvaluator:
             self._score_against_real_lines(result, lines, seed)
         if data.oracle is None and np.median((data.array != END).sum(1)) < 3:
             return  # bleu-3 says nothing of such lines
+        if not config.full:
+            return  # it takes seven times the lines
         result.notes.append(_temperature_note(source, data, min(n, MAX_COMPARED), seed))
 
     def comparison_images(self, source: SampleSource, seed: int) -> dict[str, Image | str]:

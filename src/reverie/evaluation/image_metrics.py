@@ -12,7 +12,6 @@ from torch import Tensor
 from reverie.evaluation.reference_sets import (
     MAX_NEIGHBOURS,
     MAX_REFERENCE,
-    MIN_FLOOR,
     ReferenceSets,
     cached_features,
     shuffled_indices,
@@ -64,7 +63,7 @@ class FeatureSets:
 
     def __init__(self, net: Any, fake: np.ndarray, sets: ReferenceSets) -> None:
         self.net = net
-        stand_in = sets.floor[: max(MIN_FLOOR, len(fake))]
+        stand_in = sets.floor[: max(sets.min_floor, len(fake))]
         self.reference = cached_features(net, sets.data, sets.reference, "features of the reference")
         others = cached_features(net, sets.floor_data, stand_in, "features of the floor")
         self.fake: Tensor = net.features(fake, "features of generated")

@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import io
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ from reverie.utils.errors import UserError
 
 MAX_REFERENCE = 10_000
 """images of a reference, at most"""
+QUICK = 1_024
+"""images of each set in a quick evaluation, at most; CHUNK, so that a full one finds their features in the cache"""
 MIN_FLOOR = 5_000
 """real images that stand in for generated ones, at least, where there are as many: their features also serve to find
 nearest neighbours"""
@@ -52,6 +54,16 @@ class ReferenceSets:
     unseen_data: Images
     unseen: np.ndarray
     """rows of `unseen_data` of images not used in training; or of training images, if there are no others"""
+    min_floor: int = MIN_FLOOR
+
+    def quick(self) -> ReferenceSets:
+        """The first images of each set only."""
+        return replace(self, reference=self.reference[:QUICK], unseen=self.unseen[:QUICK], min_floor=QUICK)
+
+    @property
+    def size(self) -> int:
+        """Pixels a side of all images."""
+        return int(self.data.array.shape[1])
 
     @property
     def leave_one_out(self) -> bool:
@@ -120,17 +132,33 @@ def cached_features(net: Any, data: Images, rows: np.ndarray, label: str) -> Ten
 
     label: of the progress bar.
     """
-    setting = repr([data.fingerprint, data.array.shape, VERSION, net.definition, net.fingerprint, torch.__version__])
     tables = []
     for start in range(0, len(rows), CHUNK):
         part = rows[start : start + CHUNK]
-        key = hashlib.sha256(setting.encode() + part.astype("<i8").tobytes()).hexdigest()[:24]
-        path = cache_folder() / "features" / f"{key}.npy"
+        path = _table_path(net, data, part)
         if (table := _read_table(path, (len(part), net.width))) is None:
             table = net.features(data.array[part], f"{label}, {start} of {len(rows)}").numpy()
             _write_table(path, table)
         tables.append(torch.from_numpy(table))
     return torch.cat(tables)
+
+
+def missing_features(net: Any, sets: ReferenceSets, n: int) -> int:
+    """How many real images' features are not in the cache yet, where n images are generated."""
+    wanted = [(sets.data, sets.reference), (sets.floor_data, sets.floor[: max(sets.min_floor, n)])]
+    return sum(
+        len(part)
+        for data, rows in wanted
+        for start in range(0, len(rows), CHUNK)
+        if not _table_path(net, data, part := rows[start : start + CHUNK]).exists()
+    )
+
+
+def _table_path(net: Any, data: Images, rows: np.ndarray) -> Path:
+    """Where the features of these images are cached."""
+    setting = repr([data.fingerprint, data.array.shape, VERSION, net.definition, net.fingerprint, torch.__version__])
+    key = hashlib.sha256(setting.encode() + rows.astype("<i8").tobytes()).hexdigest()[:24]
+    return cache_folder() / "features" / f"{key}.npy"
 
 
 def _read_table(path: Path, shape: tuple[int, int]) -> np.ndarray | None:

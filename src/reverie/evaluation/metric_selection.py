@@ -1,0 +1,79 @@
+"""Which scores are asked for: names and groups as in `--metrics fid,copying`, and what the quick default leaves out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from reverie.evaluation.result import Evaluation
+from reverie.utils.errors import UserError, near_miss
+
+GROUPS: dict[str, tuple[str, ...]] = {
+    "distribution": ("fid", "kid", "precision", "recall", "density", "coverage"),
+    "copying": ("nn distance ratio", "data-copying auc", "near-duplicate rate", "nn dice similarity", "nn distance",
+                "exact-match rate"),
+    "classes": ("gan-test accuracy", "intra-class diversity", "per-class coverage"),
+    "reconstruction": ("mse", "normalised mse", "psnr"),
+    "codes": ("1-nn accuracy",),
+    "likelihood": ("nll", "bits/dim", "elbo", "active units", "kl", "nll-gen", "nll-gen per line", "nll-oracle"),
+    "accuracy": ("accuracy", "worst class accuracy", "log loss"),
+    "similarity": ("psnr", "ssim", "lpips", "paired feature distance", "sharpness"),
+    "segmentation": ("pixel accuracy", "miou"),
+    "cycle": ("cycle-consistency l1",),
+    "n-grams": ("bleu-2", "bleu-3", "bleu-4", "bleu-5", "self-bleu-2", "self-bleu-3", "self-bleu-4", "self-bleu-5",
+                "distinct-1", "distinct-2", "distinct-3", "distinct-4", "regular metre"),
+    "music": ("onset accuracy", "scale consistency", "joint scale consistency", "bar self-similarity",
+              "note density distance", "note length distance", "pitch-class histogram distance",
+              "drum-class histogram distance"),
+}  # fmt: skip
+"""names of groups -> names of scores"""
+SINGLE = ("sharpness", "gan-train accuracy")
+"""names of scores of no group"""
+SLOW = ("gan-test accuracy", "gan-train accuracy")
+"""scores that the quick default leaves out: a classifier is trained for them"""
+WHY_SLOW = "it trains a classifier, which takes minutes: ask for it with --full or --metrics"
+PREFIXES = ("teacher-forced ", "melody ", "bass ", "drums ")
+"""of the names of scores of music"""
+
+
+def read_metrics(text: str | Iterable[str]) -> tuple[str, ...]:
+    """The names of scores in "fid,copying", or in a list: groups are spelt out, spaces may be written as - or _.
+
+    Raises UserError for a name that is neither a score's nor a group's, and if there is none.
+    """
+    words = text.split(",") if isinstance(text, str) else list(text)
+    known: dict[str, tuple[str, ...]] = {_plain(name): (name,) for names in GROUPS.values() for name in names}
+    known |= {_plain(name): (name,) for name in SINGLE}
+    known |= {_plain(group): names for group, names in GROUPS.items()}
+    for family in ("bleu", "self-bleu", "distinct"):  # of any n
+        known[family] = tuple(name for name in GROUPS["n-grams"] if name.startswith(f"{family}-"))
+    found, groups = dict[str, None](), f" There are the groups {', '.join(GROUPS)}."
+    for word in filter(None, (_plain(word) for word in words)):
+        if word not in known:
+            raise UserError(f"there is no score or group of scores '{word}'.{near_miss(word, [*known]) or groups}")
+        found |= dict.fromkeys(known[word])
+    if not found:
+        raise UserError("metrics names no score; give names or groups with commas between them, such as fid,kid.")
+    return tuple(found)
+
+
+def _plain(word: str) -> str:
+    return word.strip().lower().replace(" ", "-").replace("_", "-")
+
+
+def base_name(name: str) -> str:
+    """The name without what follows a comma and without an instrument: that of "fid, a to b" is "fid"."""
+    name = name.partition(", ")[0]
+    for prefix in PREFIXES:
+        name = name.removeprefix(prefix)
+    return name
+
+
+def keep_wanted(result: Evaluation, metrics: tuple[str, ...] | None, source_name: str) -> None:
+    """Removes scores that were not asked for, and notes asked ones that there are not. metrics None: keeps all."""
+    if metrics is None:
+        return
+    result.scores = [score for score in result.scores if base_name(score.name) in metrics]
+    result.skipped = [line for line in result.skipped if base_name(line["score"]) in metrics]
+    there = {base_name(score.name) for score in result.scores} | {base_name(line["score"]) for line in result.skipped}
+    if missing := [name for name in metrics if name not in there]:
+        result.skip(missing, f"{source_name} has no such score on this data")
