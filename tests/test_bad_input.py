@@ -62,8 +62,8 @@ def shop(tmp_path_factory: pytest.TempPathFactory, own_cache: Path) -> Path:
     return place
 
 
-def picture(path: Path, seed: int, side: int = 24) -> None:
-    """A grey picture of noise."""
+def noise_image(path: Path, seed: int, side: int = 24) -> None:
+    """A grey image of noise."""
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.random.default_rng(seed).integers(0, 256, (side, side), np.uint8)
     PIL.Image.fromarray(pixels).save(path)
@@ -71,12 +71,12 @@ def picture(path: Path, seed: int, side: int = 24) -> None:
 
 def _bad_data(data: Path) -> None:
     for i in range(4):
-        picture(data / f"photos/{i}.png", i)
-        picture(data / f"tiny/{i}.png", i, side=3)
-    picture(data / "one/a.png", 0)
+        noise_image(data / f"photos/{i}.png", i)
+        noise_image(data / f"tiny/{i}.png", i, side=3)
+    noise_image(data / "one/a.png", 0)
     (data / "empty").mkdir()
     (data / "words").mkdir()
-    (data / "words/notes.txt").write_text("no picture")
+    (data / "words/notes.txt").write_text("not an image")
     (data / "lies").mkdir()
     (data / "lies/a.png").write_text("I am text, whatever my name")
     (data / "cut").mkdir()
@@ -95,8 +95,8 @@ def _bad_data(data: Path) -> None:
             file.write(data / f"photos/{i}.png", f"{i}.png")
     (data / "cut.zip").write_bytes((data / "whole.zip").read_bytes()[:-100])
     with zipfile.ZipFile(data / "climbs.zip", "w") as file:
-        file.writestr("../evil.png", b"no picture")
-        file.writestr(f"{data.resolve().as_posix()}/absolute-evil.png", b"no picture")
+        file.writestr("../evil.png", b"not an image")
+        file.writestr(f"{data.resolve().as_posix()}/absolute-evil.png", b"not an image")
     images = np.random.default_rng(0).integers(0, 256, (8, 12, 12), np.uint8)
     idx = b"\0\0\x08\x03" + struct.pack(">III", *images.shape) + images.tobytes()
     counts = {"cutidx": 8, "miscounted": 5, "nolabels": 0, "oneclass": 8}
@@ -151,7 +151,7 @@ def _bad_runs() -> None:
     _copy("changed", "own")
     _rewrite(Path("runs/changed"), lambda about: about["data"].update(path="../../data/others"))
     for i in range(3):
-        picture(Path(f"data/others/{i}.png"), 10 + i)
+        noise_image(Path(f"data/others/{i}.png"), 10 + i)
     _rewrite(_copy("gone", "own"), lambda about: about["data"].update(path="../../data/nowhere", spec="nowhere"))
     for name in ("save.json", "resume.pt", "weights.safetensors"):
         (_copy("nosave") if name == "save.json" else Path("runs/nosave")).joinpath(name).unlink()
@@ -534,7 +534,7 @@ EVALUATE = [
     (f"{SCORE} --features nowhere.safetensors", "nowhere.safetensors"),
     (f"{SCORE} --features text.txt", "text.txt"),
     (f"{SCORE} --features pickle.safetensors", "pickle.safetensors"),
-    (f"{SCORE} --features runs/dcgan", "runs/dcgan", "does not judge"),
+    (f"{SCORE} --features runs/dcgan", "runs/dcgan", "which is not a classifier"),
     *[(f"{SCORE} -n {n}", f"{n} images do not fit into memory", "-n 5000") for n in (3 * 10**12, 10**25)],
     ("evaluate runs/dcgan --data letters:64 --k 3", "no flag '--k'"),
     ("evaluate runs/vae --data letters:nine", "'nine'", "number of images"),
@@ -619,7 +619,7 @@ def test_a_verb_of_other_methods(refuse: Refuse, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_damaged_save_falls_back_to_the_previous_one(shop: Path, tmp_path: Path, capfd: Any) -> None:
-    # not refused, but said: one line on stderr, and the older pictures
+    # not refused, but said: one line on stderr, and the older images
     run = tmp_path / "run"
     shutil.copytree(shop / "runs/vae", run)
     (run / "weights.safetensors").write_bytes(b"torn")

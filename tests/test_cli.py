@@ -129,7 +129,7 @@ def test_help_shows_every_option_of_a_method_with_its_default(method: str, capsy
     assert "[10000]" not in output, "the class's steps"
 
 
-def test_help_of_a_verb_shows_what_the_run_can_be_told(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_of_a_verb_shows_its_options(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for verb, flags in (("generate", ["--n", "-n", "--seed", "--shard"]), ("reconstruct", ["IMAGE", "--iterations"])):
         with pytest.raises(SystemExit):
             main([verb, str(trained / "dcgan"), "--help"])

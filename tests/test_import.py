@@ -231,7 +231,7 @@ def test_a_resnet_makes_the_same(tmp_path: Path, blocks: int, dropout: bool, kin
 
 @settings(max_examples=25, deadline=None)
 @given(st.data())
-def test_every_shape_is_told_from_the_keys(data: st.DataObject) -> None:
+def test_every_shape_is_inferred_from_the_keys(data: st.DataObject) -> None:
     inputs, outputs = data.draw(st.sampled_from([1, 3])), data.draw(st.sampled_from([1, 3]))
     width, kind = data.draw(st.integers(1, 5)), data.draw(st.sampled_from(["batch", "instance"]))
     if data.draw(st.booleans()):
@@ -608,7 +608,7 @@ def ours_of(state: dict[str, torch.Tensor], key: str) -> str:
     return next(name for name, tensor in marked.items() if tensor.ndim == 0 and int(tensor) == 77)
 
 
-def test_as_in_training_leaves_the_network_as_it_was(tmp_path: Path) -> None:
+def test_stochastic_eval_leaves_the_network_as_it_was(tmp_path: Path) -> None:
     method = brought(trained(PeerResNet(3, 3, 4, 1, "batch", True)), tmp_path)
     before = {k: v.clone() for k, v in method.state_dict().items()}
     with stochastic_eval(method.generator, 0), torch.no_grad():
