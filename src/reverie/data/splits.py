@@ -245,7 +245,7 @@ def _inner_wrappers(
         wrapper = () if label else _common(inner)
         depths = range(len(wrapper) + 1)
         depth = len(wrapper)
-        if split != "train":
+        if split != "train" and known:
             depth = next((d for d in depths if known & {path[d] for path in inner if len(path) > d}), 0)
         known |= {path[depth] for path in inner if split == "train" and len(path) > depth}
         result[folder + "".join(f"{part}/" for part in wrapper[:depth])] = (split, label)
