@@ -30,12 +30,13 @@ __all__ = [
     "list_methods",
     "load",
     "open_data",
+    "plan",
     "resume",
     "train",
 ]
 
 if TYPE_CHECKING:
-    from reverie.api import load, resume, train
+    from reverie.api import load, plan, resume, train
     from reverie.augmentation.augment import augment
     from reverie.convert.import_checkpoint import import_checkpoint
     from reverie.core.registry import list_methods
@@ -47,6 +48,7 @@ _HOMES = {
     "train": "api",
     "resume": "api",
     "load": "api",
+    "plan": "api",
     "list_methods": "core.registry",
     "open_data": "data.kinds",
     "evaluate": "evaluation.evaluate",

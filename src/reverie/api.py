@@ -12,18 +12,34 @@ from typing import Any, NamedTuple
 import torch
 
 from reverie._version import __version__
-from reverie.core.method import Method
+from reverie.core.method import KEPT_FACTS, Method
 from reverie.core.options import build, check_config, check_names, options_of_dataclass
 from reverie.core.registry import method_class
+from reverie.core.resumable import check_resumable
 from reverie.core.train_config import TrainConfig
 from reverie.data.data_spec import DataSpec
+from reverie.data.images.decode import MIN_SIDE
 from reverie.data.kinds import check_medium, reading_warnings
+from reverie.data.python_data import python_data
 from reverie.report.page import refresh_report, write_report
+from reverie.runs.data_place import relative_paths, spec_of_run, split_spec
 from reverie.runs.run_folder import WEIGHTS, Run, manifest
 from reverie.runs.weights_file import read_weights
+from reverie.training.callback import Callback, LogCallback
+from reverie.training.initial_weights import (
+    Initial,
+    begin_with,
+    describe_initial,
+    drop_initial,
+    keep_initial,
+    read_initial,
+    restore_initial,
+)
 from reverie.training.memory_format import memory_format_for
+from reverie.training.plan import Plan, describe_plan, make_plan
 from reverie.training.signals import Interrupted
 from reverie.training.trainer import fit
+from reverie.transforms.working_size import NOTED
 from reverie.utils.distributed import Ranks
 from reverie.utils.environment import commit, machine, now, versions
 from reverie.utils.errors import TrainingFailed, UserError, near_miss, printable
@@ -31,32 +47,41 @@ from reverie.utils.errors import TrainingFailed, UserError, near_miss, printable
 
 def train(
     method: str, *, data: Any, out: str | Path, command: str = "", splits: str | None = None,
-    pairing: str | None = None, **options: Any,
+    pairing: str | None = None, init_from: str | Path | None = None, callback: Callback | None = None, **options: Any,
 ) -> Method:  # fmt: skip
     """Trains a method on data into a new run folder, and returns it ready for its verbs.
 
     method: a name, or name and preset: "name:preset"
-    data: a path, the name of a set, or open data, such as reverie.open_data returns
+    data: a path, the name of a set, open data as reverie.open_data returns it, or data in memory: images, arrays,
+        tensors, (images, labels), lines, a torch Dataset, a Hugging Face data set; see reverie.data.python_data
     out: the new folder
     command: what run.json notes as the command that repeats the run; "": this call
     splits, pairing: how the folders at a path are read, as in reverie.open_data; None: "auto", as their names suggest
+    init_from: a run folder or weights file of the same method to begin with the weights of; options of the method that
+        are not given are then those of that run, unless a preset is named. Parts that depend on the number of classes
+        begin anew where it is another one, and that is said
+    callback: function(step, metrics, run), called at each line of the log; if it returns False, training stops there
+        as if it had been interrupted, but without an error; an exception in it is raised when a checkpoint is saved
     options: fields of the method's Config and of TrainConfig
 
     Raises UserError where something of this is wrong, TrainingFailed where the monitor stops the run, and Interrupted
     after Ctrl-C.
     """
     ranks = Ranks(str(options.get("device", "auto")))
+    data, initial = python_data(data), None
     if isinstance(data, str | Path):
         data = DataSpec(data, splits, pairing)
+    given = dict(options)
+    if init_from is not None:
+        initial, options = _inherit(method, init_from, options)
     cls, preset, config, settings, opened = prepare_method(method, data, options, ranks)
     if ranks.is_main:
-        _print_warnings(cls, data, opened)
+        _print_warnings(cls, config, data, opened)
     spec = data if isinstance(data, str | Path) else data.spec
     stated = {name: value for name, value in (("splits", splits), ("pairing", pairing)) if value}
     model = _build(cls, config, settings)
-    if settings.memory_format == "auto":
-        memory_format = memory_format_for(model, settings.batch_size // ranks.world_size, settings.device)
-        settings = dataclasses.replace(settings, memory_format=memory_format)
+    settings = _with_memory_format(settings, model, ranks)
+    begun = {"init": begin_with(model, initial)} if initial else {}
     about = {
         "method": method.partition(":")[0],
         "preset": preset,
@@ -66,18 +91,47 @@ def train(
         "monitored": cls.monitored,
         "config": dataclasses.asdict(config),
         "train": dataclasses.asdict(settings),
-        "data": {**describe_data(opened), "path": _relative_paths(spec, Path(out))},
+        "data": {**describe_data(opened), "path": relative_paths(spec, Path(out))},
         "versions": versions(),
         "commit": commit(),
-        "command": command or _python_call(method, data=str(spec), out=str(out), **stated, **options),
+        **begun,
+        "command": command or _python_call(method, data=str(spec), out=str(out), **stated, **given),
         "machine": {**machine(), "threads": settings.threads, "ranks": ranks.world_size},
         "created": now(),
     }
     run = ranks.run_on_main(lambda: Run.create(out, about)) or Run(out)
     try:
-        return _fit(run, model, opened, settings, ranks, about)
+        if ranks.is_main:
+            print(describe_plan(model, opened, settings, ranks, Path(out)), file=sys.stderr, flush=True)
+        if initial and ranks.is_main:
+            keep_initial(run, model, _header(model, about))
+            print(printable(describe_initial(model, begun["init"])), file=sys.stderr)
+        return _fit(run, model, opened, settings, ranks, about, callback)
     finally:
         run.release()  # a notebook keeps the exception, and with it the run
+
+
+def plan(
+    method: str, *, data: Any, out: str | Path = "runs/new", splits: str | None = None, pairing: str | None = None,
+    init_from: str | Path | None = None, timed: bool = True, **options: Any,
+) -> Plan:  # fmt: skip
+    """What `train` with these arguments would do: data, networks and their parameters, time, disk and memory.
+
+    A few steps of each stage are timed (seconds); no run is written. timed: False to leave that out. The others, and
+    what is raised, are as of train.
+    """
+    ranks = Ranks(str(options.get("device", "auto")))
+    data = python_data(data)
+    if isinstance(data, str | Path):
+        data = DataSpec(data, splits, pairing)
+    if init_from is not None:
+        initial, options = _inherit(method, init_from, options)
+    cls, _, config, settings, opened = prepare_method(method, data, options, ranks)
+    model = _build(cls, config, settings)
+    if init_from is not None:
+        begin_with(model, initial)
+    settings = _with_memory_format(settings, model, ranks)
+    return make_plan(model, opened, settings, ranks, Path(out), timed)
 
 
 def resume(
@@ -85,17 +139,19 @@ def resume(
     *,
     steps: int | None = None,
     data: Any = None,
-    device: str | None = None,
-    on_failure: str | None = None,
+    callback: Callback | None = None,
+    **options: Any,
 ) -> Method:
     """Goes on with a run as if it had never stopped, and returns the method ready for its verbs.
 
     steps: a new total number of steps
-    data: where the data is now, if it was moved, or open data
-    device: where to train from now on
-    on_failure: what alerts lead to from now on, as in TrainConfig
+    data: where the data is now, if it was moved; open data, or the same data in memory
+    callback: as in train
+    options: what else may change, since results do not depend on it: `device`, `on_failure`, `log_every`,
+        `checkpoint_every`, `sample_every` of TrainConfig
 
-    Raises UserError if the data is not what the run began with, or the folder is damaged or of another format.
+    Raises UserError for any other option, if the data is not what the run began with, or if the folder is damaged or of
+    another format.
     """
     folder = Run.open(run)
     about = folder.about
@@ -107,15 +163,14 @@ def resume(
         raise UserError(f"{folder.path / 'run.json'} cannot be used: {error}") from None
     if steps is not None:
         config = build(cls.Config, {**about["config"], "steps": steps})
-    if on_failure is not None:
-        settings = build(TrainConfig, {**about["train"], "on_failure": on_failure})
-    if device is not None:
-        settings = dataclasses.replace(settings, device=device)
+    options = {name: value for name, value in options.items() if value is not None}
+    check_resumable(options, cls.Config, str(run), about["method"])
+    settings = build(TrainConfig, {**about["train"], **options})
     ranks = Ranks(settings.device)
     settings = _settle_machine(settings, ranks)
     try:
         ranks.run_on_main(folder.lock)
-        place = _data_spec(about["data"], folder.path) if data is None else data
+        place = spec_of_run(about["data"], folder.path) if data is None else python_data(data)
         if isinstance(place, str | Path):
             place = DataSpec(place, about["data"].get("splits"), about["data"].get("pairing"))
         opened = _open(ranks, cls, config, place)
@@ -137,9 +192,12 @@ def resume(
         if steps is not None and ranks.is_main:
             stages = {stage.name: stage.steps for stage in method.stages()}
             folder.update(config=dataclasses.asdict(config), stages=stages)
-        if on_failure is not None and ranks.is_main:
-            folder.update(train={**about["train"], "on_failure": settings.on_failure})
-        return _fit(folder, method, opened, settings, ranks, folder.about)
+        kept = {name: getattr(settings, name) for name in options if name != "device"}
+        if kept and ranks.is_main:
+            folder.update(train={**about["train"], **kept})
+        if "init" in about and not manifest(folder.path):
+            restore_initial(folder, method)
+        return _fit(folder, method, opened, settings, ranks, folder.about, callback)
     finally:
         folder.release()
 
@@ -164,13 +222,14 @@ def load(path: str | Path) -> Method:
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
         raise UserError(f"{file} does not fit its own config ({reason}); the file was changed: restore it.") from None
+    method.data_facts = (header.get("data") or {}).get("facts") or {}
     method.origin = {"method": header["method"], "run": digest[:16], "step": header.get("step")}
     if "imported" in header:  # another program has trained it
         method.origin["imported"] = header["imported"]
     return method.eval()
 
 
-def _print_warnings(cls: type[Method], data: Any, opened: Any) -> None:
+def _print_warnings(cls: type[Method], config: Any, data: Any, opened: Any) -> None:
     """Prints what `reverie data inspect` would warn of in how the data was read, before training begins."""
     warnings = reading_warnings(opened)
     if isinstance(data, DataSpec):
@@ -179,6 +238,13 @@ def _print_warnings(cls: type[Method], data: Any, opened: Any) -> None:
             warnings.append(f"read with --pairing {pairing}, since --degradation makes the inputs")
     for warning in warnings:
         print(f"warning: {printable(warning)}", file=sys.stderr)
+    size, native = getattr(config, "size", None), opened.facts.get("native")
+    if opened.kind in ("pairs", "unpaired") and size and native >= NOTED * size:
+        print(
+            f"note: it learns at {size} pixels, and the images have about {native}: what it paints on them will be as "
+            f"fine as at {size}; --size learns at a larger size, translate --working-size {size} scales the result.",
+            file=sys.stderr,
+        )
 
 
 def _python_call(method: str, **arguments: Any) -> str:
@@ -203,13 +269,19 @@ def prepare_method(method: str, data: Any, options: dict[str, Any], ranks: Ranks
     data: a path, the name of a set, or open data. Raises UserError where the method cannot learn from the data.
     """
     ranks = ranks or Ranks(str(options.get("device", "auto")))
+    if getattr(data, "has_pairs", False) and hasattr(method_class(method.partition(":")[0]).Config, "degradation"):
+        options = {"degradation": "", **options}  # inputs are given, whatever a preset would make
     cls, preset, config, settings = parse_method(method, options)
+    chosen = getattr(config, "size", None) is not None
     settings = _settle_machine(settings, ranks)
     opened = _open(ranks, cls, config, data, options)
     config = cls.resolve_config(config, facts_of(opened))
     _prepare_data(ranks, cls, config, opened)
     config = cls.resolve_config(config, facts_of(opened))  # preparing has decided the rest, such as the vocabulary
     check_config(config)
+    opened.facts.pop("output_size", None)  # open data may have been used for another method before
+    if opened.kind == "images" and (size := _output_size(config, opened.facts, chosen)):
+        opened.facts["output_size"] = size
     return Prepared(cls, preset, config, settings, opened)
 
 
@@ -238,7 +310,7 @@ def describe_data(data: Any) -> dict[str, Any]:
     """What run.json says of the data."""
     facts = {name: value for name, value in data.facts.items() if not isinstance(value, tuple)}  # no vocabulary
     return {
-        "spec": ",".join(Path(part).name if Path(part).is_absolute() else part for part in _split_spec(data.spec)),
+        "spec": ",".join(Path(part).name if Path(part).is_absolute() else part for part in split_spec(data.spec)),
         "name": data.name, "kind": data.kind, "split": data.split, "n": len(data),
         "fingerprint": data.fingerprint, "facts": facts, "classes": data.classes,
         "dropped": len(data.dropped), "notes": data.notes, **getattr(data.spec, "stated", {}),
@@ -278,6 +350,14 @@ def _open(ranks: Ranks, cls: type[Method], config: Any, data: Any, options: dict
     return _main_first(ranks, open_here)
 
 
+def _with_memory_format(settings: TrainConfig, method: Method, ranks: Ranks) -> TrainConfig:
+    """The settings with the memory format that "auto" stands for."""
+    if settings.memory_format != "auto":
+        return settings
+    memory_format = memory_format_for(method, settings.batch_size // ranks.world_size, settings.device)
+    return dataclasses.replace(settings, memory_format=memory_format)
+
+
 def _main_first(ranks: Ranks, load_data: Callable[[], Any]) -> Any:
     """What load_data returns, on every rank; rank 0 calls it first and fills the cache, which the others then read."""
     loaded = ranks.run_on_main(load_data)
@@ -306,63 +386,63 @@ def _build(cls: type[Method], config: Any, settings: TrainConfig) -> Method:
     return method
 
 
-def _fit(run: Run, method: Method, data: Any, settings: TrainConfig, ranks: Ranks, about: dict[str, Any]) -> Method:
+def _fit(
+    run: Run, method: Method, data: Any, settings: TrainConfig, ranks: Ranks, about: dict[str, Any],
+    callback: Callback | None = None,
+) -> Method:  # fmt: skip
     """Trains, writes the report at each checkpoint and however training ends, and returns the trained method."""
-    header = {
-        "method": about["method"],
-        "config": dataclasses.asdict(method.config),
-        "data": {k: about["data"][k] for k in ("name", "kind", "fingerprint", "classes")},
-        "reverie": __version__,
-    }
+    log = LogCallback(callback, run, ranks)
     try:
-        fit(method, data, run, settings, ranks, header, on_checkpoint=lambda: refresh_report(run.path))
-    except (Interrupted, TrainingFailed):
+        fit(method, data, run, settings, ranks, _header(method, about), lambda: _on_checkpoint(run), log)
+    except (Interrupted, TrainingFailed) as stopped:
         ranks.run_on_main(lambda: write_report(run.path))
-        raise
-    ranks.run_on_main(lambda: write_report(run.path))
+        if not (log.stopped and isinstance(stopped, Interrupted)):
+            raise (log.error or stopped) from None
+    else:
+        ranks.run_on_main(lambda: write_report(run.path))
+        if log.error:
+            raise log.error
     return load(run.path)
 
 
-def _split_spec(spec: str | Path) -> list[str]:
-    """The places that a spec names: one, or two with a comma between them. A path that is there is one."""
-    return [str(spec)] if Path(spec).exists() else [part.strip() for part in str(spec).split(",")]
+def _on_checkpoint(run: Run) -> None:
+    """What the main rank does after a checkpoint."""
+    drop_initial(run)
+    refresh_report(run.path)
 
 
-def _relative_paths(spec: str | Path, out: Path) -> str | list[str | None] | None:
-    """Where the data is, seen from the run folder, so that both can be moved together; of two places a list."""
-    paths = [_relative_path(out, part) for part in _split_spec(spec)]
-    return paths if len(paths) > 1 else paths[0]
+def _header(method: Method, about: dict[str, Any]) -> dict[str, Any]:
+    """What the weights file says of itself."""
+    return {
+        "method": about["method"],
+        "config": dataclasses.asdict(method.config),
+        "data": {**{k: about["data"][k] for k in ("name", "kind", "fingerprint", "classes")}, **_kept_facts(about)},
+        "reverie": __version__,
+    }
 
 
-def _relative_path(out: Path, place: str) -> str | None:
-    """A path relative to the run folder; None if it is the name of a set."""
-    if not Path(place).exists():
+def _inherit(method: str, init_from: str | Path, options: dict[str, Any]) -> tuple[Initial, dict[str, Any]]:
+    """The weights to begin with, and the options with those of their run where none are given. Raises UserError."""
+    name, _, preset = method.partition(":")
+    initial = read_initial(init_from, name)
+    inherited = {} if preset else initial.inherited(method_class(name).Config, options)
+    return initial, {**inherited, **options}
+
+
+def _kept_facts(about: dict[str, Any]) -> dict[str, Any]:
+    """The facts of the data that verbs need, as "facts", from what run.json says; {} if there are none."""
+    facts = about["data"].get("facts") or {}
+    kept = {name: facts[name] for name in KEPT_FACTS if facts.get(name)}
+    return {"facts": kept} if kept else {}
+
+
+def _output_size(config: Any, facts: dict[str, Any], chosen: bool) -> int | None:
+    """Pixels a side of the images that verbs make, where that is not the size that the networks work at.
+
+    It is the size of the data where that is below twice the networks' size; but where the user has chosen a smaller
+    size than the data has, it is that. chosen: whether the size was chosen
+    """
+    size, native = getattr(config, "size", None), facts.get("native")
+    if not size or not native or native == size or native >= 2 * size or (chosen and native > size):
         return None
-    try:
-        path = os.path.relpath(place, out)
-        if os.path.realpath(out / path) != os.path.realpath(place):  # behind a link to a folder, .. is another one
-            path = os.path.relpath(place, os.path.realpath(out))
-        return Path(path).as_posix()
-    except ValueError:  # another drive on Windows
-        return Path(place).absolute().as_posix()
-
-
-def _data_spec(data: dict[str, Any], run: Path) -> str:
-    """The spec by which to open the data of a run again; `data` is what run.json holds of it."""
-    path = data.get("path")
-    if not isinstance(path, list):
-        return _locate(str(data["spec"]), path, run)
-    return ",".join(_locate(*part, run) for part in zip(str(data["spec"]).split(","), path, strict=False))
-
-
-def _locate(spec: str, path: str | None, run: Path) -> str:
-    """Where the data is now: at its path relative to the run, or at its spec. Raises UserError if at neither."""
-    if path is None:
-        return spec
-    joined, normal = run / path, Path(os.path.normpath(run / path))  # not the same where the run is behind a link
-    if joined.exists() and not (normal.exists() and normal.samefile(joined)):
-        return os.path.realpath(joined)
-    for place in (normal, Path(spec)):
-        if place.exists():
-            return os.path.normpath(place)
-    raise UserError(f"the data of {run} is not at {run / path} any more; say where it is with --data.")
+    return max(native, MIN_SIDE)

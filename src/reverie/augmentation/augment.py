@@ -27,6 +27,7 @@ from reverie.core import registry
 from reverie.core.generation import BLOCK, Shard
 from reverie.core.method import Method
 from reverie.data.images.dataset import Images
+from reverie.data.python_data import place_of
 from reverie.evaluation.class_conditional import takes_labels
 from reverie.media import Image
 from reverie.utils.atomic_files import disk_errors, flush, replace_text
@@ -34,7 +35,7 @@ from reverie.utils.errors import UserError
 
 
 def augment(
-    data: str | Path,
+    data: Any,
     out: str | Path,
     *,
     run: str | Path | None = None,
@@ -47,7 +48,7 @@ def augment(
 ) -> Path:
     """Fills a folder with synthetic images of the classes of labelled data, and returns it.
 
-    data: labelled images
+    data: labelled images, a place or in memory as in reverie.train
     out: the folder
     run: the run that generates them; None: OUT.run, which is TRAINED first if it is not there
     method: METHOD[:PRESET] to train; "": the first class-conditional method
@@ -59,6 +60,7 @@ def augment(
 
     The card's scores TRAIN classifiers: minutes, announced on stderr. Raises UserError, and Interrupted after Ctrl-C.
     """
+    data = place_of(data)
     images, out = Images.open(data), Path(out)
     counts = _class_counts(images, per_class, balance_to)
     if tar < 0:

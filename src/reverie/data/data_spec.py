@@ -30,6 +30,8 @@ class DataSpec(str):
 
     def __new__(cls, place: str | Path, splits: str | None = None, pairing: str | None = None) -> DataSpec:
         """None: as stated with `place` already, if it is a DataSpec, else "auto". Raises UserError for other values."""
+        if isinstance(place, DataSpec) and type(place) is not cls:
+            return place  # data in memory, of which nothing is to be guessed
         spec = super().__new__(cls, str(place))
         for name, value, kind in (("splits", splits, Splits), ("pairing", pairing, Pairing)):
             value = value or getattr(place, name, "auto")

@@ -6,6 +6,7 @@ import os
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
+from inspect import signature
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,8 +18,10 @@ from reverie.data.images.pairs import Pairs
 from reverie.data.images.patches import ImagePatches
 from reverie.data.images.records import reason_group
 from reverie.data.images.unpaired import Unpaired
-from reverie.data.media_types import HEAD, is_text, medium_of, medium_of_bytes
+from reverie.data.media_types import HEAD, TABLE_SUFFIXES, TEXT_SUFFIXES, is_text, medium_of, medium_of_bytes
 from reverie.data.music.dataset import MusicDataset
+from reverie.data.music.midi import SUFFIXES as MUSIC_SUFFIXES
+from reverie.data.python_data import PythonData, python_data
 from reverie.data.text.dataset import Texts
 from reverie.utils.errors import UserError, near_miss
 
@@ -97,6 +100,8 @@ def kind_of(spec: str | Path) -> Kind:
 
     Raises UserError if a file has to be read for that and is damaged.
     """
+    if isinstance(spec, PythonData):
+        return kind_named(_kind_in_memory(spec))
     if found := kinds_at(spec):
         return found[0].kind
     return next((kind for kind in KINDS if kind is not IMAGES and _recognises(kind, spec)), IMAGES)
@@ -110,6 +115,16 @@ def kind_named(name: str) -> Kind:
             f"there is no kind of data '{name}'; there are {', '.join(kinds)}.{near_miss(name, list(kinds))}"
         )
     return kinds[name]
+
+
+def _kind_in_memory(data: PythonData) -> str:
+    """What data in memory is: lines, music, pairs, two domains, or images."""
+    if data.has_pairs:
+        alike = all(len(rows.partners or ()) == len(rows.items) for rows in data.rows.values())
+        return "pairs" if alike else "unpaired"
+    if data.has_lines or data.suffixes & (TEXT_SUFFIXES | TABLE_SUFFIXES):
+        return "text"
+    return "music" if data.suffixes & MUSIC_SUFFIXES else "images"
 
 
 def _recognises(kind: Kind, spec: str | Path) -> bool:
@@ -194,19 +209,29 @@ def can_learn_from(data_type: str, kind: str) -> bool:
     return any(kind in (entry.data.kind, *entry.also_accepts) for entry in entries)
 
 
-def open_data(spec: str | Path, split: str = "train", *, splits: str | None = None, pairing: str | None = None) -> Any:
+def open_data(
+    spec: Any, split: str = "train", *, splits: str | None = None, pairing: str | None = None, **options: Any
+) -> Any:
     """Open data of any kind; only names and headers are read, call `prepare` to decode.
 
     spec: a folder, a zip, idx or CIFAR files, text or MIDI files, two folders with a comma between them, a built-in set
-        such as `letters:5000`, or one to download such as `mnist`
+        such as `letters:5000`, or one to download such as `mnist`; or data in memory, see reverie.data.python_data
     split: "train", "test" or "val"
     splits: which folders are splits: "auto", "folders" or "none"
     pairing: which images are pairs: "auto", "side-by-side", "folders", "targets" or "none"; see reverie.data.data_spec
+    options: what the kind's own `open` takes beside these, such as item, column and held_out of text
 
-    Raises UserError if there is nothing of that name, nothing that can be used, or no such split.
+    Raises UserError if there is nothing of that name, nothing that can be used, no such split, or no such option.
     """
+    spec = python_data(spec)
+    if not isinstance(spec, str | Path):
+        return spec  # it is open
     stated = DataSpec(spec, splits, pairing)
-    return kind_of(stated).data.open(stated, split)
+    data = kind_of(stated).data
+    known = list(signature(data.open).parameters)[2:]
+    for name in options.keys() - known:
+        raise UserError(f"{data.kind} has no option '{name}'.{near_miss(name, known)}")
+    return data.open(stated, split, **options)
 
 
 def check_medium(data_type: Any, spec: str | Path) -> list[str]:
@@ -215,6 +240,10 @@ def check_medium(data_type: Any, spec: str | Path) -> list[str]:
     Raises UserError where it holds others only.
     """
     medium = next((kind.medium for kind in KINDS if kind.data is data_type), None)
+    if isinstance(spec, PythonData):
+        if medium not in (None, found_medium := kind_of(spec).medium):
+            raise UserError(f"{spec} are {found_medium}, and no {medium}; `reverie methods` names the methods for it.")
+        return []
     found = kinds_at(spec) if medium else []
     own = next((one for one in found if one.kind.medium == medium), None)
     listed = ", ".join(map(str, found))

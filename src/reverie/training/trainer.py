@@ -24,8 +24,9 @@ from reverie.training.monitor import Alert, Monitor
 from reverie.training.progress import Progress
 from reverie.training.sample_diversity import needs_sample_diversity, sample_diversity
 from reverie.training.signals import GracefulStop, Interrupted
+from reverie.training.state import restore_state, training_state
 from reverie.utils.distributed import Ranks
-from reverie.utils.errors import TrainingFailed, UserError
+from reverie.utils.errors import TrainingFailed
 from reverie.utils.seeding import seed_of
 
 ROLLBACKS = 3
@@ -40,12 +41,13 @@ def fit(
     ranks: Ranks,
     header: dict[str, Any],
     on_checkpoint: Callable[[], None] = lambda: None,
+    on_log: Callable[[int, dict[str, float], GracefulStop], None] = lambda step, metrics, stop: None,
 ) -> None:
     """Trains until the stages end, from the checkpoint in the run folder if there is one.
 
-    header: what the weights file says of itself; on_checkpoint: what the main rank calls after each checkpoint. Raises
-    Interrupted when asked to stop, after saving a checkpoint, and TrainingFailed where the monitor raises an alert that
-    there is no going on from.
+    header: what the weights file says of itself; on_checkpoint: what the main rank calls after each checkpoint;
+    on_log(step, metrics, stop): called at each line of the log; it may set stop.requested. Raises Interrupted when
+    asked to stop, after saving a checkpoint, and TrainingFailed where the monitor raises an alert that ends the run.
     """
     method.to(ranks.device).train()
     if settings.memory_format == "channels_last":
@@ -62,7 +64,7 @@ def fit(
     def save() -> None:
         with ema.applied():
             weights = {k: v.detach().clone() for k, v in method.persistent_tensors(method.state_dict().items())}
-        run.save(step, _state(step, method, update, ema, sums), weights, header)
+        run.save(step, training_state(step, method, update, ema, sums), weights, header)
         if settings.on_failure == "rollback" and monitor.healthy:
             run.mark_good()
         on_checkpoint()
@@ -78,7 +80,7 @@ def fit(
     step = ranks.broadcast(run.recover) or 0
     monitor, seed, lr_factor = _replay_log(run, method, settings)
     if step:
-        _restore(run, method, update, ema, averager, ranks)
+        restore_state(run, method, update, ema, averager, ranks)
     elif settings.on_failure == "rollback":
         ranks.run_on_main(save)  # so that there is always a checkpoint to go back to
     order = BatchOrder(len(data), settings.batch_size, seed)
@@ -108,6 +110,7 @@ def fit(
             if cadence.logs(step):
                 means = averager.read(ranks, keep=cadence.is_remainder(step))
                 progress.log(step, stage.name, means, cadence.is_remainder(step))
+                on_log(step, means, stop)
                 alerts += [] if cadence.is_remainder(step) else monitor.check_metrics(step, means, stage.name)
             progress.tick(step)
             stopping = ranks.any(stop.requested)
@@ -122,7 +125,7 @@ def fit(
                 progress.warn(step, stage.name, alert)
             if worst := _worst(alerts, settings):
                 step = _roll_back(run, settings, ranks, step, worst)
-                _restore(run, method, update, ema, averager, ranks)
+                restore_state(run, method, update, ema, averager, ranks)
                 monitor, seed, lr_factor = _replay_log(run, method, settings)
                 order = BatchOrder(len(data), settings.batch_size, seed)
                 continue
@@ -174,28 +177,3 @@ def _roll_back(run: Run, settings: TrainConfig, ranks: Ranks, step: int, alert: 
     if rollbacks >= ROLLBACKS:
         raise TrainingFailed(f"{alert.name} at step {step}, after {rollbacks} rollbacks: {alert.what}; {kept}")
     return ranks.broadcast(lambda: run.rollback(step, alert.since, {"why": alert.name, "what": alert.what}))
-
-
-def _state(step: int, method: Method, update: Update, ema: EMA, sums: dict[str, Any]) -> dict[str, Any]:
-    """What resume.pt holds."""
-    return {
-        "step": step,
-        "method": method.state_dict(),
-        "optimizers": {name: optimizer.state_dict() for name, optimizer in update.optimizers.items()},
-        "ema": ema.state(),
-        "metrics": sums,
-    }
-
-
-def _restore(run: Run, method: Method, update: Update, ema: EMA, averager: MetricAverager, ranks: Ranks) -> None:
-    """Loads what resume.pt holds. Raises UserError if it is not of this method."""
-    state = run.state()
-    try:
-        method.load_state_dict(state["method"])
-        for name, optimizer in update.optimizers.items():
-            optimizer.load_state_dict(state["optimizers"][name])
-        ema.load(state["ema"])
-        averager.load(state["metrics"], ranks)
-    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
-        reason = str(error).splitlines()[-1].strip()
-        raise UserError(f"{run.path}: resume.pt does not fit run.json ({reason}); restore both from a copy.") from None

@@ -17,8 +17,8 @@ from reverie.data.data_spec import DataSpec
 from reverie.data.file_types import InvalidFile
 from reverie.data.images import decode, synthetic
 from reverie.data.images.conversion import DEFAULT, Levels
-from reverie.data.images.label_codes import LabelCodes, separated
 from reverie.data.images.from_python import MemorySource
+from reverie.data.images.label_codes import LabelCodes, separated
 from reverie.data.images.levels import describe_levels, find_levels, level_warnings
 from reverie.data.images.records import ImageRecord, Source, nothing_usable
 from reverie.data.images.sources import open_path

@@ -21,8 +21,8 @@ from reverie.data.images import decode, inspect
 from reverie.data.images.conversion import DEFAULT, Levels, to_8bit
 from reverie.data.images.dataset import Images, levels_of
 from reverie.data.images.decode import ImageHeader
-from reverie.data.images.label_codes import LabelCodes
 from reverie.data.images.from_python import MemorySource
+from reverie.data.images.label_codes import LabelCodes
 from reverie.data.images.label_maps import complete_palette, find_palette, fit_labels
 from reverie.data.images.paired_files import (
     DOMAINS,
@@ -107,8 +107,8 @@ class Pairs:
         if isinstance(text, PythonData):
             split = standard_split(split)
             sides = (0, 1) if text.has_pairs else (0,)
-            *a, b = (Images(text, "pairs in memory", MemorySource(text, side), split) for side in sides)
-            return cls(text, split, a[0] if a else None, b, {})
+            opened = [Images(text, "pairs in memory", MemorySource(text, side), split) for side in sides]
+            return cls(text, split, opened[0] if text.has_pairs else None, opened[-1], {})
         files = find_paired_files(text)
         if files is None:
             single = cls(text, split, None, Images.open(text, split), {})
@@ -130,9 +130,8 @@ class Pairs:
                 label_palettes[domain] = found
         palettes = {domain: found.colours for domain, found in label_palettes.items()}
         name = Path(text.split(",")[-1]).expanduser().resolve().stem
-        a, b = (
-            Images(text, name, _source(files, i, keys, palettes.get(domain)), split) for i, domain in enumerate(DOMAINS)
-        )
+        sources = (_source(files, i, keys, palettes.get(domain)) for i, domain in enumerate(DOMAINS))
+        a, b = [Images(text, name, source, split) for source in sources]
         pairs = cls(text, split, None, b, {}) if text.pairing == "targets" else cls(text, split, a, b, palettes)
         pairs.warnings += files.warnings
         for domain, found in label_palettes.items():
@@ -198,6 +197,9 @@ class Pairs:
             rows = np.array(matched, np.int64).reshape(-1, 2)
             self._rows = (rows[:, 0], rows[:, 1])
             self.dropped = list(dict.fromkeys([*self.a.dropped, *self.b.dropped]))
+        sides = (("a", self.a), ("b", self.b))
+        found = [f"domain {d}: {w}" for d, i in sides if i is not None and not self._recoded(d) for w in i.warnings]
+        self.warnings = list(dict.fromkeys([*self.warnings, *found]))
         return self
 
     def __len__(self) -> int:

@@ -1,0 +1,200 @@
+"""Images that are in memory, in the interface of files: how their values become 8 bits, and their labels classes.
+
+Values are read by one rule for a set, decided over all of its arrays:
+
+* uint8: 0..255 (0 and 1 alone: a mask, white is 1); bool: black and white
+* other integers: white is the first of 1, 255, 1023, 4095, 16383, 65535 that no value is above; none is negative
+* floats: 0..1 if all values are; else -1..1 if all are; else 0..255 if all are and some are above 25
+
+Other ranges, such as those of tensors normalised by a mean and a deviation, are refused, as are NaN and infinity.
+Pillow images, bytes and paths are read as files are. All items are used, repeated ones too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+from PIL import ImageOps
+
+from reverie.data.archives import Dropped
+from reverie.data.file_types import InvalidFile, quiet_pillow
+from reverie.data.images import decode
+from reverie.data.images.conversion import COLOUR_MODES, DEFAULT, GREY_MODES, is_deep, is_grey, to_array
+from reverie.data.images.decode import ImageHeader
+from reverie.data.images.records import ImageRecord, SplitRecords, natural_key
+from reverie.data.python_data import PythonData, Rows, hwc, is_array
+from reverie.utils.errors import UserError
+
+WHITES = (1, 255, 1023, 4095, 16383, 65535)
+BYTES = 25
+"""a float above it shows that white is 255, as for files"""
+
+
+class MemorySource:
+    """A source of images (see records.Source) in memory; side: 0, or 1 for the partners of pairs."""
+
+    def __init__(self, data: PythonData, side: int = 0) -> None:
+        self.levels, self.title = DEFAULT, str(data)
+        found = {split: rows.items if side == 0 else rows.partners for split, rows in data.rows.items()}
+        if any(items is None for items in found.values()):
+            raise UserError(f"{data} are single images; give pairs: a list of (input, target), or (inputs, targets).")
+        scale = scale_of([item for items in found.values() for item in items or ()], self.title)
+        self.images: dict[str, Any] = {}
+        self.classes, self.parts = class_names(list(data.rows.values())) if side == 0 else [], {}
+        for split, items in found.items():
+            records, dropped = [], list[Dropped]()
+            labels = label_indices(data.rows[split], self.classes) if self.classes else [-1] * len(items or ())
+            for i, (item, label) in enumerate(zip(items or (), labels, strict=False)):
+                name = f"{split}/{i}"
+                self.images[name] = _stored(item, scale)
+                header = _header(self.images[name])
+                if header.fault and isinstance(item, str | Path):
+                    name = str(item)
+                if header.fault:
+                    dropped.append(Dropped(name, header.fault))
+                else:
+                    records.append(ImageRecord(name, label, header))
+            labelled = bool(self.classes) and all(record.label >= 0 for record in records)
+            self.parts[split] = SplitRecords(records, dropped, [], labelled)
+        if self.parts and not self.parts[next(iter(self.parts))].labelled:
+            self.classes = []
+
+    def read_square(self, item: ImageRecord, size: int, channels: int) -> np.ndarray:
+        return decode.fit(self.read_image(item), size, channels, self.levels)
+
+    def read_full(self, item: ImageRecord) -> np.ndarray:
+        image = self.read_image(item)
+        return to_array(image, 1 if is_grey(image) else 3, self.levels)
+
+    def read_image(self, item: ImageRecord) -> PIL.Image.Image:
+        """An item as Pillow decodes it, in its own mode. Raises InvalidFile."""
+        stored = self.images[item.name]
+        if isinstance(stored, PIL.Image.Image):
+            return stored
+        with quiet_pillow():
+            return decode.load_upright(stored if isinstance(stored, bytes) else _read(stored))
+
+    def close(self) -> None:
+        """Nothing: the images stay in memory."""
+
+
+def class_names(parts: Sequence[Rows]) -> list[str]:
+    """The classes that labels name, in natural order, or as the data lists them; [] for fewer than two.
+
+    Raises UserError for a label that has no name.
+    """
+    given = {label for rows in parts for label in rows.labels or () if label is not None and label != -1}
+    names = next((rows.names for rows in parts if rows.names), None)
+    numbers = {label for label in given if not isinstance(label, str)}
+    if names and numbers:
+        if out := sorted(label for label in numbers if not 0 <= label < len(names)):
+            raise UserError(f"a label is {out[0]}, and there are {len(names)} names of classes: 0 to {len(names) - 1}.")
+        return list(names) if len(names) > 1 else []
+    known = sorted({str(label) for label in given}, key=natural_key)
+    if "" in known:
+        raise UserError("a label is an empty text; give each class a name.")
+    return known if len(known) > 1 else []
+
+
+def label_indices(rows: Rows, classes: list[str]) -> list[int]:
+    """The index of the class of each item; -1 where it has none."""
+    index = {name: i for i, name in enumerate(classes)}
+
+    def of(label: Any) -> int:
+        if label is None or label == -1:
+            return -1
+        if rows.names and not isinstance(label, str):
+            return int(label)
+        return index.get(str(label), -1)
+
+    return [of(label) for label in rows.labels] if rows.labels is not None else [-1] * len(rows.items)
+
+
+def scale_of(items: Sequence[Any], title: str) -> tuple[float, float]:
+    """(black, white) of the arrays among images that are not uint8; (0, 255) if there are none. Raises UserError."""
+    low, high, real = np.inf, -np.inf, False
+    for i, item in enumerate(items):
+        if not is_array(item):
+            continue
+        pixels = hwc(item)
+        if pixels.size == 0:
+            raise UserError(f"image {i} of {title} is empty: its shape is {list(pixels.shape)}.")
+        if pixels.dtype in (np.uint8, np.bool_):
+            continue
+        real = real or pixels.dtype.kind == "f"
+        low, high = min(low, float(pixels.min())), max(high, float(pixels.max()))
+        if not (np.isfinite(low) and np.isfinite(high)):
+            raise UserError(f"image {i} of {title} holds NaN or infinity; give finite values.")
+    if high == -np.inf:
+        return 0, 255
+    if not real and low >= 0 and high <= WHITES[-1]:
+        return 0, float(next(white for white in WHITES if white >= high))
+    if real and low >= -1 and high <= 1:
+        return (0, 1) if low >= 0 else (-1, 1)
+    if real and low >= 0 and BYTES < high <= 255:
+        return 0, 255
+    raise UserError(
+        f"values of {title} go from {low:.4g} to {high:.4g}; give uint8, floats in 0..1 or in -1..1 (undo a "
+        "normalisation by mean and deviation first)."
+    )
+
+
+def to_pillow(array: Any, scale: tuple[float, float]) -> PIL.Image.Image:
+    """A Pillow image of an array or tensor; scale: (black, white) of values that are not uint8. Raises UserError."""
+    pixels = hwc(array)
+    if pixels.dtype == np.bool_:
+        pixels = pixels.astype(np.uint8) * np.uint8(255)
+    elif pixels.dtype != np.uint8:
+        black, white = scale
+        levels = (pixels.astype(np.float64) - black) / (white - black) * 255
+        pixels = levels.round().clip(0, 255).astype(np.uint8)
+    if pixels.ndim == 3 and pixels.shape[2] == 1:
+        pixels = pixels[:, :, 0]
+    return PIL.Image.fromarray(np.ascontiguousarray(pixels))
+
+
+def _stored(item: Any, scale: tuple[float, float]) -> Any:
+    """What is kept of an item: a Pillow image, bytes, or a path."""
+    if hasattr(item, "pixels"):  # one of ours
+        item = item.image() if hasattr(item, "image") else item
+        return to_pillow(item.pixels, scale)
+    if is_array(item):
+        return to_pillow(item, scale)
+    if isinstance(item, PIL.Image.Image):
+        with quiet_pillow():
+            return ImageOps.exif_transpose(item)
+    return item if isinstance(item, bytes) else Path(item).expanduser()
+
+
+def _read(path: Path) -> bytes:
+    """Raises InvalidFile."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InvalidFile(f"unreadable: {error.strerror}") from None
+
+
+def _header(stored: Any) -> ImageHeader:
+    """The header of what is kept of an item."""
+    if not isinstance(stored, PIL.Image.Image):
+        try:
+            with quiet_pillow():
+                return decode.read_header(stored if isinstance(stored, bytes) else _read(stored))
+        except InvalidFile as invalid:
+            return ImageHeader("", fault=str(invalid))
+    if min(stored.size) < decode.MIN_SIDE:
+        return ImageHeader("", fault=f"smaller than {decode.MIN_SIDE} pixels on a side: {min(stored.size)}-pixel image")
+    if stored.mode not in GREY_MODES | COLOUR_MODES and not stored.mode.startswith("I;16"):
+        return ImageHeader("", fault=f"colour mode not supported: {stored.mode}")
+    try:
+        sha = hashlib.sha256(f"{stored.mode} {stored.size}".encode() + stored.tobytes()).hexdigest()
+    except Exception as error:  # an image of Pillow may be of a file that is damaged, or closed
+        return ImageHeader("", fault=str(decode.as_invalid_file(error)))
+    alpha = stored.has_transparency_data
+    bits = 16 if stored.mode.startswith("I") else 32 if is_deep(stored.mode) else 1 if stored.mode == "1" else 8
+    return ImageHeader(sha, "memory", stored.mode, *stored.size, bits=bits, alpha=alpha, grey=is_grey(stored))
