@@ -20,7 +20,7 @@ Detail = Literal["difference", "guided", "none"]
 image (guided filter); none: the result is enlarged as it is"""
 NOTED = 1.5
 """times the size of training from which an image is said to be larger"""
-RADIUS, EPSILON = 2, 1e-2
+RADIUS, EPSILON = 2, 1e-3
 """of the guided filter: pixels at the working size, and the variance (of [-1,1] squared) below which it smooths"""
 
 

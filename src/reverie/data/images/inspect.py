@@ -15,7 +15,6 @@ import numpy as np
 from reverie.data.images.conversion import LUMA
 from reverie.data.images.dataset import Images
 from reverie.data.images.decode import ImageHeader
-from reverie.data.images.levels import level_warnings
 from reverie.data.images.records import ImageRecord, reason_group
 from reverie.utils.errors import UserError
 
@@ -197,7 +196,6 @@ def _warnings(report: dict[str, Any], parts: dict[str, Images]) -> list[str]:
     warnings = _count_warnings(train)
     for split, part in report["splits"].items():
         warnings += _split_warnings(split, part)
-    warnings += [warning for images in parts.values() for warning in level_warnings(images.array)][:1]
     warnings += _shape_warnings(headers)
     warnings += parts["train"].warnings
     for key, what in (("exact_duplicates", "are also in train"), ("near_duplicates", "look like one in train")):

@@ -14,6 +14,7 @@ from reverie.data.archives import Dropped
 from reverie.data.file_types import InvalidFile
 from reverie.data.images import conversion, decode
 from reverie.data.images.dataset import Images
+from reverie.data.images.levels import level_warnings
 from reverie.data.images.records import ImageRecord, nothing_usable
 from reverie.utils.errors import UserError
 
@@ -34,7 +35,7 @@ class ImagePatches:
         self.images = images
         self.spec, self.name, self.split, self.splits = images.spec, images.name, images.split, images.splits
         self.facts, self.fingerprint = images.facts, images.fingerprint
-        self.dropped, self.notes = list(images.dropped), list(images.notes)
+        self.dropped, self.notes, self.warnings = list(images.dropped), list(images.notes), list(images.warnings)
         self._rows: cache.CachedArray | None = None
 
     @classmethod
@@ -80,6 +81,7 @@ class ImagePatches:
         if not self._rows.kept:
             raise UserError(nothing_usable(self.spec, self.dropped))
         used = f", of which {keep} are used" if keep < total else ""
+        self.warnings = [*self.images.warnings, *level_warnings(self._rows.pixels)]
         self.notes = [f"cut into {total} patches of {size} pixels{used}"]
         return self
 

@@ -105,6 +105,8 @@ class Unpaired:
         """
         self.a.prepare(size, in_channels)
         self.b.prepare(size, out_channels)
+        found = [f"{side}: {text}" for side, images in (("A", self.a), ("B", self.b)) for text in images.warnings]
+        self.warnings = list(dict.fromkeys([*self.warnings, *found]))
         return self
 
     @property
