@@ -339,7 +339,7 @@ def test_a_tenth_of_the_lines_is_held_out_where_nothing_is_named_test(tmp_path: 
     shuffled = Texts.open(write(tmp_path / "b.txt", *reversed(lines), "one more"), "test").prepare(length=12)
     assert len({shuffled.line(i) for i in range(len(shuffled))} ^ found["test"]) <= 2
     assert Texts.open(file, held_out=0).splits == ["train"]
-    assert Texts.open(write(tmp_path / "few.txt", *lines[:300])).splits == ["train"]
+    assert Texts.open(write(tmp_path / "few.txt", *lines[:450])).splits == ["train"]
 
 
 def test_lines_of_test_that_are_nearly_in_train_are_warned_of(tmp_path: Path) -> None:

@@ -103,14 +103,23 @@ def test_a_corpus_without_splits_is_scored_with_what_was_held_out(tmp_path: Path
     out = tmp_path / "run"
     reverie.train("seqgan:smoke", data=tmp_path / "poems.csv", out=out, column="verse")
     record = json.loads((out / "run.json").read_text())
-    assert (record["data"]["n"], record["config"]["column"]) == (500 - 80, "verse")
+    assert (record["data"]["n"], record["config"]["column"]) == (500 - 100, "verse")
     assert reverie.resume(out, steps=record["config"]["steps"] + 1)
     found = reverie.evaluate(out, tmp_path / "poems.csv", n=64)
     assert found["exact-match rate"].floor == 0
     assert found["bleu-2"].floor_source == "training lines"
-    assert found["bleu-2"].reference.n == 80
+    assert found["bleu-2"].reference.n == 100
     assert found["regular metre"].floor == 1
     assert not any("transfer" in note or "is the training data" in note for note in found.notes)
+
+
+def test_too_few_held_out_lines_that_can_be_used_are_said_to_be(run: Path, tmp_path: Path) -> None:
+    data = Texts.open("verses:300").prepare()
+    lines = [data.line(i) for i in range(300)]
+    (tmp_path / "long.txt").write_text("\n".join([*lines, *(f"{line} {' and so on' * 40}" for line in lines)]))
+    found = reverie.evaluate(run, tmp_path / "long.txt", n=64)
+    assert any("too few" in note for note in found.notes)
+    assert found["exact-match rate"].floor is None
 
 
 def test_scores_without_meaning_are_left_out_with_a_reason(tmp_path: Path) -> None:

@@ -78,6 +78,9 @@ class TextEvaluator:
         else:
             train.prepare(**source.data_args)
             reference = _unseen(reference, train)
+            if reference.held_out and split is None and len(reference) < MIN_LINES <= len(train):
+                train.warnings.append(f"{len(reference)} of the lines held out can be used, which is too few")
+                reference = train
         if len(reference) < MIN_LINES:
             raise UserError(
                 f"{len(reference)} lines in {data} ({reference.split}) that are not in train too are too few to score: "

@@ -65,6 +65,7 @@ class Texts:
         warnings: after prepare, what the user should know before training on it.
         facts: after prepare, what a method's config takes over: "length", and "tokenizer" and "vocab" or, for an
             oracle, whose tokens are numbers, "vocab_size" and the "vocab" ().
+        from_files, held_out: whether the lines are a user's, and whether they were held out by a hash of each.
         tokenizer: after prepare; not for an oracle.
         oracle: the model that the sequences were drawn from, or None.
     """
@@ -84,6 +85,7 @@ class Texts:
             raise UserError(f"no split '{split}' in {spec}: it has {names}.{near_miss(split, self.splits)}")
         self.from_files = from_files
         part = Part([], [], []) if oracle else parts[split]
+        self.held_out = part.held_out
         self.dropped, self.notes, self.facts = list(part.dropped), list(part.notes), dict[str, Any]()
         self.warnings: list[str] = []
         self._lines, self._array = part.lines, np.empty((0, 0), np.int64)

@@ -15,7 +15,7 @@ from reverie.data.text.scripts import combining_marks
 
 HELD_OUT = 0.1
 """share of the lines that is held out for evaluation by default"""
-LEAST = 80
+LEAST = 100
 """lines that are held out at least"""
 MOST = 0.2
 """share that is held out at most to reach LEAST; smaller sets are learnt from as a whole"""

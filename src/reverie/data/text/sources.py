@@ -31,6 +31,8 @@ class Part(NamedTuple):
     lines: list[Line]
     dropped: list[Dropped]
     notes: list[str]
+    held_out: bool = False
+    """whether its lines were chosen by a hash, since no name says which they are"""
 
 
 def read_parts(
@@ -114,7 +116,7 @@ def _hold_out(part: Part, share: float) -> dict[str, Part]:
         f"no file is named test: {len(test)} of {len(flags)} lines, chosen by a hash of each, are held out as test and "
         "not learnt from"
     )
-    return {"train": Part(train, part.dropped, [*part.notes, note]), "test": Part(test, [], [note])}
+    return {"train": Part(train, part.dropped, [*part.notes, note]), "test": Part(test, [], [note], True)}
 
 
 def _open_tree(path: Path) -> FileTree:
