@@ -149,10 +149,10 @@ def _smooth(points: Points) -> Points:
     """
     reach = len(points) // 40
     every = math.ceil(len(points) / (2 * RAW_POINTS))
-    smooth = []
+    values, smooth = [value for _, value in points], []
     for index in sorted({*range(0, len(points), every), len(points) - 1}):
         back = min(reach, index)
-        window = sorted(value for _, value in points[index - back : index + back + 1])
+        window = sorted(values[index - back : index + back + 1])
         middle = window[len(window) // 4 : len(window) - len(window) // 4]
         smooth.append((points[index][0], sum(middle) / len(middle)))
     return smooth

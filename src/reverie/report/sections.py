@@ -10,6 +10,7 @@ from typing import Any
 from reverie.report.curves import Points, chart
 from reverie.report.embedded_image import ROOM
 from reverie.report.exhibit import read_exhibit
+from reverie.report.headline import count_of
 from reverie.report.html import Section
 from reverie.report.metric_charts import metric_charts, metric_lines
 from reverie.report.monitor import charted_metrics, marks
@@ -114,7 +115,7 @@ def data(record: Record) -> list[Section]:
         "Method": record.about.get("method"),
         "Preset": record.about.get("preset"),
         "Data": about.get("spec") or about.get("name"),
-        "Examples": " ".join(plain(about[key]) for key in ("n", "kind") if about.get(key) is not None),
+        "Examples": count_of(record),
         "Split": about.get("split"),
     }
     facts.update({heading(key): value for key, value in pairs(about.get("facts"))})
