@@ -102,7 +102,7 @@ def map_images(
 
 def at_size(image: Image, size: int) -> Image:
     """A square image resized to `size` pixels a side, by Lanczos with antialiasing, as training images are."""
-    return dataclasses.replace(image, pixels=fit(image.pil(), size, image.pixels.shape[2]))
+    return dataclasses.replace(image, pixels=fit(image.pil, size, image.pixels.shape[2]))
 
 
 def _batches(

@@ -15,11 +15,20 @@ from torch import Tensor, nn
 
 from reverie._version import __version__
 from reverie.core.generation import at_size
-from reverie.core.options import REQUIRED, convert, options_of_signature, verb_name, with_config_defaults
+from reverie.core.options import (
+    REQUIRED,
+    convert,
+    media_inputs,
+    options_of_signature,
+    short_repr,
+    verb_name,
+    with_config_defaults,
+)
 from reverie.core.stage import Batch, Stage
 from reverie.core.train_config import SMOKE
 from reverie.data.images.conversion import Levels
-from reverie.media import Image, LazyFiles, image_grid
+from reverie.media import Image, ItemList, LazyFiles, image_grid
+from reverie.media.from_python import items_of
 from reverie.metrics.score import Score
 from reverie.utils.errors import UserError
 
@@ -199,6 +208,20 @@ class Method(nn.Module):
             raise UserError(f"{self.origin['method']} cannot {name}; it can {', '.join(able)}.")
         return getattr(self, able[name])
 
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "Config" in vars(cls):
+            cls.Config.__repr__ = short_repr  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        count = sum(parameter.numel() for parameter in self.parameters())
+        size = getattr(self.config, "size", None)
+        parts = [f"{size} x {size}"] if size else []
+        parts.append(f"{count / 1e6:.1f} M parameters" if count >= 1e5 else f"{count} parameters")
+        if self.origin.get("step") is not None:
+            parts.append(f"step {self.origin['step']}")
+        return f"<{type(self).__name__}: {', '.join(parts)}; verbs: {', '.join(self.verbs())}>"
+
     @property
     def device(self) -> torch.device:
         """The device of the parameters."""
@@ -260,8 +283,8 @@ def verb(body: Callable[..., Iterable[Any]]) -> Any:
             self.train(was_training)
 
     @functools.wraps(body)
-    def call(self: Method, *args: Any, **kwargs: Any) -> list[Any]:
-        return list(stream(self, *args, **kwargs))
+    def call(self: Method, *args: Any, **kwargs: Any) -> ItemList[Any]:
+        return ItemList(stream(self, *args, **kwargs))
 
     marked: Any = call  # functions may carry attributes; their type does not say so
     marked.stream, marked.is_verb = stream, True
@@ -278,14 +301,17 @@ def _parse_arguments(
         if name not in names:
             raise UserError(f"{called} has no option '{name}'; it has: {', '.join(names)}.")
     given = with_config_defaults(options, {**dict(zip(names, args, strict=False)), **kwargs}, method.config)
-    arguments = {}
+    arguments, media = {}, {option.name: medium for option, medium in media_inputs(body)}
     for option in options:
         if option.name == "items":
             arguments["items"] = given.get("items")
         elif option.name not in given and option.default is REQUIRED:
             raise UserError(f"{called} needs '{option.name}'.")
         else:
-            arguments[option.name] = convert(given.get(option.name, option.default), option.type, option.name)
+            value = given.get(option.name, option.default)
+            if option.name in media:
+                value = items_of(value, media[option.name], option.name)
+            arguments[option.name] = convert(value, option.type, option.name)
     return arguments
 
 

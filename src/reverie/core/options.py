@@ -40,6 +40,8 @@ class Option(NamedTuple):
     help: str
 
 
+MOST_SHOWN = 100
+"""characters of a value that a message shows"""
 REQUIRED = inspect.Parameter.empty
 
 
@@ -221,7 +223,23 @@ def describe(wanted: Any) -> str:
 
 
 def _quoted(value: Any) -> str:
-    return f"'{value}'" if isinstance(value, str) else repr(value)
+    """A value for messages, which never show arrays or long texts."""
+    if hasattr(value, "__array__") and hasattr(value, "shape"):
+        return f"an array of shape {list(value.shape)}"
+    text = f"'{value}'" if isinstance(value, str) else repr(value)
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}... ({len(text)} characters)"
+
+
+def short_repr(config: Any) -> str:
+    """A config as the Python that makes it: fields that are not as by default, long ones cut."""
+    shown = []
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if value == field.default:
+            continue
+        long = isinstance(value, tuple | list) and len(value) > 6
+        shown.append(f"{field.name}={f'({len(value)} values)' if long else _quoted(value)}")
+    return f"{type(config).__qualname__}({', '.join(shown)})"
 
 
 def build(config: type, values: dict[str, Any]) -> Any:

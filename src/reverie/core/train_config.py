@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from reverie.core.constraints import Count, Range
+from reverie.core.options import short_repr
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TrainConfig:
     """The options of one run. No name here is also a field of a method's Config (tests/test_contract.py)."""
 
@@ -36,6 +37,10 @@ class TrainConfig:
     random numbers and half the learning rates, up to 3 times. A value that is not finite stops a run also with warn"""
     tensorboard: bool = False
     """also write TensorBoard event files (needs the extra: pip install 'reverie[tensorboard]')"""
+
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
 
 SMOKE = dict(steps=20, log_every=5, checkpoint_every=10, sample_every=10)

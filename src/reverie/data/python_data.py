@@ -115,7 +115,7 @@ class MemoryTree:
         if isinstance(item, bytes):
             return item
         if not isinstance(item, str | Path):
-            raise InvalidFile(f"{_kind(item)}, not a path")
+            raise InvalidFile(f"it is {_kind(item)}, not a path")
         try:
             return Path(item).expanduser().read_bytes()
         except OSError as error:
@@ -343,7 +343,7 @@ def _of_columns(columns: dict[str, list[Any]], features: Mapping[str, Any], name
 def _kind(value: Any) -> str:
     """What a value is, without its content."""
     shape = f" of shape {list(value.shape)}" if is_array(value) else ""
-    return "None" if value is None else f"a {type(value).__name__}{shape}"
+    return "None" if value is None else f"of the type {type(value).__name__}{shape}"
 
 
 def _is_file(text: str) -> bool:

@@ -15,6 +15,7 @@ Importing this room does not import torch; functions that take or return tensors
 
 from reverie.media.code import Code, save_codes
 from reverie.media.image import Image, comparison_grid, grid_of_groups, image_grid
+from reverie.media.item_list import ItemList
 from reverie.media.lazy_files import LazyFiles
 from reverie.media.metadata import RECORD, XMP
 from reverie.media.music import Music, medley, rolls
@@ -29,6 +30,7 @@ __all__ = [
     "XMP",
     "Code",
     "Image",
+    "ItemList",
     "LazyFiles",
     "Music",
     "Photo",

@@ -6,7 +6,7 @@ import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Code(Item):
     """The latent code of one image: float32 [Z]."""
 
@@ -28,6 +28,17 @@ class Code(Item):
 
     values: np.ndarray
     """float32 [Z]"""
+
+    @property
+    def summary(self) -> str:
+        return f"{len(self.values)} dimensions"
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return self.values if dtype is None else self.values.astype(dtype)
+
+    def numpy(self) -> np.ndarray:
+        """The values, float32 [Z], a copy."""
+        return self.values.copy()
 
     @classmethod
     def from_latent(cls, source: Image, z: Tensor) -> Code:

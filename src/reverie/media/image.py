@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import PIL.Image
@@ -28,7 +28,7 @@ GRID_BACKGROUND = 128
 """grey level between the images of a grid"""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Image(Item):
     """One 8-bit image: uint8 [H,W,C] in 0..255 with C = 1 (grey) or 3 (RGB)."""
 
@@ -113,15 +113,34 @@ class Image(Item):
         if self.column_labels or self.row_labels:
             labels = {"columns": self.column_labels, "rows": self.row_labels}
             chunks.add_itxt(LABELS, json.dumps(labels, ensure_ascii=False))
-        self.pil().save(buffer, format="PNG", pnginfo=chunks)
+        self.pil.save(buffer, format="PNG", pnginfo=chunks)
         return buffer.getvalue()
 
+    @property
     def pil(self) -> PIL.Image.Image:
         """The same pixels as a Pillow image, mode L or RGB."""
         return PIL.Image.fromarray(self.pixels[:, :, 0] if self.pixels.shape[2] == 1 else self.pixels)
 
     def _repr_png_(self) -> bytes | None:  # how notebooks show it
-        return self.pil()._repr_png_()
+        return self.png()
+
+    @property
+    def summary(self) -> str:
+        height, width, channels = self.pixels.shape
+        return f"{width} x {height}{' grey' if channels == 1 else ''}"
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return self.pixels if dtype is None else self.pixels.astype(dtype)
+
+    def numpy(self) -> np.ndarray:
+        """The pixels, uint8 [H,W,C], a copy."""
+        return self.pixels.copy()
+
+    def tensor(self) -> Tensor:
+        """The pixels as float32 [C,H,W] in [-1,1]."""
+        import torch
+
+        return torch.from_numpy(self.numpy()).permute(2, 0, 1).float() / 127.5 - 1
 
     @property
     def digest(self) -> str:
@@ -137,7 +156,7 @@ class Image(Item):
 
         from reverie.data.images.decode import fit
 
-        pixels = np.stack([fit(image.pil(), size, channels) for image in images])
+        pixels = np.stack([fit(image.pil, size, channels) for image in images])
         return torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 127.5 - 1
 
     @staticmethod

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, TypeVar
 Medium = TypeVar("Medium", bound="Item")
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class Item:
     """An item that a verb takes or returns: the base class of Image, Photo, Text, Music and Code."""
 
@@ -29,6 +29,21 @@ class Item:
     "a/b"; outputs are written into the same"""
     columns: int = 0
     """how many items stand side by side in a grid of them; 0: as many as make the grid square"""
+
+    @property
+    def summary(self) -> str:
+        """What it is in a few words, such as "28 x 28 grey"."""
+        return ""
+
+    def __repr__(self) -> str:
+        parts = [type(self).__name__, self.summary]
+        if name := getattr(self, "name", ""):
+            parts.append(repr(name[:60]))
+        if self.record and self.record.get("verb"):
+            parts.append(f"{self.record['verb']} {self.index if self.index is not None else ''}".strip())
+        if self.prediction:
+            parts += [f"{key} {value}" for key, value in self.prediction.items() if isinstance(value, str | float)][:2]
+        return f"<{' '.join(part for part in parts if part)}>"
 
     @property
     def item_fields(self) -> dict[str, Any]:

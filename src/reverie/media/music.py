@@ -31,7 +31,7 @@ HINTS = {"bass": "a bass has a track of programs 32 to 39", "drums": "drums are 
 """how an instrument is recognised in a MIDI file"""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Music(Item):
     """A piece of music: int16 [T] events of a melody, a bass, drums, or several of these."""
 
@@ -248,8 +248,17 @@ class Music(Item):
         )  # fmt: skip
         return Image(pixels, self.name, **self.item_fields)
 
-    def _repr_png_(self) -> bytes | None:  # notebooks show it
-        return self.image()._repr_png_()
+    def _repr_html_(self) -> str:  # how notebooks show it: its roll, and a player of its sound
+        import base64
+
+        roll, sound = (base64.b64encode(data).decode() for data in (self.image().png(), self.wav()))
+        return (
+            f'<img src="data:image/png;base64,{roll}"><br><audio controls src="data:audio/wav;base64,{sound}"></audio>'
+        )
+
+    @property
+    def summary(self) -> str:
+        return f"{' + '.join(self.parts)}, {self.steps} steps, {self.tempo:.0f} quarters a minute"
 
     # -- audio -----------------------------------------------------------------------------------------------------
 

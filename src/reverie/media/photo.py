@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import PIL.Image
@@ -33,7 +33,7 @@ SIGNATURE_AND_HEADER = 33
 """length in bytes of what comes before all other chunks of a PNG"""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Photo(Item):
     """One photograph: uint8 or uint16 [H,W,C] with C = 1 (grey) or 3 (RGB), and perhaps alpha [H,W] of that dtype."""
 
@@ -146,6 +146,26 @@ class Photo(Item):
         elif pixels.dtype != np.uint8:
             pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)  # in 16 bits white would overflow
         return Image(pixels, self.name, record=self.record, inputs=self.inputs, folder=self.folder)
+
+    @property
+    def pil(self) -> PIL.Image.Image:
+        """As a Pillow image of 8 bits without alpha, mode L or RGB."""
+        return self.image().pil
+
+    @property
+    def summary(self) -> str:
+        height, width, channels = self.pixels.shape
+        deep = ", 16 bits" if self.pixels.dtype == np.uint16 else ""
+        return (
+            f"{width} x {height}{' grey' if channels == 1 else ''}{deep}{', alpha' if self.alpha is not None else ''}"
+        )
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return self.pixels if dtype is None else self.pixels.astype(dtype)
+
+    def numpy(self) -> np.ndarray:
+        """The pixels without alpha, uint8 or uint16 [H,W,C], a copy."""
+        return self.pixels.copy()
 
     def save(self, path: str | Path) -> Path:
         """Write a PNG that carries the record, and return its path; missing folders are made.

@@ -21,7 +21,7 @@ RECORD_SUFFIX = ".json"
 """is added to the name of a .txt file for the file of its record"""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Text(Item):
     """One line of text."""
 
@@ -65,6 +65,10 @@ class Text(Item):
     def digest(self) -> str:
         """16 hex digits of SHA-256 over the line."""
         return hashlib.sha256(self.line.encode()).hexdigest()[:16]
+
+    @property
+    def summary(self) -> str:
+        return repr(self.line if len(self.line) <= 60 else f"{self.line[:57]}...")
 
     def __str__(self) -> str:
         return self.line

@@ -38,7 +38,7 @@ def exhibit(image: Image) -> Exhibit:
     """An image in memory with its companions."""
     companions = image.companions
     return Exhibit(
-        embed(image.pil(), image.column_labels, image.row_labels),
+        embed(image.pil, image.column_labels, image.row_labels),
         _text(companions.get(".txt", b"")),
         _sound(companions.get(".wav", b"")),
     )

@@ -46,6 +46,16 @@ class Run:
         self.path = Path(path)
         self._lock = FileLock(str(self.path / ".lock"))
 
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+    def __repr__(self) -> str:
+        try:
+            method, step = self.about["method"], manifest(self.path).get("step", 0)
+        except UserError:
+            return f"<Run {self.path}>"
+        return f"<Run {self.path}: {method} at step {step}>"
+
     # -- making and opening ------------------------------------------------------------------------------------------
 
     @classmethod

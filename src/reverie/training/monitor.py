@@ -20,7 +20,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -49,9 +49,15 @@ class Rule:
     """whether values above the threshold are bad, or those below"""
     what: str
     """what has happened, in words, with {value}: the mean over the window"""
-    advice: str
+    remedies: tuple[tuple[str, str], ...]
+    """what to try: (an option that a method must have for it, "" for none; in words)"""
     window: int = WINDOW
     """steps that it must last"""
+
+    def advice(self, options: Collection[str] | None) -> str:
+        """What to try, as far as the method has the options for it; None: all that there is."""
+        fitting = [words for option, words in self.remedies if not option or options is None or option in options]
+        return f"Try {'; '.join(fitting)}."
 
     def broken_by(self, value: float) -> bool:
         """Whether a value lies on the bad side of the threshold."""
@@ -63,26 +69,42 @@ RULES = (
         "discriminator has won", "discriminator_auc", 0.998, True,
         "it orders {value:.2%} of the pairs (real, generated) correctly, so the generator learns nothing from it "
         "any more",
-        "Give the discriminator a gradient penalty or spectral norm (a preset called stable has them), a lower "
-        "learning rate, or, for few images, --diff-augment.",
+        (
+            ("r1_weight", "a gradient penalty for the discriminator (--r1-weight 1, or a preset called stable)"),
+            ("diff_augment", "for few images --diff-augment"),
+            ("d_steps", "fewer --d-steps"),
+            ("d_lr", "a lower --d-lr"),
+            ("", "a lower --lr"),
+        ),
         window=2 * WINDOW,  # at first many a generator learns for hundreds of steps from one that is never wrong
     ),
     Rule(
         "lost diversity", "diversity", 0.25, False,
         "generated items lie {value:.2f} times as far from one another as real ones do (mode collapse)",
-        "Use a loss that compares pairs, or a gradient penalty (a preset called stable has them), a lower learning "
-        "rate, a larger batch, or more latent dimensions.",
+        (
+            ("r1_weight", "a gradient penalty for the discriminator (--r1-weight 1, or a preset called stable)"),
+            ("mle_weight", "a higher --mle-weight, the likelihood of real lines"),
+            ("adv_lr_scale", "a lower --adv-lr-scale"),
+            ("latent_dim", "more latent dimensions (--latent-dim)"),
+            ("", "a lower --lr; a larger --batch-size"),
+        ),
     ),
     Rule(
         "posterior collapse", "active_units", 0.5, False,
         "{value:.1f} latent dimensions depend on the data: the decoder ignores its code",
-        "Lower --beta, give --free-nats 0.1 or more, or a weaker decoder (smaller --base-channels).",
+        (
+            ("beta", "a lower --beta"),
+            ("lambda_kl", "a lower --lambda-kl"),
+            ("free_nats", "--free-nats 0.1 or more"),
+            ("free_bits", "more --free-bits"),
+            ("base_channels", "a weaker decoder (smaller --base-channels)"),
+        ),
     ),
     Rule(
         "diverging", "loss", 0.5, True,
         "the loss has risen from its best by {value:.2f} of what it had fallen until then (or of its own size, where "
         "that is more)",
-        "Lower --lr, or go back to the last checkpoint from before the rise with --on-failure rollback.",
+        (("", "a lower --lr; or --on-failure rollback, which goes back to the last checkpoint from before the rise"),),
         window=2 * WINDOW,
     ),
 )  # fmt: skip
@@ -146,13 +168,13 @@ class LossTrend:
 class Monitor:
     """Reads the lines of a log as they are written, and raises an alert each time a failure begins.
 
-    monitored: metric -> role, as `Method.monitored`
+    monitored: metric -> role, as `Method.monitored`; options: names of the method's options, which advice speaks of
     """
 
-    def __init__(self, monitored: Mapping[str, str]) -> None:
+    def __init__(self, monitored: Mapping[str, str], options: Collection[str] | None = None) -> None:
         if unknown := sorted(set(monitored.values()) - set(ROLES)):
             raise ValueError(f"there is no role {', '.join(unknown)}; there are {', '.join(ROLES)}")
-        self.roles = dict(monitored)
+        self.roles, self.options = dict(monitored), options
         self.lines: list[tuple[int, dict[str, float]]] = []
         """step, and what rules read of a line: the values of metrics that have a role"""
         self.stage = ""
@@ -219,7 +241,9 @@ class Monitor:
         if len(bad) < LINES or series[-1][0] - since < rule.window:
             return None
         mean = sum(bad) / len(bad)
-        return Alert(rule.name, rule.what.format(value=mean), rule.advice, round(mean, 6), rule.threshold, since)
+        return Alert(
+            rule.name, rule.what.format(value=mean), rule.advice(self.options), round(mean, 6), rule.threshold, since
+        )
 
     def _not_a_number(self, step: int, name: str) -> Alert:
         since = self.lines[-1][0] if self.lines else 0

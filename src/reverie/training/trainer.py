@@ -144,7 +144,7 @@ def _replay_log(run: Run, method: Method, settings: TrainConfig) -> tuple[Monito
 
     Each rollback changes the seed and halves the learning rates.
     """
-    monitor, rollbacks = Monitor(method.monitored), 0
+    monitor, rollbacks = Monitor(method.monitored, vars(method.config)), 0
     for line in run.lines():
         if "metrics" in line and not line.get("remainder"):
             monitor.check_metrics(line["step"], line["metrics"], line["stage"])

@@ -1,0 +1,176 @@
+"""What users give verbs in Python as items of a medium: Pillow images, arrays, tensors, paths, lines, one or many."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+from PIL import ImageOps
+
+from reverie.data.archives import is_ignored
+from reverie.data.images.conversion import is_grey, to_array
+from reverie.data.images.from_python import scale_of, to_pillow
+from reverie.data.python_data import is_array, is_image
+from reverie.media.image import Image
+from reverie.media.lazy_files import LazyFiles
+from reverie.media.music import Music
+from reverie.media.photo import Photo
+from reverie.media.text import Text
+from reverie.utils.errors import UserError
+
+
+def items_of(value: Any, medium: Any, name: str) -> Any:
+    """What a verb's parameter `list[medium]` was given, as items of the medium: a list, LazyFiles, or None for None.
+
+    value: one item or many: items, Pillow images, arrays [H,W,C] or [N,H,W,C], tensors [C,H,W] or [N,C,H,W], paths of
+        files or folders, the bytes of a file; for Text lines. Values are read as reverie.data.images.from_python says.
+    name: of the parameter, for messages, which never show values
+
+    Raises UserError.
+    """
+    if value is None or getattr(value, "lazy", False):
+        return value
+    if medium is Text and isinstance(value, str) and not _is_file(value):
+        return [Text(value)]
+    if isinstance(value, str | Path):
+        return _files(value, medium)
+    many = _listed(value, medium)
+    arrays = [item for item in many if is_array(item)]
+    scale = scale_of(arrays, name) if arrays else (0, 255)
+    items: list[Any] = []
+    for i, item in enumerate(many):
+        if isinstance(item, str | Path) and not (medium is Text and not _is_file(item)):
+            items += _files(item, medium)
+        else:
+            items.append(_item(item, medium, scale, f"{name}[{i}]"))
+    return items
+
+
+def _listed(value: Any, medium: Any) -> list[Any]:
+    """The items of a value that is one item or many."""
+    if is_array(value) and len(value.shape) == 4:
+        return list(value)
+    if is_array(value) and len(value.shape) == 3 and not is_one_image(value):
+        return list(value)
+    if isinstance(value, medium | bytes) or is_image(value) or hasattr(value, "parts") or hasattr(value, "line"):
+        return [value]
+    if isinstance(value, Mapping) or not isinstance(value, Iterable):
+        raise UserError(f"{_nouns(medium)} are needed, not {type(value).__name__}; {_taken(medium)}.")
+    return list(value)
+
+
+def is_one_image(value: Any) -> bool:
+    """Whether an array of three dimensions is one image with channels, rather than several grey ones."""
+    tensor = hasattr(value, "detach")
+    return value.shape[-1] in (1, 2, 3, 4) or (tensor and value.shape[0] in (1, 3, 4)) or value.shape[0] in (1, 3, 4)
+
+
+def _item(value: Any, medium: Any, scale: tuple[float, float], place: str) -> Any:
+    """One item of the medium. Raises UserError."""
+    if isinstance(value, medium):
+        return value
+    if medium is Text and isinstance(value, str):
+        return Text(value)
+    if medium is Image and isinstance(value, Photo):
+        return value.image()
+    if medium is Photo and isinstance(value, Image):
+        return Photo(value.pixels, name=value.name, **value.item_fields)
+    if medium in (Image, Photo):
+        if isinstance(value, bytes):
+            return medium.read(value, place)
+        if is_array(value):
+            value = to_pillow(value, scale)
+        if isinstance(value, PIL.Image.Image):
+            return _of_pillow(value, medium, place)
+    if medium is Music and isinstance(value, bytes):
+        return Music.read(value)
+    raise UserError(f"{place} is of the type {type(value).__name__}; {_taken(medium)}.")
+
+
+def _of_pillow(image: PIL.Image.Image, medium: Any, place: str) -> Any:
+    """A Pillow image as a medium. Raises UserError if it cannot be read."""
+    name = Path(str(getattr(image, "filename", "") or "")).name
+    try:
+        upright = ImageOps.exif_transpose(image)
+        if medium is Image:
+            return Image(to_array(upright, 1 if is_grey(upright) else 3), name)
+        buffer = io.BytesIO()
+        upright = upright if upright.mode in ("1", "L", "LA", "RGB", "RGBA", "I;16", "P") else upright.convert("RGB")
+        upright.save(buffer, format="PNG", icc_profile=image.info.get("icc_profile"))
+        return medium.read(buffer.getvalue(), name or place)
+    except UserError:
+        raise
+    except Exception as error:  # a file behind it may be damaged or closed, a mode unknown
+        reason = " ".join(str(error).split())[:80]
+        raise UserError(f"{place} cannot be read ({reason}); give another.") from None
+
+
+def _files(place: str | Path, medium: Any) -> Any:
+    """The items of a file, or of all files of the medium in a folder. Raises UserError."""
+    path = Path(place).expanduser()
+    try:
+        is_folder, exists = path.is_dir(), path.exists()
+    except (OSError, ValueError):
+        is_folder = exists = False
+    if not exists:
+        shown = str(place) if len(str(place)) <= 100 else f"{str(place)[:100]}..."
+        raise UserError(f"there is no file {shown}; {_taken(medium)}.")
+    if not is_folder:
+        return medium.load_all(path) if hasattr(medium, "load_all") else [medium.load(path)]
+    found = (p for p in path.rglob("*") if not any(map(is_ignored, p.relative_to(path).parts)))
+    files = sorted(p for p in found if p.is_file() and p.suffix.lower() in medium.INPUT_SUFFIXES)
+    if not files:
+        raise UserError(f"there are no {_nouns(medium)} in {path}; {_taken(medium)}.")
+    if medium.LAZY:
+        return LazyFiles(files, medium)
+    return [item for file in files for item in _files(file, medium)]
+
+
+def _is_file(text: str | Path) -> bool:
+    try:
+        return Path(text).is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def _nouns(medium: Any) -> str:
+    return f"{medium.NOUN}s"
+
+
+def _taken(medium: Any) -> str:
+    """What may be given for a list of a medium."""
+    if medium in (Image, Photo):
+        return "give images: reverie's, Pillow's, arrays [H,W,C], tensors [C,H,W], or paths, one or a list"
+    if medium is Text:
+        return "give lines, or paths of text files, one or a list"
+    return f"give {_nouns(medium)}, or paths of files, one or a list"
+
+
+def array_of_codes(value: Any, width: int) -> np.ndarray:
+    """Codes, an array or tensor [N,Z] or [Z], or a list of them, as float32 [N,Z]. Raises UserError; width: Z."""
+    if hasattr(value, "values") and is_code(value):
+        value = value.values
+    if hasattr(value, "detach"):
+        value = value.detach().cpu().float()
+    elif isinstance(value, list | tuple):
+        value = [one.values if is_code(one) else one.detach().cpu().numpy() if hasattr(one, "detach") else one
+                 for one in value]  # fmt: skip
+    try:
+        z = np.asarray(value, np.float32)
+    except (TypeError, ValueError):
+        raise UserError(f"codes are an array [N,{width}], or what encode returns.") from None
+    z = z[None] if z.ndim == 1 else z
+    if z.ndim != 2 or z.shape[1] != width or not len(z):
+        raise UserError(f"codes of shape {list(z.shape)} do not fit; they are [N,{width}].")
+    if not np.isfinite(z).all():
+        raise UserError("codes hold NaN or infinity; give finite values.")
+    return z
+
+
+def is_code(value: Any) -> bool:
+    """Whether a value is what encode returns for an image."""
+    return type(value).__name__ == "Code" and hasattr(value, "values")
