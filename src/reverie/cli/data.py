@@ -40,7 +40,7 @@ def do_inspect(words: list[str]) -> int:
 
     spec = stated_spec(args.data, vars(args))
     kind = kind_named(args.kind) if args.kind else kind_of(spec)
-    of_text = {option.name: args_of_text for option in TEXT_OPTIONS if (args_of_text := getattr(args, option.name, None))}
+    of_text = {option.name: value for option in TEXT_OPTIONS if (value := getattr(args, option.name, None))}
     if of_text and kind.data.kind != "text":
         raise UserError(f"--{next(iter(of_text))} is about text; {args.data} holds {kind.data.kind}.")
     report = kind.inspect(spec, **of_text)
