@@ -59,7 +59,7 @@ def test_teacher_forcing_and_sampling_agree(decoder: str, part: str) -> None:
     with torch.no_grad():
         for stepwise, forced in zip(vae.logits_scheduled_sampling(z, x, 1.1), vae.logits(z, x), strict=True):
             assert torch.allclose(stepwise, forced, atol=1e-5)
-        greedy = vae.decode(z, torch.zeros(x.shape), 0.0)
+        greedy = vae.decode_events(z, torch.zeros(x.shape), 0.0)
         assert torch.equal(torch.stack([logits.argmax(2) for logits in vae.logits(z, greedy)], 1), greedy)
 
 
@@ -221,7 +221,7 @@ def test_temperature_zero_takes_the_likeliest() -> None:
     made = vae.generate(n=3, temperature=0)
     z = vae.latents(0)(range(BLOCK))
     with torch.no_grad():
-        again = vae.decode(z, torch.rand(BLOCK, 1, 32), 0.0)[:3]
+        again = vae.decode_events(z, torch.rand(BLOCK, 1, 32), 0.0)[:3]
     assert events(made) == events([Music.of(["melody"], lines) for lines in again.numpy()])
     with pytest.raises(UserError, match=r"temperature is -1\.0; .* 0 or more"):
         vae.generate(n=1, temperature=-1)
@@ -398,7 +398,7 @@ def test_the_code_of_a_continuation_is_drawn_from_the_posterior() -> None:
     """The codes give the known bar the likelihood that many draws of the prior, weighted by it, have on average."""
     vae = model(part="melody")
     with torch.no_grad():
-        known = vae.decode(torch.randn(1, 6) * 2, torch.zeros(1, 1, 32), 0.0)[0, :, :16]
+        known = vae.decode_events(torch.randn(1, 6) * 2, torch.zeros(1, 1, 32), 0.0)[0, :, :16]
 
         def log_likelihood(z: torch.Tensor) -> torch.Tensor:
             log_p = vae.logits(z, torch.cat([known, known], 1).expand(len(z), 1, -1))[0][:, :16].log_softmax(2)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from reverie._version import __version__
-from reverie.core.generation import at_size
+from reverie.core.generation import at_size, generate_images
 from reverie.core.options import (
     REQUIRED,
     convert,
@@ -28,7 +28,7 @@ from reverie.core.stage import Batch, Stage
 from reverie.core.train_config import SMOKE
 from reverie.data.images.conversion import Levels
 from reverie.media import Image, ItemList, LazyFiles, image_grid
-from reverie.media.from_python import items_of
+from reverie.media.from_python import array_of_codes, items_of
 from reverie.metrics.score import Score
 from reverie.utils.errors import UserError
 
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from reverie.core.imported_network import ImportedNetwork
 
 
+CODE_NETWORKS = ("mean_image", "decoder", "generator")
+"""what a method may call its network, or function, from codes [B,Z] to images; the first that it has is taken"""
 KEPT_FACTS = ("output_size", "levels", "labels")
 """Facts of the data that are kept with the weights, where there is something to say: pixels a side of the images that
 verbs make, if the networks work at another size; how values of files become levels (`data/images/levels.py`); how
@@ -207,6 +209,38 @@ class Method(nn.Module):
         if name not in able:
             raise UserError(f"{self.origin['method']} cannot {name}; it can {', '.join(able)}.")
         return getattr(self, able[name])
+
+    # -- latent codes --------------------------------------------------------------------------------------------------
+
+    def from_codes(self, latents: Callable[[Sequence[int]], Tensor], items: Sequence[int]) -> Iterator[Any]:
+        """The item of each code; latents: item numbers -> codes [B,Z]. Raises UserError where there are no codes."""
+        name = next((name for name in CODE_NETWORKS if hasattr(self, name)), "")
+        if not name or not hasattr(self, "latents"):
+            raise UserError(f"{self.origin['method']} has no latent codes to decode.")
+        yield from generate_images(getattr(self, name), latents, items)
+
+    @torch.no_grad()
+    def decode(self, codes: Any) -> ItemList[Any]:
+        """The items that latent codes stand for: decode(encode(images)) is reconstruct(images).
+
+        codes: what `encode` returns, or an array or tensor [N,Z] or [Z]
+
+        Item i depends on code i alone. Raises UserError for other shapes, and where the method has no latent codes.
+        """
+        latents: Any = getattr(self, "latents", None)
+        if latents is None:
+            raise UserError(f"{self.origin['method']} has no latent codes to decode.")
+        was_training = self.training
+        self.eval()
+        try:
+            width = latents(0)([0]).shape[1]
+            z = torch.from_numpy(array_of_codes(codes, width)).to(self.device)
+            found = self.from_codes(lambda items: z[[min(i, len(z) - 1) for i in items]], range(len(z)))
+            record = {**self.origin, "verb": "decode", "arguments": {}, "reverie": __version__, "synthetic": True}
+            made = [self.at_output_size(item)[0] for item in found]
+        finally:
+            self.train(was_training)
+        return ItemList(item.with_provenance({**record, "index": i}) for i, item in enumerate(made))
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()

@@ -155,7 +155,7 @@ class CVAEGAN(Method):
         mean, log_variance = self.posterior(x, y)  # [B,Z]
         z = mean + (log_variance / 2).exp() * torch.randn_like(mean)
         # In one pass, so that batch norm has the same statistics for reconstructions and for images from the prior.
-        rec, fake = self.decode(torch.cat([z, torch.randn_like(mean)]), torch.cat([y, y])).chunk(2)  # x_f, x_p
+        rec, fake = self.decode_classes(torch.cat([z, torch.randn_like(mean)]), torch.cat([y, y])).chunk(2)  # x_f, x_p
 
         reg_step = c.r1_weight > 0 and update.step % c.d_reg_interval == 0
         d_input = x.detach().requires_grad_() if reg_step else x
@@ -216,7 +216,7 @@ class CVAEGAN(Method):
         mean, log_variance = self.encoder(x, y).chunk(2, 1)
         return mean, log_variance.clamp(-20, 10)
 
-    def decode(self, z: Tensor, y: Tensor) -> Tensor:
+    def decode_classes(self, z: Tensor, y: Tensor) -> Tensor:
         """Images [B,C,H,W] from codes [B,Z] and classes [B,K]."""
         return self.generator(torch.cat([z, y], 1))
 

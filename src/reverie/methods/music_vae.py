@@ -229,7 +229,7 @@ class MusicVAE(Method):
         context, lines = self.contexts(z), zip(self.decoders(), x.unbind(1), strict=True)
         return [decoder.forward_scheduled_sampling(context, line, truth_probability) for decoder, line in lines]
 
-    def decode(self, z: Tensor, u: Tensor, temperature: float, known: Tensor | None = None) -> Tensor:
+    def decode_events(self, z: Tensor, u: Tensor, temperature: float, known: Tensor | None = None) -> Tensor:
         """Events [B,I,T] sampled from codes z [B,Z] with u [B,I,T] in [0,1).
 
         temperature: 0 or more; known: int64 [B,I,T], events that are given, -1 where an event is to be sampled
@@ -275,7 +275,7 @@ class MusicVAE(Method):
         for start in range(0, len(windows), BLOCK):
             block = [min(start + i, len(windows) - 1) for i in range(BLOCK)]
             u = self.uniforms(seed, [positions[i] for i in block])
-            decoded.append(self.decode(self.encoder(windows[block])[0], u, temperature).cpu().numpy())
+            decoded.append(self.decode_events(self.encoder(windows[block])[0], u, temperature).cpu().numpy())
         events, at = np.concatenate(decoded), 0
         for tune, (rows, struck) in zip(tunes, cut, strict=True):
             steps = tune.lines(self.parts).shape[1]
@@ -369,7 +369,7 @@ class MusicVAE(Method):
         numbers = noise(seed, [key], proposals + free * len(lines) + 1, device=self.device)[0]
         z = self.sample_posterior(known, numbers[:proposals].view(num_proposals, -1), numbers[-1])
         u = normal_to_uniform(F.pad(numbers[proposals:-1].view(-1, free), (last, 0)))
-        events = self.decode(z[None], u[None], temperature, F.pad(known, (0, free), value=-1)[None])[0]
+        events = self.decode_events(z[None], u[None], temperature, F.pad(known, (0, free), value=-1)[None])[0]
         return events[:, last:].cpu().numpy()
 
     def sample_posterior(self, known: Tensor, proposals: Tensor, choice: Tensor) -> Tensor:
@@ -379,8 +379,8 @@ class MusicVAE(Method):
 
         proposals: standard normal [N,Z]; choice: standard normal [], which picks one of them
         """
-        length = self.grid.bar * self.config.bars
-        repeated = known.repeat(1, -(-length // known.shape[1]))[None, :, :length]  # [1,I,T]
+        T = self.grid.bar * self.config.bars
+        repeated = known.repeat(1, -(-T // known.shape[1]))[None, :, :T]  # [1,I,T]
         mean, log_variance = self.encoder(repeated)  # [1,Z]
         even = torch.arange(len(proposals), device=proposals.device)[:, None] % 2 == 0
         z = torch.where(even, self.prior(proposals), mean + (log_variance / 2).exp() * proposals)  # [N,Z]
@@ -409,7 +409,7 @@ class MusicVAE(Method):
         pace = Pace(len(items), "pieces")
         for block, wanted in blocks(items):
             u = self.uniforms(seed, [i // frames for i in block])
-            events = self.decode(latents(block), u, temperature).cpu().numpy()
+            events = self.decode_events(latents(block), u, temperature).cpu().numpy()
             for i in wanted:
                 yield Music.of(self.parts, events[i - block[0]], index=i, grid=self.grid)
             pace.advance(len(wanted))
@@ -422,7 +422,9 @@ class MusicVAE(Method):
         first = [torch.from_numpy(tune.windows(self.parts, self.config.bars)[0][:1]) for tune in tunes]
         return tunes, torch.cat([self.encoder(window.to(self.device))[0] for window in first])
 
-    # -- samples and scores ----------------------------------------------------------------------------------------
+    def from_codes(self, latents: Latents, items: Sequence[int]) -> Iterator[Music]:
+        """The music of each code, as reconstruct decodes it."""
+        return self.generate_music(latents, items, 0, 0.0)
 
     def sample_grids(self, batch: Batch) -> dict[str, Image]:
         """New music with its sound, and first windows of the data above their reconstructions, as piano rolls."""
@@ -430,10 +432,8 @@ class MusicVAE(Method):
         real = [Music.of(self.parts, lines, grid=self.grid) for lines in batch["events"][: 2 * columns].cpu().numpy()]
         both = rolls(real + self.verb("reconstruct")(real))
         new = self.verb("generate")(n=4 * columns, seed=0)
-        return {
-            "": with_sound(image_grid(rolls(new), columns), new),
-            "reconstruction": comparison_grid(both[: len(real)], both[len(real) :], columns),
-        }
+        pairs = comparison_grid(both[: len(real)], both[len(real) :], columns)
+        return {"": with_sound(image_grid(rolls(new), columns), new), "reconstruction": pairs}
 
     def method_scores(self, data: MusicDataset, n: int, seed: int) -> Iterator[Score]:
         """Teacher-forced accuracy, KL and active units on the first n windows."""
