@@ -27,6 +27,7 @@ from reverie.report.compare import Column, Line
 from reverie.report.headline import main_score
 from reverie.report.reading import READING, meaning
 from reverie.report.run_record import read_record
+from reverie.training.monitor import RULES
 from test_report import ABOUT, SCORES, TEST, Tags, alert, evaluated, line, log, report, run, section  # noqa: F401
 
 PSNR = Score("psnr", 27.5, "dB", "higher", "PSNR", TEST, 16, 0, baseline=24.0, baseline_name="the degraded images",
@@ -213,6 +214,21 @@ def test_compare_shows_images_first_and_says_an_excuse_once(run: Path) -> None: 
     assert "Scores of one run only (5)" in text
     assert "No score of these runs" not in text
     assert "No score of these runs" in compare.page(columns, lines[1:], "photos", "")
+
+
+@pytest.mark.parametrize(
+    ("options", "has", "lacks"),
+    [
+        (("lr", "d_lr", "d_steps", "mle_weight"), "--d-lr", r"image|--r1-weight|latent|--base-channels"),
+        (("lr", "beta", "free_bits", "latent_dim"), "--free-bits", r"image|--r1-weight|--free-nats|channels"),
+        (("lr", "r1_weight", "diff_augment", "latent_dim"), "for few images", r"--d-lr|--free"),
+    ],
+)
+def test_advice_speaks_only_of_options_that_the_method_has(options: tuple[str, ...], has: str, lacks: str) -> None:
+    words = " ".join(rule.advice(options) for rule in RULES)
+    assert has in words
+    assert not re.search(lacks, words)
+    assert all(rule.advice(options).startswith("Try ") and "a lower" in rule.advice(options) for rule in RULES[:2])
 
 
 def test_the_page_is_there_from_the_first_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
