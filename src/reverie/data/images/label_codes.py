@@ -17,7 +17,7 @@ from reverie.data.images.label_maps import nearest_colour_indices
 
 MAX_GREY = 4
 """labels that are told apart by grey levels, at most; more get colours"""
-FAR_ENOUGH = 0.5
+FAR_ENOUGH = 1 / 3
 """share of the distance between the colours of `separated`: a palette whose colours are this far apart is kept"""
 
 
