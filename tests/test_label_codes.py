@@ -1,4 +1,4 @@
-"""Label maps: labels that hardly differ are told apart inside, and outputs are files like those of the data."""
+"""Label maps: labels that hardly differ are kept apart inside, and outputs are files like those of the data."""
 
 import json
 
@@ -78,12 +78,13 @@ def test_labels_that_look_black_are_learnt_and_come_back_as_they_were(kind, tmp_
     assert np.mean(right) > 0.9
     if kind != "ids":
         return
-    scores = {score.name: score.value for score in reverie.evaluate(tmp_path / "run", str(data), n=8, baselines=False).scores}
+    evaluation = reverie.evaluate(tmp_path / "run", str(data), n=8, baselines=False)
+    scores = {score.name: score.value for score in evaluation.scores}
     assert scores["pixel accuracy"] > 0.9
     assert scores["miou"] > 0.8
 
 
-def test_labels_as_inputs_are_told_apart_too(tmp_path):
+def test_labels_as_inputs_are_kept_apart_too(tmp_path):
     data = write(tmp_path / "d", "ids")
     run = reverie.train(
         "pix2pix:smoke", data=f"{data}", out=tmp_path / "run", degradation="", direction="BtoA", **OPTIONS

@@ -12,7 +12,7 @@ from typing import Any
 
 from reverie.core.generation import Shard
 from reverie.data.archives import is_ignored, is_run
-from reverie.data.file_types import SUFFIXES
+from reverie.data.file_types import SUFFIXES, unread_kind
 from reverie.data.media_types import HEAD, MUSIC_SUFFIXES, medium_of, medium_of_bytes
 from reverie.media import Image, LazyFiles, read_record
 from reverie.media.lazy_files import in_folder
@@ -42,7 +42,9 @@ def gather(
         if root is not None and not include_generated:
             found = _without_generated(found, place, out)
         if not found:
-            raise UserError(f"there is no {medium.NOUN} at {place}; give {medium.NOUN} files or a folder of them.")
+            kinds = sorted({kind for p in Path(place).rglob("*") if (kind := unread_kind(p.name))}) if root else []
+            advice = f"what is there is {kinds[0]}" if kinds else f"give {medium.NOUN} files or a folder of them"
+            raise UserError(f"there is no {medium.NOUN} at {place}; {advice}.")
         paths += found
         folders += [
             "" if root is None else path.relative_to(root).parent.as_posix().removeprefix(".") for path in found

@@ -41,7 +41,7 @@ CODE_NETWORKS = ("mean_image", "decoder", "generator")
 KEPT_FACTS = ("output_size", "levels", "labels")
 """Facts of the data that are kept with the weights, where there is something to say: pixels a side of the images that
 verbs make, if the networks work at another size; how values of files become levels (`data/images/levels.py`); how
-labels are told apart (`data/images/label_codes.py`)"""
+labels are kept apart (`data/images/label_codes.py`)"""
 
 
 class Method(nn.Module):

@@ -325,7 +325,7 @@ class Pix2Pix(Method):
         return self.domains()[0]
 
     def label_codes(self, domain: str) -> LabelCodes | None:
-        """How the labels of a domain of the data are told apart; None where it has no label maps."""
+        """How the labels of a domain of the data are kept apart; None where it has no label maps."""
         return LabelCodes.of((self.data_facts.get("labels") or {}).get(domain))
 
     def label_tensor(self, photo: Photo, codes: LabelCodes) -> Tensor:

@@ -1,4 +1,4 @@
-"""Label codes: how the colours of label maps are told apart inside a network, and put back into files as they came.
+"""Label codes: how the colours of label maps are kept apart inside a network, and put back into files as they came.
 
 Class ids 0, 1, 2, 3 are four colours that hardly differ: a network that learns levels learns next to nothing of them,
 and what lies between two ids is a third one. So a network gets colours that are far apart, and the nearest of them in
@@ -16,7 +16,7 @@ from reverie.data.images.conversion import convert_channels
 from reverie.data.images.label_maps import nearest_colour_indices
 
 MAX_GREY = 4
-"""labels that are told apart by grey levels, at most; more get colours"""
+"""labels that are kept apart by grey levels, at most; more get colours"""
 FAR_ENOUGH = 1 / 3
 """share of the distance between the colours of `separated`: a palette whose colours are this far apart is kept"""
 
