@@ -266,6 +266,22 @@ def test_what_a_file_may_look_like(tmp_path: Path) -> None:
     without = {k: v for k, v in state.items() if not k.endswith("num_batches_tracked")}
     ways: dict[str, tuple[Any, float]] = {
         "module": ({f"module.{k}": v for k, v in state.items()}, NEAR),
+        "compiled": ({f"_orig_mod.{k}": v for k, v in state.items()}, NEAR),
+        "both": ({f"module._orig_mod.{k}": v for k, v in state.items()}, NEAR),
+        "inside": ({f"_orig_mod.module.{k.replace('.3.', '.3._orig_mod.')}": v for k, v in state.items()}, NEAR),
+        "averaged": ({"n_averaged": torch.tensor(3), **{f"module.{k}": v for k, v in state.items()}}, NEAR),
+        "params": ({"params": {k: v * 2 for k, v in state.items()}, "params_ema": state}, NEAR),
+        "model": ({"model": {"state_dict": {f"_orig_mod.{k}": v for k, v in state.items()}}, "step": 3}, NEAR),
+        "generator": ({"generator": state, "discriminator": PeerDiscriminator().state_dict()}, NEAR),
+        "trainer": (
+            {
+                "state_dict": {
+                    **{f"generator._orig_mod.{k}": v for k, v in state.items()},
+                    **{f"discriminator.{k}": v for k, v in PeerDiscriminator().state_dict().items()},
+                }
+            },
+            NEAR,
+        ),
         "wrapped": ({"state_dict": state, "epoch": 200, "note": "mine"}, NEAR),
         "old": (without, NEAR),
         "half": ({k: v.half() if v.is_floating_point() else v for k, v in state.items()}, 0.05),
@@ -472,7 +488,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     keep("tensor.pth", torch.zeros(3))
     keep("list.pth", [torch.zeros(3)])
     keep("empty-dict.pth", {})
-    keep("checkpoint.pth", {"netG": unet, "netD": PeerDiscriminator().state_dict(), "epoch": 3})
+    keep("checkpoint.pth", {"netD": PeerDiscriminator().state_dict(), "epoch": 3})
     keep("other.pth", nn.Sequential(nn.Linear(2, 2)).state_dict())
     keep("latest_net_D.pth", PeerDiscriminator().state_dict())
     keep("pixel.pth", {"net.0.weight": torch.zeros(4, 6, 1, 1), "net.0.bias": torch.zeros(4)})
@@ -530,7 +546,7 @@ WRONG: list[tuple[str, ...]] = [
     ("import tensor.pth", "holds a Tensor", "state dict"),
     ("import list.pth", "holds a list"),
     ("import empty-dict.pth", "no generator", "it is empty"),
-    ("import checkpoint.pth", "'netG' is a", "not a tensor"),
+    ("import checkpoint.pth", "'netD' is a", "not a tensor"),
     ("import sparse.pth", "'model.model.3.bias' is not a dense tensor"),
     ("import other.pth", "no generator", "its first key is '0.weight'"),
     ("import first.pth", "no generator", "its first key is '0.weight'"),

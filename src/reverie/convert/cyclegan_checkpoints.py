@@ -24,14 +24,21 @@ FIRST_BLOCK, AFTER_BLOCKS = 10, (0, 1, 3, 4, 7)
 NORM_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 """buffers of a norm; instance norms of early versions saved them too, but that code's test script ignored them"""
 
+CONTAINERS = frozenset(("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module"))
+"""parts of keys that are of no layer: nn.DataParallel and AveragedModel, torch.compile, FSDP, activation checkpointing,
+Lightning Fabric"""
+COUNTERS = ("n_averaged",)
+"""what torch.optim.swa_utils.AveragedModel saves beside the weights"""
+PREFIXES = ("generator.", "netG.", "net_G.", "net_g.")
+"""what a trainer calls its generator, where one state dict holds the discriminator too"""
+
 
 def recognise(weights: Mapping[str, Tensor], name: str) -> ImportedNetwork:
     """The generator that a state dict belongs to; name: of its file, for messages.
 
     Raises UserError, with the first key that does not fit, if it is no generator of that code.
     """
-    if weights and all(key.startswith("module.") for key in weights):  # saved from nn.DataParallel
-        weights = {key.removeprefix("module."): tensor for key, tensor in weights.items()}
+    weights = _without_containers(weights, name)
     if any(key.startswith("model.model.") for key in weights):
         return _unet(weights, name)
     if _is_discriminator(weights):
@@ -43,6 +50,22 @@ def recognise(weights: Mapping[str, Tensor], name: str) -> ImportedNetwork:
         f"{name} is no generator of the pix2pix and CycleGAN code ({first}; those of a U-Net begin with "
         "model.model.0, those of a ResNet with model.1); give its latest_net_G.pth."
     )
+
+
+def _without_containers(weights: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    """The weights without what containers of PyTorch put into the keys, wherever in a key and however deep.
+
+    Raises UserError if two keys become one.
+    """
+    found: dict[str, Tensor] = {}
+    for key, tensor in weights.items():
+        short = ".".join(part for part in key.split(".") if part not in CONTAINERS)
+        if short in found:
+            raise UserError(f"{name} has the key '{short}' twice, the second time as '{key}'; save one network alone.")
+        if short not in COUNTERS:
+            found[short] = tensor
+    generator = {key.partition(".")[2]: found[key] for key in found if key.startswith(PREFIXES)}
+    return generator or found
 
 
 def _is_discriminator(weights: Mapping[str, Tensor]) -> bool:

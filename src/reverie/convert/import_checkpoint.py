@@ -26,8 +26,11 @@ PIX2PIX_FILE = "latest_net_G.pth"
 """the name under which the pix2pix code saves its generator"""
 CYCLEGAN_FILES = ("latest_net_G_A.pth", "latest_net_G_B.pth")
 """the names under which the CycleGAN code saves its generators, a to b and b to a"""
-WRAPPER = "state_dict"
-"""the key under which checkpoints of other trainers hold the state dict"""
+WRAPPERS = (
+    "params_ema", "params", "state_dict", "model_state_dict", "generator", "netG", "net_G", "net_g", "model_ema",
+    "model",
+)  # fmt: skip
+"""the keys under which trainers save the state dict; averaged weights come first"""
 GIVE = f"give a state dict of tensors, such as {PIX2PIX_FILE}"
 
 
@@ -107,15 +110,18 @@ def _unpickled(path: Path) -> Any:
 
 
 def _state_dict(found: Any, path: Path) -> dict[str, Tensor]:
-    """The state dict that a file holds, alone or under the key of WRAPPER. Raises UserError."""
-    if isinstance(found, Mapping) and isinstance(found.get(WRAPPER), Mapping):
-        found = found[WRAPPER]
+    """The state dict that a file holds, alone or under keys of WRAPPERS, one in another. Raises UserError."""
+    while isinstance(found, Mapping):
+        inner = next((found[key] for key in WRAPPERS if isinstance(found.get(key), Mapping)), None)
+        if inner is None:
+            break
+        found = inner
     if not isinstance(found, Mapping):
         raise UserError(f"{path} holds a {type(found).__name__}; {GIVE}.")
     for key, value in found.items():
         if not isinstance(value, Tensor):
             kind = type(value).__name__
-            raise UserError(f"{path}: '{key}' is a {kind}, not a tensor; {GIVE}, alone or as '{WRAPPER}'.")
+            raise UserError(f"{path}: '{key}' is a {kind}, not a tensor; {GIVE}, alone or as 'state_dict'.")
     for key, tensor in found.items():
         if not _is_dense_real(tensor):
             raise UserError(f"{path}: '{key}' is not a dense tensor of real numbers; save the weights unquantised.")
