@@ -53,6 +53,11 @@ KINDS = (
 )
 IMAGES = KINDS[-1]
 _MEDIA = {"image": "images", "music": "music", "text": "text", "table": "text"}
+_WANTED = {
+    "images": "give a folder or zip with JPEG, PNG, ... files",
+    "text": "give a text file, or a folder of .txt, .csv or .jsonl files",
+    "music": "give a folder or zip with .mid files",
+}
 TEXT_SHARE = 10
 """text files for each image or MIDI file beside them from which on it is the text that a place is about: captions,
 labels and chord sheets are fewer"""
@@ -248,7 +253,7 @@ def check_medium(data_type: Any, spec: str | Path) -> list[str]:
     own = next((one for one in found if one.kind.medium == medium), None)
     listed = ", ".join(map(str, found))
     if found and own is None:
-        raise UserError(f"{spec} holds {listed}, and no {medium}; `reverie data inspect` names the methods for it.")
+        raise UserError(f"{spec} holds {listed}, and no {medium}: {_WANTED[str(medium)]}.")
     if own is not None and own is not found[0]:
         return [f"{spec} holds {listed}: the {medium} are what is learnt from"]
     return []
