@@ -94,9 +94,8 @@ def _arguments(verb: str, signature: Signature, args: argparse.Namespace) -> dic
         out = Path(args.out) if args.out else None
         files = gather(args.inputs, signature.input_medium, args.include_generated, out)
         if not files and signature.input.default is REQUIRED:
-            out = f" --out {args.out}" if args.out else ""
-            noun = signature.input_medium.NOUN
-            raise UserError(f"{verb} needs {noun}s: reverie {verb} {args.run} FILE{out}.")
+            noun, flag = signature.input_medium.NOUN, f" --out {args.out}" if args.out else ""
+            raise UserError(f"{verb} needs {noun}s: reverie {verb} {args.run} FILE{flag}.")
         arguments[signature.input.name] = files
     if signature.shardable and args.shard is not None:
         arguments["items"] = read_shard(args.shard)

@@ -159,7 +159,9 @@ class Pairs:
         if not options.get("degradation") or text.pairing in ("none", "targets") or two_paths(text):
             return text
         files = find_paired_files(text)
-        if files is None or (text.pairing == "auto" and files.side_by_side):
+        if files is None:
+            return DataSpec(text, pairing="none") if near_pairs(Images.open(text)) else text
+        if text.pairing == "auto" and files.side_by_side:
             return DataSpec(text, pairing="none")
         return DataSpec(text, pairing="targets")
 
