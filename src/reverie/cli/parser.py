@@ -49,6 +49,11 @@ class Parser(argparse.ArgumentParser):
             group.add_argument(*flags, dest=option.name, default=argparse.SUPPRESS, help=text, **kind)
 
     @property
+    def option_flags(self) -> list[str]:
+        """The flags added so far."""
+        return list(self._option_string_actions)
+
+    @property
     def switches(self) -> set[str]:
         """The flags added so far that take no value."""
         return {flag for flag, action in self._option_string_actions.items() if action.nargs == 0}
@@ -60,11 +65,17 @@ def first_positional(words: list[str], switches: set[str]) -> str | None:
     switches: flags that take no value; those that begin with --no- take none either.
     """
 
+    return next(iter(positionals(words, switches)), None) or next((w for w in words if not w.startswith("-")), None)
+
+
+def positionals(words: list[str], switches: set[str]) -> list[str]:
+    """The words that are neither flags nor behind a flag that may take a value; `switches` as in first_positional."""
+
     def takes_value(flag: str) -> bool:
         return flag.startswith("-") and "=" not in flag and flag not in switches and not flag.startswith("--no-")
 
-    free = [word for before, word in zip(["", *words], words, strict=False) if not takes_value(before)]
-    return next((word for word in [*free, *words] if not word.startswith("-")), None)
+    pairs = zip(["", *words], words, strict=False)
+    return [word for before, word in pairs if not takes_value(before) and not word.startswith("-")]
 
 
 def _converter(option: Option) -> Callable[[str], Any]:

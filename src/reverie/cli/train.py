@@ -7,36 +7,84 @@ from pathlib import Path
 
 from reverie.cli.console import is_main_process
 from reverie.cli.data_options import DATA_OPTIONS
-from reverie.cli.parser import Parser, first_positional
+from reverie.cli.parser import Parser, first_positional, positionals
 from reverie.core import registry
 from reverie.core.options import REQUIRED, Option, media_inputs, options_of_dataclass
-from reverie.utils.errors import UserError
+from reverie.runs.config_file import check_entries, read_config
+from reverie.utils.errors import UserError, near_miss
 
 RESUME_OPTIONS = [
     Option("steps", int, None, "a new total number of training steps"),
     Option("data", str, None, "where the data is now, if it was moved"),
     Option("device", str, None, "continue on another device (the result is then not bit-identical)"),
     Option("on_failure", str, None, "warn, stop or rollback: what the monitor's alerts lead to from now on"),
+    Option("log_every", int, None, "steps between lines of the log from now on"),
+    Option("checkpoint_every", int, None, "steps between checkpoints from now on"),
+    Option("sample_every", int, None, "steps between images in samples/ from now on"),
+    Option("tensorboard", bool, None, "also write TensorBoard event files from now on"),
 ]
 
 
 def do_train(words: list[str]) -> int:
     """Trains a method on data, into a new run folder."""
     parser = Parser("train", "Trains a method on data, into a new run folder.")
-    parser.add_argument("method", metavar="METHOD[:PRESET]", help=f"one of {', '.join(registry.list_methods())}")
+    method_argument = parser.add_argument(
+        "method", metavar="METHOD[:PRESET]", help=f"one of {', '.join(registry.list_methods())}"
+    )
     parser.add_argument("--data", metavar="DATA", help="a folder, a zip, an idx file, or the name of a set")
     parser.add_argument("--out", metavar="RUN", help="the run folder to make")
+    parser.add_argument("--config", metavar="FILE", help="a TOML file of options, or a run.json; flags go before it")
+    parser.add_argument("--from", metavar="RUN", dest="init_from",
+                        help="begin with the weights of a run or a weights file of the same method")  # fmt: skip
+    parser.add_argument("--dry-run", action="store_true", help="print what would be trained, and write nothing")
+    file = _value_of("--config", words)
+    config = read_config(file) if file else None
     named = _method_argument(words, parser)
-    _add_train_options(parser, named, words)
+    if config is not None:
+        method_argument.nargs = "?"
+        free = positionals(words, parser.switches)
+        named = _with_preset(named if named in free else None, config.method, str(file))
+    known = _add_train_options(parser, named, words)
     args = vars(parser.parse(words))
-    for flag in ("data", "out"):
-        if not args[flag]:
+    if config is not None:
+        check_entries(config, known, str(file))
+        args = {**config.arguments, **{name: value for name, value in args.items() if value is not None}}
+    args["method"], dry_run = named, args.pop("dry_run")
+    args.pop("config", None)
+    for flag in ("data",) if dry_run else ("data", "out"):
+        if not args.get(flag):
             raise UserError(f"train needs --{flag}: reverie train {named} --data FOLDER --out runs/NAME.")
-    from reverie.api import train
+    from reverie.api import plan, train
 
+    if dry_run:
+        args["out"] = args.get("out") or "runs/new"
+        print(plan(args.pop("method"), **args))
+        return 0
     train(args.pop("method"), command=shlex.join(["reverie", "train", *words]), **args)
     _print_outcome(Path(args["out"]))
     return 0
+
+
+def _value_of(flag: str, words: list[str]) -> str | None:
+    """The value of a flag, before all flags are known; None if it is not there."""
+    for word, after in zip(words, [*words[1:], ""], strict=True):
+        if word == flag or word.startswith(f"{flag}="):
+            return word.partition("=")[2] if "=" in word else after
+    return None
+
+
+def _with_preset(named: str | None, in_file: str, file: str) -> str:
+    """The method that is trained: that of the command line, with the file's preset if it is the same without one.
+
+    Raises UserError if neither names one, or they name different ones.
+    """
+    if not (named or in_file):
+        raise UserError(f"{file} names no method; give one: reverie train METHOD --config {file}.")
+    if named is None or named == in_file.partition(":")[0]:
+        return in_file
+    if in_file and named.partition(":")[0] != in_file.partition(":")[0]:
+        raise UserError(f"{file} is of {in_file}, and {named} is to be trained; leave one of them out.")
+    return named
 
 
 def do_resume(words: list[str]) -> int:
@@ -44,12 +92,39 @@ def do_resume(words: list[str]) -> int:
     parser = Parser("resume", "Continues a run as if it had never stopped.")
     parser.add_argument("run", metavar="RUN")
     parser.add_options(RESUME_OPTIONS, "options")
+    _refuse_fixed_options(words, parser)
     args = vars(parser.parse(words))
     from reverie.api import resume
 
     resume(**args)
     _print_outcome(Path(args["run"]))
     return 0
+
+
+def _refuse_fixed_options(words: list[str], parser: Parser) -> None:
+    """Raises UserError for a flag of training that a run cannot change any more, with what to do instead."""
+    known = parser.option_flags
+    flags = [word.partition("=")[0] for word in words if word.startswith("--")]
+    place = first_positional(words, parser.switches)
+    unknown = [flag for flag in flags if flag not in known]
+    if not unknown or place is None:
+        return
+    from reverie.core.resumable import fixed_options, why_fixed
+    from reverie.runs.run_folder import Run
+
+    name = Run.open(place).about["method"]
+    fixed = fixed_options(registry.method_class(name).Config)
+    for flag in unknown:
+        option = flag.removeprefix("--").replace("-", "_")
+        for candidate in (option, option.removeprefix("no_")):
+            if candidate in fixed:
+                raise UserError(why_fixed(candidate, place, name))
+        flags_of_training = [f"--{name.replace('_', '-')}" for name in fixed]
+        guess = near_miss(flag, [*known, *flags_of_training])
+        close = next((name for name in flags_of_training if f"'{name}'" in guess), "")
+        if close:
+            refusal = why_fixed(close[2:].replace("-", "_"), place, name)
+            raise UserError(f"reverie resume has no flag '{flag}'.{guess} {refusal}")
 
 
 def _method_argument(words: list[str], parser: Parser) -> str | None:
@@ -65,11 +140,11 @@ def _method_argument(words: list[str], parser: Parser) -> str | None:
     return named
 
 
-def _add_train_options(parser: Parser, named: str | None, words: list[str]) -> None:
+def _add_train_options(parser: Parser, named: str | None, words: list[str]) -> list[str]:
     """Adds the options of the named method, with its preset's values as defaults, and those of TrainConfig.
 
-    Without a method, ends with the general help or the complaint that it is missing. Raises UserError for an unknown
-    method or preset.
+    Returns their names. Without a method, ends with the general help or the complaint that it is missing. Raises
+    UserError for an unknown method or preset.
     """
     from reverie.core.train_config import TrainConfig
 
@@ -95,6 +170,7 @@ def _add_train_options(parser: Parser, named: str | None, words: list[str]) -> N
         shown = [option._replace(default=values.get(option.name, option.default)) for option in options]
         parser.add_options(shown, title)
     parser.add_options(DATA_OPTIONS, "options of the data")
+    return [option.name for option in (*options_of_dataclass(method.Config), *train_options, *DATA_OPTIONS)]
 
 
 def _print_outcome(folder: Path) -> None:

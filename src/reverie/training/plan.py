@@ -164,7 +164,7 @@ def _measure(method: Method, data: Any, settings: TrainConfig, ranks: Ranks) -> 
             batch = data.batch(order(step)[ranks.rank :: ranks.world_size], ranks.device)
             with torch.autocast(ranks.device.type, torch.bfloat16, settings.precision == "bf16", cache_enabled=False):
                 metrics: Mapping[str, torch.Tensor] = stage.step(batch, update)
-            [float(value) for value in metrics.values()]  # waits for the device
+            [float(value.detach()) for value in metrics.values()]  # waits for the device
             times.append(time.perf_counter() - began)
         later = times[1:] or times
         total += stage.steps * sum(later) / max(1, len(later))
