@@ -267,7 +267,7 @@ def png_header(width, height):
 
 
 PNG = encode(noise(1, 64))
-HEIC = "HEIC, which is not read: convert it to JPEG or PNG, such as with `magick mogrify -format jpg *.heic`"
+HEIC = "HEIC, which is not read; convert it to JPEG or PNG, such as with `magick mogrify -format jpg *.heic`"
 
 
 def webp_header():

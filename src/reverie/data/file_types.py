@@ -14,15 +14,15 @@ SUFFIXES = frozenset(
     )
 )  # fmt: skip
 """of image files, in lower case"""
-_HEIC = "HEIC, which is not read: convert it to JPEG or PNG, such as with `magick mogrify -format jpg *.heic`"
-_RAW = "camera RAW, which is not read: develop it to TIFF or JPEG, such as with darktable or RawTherapee"
-_LAYERS = "a layered drawing, which is not read: export it as PNG"
-_VECTOR = "a vector drawing or a document, which is not read: export its pages as PNG"
-_JXL = "JPEG XL, which is not read: convert it to PNG, such as with `djxl in.jxl out.png`"
-_EXR = "high dynamic range, which is not read: convert it to 16-bit PNG or float TIFF"
-_MEDICAL = "a medical scan, which is not read: convert it to 16-bit PNG or TIFF, such as with dcm2niix or dcmj2pnm"
-_VIDEO = "a video, which is not read: extract frames, such as with `ffmpeg -i in.mp4 %06d.png`"
-_OTHER = "an image of a kind that is not read: convert it to PNG, such as with `magick mogrify -format png FILE`"
+_HEIC = "HEIC, which is not read; convert it to JPEG or PNG, such as with `magick mogrify -format jpg *.heic`"
+_RAW = "camera RAW, which is not read; develop it to TIFF or JPEG, such as with darktable or RawTherapee"
+_LAYERS = "a layered drawing, which is not read; export it as PNG"
+_VECTOR = "a vector drawing or a document, which is not read; export its pages as PNG"
+_JXL = "JPEG XL, which is not read; convert it to PNG, such as with `djxl in.jxl out.png`"
+_EXR = "high dynamic range, which is not read; convert it to 16-bit PNG or float TIFF"
+_MEDICAL = "a medical scan, which is not read; convert it to 16-bit PNG or TIFF, such as with dcm2niix or dcmj2pnm"
+_VIDEO = "a video, which is not read; extract frames, such as with `ffmpeg -i in.mp4 %06d.png`"
+_OTHER = "an image of a kind that is not read; convert it to PNG, such as with `magick mogrify -format png FILE`"
 UNREAD = {
     **dict.fromkeys((".heic", ".heif", ".hif", ".heics", ".heifs"), _HEIC),
     **dict.fromkeys(
