@@ -287,7 +287,7 @@ DATA = [
     (f"{LEARN} data/nowhere", "data/nowhere", "no such path", "letters"),
     (f"{LEARN} ''", "--data"),
     (f"{LEARN} data/empty", "data/empty", "empty", "give a folder"),
-    (f"{LEARN} data/words", "data/words", "no images", "data inspect"),
+    (f"{LEARN} data/words", "data/words", "no images", "JPEG, PNG"),
     (f"{LEARN} data/one", "data/one", "one usable item", "2 or more"),
     (f"{LEARN} letters:1", "letters:1", "one usable item", "2 or more"),
     (f"{LEARN} data/tiny", "data/tiny", "none of the 4 images", "smaller than 4 pixels"),
