@@ -35,7 +35,7 @@ SMOKE = dict(data="letters:64", checkpoint_every=10, sample_every=8, log_every=4
 
 def test_plain_lines_when_it_is_no_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     reverie.train("vae:smoke", out=tmp_path / "run", **SMOKE)
-    lines = capsys.readouterr().err.splitlines()
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("step ")]
     assert len(lines) == 5
     assert re.fullmatch(
         r"step 4/20  train  loss \S+  distortion \S+  kl \S+  active_units \S+  \S+ steps/s  \d+ s left", lines[0]
@@ -93,7 +93,7 @@ def test_a_stage_shorter_than_the_cadence_is_logged_and_a_longer_run_goes_on_as_
     assert [line.get("remainder") for line in read_log(tmp_path / "run") if "metrics" in line] == [None, True]
     reverie.resume(tmp_path / "run", steps=16)
     reverie.train("vae:smoke", out=tmp_path / "whole", **{**options, "steps": 16})
-    assert metrics_of(tmp_path / "run")[-1] == metrics_of(tmp_path / "whole")[-1]
+    assert metrics_of(tmp_path / "run") == metrics_of(tmp_path / "whole")
 
 
 def test_time_left_counts_the_costlier_stage() -> None:

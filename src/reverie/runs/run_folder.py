@@ -259,6 +259,17 @@ class Run:
             with disk_errors(self.path):
                 replace_text(path, "".join(line + "\n" for line in kept))
 
+    def drop_remainder(self) -> None:
+        """Takes the metrics out of lines that stand there only because the run had ended: their steps are logged again
+        with those that follow, as in a run that was longer from the start. When they ended stays."""
+        lines = self.lines()
+        if any("remainder" in line for line in lines):
+            kept = [
+                {k: line[k] for k in ("step", "stage", "seconds")} if "remainder" in line else line for line in lines
+            ]
+            with disk_errors(self.path):
+                replace_text(self.path / "log.jsonl", "".join(json.dumps(line) + "\n" for line in kept))
+
 
 def _pretty(content: dict[str, Any]) -> str:
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"

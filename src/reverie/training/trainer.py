@@ -78,6 +78,8 @@ def fit(
             return sample_diversity(method, first_items)
 
     step = ranks.broadcast(run.recover) or 0
+    if step < total:
+        ranks.run_on_main(run.drop_remainder)
     monitor, seed, lr_factor = _replay_log(run, method, settings)
     if step:
         restore_state(run, method, update, ema, averager, ranks)
@@ -146,7 +148,7 @@ def _replay_log(run: Run, method: Method, settings: TrainConfig) -> tuple[Monito
     """
     monitor, rollbacks = Monitor(method.monitored, vars(method.config)), 0
     for line in run.lines():
-        if "metrics" in line and not line.get("remainder"):
+        if "metrics" in line:
             monitor.check_metrics(line["step"], line["metrics"], line["stage"])
         elif "samples" in line:
             monitor.check_samples(line["step"], line["samples"])
