@@ -1,11 +1,61 @@
-"""The terminal: encodings, pipes, and which of many processes prints messages."""
+"""The terminal: encodings, pipes, what libraries would print, and which of many processes prints messages."""
 
 from __future__ import annotations
 
+import contextlib
 import io
+import logging
 import os
 import sys
 import time
+import warnings
+from collections.abc import Iterator
+from typing import Any, TextIO
+
+ESCAPED = {
+    code: chr(code).encode("unicode_escape").decode()
+    for code in (*range(32), *range(127, 160), *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+    if chr(code) not in "\n\t"
+}
+"""control characters, and those that change the direction of text -> how they are spelt out"""
+
+
+class SafeStream:
+    """A text stream that spells out control characters, so that no name in a file can steer the terminal.
+
+    A carriage return at either end stays: it is how progress is shown.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Writes the text."""
+        body = text.strip("\r")
+        start = text.find(body) if body else len(text)
+        self._stream.write(text[:start] + body.translate(ESCAPED) + text[start + len(body) :])
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextlib.contextmanager
+def quiet_terminal() -> Iterator[None]:
+    """Inside, control characters are spelt out, and warnings and logs of libraries do not appear.
+
+    Filters that Python was given (-W, PYTHONWARNINGS) go before.
+    """
+    before, handler, log = (sys.stdout, sys.stderr), logging.NullHandler(), logging.getLogger()
+    sys.stdout, sys.stderr = (SafeStream(stream) for stream in before)
+    log.addHandler(handler)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", append=True)
+            yield
+    finally:
+        sys.stdout, sys.stderr = before
+        log.removeHandler(handler)
 
 
 def is_main_process(grace: float = 0) -> bool:

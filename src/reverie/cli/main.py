@@ -5,12 +5,13 @@ Light: no torch, numpy or Pillow is imported before a command needs it, so that 
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Callable
 
 from reverie._version import __version__
 from reverie.cli.augment import do_augment
-from reverie.cli.console import discard_output, is_main_process, use_utf8
+from reverie.cli.console import discard_output, is_main_process, quiet_terminal, use_utf8
 from reverie.cli.convert import do_export, do_import
 from reverie.cli.data import do_data
 from reverie.cli.demo import do_demo
@@ -20,7 +21,7 @@ from reverie.cli.provenance import do_provenance
 from reverie.cli.train import do_resume, do_train
 from reverie.cli.verbs import do_verb
 from reverie.core import registry
-from reverie.utils.errors import TrainingFailed, UserError, near_miss, printable, shortage
+from reverie.utils.errors import TrainingFailed, UserError, bad_place, near_miss, one_line, shortage
 
 OVERVIEW = """reverie {version}: train generative models on your own examples, and measure how good they are.
 
@@ -67,6 +68,12 @@ def main(argv: list[str] | None = None) -> int:
     """
     words = sys.argv[1:] if argv is None else argv
     use_utf8()
+    with quiet_terminal():
+        return _run(words)
+
+
+def _run(words: list[str]) -> int:
+    """The exit status of one command, whose errors are printed."""
     try:
         try:
             return run_command(words)
@@ -74,7 +81,7 @@ def main(argv: list[str] | None = None) -> int:
             sys.stdout.flush()  # so that a closed pipe shows here and not at exit
     except UserError as error:
         is_main_process(grace=5)  # a rank that still lives after this failed alone, and prints its own message
-        print(f"reverie: {printable(' '.join(str(error).split()))}", file=sys.stderr)
+        print(f"reverie: {one_line(str(error))}", file=sys.stderr)
         return 1 if isinstance(error, TrainingFailed) else 2
     except KeyboardInterrupt as interrupt:
         if is_main_process(grace=1):
@@ -83,13 +90,13 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of the pipe, such as head, has closed it
         discard_output()
         return 0
-    except (OSError, RuntimeError, MemoryError) as error:
-        message = shortage(error)
+    except (OSError, RuntimeError, MemoryError, ValueError) as error:
+        message = shortage(error) or bad_place(error)
         if not message:
             raise
-        if isinstance(error, OSError):
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             discard_output()
-        print(f"reverie: {message}", file=sys.stderr)
+        print(f"reverie: {one_line(message)}", file=sys.stderr)
         return 2
 
 

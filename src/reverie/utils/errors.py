@@ -1,9 +1,12 @@
 """The one error that users see as a line, not as a traceback, and messages of others."""
 
 import errno
+import os
 
 MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 """torch's messages, of GPUs and of CPUs, on Windows too: only CUDA's error has a class of its own"""
+LONGEST_WORD, LONGEST_LINE = 300, 1000
+"""characters of one word, such as a path, and of a whole message that are shown"""
 
 
 class UserError(Exception):
@@ -28,6 +31,30 @@ def shortage(error: BaseException) -> str:
             "programs. A run goes on from its last checkpoint with reverie resume."
         )
     return ""
+
+
+def bad_place(error: BaseException) -> str:
+    """A message if the error says that a path cannot be used: too long, forbidden, with a null byte; otherwise ""."""
+    if isinstance(error, OSError) and error.errno is not None and error.filename is not None:
+        name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes | os.PathLike) else "a file"
+        return f"{name} cannot be used ({error.strerror}); check the path and its permissions."
+    if isinstance(error, ValueError) and "null" in str(error) and ("byte" in str(error) or "character" in str(error)):
+        return "a path holds a null character; give another."
+    if isinstance(error, RecursionError):
+        return "a file is nested too deeply to be read; restore it from a copy."
+    return ""
+
+
+def one_line(message: str) -> str:
+    """A message as one printable line: words of more than LONGEST_WORD and lines of more than LONGEST_LINE characters
+    are cut in the middle."""
+    words = (_cut(word, LONGEST_WORD) for word in message.split())
+    return _cut(printable(" ".join(words)), LONGEST_LINE)
+
+
+def _cut(text: str, most: int) -> str:
+    half = most // 2
+    return text if len(text) <= most else f"{text[:half]}... ({len(text)} characters) ...{text[-half:]}"
 
 
 def printable(text: str) -> str:
