@@ -109,10 +109,11 @@ def run_one(args: dict[str, Any], train: Images, test: Images, count: int, seed:
             f"accuracy on test images of classifier:{PRESET} trained on {len(sets[kind])} images ({kind}): {count} "
             f"real ones of each class, {args['per_class']} generated ones by {args['method']}, {args['steps']} steps"
         )
-        floor = scores[0].value if scores else None
+        alone = scores[0].value if scores else None
         scores.append(
             Score(f"{kind}, {count}", float(correct.mean()), "", "higher", definition, reference, len(test), seed,
-                  floor, "" if floor is None else "the real ones alone", share_std_error(correct), versions=versions())
+                  std_error=share_std_error(correct), versions=versions(), baseline=alone,
+                  baseline_name="" if alone is None else "the real ones alone")
         )  # fmt: skip
     return {
         "count": count, "seed": seed, "seconds": round(time.monotonic() - began, 1),

@@ -216,14 +216,20 @@ def describe_method(spec: str, method: Method, options: dict[str, Any]) -> dict[
 
 
 def summarise(runs: list[list[Score]]) -> dict[str, dict[str, Any]]:
-    """Of each score: mean, standard deviation (sd), min and max over the runs, and the floor.
+    """Of each score: mean, standard deviation (sd), min and max over the runs, and what real data or a baseline gets.
 
     None stands for what cannot be computed: the deviation of one run, and where a value is infinite.
     """
     summary = {}
     for column in zip(*runs, strict=True):
         values = np.array([score.value for score in column])
-        figures = {"mean": values.mean(), "min": values.min(), "max": values.max(), "floor": column[0].floor}
+        figures = {
+            "mean": values.mean(),
+            "min": values.min(),
+            "max": values.max(),
+            "real": column[0].real,
+            "baseline": column[0].baseline,
+        }
         figures["sd"] = values.std(ddof=1) if len(values) > 1 and np.isfinite(values).all() else None
         summary[column[0].name] = {
             name: None if value is None or not np.isfinite(value) else float(value) for name, value in figures.items()

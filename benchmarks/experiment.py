@@ -51,9 +51,9 @@ class Claim:
     at_most: float | None = None
     at_least: float | None = None
     within: float | None = None
-    """at most so far below its floor"""
+    """at most so far below the value of real data"""
     beats: str | None = None
-    """better than this other score of the same run, or than its "floor" """
+    """better than this other score of the same run, or than its "baseline" """
     over: str | None = None
     """better than every run of this other experiment"""
 

@@ -12,7 +12,8 @@ MNIST = (
 BAO = "Bao 2017, on faces"
 CIFAR = (
     "cifar10.zip, 32x32, batch 64. 5,000 generated images against the 10,000 test images by the pooled features of "
-    "MobileNetV2 (the file and the resize are in each score's definition); the floor is 5,000 training images. "
+    "MobileNetV2 (the file and the resize are in each score's definition); beside it stands what 5,000 training images "
+    "get. "
     "Figures of other feature networks, such as Inception, are on another scale."
 )
 GRID = (
@@ -182,7 +183,7 @@ EXPERIMENTS = [
             f"vae-gan-comparison-facades{small}", f"GAN, VAE and their combinations on photos of facades{note}",
             "The photos of facades.zip, 400 to train on, without labels: 64x64, base_channels 16, about "
             f"{minutes:g} minutes each. 400 generated images against the 106 test images, else as "
-            "vae-gan-comparison-cifar. So few images are a coarse measure: the floor is the 400 training images. "
+            "vae-gan-comparison-cifar. So few images are a coarse measure: real data are the 400 training images. "
             f"{more}",
             "all", "vae_gan_comparison", "facades.zip", features=MOBILENET,
             options={"minutes": minutes, "size": 64, "base_channels": 16, "n": 400, "side": "a", **options},

@@ -24,7 +24,7 @@ SHORT = (
 )
 COCO = (
     "text.zip: Texygen's 10,000 captions of COCO to train on, evaluated on its 10,000 test captions, as words. The "
-    "preset's sizes, not the paper's. The floor of BLEU is that of training captions, of self-BLEU of test captions."
+    "preset's sizes, not the paper's. Real data are training captions for BLEU, test captions for self-BLEU."
 )
 TANG = (
     "text.zip: 8,000 poems of Tang, by character; those that are longer than 64 are left out. Evaluated on a tenth "

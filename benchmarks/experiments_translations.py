@@ -20,8 +20,8 @@ ABLATION = (
 )  # fmt: skip
 MONET = (
     "monet2photo.zip: 250 paintings (a) and 800 photos (b) to train on, 64x64, base_channels 32, 6 blocks, batch 1; "
-    "evaluated on 50 paintings and 100 photos of test. The floor of a distance is that of the untranslated images. The "
-    "generators are residual, not the paper's: those (`reverie train cyclegan --network resnet --cycle-weight 10 "
+    "evaluated on 50 paintings and 100 photos of test. The baseline of a distance is that of the untranslated images. "
+    "The generators are residual, not the paper's: those (`reverie train cyclegan --network resnet --cycle-weight 10 "
     "--identity-weight 0.5 --ema-decay 0`) laid a grid over all images after 4,000 steps, and their distances were "
     "above the untranslated (638 and 619 for 460). The network and cycle_weight were chosen on training images that "
     "were held out."
@@ -76,7 +76,7 @@ EXPERIMENTS = [
     ),
     Experiment(
         "colourise", "Grey to colour, Set14",
-        f"{SET14} Two of the 14 are grey: untouched they are perfect, which alone lifts the floor above the figure.",
+        f"{SET14} Two of the 14 are grey: untouched they are perfect, which alone lifts the baseline above the figure.",
         "restoration:colourise", data="super_resolution.zip", parts=BSDS, options=RESTORED,
     ),
 ]  # fmt: skip
@@ -88,14 +88,14 @@ CLAIMS = [
         for score in ("fid", "kid", "paired feature distance", "sharpness", "psnr", "ssim")
     ),
     *(
-        Claim(f"photos-{order}", score, target="above the most frequent class", beats="floor")
+        Claim(f"photos-{order}", score, target="above the most frequent class", beats="baseline")
         for order in ("both", "l1")
         for score in ("pixel accuracy", "miou")
     ),
     *(
         Claim(f"monet-{order}", f"{score}, {way}", target=target, beats=beats)
         for order, target, beats in (
-            ("full", "below the untranslated", "floor"),
+            ("full", "below the untranslated", "baseline"),
             ("cycle", "", None),
             ("adversarial", "", None),
         )

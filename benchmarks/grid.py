@@ -157,7 +157,7 @@ def mode_counts(points: np.ndarray) -> np.ndarray:
 
 
 def scores(points: np.ndarray, seed: int, reference: Reference) -> list[Score]:
-    """Modes, share of high-quality samples and reverse KL of points [N,2]; the floor is that of N new real points."""
+    """Modes, share of high-quality samples and reverse KL of points [N,2]; real data are N new points."""
     real = mode_counts(draw(len(points), 1))
     counts = mode_counts(points)
     quality = "high quality: nearest of the 25 means of {-4,-2,0,2,4}^2 less than 3 sd = 0.15 away"
@@ -245,7 +245,7 @@ def describe(result: dict[str, Any]) -> str:
     for run in result["runs"]:
         values = "".join(f"{common.format_number(score['value']):>14}" for score in run["scores"])
         lines.append(f"seed {run['seed']:<5}{values}{run['seconds']:10.0f}")
-    for row in ("mean", "sd", "min", "max", "floor"):
+    for row in ("mean", "sd", "min", "max", "real"):
         values = "".join(f"{common.format_number(result['summary'][name][row]):>14}" for name in names)
-        lines.append(f"{'real data' if row == 'floor' else row:10}{values}")
+        lines.append(f"{'real data' if row == 'real' else row:10}{values}")
     return "\n".join(head + lines)

@@ -4,7 +4,7 @@ A large colour photo is put together from patches, degraded, and restored by `re
 process of its own. Time and memory do not depend on the values of the weights, so the network of the given preset is
 trained for a few steps only: enough for a pixel of the result to depend on its whole receptive field.
 
-    seconds        of the command, from start to the written file; floor: the same for an image of 64 pixels
+    seconds        of the command, from start to the written file; baseline: the same for an image of 64 pixels
     memory added   the peak of resident memory, above that for an image of 64 pixels
     seam           the largest difference of a crop restored in tiles and at once, before it is rounded to levels
 """
@@ -119,8 +119,20 @@ def large_image(args: dict[str, Any], seed: int, folder: Path) -> dict[str, Any]
          f"pixels around it; {layers}, {config.degradation}", None, ""),
     ]  # fmt: skip
     scores = [
-        Score(name, value, unit, better, definition, None, 1, seed, floor, source, versions=versions())
-        for name, value, unit, better, definition, floor, source in rows
+        Score(
+            name,
+            value,
+            unit,
+            better,
+            definition,
+            None,
+            1,
+            seed,
+            versions=versions(),
+            baseline=baseline,
+            baseline_name=source,
+        )
+        for name, value, unit, better, definition, baseline, source in rows
     ]
     return {
         "task": "large_image", "run": str(args["run"]), "scores": [score.to_json() for score in scores],
@@ -193,7 +205,7 @@ def describe(result: dict[str, Any]) -> str:
     lines = []
     for score in result["scores"]:
         line = f"{score['name']}: {score['value']:.4g} {score['unit']}"
-        if score["floor"]:
-            line += f" ({score['floor_source']}: {score['floor']:.3g})"
+        if score["baseline"]:
+            line += f" ({score['baseline_name']}: {score['baseline']:.3g})"
         lines.append(line)
     return "\n".join(lines)

@@ -105,7 +105,7 @@ def measure(experiment: Experiment, seed: int, options: dict[str, Any], out: Pat
     scores, train_seconds, evaluate_seconds = run(experiment, seed, options, out)
     claims = [claim for claim in CLAIMS if claim.experiment == experiment.name]
     wanted = {claim.score for claim in claims}
-    wanted |= {claim.beats for claim in claims if claim.beats is not None and claim.beats != "floor"}
+    wanted |= {claim.beats for claim in claims if claim.beats is not None and claim.beats != "baseline"}
     missing = wanted - {score.name for score in scores}
     if missing:
         raise UserError(f"{experiment.name} gave no {', '.join(sorted(missing))}; see its scores in {out}.")
@@ -291,18 +291,18 @@ def page(files: list[dict[str, Any]]) -> str:
         "",
         "What Reverie claims, beside what others published. Rendered by `make ledger` from `ledger/*.json`, which the "
         "runs write; there every score stands with its definition, reference fingerprint, versions, machine and time. "
-        "Rows not reached stay. *Obtained* is the mean over seeds, with their standard deviation; *floor* is the same "
-        "score of real data, or of what the definition names. `FOLDER` holds the data files, `FILE` is the feature "
-        "network that the protocol names. A row is of the commit that its last line names: later commits may have "
-        "changed a figure, and `python -m benchmarks experiment NAME --check` shows whether they did.",
+        "Rows not reached stay. *Obtained* is the mean over seeds, with their standard deviation; *real data* "
+        "is the same score of real data, *baseline* that of a trivial answer. `FOLDER` holds the data files, `FILE` is "
+        "the feature network that the protocol names. A row is of the commit that its last line names: later commits "
+        "may have changed a figure, and `python -m benchmarks experiment NAME --check` shows whether they did.",
         "",
-        "On 2026-11-29 the names of options, commands and scores in it were converted to the field's words; values and "
-        "commits are unchanged.",
+        "On 2026-11-29 the names of options, commands and scores in it were converted to the field's words, and what "
+        "was called the floor was split into real data and baseline; values and commits are unchanged.",
         "",
     ]
     for record in files:
         lines += [f"## {record['title']}", "", record["protocol"], "", f"`{record['command']}`", ""]
-        lines += ["| score | published | obtained | floor | target | |", "|---|---|---|---|---|---|"]
+        lines += ["| score | published | obtained | real data | baseline | target | |", "|---|---|---|---|---|---|---|"]
         lines += [_row(claim, record["runs"], _runs_of(files, claim["over"])) for claim in record["claims"]]
         lines += ["", _cost(record["runs"]), ""]
     return "\n".join(line.rstrip() for line in lines)
@@ -318,15 +318,20 @@ def _row(claim: dict[str, Any], runs: list[dict[str, Any]], others: Sequence[dic
     published = f"{claim['published']} ({claim['source']})" if claim["published"] else claim["source"] or "-"
     target = claim["target"] or "-"
     if not runs or (claim["over"] and not others):
-        return f"| {claim['score']} | {published} | - | - | {target} | open |"
+        return f"| {claim['score']} | {published} | - | - | - | {target} | open |"
     scores = [_score_of(run, claim["score"]) for run in runs]
-    floors = [score.floor for score in scores if score.floor is not None]
-    floor = f"{mean(floors):.4g}" if floors else "-"
+    beside = " | ".join(_mean([getattr(score, kind) for score in scores]) for kind in ("real", "baseline"))
     if all(claim[limit] is None for limit in LIMITS):
         state = "measured"
     else:
         state = "reached" if _reached(claim, runs, scores, others) else "not reached"
-    return f"| {claim['score']} | {published} | {_obtained(scores)} | {floor} | {target} | {state} |"
+    return f"| {claim['score']} | {published} | {_obtained(scores)} | {beside} | {target} | {state} |"
+
+
+def _mean(values: list[float | None]) -> str:
+    """The mean of those that are there; "-" for none."""
+    there = [value for value in values if value is not None]
+    return f"{mean(there):.4g}" if there else "-"
 
 
 def _obtained(scores: list[Score]) -> str:
@@ -350,7 +355,7 @@ def _reached(
         return False
     if claim["at_most"] is not None and max(values) > claim["at_most"]:
         return False
-    if claim["within"] is not None and any(s.value < (s.floor or 0) - claim["within"] for s in scores):
+    if claim["within"] is not None and any(s.value < (s.real or 0) - claim["within"] for s in scores):
         return False
     if claim["beats"] is not None:
         beaten = [_beats(claim["beats"], run, score) for run, score in zip(runs, scores, strict=True)]
@@ -361,8 +366,8 @@ def _reached(
 
 
 def _beats(other: str, run: dict[str, Any], score: Score) -> bool:
-    """Whether a score is better than its floor, or than another score of the same run."""
-    value = score.floor if other == "floor" else _score_of(run, other).value
+    """Whether a score is better than its baseline, or than another score of the same run."""
+    value = score.baseline if other == "baseline" else _score_of(run, other).value
     assert value is not None
     return _better(score, value)
 

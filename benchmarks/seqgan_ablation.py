@@ -136,16 +136,21 @@ def _tempered_scores(after_mle: Any, method: Any, data: Texts, n: int, seed: int
     yield score(f"words used{MLE_TEMPERED}", tempered_words, "", "higher", f"{words}, {at_target}")
 
 
+def beside_of(record: dict[str, Any]) -> float | None:
+    """What real data gets, or else the baseline."""
+    return record.get("baseline") if record.get("real") is None else record["real"]
+
+
 def describe(result: dict[str, Any]) -> str:
     """The scores of both stages side by side."""
     values = {record["name"]: record["value"] for record in result["scores"]}
-    lines = [f"{'':28}{'MLE only':>14}{'MLE tempered':>14}{'whole':>10}{'floor':>10}"]
+    lines = [f"{'':28}{'MLE only':>14}{'MLE tempered':>14}{'whole':>10}{'beside':>10}"]
     for record in result["scores"]:
         name = record["name"]
         if not name.endswith((MLE_ONLY, MLE_TEMPERED)):
-            mle, tempered, whole, floor = map(
+            mle, tempered, whole, beside = map(
                 common.format_number,
-                (values.get(name + MLE_ONLY), values.get(name + MLE_TEMPERED), record["value"], record.get("floor")),
+                (values.get(name + MLE_ONLY), values.get(name + MLE_TEMPERED), record["value"], beside_of(record)),
             )
-            lines.append(f"{name:28}{mle:>14}{tempered:>14}{whole:>10}{floor:>10}")
+            lines.append(f"{name:28}{mle:>14}{tempered:>14}{whole:>10}{beside:>10}")
     return "\n".join(lines)

@@ -153,7 +153,7 @@ def mode_counts(classes: np.ndarray) -> np.ndarray:
 
 
 def scores(counts: np.ndarray, real: np.ndarray, seed: int, reference: Reference, by: str) -> list[Score]:
-    """Modes found and reverse KL from the counts of the 1,000 modes; the floor is that of as many real triples."""
+    """Modes found and reverse KL from the counts of the 1,000 modes; real data are as many real triples."""
     statistics: list[tuple[str, Any, str, Any, str]] = [
         ("modes", lambda k: float((k > 0).sum()), "", "higher", "modes of 1,000 with at least one sample"),
         ("reverse kl", common.reverse_kl, "nats", "lower",
@@ -234,7 +234,7 @@ def describe(result: dict[str, Any]) -> str:
     return (
         f"stacked {result['method']}:{result['preset']}, {result['config']['steps']} steps in "
         f"{result['seconds']:.0f} s\n"
-        f"  modes found {modes['value']:.0f} of 1,000 (real triples: {modes['floor']:.0f}), reverse KL "
-        f"{common.format_number(kl['value'])} nats (real triples: {kl['floor']:.4f}), {modes['n']} samples\n"
+        f"  modes found {modes['value']:.0f} of 1,000 (real triples: {modes['real']:.0f}), reverse KL "
+        f"{common.format_number(kl['value'])} nats (real triples: {kl['real']:.4f}), {modes['n']} samples\n"
         f"  classifier: accuracy {classifier['value']:.2%} on {classifier['n']} test digits"
     )

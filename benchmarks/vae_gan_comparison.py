@@ -187,17 +187,20 @@ def _minutes_score(name: str, seconds: float, like: Score) -> Score:
 def ratio_to(comparison: Comparison, methods: list[str], name: str, other: str) -> Score:
     """A score of VAE/GAN divided by that of another method: below 1 VAE/GAN is better.
 
-    Of a score that should match its floor, the distances from the floor are divided.
+    Of a score that should match that of real data, the distances from it are divided.
     """
     ours, theirs = (comparison[name][methods.index(method)].score for method in ("vae_gan", other))
     assert ours is not None
     assert theirs is not None
     if ours.better == "match":
-        quantity, values = "distance from the floor", [abs(s.value - (s.floor or 0)) for s in (ours, theirs)]
+        quantity, values = (
+            "distance from the value of real data",
+            [abs(s.value - (s.real or 0)) for s in (ours, theirs)],
+        )
     else:
         quantity, values = "value", [ours.value, theirs.value]
     definition = f"{quantity} of {name}, vae_gan's divided by that of {other}; {ours.definition}"
     return Score(
         f"{name}, vae_gan over {other}", values[0] / values[1], "", "lower", definition, ours.reference, ours.n,
-        ours.seed, 1.0, f"as good as {other}", versions=versions(), group=GROUP,
+        ours.seed, versions=versions(), group=GROUP, baseline=1.0, baseline_name=f"as good as {other}",
     )  # fmt: skip

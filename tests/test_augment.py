@@ -217,7 +217,7 @@ def test_the_card_has_the_scores(run: Path, tmp_path: Path, monkeypatch: pytest.
         "per-class coverage",
         "near-duplicate rate",
     } <= names
-    assert all(score["floor"] is not None for score in record["scores"])
+    assert all(score["real"] is not None for score in record["scores"])
     text = (out / "CARD.md").read_text()
     assert "100 images in 5 classes, 16x16 pixels, colour" in text
     assert "| star | 20 |" in text

@@ -220,7 +220,7 @@ def test_grid_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert [run["seed"] for run in result["runs"]] == [5, 6]
     assert [score["name"] for score in result["runs"][0]["scores"]] == ["modes", "high-quality samples", "reverse kl"]
     assert (result["config"]["loss"], result["config"]["r1_weight"]) == ("relativistic", grid.R1_WEIGHT)
-    assert result["summary"]["modes"]["floor"] == 25
+    assert result["summary"]["modes"]["real"] == 25
     assert (tmp_path / "points.png").is_file()
     assert "real data" in capsys.readouterr().out
 
@@ -326,7 +326,7 @@ def test_augmentation_end_to_end(
     scores = {score["name"]: score for score in result["runs"][1]["scores"]}
     assert list(scores) == ["real, 9", "real and generated, 9", "generated, 9"]
     assert "trained on 75 images (real and generated): 9 real ones" in scores["real and generated, 9"]["definition"]
-    assert scores["generated, 9"]["floor"] == scores["real, 9"]["value"]
+    assert scores["generated, 9"]["baseline"] == scores["real, 9"]["value"]
     table = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in table[2:]] == ["4", "9"]
     assert table[2].count("±") == 3
@@ -395,7 +395,7 @@ def test_small_sets_are_augmented_for_all_in_the_comparison() -> None:
 def test_sharpness_is_compared_with_the_floor(tmp_path: Path) -> None:
     """VAE/GAN at 0.9 of real images' sharpness and a VAE at 0.5: a fifth of the distance is left."""
     cell = partial(Score, "sharpness", unit="", better="match", definition="", reference=None, n=2, seed=0)
-    row = [Cell(cell(value=value, floor=1.0)) for value in (0.5, 0.9)]
+    row = [Cell(cell(value=value, real=1.0)) for value in (0.5, 0.9)]
     comparison = Comparison(["vae", "vae_gan"], {"sharpness": row})
     ratio = vae_gan_comparison.ratio_to(comparison, ["vae", "vae_gan"], "sharpness", "vae")
     assert ratio.value == pytest.approx(0.2)
@@ -463,17 +463,17 @@ def test_the_page_has_a_row_for_every_claim(small_ledger: Path) -> None:
 @pytest.mark.parametrize(
     ("value", "better", "beats", "state"),
     [
-        (0.9, "higher", "floor", "reached"),
-        (0.4, "higher", "floor", "not reached"),
-        (0.4, "lower", "floor", "reached"),
+        (0.9, "higher", "baseline", "reached"),
+        (0.4, "higher", "baseline", "not reached"),
+        (0.4, "lower", "baseline", "reached"),
         (0.9, "higher", "other", "not reached"),
         (1.1, "higher", "other", "reached"),
     ],
 )
 def test_a_claim_to_beat_something(value: float, better: Any, beats: str, state: str) -> None:
-    """The floor is 0.5, the other score of the same run is 1."""
+    """The baseline is 0.5, the other score of the same run is 1."""
     like = partial(Score, unit="", definition="", reference=None, n=2, seed=0, versions={"torch": "2"})
-    scores = [like("ours", value, better=better, floor=0.5), like("other", 1.0, better=better)]
+    scores = [like("ours", value, better=better, baseline=0.5), like("other", 1.0, better=better)]
     run = {"seed": 0, "scores": [score.to_json() for score in scores]}
     assert ledger._row(Claim("tiny", "ours", beats=beats).to_json(), [run]).endswith(f"| {state} |")
 

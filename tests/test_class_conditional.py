@@ -64,7 +64,7 @@ def test_gan_test_accuracy_of_real_images(classifier: MemorisingClassifier, wron
     sets = open_reference_sets(DATA, None, {"size": 16, "channels": 1})
     generator: Any = RealImages(np.arange(400), wrong)
     (score,) = module.class_scores(generator.generate(124, 0), np.arange(124) % 26, None, sets, 0)
-    assert (score.name, score.value, score.floor) == ("gan-test accuracy", 0.0 if wrong else 1.0, 1.0)
+    assert (score.name, score.value, score.real) == ("gan-test accuracy", 0.0 if wrong else 1.0, 1.0)
     assert score.better == "higher"
 
 
@@ -90,8 +90,8 @@ def test_a_class_of_equal_images_has_no_diversity(classifier: MemorisingClassifi
     labels = np.arange(40 * count) % count
 
     def features(fake: torch.Tensor) -> Any:
-        floor = torch.randn(len(sets.floor[: 40 * count]), 4)
-        floor[:, 0] += torch.from_numpy(sets.train.labels[sets.floor[: 40 * count]]) * 10
+        floor = torch.randn(len(sets.others[: 40 * count]), 4)
+        floor[:, 0] += torch.from_numpy(sets.train.labels[sets.others[: 40 * count]]) * 10
         return SimpleNamespace(reference=real, fake=fake, floor=floor, net=SimpleNamespace(definition="four features"))
 
     classes_of = torch.from_numpy(labels).float()
@@ -107,9 +107,9 @@ def test_a_class_of_equal_images_has_no_diversity(classifier: MemorisingClassifi
     assert (none.name, few.name) == ("intra-class diversity", "per-class coverage")
     assert none.value == 0
     assert some.value == pytest.approx(1, abs=0.1)
-    assert some.floor == pytest.approx(1, abs=0.1)
+    assert some.real == pytest.approx(1, abs=0.1)
     assert many.value > 0.8 > few.value
-    assert many.value == pytest.approx(many.floor, abs=0.1)
+    assert many.value == pytest.approx(many.real, abs=0.1)
 
 
 def test_mean_pairwise_distance() -> None:
@@ -171,7 +171,7 @@ def test_1_nn_accuracy_of_codes_with_and_without_the_class(informative: bool) ->
     encoder: Any = Encoder()
     score = latent_knn_score(encoder, sets, 0)
     assert score.value == 1 if informative else score.value < 0.1
-    assert 0.1 < score.floor < 1
+    assert 0.1 < score.real < 1
     assert score.n == len(sets.reference)
 
 

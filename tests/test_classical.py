@@ -142,7 +142,7 @@ def test_tools_get_the_same_degraded_pixels_as_the_network(
         score = found[f"psnr, {tool.name}"]
         scored = [case.degraded for name, case in cases if name == tool.name][-2:]  # after those of training
         assert np.array_equal(scored, degraded)
-        assert score.floor == found["psnr"].floor
+        assert score.baseline == found["psnr"].baseline
         assert score.n == 2
         assert score.group == "baselines"
         assert tool.library in score.definition
@@ -159,7 +159,7 @@ def test_tools_get_the_same_degraded_pixels_as_the_network(
 
 def test_the_value_is_that_of_the_tool_by_hand(workspace: Path) -> None:
     found = reverie.evaluate(workspace / "small", workspace / "photos")
-    assert found["psnr, bicubic"].value == pytest.approx(found["psnr"].floor)
+    assert found["psnr, bicubic"].value == pytest.approx(found["psnr"].baseline)
     originals = [np.array(PIL.Image.open(p)) for p in sorted((workspace / "photos" / "test").glob("*.png"))]
     upscaled = []
     for pixels in originals:
@@ -191,8 +191,8 @@ def test_pix2pix_has_baselines_where_tools_undo_its_degradation(workspace: Path,
     reverie.train("pix2pix:smoke", data=pairs, out=tmp_path / "sharp", degradation="blur", threads=1, steps=2)
     reverie.train("pix2pix:smoke", data=pairs, out=tmp_path / "grey", degradation="grey", threads=1, steps=2)
     found = reverie.evaluate(tmp_path / "sharp", pairs)
-    assert found["psnr, wiener"].floor == found["psnr"].floor
-    assert found["psnr, wiener"].value > found["psnr"].floor
+    assert found["psnr, wiener"].baseline == found["psnr"].baseline
+    assert found["psnr, wiener"].value > found["psnr"].baseline
     assert not [s for s in reverie.evaluate(tmp_path / "grey", pairs) if s.group == "baselines"]
 
 

@@ -86,7 +86,7 @@ def test_a_run_is_scored_and_the_scores_are_in_its_folder(workspace: Path, capsy
     words.append("--full")
     assert main(words) == 0
     table = capsys.readouterr().out
-    assert table.splitlines()[0].split() == ["score", "value", "floor", "n", "better"]
+    assert table.splitlines()[0].split() == ["score", "value", "real", "data", "baseline", "n", "better"]
     record = json.loads((run / "scores.json").read_text())
     scores = [Score.from_json(one) for one in record["scores"]]
     assert {score.name for score in scores} == SAMPLES | RECONSTRUCTION | CODES | LIKELIHOOD
@@ -101,7 +101,7 @@ def test_a_run_is_scored_and_the_scores_are_in_its_folder(workspace: Path, capsy
     for score in scores:
         assert score.definition
         assert score.versions["torch"] == torch.__version__
-        assert (score.floor is None) == (score.name == "active units")
+        assert (score.yardstick is None) == (score.name == "active units")
         assert score.reference is not None
         near = score.name in ("nn distance ratio", "data-copying auc", "near-duplicate rate")
         assert score.reference.split == ("train" if near else "test")
@@ -112,7 +112,7 @@ def test_a_run_is_scored_and_the_scores_are_in_its_folder(workspace: Path, capsy
     assert by_name["fid"].reference.n == 2000
     assert by_name["recall"].reference.n == 80  # as many as were generated
     assert "classifier" in by_name["fid"].definition
-    assert by_name["fid"].value > by_name["fid"].floor >= 0
+    assert by_name["fid"].value > by_name["fid"].real >= 0
     assert "k = 5" in by_name["nll"].definition
     assert set(record["figures"]) == {"neighbours", "interpolation", "reconstruction"}
     for name in record["figures"]:
@@ -210,11 +210,11 @@ def test_real_images_score_as_their_floor_and_copies_are_found(
     assert real["data-copying auc"].value == pytest.approx(0.5, abs=0.06)
     assert real["near-duplicate rate"].value < 0.05
     assert real["sharpness"].value == pytest.approx(1, abs=0.05)
-    assert real["fid"].value < 2 * real["fid"].floor
+    assert real["fid"].value < 2 * real["fid"].real
     assert copies["nn distance ratio"].value == 0
     assert copies["data-copying auc"].value < 0.05
     assert copies["near-duplicate rate"].value > 0.95
-    assert copies["fid"].value == pytest.approx(copies["fid"].floor, rel=1e-6)  # the floor is all 300 of them
+    assert copies["fid"].value == pytest.approx(copies["fid"].real, rel=1e-6)  # real data are all 300 of them
 
 
 def test_data_without_splits_or_labels(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -223,10 +223,10 @@ def test_data_without_splits_or_labels(workspace: Path, capsys: pytest.CaptureFi
     assert not found.skipped
     assert {score.name for score in found} == SAMPLES | RECONSTRUCTION | LIKELIHOOD
     assert "EfficientNet-Lite0" in found["fid"].definition
-    assert found["fid"].value > 2 * found["fid"].floor > 0
+    assert found["fid"].value > 2 * found["fid"].real > 0
     sharp = found["sharpness"]
     assert (sharp.n, sharp.reference.n, sharp.reference.split) == (100, 100, "train")
-    assert "half" in sharp.floor_source
+    assert "half" in sharp.real_source
     assert "each from the others" in found["data-copying auc"].definition
     notes = " ".join(found.notes)
     assert "one split only" in notes
@@ -247,7 +247,7 @@ def test_another_split_can_be_the_reference(workspace: Path, net: AveragePool) -
     found = reverie.evaluate(workspace / "vae", DATA, n=64, split="train", k=2)
     assert found["fid"].reference.split == "train"
     assert found["fid"].reference.n == 300
-    assert "test split" in found["fid"].floor_source
+    assert "test split" in found["fid"].real_source
     assert any("is the training data" in note for note in found.notes)
     with pytest.raises(UserError, match="no split 'val'"):
         reverie.evaluate(workspace / "vae", DATA, n=64, split="val")
@@ -426,7 +426,7 @@ def test_method_scores_of_a_vae(likelihood: str, tmp_path: Path) -> None:
     assert -elbo.value > nll.value  # L_20 is a tighter bound
     assert nll.value + elbo.value < 20
     assert (
-        nll.value < nll.floor < 256 * np.log(256)
+        nll.value < nll.baseline < 256 * np.log(256)
     )  # better than independent pixels, which are better than uniform ones
     assert 0 < nll.std_error < nll.value / 5
     assert found["active units"].unit == "of 8"

@@ -38,10 +38,10 @@ def test_every_score_has_a_floor(run: Path) -> None:
     found = reverie.evaluate(run, "verses:400", n=100)
     names = {score.name for score in found}
     assert {"nll-gen", "nll-gen per line", "bleu-2", "bleu-5", "self-bleu-4", "distinct-1", "exact-match rate"} <= names
-    assert all(score.floor is not None and score.floor_source for score in found)
-    assert found["bleu-2"].floor_source == "training lines"
-    assert found["nll-gen"].value < found["nll-gen"].floor  # better than all tokens equally likely
-    assert found["bleu-3"].value < found["bleu-3"].floor
+    assert all(score.yardstick is not None and score.yardstick_source for score in found)
+    assert found["bleu-2"].real_source == "training lines"
+    assert found["nll-gen"].value < found["nll-gen"].baseline  # better than all tokens equally likely
+    assert found["bleu-3"].value < found["bleu-3"].real
     assert any("temperature" in note and "0.5: " in note for note in found.notes)
     record = json.loads((run / "scores.json").read_text())
     assert "samples" in record["figures"]
@@ -75,9 +75,9 @@ def test_without_a_test_split_the_floor_excludes_the_line_itself(run: Path, tmp_
     data = Texts.open("verses:200").prepare()
     (tmp_path / "all.txt").write_text("".join(f"{data.line(i)}\n" for i in range(200)))
     found = reverie.evaluate(run, tmp_path / "all.txt", n=64)
-    assert "each against the others" in found["bleu-2"].floor_source
-    assert found["bleu-2"].floor < 1
-    assert found["exact-match rate"].floor is None
+    assert "each against the others" in found["bleu-2"].real_source
+    assert found["bleu-2"].real < 1
+    assert found["exact-match rate"].real is None
     assert any("trained on" in note for note in found.notes)
 
 
@@ -88,7 +88,7 @@ def test_lines_that_are_also_in_train_never_count(run: Path, tmp_path: Path) -> 
     (tmp_path / "test.txt").write_text("\n".join([*lines[250:], *(line.upper() for line in lines[:120])]))
     found = reverie.evaluate(run, tmp_path, n=64)
     assert any("also in train" in note for note in found.notes)
-    assert found["exact-match rate"].floor == 0
+    assert found["exact-match rate"].real == 0
     assert found["bleu-2"].reference.n < 160
     (tmp_path / "test.txt").write_text("\n".join(lines[:251]))
     with pytest.raises(UserError, match="not in train too are too few"):
@@ -106,10 +106,10 @@ def test_a_corpus_without_splits_is_scored_with_what_was_held_out(tmp_path: Path
     assert (record["data"]["n"], record["config"]["column"]) == (500 - 100, "verse")
     assert reverie.resume(out, steps=record["config"]["steps"] + 1)
     found = reverie.evaluate(out, tmp_path / "poems.csv", n=64)
-    assert found["exact-match rate"].floor == 0
-    assert found["bleu-2"].floor_source == "training lines"
+    assert found["exact-match rate"].real == 0
+    assert found["bleu-2"].real_source == "training lines"
     assert found["bleu-2"].reference.n == 100
-    assert found["regular metre"].floor == 1
+    assert found["regular metre"].real == 1
     assert not any("transfer" in note or "is the training data" in note for note in found.notes)
 
 
@@ -119,7 +119,7 @@ def test_too_few_held_out_lines_that_can_be_used_are_said_to_be(run: Path, tmp_p
     (tmp_path / "long.txt").write_text("\n".join([*lines, *(f"{line} {' and so on' * 40}" for line in lines)]))
     found = reverie.evaluate(run, tmp_path / "long.txt", n=64)
     assert any("too few" in note for note in found.notes)
-    assert found["exact-match rate"].floor is None
+    assert found["exact-match rate"].real is None
 
 
 def test_scores_without_meaning_are_left_out_with_a_reason(tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ def test_real_lines_reach_the_floor(run: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(module, "_generate", lambda source, n, seed, **options: lines[:n])
     found = reverie.evaluate(run, "verses:400", n=300)
     for name in ("bleu-2", "bleu-4", "self-bleu-3", "distinct-2"):
-        assert found[name].value == pytest.approx(found[name].floor, abs=0.05), name
+        assert found[name].value == pytest.approx(found[name].real, abs=0.05), name
 
 
 def test_nll_oracle_is_the_likelihood_under_the_oracle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,7 +165,7 @@ def test_nll_oracle_is_the_likelihood_under_the_oracle(tmp_path: Path, monkeypat
     reverie.train("seqgan:smoke", data=data, out=tmp_path / "run", length=8)
     found = reverie.evaluate(tmp_path / "run", "oracle", n=100)
     score = found["nll-oracle"]
-    assert score.floor == pytest.approx(
+    assert score.real == pytest.approx(
         float(small.nll(_tokens(Texts.open("oracle", "test").prepare(length=8), 100)).mean())
     )
     rows = [[int(word) for word in text.line.split()] for text in reverie.load(tmp_path / "run").generate(100)]

@@ -137,7 +137,7 @@ def test_lpips_of_restorations(workspace: Path, files: dict[str, Path], weights:
     )
     theirs = [by_hand(*pair, weights) for pair in zip(restored, originals, strict=True)]
     assert score.value == pytest.approx(np.mean(theirs), rel=1e-4)
-    assert score.floor == pytest.approx(float(lpips.distances(degraded, originals).mean()))
+    assert score.baseline == pytest.approx(float(lpips.distances(degraded, originals).mean()))
     assert lpips.fingerprints in score.definition
     assert score.better == "lower"
     assert (score.n, score.reference) == (3, found["psnr"].reference)
@@ -148,8 +148,8 @@ def test_lpips_of_pairs_and_why_tiny_ones_are_skipped(workspace: Path, files: di
     both = f"{files['alexnet']},{files['lin']}"
     found = reverie.evaluate(workspace / "grey", workspace / "photos", lpips=both)
     assert found["lpips"].reference == found["psnr"].reference
-    assert found["lpips"].floor is not None
-    assert found["lpips"].value != found["lpips"].floor
+    assert found["lpips"].baseline is not None
+    assert found["lpips"].value != found["lpips"].baseline
     skipped = reverie.evaluate(workspace / "small", workspace / "photos", lpips=both).skipped
     assert "16 pixels are too small" in next(line["why"] for line in skipped if line["score"] == "lpips")
 

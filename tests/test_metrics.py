@@ -249,7 +249,7 @@ def test_independent_bernoulli_keeps_the_order_of_pixels_and_channels() -> None:
 
 def score(**changes: object) -> Score:
     fields = dict(
-        name="fid", value=1.5, unit="", better="lower", definition="a formula", n=100, seed=0, floor=0.2,
+        name="fid", value=1.5, unit="", better="lower", definition="a formula", n=100, seed=0, real=0.2,
         reference=Reference("letters", "test", "0123456789abcdef", 2000, 32, 1),
     )  # fmt: skip
     return Score(**{**fields, **changes})

@@ -115,7 +115,7 @@ def test_reconstruction_scores_and_their_floors() -> None:
     right = {s.name: s for s in music.reconstruction_scores(x, x, data, 0)}
     assert [right[name].value for name in ("accuracy", "onset accuracy")] == [1, 1]
     rests = {s.name: s for s in music.reconstruction_scores(x, np.zeros_like(x), data, 0, True)}
-    assert rests["teacher-forced accuracy"].value == pytest.approx(rests["teacher-forced accuracy"].floor)
+    assert rests["teacher-forced accuracy"].value == pytest.approx(rests["teacher-forced accuracy"].baseline)
     assert rests["teacher-forced onset accuracy"].value == 0  # silence is correct at most steps, but at no onset
     assert rests["teacher-forced accuracy"].value > 0.5
     assert right["accuracy"].reference is not None
@@ -156,7 +156,7 @@ def test_code_scores() -> None:
     means = np.zeros((50, 4))
     means[:, 1] = np.linspace(-1, 1, 50)
     kl, active = music.code_scores(np.full(50, 8.0), means, MusicDataset.open("tunes:30").prepare(), 0)
-    assert (kl.value, kl.unit, kl.floor, active.value, active.unit) == (8, "bits", 0, 1, "of 4")
+    assert (kl.value, kl.unit, kl.real, active.value, active.unit) == (8, "bits", None, 1, "of 4")
 
 
 def test_real_windows_score_as_their_floor_and_noise_does_not() -> None:
@@ -175,10 +175,10 @@ def test_real_windows_score_as_their_floor_and_noise_does_not() -> None:
         "bar self-similarity",
     }
     for name in ("pitch-class histogram distance", "note density distance", "note length distance"):
-        assert like[name].floor is not None
-        assert like[name].value < 3 * like[name].floor + 0.02
+        assert like[name].real is not None
+        assert like[name].value < 3 * like[name].real + 0.02
         assert bad[name].value > 3 * like[name].value
-    assert like["scale consistency"].value == pytest.approx(like["scale consistency"].floor, abs=0.02)
+    assert like["scale consistency"].value == pytest.approx(like["scale consistency"].real, abs=0.02)
     assert bad["scale consistency"].value < 0.85 < like["scale consistency"].value
     assert bad["bar self-similarity"].value < like["bar self-similarity"].value
 
@@ -192,10 +192,10 @@ def test_copies_of_training_windows_are_found() -> None:
     )[0]
     near, share = music.copying_scores(far, unseen, data, 0, "windows of the test split")
     assert (near.value, share.value) == (0, 1)
-    assert near.floor is not None
-    assert near.floor > 0.05
-    assert share.floor is not None
-    assert share.floor < 0.5
+    assert near.real is not None
+    assert near.real > 0.05
+    assert share.real is not None
+    assert share.real < 0.5
 
 
 @pytest.fixture(scope="module")
@@ -214,7 +214,7 @@ def test_a_run_is_scored(run: Path) -> None:
         "bar self-similarity", "nn distance", "exact-match rate",
     } <= names  # fmt: skip
     assert all(math.isfinite(score.value) for score in found)
-    assert all(score.floor is not None for score in found if score.name != "active units")
+    assert all(score.yardstick is not None for score in found if score.name not in ("kl", "active units"))
     assert {"generated", "reconstruction", "neighbours", "interpolation"} <= set(found.figures)
     again = reverie.evaluate(run, "tunes:40", n=32)
     assert [s.value for s in found] == [s.value for s in again]
@@ -232,7 +232,7 @@ def test_reconstructions_are_of_the_same_windows_with_and_without_teacher_forcin
     found = reverie.evaluate(run, "tunes:40", n=16, split=split)
     for name in ("accuracy", "onset accuracy"):
         forced, free = found[f"teacher-forced {name}"], found[name]
-        assert (forced.floor, forced.n, forced.reference) == (free.floor, 40, free.reference)
+        assert (forced.baseline, forced.n, forced.reference) == (free.baseline, 40, free.reference)
     assert (found["kl"].n, found["active units"].n) == (40, 40)
 
 
@@ -258,7 +258,7 @@ def test_without_a_test_split_half_of_the_pieces_is_the_reference(run: Path) -> 
     found = Evaluation(source.description)
     found.notes += evaluator._notes(source)
     assert any("half of the training pieces" in note for note in found.notes)
-    assert evaluator.default_n(source) == len(evaluator.reference)
+    assert evaluator.default_n(source, True) == len(evaluator.reference)
     assert set(evaluator.comparison_images(source, 0)) == {"samples", "reconstruction", "interpolation"}
 
 
@@ -272,6 +272,6 @@ def test_copies_of_training_pieces_are_found_without_a_test_split(run: Path) -> 
     for score in (found["nn distance"], found["exact-match rate"]):
         assert score.reference is not None
         assert score.reference.n == len(evaluator.train)
-        assert f"among the {len(evaluator.known)} of the other half" in score.floor_source
-    assert found["exact-match rate"].floor is not None
-    assert found["exact-match rate"].floor < 0.5  # the reference is not compared with itself
+        assert f"among the {len(evaluator.known)} of the other half" in score.real_source
+    assert found["exact-match rate"].real is not None
+    assert found["exact-match rate"].real < 0.5  # the reference is not compared with itself

@@ -100,19 +100,19 @@ def test_ngram_and_copying_scores_by_hand() -> None:
     found = {s.name: s for s in ngram_scores(real[:2], real, real[2:], "words", "training lines", reference, 0)}
     assert {f"bleu-{n}" for n in (2, 3, 4, 5)} <= set(found)
     assert found["bleu-2"].value == pytest.approx(1)  # lines of the reference themselves
-    assert found["bleu-2"].floor == pytest.approx(bleus(real[2:], References(real))[:, 1].mean())
+    assert found["bleu-2"].real == pytest.approx(bleus(real[2:], References(real))[:, 1].mean())
     assert found["self-bleu-2"].value == pytest.approx(
         bleus(real[:2], References(real[:2]), exclude_self=True)[:, 1].mean()
     )
     assert found["distinct-1"].value == 4 / 6
-    assert all(s.definition and s.floor is not None and s.floor_source for s in found.values())
+    assert all(s.definition and s.yardstick is not None and s.yardstick_source for s in found.values())
 
     copies = {s.name: s for s in copying_scores([real[0], ["z"]], real, None, reference, 0)}
     assert copies["exact-match rate"].value == 0.5
-    assert copies["exact-match rate"].floor is None
+    assert copies["exact-match rate"].real is None
     assert copies["nn dice similarity"].value == pytest.approx(0.5)
     floors = {s.name: s for s in copying_scores([real[0]], real[:1], real[1:], reference, 0)}
-    assert floors["exact-match rate"].floor == 0
+    assert floors["exact-match rate"].real == 0
 
 
 def test_diversity_is_compared_at_equal_numbers_of_lines() -> None:
@@ -127,7 +127,7 @@ def test_diversity_is_compared_at_equal_numbers_of_lines() -> None:
     for name in (*(f"self-bleu-{n}" for n in (2, 3, 4, 5)), *(f"distinct-{n}" for n in (1, 2, 3))):
         assert many[name] == few[name], name
         assert many[name].n == 30
-        assert many[name].value == pytest.approx(many[name].floor, abs=0.1), name
+        assert many[name].value == pytest.approx(many[name].real, abs=0.1), name
     assert "the other 29 lines" in many["self-bleu-2"].definition
     assert many["bleu-2"].n == 270  # means over lines take all of them
 
@@ -135,7 +135,7 @@ def test_diversity_is_compared_at_equal_numbers_of_lines() -> None:
 def test_metre_is_of_stretches_between_marks_or_spaces() -> None:
     verse, spaced, prose = (list(line) for line in ("明月照空，清风入竹。", "明月照空 清风入竹", "明月照，清风入竹。"))
     score = metre_score([verse, prose, prose], [verse, spaced, prose], reference_of(dataset(3), 3), 0)
-    assert (score.value, score.floor) == (1 / 3, 2 / 3)
+    assert (score.value, score.real) == (1 / 3, 2 / 3)
 
 
 def test_scores_that_say_nothing_of_short_lines_are_named() -> None:
@@ -149,6 +149,6 @@ def test_nll_gen_is_a_mean_over_tokens_and_one_over_lines() -> None:
     nats, counts = torch.tensor([4.0, 9.0]).double(), torch.tensor([2.0, 3.0]).double()
     token, line = nll_gen_scores(nats, counts, dataset(), 0)
     assert (token.value, line.value) == (pytest.approx(13 / 5), pytest.approx(6.5))
-    assert token.floor == pytest.approx(math.log(8))
-    assert line.floor == pytest.approx(2.5 * math.log(8))
+    assert token.baseline == pytest.approx(math.log(8))
+    assert line.baseline == pytest.approx(2.5 * math.log(8))
     assert token.unit == "nats/token"

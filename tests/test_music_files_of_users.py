@@ -15,6 +15,7 @@ from reverie.core import pace
 from reverie.data.music import midi
 from reverie.data.music.dataset import MusicDataset
 from reverie.data.music.grid import Grid, Reading, make_grid
+from reverie.data.music.inspect import describe_music, inspect_music
 from reverie.data.music.midi import ON
 from reverie.data.music.midi_writer import velocity_at
 from reverie.data.music.splits import group_pieces
@@ -117,14 +118,14 @@ def test_a_leak_is_warned_of_and_no_goal_of_a_score(tmp_path: Path) -> None:
     data, test = MusicDataset.open(root).prepare(), MusicDataset.open(root, "test").prepare()
     share = f"{len(test) * 2 // 3} of {len(test)}"
     assert data.warnings == [f"windows of test that are also in train, in some key: {share}; scores flatter copying"]
-    findings = MusicDataset.inspect(root)
+    findings = inspect_music(root)
     assert data.warnings[0] in findings["warnings"]
     assert findings["shared_windows"] == [{"splits": ["train", "test"], "count": 14, "of": 21}]
     distances, unseen = np.array([0.5, 0.4]), np.array([0.0, 0.0, 0.0, 0.3])
     near, exact = copying_scores(distances, unseen, data, 0, "windows of the test split")
-    assert (near.floor, near.better) == (0.3, "match")
-    assert (exact.value, exact.floor, exact.better) == (0.0, 0.75, "lower")  # not "near the floor"
-    assert exact.floor_source.endswith("of which 3 stand in the training data too: a leak, no goal")
+    assert (near.real, near.better) == (0.3, "match")
+    assert (exact.value, exact.real, exact.better) == (0.0, 0.75, "lower")  # not "near the floor"
+    assert exact.real_source.endswith("of which 3 stand in the training data too: a leak, no goal")
 
 
 # -- signatures, grids, tracks -----------------------------------------------------------------------------------------
@@ -231,9 +232,9 @@ def test_a_track_is_chosen_by_name_or_number_and_drums_by_name_or_channel(tmp_pa
     for chosen, where in (("11", "channel 11"), ("snare drum", "a track named snare drum")):
         with pytest.raises(UserError, match=f"no drums: no notes in {where}"):
             MusicDataset.open(root).prepare("drums", drums=chosen)
-    findings = MusicDataset.inspect(root)
+    findings = inspect_music(root)
     assert [(t["number"], t["name"]) for t in findings["tracks"]] == [(1, "Lead"), (2, "Bells"), (3, "Kit")]
-    assert "1 Lead (1), 2 Bells (1), 3 Kit (1)" in MusicDataset.describe(findings)
+    assert "1 Lead (1), 2 Bells (1), 3 Kit (1)" in describe_music(findings)
     music = Music.read(data)
     assert music.lines(["melody"], Reading(track="lead"))[0, 0] == lead
     assert (music.lines(["drums"], Reading(drums="1"))[0] > 0).sum() == 32
@@ -248,7 +249,7 @@ def test_counts_are_sums(tmp_path: Path) -> None:
         "drums.mid": song(track([(k, k + 1, 36) for k in range(32)], 9)),
         "short.mid": song(track(steady(3))),
     }
-    findings = MusicDataset.inspect(save(tmp_path, files))
+    findings = inspect_music(save(tmp_path, files))
     parts = findings["splits"].values()
     assert sum(part["found"] for part in parts) == len(files)
     for part in parts:

@@ -70,8 +70,8 @@ TEST = Reference("photos", "test", "fedcba9876543210", 10_000, 32, 3)
 SCORES = [
     Score("fid", 61.2, "", "lower", "Frechet distance of features", TEST, 5000, 7, 4.25, "10000 training images"),
     Score("sharpness", 0.71, "", "match", "variance of the Laplacian", TEST, 5000, 7, 1.0, "real", 0.02),
-    Score("nll", 87.9, "nats", "lower", "-L_5000", TEST, 300, 7, 206.0, "mean pixel", versions={"torch": "2.13.0"},
-          group="likelihood"),
+    Score("nll", 87.9, "nats", "lower", "-L_5000", TEST, 300, 7, versions={"torch": "2.13.0"},
+          group="likelihood", baseline=206.0, baseline_name="mean pixel"),
 ]  # fmt: skip
 VOID = {"meta", "img", "path", "br"}
 
@@ -243,7 +243,7 @@ def hostile(value: Any) -> Any:
 def test_what_comes_from_an_evaluation_is_escaped(run: Path) -> None:
     evil = hostile("")
     ref = dataclasses.replace(TEST, name=evil, split=evil, fingerprint=evil)
-    texts: dict[str, Any] = dict.fromkeys(("name", "unit", "definition", "floor_source", "group"), evil)
+    texts: dict[str, Any] = dict.fromkeys(("name", "unit", "definition", "real_source", "group"), evil)
     bad = dataclasses.replace(SCORES[0], reference=ref, versions={evil: evil}, **texts)
     about = evaluated(run, [bad.to_json(), {**SCORES[1].to_json(), "name": evil}])
     about = {**about, **{key: hostile(about[key]) for key in ("skipped", "notes", "command", "created", "machine")}}
@@ -439,10 +439,10 @@ def test_scores_tell_all_that_belongs_to_them(run: Path) -> None:
     shown = section(text, "scores")
     for part in (
         "Samples 5,000 items, against 10,000 of photos (test) at 32x32x3.",
-        "from the real ones, in the features of a network 61.2 lower is better 4.25 10000 training images",
+        "from the real ones, in the features of a network 61.2 lower is better 4.25 real data: 10000 training images",
         "less is blurred, more is noisy 0.71 &plusmn; 0.02 best near the value of real data",
         "Likelihood 300 items",
-        "on average 87.9 nats lower is better 206 nats mean pixel",
+        "on average 87.9 nats lower is better 206 nats baseline: mean pixel",
         f"FID {SCORES[0].hash} Frechet distance of features",
         "seed 7; fingerprint fedcba9876543210",
         "torch 2.13.0",
@@ -461,16 +461,16 @@ def test_a_score_that_was_measured_on_something_else_says_so(run: Path) -> None:
     assert "features of a network 61.2" in shown
 
 
-def test_value_and_floor_lie_on_a_line_from_zero(run: Path) -> None:
+def test_value_and_what_it_is_read_beside_lie_on_a_line_from_zero(run: Path) -> None:
     def places(**changes: Any) -> list[str]:
         evaluated(run, [dataclasses.replace(SCORES[0], **changes).to_json()])
         return re.findall(r'class="(?:stroke|dot)" style="left:(.*?)%"', report(run))
 
-    assert places(value=50.0, floor=100.0) == ["95.2", "47.6"]
-    assert places(value=100.0, floor=25.0) == ["23.8", "95.2"]
-    assert places(value=0.03, floor=-0.00001) == ["0.0", "95.2"]  # of an unbiased score
+    assert places(value=50.0, real=100.0) == ["95.2", "47.6"]
+    assert places(value=100.0, real=25.0) == ["23.8", "95.2"]
+    assert places(value=0.03, real=-0.00001) == ["0.0", "95.2"]  # of an unbiased score
     nothing: list[dict[str, Any]] = [
-        {"value": -1.0}, {"floor": -1.0}, {"floor": None}, {"unit": "dB"}, {"value": 0.0, "floor": 0.0},
+        {"value": -1.0}, {"real": -1.0}, {"real": None}, {"unit": "dB"}, {"value": 0.0, "real": 0.0},
     ]  # fmt: skip
     for changes in nothing:
         assert places(**changes) == []

@@ -224,7 +224,7 @@ def test_translations_of_pairs_are_scored_against_the_targets(workspace: Path) -
     assert {line["score"] for line in found.skipped} == {"paired feature distance", "fid", "kid"}
     data = reverie.open_data(workspace / "pairs", "test").prepare(16)
     errors = [np.mean((data.pixels(i, "a") / 255.0 - data.pixels(i, "b") / 255.0) ** 2) for i in range(40)]
-    assert found["psnr"].floor == pytest.approx(-10 * np.log10(errors).mean())
+    assert found["psnr"].baseline == pytest.approx(-10 * np.log10(errors).mean())
     assert (workspace / "pix" / "figures" / "worst.png").is_file()
     page = (workspace / "pix" / "report.html").read_text(encoding="utf-8")
     assert page.index("Worst cases") < page.index(">Translations<")
@@ -241,19 +241,19 @@ class PixelFeatures:
         return torch.from_numpy(pixels.reshape(len(pixels), -1)[:, ::97][:, :8].astype(np.float64) / 255)
 
 
-def test_the_floor_of_a_distance_is_measured_on_as_many_images(
+def test_real_data_of_a_distance_are_measured_on_as_many_images(
     workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On fewer images it would be higher, so that a worse translation could be below it."""
     monkeypatch.setattr("reverie.evaluation.evaluate_translations.open_features", lambda spec, data: PixelFeatures())
     net = workspace / "pix" / "weights.safetensors"  # a file that exists; the features are those of the stand-in
     found = reverie.evaluate(workspace / "pix", workspace / "pairs", features=net)
-    assert found["fid"].floor is None  # there are 12 training pairs, and 40 are scored
+    assert found["fid"].real is None  # there are 12 training pairs, and 40 are scored
     on_train = reverie.evaluate(workspace / "pix", workspace / "pairs", features=net, split="train", n=12)
     assert "fid" not in {score.name for score in on_train}
     single = reverie.evaluate(workspace / "grey", "shapes:100", features=net, n=40)
-    assert (single["fid"].n, single["fid"].floor_source) == (40, "40 other target images")
-    assert single["fid"].floor is not None
+    assert (single["fid"].n, single["fid"].real_source) == (40, "40 other target images")
+    assert single["fid"].real is not None
 
 
 def test_unpaired_translations_are_scored_beside_the_untranslated_images(workspace: Path) -> None:
@@ -264,7 +264,7 @@ def test_unpaired_translations_are_scored_beside_the_untranslated_images(workspa
 
 def test_restored_images_are_scored_beside_the_degraded_ones(workspace: Path) -> None:
     found = reverie.evaluate(workspace / "restore", "shapes:24", n=6)
-    assert found["psnr"].floor == pytest.approx(20.3, abs=1.0)  # sigma 25: 20 log10(255/25) = 20.2, clipped
+    assert found["psnr"].baseline == pytest.approx(20.3, abs=1.0)  # sigma 25: 20 log10(255/25) = 20.2, clipped
     assert "noise 25" in found["psnr"].definition
     assert {"worst", "restored"} <= {file.stem for file in (workspace / "restore" / "figures").glob("*.png")}
 

@@ -116,7 +116,7 @@ def test_the_paper_s_schedule() -> None:
 def test_the_grid_takes_pairs(preset: str, tmp_path: Path) -> None:
     result, points = grid.grid(f"bigan:{preset}", dict(steps=3, batch_size=8), [0], tmp_path)
     assert points[0].shape == (grid.SAMPLES, 2)
-    assert result["summary"]["modes"]["floor"] == 25
+    assert result["summary"]["modes"]["real"] == 25
 
 
 @pytest.mark.parametrize(

@@ -141,10 +141,10 @@ def test_it_learns(run: Path, model: Classifier) -> None:
     data = open_data(run.parent / "data", split="test").prepare(**Classifier.data_args(model.config))
     accuracy, worst, log_loss = model.method_scores(data, 1000, 0)
     assert accuracy.value > 0.8
-    assert accuracy.floor is not None
-    assert accuracy.floor < 0.25
-    assert log_loss.floor is not None
-    assert log_loss.value < log_loss.floor
+    assert accuracy.baseline is not None
+    assert accuracy.baseline < 0.25
+    assert log_loss.baseline is not None
+    assert log_loss.value < log_loss.baseline
     assert worst.value <= accuracy.value
     assert {s.group for s in (accuracy, worst, log_loss)} == {"accuracy"}
     assert (accuracy.n, accuracy.reference.n, accuracy.reference.split) == (len(data), len(data), "test")
@@ -160,10 +160,10 @@ def test_scores_are_what_they_output() -> None:
     data = open_data("letters:4").prepare(16)
     p = torch.tensor([[0.5, 0.25, 0.25], [0.5, 0.25, 0.25], [0.25, 0.5, 0.25], [0.1, 0.8, 0.1]]).double()
     accuracy, worst, log_loss = accuracy_scores(p.log(), torch.tensor([0, 1, 1, 1]), data, 7)
-    assert (accuracy.value, accuracy.floor, worst.value, worst.floor) == (0.75, 0.75, pytest.approx(2 / 3), 0)
+    assert (accuracy.value, accuracy.baseline, worst.value, worst.baseline) == (0.75, 0.75, pytest.approx(2 / 3), 0)
     assert accuracy.std_error == pytest.approx(0.5 / math.sqrt(4))  # of 1, 0, 1, 1
     assert log_loss.value == pytest.approx(-(2 * math.log(0.5) + math.log(0.25) + math.log(0.8)) / 4)
-    assert log_loss.floor == pytest.approx(-(math.log(0.25) + 3 * math.log(0.75)) / 4)
+    assert log_loss.baseline == pytest.approx(-(math.log(0.25) + 3 * math.log(0.75)) / 4)
     assert (accuracy.better, log_loss.better, log_loss.unit) == ("higher", "lower", "nats")
     assert {s.seed for s in (accuracy, worst, log_loss)} == {7}
     assert len({s.hash for s in (accuracy, worst, log_loss)}) == 3
@@ -173,8 +173,8 @@ def test_fewer_images_are_drawn_from_all_classes(run: Path, model: Classifier) -
     data = open_data(run.parent / "data", split="test").prepare(**Classifier.data_args(model.config))
     accuracy = next(iter(model.method_scores(data, 20, 0)))
     assert accuracy.n == 20
-    assert accuracy.floor is not None
-    assert accuracy.floor < 0.5, "a folder lists class after class: its first images are of one"
+    assert accuracy.baseline is not None
+    assert accuracy.baseline < 0.5, "a folder lists class after class: its first images are of one"
 
 
 def test_classes_are_matched_by_name(run: Path, model: Classifier, tmp_path: Path) -> None:

@@ -100,5 +100,5 @@ def _page(plan: Plan, scores: list[Score], fake: np.ndarray, command: str) -> st
 
 def _table_row(score: Score) -> str:
     std_error = "" if score.std_error is None else f" ± {score.std_error:.2g}"
-    floor = "-" if score.floor is None else f"{score.floor:.4g} ({score.floor_source})"
-    return f"| {score.name} | {score.value:.4g}{std_error} | {floor} | {score.better} |"
+    real = "-" if score.real is None else f"{score.real:.4g} ({score.real_source})"
+    return f"| {score.name} | {score.value:.4g}{std_error} | {real} | {score.better} |"

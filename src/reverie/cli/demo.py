@@ -43,7 +43,7 @@ def run_demo(out: Path) -> None:
     for name in ("vae", "dcgan"):
         evaluation = evaluate(folder / name, DATA, features=folder / "classifier", n=400)
         fid = next(score for score in evaluation if score.name.lower() == "fid")
-        print(f"     {name}: FID {fid.value:.3g}; real letters against real letters {fid.floor:.3g}")
+        print(f"     {name}: FID {fid.value:.3g}; real letters against real letters {fid.real:.3g}")
     print("4/4  new letters, each with a record of its provenance")
     files = write(gan.verb("generate").stream(gan, n=64, seed=0), folder / "dcgan" / "letters", overwrite=False)
     verdict = verify(files[5], folder / "dcgan", [])

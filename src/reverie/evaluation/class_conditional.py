@@ -65,22 +65,22 @@ def class_scores(
     count = len(groups)
 
     def score(name: str, better: Better, definition: str, values: list[tuple[float, float]]) -> Score:
-        value, floor = (sum(column) / count for column in zip(*values, strict=True))
-        stand_in = f"{len(features.floor)} {sets.floor_name}"
+        value, of_real = (sum(column) / count for column in zip(*values, strict=True))
+        stand_in = f"{len(features.others)} {sets.others_name}"
         return Score(
             name, value, "", better, f"{definition}; mean over {count} classes; features: {features.net.definition}",
-            sets.reference_of(), len(fake), seed, floor, stand_in, group="class-conditional",
+            sets.reference_of(), len(fake), seed, of_real, stand_in, group="class-conditional",
         )  # fmt: skip
 
     ratios = []
     for group in groups:
         real = mean_pairwise_distance(group.real)
-        ratios.append((mean_pairwise_distance(group.fake) / real, mean_pairwise_distance(group.floor) / real))
+        ratios.append((mean_pairwise_distance(group.fake) / real, mean_pairwise_distance(group.others) / real))
     yield score(
         "intra-class diversity", "match",
         "mean feature distance of two generated images of a class, divided by that of two real ones", ratios,
     )  # fmt: skip
-    coverages = [(_coverage(g.real, g.fake), _coverage(g.real, g.floor)) for g in groups]
+    coverages = [(_coverage(g.real, g.fake), _coverage(g.real, g.others)) for g in groups]
     yield score(
         "per-class coverage", "higher",
         f"share of real images of a class closer to a generated image of that class than to their {K}th nearest real "
@@ -109,17 +109,17 @@ class _ClassFeatures(NamedTuple):
 
     real: Tensor
     fake: Tensor
-    floor: Tensor
+    others: Tensor
 
 
 def _features_by_class(features: FeatureSets, labels: np.ndarray, sets: ReferenceSets) -> list[_ClassFeatures]:
     real_labels = sets.data.labels[sets.reference]
-    floor_labels = sets.floor_data.labels[sets.floor[: len(features.floor)]]
+    others_labels = sets.others_data.labels[sets.others[: len(features.others)]]
     return [
         _ClassFeatures(
             features.reference[torch.from_numpy(real_labels == k)],
             features.fake[torch.from_numpy(labels == k)],
-            features.floor[torch.from_numpy(floor_labels == k)],
+            features.others[torch.from_numpy(others_labels == k)],
         )
         for k in range(len(sets.train.classes))
     ]
@@ -134,19 +134,19 @@ def _coverage(real: Tensor, fake: Tensor) -> float:
 def gan_train_score(fake: np.ndarray, labels: np.ndarray, sets: ReferenceSets, seed: int) -> Score:
     """The accuracy on real images of a classifier that is TRAINED here on generated images [N,H,W,C] of classes [N].
 
-    Training takes minutes and is announced on stderr. The floor is a classifier trained on real images.
+    Training takes minutes and is announced on stderr. Beside it stands a classifier trained on real images.
     """
     classifier = train_on(InMemoryImages(fake, labels, sets.train.classes, "generated images"))
     of_real = classifier_of_real_images(sets)
     pixels, real_labels = sets.data.array[sets.reference], sets.data.labels[sets.reference]
-    correct, floor = predict(classifier, pixels) == real_labels, predict(of_real, pixels) == real_labels
-    trained_on_real = len(sets.floor if sets.leave_one_out else sets.train)
+    correct, of_real_correct = predict(classifier, pixels) == real_labels, predict(of_real, pixels) == real_labels
+    trained_on_real = len(sets.others if sets.leave_one_out else sets.train)
     return Score(
         "gan-train accuracy", float(correct.mean()), "", "higher",
         "share of real images that a classifier trained on generated images alone classifies correctly (GAN-train, "
         f"Shmelkov 2018; classification accuracy score, Ravuri 2019); {len(fake)} generated images; "
         f"{classifier_setting()}",
-        sets.reference_of(), len(fake), seed, float(floor.mean()),
+        sets.reference_of(), len(fake), seed, float(of_real_correct.mean()),
         f"the same, trained on {trained_on_real} real images", share_std_error(correct), group="class-conditional",
     )  # fmt: skip
 
@@ -159,7 +159,7 @@ def classifier_of_real_images(sets: ReferenceSets) -> Any:
     data = sets.train
     if not sets.leave_one_out:
         return train_feature_classifier(Images.open(data.spec, "train"), "auto")
-    rows = np.sort(sets.floor)
+    rows = np.sort(sets.others)
     half = InMemoryImages(np.array(data.array[rows]), data.labels[rows], data.classes, f"half of {data.name}")
     return train_feature_classifier(half, "auto")
 

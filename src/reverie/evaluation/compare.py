@@ -33,7 +33,7 @@ class Cell:
     why: str = ""
 
 
-@dataclass
+@dataclass(repr=False)
 class Comparison:
     """Runs in columns, scores in rows: `comparison["fid"]` is a row, a Cell for each run."""
 
@@ -55,15 +55,23 @@ class Comparison:
         first, second = sorted(ranks.values())[:2]
         return min(ranks, key=lambda i: ranks[i]) if first < second else None
 
+    def __repr__(self) -> str:
+        return self.table()
+
+    def _repr_html_(self) -> str:
+        import html
+
+        return f"<pre>{html.escape(self.table())}</pre>"
+
     def table(self) -> str:
         """The rows in columns as text, the best of each marked by a star, and why cells are empty."""
-        lines = [["", *self.names, "floor", "better"]]
+        lines = [["", *self.names, "real data", "baseline", "better"]]
         for name, cells in self.rows.items():
             best = self.best(name)
             first = next(cell.score for cell in cells if cell.score)
             values = [_cell_text(cell, i == best) for i, cell in enumerate(cells)]
-            floor = "" if first.floor is None else f"{first.floor:.4g}"
-            lines.append([name, *values, floor, first.better])
+            beside = ["" if x is None else f"{x:.4g}" for x in (first.real, first.baseline)]
+            lines.append([name, *values, *beside, first.better])
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         text = ["  ".join(w.ljust(width) for w, width in zip(line, widths, strict=True)).rstrip() for line in lines]
         missing: dict[str, dict[str, list[str]]] = {}
@@ -157,7 +165,7 @@ def _open_evaluators(
 def _rank(score: Score) -> float:
     """A number that is smaller for the better of two scores."""
     if score.better == "match":
-        return abs(score.value - (score.floor or 0))
+        return abs(score.value - (score.real or 0))
     return score.value if score.better == "lower" else -score.value
 
 

@@ -77,7 +77,7 @@ class ImageEvaluator:
 
     @classmethod
     def open(cls, source: SampleSource, data: str | Path, split: str | None) -> ImageEvaluator:
-        """The reference, the floor and the training images. Raises UserError, also if they do not fit the source."""
+        """The reference and the other real images. Raises UserError, also if they do not fit the source."""
         args = source.data_args
         size = source.score_size(Images.open(data).facts["native"])
         sets = open_reference_sets(data, split, {**args, "size": size} if "size" in args else args)
@@ -245,10 +245,12 @@ def _bias_notes(features: FeatureSets) -> list[str]:
     if count < width:
         notes.append(
             f"fid: {count} images are fewer than the {width} dimensions of a feature, which biases it upwards; compare "
-            "it with its floor only, or use kid, which has no bias."
+            "it with the value of real images only, or use kid, which has no bias."
         )
-    if len(features.floor) < len(features.fake):
-        notes.append(f"the floor is of {len(features.floor)} images, there are no more; fid of fewer is higher.")
+    if len(features.others) < len(features.fake):
+        notes.append(
+            f"the value of real data is of {len(features.others)} images, there are no more; fid of fewer is higher."
+        )
     return notes
 
 

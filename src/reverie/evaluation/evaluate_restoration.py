@@ -61,9 +61,11 @@ class RestorationEvaluator(SplitEvaluator):
         originals = [example.original for example in examples]
         degraded = [example.degraded for example in examples]
         restored = [example.restored for example in examples]
-        floor_source = "the degraded images"
+        baseline_name = "the degraded images"
         conditions = f"whole images of the reference, degraded by {method.degradation_description}, 8 bits, restored"
-        result.scores += full_reference_scores(restored, originals, degraded, floor_source, reference, seed, conditions)
+        result.scores += full_reference_scores(
+            restored, originals, degraded, baseline_name, reference, seed, conditions
+        )
         if config.baselines and has_baselines(method):
             train = type(self.data).open(self.data.spec)
             # Settings are never chosen on images that are scored.
@@ -73,7 +75,7 @@ class RestorationEvaluator(SplitEvaluator):
             which = "whole images of the reference, 8 bits"
             add_baselines(result, method, originals, degraded, train, training, reference, seed, which)
         if lpips is not None:
-            add_lpips(result, lpips, restored, originals, degraded, floor_source, reference, seed, conditions)
+            add_lpips(result, lpips, restored, originals, degraded, baseline_name, reference, seed, conditions)
 
     def _add_figures(self, result: Evaluation, examples: Sequence[Restored]) -> None:
         """Centre crops of the images with the lowest PSNR, and of the first images."""

@@ -152,10 +152,10 @@ class TextEvaluator:
         generated, real = [split_tokens(line, kind) for line in lines], _shuffled_lines(data, kind)
         others = real if train is data else _shuffled_lines(train, kind)
         count = min(len(generated), len(others))
-        floor_source = LEAVE_ONE_OUT if train is data else "training lines"
+        real_source = LEAVE_ONE_OUT if train is data else "training lines"
         reference = reference_of(data, len(real))
         why = without_meaning(real)
-        for score in ngram_scores(generated, real, others[:count], f"{kind}s", floor_source, reference, seed):
+        for score in ngram_scores(generated, real, others[:count], f"{kind}s", real_source, reference, seed):
             if score.name in why:
                 result.skip([score.name], why[score.name])
             else:
@@ -176,8 +176,8 @@ class TextEvaluator:
             lines, real = ([line.replace(" ", "") for line in some] for some in (lines, real))
         generated_characters, characters = ([split_tokens(line, "character") for line in x] for x in (lines, real))
         score = metre_score(generated_characters, characters, reference, seed)
-        if score.floor is not None and score.floor < VERSE:
-            result.skip([score.name], f"{score.floor:.0%} of the real lines have one: they are prose")
+        if score.real is not None and score.real < VERSE:
+            result.skip([score.name], f"{score.real:.0%} of the real lines have one: they are prose")
         else:
             result.scores.append(score)
 

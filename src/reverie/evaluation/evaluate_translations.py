@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -80,13 +81,21 @@ class PairEvaluator(TranslationEvaluator):
         if method_config.deterministic:
             mode = "deterministic"
         conditions = f"pairs at {size}x{size}, {mode}"
-        floor, floor_source = self._floor(source, images)
+        baseline, baseline_name = self._baseline(source, images)
         result.scores += full_reference_scores(
-            images.outputs, images.targets, floor, floor_source, reference, config.seed, conditions
+            images.outputs, images.targets, baseline, baseline_name, reference, config.seed, conditions
         )
         if lpips is not None:
             add_lpips(
-                result, lpips, images.outputs, images.targets, floor, floor_source, reference, config.seed, conditions
+                result,
+                lpips,
+                images.outputs,
+                images.targets,
+                baseline,
+                baseline_name,
+                reference,
+                config.seed,
+                conditions,
             )
         result.scores.append(_sharpness_score(images, reference, config.seed, conditions))
         if (palette := self.palette(source)) is not None:
@@ -127,7 +136,7 @@ class PairEvaluator(TranslationEvaluator):
         codes = self.data.codes.get(_target_side(source))
         return None if codes is None else codes.codes
 
-    def _floor(self, source: SampleSource, images: _Translated) -> tuple[list[np.ndarray], str]:
+    def _baseline(self, source: SampleSource, images: _Translated) -> tuple[list[np.ndarray], str]:
         """What there is without the method: the input; where one side is a label map, the mean target."""
         if self.palette(source) is None and "a" not in self.data.palettes and "b" not in self.data.palettes:
             return images.inputs, "the input itself"
@@ -169,19 +178,19 @@ class PairEvaluator(TranslationEvaluator):
         config: EvalConfig,
         conditions: str,
     ) -> None:
-        """Paired feature distance, FID and KID. others: further targets, for the floor of FID and KID."""
+        """Paired feature distance, FID and KID. others: further targets, whose FID and KID are given beside."""
         names = ("paired feature distance", "fid", "kid")
         net, n = open_features(config.features, self.data), len(images.outputs)
         outputs = net.features(np.stack(images.outputs), "translations")
         targets = net.features(np.stack(images.targets), "targets")
-        distances, floor = ((targets - x).norm(dim=1) for x in (outputs, targets.roll(1, 0)))
+        distances, of_others = ((targets - x).norm(dim=1) for x in (outputs, targets.roll(1, 0)))
         result.scores.append(
             Score(
                 "paired feature distance", float(distances.mean()), "", "lower",
                 "Euclidean distance between the features of a translation and of its target, mean over images; "
-                f"features: {net.definition}; {conditions}", reference, n, config.seed, float(floor.mean()),
-                "another target image in place of the translation", standard_error(distances),
-                group="image similarity",
+                f"features: {net.definition}; {conditions}", reference, n, config.seed,
+                std_error=standard_error(distances), group="image similarity", baseline=float(of_others.mean()),
+                baseline_name="another target image in place of the translation",
             )
         )  # fmt: skip
         if n < MIN_IMAGES:
@@ -190,14 +199,14 @@ class PairEvaluator(TranslationEvaluator):
         if n < net.width:
             result.notes.append(
                 f"fid: {n} images are fewer than the {net.width} dimensions of a feature, which biases it upwards; "
-                "compare it with its floor only, or use kid, which has no bias."
+                "compare it with the value of real images only, or use kid, which has no bias."
             )
-        stand_in, floor_source = None, ""
+        stand_in, source_name = None, ""
         if len(others) >= n:  # of fewer, fid would be higher
             stand_in = net.features(np.stack(others[:n]), "other targets")
-            floor_source = f"{n} other target images"
+            source_name = f"{n} other target images"
         result.scores += _distribution_scores(
-            outputs, targets, stand_in, floor_source, net, reference, config.seed, "image similarity"
+            outputs, targets, stand_in, source_name, net, reference, config.seed, "image similarity"
         )
 
 
@@ -211,7 +220,7 @@ class UnpairedEvaluator(TranslationEvaluator):
     def evaluate(
         self, result: Evaluation, source: SampleSource, config: EvalConfig, method_options: dict[str, Any]
     ) -> None:
-        """Both ways: cycle-consistency, and FID and KID to the other domain; the floor is without translation."""
+        """Both ways: cycle-consistency, and FID and KID to the other domain; the baseline is without translation."""
         n = config.n or self.default_n(source, config.full)
         result.notes += training_data_notes(source, self.data)
         sides = {}
@@ -248,7 +257,7 @@ class UnpairedEvaluator(TranslationEvaluator):
                 translated = net.features(np.stack(outputs), "translations")
                 result.scores += _distribution_scores(
                     translated, features[target], features[side], "the same images before translation", net,
-                    reference, config.seed, way, f", {way}",
+                    reference, config.seed, way, f", {way}", is_real=False,
                 )  # fmt: skip
 
     def comparison_images(self, source: SampleSource, seed: int) -> dict[str, Image | str]:
@@ -273,13 +282,14 @@ def _there_and_back(method: Any, inputs: list[np.ndarray], target: str) -> tuple
 def _cycle_score(inputs: list[np.ndarray], back: list[np.ndarray], reference: Reference, seed: int, way: str) -> Score:
     errors = torch.tensor([_mean_absolute_error(x, y) for x, y in zip(back, inputs, strict=True)])
     mean = np.mean(np.stack(inputs).astype(np.float64), 0)
-    floor = float(np.mean([_mean_absolute_error(mean, x) for x in inputs]))
+    trivial = float(np.mean([_mean_absolute_error(mean, x) for x in inputs]))
     size = reference.size
     return Score(
         f"cycle-consistency l1, {way}", float(errors.mean()), "", "lower",
         f"mean absolute difference, of pixels in [0,1], between an image at {size}x{size} and its translation there "
-        "and back, mean over images", reference, len(errors), seed, floor,
-        "the mean image in place of the translation there and back", standard_error(errors), group=way,
+        "and back, mean over images", reference, len(errors), seed,
+        std_error=standard_error(errors), group=way, baseline=trivial,
+        baseline_name="the mean image in place of the translation there and back",
     )  # fmt: skip
 
 
@@ -287,32 +297,44 @@ def _distribution_scores(
     fake: Tensor,
     real: Tensor,
     stand_in: Tensor | None,
-    floor_source: str,
+    stand_in_name: str,
     net: Any,
     reference: Reference,
     seed: int,
     group: str,
     suffix: str = "",
+    is_real: bool = True,
 ) -> list[Score]:
     """FID and KID of the features [N,D] of translations against those of real images [M,D] of the target domain.
 
-    stand_in: features for the floor; suffix: of the names.
+    stand_in: features of other real images, or without `is_real` of what there is without translation; suffix: of the
+    names.
     """
     kid = kernel_distance(real, fake)
     values = {"fid": (frechet_distance(real, fake), None), "kid": kid}
-    floors: dict[str, float | None] = {"fid": None, "kid": None}
+    beside: dict[str, float | None] = {"fid": None, "kid": None}
     if stand_in is not None:
-        floors = {"fid": frechet_distance(real, stand_in), "kid": kernel_distance(real, stand_in).value}
+        beside = {"fid": frechet_distance(real, stand_in), "kid": kernel_distance(real, stand_in).value}
     scores = []
     for name, (value, std_error) in values.items():
         better, definition = FEATURE_SCORES[name]
         definition = f"{definition}; {len(real)} real images; features: {net.definition}"
-        scores.append(
-            Score(
-                f"{name}{suffix}", value, "", better, definition, reference, len(fake), seed, floors[name],
-                floor_source, std_error, group=group,
-            )
-        )  # fmt: skip
+        score = Score(
+            f"{name}{suffix}",
+            value,
+            "",
+            better,
+            definition,
+            reference,
+            len(fake),
+            seed,
+            std_error=std_error,
+            group=group,
+        )
+        if is_real:
+            scores.append(replace(score, real=beside[name], real_source=stand_in_name))
+        else:
+            scores.append(replace(score, baseline=beside[name], baseline_name=stand_in_name))
     return scores
 
 
@@ -336,18 +358,18 @@ def _segmentation_scores(
     )
     values = segmentation_metrics(predicted, true, len(palette))
     most_frequent = int(np.bincount(true.reshape(-1)).argmax())
-    floors = segmentation_metrics(np.full_like(true, most_frequent), true, len(palette))
+    trivial = segmentation_metrics(np.full_like(true, most_frequent), true, len(palette))
     better: Better = "higher"
     colours = f"each pixel counts as the nearest of the {len(palette)} palette colours; {conditions}"
     return [
         Score(
-            name, value, "", better, f"{definition}; {colours}", reference, len(true), seed, floor,
-            "the most frequent class everywhere", group="segmentation",
+            name, value, "", better, f"{definition}; {colours}", reference, len(true), seed, group="segmentation",
+            baseline=baseline, baseline_name="the most frequent class everywhere",
         )
-        for name, definition, value, floor in (
-            ("pixel accuracy", "share of pixels of the correct class", values.pixel_accuracy, floors.pixel_accuracy),
+        for name, definition, value, baseline in (
+            ("pixel accuracy", "share of pixels of the correct class", values.pixel_accuracy, trivial.pixel_accuracy),
             ("miou", "intersection over union of each class, mean over the classes that occur", values.miou,
-             floors.miou),
+             trivial.miou),
         )
     ]  # fmt: skip
 

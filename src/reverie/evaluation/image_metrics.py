@@ -1,4 +1,4 @@
-"""The scores of generated images against real ones, each with its definition and its floor."""
+"""The scores of generated images against real ones, each with its definition and what real images get."""
 
 from __future__ import annotations
 
@@ -63,11 +63,11 @@ class FeatureSets:
 
     def __init__(self, net: Any, fake: np.ndarray, sets: ReferenceSets) -> None:
         self.net = net
-        stand_in = sets.floor[: max(sets.min_floor, len(fake))]
+        stand_in = sets.others[: max(sets.min_others, len(fake))]
         self.reference = cached_features(net, sets.data, sets.reference, "features of the reference")
-        others = cached_features(net, sets.floor_data, stand_in, "features of the floor")
+        others = cached_features(net, sets.others_data, stand_in, "features of other real images")
         self.fake: Tensor = net.features(fake, "features of generated")
-        self.floor = others[: len(fake)]
+        self.others = others[: len(fake)]
         self.unseen = self.reference[:MAX_NEIGHBOURS]
         if sets.leave_one_out:
             self.train_rows = np.concatenate([sets.reference, stand_in])
@@ -81,11 +81,11 @@ class FeatureSets:
 
 def feature_scores(features: FeatureSets, sets: ReferenceSets, seed: int) -> Iterator[Score]:
     """FID and KID against all of the reference; precision, recall, density and coverage of two sets of one size."""
-    fake, real, stand_in = features.fake, features.reference, features.floor
+    fake, real, stand_in = features.fake, features.reference, features.others
     fid, kid = frechet_distance(real, fake), kernel_distance(real, fake)
-    floors = {"fid": frechet_distance(real, stand_in), "kid": kernel_distance(real, stand_in).value}
-    yield _feature_score("fid", Mean(fid, None), floors["fid"], features, sets, len(real), seed)
-    yield _feature_score("kid", kid, floors["kid"], features, sets, len(real), seed)
+    of_real = {"fid": frechet_distance(real, stand_in), "kid": kernel_distance(real, stand_in).value}
+    yield _feature_score("fid", Mean(fid, None), of_real["fid"], features, sets, len(real), seed)
+    yield _feature_score("kid", kid, of_real["kid"], features, sets, len(real), seed)
     # As their authors use them: with sets of different sizes, recall and coverage measure the sizes above all.
     count = min(len(real), len(fake))
     values, others = prdc(real[:count], fake[:count], K)._asdict(), prdc(real[:count], stand_in[:count], K)._asdict()
@@ -94,27 +94,27 @@ def feature_scores(features: FeatureSets, sets: ReferenceSets, seed: int) -> Ite
 
 
 def _feature_score(
-    name: str, mean: Mean, floor: float, features: FeatureSets, sets: ReferenceSets, real: int, seed: int
+    name: str, mean: Mean, of_real: float, features: FeatureSets, sets: ReferenceSets, real: int, seed: int
 ) -> Score:
     better, definition = FEATURE_SCORES[name]
-    n, stand_in = len(features.fake), len(features.floor)
+    n, stand_in = len(features.fake), len(features.others)
     if name in PRDC._fields:  # fid and kid are of all generated images, these of as many as there are real ones
         n, stand_in = min(n, real), min(stand_in, real)
     return Score(
         name, mean.value, "", better, f"{definition}; features: {features.net.definition}", sets.reference_of(real), n,
-        seed, floor, f"{stand_in} {sets.floor_name}", mean.std_error,
+        seed, of_real, f"{stand_in} {sets.others_name}", mean.std_error,
     )  # fmt: skip
 
 
 def sharpness_score(fake: np.ndarray, sets: ReferenceSets, seed: int) -> Score:
     """The sharpness of generated images, divided by that of real ones."""
-    stand_in = sets.floor_data.array[sets.floor[: len(fake)]]
+    stand_in = sets.others_data.array[sets.others[: len(fake)]]
     real = sharpness(sets.data.array[sets.reference])
-    value, floor = ratio_of_means(sharpness(fake), real), ratio_of_means(sharpness(stand_in), real)
+    value, of_real = ratio_of_means(sharpness(fake), real), ratio_of_means(sharpness(stand_in), real)
     definition = f"{LAPLACIAN} of generated images, divided by that of real images"
     return Score(
-        "sharpness", value.value, "", "match", definition, sets.reference_of(), len(fake), seed, floor.value,
-        f"{len(stand_in)} {sets.floor_name}", value.std_error,
+        "sharpness", value.value, "", "match", definition, sets.reference_of(), len(fake), seed, of_real.value,
+        f"{len(stand_in)} {sets.others_name}", value.std_error,
     )  # fmt: skip
 
 
@@ -148,19 +148,19 @@ class TrainingNeighbours:
         real = f"images of the {sets.unseen_data.split} split"
         if sets.leave_one_out:
             real = "training images, each from the others"
-        n, floor_source = len(self.distances), f"{len(sets.unseen)} {real}; by definition"
+        n, real_source = len(self.distances), f"{len(sets.unseen)} {real}; by definition"
         searched = Reference.of(sets.train, self.searched)
         yield Score(
             "nn distance ratio", self.best.nn_distance_ratio, "", "match",
             f"median distance of generated images to the nearest training image, divided by that of {real}; distance: "
             f"{self.distance}; well below 1 where training images were memorised",
-            searched, n, seed, 1.0, floor_source,
+            searched, n, seed, 1.0, real_source,
         )  # fmt: skip
         yield Score(
             "data-copying auc", self.best.auc.value, "", "match",
             f"probability that a generated image is farther from its nearest training image than one of {real} (the "
             f"global Mann-Whitney statistic of Meehan 2020 as an area under the ROC curve); distance: {self.distance}",
-            searched, n, seed, 0.5, floor_source, self.best.auc.std_error,
+            searched, n, seed, 0.5, real_source, self.best.auc.std_error,
         )  # fmt: skip
         if len(sets.unseen) >= MIN_UNSEEN:
             rate = self.by_pixels.near_duplicates
@@ -168,23 +168,23 @@ class TrainingNeighbours:
                 "near-duplicate rate", rate.value, "", "lower",
                 f"share of generated images whose nearest training image is identical or closer than the 1st "
                 f"percentile of {real}; distance: {PIXEL_DISTANCE}; among all training images",
-                Reference.of(sets.train, len(sets.train)), n, seed, 0.01, floor_source, rate.std_error,
+                Reference.of(sets.train, len(sets.train)), n, seed, 0.01, real_source, rate.std_error,
             )  # fmt: skip
 
 
 def reconstruction_scores(
     originals: np.ndarray, reconstructions: np.ndarray, sets: ReferenceSets, seed: int
 ) -> Iterator[Score]:
-    """MSE and PSNR of reconstructions; the floor is the mean training image in place of each."""
+    """MSE and PSNR of reconstructions; the baseline is the mean training image in place of each."""
     mean = mean_image(sets.train.array[np.sort(shuffled_indices(len(sets.train))[:MAX_REFERENCE])])
     error = mean_squared_errors(originals, reconstructions)
     trivial = mean_squared_errors(originals, np.broadcast_to(mean, originals.shape))
 
-    def score(name: str, values: Tensor, unit: str, better: Better, definition: str, floor: Tensor) -> Score:
+    def score(name: str, values: Tensor, unit: str, better: Better, definition: str, baseline: Tensor) -> Score:
         return Score(
             name, float(values.mean()), unit, better, definition, sets.reference_of(len(values)), len(values), seed,
-            float(floor.mean()), "the mean training image in place of each", standard_error(values),
-            group="reconstruction",
+            std_error=standard_error(values), group="reconstruction", baseline=float(baseline.mean()),
+            baseline_name="the mean training image in place of each",
         )  # fmt: skip
 
     yield score("mse", error, "", "lower", "mean squared error of pixels in [0,1], mean over images", trivial)

@@ -39,14 +39,14 @@ def latent_knn_score(method: Method, sets: ReferenceSets, seed: int, full: bool 
     few = sets.reference[:MAX_NEIGHBOURS]
     few_exclude = None if exclude is None else exclude[: len(few)]
     by_pixels = nearest_images(data.array[few], train.array[known], 1, few_exclude)[1][:, 0].numpy()
-    floor = train.labels[known[by_pixels]] == data.labels[few]
+    of_pixels = train.labels[known[by_pixels]] == data.labels[few]
     return Score(
         "1-nn accuracy", float(correct.mean()), "", "higher",
         f"share of images whose code's nearest neighbour (Euclidean) among the codes of {len(known)} training images "
         "has the same class (Donahue 2016, section 4.2); codes are z alone, without a class that is a part of them",
-        sets.reference_of(), len(correct), seed, float(floor.mean()),
-        f"pixels instead of codes, at most {COMPARISON_SIZE} pixels per side, of {len(few)} images",
-        share_std_error(correct), group="codes",
+        sets.reference_of(), len(correct), seed, std_error=share_std_error(correct), group="codes",
+        baseline=float(of_pixels.mean()),
+        baseline_name=f"pixels instead of codes, at most {COMPARISON_SIZE} pixels per side, of {len(few)} images",
     )  # fmt: skip
 
 

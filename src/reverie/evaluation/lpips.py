@@ -80,20 +80,20 @@ def add_lpips(
     lpips: PairedLPIPS,
     images: Sequence[np.ndarray],
     targets: Sequence[np.ndarray],
-    floor: Sequence[np.ndarray],
-    floor_source: str,
+    baseline: Sequence[np.ndarray],
+    baseline_name: str,
     reference: Reference,
     seed: int,
     conditions: str,
 ) -> None:
     """Adds the LPIPS of images against their targets, or why it is skipped.
 
-    floor: what there is without the method; conditions: what was compared, as a part of the definition.
+    baseline: what there is without the method; conditions: what was compared, as a part of the definition.
     """
     if (side := min(min(pixels.shape[:2]) for pixels in targets)) < LEAST:
         result.skip(["lpips"], f"images of {side} pixels are too small for AlexNet, which takes {LEAST} or more")
         return
-    values, floor_values = lpips.distances(images, targets), lpips.distances(floor, targets)
+    values, of_baseline = lpips.distances(images, targets), lpips.distances(baseline, targets)
     definition = (
         f"LPIPS v0.1 (Zhang 2018) by AlexNet, weights {lpips.fingerprints}: squared differences of features of length "
         "1, weighted, mean over positions, sum over five layers; RGB, without resizing; mean over images; "
@@ -102,6 +102,7 @@ def add_lpips(
     result.scores.append(
         Score(
             "lpips", float(values.mean()), "", "lower", definition, reference, len(values), seed,
-            float(floor_values.mean()), floor_source, standard_error(values), group="image similarity",
+            std_error=standard_error(values), group="image similarity", baseline=float(of_baseline.mean()),
+            baseline_name=baseline_name,
         )
     )  # fmt: skip

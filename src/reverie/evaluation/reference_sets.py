@@ -1,4 +1,4 @@
-"""ReferenceSets: the real images that scores compare with. The reference, the floor, training and unseen images.
+"""ReferenceSets: the real images that scores compare with. The reference, others, training and unseen images.
 
 Which images are taken follows from the data alone, not from a seed: every run trained on the data is compared with the
 same ones, and their features are cached.
@@ -29,7 +29,7 @@ MAX_REFERENCE = 10_000
 """images of a reference, at most"""
 QUICK = 1_024
 """images of each set in a quick evaluation, at most; CHUNK, so that a full one finds their features in the cache"""
-MIN_FLOOR = 5_000
+MIN_OTHERS = 5_000
 """real images that stand in for generated ones, at least, where there are as many: their features also serve to find
 nearest neighbours"""
 CHUNK = 1_024
@@ -46,19 +46,19 @@ class ReferenceSets:
     """the split that holds the reference"""
     reference: np.ndarray
     """rows of `data`, shuffled, so that the first ones are a random choice"""
-    floor_data: Images
-    floor: np.ndarray
-    """rows of `floor_data` of real images that stand in for generated ones"""
-    floor_name: str
+    others_data: Images
+    others: np.ndarray
+    """rows of `others_data` of real images that stand in for generated ones"""
+    others_name: str
     train: Images
     unseen_data: Images
     unseen: np.ndarray
     """rows of `unseen_data` of images not used in training; or of training images, if there are no others"""
-    min_floor: int = MIN_FLOOR
+    min_others: int = MIN_OTHERS
 
     def quick(self) -> ReferenceSets:
         """The first images of each set only."""
-        return replace(self, reference=self.reference[:QUICK], unseen=self.unseen[:QUICK], min_floor=QUICK)
+        return replace(self, reference=self.reference[:QUICK], unseen=self.unseen[:QUICK], min_others=QUICK)
 
     @property
     def size(self) -> int:
@@ -81,26 +81,26 @@ def open_reference_sets(spec: str | Path, split: str | None, data_args: dict[str
     Raises UserError, also where the data has no such split.
     """
     train = Images.open(spec, "train")
-    others = [name for name in ("test", "val") if name in train.splits]
-    data = Images.open(spec, split or (others[0] if others else "train"))
+    held_out = [name for name in ("test", "val") if name in train.splits]
+    data = Images.open(spec, split or (held_out[0] if held_out else "train"))
     data = (train if data.split == "train" else data).prepare(**data_args)
     train.prepare(**data_args)
     rows = shuffled_indices(len(data))
     reference = rows[:MAX_REFERENCE]
     if data is not train:
-        floor = shuffled_indices(len(train))
-        return ReferenceSets(data, reference, train, floor, "training images", train, data, rows[:MAX_NEIGHBOURS])
-    if others:
-        unseen = Images.open(spec, others[0]).prepare(**data_args)
-        floor = shuffled_indices(len(unseen))
-        name = f"images of the {others[0]} split"
-        return ReferenceSets(data, reference, unseen, floor, name, train, unseen, floor[:MAX_NEIGHBOURS])
+        others = shuffled_indices(len(train))
+        return ReferenceSets(data, reference, train, others, "training images", train, data, rows[:MAX_NEIGHBOURS])
+    if held_out:
+        unseen = Images.open(spec, held_out[0]).prepare(**data_args)
+        others = shuffled_indices(len(unseen))
+        name = f"images of the {held_out[0]} split"
+        return ReferenceSets(data, reference, unseen, others, name, train, unseen, others[:MAX_NEIGHBOURS])
     half = len(rows) // 2
     if half < 2:
         raise UserError(f"{spec} holds {len(rows)} usable images; scores compare with real ones: give 4 or more.")
-    reference, floor = rows[:half][:MAX_REFERENCE], rows[half:]
+    reference, others = rows[:half][:MAX_REFERENCE], rows[half:]
     name = "images of the other half of the only split (the reference is one half)"
-    return ReferenceSets(data, reference, train, floor, name, train, train, reference[:MAX_NEIGHBOURS])
+    return ReferenceSets(data, reference, train, others, name, train, train, reference[:MAX_NEIGHBOURS])
 
 
 def check_fit(sets: ReferenceSets, trained_on: dict[str, Any], data_args: dict[str, Any]) -> None:
@@ -145,7 +145,7 @@ def cached_features(net: Any, data: Images, rows: np.ndarray, label: str) -> Ten
 
 def missing_features(net: Any, sets: ReferenceSets, n: int) -> int:
     """How many real images' features are not in the cache yet, where n images are generated."""
-    wanted = [(sets.data, sets.reference), (sets.floor_data, sets.floor[: max(sets.min_floor, n)])]
+    wanted = [(sets.data, sets.reference), (sets.others_data, sets.others[: max(sets.min_others, n)])]
     return sum(
         len(part)
         for data, rows in wanted

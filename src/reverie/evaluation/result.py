@@ -15,7 +15,7 @@ from reverie.utils.environment import machine, now
 from reverie.utils.errors import UserError
 
 
-@dataclass
+@dataclass(repr=False)
 class Evaluation:
     """The scores of one run: `for score in evaluation`, `evaluation["fid"]`."""
 
@@ -79,14 +79,22 @@ class Evaluation:
             "seconds": round(self.seconds, 1),
         }
 
+    def __repr__(self) -> str:
+        return self.table()
+
+    def _repr_html_(self) -> str:
+        import html
+
+        return f"<pre>{html.escape(self.table())}</pre>"
+
     def table(self) -> str:
         """The scores in columns, then the skipped ones and the notes."""
-        rows = [("score", "value", "", "floor", "n", "better")]
+        rows = [("score", "value", "", "real data", "baseline", "n", "better")]
         for s in self.scores:
             std_error = "" if s.std_error is None else f"+- {s.std_error:.2g}"
-            floor = "" if s.floor is None else f"{s.floor:.4g}"
-            rows.append((s.name, f"{s.value:.4g} {s.unit}".strip(), std_error, floor, str(s.n), s.better))
-        widths = [max(len(row[column]) for row in rows) for column in range(6)]
+            real, baseline = ("" if x is None else f"{x:.4g}" for x in (s.real, s.baseline))
+            rows.append((s.name, f"{s.value:.4g} {s.unit}".strip(), std_error, real, baseline, str(s.n), s.better))
+        widths = [max(len(row[column]) for row in rows) for column in range(7)]
         lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
         for why in dict.fromkeys(line["why"] for line in self.skipped):
             names = [line["score"] for line in self.skipped if line["why"] == why]

@@ -300,7 +300,7 @@ def accuracy_scores(log_p: Tensor, labels: Tensor, data: Images, seed: int) -> I
     worst = min(float(correct[labels == k].mean()) for k in known)
     drawn = "over n images drawn by the seed without replacement"
 
-    def score(name: str, value: float, unit: str, definition: str, floor: float, floor_source: str) -> Score:
+    def score(name: str, value: float, unit: str, definition: str, baseline: float, baseline_name: str) -> Score:
         reference = Reference.of(data, n)
         better: Better = "lower" if unit == "nats" else "higher"
         return Score(
@@ -312,9 +312,9 @@ def accuracy_scores(log_p: Tensor, labels: Tensor, data: Images, seed: int) -> I
             reference,
             n,
             seed,
-            floor,
-            floor_source,
             group="accuracy",
+            baseline=baseline,
+            baseline_name=baseline_name,
         )
 
     guess = "always the most frequent class"

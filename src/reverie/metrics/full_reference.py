@@ -67,27 +67,28 @@ def psnrs(images: Sequence[np.ndarray], targets: Sequence[np.ndarray]) -> Tensor
 def full_reference_scores(
     images: Sequence[np.ndarray],
     targets: Sequence[np.ndarray],
-    floor: Sequence[np.ndarray],
-    floor_source: str,
+    baseline: Sequence[np.ndarray],
+    baseline_name: str,
     reference: Reference,
     seed: int,
     conditions: str,
 ) -> Iterator[Score]:
     """PSNR, and SSIM of images of at least 11 pixels per side, against their targets.
 
-    floor: what there is without the method; conditions: what was compared, as a part of the definitions.
+    baseline: what there is without the method; conditions: what was compared, as a part of the definitions.
     """
-    floor = [convert_channels(p, g.shape[2]) for p, g in zip(floor, targets, strict=True)]
+    baseline = [convert_channels(p, g.shape[2]) for p, g in zip(baseline, targets, strict=True)]
     columns: list[tuple[str, str, str, Tensor, Tensor]] = [
-        ("psnr", "dB", PSNR, psnrs(images, targets), psnrs(floor, targets))
+        ("psnr", "dB", PSNR, psnrs(images, targets), psnrs(baseline, targets))
     ]
     if min(min(g.shape[:2]) for g in targets) >= WINDOW:
-        columns.append(("ssim", "", SSIM, _ssims(images, targets), _ssims(floor, targets)))
+        columns.append(("ssim", "", SSIM, _ssims(images, targets), _ssims(baseline, targets)))
     better: Better = "higher"
-    for name, unit, definition, values, floor_values in columns:
+    for name, unit, definition, values, baseline_values in columns:
         yield Score(
             name, float(values.mean()), unit, better, f"{definition}; {conditions}", reference, len(values), seed,
-            float(floor_values.mean()), floor_source, standard_error(values), group="image similarity",
+            std_error=standard_error(values), group="image similarity", baseline=float(baseline_values.mean()),
+            baseline_name=baseline_name,
         )  # fmt: skip
 
 

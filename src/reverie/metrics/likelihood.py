@@ -55,12 +55,12 @@ def likelihood_scores(
     k: samples in L_k; dims: D; what: a description of the images for the definition.
     """
 
-    def score(name: str, values: Tensor, unit: str, better: Better, definition: str, floor: Tensor) -> Score:
+    def score(name: str, values: Tensor, unit: str, better: Better, definition: str, baseline: Tensor) -> Score:
         n = len(values)
         return Score(
-            name, float(values.mean()), unit, better, f"{definition}, {what}", reference, n, seed, float(floor.mean()),
-            "each pixel on its own, with its frequencies in the training split",
-            standard_error(values), group="likelihood",
+            name, float(values.mean()), unit, better, f"{definition}, {what}", reference, n, seed,
+            std_error=standard_error(values), group="likelihood", baseline=float(baseline.mean()),
+            baseline_name="each pixel on its own, with its frequencies in the training split",
         )  # fmt: skip
 
     l_k = f"L_k = log of the mean of p(x,z)/q(z|x) over k = {k} z from q(z|x) (Burda 2015, eq. 8), float64"

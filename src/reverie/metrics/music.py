@@ -157,12 +157,12 @@ def reconstruction_scores(
     context = "the true ones" if teacher_forced else "those generated"
     prefix = "teacher-forced " if teacher_forced else ""
 
-    def score(name: str, values: np.ndarray, definition: str, floor: float, floor_source: str) -> Score:
+    def score(name: str, values: np.ndarray, definition: str, baseline: float, baseline_name: str) -> Score:
         return Score(
             prefix + name, float(values.mean()), "", "higher",
             f"{definition}, mean over windows; the most likely event at each step, given {context} before it",
-            reference, n, seed, floor, floor_source, float(values.std() / n**0.5) if n > 1 else None,
-            group="reconstruction",
+            reference, n, seed, std_error=float(values.std() / n**0.5) if n > 1 else None, group="reconstruction",
+            baseline=baseline, baseline_name=baseline_name,
         )  # fmt: skip
 
     for who, instrument, true, predicted in per_instrument(data.parts, x, reconstruction):
@@ -170,10 +170,10 @@ def reconstruction_scores(
         definition = "share of steps with the correct event"
         yield score(f"{who}accuracy", step_accuracy(true, predicted), definition, holds, "no new event at any step")
         other = np.roll(true, max(1, n // 2), 0)
-        floor = float(onset_accuracy(true, other, instrument).mean())
+        trivial = float(onset_accuracy(true, other, instrument).mean())
         definition = "share of the steps where a note begins (or a drum is hit) with the correct event"
         accuracy = onset_accuracy(true, predicted, instrument)
-        yield score(f"{who}onset accuracy", accuracy, definition, floor, "another window in place of each")
+        yield score(f"{who}onset accuracy", accuracy, definition, trivial, "another window in place of each")
 
 
 def code_scores(bits: np.ndarray, means: np.ndarray, data: Any, seed: int) -> Iterator[Score]:
@@ -192,18 +192,18 @@ def code_scores(bits: np.ndarray, means: np.ndarray, data: Any, seed: int) -> It
 
 
 def statistics_scores(
-    generated: np.ndarray, real: np.ndarray, stand_in: np.ndarray, floor_name: str, data: Any, seed: int
+    generated: np.ndarray, real: np.ndarray, stand_in: np.ndarray, real_name: str, data: Any, seed: int
 ) -> Iterator[Score]:
     """How the statistics of generated windows [N,I,T] differ from those of real ones.
 
-    stand_in: other real windows, whose statistics give the floor; floor_name: what they are.
+    stand_in: other real windows, whose statistics are given beside; real_name: what they are.
     """
-    reference, floor_source = reference_of(data, len(real)), f"{len(stand_in)} {floor_name}"
+    reference, real_source = reference_of(data, len(real)), f"{len(stand_in)} {real_name}"
     for prefix, instrument, *lines in per_instrument(data.parts, generated, real, stand_in):
         for s in _statistics(instrument, data.grid, *lines):
             yield Score(
-                prefix + s.name, s.value, s.unit, s.better, s.definition, reference, len(generated), seed, s.floor,
-                floor_source,
+                prefix + s.name, s.value, s.unit, s.better, s.definition, reference, len(generated), seed, s.real,
+                real_source,
             )  # fmt: skip
     pitched = [k for k, instrument in enumerate(data.parts) if instrument != "drums"]
     if len(pitched) > 1:
@@ -211,14 +211,14 @@ def statistics_scores(
         yield Score(
             "joint scale consistency", float(ours.mean()), "", "match",
             "share of the notes of melody and bass together in the major scale that holds most of them, mean over "
-            "windows", reference, len(generated), seed, float(theirs.mean()), floor_source,
+            "windows", reference, len(generated), seed, float(theirs.mean()), real_source,
         )  # fmt: skip
 
 
 class _Statistic(NamedTuple):
     name: str
     value: float
-    floor: float
+    real: float
     unit: str
     better: Better
     definition: str
@@ -263,15 +263,13 @@ def _histogram_distance(instrument: str, generated: np.ndarray, real: np.ndarray
     return _Statistic(name, total_variation(fake, true), total_variation(other, true), "", "lower", definition)
 
 
-def copying_scores(
-    distances: np.ndarray, unseen: np.ndarray, train: Any, seed: int, floor_name: str
-) -> Iterator[Score]:
+def copying_scores(distances: np.ndarray, unseen: np.ndarray, train: Any, seed: int, real_name: str) -> Iterator[Score]:
     """From the distances to the nearest training window of generated windows [N], and of unseen real ones [M].
 
     Unseen windows that stand in the training data are a leak. They are no goal: the median of the others is what the nn
     distance is compared with, and fewer exact matches are always better.
 
-    floor_name: what the unseen windows are.
+    real_name: what the unseen windows are.
     """
     reference, leaked = reference_of(train, len(train)), int((unseen == 0).sum())
     clean = unseen[unseen > 0]
@@ -279,13 +277,13 @@ def copying_scores(
     yield Score(
         "nn distance", float(np.median(distances)), "", "match", f"{distance}; median over windows", reference,
         len(distances), seed, float(np.median(clean)) if len(clean) else None,
-        f"{len(clean)} {floor_name} that are none of the training windows", group="memorisation",
+        f"{len(clean)} {real_name} that are none of the training windows", group="memorisation",
     )  # fmt: skip
-    floor_source = f"{len(unseen)} {floor_name}"
+    real_source = f"{len(unseen)} {real_name}"
     if leaked:
-        floor_source += f", of which {leaked} stand in the training data too: a leak, no goal"
+        real_source += f", of which {leaked} stand in the training data too: a leak, no goal"
     yield Score(
         "exact-match rate", float((distances == 0).mean()), "", "lower",
         "share of windows equal to a training window, both relative to their first note", reference, len(distances),
-        seed, leaked / max(1, len(unseen)), floor_source, group="memorisation",
+        seed, leaked / max(1, len(unseen)), real_source, group="memorisation",
     )  # fmt: skip

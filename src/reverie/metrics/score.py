@@ -1,4 +1,4 @@
-"""Score: a number with its definition, its reference, the number of items it was measured on, and its noise floor."""
+"""Score: a number with its definition, its reference, and what real data and trivial baselines get."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Better = Literal["lower", "higher", "match", "neither"]
-"""which values are good; match: those near the floor, which is the value of real data; neither: none is, the value
+"""which values are good; match: those near the value of real data; neither: none is, the value
 describes a model without praising it"""
 
 
@@ -52,7 +52,7 @@ class Reference:
         return cls(data.name, data.split, data.fingerprint, n, *data.array.shape[2:])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Score:
     """One measured value, with everything needed to check it or to compare it with another one."""
 
@@ -68,15 +68,42 @@ class Score:
     n: int
     """number of items that were scored"""
     seed: int
-    floor: float | None = None
-    """the same score of real data against real data, or of a trivial baseline"""
-    floor_source: str = ""
-    """what the floor was measured on"""
+    real: float | None = None
+    """the same score of real data against real data; None where that says nothing, or was not measured"""
+    real_source: str = ""
+    """what real data that was"""
     std_error: float | None = None
     """standard error of the value, where the value is a mean"""
     versions: dict[str, str] = field(default_factory=dict)
     group: str = "samples"
     """heading in tables and reports: samples, reconstruction, likelihood, accuracy ..."""
+    baseline: float | None = None
+    """the same score of a trivial answer, which a model has to beat"""
+    baseline_name: str = ""
+    """what answer: "the mean training image in place of each", "the input itself" ..."""
+
+    @property
+    def yardstick(self) -> float | None:
+        """What the value is read beside: that of real data, else that of the baseline."""
+        return self.baseline if self.real is None else self.real
+
+    @property
+    def yardstick_source(self) -> str:
+        """What that is, in words: "real data: 300 training images", "baseline: the input itself"; "" for none."""
+        if self.real is not None:
+            return f"real data: {self.real_source}"
+        return f"baseline: {self.baseline_name}" if self.baseline is not None else ""
+
+    def __float__(self) -> float:
+        return float(self.value)
+
+    def __repr__(self) -> str:
+        error = "" if self.std_error is None else f" +- {self.std_error:.2g}"
+        parts = [f"{self.name} {self.value:.4g}{error} {self.unit}".strip()]
+        parts += [f"real data {self.real:.4g}"] if self.real is not None else []
+        parts += [f"baseline {self.baseline:.4g}"] if self.baseline is not None else []
+        parts += {"match": ["near real data is better"], "neither": []}.get(self.better, [f"{self.better} is better"])
+        return f"<Score {', '.join(parts)}, n {self.n}>"
 
     @property
     def hash(self) -> str:
@@ -109,7 +136,7 @@ def why_meaningless(score: Score) -> str:
     """Why a score says nothing on the data that it was measured on; "" if it says something."""
     if not math.isfinite(score.value):
         return "it is not a finite number on this data"
-    if score.better == "match" and score.value == 0 and score.floor == 0:
+    if score.better == "match" and score.value == 0 and score.real == 0:
         return "it is 0 of real items too: this data has nothing that it could measure"
     return ""
 
@@ -126,12 +153,22 @@ def check_comparable(a: Score, b: Score) -> None:
 
 def why_incomparable(a: Score, b: Score) -> str:
     """Why two scores of one name cannot be compared, without that name: many have one reason; "" if they can be."""
-    if a.reference != b.reference:
-        found = f"({_describe(a.reference)}; {_describe(b.reference)})"
-        return f"have different references {found}; evaluate both against the same data"
+    first, other = a.reference, b.reference
+    if first is None or other is None or _origin(first) != _origin(other):
+        if first != other:
+            found = f"({_describe(first)}; {_describe(other)})"
+            return f"have different references {found}; evaluate both against the same data"
+    elif first.shape != other.shape:
+        return f"have different references: items{first.shape} and{other.shape}; train both at one size"
+    elif first.n != other.n:
+        return f"have different references: {first.n} and {other.n} items; evaluate both with the same -n"
     if a.n != b.n:
         return f"are of {a.n} and of {b.n} items; evaluate both with the same -n"
     return "have different definitions; they are listed below" if a.hash != b.hash else ""
+
+
+def _origin(reference: Reference) -> tuple[str, str, str]:
+    return reference.name, reference.split, reference.fingerprint
 
 
 def _describe(reference: Reference | None) -> str:

@@ -24,7 +24,7 @@ EPSILON = 0.1
 """what NLTK's method1 puts in place of a count of 0 matching n-grams (Chen & Cherry 2014, method 1)"""
 DISTINCT_ORDERS = (1, 2, 3)
 LEAVE_ONE_OUT = "lines of the reference, each against the others"
-"""the floor of BLEU where there are no other real lines"""
+"""what real lines BLEU has where there are no others"""
 
 
 class GramCount(NamedTuple):
@@ -166,24 +166,24 @@ def ngram_scores(
     real: Sequence[Tokens],
     others: Sequence[Tokens],
     tokens: str,
-    floor_source: str,
+    real_source: str,
     reference: Reference,
     seed: int,
 ) -> Iterator[Score]:
     """BLEU against real lines, self-BLEU and distinct-n: similarity and diversity, which trade off.
 
-    others: real lines for the floor of BLEU; they are none of `real`, or `real` itself where floor_source is
+    others: real lines whose BLEU is given beside; they are none of `real`, or `real` itself where real_source is
     LEAVE_ONE_OUT. tokens: "words" or "characters"; of characters, also the regularity of the metre.
     """
     references = References(real)
     values = bleus(generated, references)
-    floors = bleus(others, references, exclude_self=floor_source == LEAVE_ONE_OUT)
+    of_real = bleus(others, references, exclude_self=real_source == LEAVE_ONE_OUT)
     for n in BLEU_ORDERS:
         yield Score(
             f"bleu-{n}", float(values[:, n - 1].mean()), "", "match",
             f"BLEU with up to {n}-grams of {tokens} of each line against all {len(real)} lines of the reference, "
             "uniform weights, NLTK smoothing method1, mean over lines (Texygen, Zhu 2018)",
-            reference, len(generated), seed, float(floors[:, n - 1].mean()), floor_source, _error(values[:, n - 1]),
+            reference, len(generated), seed, float(of_real[:, n - 1].mean()), real_source, _error(values[:, n - 1]),
         )  # fmt: skip
     yield from _diversity_scores(generated, real, tokens, reference, seed)
 
@@ -191,11 +191,11 @@ def ngram_scores(
 def metre_score(generated: Sequence[Tokens], real: Sequence[Tokens], reference: Reference, seed: int) -> Score:
     """The share of lines of one metre, as Chinese verse has it; generated, real: the characters of each line."""
     few = min(len(generated), len(real))
-    regular, floor = (np.array([has_regular_metre(line) for line in x], float) for x in (generated, real[:few]))
+    regular, of_real = (np.array([has_regular_metre(line) for line in x], float) for x in (generated, real[:few]))
     return Score(
         "regular metre", float(regular.mean()), "", "match",
         "share of lines with two or more stretches between punctuation marks or spaces, all of the same number of "
-        "characters", reference, len(generated), seed, float(floor.mean()), f"{few} lines of the reference",
+        "characters", reference, len(generated), seed, float(of_real.mean()), f"{few} lines of the reference",
         _error(regular),
     )  # fmt: skip
 
@@ -217,21 +217,21 @@ def _diversity_scores(
 ) -> Iterator[Score]:
     """Self-BLEU and distinct-n, both of equally many generated and real lines, since they depend on the number."""
     few = min(len(generated), len(real))
-    some, floor_lines = generated[:few], real[:few]
-    floor_source = f"{few} lines of the reference"
-    values, floors = (bleus(lines, References(lines), exclude_self=True) for lines in (some, floor_lines))
+    some, real_lines = generated[:few], real[:few]
+    real_source = f"{few} lines of the reference"
+    values, of_real = (bleus(lines, References(lines), exclude_self=True) for lines in (some, real_lines))
     for n in BLEU_ORDERS:
         yield Score(
             f"self-bleu-{n}", float(values[:, n - 1].mean()), "", "match",
             f"BLEU with up to {n}-grams of {tokens} of each line against the other {few - 1} lines, uniform weights, "
             "NLTK smoothing method1, mean over lines; high where lines repeat one another",
-            reference, few, seed, float(floors[:, n - 1].mean()), floor_source, _error(values[:, n - 1]),
+            reference, few, seed, float(of_real[:, n - 1].mean()), real_source, _error(values[:, n - 1]),
         )  # fmt: skip
     for n in DISTINCT_ORDERS:
         yield Score(
             f"distinct-{n}", distinct(some, n), "", "match",
             f"number of different {n}-grams of {tokens} divided by that of all {n}-grams of {few} lines (Li 2015)",
-            reference, few, seed, distinct(floor_lines, n), floor_source,
+            reference, few, seed, distinct(real_lines, n), real_source,
         )  # fmt: skip
 
 
@@ -244,7 +244,7 @@ def copying_scores(
 ) -> Iterator[Score]:
     """Share of lines that are training lines, and similarity to the nearest one.
 
-    unseen: real lines that were not used in training, for the floor; None where there are none.
+    unseen: real lines that were not used in training, to compare with; None where there are none.
     """
     known = TrainingLines(train)
 
@@ -252,16 +252,16 @@ def copying_scores(
         copied = np.array([line in known for line in lines], float)
         return copied, np.array([known.nearest(line)[1] for line in lines])
 
-    values, floors = measure(generated), measure(unseen) if unseen else (None, None)
+    values, of_real = measure(generated), measure(unseen) if unseen else (None, None)
     columns: tuple[tuple[str, Better, str], ...] = (
         ("exact-match rate", "lower", "share of lines that are identical, token by token, to a training line"),
         ("nn dice similarity", "match", "Dice similarity of the bigrams of a line and of the most similar training "
          "line, mean over lines"),
     )  # fmt: skip
-    for (name, better, definition), value, floor in zip(columns, values, floors, strict=True):
+    for (name, better, definition), value, beside in zip(columns, values, of_real, strict=True):
         yield Score(
             name, float(value.mean()), "", better, definition, reference, len(generated), seed,
-            None if floor is None else float(floor.mean()), "" if floor is None else "lines of the reference",
+            None if beside is None else float(beside.mean()), "" if beside is None else "lines of the reference",
             _error(value),
         )  # fmt: skip
 
@@ -275,17 +275,18 @@ def nll_gen_scores(nats: Tensor, counts: Tensor, data: Any, seed: int) -> Iterat
         f"-log of the generator's probability of each line of the reference, its end included, in {tokens}, "
         f"vocabulary of {vocabulary}, <unk> for others"
     )
-    floor_source = f"all {vocabulary} tokens equally likely"
+    baseline_name = f"all {vocabulary} tokens equally likely"
     per_token = float(nats.sum() / counts.sum())
     error = float((nats - per_token * counts).std() / n**0.5 / counts.mean()) if n > 1 else None  # of a ratio
     yield Score(
         "nll-gen", per_token, "nats/token", "lower", f"{definition}; sum over lines divided by the number of tokens "
-        "(Yu 2016, section 5.1, as the authors' code prints it)", reference, n, seed, math.log(vocabulary),
-        floor_source, error, group="likelihood",
+        "(Yu 2016, section 5.1, as the authors' code prints it)", reference, n, seed, std_error=error,
+        group="likelihood", baseline=math.log(vocabulary), baseline_name=baseline_name,
     )  # fmt: skip
     yield Score(
         "nll-gen per line", float(nats.mean()), "nats", "lower", f"{definition}; mean over lines", reference, n, seed,
-        float(counts.mean()) * math.log(vocabulary), floor_source, _error(nats.numpy()), group="likelihood",
+        std_error=_error(nats.numpy()), group="likelihood", baseline=float(counts.mean()) * math.log(vocabulary),
+        baseline_name=baseline_name,
     )  # fmt: skip
 
 

@@ -46,9 +46,9 @@ def baseline_table(scores: Sequence[Score], run: str) -> BaselineTable | None:
         return None
     own = {score.name: score for score in scores if score.name in names}
     kinds: dict[str, dict[str, float]] = {}
-    floor = next((score.floor_source for score in own.values() if score.floor is not None), "")
-    if floor:
-        kinds[floor] = {name: score.floor for name, score in own.items() if score.floor is not None}
+    untouched = next((score.baseline_name for score in own.values() if score.baseline is not None), "")
+    if untouched:
+        kinds[untouched] = {name: score.baseline for name, score in own.items() if score.baseline is not None}
     kinds |= values
     kinds[run] = {name: score.value for name, score in own.items()}
     best = {name: _best(own[name], [row[name] for row in kinds.values() if name in row]) for name in names}
@@ -69,8 +69,8 @@ def lost_to(scores: Sequence[Score]) -> str:
     for name, score in own.items():
         unit = f" {score.unit}" if score.unit else ""
         rivals = {tool: row[name] for tool, row in values.items() if name in row}
-        if score.floor is not None:
-            rivals[score.floor_source] = score.floor
+        if score.baseline is not None:
+            rivals[score.baseline_name] = score.baseline
         winner = _best(score, [*rivals.values(), score.value])
         if winner != score.value:
             rival = next(rival for rival, value in rivals.items() if value == winner)

@@ -106,8 +106,8 @@ def _row(line: Line) -> dict[str, Any]:
         "notes": meaning(line.name),
         "reading": READING[like.better],
         "cells": [_cell(cell, index == line.best) for index, cell in enumerate(line.cells)],
-        "floor": "" if like.floor is None else value_text(like.floor),
-        "floor_source": like.floor_source,
+        "beside": "" if like.yardstick is None else value_text(like.yardstick),
+        "beside_source": like.yardstick_source,
         "hash": like.hash,
         "definition": like.definition,
     }

@@ -21,9 +21,11 @@ ITEMS = {
 """what one item of a kind of data is called, in the plural"""
 MAIN_SCORES = (
     "psnr", "pixel accuracy", "accuracy", "fid", "kid", "fid, a to b", "fid, b to a", "cycle-consistency l1, a to b",
-    "nll-oracle", "bleu-3", "onset accuracy", "melody onset accuracy", "bits/dim", "nll", "nll-gen", "sharpness",
+    "nll-oracle", "bleu-3", "bits/dim", "nll", "nll-gen",
 )  # fmt: skip
-"""scores that say most about a run in one number, the first that it has; of reconstructions none is such a one"""
+"""scores that say most about a run in one number, the first that it has"""
+OF_RECONSTRUCTIONS = ("onset accuracy", "melody onset accuracy", "drums onset accuracy", "psnr")
+"""those of reconstructions, where a run has none of the others"""
 
 
 @dataclass(frozen=True)
@@ -50,11 +52,10 @@ def headline(record: Record) -> Headline:
 def main_score(scores: list[Score]) -> Score | None:
     """The score that says most about a run; None if there is none of these."""
     usable = {s.name: s for s in scores if math.isfinite(s.value) and s.group != "reconstruction"}
-    by_any = {s.name: s for s in scores if math.isfinite(s.value)}
-    for name in MAIN_SCORES:
-        if name in usable:
-            return usable[name]
-    return next((by_any[name] for name in MAIN_SCORES if name in by_any), None)
+    reconstructed = {s.name: s for s in scores if math.isfinite(s.value) and s.group == "reconstruction"}
+    found = [usable[name] for name in MAIN_SCORES if name in usable]
+    found += [reconstructed[name] for name in OF_RECONSTRUCTIONS if name in reconstructed]
+    return next(iter(found), None)
 
 
 def count_of(record: Record) -> str:
@@ -94,8 +95,8 @@ def _quality(record: Record, scores: list[Score]) -> str:
         return "It has not been scored yet." if record.weights and not scores else ""
     unit = f" {score.unit}" if score.unit else ""
     text = f"{score_title(score.name)} {number(score.value)}{unit}"
-    if score.floor is not None:
-        text += f", beside {number(score.floor)}{unit} ({score.floor_source})"
+    if score.yardstick is not None:
+        text += f", beside {number(score.yardstick)}{unit} ({score.yardstick_source})"
     text += f"; {READING[score.better]}"
     stale = why_stale(record)
     return f"{text}. Stale: {stale}." if stale else f"{text}."

@@ -1,11 +1,11 @@
-"""The section of the scores: value, standard error, floor and definition of each."""
+"""The section of the scores: value, standard error, value of real data or of a baseline, and definition of each."""
 
 from __future__ import annotations
 
 import math
 import shlex
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 from reverie.metrics.score import Better, Reference, Score
@@ -20,11 +20,11 @@ from reverie.utils.formatting import clock
 
 @dataclass(frozen=True)
 class Scale:
-    """Value and floor as places on a line that begins at 0, in per cent of its length."""
+    """Value and what it is read beside as places on a line that begins at 0, in per cent of its length."""
 
     description: str
     value: str
-    floor: str
+    beside: str
     gap_start: str
     gap_width: str
 
@@ -40,9 +40,9 @@ class ScoreRow:
     unit: str
     std_error: str
     reading: str
-    floor: str
+    beside: str
     """"" for none"""
-    floor_source: str
+    beside_source: str
     scale: Scale | None
     hash: str
     definition: str
@@ -67,7 +67,7 @@ def scores(record: Record) -> list[Section]:
         "groups": _groups(valid),
         "baselines": baseline_table(valid, record.folder.resolve().name),
         "lost": lost_to(valid),
-        "has_floor": any(score.floor is not None for score in valid),
+        "has_beside": any(score.yardstick is not None for score in valid),
         "skipped": _reasons(skipped) + faults,
         "notes": list(map(plain, items(about.get("notes")))),
         "origin": _origin(about),
@@ -94,9 +94,15 @@ def _groups(valid: list[Score]) -> list[dict[str, Any]]:
     groups = []
     for name, group in by_group.items():
         usual = Counter(map(_measured_on, group)).most_common(1)[0][0]
-        rows = [_row(score, usual) for score in group]
+        rows = _without_repeats([_row(score, usual) for score in group])
         groups.append({"title": heading(name), "measured_on": usual, "rows": rows, "in_table": name == BASELINES})
     return groups
+
+
+def _without_repeats(rows: list[ScoreRow]) -> list[ScoreRow]:
+    """The rows, with notes only where they are not those of the row before: BLEU-2, BLEU-3 ... have one meaning."""
+    before = [None, *(row.notes for row in rows)]
+    return [replace(row, notes=[]) if row.notes == notes else row for row, notes in zip(rows, before, strict=False)]
 
 
 def _row(score: Score, usual: str) -> ScoreRow:
@@ -115,8 +121,8 @@ def _row(score: Score, usual: str) -> ScoreRow:
         unit=score.unit,
         std_error=std_error_text(score),
         reading=READING[score.better],
-        floor="" if score.floor is None else value_text(score.floor),
-        floor_source=score.floor_source,
+        beside="" if score.yardstick is None else value_text(score.yardstick),
+        beside_source=score.yardstick_source,
         scale=_scale(score),
         hash=score.hash,
         definition=score.definition,
@@ -125,20 +131,20 @@ def _row(score: Score, usual: str) -> ScoreRow:
 
 
 def _scale(score: Score) -> Scale | None:
-    """Value and floor on a line from 0; None where such a line would say nothing."""
-    if score.floor is None or score.unit == "dB" or not score.value >= 0:  # which a value that is no number is not
+    """Value and what it is read beside on a line from 0; None where such a line would say nothing."""
+    if score.yardstick is None or score.unit == "dB" or not score.value >= 0:  # which a value that is no number is not
         return None
-    full = 1.05 * max(score.value, score.floor)
+    full = 1.05 * max(score.value, score.yardstick)
     # An unbiased estimate of zero may lie a little below it: by less than the page shows.
-    if not full or score.floor < -0.01 * full:
+    if not full or score.yardstick < -0.01 * full:
         return None
-    value, floor = (100 * max(place, 0.0) / full for place in (score.value, score.floor))
+    value, beside = (100 * max(place, 0.0) / full for place in (score.value, score.yardstick))
     return Scale(
-        description=f"value {number(score.value)}, floor {number(score.floor)}",
+        description=f"value {number(score.value)}, beside {number(score.yardstick)}",
         value=f"{value:.1f}",
-        floor=f"{floor:.1f}",
-        gap_start=f"{min(value, floor):.1f}",
-        gap_width=f"{abs(value - floor):.1f}",
+        beside=f"{beside:.1f}",
+        gap_start=f"{min(value, beside):.1f}",
+        gap_width=f"{abs(value - beside):.1f}",
     )
 
 
@@ -189,9 +195,9 @@ def read_scores(about: dict[str, Any]) -> tuple[list[Score], list[str]]:
 
 def _is_valid(score: Score) -> bool:
     """Whether the fields are of their types: anything may stand in a file."""
-    texts: list[Any] = [score.name, score.unit, score.definition, score.floor_source, score.group]
+    texts: list[Any] = [score.name, score.unit, score.definition, score.real_source, score.baseline_name, score.group]
     numbers: list[Any] = [score.n, score.seed]
-    numbers += [value for value in (score.floor, score.std_error) if value is not None]
+    numbers += [value for value in (score.real, score.baseline, score.std_error) if value is not None]
     reference = score.reference
     if isinstance(reference, Reference):
         texts += [reference.name, reference.split, reference.fingerprint]
