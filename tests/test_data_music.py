@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from reverie.data.music import midi, synthetic
 from reverie.data.music.dataset import MusicDataset
 from reverie.data.music.grid import Reading
+from reverie.data.music.inspect import describe_music, inspect_music
 from reverie.data.music.midi import DRUMS, HOLD, OFF, ON
 from reverie.data.music.windows import windows
 from reverie.media import Music
@@ -248,10 +249,10 @@ def test_what_lacks_an_instrument_is_no_trio(tmp_path: Path) -> None:
     assert data.rejected == {"not 4/4: 3/4": 5, "rests for more than a bar (bass)": 2, "empty (bass)": 1}
     batch = data.batch([0, 1])["events"]
     assert batch.shape == (2, 3, 32)
-    findings = MusicDataset.inspect(tmp_path)
+    findings = inspect_music(tmp_path)
     expected = {"used": 0, "pieces": 0, "rejected": {"shorter than 16 bars": 3}, "bars": 16}
     assert findings["splits"]["train"]["trios"] == expected
-    assert "trios    0 of 16 bars, with --part trio" in MusicDataset.describe(findings)
+    assert "trios    0 of 16 bars, with --part trio" in describe_music(findings)
     for kept, why in (
         (["no_bass"], "holds no bass, only melody and drums: a trio is .* train on one, with --part melody"),
         (["no_drums", "bass"], "holds no drums, only melody and bass"), (["bass"], "holds no melody and no drums"),
@@ -484,7 +485,7 @@ def test_built_in_trios_play_together() -> None:
 def test_inspect_reports_what_a_folder_holds(tmp_path: Path) -> None:
     tree(tmp_path, {**{f"train/{n}": d for n, d in many(4).items()}, "train/bad.mid": b"x",
                     "test/a.mid": midi_file(run(4)), "test/b.mid": many(1)["0.mid"]})  # fmt: skip
-    findings = MusicDataset.inspect(tmp_path)
+    findings = inspect_music(tmp_path)
     json.dumps(findings)
     train = findings["splits"]["train"]
     assert (train["found"], train["used"], train["windows"]["2"]["used"]) == (5, 4, 12)
@@ -492,7 +493,7 @@ def test_inspect_reports_what_a_folder_holds(tmp_path: Path) -> None:
     assert train["dropped_by_reason"]["no MIDI file"] == {"count": 1, "names": ["train/bad.mid"]}
     assert findings["shared_windows"] == [{"splits": ["train", "test"], "count": 3, "of": 6}]
     assert "only 4 pieces" in findings["warnings"][0]
-    text = MusicDataset.describe(findings)
+    text = describe_music(findings)
     for line in ("train: 4 pieces used of 5 files found", "12 of 2 bars", "also in train: 3 of 6"):
         assert line in text
 

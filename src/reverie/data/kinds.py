@@ -20,6 +20,7 @@ from reverie.data.images.records import reason_group
 from reverie.data.images.unpaired import Unpaired
 from reverie.data.media_types import HEAD, TABLE_SUFFIXES, TEXT_SUFFIXES, is_text, medium_of, medium_of_bytes
 from reverie.data.music.dataset import MusicDataset
+from reverie.data.music.inspect import describe_music, inspect_music
 from reverie.data.music.midi import SUFFIXES as MUSIC_SUFFIXES
 from reverie.data.python_data import PythonData, python_data
 from reverie.data.text.dataset import Texts
@@ -48,7 +49,7 @@ KINDS = (
     Kind(Pairs, "images", Pairs.inspect, Pairs.describe, ("images",)),
     Kind(Unpaired, "images", Unpaired.inspect, Unpaired.describe, ("pairs",)),
     Kind(ImagePatches, "images", images.inspect, images.describe, ("images",)),  # a method asks for them
-    Kind(MusicDataset, "music", MusicDataset.inspect, MusicDataset.describe),
+    Kind(MusicDataset, "music", inspect_music, describe_music),
     Kind(Images, "images", images.inspect, images.describe),
 )
 IMAGES = KINDS[-1]

@@ -36,7 +36,7 @@ from reverie.data.file_types import InvalidFile
 from reverie.data.media_types import names_of
 from reverie.data.music import synthetic
 from reverie.data.music.grid import NEAREST, OFF_GRID, SIXTEENTHS, Reading, make_grid
-from reverie.data.music.inspect import LEAK, count_shared, describe_music, inspect_music, lost_pieces
+from reverie.data.music.leaks import LEAK, count_shared, lost_pieces
 from reverie.data.music.midi import EVENTS, PARTS, SUFFIXES, Piece, read
 from reverie.data.music.midi_repair import whole_part
 from reverie.data.music.splits import group_pieces, phrases
@@ -258,16 +258,6 @@ class MusicDataset:
                 return False
         suffixes = Counter(name[name.rfind(".") :].lower() for name in names)
         return sum(suffixes[suffix] for suffix in SUFFIXES) > sum(suffixes[suffix] for suffix in IMAGE_SUFFIXES)
-
-    @classmethod
-    def inspect(cls, spec: str | Path) -> dict[str, Any]:
-        """What is in music, as JSON can hold it: see data/music/inspect.py. Raises UserError as open does."""
-        return inspect_music(spec, cls.open)
-
-    @classmethod
-    def describe(cls, findings: dict[str, Any]) -> str:
-        """What inspect found, as text."""
-        return describe_music(findings)
 
 
 class _Source:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from reverie.data.music.dataset import MusicDataset
+from reverie.data.music.leaks import count_shared, lost_pieces
 from reverie.data.music.midi import PARTS
-from reverie.data.music.windows import transposition_invariant
 from reverie.utils.errors import UserError
-
-if TYPE_CHECKING:
-    from reverie.data.music.dataset import MusicDataset
 
 SHOWN = 5
 """names of dropped files that are shown for each reason"""
@@ -20,42 +17,24 @@ TRACKS = 12
 """tracks that are listed"""
 FEW = 100
 """pieces to train on below which there is a warning"""
-LOST = 0.1
-"""share of the pieces that may be lost without a warning"""
-LEAK = 0.05
-"""share of the windows of a split that may stand in train without a warning"""
 
 
-def inspect_music(spec: str | Path, open_music: Callable[..., MusicDataset]) -> dict[str, Any]:
-    """Windows of 2 and 16 bars of each split, what was rejected, the tracks, and what splits share.
-
-    open_music: MusicDataset.open. Raises UserError as it does.
-    """
-    first = open_music(spec)
+def inspect_music(spec: str | Path) -> dict[str, Any]:
+    """Windows of 2 and 16 bars of each split, what was rejected, the tracks, and what splits share, as JSON can hold
+    it. Raises UserError as MusicDataset.open does."""
+    first = MusicDataset.open(spec)
     findings: dict[str, Any] = {
         "spec": str(spec), "name": first.name, "kind": first.kind, "facts": first.facts, "classes": [],
         "splits": {}, "tracks": _tracks(first), "shared_windows": [], "warnings": [],
     }  # fmt: skip
     for split in first.splits:
-        data = first if split == "train" else open_music(spec, split)
+        data = first if split == "train" else MusicDataset.open(spec, split)
         findings["splits"][split] = part = _inspect_split(data)
         findings["warnings"] += _warnings(data, part)
         if split != "train" and first.used and data.used:
             count = count_shared(first, data)
             findings["shared_windows"].append({"splits": ["train", split], "count": count, "of": len(data)})
     return findings
-
-
-def count_shared(train: MusicDataset, other: MusicDataset) -> int:
-    """How many windows of one split are one of another, in whatever key."""
-    known = {row.tobytes() for row in transposition_invariant(train.array, train.parts)}
-    return sum(row.tobytes() in known for row in transposition_invariant(other.array, other.parts))
-
-
-def lost_pieces(data: MusicDataset) -> list[str]:
-    """A warning where more than a tenth of the pieces give no window."""
-    lost, found = len(data.dropped), data.used + len(data.dropped)
-    return [f"{lost} of {found} files of {data.split} give no window: see the reasons"] if lost > LOST * found else []
 
 
 def describe_music(findings: dict[str, Any]) -> str:
