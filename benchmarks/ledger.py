@@ -129,7 +129,7 @@ def _train_and_evaluate(experiment: Experiment, seed: int, options: dict[str, An
     common.train_or_resume(experiment.method, data, out, seed=seed, **experiment.options)
     features = {"features": options["features"]} if experiment.features else {}
     began = time.monotonic()
-    evaluation = evaluate(out, data, **features, **experiment.evaluation)
+    evaluation = evaluate(out, data, full=True, **features, **experiment.evaluation)
     seconds = time.monotonic() - began
     return list(evaluation), common.training_seconds(out), seconds
 

@@ -208,15 +208,18 @@ def test_the_card_has_the_scores(run: Path, tmp_path: Path, monkeypatch: pytest.
     for place in ("reverie.evaluation.class_conditional", "reverie.evaluation.feature_classifier"):
         monkeypatch.setattr(f"{place}.PRESET", "smoke")
     out = augment(DATA, tmp_path / "out", run=run, per_class=20)
+    quick = {"intra-class diversity", "per-class coverage", "near-duplicate rate", "nn distance ratio"}
     record = json.loads((out / "card.json").read_text())
     names = {score["name"] for score in record["scores"]}
-    assert {
-        "gan-train accuracy",
-        "gan-test accuracy",
-        "intra-class diversity",
-        "per-class coverage",
-        "near-duplicate rate",
-    } <= names
+    assert quick <= names  # no classifier is trained for these
+    assert not {"gan-train accuracy", "gan-test accuracy"} & names
+    assert record["metrics"] == "quick"
+    assert "Not measured: gan-test accuracy, gan-train accuracy; `reverie augment" in (out / "CARD.md").read_text()
+
+    augment(DATA, out, run=run, per_class=20, full=True)  # the images are kept, the card is written again
+    record = json.loads((out / "card.json").read_text())
+    names = {score["name"] for score in record["scores"]}
+    assert {"gan-train accuracy", "gan-test accuracy", *quick} <= names
     assert all(score["real"] is not None for score in record["scores"])
     text = (out / "CARD.md").read_text()
     assert "100 images in 5 classes, 16x16 pixels, colour" in text

@@ -139,7 +139,7 @@ def test_gan_train_accuracy_is_of_class_conditional_methods_only(
     monkeypatch.setattr("reverie.evaluation.feature_classifier.PRESET", "smoke")
     for method in ("cvae_gan", "dcgan"):
         reverie.train(f"{method}:smoke", data=DATA, out=tmp_path / method, threads=1)
-    found = evaluate(tmp_path / "cvae_gan", DATA, n=64, gan_train=True)
+    found = evaluate(tmp_path / "cvae_gan", DATA, n=64, gan_train=True, full=True)
     assert found["gan-train accuracy"].n == 400
     assert "trained on generated images alone" in found["gan-train accuracy"].definition
     assert found["gan-test accuracy"].n == 64
@@ -160,19 +160,26 @@ def test_1_nn_accuracy_of_codes_with_and_without_the_class(informative: bool) ->
     draws = np.random.default_rng(0)
 
     class Encoder:
+        reverse = False
+
         def verb(self, name: str) -> Any:
             def stream(method: Any, images: list[Any]) -> Any:
                 for image in images:
                     label = known[image.pixels.tobytes()] if informative else 0
-                    yield Code(np.array([label, 0.1 * draws.random()], np.float32))
+                    code = [label, 0.1 * draws.random()]
+                    yield Code(np.array(code[::-1] if Encoder.reverse else code, np.float32))
 
             return SimpleNamespace(stream=stream)
 
     encoder: Any = Encoder()
     score = latent_knn_score(encoder, sets, 0)
     assert score.value == 1 if informative else score.value < 0.1
-    assert 0.1 < score.real < 1
+    assert 0.1 < score.baseline < 1
     assert score.n == len(sets.reference)
+    # A class that is appended to z is left out: it would be compared with itself.
+    encoder.config, Encoder.reverse = SimpleNamespace(latent_dim=1), True
+    assert "z alone" in score.definition
+    assert latent_knn_score(encoder, sets, 0).value < 0.2
 
 
 def test_without_splits_no_image_is_its_own_neighbour(tmp_path: Path) -> None:

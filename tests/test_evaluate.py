@@ -310,10 +310,13 @@ def test_the_time_is_said_beforehand(
     monkeypatch.setattr(time_estimate, "LEAST", 0)
     reverie.evaluate(workspace / "vae", DATA, n=64, k=2)
     said = capsys.readouterr().err
-    for part in ("about ", "64 generated images", "64 reconstructed ones", "100 images whose likelihood", "--full"):
+    for part in ("up to ", "64 generated images", "64 reconstructed ones", "--full"):
         assert part in said
     estimate = time_estimate.TimeEstimate()
     estimate.add("naps", 100, 2, lambda k: time.sleep(k / 100))
+    assert 0.9 <= estimate.seconds <= 3
+    estimate = time_estimate.TimeEstimate()
+    estimate.add_with_overhead("naps", 100, 4, lambda k: time.sleep(0.1 + k / 100))
     assert 0.9 <= estimate.seconds <= 3
 
 

@@ -12,7 +12,7 @@ import json
 import sys
 import tarfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -29,6 +29,8 @@ from reverie.core.method import Method
 from reverie.data.images.dataset import Images
 from reverie.data.python_data import place_of
 from reverie.evaluation.class_conditional import takes_labels
+from reverie.evaluation.eval_config import EvalConfig
+from reverie.evaluation.metric_selection import read_metrics
 from reverie.media import Image
 from reverie.utils.atomic_files import disk_errors, flush, replace_text
 from reverie.utils.errors import UserError
@@ -45,6 +47,8 @@ def augment(
     seed: int = 0,
     shard: Shard | None = None,
     tar: int = 0,
+    metrics: str | Sequence[str] | None = None,
+    full: bool = False,
 ) -> Path:
     """Fills a folder with synthetic images of the classes of labelled data, and returns it.
 
@@ -58,9 +62,14 @@ def augment(
     shard: the part of the work that is done here; the process that completes the folder writes the card
     tar: the number of items of each WebDataset tar; 0: class folders of PNG files
 
-    The card's scores TRAIN classifiers: minutes, announced on stderr. Raises UserError, and Interrupted after Ctrl-C.
+    metrics: names or groups of the scores of the card, such as "classes,copying"; None: those that take no training
+    full: the scores of the card that TRAIN classifiers too (GAN-train and GAN-test accuracy): minutes, announced on
+        stderr. With it, or with metrics, the card of a folder that is complete is written again
+
+    Raises UserError, and Interrupted after Ctrl-C.
     """
     data = place_of(data)
+    names = None if metrics is None else read_metrics(metrics)
     images, out = Images.open(data), Path(out)
     counts = _class_counts(images, per_class, balance_to)
     if tar < 0:
@@ -80,8 +89,8 @@ def augment(
         missing = sum(not path.is_file() for path in files)
     if missing:
         print(f"{missing} files are left to other shards; the last one to finish writes the card.", file=sys.stderr)
-    elif before < len(files) or not (out / "CARD.md").is_file():
-        write_card(out, plan, _read_images(plan, out), data, str(run_folder))
+    elif before < len(files) or full or names or not (out / "CARD.md").is_file():
+        write_card(out, plan, _read_images(plan, out), data, str(run_folder), EvalConfig(metrics=names, full=full))
     return out
 
 

@@ -12,9 +12,11 @@ import numpy as np
 
 from reverie._version import __version__
 from reverie.evaluation.class_conditional import MAX_GAN_TRAIN, class_scores, gan_train_score
+from reverie.evaluation.eval_config import EvalConfig
 from reverie.evaluation.feature_extractors import open_features
 from reverie.evaluation.image_metrics import MIN_IMAGES, FeatureSets, TrainingNeighbours
-from reverie.evaluation.reference_sets import MAX_REFERENCE, ReferenceSets, open_reference_sets
+from reverie.evaluation.metric_selection import SLOW
+from reverie.evaluation.reference_sets import MAX_REFERENCE, QUICK, ReferenceSets, open_reference_sets
 from reverie.metrics.score import Score
 from reverie.utils.atomic_files import replace_text
 from reverie.utils.environment import machine, now, versions
@@ -23,20 +25,25 @@ if TYPE_CHECKING:
     from reverie.augmentation.plan import Plan
 
 
-def write_card(out: Path, plan: Plan, images: Iterator[tuple[np.ndarray, int]], data: str | Path, run: str) -> None:
+def write_card(
+    out: Path, plan: Plan, images: Iterator[tuple[np.ndarray, int]], data: str | Path, run: str, config: EvalConfig
+) -> None:
     """Writes CARD.md for people, and card.json with the scores and their definitions, into the folder `out`.
 
     images: pixels uint8 [H,W,C] and label of each; data: the labelled set, which is opened again as the reference; run:
-    the run folder, for the command that repeats the work. Classifiers are TRAINED here for the scores: minutes,
-    announced on stderr.
+    the run folder, for the command that repeats the work; config: which scores. For GAN-train and GAN-test accuracy
+    classifiers are TRAINED here: minutes, announced on stderr.
     """
     pixels, labels = zip(*islice(images, MAX_GAN_TRAIN), strict=True)
     fake, wanted = np.stack(pixels), np.array(labels)
     sets = open_reference_sets(data, None, {"size": fake.shape[1], "channels": fake.shape[3]})
-    scores = list(_scores(fake, wanted, sets, plan.seed))
+    if not config.full:
+        sets = sets.quick()
+    scores = [s for s in _scores(fake, wanted, sets, plan.seed, config) if config.wants(s.name)]
     record = {
         "plan": {"data": plan.data, "fingerprint": plan.fingerprint, "run": plan.run, "counts": plan.counts},
         "scores": [score.to_json() for score in scores],
+        "metrics": list(config.metrics) if config.metrics is not None else "all" if config.full else "quick",
         "versions": versions(),
         "machine": machine(),
         "created": now(),
@@ -61,19 +68,25 @@ def _flags(plan: Plan, sets: ReferenceSets) -> str:
     return " ".join(flags)
 
 
-def _scores(fake: np.ndarray, labels: np.ndarray, sets: ReferenceSets, seed: int) -> Iterator[Score]:
+def _scores(
+    fake: np.ndarray, labels: np.ndarray, sets: ReferenceSets, seed: int, config: EvalConfig
+) -> Iterator[Score]:
     """GAN-train accuracy, class-conditional scores, and scores of copying."""
-    yield gan_train_score(fake, labels, sets, seed)
-    few, few_labels = fake[:MAX_REFERENCE], labels[:MAX_REFERENCE]
+    if config.wants("gan-train accuracy"):
+        yield gan_train_score(fake, labels, sets, seed)
+    most = MAX_REFERENCE if config.full else QUICK
+    few, few_labels = fake[:most], labels[:most]
     features = None
     if min(len(few), len(sets.reference), len(sets.train)) >= MIN_IMAGES:
         features = FeatureSets(open_features(None, sets.train), few, sets)
-    yield from class_scores(few, few_labels, features, sets, seed)
+    yield from class_scores(few, few_labels, features, sets, seed, config.wants("gan-test accuracy"))
     yield from TrainingNeighbours(few, sets, features).scores(sets, seed)
 
 
 def _page(plan: Plan, scores: list[Score], fake: np.ndarray, command: str) -> str:
     """CARD.md."""
+    missing = [name for name in SLOW if name not in {score.name for score in scores}]
+    not_measured = f"Not measured: {', '.join(missing)}; `reverie augment ... --full` trains classifiers for it."
     total = sum(plan.counts.values())
     size = f"{fake.shape[1]}x{fake.shape[2]} pixels, {'colour' if fake.shape[3] == 3 else 'grey'}"
     layout = f"WebDataset tars of {plan.tar} items: .png, .cls and .json" if plan.tar else "class folders of PNG files"
@@ -94,7 +107,7 @@ def _page(plan: Plan, scores: list[Score], fake: np.ndarray, command: str) -> st
         "real images improves a classifier has to be measured on your own task. A *near-duplicate rate* well above it "
         "means that training images were memorised; such images are no more anonymous than the real ones.",
         "", "| score | value | real images | better |", "|---|---|---|---|", *map(_table_row, scores), "",
-        *definitions, "",
+        *([not_measured, ""] if missing else []), *definitions, "",
     ])  # fmt: skip
 
 

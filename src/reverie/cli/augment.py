@@ -13,6 +13,10 @@ OPTIONS = [
     Option("balance_to", int, None, "generate until each class has this many images, real ones included; without "
            "--per-class and --balance-to: as many as the largest class has"),
     Option("seed", int, 0, "item j of a class depends on the run, the seed, the class and j only"),
+    Option("metrics", str, None, "the scores of the dataset card, names or groups with commas between them; none: "
+           "those that take no training"),
+    Option("full", bool, False, "all scores of the card: classifiers are trained on the real and on the new images, "
+           "which takes minutes"),
     Option("tar", int, 0, "write WebDataset tars of this many items instead of class folders"),
 ]  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -159,12 +160,12 @@ class ImageEvaluator:
             images, act = [Image(one) for one in pixels], method.verb("reconstruct")
             estimate.add("reconstructed ones", reconstructed, 2, lambda k: list(act.stream(method, images[:k])))
         if method is not None and "k" in method_options_of(method) and config.wants(*_OF_METHODS):
-            options = {**method_options}
-            estimate.add(
-                "images whose likelihood is estimated", own_n, 2,
-                lambda k: list(method.method_scores(self.own_data, k, config.seed, **options)),
-            )  # fmt: skip
-        trained = "; a classifier is trained too, if the cache has none" if config.wants(*SLOW) else ""
+            scores = partial(method.method_scores, self.own_data, seed=config.seed, **method_options)
+            if config.full:  # a quick evaluation is done as soon as it is timed
+                what = "images whose likelihood is estimated"
+                estimate.add_with_overhead(what, own_n, 8, lambda k: list(scores(n=k)))
+        trains = takes_labels(method) and config.wants(*SLOW)
+        trained = "; a classifier is trained too, if the cache has none" if trains else ""
         estimate.say(trained if config.full else f"{trained}; --full takes all scores of more images")
 
     def comparison_images(self, source: SampleSource, seed: int) -> dict[str, Image | str]:

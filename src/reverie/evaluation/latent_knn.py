@@ -55,7 +55,7 @@ def encode_images(method: Method, data: Images, rows: Sequence[int] | np.ndarray
 
     A class that a method appends to z, such as the one it predicts, is left out: it would be compared with itself.
     """
-    act, latents = method.verb("encode"), getattr(method.config, "latent_dim", None)
+    act, latents = method.verb("encode"), getattr(getattr(method, "config", None), "latent_dim", None)
     bar = tqdm(total=len(rows), desc=label, unit=" images", delay=1, disable=None, leave=False, file=sys.stderr)
     codes = []
     with bar:

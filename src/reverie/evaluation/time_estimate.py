@@ -35,7 +35,17 @@ class TimeEstimate:
         self.seconds += seconds * n / chunk
         self.parts.append(f"{n:,} {what}")
 
+    def add_with_overhead(self, what: str, n: int, chunk: int, work: Callable[[int], Any]) -> None:
+        """A part of n items, whose first item costs more than another: `work` of 1 and of 1 + chunk items is timed."""
+        began = time.monotonic()
+        work(1)
+        middle = time.monotonic()
+        work(1 + chunk)
+        first, more = middle - began, time.monotonic() - middle
+        self.seconds += first + max(more - first, more / 50) / chunk * n
+        self.parts.append(f"{n:,} {what}")
+
     def say(self, hint: str) -> None:
         """Prints a line on stderr, unless it is soon done; hint: how to have more or less of it."""
         if self.seconds >= LEAST:
-            print(f"about {clock(self.seconds)}: {', '.join(self.parts)}{hint}", file=sys.stderr, flush=True)
+            print(f"up to {clock(self.seconds)}: {', '.join(self.parts)}{hint}", file=sys.stderr, flush=True)
