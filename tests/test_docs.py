@@ -160,11 +160,12 @@ def test_the_python_of_a_page_runs(page: str, home: Path, tmp_path: Path, monkey
     def small_train(method: str, **options: Any) -> Any:
         return train(smoke(method), **{**options, "steps": 4, "sample_every": 4})
 
+    names: dict[str, Any] = {}  # blocks go on from one another
     for block in blocks_of(page, "python"):
         if 'evaluate("runs/dcgan"' in block:
             train("dcgan:smoke", data="photos/", out="runs/dcgan")
         monkeypatch.setattr(reverie, "train", small_train)
-        exec(compile(block, page, "exec"), {})
+        exec(compile(block, page, "exec"), names)
         monkeypatch.undo()
         monkeypatch.chdir(tmp_path)
         monkeypatch.setattr("reverie.evaluation.feature_classifier.PRESET", "smoke")

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import torch
 
 from reverie._version import __version__
+from reverie.core.construct import TRAINED_COPIES, construct
 from reverie.core.method import KEPT_FACTS, Method
 from reverie.core.options import build, check_config, check_names, options_of_dataclass
 from reverie.core.registry import method_class
@@ -20,7 +21,7 @@ from reverie.core.train_config import TrainConfig
 from reverie.data.data_spec import DataSpec
 from reverie.data.images.decode import MIN_SIDE
 from reverie.data.kinds import check_medium, reading_warnings
-from reverie.data.python_data import python_data
+from reverie.data.python_data import PythonData, python_data
 from reverie.report.page import refresh_report, write_report
 from reverie.runs.data_place import relative_paths, spec_of_run, split_spec
 from reverie.runs.run_folder import WEIGHTS, Run, manifest
@@ -215,7 +216,7 @@ def load(path: str | Path) -> Method:
     header, weights, digest = read_weights(file)
     try:
         cls = method_class(header["method"])
-        method = cls(build(cls.Config, header["config"]))
+        method = construct(cls, build(cls.Config, header["config"]))
         method.load_weights(weights)
     except UserError as error:
         raise UserError(f"{file} cannot be used: {error}") from None
@@ -371,6 +372,8 @@ def _prepare_data(ranks: Ranks, cls: type[Method], config: Any, data: Any) -> No
     _main_first(ranks, lambda: data.prepare(**cls.data_args(config)))
     if len(data) < 2:
         dropped = f" ({len(data.dropped)} files were dropped: reverie data inspect says why)" if data.dropped else ""
+        if isinstance(data.spec, PythonData) and data.dropped:
+            dropped = f" ({data.dropped[0].name} was dropped: {data.dropped[0].reason})"
         raise UserError(
             f"{data.spec} holds one usable item{dropped}; learning what items have in common takes 2 or more."
         )
@@ -379,7 +382,7 @@ def _prepare_data(ranks: Ranks, cls: type[Method], config: Any, data: Any) -> No
 def _build(cls: type[Method], config: Any, settings: TrainConfig) -> Method:
     """The method with its first weights. Raises UserError if there are no steps to train."""
     torch.manual_seed(settings.seed)  # the first weights follow from the seed
-    method = cls(config)
+    method = construct(cls, config, TRAINED_COPIES)
     steps = [stage.steps for stage in method.stages()]
     if min(steps) < 0 or sum(steps) < 1:
         raise UserError(f"steps is {min(steps)}; it must be 1 or more.")

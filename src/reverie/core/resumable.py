@@ -25,7 +25,8 @@ def why_fixed(name: str, run: str, method: str) -> str:
     return (
         f"resume cannot change {name}, since results depend on it and a resumed run equals one that never stopped; it "
         f"may change steps, {', '.join(RESUMABLE[:-1])} and {RESUMABLE[-1]}. To go on with other options, train a new "
-        f"run from these weights, where their shapes allow it: reverie train {method} --from {run} --{flag} ... --data DATA --out NEW"
+        f"run from these weights, where their shapes allow it: reverie train {method} --from {run} --{flag} ... "
+        "--data DATA --out NEW"
     )
 
 

@@ -68,7 +68,7 @@ class PythonData(DataSpec):
         if not first.items:
             raise UserError("the data in memory holds no items; give two or more.")
         noun = "line" if is_text(first.items) else "image"
-        if not is_text(first.items) and hasattr(first.items[0], "parts"):
+        if not is_text(first.items) and hasattr(first.items[0], "midi"):
             noun = "tune"
         if noun == "image" and first.partners is not None:
             noun = "pair"
@@ -91,7 +91,7 @@ class PythonData(DataSpec):
         """The suffixes of the items that are paths; ".mid" for music."""
         items = [item for part in self.rows.values() for item in part.items]
         paths = {Path(item).suffix.lower() for item in items if isinstance(item, str | Path)}
-        return paths | {".mid" for item in items if hasattr(item, "parts")}
+        return paths | {".mid" for item in items if hasattr(item, "midi")}
 
 
 class MemoryTree:
@@ -307,7 +307,7 @@ def _of_items(items: list[Any], names: Any = None) -> Rows:
 def _known(items: list[Any]) -> list[Any]:
     """The items, if all are of a kind that can be learnt from. Raises UserError."""
     for i, item in enumerate(items):
-        text = isinstance(item, str | Path | bytes) or hasattr(item, "line") or hasattr(item, "parts")
+        text = isinstance(item, str | Path | bytes) or hasattr(item, "line") or hasattr(item, "midi")
         if isinstance(item, Mapping) and isinstance(item.get("bytes"), bytes):
             items[i] = item["bytes"]
         elif not (text or is_image(item)):

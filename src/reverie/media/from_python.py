@@ -56,7 +56,7 @@ def _listed(value: Any, medium: Any) -> list[Any]:
         return list(value)
     if is_array(value) and len(value.shape) == 3 and not is_one_image(value):
         return list(value)
-    if isinstance(value, medium | bytes) or is_image(value) or hasattr(value, "parts") or hasattr(value, "line"):
+    if isinstance(value, medium | bytes) or is_image(value) or hasattr(value, "midi") or hasattr(value, "line"):
         return [value]
     if isinstance(value, Mapping) or not isinstance(value, Iterable):
         raise UserError(f"{_nouns(medium)} are needed, not {type(value).__name__}; {_taken(medium)}.")

@@ -1,0 +1,388 @@
+"""Python is whole: data in memory everywhere, verbs that take what Python has, fine-tuning, config files, plans."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+from torch.utils.data import DataLoader, Dataset, TensorDataset
+
+import reverie
+from reverie.cli.main import main
+from reverie.media import Code, Image, ItemList, Text
+from reverie.training.initial_weights import INITIAL
+from reverie.utils.errors import UserError
+
+N = 24
+PIXELS = np.random.default_rng(0).integers(0, 256, (N, 16, 16, 3), dtype=np.uint8)
+CHW = torch.from_numpy(PIXELS).permute(0, 3, 1, 2)
+LABELS = [i % 2 for i in range(N)]
+SHORT = dict(steps=2, log_every=1, checkpoint_every=2, sample_every=2, batch_size=8)
+
+
+class Labelled(Dataset[Any]):
+    """A data set of torch with names of classes, which does not end by itself."""
+
+    classes = ["cat", "dog"]
+
+    def __init__(self, as_dict: bool = False) -> None:
+        self.as_dict = as_dict
+
+    def __len__(self) -> int:
+        return N
+
+    def __getitem__(self, i: int) -> Any:
+        image = PIL.Image.fromarray(PIXELS[i])
+        return {"image": image, "label": LABELS[i]} if self.as_dict else (image, LABELS[i])
+
+
+class ClassLabel:
+    names = ["cat", "dog"]
+
+
+class HuggingFace:
+    """What a data set of Hugging Face looks like."""
+
+    column_names = ["id", "image", "label"]
+    features = {"id": None, "image": None, "label": ClassLabel()}
+
+    def __len__(self) -> int:
+        return N
+
+    def __getitem__(self, key: Any) -> Any:
+        columns = {"id": list(range(N)), "image": [PIL.Image.fromarray(x) for x in PIXELS], "label": LABELS}
+        return columns[key]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A VAE trained on the images."""
+    folder = tmp_path_factory.mktemp("python") / "vae"
+    reverie.train("vae:smoke", data=PIXELS, out=folder, **SHORT)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        PIXELS, list(PIXELS), [PIL.Image.fromarray(x) for x in PIXELS], PIXELS.astype(np.float32) / 255, CHW,
+        CHW / 255.0,
+        PIXELS.transpose(0, 3, 1, 2), CHW / 127.5 - 1, [Image(x) for x in PIXELS], TensorDataset(CHW), {"image": CHW},
+        (x for x in PIXELS), PIXELS.astype(np.int64), {"train": PIXELS},
+    ],
+)  # fmt: skip
+def test_the_same_images_in_any_form_are_the_same_data(data: Any) -> None:
+    opened = reverie.open_data(data).prepare(16)
+    assert (opened.array == PIXELS).all()
+    assert opened.classes == []
+    assert opened.fingerprint == reverie.open_data(PIXELS).fingerprint
+
+
+@pytest.mark.parametrize(
+    ("data", "classes"),
+    [
+        ((PIXELS, LABELS), ["0", "1"]), ((CHW, torch.tensor(LABELS)), ["0", "1"]),
+        ((list(CHW), np.array(LABELS)), ["0", "1"]),
+        (list(zip(PIXELS, LABELS, strict=True)), ["0", "1"]), (TensorDataset(CHW, torch.tensor(LABELS)), ["0", "1"]),
+        ((PIXELS, ["cat" if x else "9" for x in LABELS]), ["9", "cat"]), (Labelled(), ["cat", "dog"]),
+        (Labelled(as_dict=True), ["cat", "dog"]), (DataLoader(Labelled(), batch_size=5, shuffle=True), ["cat", "dog"]),
+        (HuggingFace(), ["cat", "dog"]), ({"train": HuggingFace(), "test": HuggingFace()}, ["cat", "dog"]),
+    ],
+)  # fmt: skip
+def test_labels_come_along(data: Any, classes: list[str]) -> None:
+    opened = reverie.open_data(data).prepare(16)
+    assert opened.classes == classes
+    assert list(opened.labels) == LABELS
+    assert (opened.array == PIXELS).all()
+
+
+def test_grey_masks_alpha_and_deep_values() -> None:
+    grey = reverie.open_data(PIXELS[..., 0]).prepare(16)
+    assert grey.facts["channels"] == 1
+    assert (grey.array[..., 0] == PIXELS[..., 0]).all()
+    masks = reverie.open_data(PIXELS[..., 0] > 128).prepare(16)
+    assert set(np.unique(masks.array)) == {0, 255}
+    clear = np.zeros((4, 16, 16, 4), np.uint8)
+    clear[:, :8] = 255
+    clear[:, :8, :8, :3] = 0
+    assert (reverie.open_data(clear).prepare(16).array[:, 8:] == 255).all()  # laid on white
+    deep = PIXELS[..., 0].astype(np.uint16) * 16
+    assert abs(reverie.open_data(deep).prepare(16).array[..., 0].astype(int) - PIXELS[..., 0]).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (torch.randn(4, 3, 16, 16), "0..1 or in -1..1"), (np.full((4, 8, 8), np.nan), "NaN"), (None, "data is None"),
+        (5, "int"), ([1.5, 2.5], "item 0"), ([], "no items"), ((PIXELS, LABELS[:5]), "24 images and 5 labels"),
+        (np.zeros((4, 8, 8, 7)), "shape [4, 8, 8, 7]"), ({"a": [1]}, "columns a"), (PIXELS.astype("U"), "<U"),
+        (np.zeros((0, 8, 8, 3), np.uint8), "no items"), ((PIXELS, [0.5] * N), "of the type float"),
+        ([PIXELS[0], "nowhere.png"], "nowhere.png"), (object(), "object"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_learnt_from_gets_one_line(data: Any, words: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError) as error:
+        reverie.train("vae:smoke", data=data, out=tmp_path / "x")
+    message = str(error.value)
+    assert words in message
+    assert len(message) < 400
+    assert "\n" not in message
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_run_on_arrays_resumes_with_them_and_is_evaluated(run: Path, tmp_path: Path) -> None:
+    reverie.train("vae:smoke", data=(PIXELS, LABELS), out=tmp_path / "cut", callback=lambda *_: False, **SHORT)
+    with pytest.raises(UserError, match="trained on 24 images in memory; give it again in Python"):
+        reverie.resume(tmp_path / "cut")
+    with pytest.raises(UserError, match="is not what"):
+        reverie.resume(tmp_path / "cut", data=PIXELS[::-1])
+    resumed = reverie.resume(tmp_path / "cut", data=(CHW, LABELS))
+    assert resumed.origin["step"] == 2
+    assert resumed.origin["run"] != ""
+    evaluation = reverie.evaluate(run, data=list(PIXELS))
+    assert float(evaluation.scores[0]) == evaluation.scores[0].value
+    assert "Score" in repr(evaluation.scores[0])
+    assert evaluation.scores[0].name in repr(evaluation)
+    assert "<pre>" in evaluation._repr_html_()
+
+
+def test_lines_pairs_domains_and_paths(tmp_path: Path) -> None:
+    lines = [f"a line of some words {i % 9}" for i in range(60)]
+    text = reverie.train("seqgan:smoke", data=lines, out=tmp_path / "text", **{**SHORT, "steps": 1})
+    assert isinstance(text.generate(n=2)[0], Text)
+    pairs = reverie.train("pix2pix:smoke", data=[(x, 255 - x) for x in PIXELS[:6]], out=tmp_path / "pairs", **SHORT)
+    assert len(pairs.translate(PIXELS[:2])) == 2
+    domains = reverie.open_data((list(PIXELS[:5]), list(PIXELS[5:])))
+    assert (domains.kind, len(domains.a), len(domains.b)) == ("unpaired", 5, N - 5)
+    files = []
+    for i in range(4):
+        files.append(tmp_path / f"{i}.png")
+        PIL.Image.fromarray(PIXELS[i]).save(files[-1])
+    (tmp_path / "bad.png").write_bytes(b"no image")
+    opened = reverie.open_data([*files, str(tmp_path / "bad.png")]).prepare(16)
+    assert (opened.array == PIXELS[:4]).all()
+    assert [Path(drop.name).name for drop in opened.dropped] == ["bad.png"]
+    with pytest.raises(UserError, match="are text, and no images"):
+        reverie.train("vae:smoke", data=lines, out=tmp_path / "x")
+    tunes = reverie.train("music_vae:smoke", data="tunes:8", out=tmp_path / "music", **{**SHORT, "steps": 1})
+    written = tunes.generate(n=3)
+    assert "<audio" in written[0]._repr_html_()
+    assert reverie.open_data(written.save(tmp_path / "midi")).kind == "music"
+    assert "tunes" in repr(tunes.decode(tunes.latents(0)([0, 1])))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        lambda folder: PIXELS[0], lambda folder: PIXELS[:1], lambda folder: [PIXELS[0]], lambda folder: CHW[0],
+        lambda folder: CHW[:1] / 255, lambda folder: PIL.Image.fromarray(PIXELS[0]), lambda folder: Image(PIXELS[0]),
+        lambda folder: folder / "0.png", lambda folder: str(folder / "0.png"), lambda folder: folder,
+        lambda folder: [str(folder / "0.png")], lambda folder: (folder / "0.png").read_bytes(),
+    ],
+)  # fmt: skip
+def test_verbs_take_what_python_has(given: Callable[[Path], Any], run: Path, tmp_path: Path) -> None:
+    PIL.Image.fromarray(PIXELS[0]).save(tmp_path / "0.png")
+    method = reverie.load(run)
+    expected = method.reconstruct([Image(PIXELS[0])])
+    assert (method.reconstruct(given(tmp_path)).numpy() == expected.numpy()).all()
+
+
+@pytest.mark.parametrize(
+    "given", [5, [None], "nowhere.png", np.zeros((1, 1, 1, 1, 1)), np.zeros(3), {"a": 1}, "x" * 5000]
+)
+def test_what_verbs_cannot_take_gets_one_line_without_values(given: Any, run: Path) -> None:
+    with pytest.raises(UserError) as error:
+        reverie.load(run).reconstruct(given)
+    assert len(str(error.value)) < 400
+    with pytest.raises(UserError) as error:
+        reverie.load(run).generate(n=PIXELS)
+    assert "an array of shape [24, 16, 16, 3]" in str(error.value)
+
+
+def test_lists_of_items_show_convert_and_save(run: Path, tmp_path: Path) -> None:
+    images = reverie.load(run).generate(n=5)
+    assert type(images[1:3]) is ItemList
+    assert np.asarray(images).shape == (5, 16, 16, 3)
+    assert np.asarray(images[0]).dtype == np.uint8
+    assert images.tensor().shape == (5, 3, 16, 16)
+    assert images[0].pil.size == (16, 16)
+    assert images[0].tensor().abs().max() <= 1
+    assert images._repr_png_().startswith(b"\x89PNG")
+    assert images[0]._repr_png_().startswith(b"\x89PNG")
+    assert images.grid(columns=5).pixels.shape[1] > 5 * 16
+    assert [path.name for path in images.save(tmp_path / "out")] == [f"{i:06}.png" for i in range(5)]
+    assert images.save(tmp_path / "all.png") == [tmp_path / "all.png"]
+    with pytest.raises(UserError, match="give a folder, or a name ending in"):
+        images.save(tmp_path / "all.gif")
+    assert len(repr(images)) < 100
+    assert len(repr(images[0])) < 100
+    method = reverie.load(run)
+    assert "16 x 16" in repr(method)
+    assert len(repr(method)) < 300
+    assert repr(method.config).startswith("VAE.Config(")
+    assert "vae at step 2" in repr(reverie.train.__globals__["Run"](run))
+
+
+def test_decode_is_the_inverse_beside_encode(run: Path) -> None:
+    method = reverie.load(run)
+    codes = method.encode(PIXELS[:3])
+    assert isinstance(codes[0], Code)
+    images = method.decode(codes)
+    assert (images.numpy() == method.reconstruct(PIXELS[:3]).numpy()).all()
+    assert (method.decode(np.asarray(codes)).numpy() == images.numpy()).all()
+    assert (method.decode(codes[0]).numpy() == images[:1].numpy()).all()
+    assert images[0].record["verb"] == "decode"
+    for bad in (np.zeros((2, 3)), "codes", [None]):
+        with pytest.raises(UserError, match="codes"):
+            method.decode(bad)
+
+
+def test_a_callback_sees_the_log_and_may_stop(tmp_path: Path) -> None:
+    seen: list[tuple[int, list[str]]] = []
+
+    def stop_at_two(step: int, metrics: dict[str, float], run: Any) -> bool:
+        seen.append((step, sorted(metrics)))
+        return step < 2
+
+    options = {**SHORT, "steps": 6}
+    method = reverie.train("vae:smoke", data=PIXELS, out=tmp_path / "a", callback=stop_at_two, **options)
+    assert method.origin["step"] == 2
+    assert [step for step, _ in seen] == [1, 2]
+    assert "loss" in seen[0][1]
+
+    def fail(step: int, metrics: dict[str, float], run: Any) -> None:
+        if step == 4:
+            raise ValueError("mine")
+
+    with pytest.raises(ValueError, match="mine"):
+        reverie.resume(tmp_path / "a", data=PIXELS, callback=fail)
+    assert reverie.load(tmp_path / "a").origin["step"] == 4
+    whole = reverie.train("vae:smoke", data=PIXELS, out=tmp_path / "b", **options)
+    assert reverie.resume(tmp_path / "a", data=PIXELS).origin["run"] == whole.origin["run"]  # bit for bit
+
+
+# -- train --from ------------------------------------------------------------------------------------------------------
+
+
+def test_training_from_a_run_begins_with_its_weights(run: Path, tmp_path: Path, capsys: Any) -> None:
+    fewer = PIXELS[:8]
+    tuned = reverie.train("vae", data=fewer, out=tmp_path / "tuned", init_from=run, lr=1e-8, **SHORT)
+    before = reverie.load(run).state_dict()
+    assert all(torch.allclose(x, before[name], atol=1e-4) for name, x in tuned.state_dict().items())
+    about = json.loads((tmp_path / "tuned" / "run.json").read_text())
+    assert about["init"]["weights"] == reverie.load(run).origin["run"]
+    assert about["config"]["latent_dim"] == reverie.load(run).config.latent_dim  # inherited, though laptop has another
+    assert "begins with the weights of vae" in capsys.readouterr().err
+    assert not (tmp_path / "tuned" / INITIAL).exists()
+    with pytest.raises(UserError, match=r"size 16 \(here 32\)"):
+        reverie.train("vae", data=fewer, out=tmp_path / "x", init_from=run, size=32)
+    with pytest.raises(UserError, match="holds a vae, and a dcgan is to be trained"):
+        reverie.train("dcgan:smoke", data=fewer, out=tmp_path / "x", init_from=run)
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_tuned_run_resumes_before_its_first_checkpoint(run: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    whole = reverie.train("vae", data=PIXELS, out=tmp_path / "whole", init_from=run, **SHORT)
+
+    def die(*_: Any) -> None:
+        raise RuntimeError("killed")
+
+    monkeypatch.setattr("reverie.api.fit", die)
+    with pytest.raises(RuntimeError, match="killed"):
+        reverie.train("vae", data=PIXELS, out=tmp_path / "cut", init_from=run, **SHORT)
+    monkeypatch.undo()
+    assert (tmp_path / "cut" / INITIAL).is_file()
+    assert reverie.resume(tmp_path / "cut", data=PIXELS).origin["run"] == whole.origin["run"]
+
+
+def test_another_number_of_classes_begins_those_parts_anew(tmp_path: Path, capsys: Any) -> None:
+    reverie.train("cvae_gan:smoke", data=(PIXELS, LABELS), out=tmp_path / "two", **SHORT)
+    three = [("cat", "dog", "cow")[i % 3] for i in range(N)]
+    capsys.readouterr()
+    reverie.train("cvae_gan", data=(PIXELS, three), out=tmp_path / "three", init_from=tmp_path / "two", **SHORT)
+    about = json.loads((tmp_path / "three" / "run.json").read_text())
+    assert "3 classes in place of 2: begun anew are" in capsys.readouterr().err
+    assert any(name.startswith("classifier") for name in about["init"]["reinitialised"])
+    assert about["init"]["classes"] == ["0", "1"]
+
+
+# -- resume, --config, --dry-run ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--batch 3", "Did you mean '--batch-size'? resume cannot change batch_size"),
+        ("--seed 3", "cannot change seed"),
+        ("--latent-dim 3", "train vae --from"), ("--no-ema 3", "no flag"), ("--stpes 3", "Did you mean '--steps'"),
+    ],
+)  # fmt: skip
+def test_resume_says_what_it_cannot_change(words: str, said: str, run: Path, capsys: Any) -> None:
+    assert main(["resume", str(run), *words.split()]) == 2
+    assert said in capsys.readouterr().err
+    with pytest.raises(UserError, match="resume cannot change batch_size"):
+        reverie.resume(run, data=PIXELS, batch_size=3)
+
+
+def test_resume_changes_steps_and_cadence(run: Path) -> None:
+    reverie.resume(run, data=PIXELS, steps=4, log_every=2, checkpoint_every=4, sample_every=4)
+    about = json.loads((run / "run.json").read_text())
+    assert (about["train"]["log_every"], about["train"]["checkpoint_every"], about["config"]["steps"]) == (2, 4, 4)
+
+
+def test_a_config_file_is_a_run(tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    table = "".join(f"{name.replace('_', '-')} = {value}\n" for name, value in SHORT.items() if name != "steps")
+    Path("a.toml").write_text(
+        f'method = "vae"\npreset = "smoke"\ndata = "shapes:30"\nout = "a"\n[config]\nsteps = 2\n[train]\n{table}'
+    )
+    assert main(["train", "--config", "a.toml", "--seed", "7"]) == 0
+    about = json.loads(Path("a/run.json").read_text())
+    assert (about["train"]["seed"], about["train"]["batch_size"], about["preset"]) == (7, 8, "smoke")
+    assert main(["train", "--config", "a/run.json", "--out", "b"]) == 0
+    assert Path("a/weights.safetensors").read_bytes() == Path("b/weights.safetensors").read_bytes()
+    capsys.readouterr()
+    assert main(["train", "vae", "--config=a.toml", "--dry-run", "--out", "never"]) == 0
+    said = capsys.readouterr().out
+    assert len(said.splitlines()) == 4
+    assert "30 images" in said
+    assert "parameters: encoder" in said
+    assert "about" in said.splitlines()[3]
+    assert not Path("never").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"stepz = 3\n", "no option 'stepz'. Did you mean 'steps'?"), (b"[confg]\n", "Did you mean 'config'?"),
+        (b"a = [[[", "not TOML"), (b"x = " + b"[" * 50_000, "nested too deeply"), (b"\xff\xfe", "no text in UTF-8"),
+        (b"steps = 1979-05-27\n", "steps is"), (b"steps = 3\n[config]\nsteps = 4\n", "given twice"),
+        (b"config = 3\n", "config must be a table"), (b"data = 3\n", "data must be a text"),
+        (b'method = "dcgan"\n', "is of dcgan"), (b"#" * 1_000_001, "larger than 1 MB"), (b"lr = nan\n", "lr is nan"),
+        (b'[data]\npth = "x"\n', "Did you mean 'path'?"), (b'"\\u001b[31m" = 1\n', "no option"),
+    ],
+)  # fmt: skip
+def test_a_wrong_config_file_gets_one_line(content: bytes, said: str, tmp_path: Path, capsys: Any) -> None:
+    (tmp_path / "c.toml").write_bytes(content)
+    words = ["train", "vae:smoke", "--config", str(tmp_path / "c.toml"), "--out", str(tmp_path / "out")]
+    assert main([*words, *([] if b"data" in content else ["--data", "shapes:20"])]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+    assert "\x1b" not in error
+
+
+def test_training_says_what_it_does_in_four_lines(run: Path, tmp_path: Path, capsys: Any) -> None:
+    reverie.train("vae:smoke", data=PIXELS, out=tmp_path / "a", **SHORT)
+    first = [line.split()[0] for line in capsys.readouterr().err.splitlines()[:4]]
+    assert first == ["data", "networks", "device", "training"]
+    plan = reverie.plan("vae:smoke", data=PIXELS, **SHORT)
+    assert plan.seconds is not None
+    assert plan.seconds > 0
+    assert plan.parameters == sum(p.numel() for p in reverie.load(run).parameters())
