@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import glob
 import itertools
+import json
+import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,8 +16,9 @@ from reverie.core.generation import Shard
 from reverie.data.archives import is_ignored, is_run
 from reverie.data.file_types import SUFFIXES, unread_kind
 from reverie.data.media_types import HEAD, MUSIC_SUFFIXES, medium_of, medium_of_bytes
-from reverie.media import Image, LazyFiles, read_record
+from reverie.media import Image, LazyFiles, Text, read_record
 from reverie.media.lazy_files import in_folder
+from reverie.media.text import line_entry
 from reverie.utils.atomic_files import disk_errors
 from reverie.utils.errors import UserError
 
@@ -174,6 +177,8 @@ def _write_each(
         if medium.COMBINED_WRITERS:
             places.append(f"a name ending in {' or '.join(medium.COMBINED_WRITERS)} for one file of all")
         raise UserError(f"cannot write {medium.NOUN}s to {out}; give {', or '.join(places)}.")
+    if out.is_symlink():
+        print(f"{out} is a link: the files go to {out.resolve()}", file=sys.stderr)
     files: list[Path] = []
     names: set[str] = set()
     for item in items:
@@ -187,6 +192,10 @@ def _write_each(
         path = out / f"{name}{medium.SUFFIX}"
         if path.resolve() in getattr(inputs, "pending", ()):
             raise UserError(f"{path} is one of the {medium.NOUN}s given and not read yet; give another --out.")
+        _check_inside(path.parent, out)
+        if not overwrite and _is_made(item, path):
+            files.append(path)
+            continue
         _check_free(path, overwrite)
         with disk_errors(out):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -213,6 +222,30 @@ def collect_predictions(items: Iterable[Any], predictions: list[dict[str, Any]],
         yield item
 
 
+def _is_made(item: Any, path: Path) -> bool:
+    """Whether a file is there already that the same run made by the same call as this item, which need not be written
+    again: so a job that was cut off goes on where it stopped."""
+    if item.record is None or path.is_symlink() or not path.is_file():
+        return False
+    try:
+        return bool(read_record(path) == json.loads(json.dumps(_record_in_file(item))))
+    except (UserError, OSError, ValueError):
+        return False
+
+
+def _record_in_file(item: Any) -> Any:
+    """The record as a file of this one item holds it."""
+    return {**(item.record or {}), "lines": [line_entry(item)]} if isinstance(item, Text) else item.record
+
+
+def _check_inside(folder: Path, out: Path) -> None:
+    """Raises UserError where a folder in `out` is a link that leads elsewhere."""
+    if folder.exists() and not folder.resolve().is_relative_to(out.resolve()):
+        raise UserError(
+            f"{folder} is a link to {folder.resolve()}, outside of {out}; remove it, or give another --out."
+        )
+
+
 def _check_free(path: Path, overwrite: bool) -> None:
-    if path.exists() and not overwrite:
+    if os.path.lexists(path) and not overwrite:
         raise UserError(f"{path} is there already; give another --out, or --overwrite to replace it.")

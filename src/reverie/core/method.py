@@ -30,6 +30,7 @@ from reverie.data.images.conversion import Levels
 from reverie.media import Image, ItemList, LazyFiles, image_grid
 from reverie.media.from_python import array_of_codes, items_of
 from reverie.metrics.score import Score
+from reverie.runs.weights_file import check_values
 from reverie.utils.errors import UserError
 
 if TYPE_CHECKING:
@@ -184,12 +185,13 @@ class Method(nn.Module):
     def load_weights(self, weights: dict[str, Tensor]) -> None:
         """Loads the weights of a weights file; optional modules that it lacks are deleted.
 
-        Raises RuntimeError if names or shapes are not those of this method.
+        Raises RuntimeError if names, shapes or types are not those of this method, or values are not finite.
         """
         for module in self.optional_modules():
             if not any(name.startswith(f"{module}.") for name in weights):
                 delattr(self, module)
         own = self.state_dict()
+        check_values(own, weights)
         transient = own.keys() - dict(self.persistent_tensors(own.items())).keys()
         self.load_state_dict({**weights, **{name: own[name] for name in transient}})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 
 from reverie.media.image import Image
 from reverie.media.item import Item
+from reverie.utils.atomic_files import replace_bytes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -53,14 +55,14 @@ def save_codes(codes: Sequence[Code], path: str | Path) -> Path:
     digits, which is enough to read back the same float32.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file)
-        dimensions = [f"z{i}" for i in range(1, len(codes[0].values) + 1)]
-        table.writerow(["image", "digest", "run", *dimensions])
-        for code in codes:
-            source = code.inputs[0] if code.inputs else {"name": "", "digest": ""}
-            run = (code.record or {}).get("run", "")
-            values = [f"{value:.9g}" for value in code.values]
-            table.writerow([source["name"], source["digest"], run, *values])
+    file = io.StringIO(newline="")
+    table = csv.writer(file)
+    dimensions = [f"z{i}" for i in range(1, len(codes[0].values) + 1)]
+    table.writerow(["image", "digest", "run", *dimensions])
+    for code in codes:
+        source = code.inputs[0] if code.inputs else {"name": "", "digest": ""}
+        run = (code.record or {}).get("run", "")
+        values = [f"{value:.9g}" for value in code.values]
+        table.writerow([source["name"], source["digest"], run, *values])
+    replace_bytes(path, file.getvalue().encode("utf-8", "backslashreplace"))
     return path

@@ -19,6 +19,7 @@ from reverie.data.file_types import SUFFIXES
 from reverie.data.images.conversion import Levels, scale
 from reverie.media.item import Item
 from reverie.media.metadata import LABELS, png_text_chunks
+from reverie.utils.atomic_files import replace_bytes
 from reverie.utils.errors import UserError
 
 if TYPE_CHECKING:
@@ -96,15 +97,14 @@ class Image(Item):
         path = Path(path)
         if path.suffix.lower() != ".png":
             raise UserError(f"cannot write {path}: generated images are PNG files; name it {path.stem}.png.")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(self.png())
+        replace_bytes(path, self.png())
         return path
 
     def save_with_companions(self, path: str | Path) -> Path:
         """As `save`, and the companions beside it: step-000500.png, step-000500.txt."""
         path = self.save(path)
         for suffix, content in self.companions.items():
-            path.with_suffix(suffix).write_bytes(content)
+            replace_bytes(path.with_suffix(suffix), content)
         return path
 
     def png(self) -> bytes:

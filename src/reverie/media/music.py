@@ -25,6 +25,7 @@ from reverie.media.image import Image, image_grid
 from reverie.media.item import Item
 from reverie.media.piano_roll import draw_roll, pitch_range
 from reverie.media.synth import RATE, drum, tone, wav_bytes
+from reverie.utils.atomic_files import replace_bytes
 from reverie.utils.errors import UserError
 
 HINTS = {"bass": "a bass has a track of programs 32 to 39", "drums": "drums are on channel 10"}
@@ -170,8 +171,7 @@ class Music(Item):
         if path.suffix.lower() not in makes:
             raise UserError(f"cannot write {path}: music is written as .mid, .wav or .png; name it {path.stem}.mid.")
         data = makes[path.suffix.lower()]()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
+        replace_bytes(path, data)
         return path
 
     def midi(self) -> bytes:

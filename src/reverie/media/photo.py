@@ -24,6 +24,7 @@ from reverie.media.image import Image, image_grid
 from reverie.media.item import Item
 from reverie.media.metadata import png_text_chunks
 from reverie.media.photo_file import opencv, png_chunk, read_photo, with_palette
+from reverie.utils.atomic_files import replace_bytes
 from reverie.utils.errors import UserError
 
 if TYPE_CHECKING:
@@ -175,8 +176,7 @@ class Photo(Item):
         path = Path(path)
         if path.suffix.lower() != ".png":
             raise UserError(f"cannot write {path}: generated images are PNG files; name it {path.stem}.png.")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(self.png())
+        replace_bytes(path, self.png())
         return path
 
     def png(self) -> bytes:

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 from reverie.media.item import Item
 from reverie.media.metadata import is_record
+from reverie.utils.atomic_files import replace_bytes
 from reverie.utils.errors import UserError
 
 RECORD_SUFFIX = ".json"
@@ -85,11 +86,12 @@ def save_texts(texts: Sequence[Text], path: str | Path) -> Path:
     record_file = path.with_name(path.name + RECORD_SUFFIX)
     if record_file.exists() and not is_record(_read_json(record_file), of_lines=True):
         raise UserError(f"{record_file} is there already and no record of reverie; move it, or give another name.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes("".join(f"{text.line}\n" for text in texts).encode())  # as bytes: \n on every system
+    # As bytes: \n on every system. The record comes second: lines without one are said to have none, never a wrong one.
+    lines = "".join(f"{text.line}\n" for text in texts).encode()
+    replace_bytes(path, lines)
     if texts and texts[0].record is not None:
         content = json.dumps(_record_of_lines(texts), indent=2, ensure_ascii=False)
-        record_file.write_text(content + "\n", encoding="utf-8")
+        replace_bytes(record_file, f"{content}\n".encode())
     else:
         record_file.unlink(missing_ok=True)  # the record of a file that is overwritten
     return path
@@ -97,13 +99,16 @@ def save_texts(texts: Sequence[Text], path: str | Path) -> Path:
 
 def _record_of_lines(texts: Sequence[Text]) -> dict[str, Any]:
     """The record of the first line, with what differs from line to line under "lines"."""
-    lines: list[dict[str, Any]] = []
-    for text in texts:
-        record: dict[str, Any] = text.record or {}
-        own: dict[str, Any] = {key: record[key] for key in ("index", "inputs", "prediction") if key in record}
-        lines.append({**own, "digest": text.digest})
+    lines = [line_entry(text) for text in texts]
     first: dict[str, Any] = texts[0].record or {}
     return {**first, "lines": lines}
+
+
+def line_entry(text: Text) -> dict[str, Any]:
+    """What the record of a file says of one of its lines."""
+    record: dict[str, Any] = text.record or {}
+    own: dict[str, Any] = {key: record[key] for key in ("index", "inputs", "prediction") if key in record}
+    return {**own, "digest": text.digest}
 
 
 def _read_json(path: Path) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ def step_of(weights: Path) -> int | None:
         with weights.open("rb") as file:
             length = file.read(8)  # of the header, if this is what it seems to be
             return _header(length + file.read(min(int.from_bytes(length, "little"), weights.stat().st_size)))["step"]
-    except (OSError, KeyError, TypeError, ValueError, RecursionError):
+    except (OSError, KeyError, TypeError, ValueError, AttributeError, RecursionError):
         return None
 
 
@@ -45,15 +46,32 @@ def read_weights(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor], s
         header = _header(data)
         if not (isinstance(header["method"], str) and isinstance(header["config"], dict)):
             raise ValueError
+        data_of = header.get("data") or {}
+        if not (isinstance(data_of, dict) and isinstance(data_of.get("facts") or {}, dict)):
+            raise UserError(f"{path} is damaged (what its header says of the data); restore it from a copy.")
+        if not isinstance(header.get("imported", []), list) or not isinstance(header.get("step"), int | None):
+            raise UserError(f"{path} is damaged (its header's step or imports); restore it from a copy.")
         check_format(path, header.get("format"), header.get("reverie"))
         return header, safetensors.torch.load(data), hashlib.sha256(data).hexdigest()
     except (safetensors.SafetensorError, UnicodeDecodeError, json.JSONDecodeError):
         reason = "it is no safetensors file, or cut short"
     except OSError as error:
         reason = error.strerror or str(error)
-    except (KeyError, TypeError, ValueError, RecursionError):
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
         reason = "its header names no method and config"
     raise UserError(f"{path} is not a weights file of reverie ({reason}); give a run folder or its weights.")
+
+
+def check_values(own: Mapping[str, torch.Tensor], weights: Mapping[str, torch.Tensor]) -> None:
+    """Raises RuntimeError for weights of another type than a method's own, which loading would convert without a word,
+    and for those that hold NaN or infinity where its own do not."""
+    for name in own.keys() & weights.keys():
+        found, wanted = weights[name], own[name]
+        if found.dtype != wanted.dtype:
+            kinds = (str(x.dtype).removeprefix("torch.") for x in (found, wanted))
+            raise RuntimeError("{} is {}, where {} belongs".format(name, *kinds))
+        if found.is_floating_point() and not found.isfinite().all() and wanted.isfinite().all():
+            raise RuntimeError(f"{name} holds values that are not finite")
 
 
 def _header(data: bytes) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from torch import Tensor
 from reverie.core.method import Method
 from reverie.core.options import options_of_dataclass
 from reverie.runs.run_folder import WEIGHTS, Run
-from reverie.runs.weights_file import read_weights, write_weights
+from reverie.runs.weights_file import check_values, read_weights, write_weights
 from reverie.utils.atomic_files import disk_errors, flush
 from reverie.utils.errors import UserError
 
@@ -75,6 +75,12 @@ def begin_with(method: Method, initial: Initial) -> dict[str, Any]:
         if len(classes) == len(theirs) or _misfits_beside_classes(method, initial, theirs):
             what = ", ".join(differing[:4]) or f"{misfits[0]} has another shape"
             raise UserError(f"the weights of {initial.place} do not fit: they have {what}; give the same values.")
+    try:
+        check_values(own, fitting)
+    except RuntimeError as error:
+        raise UserError(
+            f"the weights of {initial.place} cannot be used ({error}); give those of another run."
+        ) from None
     method.load_state_dict({**own, **fitting})
     return {
         "weights": initial.digest, "from": Path(initial.place).name, "step": initial.step, "reinitialised": fresh,
@@ -116,6 +122,7 @@ def restore_initial(run: Run, method: Method) -> None:
         raise UserError(f"{run.path} was stopped before it had its first weights; train it again with --from.")
     weights = read_weights(path)[1]
     try:
+        check_values(method.state_dict(), weights)
         method.load_state_dict({**method.state_dict(), **weights})
     except RuntimeError as error:
         raise UserError(f"{path} does not fit ({str(error).splitlines()[-1].strip()}); train the run again.") from None

@@ -14,6 +14,9 @@ import safetensors
 
 from reverie.utils.errors import UserError
 
+LONGEST_NAME = 240
+"""bytes of a file's name that its temporary name may begin with; file systems allow 255 in all"""
+
 
 def sha256(path: Path) -> str:
     """The hex SHA-256 of a file."""
@@ -36,15 +39,32 @@ def flush(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yields a path to write a file to; when the block ends without error, it replaces `path` in one move."""
-    fresh = path.with_name(path.name + ".new")
+def replacing(path: Path, durable: bool = True) -> Iterator[Path]:
+    """Yields a path to write a file to; when the block ends without error, it replaces `path` in one move.
+
+    A link at `path` is replaced, not what it points to. durable: whether the content is on the disk before the move
+    """
+    name = (
+        path.name
+        if len(os.fsencode(path.name)) <= LONGEST_NAME
+        else hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]
+    )
+    fresh = path.with_name(f"{name}.new")
     try:
         yield fresh
-        flush(fresh)
+        if durable:
+            flush(fresh)
         fresh.replace(path)
     finally:
-        fresh.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            fresh.unlink(missing_ok=True)
+
+
+def replace_bytes(path: Path, data: bytes) -> None:
+    """Writes a file, whole or not at all; missing folders are made. Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path, durable=False) as fresh:
+        fresh.write_bytes(data)
 
 
 def replace_text(path: Path, text: str) -> None:

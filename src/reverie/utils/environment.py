@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from datetime import datetime, timezone
 from pathlib import Path
@@ -41,6 +42,19 @@ def machine() -> dict[str, Any]:
     """Operating system, processor by name, and the threads and the GPU that torch would use."""
     about = {"system": platform.platform(), "cpu": _cpu(), "threads": torch.get_num_threads()}
     return {**about, "gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else about
+
+
+def memory_bytes() -> int:
+    """Memory that this machine has, or that a container may use of it; 0 where that is not known."""
+    try:
+        total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # Windows has no sysconf
+        return 0
+    try:
+        limit = Path("/sys/fs/cgroup/memory.max").read_text(encoding="utf-8").strip()
+        return min(total, int(limit)) if limit.isdigit() else total
+    except OSError:
+        return total
 
 
 def _cpu() -> str:

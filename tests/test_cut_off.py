@@ -1,0 +1,112 @@
+"""Outputs are whole or not there, whatever happens while they are written; a job that was cut off goes on."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shlex
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from reverie.cli.main import main
+from reverie.media import Code, Image, Music, Photo, Text, image_grid, read_record, save_codes, save_texts
+from reverie.utils.atomic_files import replace_bytes
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, own_cache: Path) -> Path:
+    place = tmp_path_factory.mktemp("cut") / "run"
+    assert main(shlex.split(f"train vae:smoke --data letters:64 --out '{place}' --threads 1 --steps 2")) == 0
+    return place
+
+
+def _items() -> dict[str, Any]:
+    grey = np.zeros((8, 8, 1), np.uint8)
+    images = [Image(grey), Image(grey)]
+    music = Music({"melody": np.zeros(16, int)})
+    return {
+        "image.png": images[0].save, "grid.png": image_grid(images).save, "photo.png": Photo(grey).save,
+        "lines.txt": lambda path: save_texts([Text("one"), Text("two")], path),
+        "codes.csv": lambda path: save_codes([Code(np.zeros(3, np.float32))], path),
+        "tune.mid": music.save, "tune.wav": music.save, "roll.png": music.save,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", list(_items()))
+def test_a_full_disk_leaves_the_old_file_or_none(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, save = tmp_path / name, _items()[name]
+
+    def half(file: Path, data: bytes) -> int:
+        file.open("wb").write(data[: len(data) // 2])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_bytes", half)
+        with pytest.raises(OSError, match="No space"):
+            save(path)
+    assert list(tmp_path.iterdir()) == []
+    save(path)
+    whole = path.read_bytes()
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_bytes", half)
+        with pytest.raises(OSError, match="No space"):
+            save(path)
+    assert path.read_bytes() == whole
+    assert [file.name for file in tmp_path.iterdir()] == [name]
+
+
+def test_a_job_that_was_cut_off_goes_on(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "made"
+    words = f"generate '{run}' -n 6 --out '{out}'"
+    assert main(shlex.split(words)) == 0
+    first = {file.name: file.read_bytes() for file in out.iterdir()}
+    (out / "000003.png").unlink()
+    (out / "000005.png").unlink()
+    times = {file.name: file.stat().st_mtime_ns for file in out.iterdir()}
+    assert main(shlex.split(words)) == 0
+    assert {file.name: file.read_bytes() for file in out.iterdir()} == first
+    assert all((out / name).stat().st_mtime_ns == then for name, then in times.items())
+    assert main(shlex.split(f"{words} --seed 1")) == 2  # another job: its files are not those
+    assert "is there already" in capsys.readouterr().err
+    (out / "000002.png").write_bytes(b"")
+    assert main(shlex.split(words)) == 2
+    assert "000002.png is there already" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
+def test_links_in_out(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    elsewhere, out = tmp_path / "elsewhere", tmp_path / "out"
+    elsewhere.mkdir()
+    out.symlink_to(elsewhere)
+    assert main(shlex.split(f"generate '{run}' -n 1 --out '{out}'")) == 0
+    assert f"is a link: the files go to {elsewhere}" in capsys.readouterr().err
+    real = tmp_path / "real"
+    real.mkdir()
+    victim = tmp_path / "victim.png"
+    (real / "000000.png").symlink_to(victim)
+    assert main(shlex.split(f"generate '{run}' -n 1 --out '{real}'")) == 2
+    assert not victim.exists()
+    victim.write_bytes(b"mine")
+    assert main(shlex.split(f"generate '{run}' -n 1 --out '{real}' --overwrite")) == 0
+    assert victim.read_bytes() == b"mine"
+    assert read_record(real / "000000.png")["verb"] == "generate"
+    inputs = tmp_path / "inputs"
+    (inputs / "sub").mkdir(parents=True)
+    for name in ("a.png", "sub/b.png"):
+        Image(np.zeros((16, 16, 1), np.uint8)).save(inputs / name)
+    trap = tmp_path / "trap"
+    trap.mkdir()
+    (trap / "sub").symlink_to(elsewhere)
+    before = sorted(elsewhere.iterdir())
+    assert main(shlex.split(f"reconstruct '{run}' '{inputs}' --out '{trap}'")) == 2
+    assert "outside of" in capsys.readouterr().err
+    assert sorted(elsewhere.iterdir()) == before
+
+
+def test_long_names(tmp_path: Path) -> None:
+    path = tmp_path / f"{'長' * 80}.png"
+    replace_bytes(path, b"1")
+    assert path.read_bytes() == b"1"
