@@ -92,7 +92,7 @@ def _quality(record: Record, scores: list[Score]) -> str:
     """The main score beside what it is to be compared with."""
     score = main_score(scores)
     if score is None:
-        return "It has not been scored yet." if record.weights and not scores else ""
+        return "It has not been scored yet." if record.weights and record.scores is None else ""
     unit = f" {score.unit}" if score.unit else ""
     text = f"{score_title(score.name)} {number(score.value)}{unit}"
     if score.yardstick is not None:
