@@ -293,7 +293,7 @@ def test_only_the_scores_that_are_asked_for(
     assert "no such score" in found.why_skipped("bleu-2")
 
 
-def test_quick_and_full_scores_are_told_apart(workspace: Path, net: AveragePool) -> None:
+def test_quick_and_full_scores_do_not_compare(workspace: Path, net: AveragePool) -> None:
     quick = reverie.evaluate(workspace / "vae", DATA, k=2)
     full = reverie.evaluate(workspace / "vae", DATA, k=2, full=True, metrics="fid,nll,1-nn accuracy")
     assert (quick.config["metrics"], quick.config["full"], full.config["full"]) == ("quick", False, True)

@@ -170,7 +170,8 @@ def train_on(data: InMemoryImages) -> Any:
     began = time.monotonic()
     print(f"training a {name} on {len(data)} {data.name}", file=sys.stderr)
     with TemporaryDirectory() as place:
-        method = train(f"{name}:{PRESET}", data=data, out=Path(place) / "run", seed=SEED, checkpoint_every=10**9)
+        options: dict[str, Any] = {"size": data.array.shape[1], "seed": SEED, "checkpoint_every": 10**9}
+        method = train(f"{name}:{PRESET}", data=data, out=Path(place) / "run", **options)
     print(f"the {name} is trained ({clock(time.monotonic() - began)})", file=sys.stderr)
     return method
 

@@ -86,7 +86,8 @@ def _train(name: str, training_data: Images | InMemoryImages, place: Path, devic
     data = training_data if isinstance(training_data, InMemoryImages) else training_data.spec
     if isinstance(data, InMemoryImages) or not _resume(place, data):
         shutil.rmtree(place, ignore_errors=True)
-        train(f"{name}:{PRESET}", data=data, out=place, seed=SEED, device=device)
+        size = {"size": data.array.shape[1]} if isinstance(data, InMemoryImages) else {}  # images in memory keep theirs
+        train(f"{name}:{PRESET}", data=data, out=place, seed=SEED, device=device, **size)
     print(f"the {name} is trained ({clock(time.monotonic() - began)})", file=sys.stderr)
     return read_classifier(place)
 
