@@ -67,7 +67,7 @@ def do_train(words: list[str]) -> int:
 
 def _value_of(flag: str, words: list[str]) -> str | None:
     """The value of a flag, before all flags are known; None if it is not there."""
-    for word, after in zip(words, [*words[1:], ""], strict=True):
+    for word, after in zip(words, [*words[1:], ""], strict=False):
         if word == flag or word.startswith(f"{flag}="):
             return word.partition("=")[2] if "=" in word else after
     return None
