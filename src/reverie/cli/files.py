@@ -28,6 +28,27 @@ FILE_SUFFIXES = SUFFIXES | {
 """suffixes of --out that mean one file and not a folder"""
 
 
+class Loaded(list[Any]):
+    """Items that were read from files; `failed` has the messages on files that could not be."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.failed: list[str] = []
+
+
+def check_failed(inputs: Any, files: Sequence[Path], out: Path | None) -> None:
+    """Raises UserError, once the others are done, if input files were passed over."""
+    failed = getattr(inputs, "failed", ())
+    if failed:
+        where = f" The results of the others are in {out}." if files and out else " The others are done."
+        raise UserError(summary_of(failed) + where)
+
+
+def summary_of(failed: Sequence[str]) -> str:
+    """The first of several messages, and how many there are."""
+    return f"{failed[0]} (and {len(failed) - 1} more)" if len(failed) > 1 else failed[0]
+
+
 def gather(
     places: list[str], medium: Any = Image, include_generated: bool = True, out: Path | None = None
 ) -> Sequence[Any]:
@@ -36,7 +57,8 @@ def gather(
     include_generated: whether files in folders and patterns are taken that a model generated, as their record says;
         else they are passed over, which is said on stderr. Files that are named, and folders of nothing else, are
         taken in any case, but for what lies in `out`, where this command writes.
-    Raises UserError for a place that holds none, and for a file that cannot be used.
+    A file that cannot be used is passed over, and noted in `failed` of what is returned. Raises UserError for a place
+    that holds none, and where no file can be used.
     """
     paths: list[Path] = []
     folders: list[str] = []
@@ -52,11 +74,24 @@ def gather(
         folders += [
             "" if root is None else path.relative_to(root).parent.as_posix().removeprefix(".") for path in found
         ]
+    items = Loaded()
+    usable: list[int] = []
+    for i, (path, folder) in enumerate(zip(paths, folders, strict=True)):
+        try:
+            if medium.LAZY:
+                medium.check(path)
+            else:
+                items.append(in_folder(medium.load(path), folder))
+            usable.append(i)
+        except UserError as error:
+            items.failed.append(str(error))
+    if paths and not usable:
+        raise UserError(summary_of(items.failed))
     if not medium.LAZY:
-        return [in_folder(medium.load(path), folder) for path, folder in zip(paths, folders, strict=True)]
-    for path in paths:
-        medium.check(path)
-    return LazyFiles(paths, medium, folders=folders)
+        return items
+    files = LazyFiles([paths[i] for i in usable], medium, folders=[folders[i] for i in usable])
+    files.failed = items.failed
+    return files
 
 
 def _files_at(place: str, medium: Any) -> tuple[list[Path], Path | None]:
@@ -138,19 +173,13 @@ def write(
     one input, by both, except the first. Folders of the inputs, below a folder that was given, are made in `out` too.
 
     inputs: the input files; one that is still to be read is never written over, not even with `overwrite`.
-    Returns the files. Raises UserError where a file exists and `overwrite` is off; before anything is made, if `out`
-    cannot hold what is to be written; and at the end, if damaged input files were skipped.
+    Returns the files; those that the same call made before are left as they are. Raises UserError where another file
+    exists and `overwrite` is off; and before anything is made, if `out` cannot hold what is to be written.
     """
     if out.suffix.lower() in medium.COMBINED_WRITERS:
         files = _write_combined(items, out, overwrite, medium)
     else:
         files = _write_each(items, out, overwrite, medium, inputs)
-    failed = getattr(inputs, "failed", ())
-    if failed:
-        message = f"{failed[0]} (and {len(failed) - 1} more)" if len(failed) > 1 else failed[0]
-        if files:
-            message += f" The results of the others are in {out}."
-        raise UserError(message)
     return files
 
 

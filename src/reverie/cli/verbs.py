@@ -104,15 +104,15 @@ def _arguments(verb: str, signature: Signature, args: argparse.Namespace) -> dic
 
 def _run(stream: Iterable[Any], signature: Signature, args: argparse.Namespace, arguments: dict[str, Any]) -> None:
     """Writes the items of a verb to --out as they come, or prints them; then says where they are."""
-    from reverie.cli.files import collect_predictions, write
+    from reverie.cli.files import check_failed, collect_predictions, write
 
     began = time.monotonic()
     predictions: list[dict[str, Any]] = []
     items = collect_predictions(stream, predictions, aloud=not args.json)
     files: list[Path] = []
     lines: list[str] = []
+    inputs = arguments[signature.input.name] if signature.input else None
     if args.out:
-        inputs = arguments[signature.input.name] if signature.input else None
         files = write(items, Path(args.out), args.overwrite, signature.output_medium, inputs)
     else:
         lines = _print_items(items, signature.output_medium.PRINTED, args.json)
@@ -121,6 +121,8 @@ def _run(stream: Iterable[Any], signature: Signature, args: argparse.Namespace, 
         report: dict[str, Any] = {"files": [str(file) for file in files]}
         if predictions:
             report["predictions"] = predictions
+        if failed := getattr(inputs, "failed", ()):
+            report["failed"] = list(failed)
         if lines:
             report["lines"] = lines
         print(json.dumps({**report, "seconds": round(seconds, 3)}))
@@ -129,6 +131,7 @@ def _run(stream: Iterable[Any], signature: Signature, args: argparse.Namespace, 
         print(f"{place}  ({seconds:.1f} s)")
     elif args.out:
         print("nothing to do in this shard")
+    check_failed(inputs, files, Path(args.out) if args.out else None)
 
 
 def _print_items(items: Iterable[Any], printed: bool, as_json: bool) -> list[str]:

@@ -4,10 +4,11 @@ import contextlib
 import errno
 import json
 import os
+import struct
 import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import IO, NamedTuple, Protocol
 
 from reverie.data import file_types
 from reverie.data.file_types import InvalidFile, UnreadableFile
@@ -16,6 +17,13 @@ from reverie.utils.errors import UserError
 _IGNORED = frozenset(("__macosx", "thumbs.db", "desktop.ini"))
 _RUN_FILE = "run.json"  # a folder with this file is a run
 _IS_RUN = "a run of reverie"  # why such a folder is skipped
+
+PIECE, SMALL_PIECE = 1 << 18, 1 << 12
+"""bytes read at once; of bzip2 and LZMA, whose readers unpack all of what they have read, fewer"""
+ZIP_ERRORS = (
+    zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError, OverflowError, EOFError, struct.error,
+)  # fmt: skip
+"""what zipfile raises for files that are damaged, encrypted, of later versions, or lie about their size"""
 
 
 class Dropped(NamedTuple):
@@ -125,7 +133,7 @@ class ZipTree:
         try:
             stamp = _stamp(path.stat())
             self._zip = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        except ZIP_ERRORS as error:
             why = getattr(error, "strerror", None) or "it is damaged or truncated"
             raise UserError(f"cannot open {path} as a zip: {why}; copy or download it again") from None
         self._members: dict[str, zipfile.ZipInfo] = {}
@@ -155,12 +163,20 @@ class ZipTree:
         if member.flag_bits & 1:
             raise InvalidFile("encrypted in the zip")
         try:
-            return self._zip.read(member)
+            with self._zip.open(member) as file:
+                return read_at_most(file, member.file_size, self._piece(member))
+        except InvalidFile:
+            raise
         except Exception as error:  # zlib, lzma, bz2 and zipfile each raise their own for damaged members
             if isinstance(error, MemoryError) or getattr(error, "errno", None) not in (None, errno.EINVAL):
                 # the disk's own errors have a number; a seek to where a damaged zip points is refused as EINVAL
                 raise UnreadableFile(f"unreadable: {getattr(error, 'strerror', None) or 'not enough memory'}") from None
             raise InvalidFile(f"damaged in the zip: {' '.join(str(error).split())[:80]}") from None
+
+    @staticmethod
+    def _piece(member: zipfile.ZipInfo) -> int:
+        """Bytes to ask for at once: of a member that lies about its size, no more than these are unpacked too many."""
+        return PIECE if member.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) else SMALL_PIECE
 
     def head(self, name: str, count: int = 64) -> bytes:
         try:
@@ -171,6 +187,24 @@ class ZipTree:
 
     def close(self) -> None:
         pass  # kept open for the next read; closed with the object
+
+
+def read_at_most(file: IO[bytes], declared: int, piece: int = PIECE) -> bytes:
+    """All that a compressed file unpacks to, read in pieces. Raises InvalidFile if that is more than it declares."""
+    content = bytearray()
+    while part := file.read(piece):
+        content += part
+        if len(content) > min(declared, file_types.MAX_BYTES):
+            raise InvalidFile("larger than it says, or than 512 MB")
+    return bytes(content)
+
+
+def is_zip(path: Path) -> bool:
+    """Whether a file ends as a zip does."""
+    try:
+        return zipfile.is_zipfile(path)
+    except ZIP_ERRORS:
+        return False
 
 
 def _name_of(member: zipfile.ZipInfo) -> str:

@@ -10,7 +10,7 @@ from inspect import signature
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from reverie.data.archives import is_ignored, is_run
+from reverie.data.archives import ZIP_ERRORS, is_ignored, is_run, is_zip
 from reverie.data.data_spec import DataSpec
 from reverie.data.images import inspect as images
 from reverie.data.images.dataset import Images
@@ -169,7 +169,7 @@ def _files_at(path: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
             for name in files:
                 if not is_ignored(name):
                     yield name, lambda file=Path(folder, name): _head(file)  # type: ignore[misc]
-    elif path.suffix.lower() == ".npz" or not zipfile.is_zipfile(path):
+    elif path.suffix.lower() == ".npz" or not is_zip(path):
         yield path.name, lambda: _head(path)
     else:
         try:
@@ -178,7 +178,7 @@ def _files_at(path: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
                 for name in names:
                     if not any(map(is_ignored, name.replace("\\", "/").split("/"))):
                         yield name, lambda name=name: _head_in(archive, name)  # type: ignore[misc]
-        except (OSError, zipfile.BadZipFile, NotImplementedError):
+        except ZIP_ERRORS:
             return
 
 

@@ -84,6 +84,11 @@ class Run:
                 f"there is no run folder {path}; make one with `reverie train METHOD --data DATA --out {path}`."
             )
         if not (run.path / "run.json").is_file():
+            held = {p.name for p in run.path.iterdir()}
+            if held and held <= set(UNDER_WAY):
+                raise UserError(
+                    f"{path} was stopped before training began; give the same `reverie train` command again."
+                )
             raise UserError(f"{path} is not a run folder (it has no run.json); give the folder that --out named.")
         return run
 
@@ -96,7 +101,7 @@ class Run:
             if changed := [name for name, kind in kinds.items() if not isinstance(about[name], kind)]:
                 raise ValueError(f"{changed[0]} is not what it was")
             about["data"]["fingerprint"], about["data"]["spec"]  # raises where one is missing
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             reason = f"it lacks {error}" if isinstance(error, KeyError) else error
             raise UserError(f"{self.path / 'run.json'} cannot be read ({reason}); restore it from a copy.") from None
         version = about["versions"].get("reverie") if isinstance(about.get("versions"), dict) else None
@@ -213,6 +218,11 @@ class Run:
             raise UserError(
                 f"the first checkpoint of {self.path} was cut off; `reverie resume {self.path}` finishes it."
             )
+        if not any((folder / name).exists() for folder in (self.path, previous) for name in FILES):
+            raise UserError(
+                f"{self.path} was stopped before its first checkpoint was finished, and nothing is damaged; `reverie "
+                f"resume {self.path}` starts it again."
+            )
         raise UserError(f"{damage}, and there is no valid previous one; restore the folder from a copy.")
 
     def _promote(self) -> None:
@@ -249,13 +259,13 @@ class Run:
     def lines(self) -> list[dict[str, Any]]:
         """The lines of log.jsonl; one that was cut off is left out."""
         parsed = [_parse(line) for line in _lines(self.path / "log.jsonl")]
-        return [line for line in parsed if line]
+        return [line for line in parsed if line and _is_of_log(line)]
 
     def truncate_log(self, step: int) -> None:
         """Drops the lines after `step` (and one that was cut off), so that a resumed run does not log a step twice."""
         path = self.path / "log.jsonl"
         if path.exists():
-            kept = [line for line in _lines(path) if _parse(line).get("step", float("inf")) <= step]
+            kept = [line for line in _lines(path) if _step_in(_parse(line)) <= step]
             with disk_errors(self.path):
                 replace_text(path, "".join(line + "\n" for line in kept))
 
@@ -284,8 +294,29 @@ def _parse(line: str) -> dict[str, Any]:
     try:
         found = json.loads(line)
         return found if isinstance(found, dict) else {}
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
+
+
+def _step_in(line: dict[str, Any]) -> float:
+    """The step of a line of the log; infinity if it has none."""
+    step = line.get("step")
+    return step if isinstance(step, int) else float("inf")
+
+
+def _is_of_log(line: dict[str, Any]) -> bool:
+    """Whether a line has the entries that are read from it, of the right types."""
+    if not (isinstance(line.get("step"), int) and isinstance(line.get("stage"), str)):
+        return False
+    measured = [line[name] for name in ("metrics", "samples") if name in line]
+    return isinstance(line.get("seconds", 0), int | float) and all(_are_numbers(values) for values in measured)
+
+
+def _are_numbers(values: Any) -> bool:
+    """Whether it is an object of numbers, or None for those that are not finite."""
+    return isinstance(values, dict) and all(
+        value is None or isinstance(value, int | float) for value in values.values()
+    )
 
 
 def manifest(folder: Path) -> dict[str, Any]:
@@ -293,7 +324,7 @@ def manifest(folder: Path) -> dict[str, Any]:
     try:
         found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         return found if isinstance(found["step"], int) and isinstance(found["sha256"], dict) else {}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return {}
 
 

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -25,7 +24,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from reverie.data.archives import Dropped, FileTree, FolderTree, ZipTree
+from reverie.data.archives import Dropped, FileTree, FolderTree, ZipTree, is_zip
 from reverie.data.images import decode
 from reverie.data.images.conversion import DEFAULT, Levels, to_array
 from reverie.data.images.decode import ImageHeader
@@ -190,7 +189,7 @@ def find_paired_files(spec: str) -> PairedFiles | None:
                     located.append((Location(split, _without_suffix(inner), domain), file))
         return _from_folders(located, outside, warnings)
     path = Path(spec).expanduser()
-    if pairing == "none" or not _exists(path) or not (path.is_dir() or zipfile.is_zipfile(path)):
+    if pairing == "none" or not _exists(path) or not (path.is_dir() or is_zip(path)):
         return None
     names = names_of(tree := _tree(path), "image")
     tree.close()
@@ -248,7 +247,7 @@ def _tree(path: Path) -> FileTree:
 
 def _scan(path: Path) -> list[DomainFile]:
     """The image files at a path with their headers. Raises UserError if there are none."""
-    if not (path.is_dir() or zipfile.is_zipfile(path)):
+    if not (path.is_dir() or is_zip(path)):
         raise UserError(f"{path} is neither a folder nor a zip: give the folders of the two domains.")
     tree = _tree(path)
     headers, _ = scan(tree)

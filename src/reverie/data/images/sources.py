@@ -17,7 +17,6 @@ The rules by which a folder, or a zip of one, is read:
 
 import contextlib
 import gc
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,7 +24,7 @@ import numpy as np
 from PIL import Image
 
 from reverie.data import cache
-from reverie.data.archives import Dropped, FileTree, FolderTree, ZipTree
+from reverie.data.archives import Dropped, FileTree, FolderTree, ZipTree, is_zip
 from reverie.data.file_types import InvalidFile, UnreadableFile, unread_kind
 from reverie.data.images import decode
 from reverie.data.images.conversion import DEFAULT
@@ -80,7 +79,7 @@ def open_path(path: Path, splits: str = "auto") -> Source:
         arrays = idx_cifar.single_file(path)
         names = [name for name in (arrays[0].images, arrays[0].labels) if name]
         return idx_cifar.ArraySource(FolderTree(path.parent, names), arrays, str(path))
-    elif zipfile.is_zipfile(path) or path.suffix.lower() == ".zip":
+    elif is_zip(path) or path.suffix.lower() == ".zip":
         tree = ZipTree(path)
     else:
         raise UserError(f"{path} is neither a folder, a zip nor an idx file: give the folder that the images are in")

@@ -29,7 +29,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from reverie.data.archives import Dropped, FileTree, FolderTree, ZipTree, files_below
+from reverie.data.archives import ZIP_ERRORS, Dropped, FileTree, FolderTree, ZipTree, files_below, is_zip
 from reverie.data.data_spec import DataSpec
 from reverie.data.file_types import SUFFIXES as IMAGE_SUFFIXES
 from reverie.data.file_types import InvalidFile
@@ -254,7 +254,7 @@ class MusicDataset:
             try:
                 with zipfile.ZipFile(path) as archive:
                     names = archive.namelist()[:SAMPLED]
-            except (zipfile.BadZipFile, OSError):
+            except ZIP_ERRORS:
                 return False
         suffixes = Counter(name[name.rfind(".") :].lower() for name in names)
         return sum(suffixes[suffix] for suffix in SUFFIXES) > sum(suffixes[suffix] for suffix in IMAGE_SUFFIXES)
@@ -300,7 +300,7 @@ class _FileSource(_Source):
             self.tree: FileTree = MemoryTree(path, ".mid")
         elif path.is_dir():
             self.tree = FolderTree(path)
-        elif zipfile.is_zipfile(path) or path.suffix.lower() == ".zip":
+        elif is_zip(path) or path.suffix.lower() == ".zip":
             self.tree = ZipTree(path)
         elif names_of(one := FolderTree(path.parent, [path.name]), "music"):
             self.tree = one

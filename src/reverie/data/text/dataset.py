@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from reverie.data.archives import Dropped, files_below
+from reverie.data.archives import ZIP_ERRORS, Dropped, files_below
 from reverie.data.file_types import SUFFIXES as IMAGE_SUFFIXES
 from reverie.data.images.inspect import split_usage, usage_summary
 from reverie.data.media_types import TABLE_SUFFIXES, TEXT_SUFFIXES
@@ -149,7 +149,7 @@ class Texts:
             try:
                 with zipfile.ZipFile(path) as archive:
                     names = [name for name in archive.namelist() if not name.endswith("/")]
-            except (OSError, zipfile.BadZipFile):
+            except ZIP_ERRORS:
                 return False
             if path.suffix.lower() == ".npz":
                 return {f"{key}.npy" for key in oracle.KEYS} <= set(names)

@@ -1,0 +1,166 @@
+"""One bad file among many is passed over and reported; archives that lie are stopped; first saves that are cut off."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import struct
+import subprocess
+import sys
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+
+import reverie
+from reverie import UserError
+from reverie.cli.main import main
+from reverie.data.archives import ZipTree
+from reverie.data.file_types import InvalidFile
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory, own_cache: Path) -> Path:
+    """Runs of a VAE and a classifier, and a folder of three good images and four bad ones."""
+    place = tmp_path_factory.mktemp("one")
+    for method in ("vae", "classifier"):
+        words = f"train {method}:smoke --data letters:64 --out '{place / method}' --threads 1 --steps 2"
+        assert main(shlex.split(words)) == 0
+    images = place / "images"
+    images.mkdir()
+    for i in range(3):
+        PIL.Image.fromarray(np.random.default_rng(i).integers(0, 256, (16, 16), np.uint8)).save(images / f"{i}.png")
+    whole = (images / "0.png").read_bytes()
+    for name, data in {
+        "empty": b"",
+        "cut": whole[: len(whole) // 2],
+        "text": b"not an image",
+        "head": whole[:20],
+    }.items():
+        (images / f"{name}.png").write_bytes(data)
+    return place
+
+
+@pytest.mark.parametrize("verb", ["reconstruct", "encode", "classify"])
+def test_bad_images_are_passed_over(place: Path, tmp_path: Path, verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    run = place / ("classifier" if verb == "classify" else "vae")
+    out = tmp_path / ("codes.csv" if verb == "encode" else "made")
+    assert main(shlex.split(f"{verb} '{run}' '{place / 'images'}' --out '{out}'")) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "cut.png" in error
+    assert "(and 3 more)" in error
+    assert f"The results of the others are in {out}." in error
+    if verb == "encode":
+        assert len(out.read_text().splitlines()) == 1 + 3
+    else:
+        assert sorted(file.name for file in out.glob("*.png")) == ["0.png", "1.png", "2.png"]
+
+
+def test_bad_images_without_out(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(shlex.split(f"classify '{place / 'classifier'}' '{place / 'images'}' --json")) == 2
+    printed = capsys.readouterr()
+    report = json.loads(printed.out)
+    assert len(report["predictions"]) == 3
+    assert len(report["failed"]) == 4
+    assert "(and 3 more) The others are done." in printed.err
+
+
+def lying_zip(path: Path, declared: int, actual: int) -> None:
+    """A zip of one member that says it unpacks to `declared` bytes, and unpacks to `actual`."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file, file.open("a.png", "w", force_zip64=False) as member:
+        for _ in range(actual >> 20):
+            member.write(bytes(1 << 20))
+    data = bytearray(path.read_bytes())
+    for signature, at in ((b"PK\1\2", 24), (b"PK\3\4", 22)):
+        begin = data.find(signature)
+        data[begin + at : begin + at + 4] = struct.pack("<I", declared)
+    path.write_bytes(bytes(data))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit on memory is Linux's")
+def test_a_zip_that_lies_takes_little_memory(tmp_path: Path) -> None:
+    lying_zip(tmp_path / "bomb.zip", 1000, 1 << 28)
+    code = (
+        "import resource, sys; from pathlib import Path; from reverie.data.archives import ZipTree\n"
+        "from reverie.data.file_types import InvalidFile\n"
+        "tree = ZipTree(Path(sys.argv[1]))\n"
+        "held = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (held + (100 << 20),) * 2)\n"
+        "try: tree.read('a.png')\n"
+        "except InvalidFile as error: print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "bomb.zip")], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert "damaged in the zip" in done.stdout or "larger than" in done.stdout
+
+
+def test_a_zip_that_declares_too_much(tmp_path: Path) -> None:
+    lying_zip(tmp_path / "a.zip", 0xFFFFFF00, 1 << 20)
+    with pytest.raises(InvalidFile, match="larger than 512 MB"):
+        ZipTree(tmp_path / "a.zip").read("a.png")
+
+
+@pytest.mark.parametrize(
+    ("signature", "at", "value"),
+    [(b"PK\1\2", 6, 99), (b"PK\1\2", 10, 98), (b"PK\1\2", 8, 1), (b"PK\5\6", 4, 7), (b"PK\1\2", 42, 0x7FFFFFFF)],
+)
+def test_zips_of_other_versions(
+    tmp_path: Path, signature: bytes, at: int, value: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A later version, an unknown compression, encryption, several disks, an offset beyond the end."""
+    lying_zip(tmp_path / "a.zip", 1 << 20, 1 << 20)
+    data = bytearray((tmp_path / "a.zip").read_bytes())
+    begin = data.find(signature)
+    width = 4 if value > 0xFFFF else 2
+    data[begin + at : begin + at + width] = value.to_bytes(width, "little")
+    (tmp_path / "a.zip").write_bytes(bytes(data))
+    assert main(["data", "inspect", str(tmp_path / "a.zip")]) in (0, 2)
+    assert main(shlex.split(f"train vae:smoke --data '{tmp_path / 'a.zip'}' --out '{tmp_path / 'run'}'")) == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith("reverie: ")
+
+
+def test_a_first_save_that_was_cut_off(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Killed at any point of the first save, the run is called sound, and resume brings it to the same weights."""
+    run = tmp_path / "run"
+    words = f"train vae:smoke --data letters:64 --out '{run}' --threads 1 --steps 2"
+    assert main(shlex.split(words)) == 0
+    wanted = (run / "weights.safetensors").read_bytes()
+    for names in (
+        (),
+        ("resume.pt",),
+        ("resume.pt", "weights.safetensors"),
+        ("resume.pt", "weights.safetensors", "save.json"),
+    ):
+        cut = tmp_path / f"cut{len(names)}"
+        shutil.copytree(run, cut)
+        (cut / "next").mkdir()
+        for name in ("resume.pt", "weights.safetensors", "save.json"):
+            if name in names:
+                (cut / name).rename(cut / "next" / name)
+            else:
+                (cut / name).unlink()
+        shutil.rmtree(cut / "previous", ignore_errors=True)
+        with pytest.raises(UserError, match="resume") as error:
+            reverie.load(cut)
+        assert "copy" not in str(error.value)
+        assert main(["resume", str(cut)]) == 0
+        assert (cut / "weights.safetensors").read_bytes() == wanted
+    unborn = tmp_path / "unborn"
+    unborn.mkdir()
+    (unborn / ".lock").touch()
+    with pytest.raises(UserError, match="before training began"):
+        reverie.load(unborn)
+
+
+def test_gzip_that_unpacks_to_more_than_it_says(tmp_path: Path) -> None:
+    head = b"\0\0\x08\x03" + struct.pack(">III", 4, 8, 8)
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    body = packer.compress(head) + b"".join(packer.compress(bytes(1 << 20)) for _ in range(64)) + packer.flush()
+    (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(body)
+    assert main(shlex.split(f"train vae:smoke --data '{tmp_path}' --out '{tmp_path / 'run'}'")) == 2
