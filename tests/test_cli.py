@@ -52,8 +52,8 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
         got = main(shlex.split(words))
         printed = capsys.readouterr()
         assert got == status, printed.err
-        told = ("step ", "data ", "networks ", "device ", "training ")  # of training: what it does, and how far it is
-        assert [line for line in printed.err.splitlines() if not line.startswith(told)] == []
+        usual = ("step ", "data ", "networks ", "device ", "training ")  # of training: what it does, and how far it is
+        assert [line for line in printed.err.splitlines() if not line.startswith(usual)] == []
         return printed.out
 
     return act

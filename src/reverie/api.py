@@ -151,8 +151,7 @@ def resume(
     options: what else may change, since results do not depend on it: `device`, `on_failure`, `log_every`,
         `checkpoint_every`, `sample_every` of TrainConfig
 
-    Raises UserError for any other option, if the data is not what the run began with, or if the folder is damaged or of
-    another format.
+    Raises UserError for any other option, other data, and a folder that is damaged or of another format.
     """
     folder = Run.open(run)
     about = folder.about

@@ -215,11 +215,9 @@ class Method(nn.Module):
     # -- latent codes --------------------------------------------------------------------------------------------------
 
     def from_codes(self, latents: Callable[[Sequence[int]], Tensor], items: Sequence[int]) -> Iterator[Any]:
-        """The item of each code; latents: item numbers -> codes [B,Z]. Raises UserError where there are no codes."""
-        name = next((name for name in CODE_NETWORKS if hasattr(self, name)), "")
-        if not name or not hasattr(self, "latents"):
-            raise UserError(f"{self.origin['method']} has no latent codes to decode.")
-        yield from generate_images(getattr(self, name), latents, items)
+        """The item of each code, of a method that has codes; latents: item numbers -> codes [B,Z]."""
+        network = next(getattr(self, name) for name in CODE_NETWORKS if hasattr(self, name))
+        yield from generate_images(network, latents, items)
 
     @torch.no_grad()
     def decode(self, codes: Any) -> ItemList[Any]:

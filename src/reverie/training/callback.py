@@ -1,4 +1,4 @@
-"""What a user's function is told while a method trains, and how it may stop the run."""
+"""What a user's function is called with while a method trains, and how it may stop the run."""
 
 from __future__ import annotations
 
