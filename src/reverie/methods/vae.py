@@ -257,7 +257,7 @@ class VAE(Method):
     def num_active_units(self, x: Tensor, threshold: float = 0.01) -> int:
         """Number of latent dimensions whose mean varies over x by more than the threshold (Burda 2015, section 5.2)."""
         means = torch.cat([self.posterior(part)[0] for part in x.split(1000)])
-        return int((means.var(0) > threshold).sum())
+        return int((means.var(0) > threshold).sum()) if len(means) > 1 else 0  # one image varies in nothing
 
     @torch.no_grad()
     def method_scores(self, data: Images, n: int, seed: int, k: int = 100) -> Iterator[Score]:
