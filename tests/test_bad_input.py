@@ -446,7 +446,7 @@ VERBS = [
     ("generate runs/vae --out text.txt", "text.txt", "folder", ".png"),
     ("generate runs/vae --out text.txt/below", "text.txt/below", "cannot be written", "check the path"),
     ("generate runs/vae --out text.txt/below.png", "text.txt/below.png", "cannot be written", "check the path"),
-    ("generate runs/vae -n 2 --out made", "made/000000.png is there already", "--overwrite"),
+    ("generate runs/vae -n 2 --seed 1 --out made", "made/000000.png is there already", "--overwrite"),
     ("generate runs/vae -n 2 --out there.png", "there.png is there already", "--overwrite"),
     ("reconstruct runs/vae --out new", "needs images", "FILE"),
     ("reconstruct runs/vae nowhere.jpg --out new", "no image at nowhere.jpg", "give image files"),
