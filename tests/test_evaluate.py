@@ -201,10 +201,8 @@ def test_features_of_the_data_are_cached(workspace: Path, net: AveragePool, own_
 # -- what is compared with what ----------------------------------------------------------------------------------------
 
 
-def test_real_images_score_as_their_floor_and_copies_are_found(
-    workspace: Path, net: AveragePool, tmp_path: Path
-) -> None:
-    test, train = open_data(DATA, "test").prepare(16, 1).array, open_data(DATA).prepare(16, 1).array
+def test_real_images_score_as_real_data_and_copies_are_found(workspace: Path, net: AveragePool, tmp_path: Path) -> None:
+    test, train = open_data(DATA, "test").prepare(32, 1).array, open_data(DATA).prepare(32, 1).array
     real = reverie.evaluate(save(tmp_path / "real", test[:300]), DATA)
     copies = reverie.evaluate(save(tmp_path / "copies", train[:300]), DATA)
     assert real["nn distance ratio"].value == pytest.approx(1, abs=0.1)

@@ -36,11 +36,11 @@ class TimeEstimate:
         self.parts.append(f"{n:,} {what}")
 
     def add_with_overhead(self, what: str, n: int, chunk: int, work: Callable[[int], Any]) -> None:
-        """A part of n items, whose first item costs more than another: `work` of 1 and of 1 + chunk items is timed."""
+        """A part of n items that costs something before the first: `work` of 2 and of 2 + chunk items is timed."""
         began = time.monotonic()
-        work(1)
+        work(2)
         middle = time.monotonic()
-        work(1 + chunk)
+        work(2 + chunk)
         first, more = middle - began, time.monotonic() - middle
         self.seconds += first + max(more - first, more / 50) / chunk * n
         self.parts.append(f"{n:,} {what}")
