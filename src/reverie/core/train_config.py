@@ -38,7 +38,6 @@ class TrainConfig:
     tensorboard: bool = False
     """also write TensorBoard event files (needs the extra: pip install 'reverie[tensorboard]')"""
 
-
     def __repr__(self) -> str:
         return short_repr(self)
 

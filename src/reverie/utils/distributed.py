@@ -93,7 +93,9 @@ class Ranks:
 
     def any(self, flag: bool) -> bool:
         """Whether the flag is true on any rank."""
-        return flag if self.world_size == 1 else bool(self.all_gather(torch.tensor(float(flag), device=self.device)).any())
+        return (
+            flag if self.world_size == 1 else bool(self.all_gather(torch.tensor(float(flag), device=self.device)).any())
+        )
 
 
 def _device(name: str) -> torch.device:
