@@ -40,7 +40,7 @@ def cards(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """Calls of write_card are recorded instead: training its classifiers takes a while."""
     noted: list[dict[str, Any]] = []
 
-    def note(out: Path, plan: Any, images: Any, data: Any, run: str) -> None:
+    def note(out: Path, plan: Any, images: Any, data: Any, run: str, config: Any) -> None:
         noted.append({"labels": [label for _, label in images]})
         (out / "CARD.md").write_text("card")
 

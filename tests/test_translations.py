@@ -80,16 +80,17 @@ def test_an_input_is_never_overwritten_before_it_is_read(
         (tree / place).parent.mkdir(parents=True, exist_ok=True)
         random_image(tree / place, 16, 16 + len(place))
     (tree / "d.jpg").mkdir()  # a folder, whatever its name
-    command = ["restore", str(workspace / "restore"), str(tree), "--overwrite", "--out"]
+    command = ["restore", str(workspace / "restore"), "--overwrite"]
     before = {path: path.read_bytes() for path in tree.rglob("*.png")}
-    assert main([*command, str(tree)]) == 2
+    both = [str(tree / "1" / "a.png"), str(tree / "a.png")]  # by name, so that the first would be written as the second
+    assert main([*command, *both, "--out", str(tree)]) == 2
     assert "a.png is one of the images given and not read yet" in capsys.readouterr().err
     assert {path: path.read_bytes() for path in tree.rglob("*.png")} == before
-    assert main([*command, str(tmp_path / "out")]) == 0
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a-000001.png", "a.png"]
-    flat = tree / "1"  # an image may replace its own file, once it is read
-    assert main(["restore", str(workspace / "restore"), str(flat), "--overwrite", "--out", str(flat)]) == 0
-    assert read_record(flat / "a.png")["verb"] == "restore"
+    assert main([*command, str(tree), "--out", str(tmp_path / "out")]) == 0
+    outputs = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.png"))
+    assert outputs == ["1/a.png", "a.png"]
+    assert main([*command, str(tree), "--out", str(tree)]) == 0  # an image may replace its own file, once it is read
+    assert [read_record(tree / name)["verb"] for name in ("1/a.png", "a.png")] == ["restore", "restore"]
 
 
 def test_a_damaged_image_among_others_is_skipped_and_named_at_the_end(
@@ -221,7 +222,7 @@ def test_translations_of_pairs_are_scored_against_the_targets(workspace: Path) -
     assert {"psnr", "ssim", "sharpness"} <= {score.name for score in found}
     assert found["psnr"].n == 40
     assert "with dropout" in found["psnr"].definition
-    assert {line["score"] for line in found.skipped} == {"paired feature distance", "fid", "kid"}
+    assert {"paired feature distance", "fid", "kid"} <= {score.name for score in found}  # by the installed network
     data = reverie.open_data(workspace / "pairs", "test").prepare(16)
     errors = [np.mean((data.pixels(i, "a") / 255.0 - data.pixels(i, "b") / 255.0) ** 2) for i in range(40)]
     assert found["psnr"].baseline == pytest.approx(-10 * np.log10(errors).mean())
