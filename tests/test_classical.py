@@ -153,7 +153,7 @@ def test_tools_get_the_same_degraded_pixels_as_the_network(
         if len(tool.settings) > 1:
             assert "on 2 other images of photos train" in score.definition
     page = (workspace / degradation / "report.html").read_text(encoding="utf-8")
-    assert ">Baselines<" in page
+    assert "Beside classical tools" in page
     assert TOOLS[degradation][0].name in page
 
 
