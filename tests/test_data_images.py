@@ -395,7 +395,7 @@ def test_a_zip_on_a_share_that_fails_is_read_again(tmp_path, monkeypatch):
 
     images = Images.open(path)
     with monkeypatch.context() as patch:
-        patch.setattr(zipfile.ZipFile, "read", fail)
+        patch.setattr(zipfile.ZipExtFile, "read", fail)
         with pytest.raises(UserError, match="Input/output error"):
             images.prepare(8)
     assert len(Images.open(path).prepare(8)) == 3
