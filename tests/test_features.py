@@ -393,7 +393,7 @@ def test_exactly_one_method_is_a_classifier_and_has_the_preset() -> None:
 
 def test_a_classifier_is_trained_once_and_cached(tiny: type, capsys: pytest.CaptureFixture[str]) -> None:
     data = Images.open("letters:300")
-    net = open_features(None, data, "cpu")
+    net = open_features("classifier", data, "cpu")
     printed = capsys.readouterr()
     assert "training a" in printed.err
     assert "is trained (" in printed.err
@@ -402,7 +402,7 @@ def test_a_classifier_is_trained_once_and_cached(tiny: type, capsys: pytest.Capt
     assert runs()[0].name.startswith(data.fingerprint)
     assert json.loads((runs()[0] / "run.json").read_text())["train"]["seed"] == 0
 
-    again = open_features(None, data, "cpu")
+    again = open_features("classifier", data, "cpu")
     assert "training" not in capsys.readouterr().err
     assert (again.fingerprint, again.definition) == (net.fingerprint, net.definition)
     pixels = Images.open("letters:40").prepare(32).array
@@ -421,7 +421,7 @@ def test_a_classifier_is_trained_once_and_cached(tiny: type, capsys: pytest.Capt
     assert net.fingerprint == hashlib.sha256((runs()[0] / "weights.safetensors").read_bytes()).hexdigest()[:16]
 
     os.environ["REVERIE_CACHE"] += "-2"
-    assert open_features(None, data, "cpu").fingerprint == net.fingerprint  # trained again, it is the same
+    assert open_features("classifier", data, "cpu").fingerprint == net.fingerprint  # trained again, it is the same
 
 
 @pytest.mark.parametrize("damage", ["cut", "weights", "run.json", "folder"])
@@ -429,7 +429,7 @@ def test_an_interrupted_or_damaged_classifier_is_resumed_or_trained_again(
     tiny: type, damage: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = Images.open("letters:40")
-    net = open_features(None, data, "cpu")
+    net = open_features("classifier", data, "cpu")
     place = runs()[0]
     if damage == "cut":
         os.environ["REVERIE_CACHE"] += "-2"
@@ -442,7 +442,7 @@ def test_an_interrupted_or_damaged_classifier_is_resumed_or_trained_again(
 
         monkeypatch.setattr(tiny, "step", interrupted)
         with pytest.raises(Interrupted):
-            open_features(None, data, "cpu")
+            open_features("classifier", data, "cpu")
         monkeypatch.setattr(tiny, "step", step)
         assert json.loads((runs()[0] / "save.json").read_text())["step"] == 4
     elif damage == "weights":
@@ -456,7 +456,7 @@ def test_an_interrupted_or_damaged_classifier_is_resumed_or_trained_again(
             if file.is_file() and file.name != "log.jsonl":
                 file.unlink()
     capsys.readouterr()
-    again = open_features(None, data, "cpu")
+    again = open_features("classifier", data, "cpu")
     assert "training" in capsys.readouterr().err
     assert again.fingerprint == net.fingerprint
 
@@ -478,7 +478,7 @@ def test_a_second_process_waits_for_the_classifier(
 
     monkeypatch.setattr(module, "FileLock", Held)
     monkeypatch.setattr(module, "_train", lambda *a: pytest.fail("trained twice"))
-    assert open_features(None, data, "cpu").fingerprint == trained[0].origin["run"]
+    assert open_features("classifier", data, "cpu").fingerprint == trained[0].origin["run"]
     assert "waiting for it" in capsys.readouterr().err
 
 
@@ -488,7 +488,7 @@ def test_a_cache_that_cannot_be_written_is_an_error(
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("REVERIE_CACHE", str(tmp_path / "file"))
     with pytest.raises(UserError, match="cannot be written"):
-        open_features(None, Images.open("letters:40"), "cpu")
+        open_features("classifier", Images.open("letters:40"), "cpu")
 
 
 def test_data_without_labels_and_runs_of_other_methods_are_refused(tiny: type, tmp_path: Path) -> None:
@@ -496,7 +496,7 @@ def test_data_without_labels_and_runs_of_other_methods_are_refused(tiny: type, t
     plain = Images.open("letters:40")
     plain.classes = []
     with pytest.raises(UserError, match=r"no labels.*MobileNetV2.*classifier"):
-        open_features(None, plain, "cpu")
+        open_features("classifier", plain, "cpu")
     maker = next(n for n, e in registry.list_methods().items() if not e.is_classifier and e.data_type == "Images")
     reverie.train(f"{maker}:smoke", data="letters:40", out=tmp_path / "run", steps=2)
     for place in (tmp_path / "run", tmp_path / "run" / "weights.safetensors"):
