@@ -20,14 +20,14 @@ from reverie.training import progress, trainer
 from reverie.utils.errors import UserError
 
 seen = []
-def fit(method, data, run, settings, ranks, header, original=trainer.fit, **options):
+def fit(method, data, run, settings, ranks, *others, original=trainer.fit):
     batch = data.batch
     def watched(index, device="cpu"):
         seen.append([int(i) for i in index])
         return batch(index, device)
     data.batch = watched
     try:
-        original(method, data, run, settings, ranks, header, **options)
+        original(method, data, run, settings, ranks, *others)
     finally:
         digest = hashlib.sha256()
         for key, value in method.state_dict().items():
