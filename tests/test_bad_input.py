@@ -530,6 +530,7 @@ EVALUATE = [
     (f"{SCORE} --split val", "no split 'val'", "train, test"),
     (f"{SCORE} --split tset", "no split 'tset'", "Did you mean 'test'"),
     (f"{SCORE} --k 0", "k is 0", "1 or more"),
+    (f"{SCORE} --metrics fid --k 0", "k is 0", "1 or more"),  # which does not use it
     (f"{SCORE} --kk 3", "no flag '--kk'", "Did you mean '--k'"),
     (f"{SCORE} --features nowhere.safetensors", "nowhere.safetensors"),
     (f"{SCORE} --features text.txt", "text.txt"),

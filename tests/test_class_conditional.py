@@ -90,9 +90,11 @@ def test_a_class_of_equal_images_has_no_diversity(classifier: MemorisingClassifi
     labels = np.arange(40 * count) % count
 
     def features(fake: torch.Tensor) -> Any:
-        floor = torch.randn(len(sets.others[: 40 * count]), 4)
-        floor[:, 0] += torch.from_numpy(sets.train.labels[sets.others[: 40 * count]]) * 10
-        return SimpleNamespace(reference=real, fake=fake, floor=floor, net=SimpleNamespace(definition="four features"))
+        others = torch.randn(len(sets.others[: 40 * count]), 4)
+        others[:, 0] += torch.from_numpy(sets.others_data.labels[sets.others[: 40 * count]]) * 10
+        return SimpleNamespace(
+            reference=real, fake=fake, others=others, net=SimpleNamespace(definition="four features")
+        )
 
     classes_of = torch.from_numpy(labels).float()
     alike = torch.zeros(len(labels), 4)

@@ -34,8 +34,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def test_every_score_has_a_floor(run: Path) -> None:
-    found = reverie.evaluate(run, "verses:400", n=100)
+def test_every_score_has_a_yardstick(run: Path) -> None:
+    found = reverie.evaluate(run, "verses:400", n=100, full=True)
     names = {score.name for score in found}
     assert {"nll-gen", "nll-gen per line", "bleu-2", "bleu-5", "self-bleu-4", "distinct-1", "exact-match rate"} <= names
     assert all(score.yardstick is not None and score.yardstick_source for score in found)
@@ -48,6 +48,7 @@ def test_every_score_has_a_floor(run: Path) -> None:
     assert found["bleu-2"].hash in (run / "report.html").read_text()
     again = reverie.evaluate(run, "verses:400", n=100)
     assert [score.value for score in again] == [score.value for score in found]
+    assert not any("temperature" in note for note in again.notes)  # it takes seven times the lines: only in full
 
 
 def test_lines_are_printed_where_no_file_is_named(
@@ -163,7 +164,7 @@ def test_nll_oracle_is_the_likelihood_under_the_oracle(tmp_path: Path, monkeypat
     monkeypatch.setattr(oracle.Oracle, "random", classmethod(lambda cls, seed: small))
     data = Texts.open("oracle").prepare(length=8)
     reverie.train("seqgan:smoke", data=data, out=tmp_path / "run", length=8)
-    found = reverie.evaluate(tmp_path / "run", "oracle", n=100)
+    found = reverie.evaluate(tmp_path / "run", "oracle", n=100, full=True)
     score = found["nll-oracle"]
     assert score.real == pytest.approx(
         float(small.nll(_tokens(Texts.open("oracle", "test").prepare(length=8), 100)).mean())

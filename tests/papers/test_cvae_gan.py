@@ -200,7 +200,7 @@ def test_the_discriminator_is_trained_on_reconstructions_and_images_from_the_pri
     y = gan.one_hot(x["label"])
     mean, log_variance = gan.posterior(x["image"], y)
     z = mean + (log_variance / 2).exp() * torch.randn_like(mean)
-    both = gan.decode(torch.cat([z, torch.randn_like(mean)]), torch.cat([y, y]))
+    both = gan.decode_classes(torch.cat([z, torch.randn_like(mean)]), torch.cat([y, y]))
     real, rec, fake = (gan.discriminator(i)[0] for i in (x["image"], *both.chunk(2)))
     expected = F.softplus(-real).mean() + F.softplus(rec).mean() / 2 + F.softplus(fake).mean() / 2
     assert update.loss == pytest.approx(float(expected.detach()), rel=1e-4)
