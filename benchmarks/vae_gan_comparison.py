@@ -100,7 +100,7 @@ def vae_gan_comparison(args: dict[str, Any], folder: Path) -> tuple[dict[str, An
     page = args["out"].with_suffix(".html") if args["out"] else folder / "vae_gan_comparison.html"
     comparison = compare(
         [folder / name for name in seconds], args["data"], out=page, features=args["features"] or None, n=args["n"],
-        gan_train=True,
+        full=True, gan_train=True,
     )  # fmt: skip
     scores = []
     for name, cells in comparison.rows.items():
