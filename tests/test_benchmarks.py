@@ -350,20 +350,23 @@ def test_a_run_that_is_there_is_resumed(tmp_path: Path) -> None:
 def test_vae_gan_comparison_end_to_end(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("reverie.evaluation.feature_classifier.PRESET", "smoke")
-    reverie.train("classifier:smoke", data="shapes:600", out=tmp_path / "classifier")
+    for module in ("feature_classifier", "class_conditional"):  # of the features, and of GAN-train accuracy
+        monkeypatch.setattr(f"reverie.evaluation.{module}.PRESET", "smoke")
+    reverie.train("classifier:smoke", data="shapes:240", out=tmp_path / "classifier")
     small = ["--minutes", "0.4", "--base-channels", "4", "--size", "16", "-n", "64"]
     small += ["--features", str(tmp_path / "classifier")]
     contenders = [dataclasses.replace(one, options={"log_every": 5}) for one in vae_gan_comparison.CONTENDERS]
     monkeypatch.setattr(vae_gan_comparison, "CONTENDERS", contenders)
+    monkeypatch.setattr(vae_gan_comparison, "TIMING_TURNS", 1)
     monkeypatch.setattr(vae_gan_comparison, "TIMING_STEPS", 3)
+    monkeypatch.setattr("reverie.evaluation.evaluate_images.RECONSTRUCTED", 8)
     measure: Any = vae_gan_comparison.measure_paces
     monkeypatch.setattr(
         vae_gan_comparison,
         "measure_paces",
         lambda *args: {name: min(25, pace) for name, pace in measure(*args).items()},
     )
-    assert main(["vae_gan_comparison", "--data", "shapes:600", *small, "--out", str(tmp_path / "result.json")]) == 0
+    assert main(["vae_gan_comparison", "--data", "shapes:240", *small, "--out", str(tmp_path / "result.json")]) == 0
     result = json.loads((tmp_path / "result.json").read_text())
     scores = {score["name"]: score["value"] for score in result["scores"]}
     assert "vae_gan" in (tmp_path / "result.html").read_text()
