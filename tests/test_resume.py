@@ -622,7 +622,7 @@ def test_loading_while_saves_are_put_in_place(tmp_path: Path, monkeypatch: pytes
 MEMORY = """
 import sys
 from reverie import train
-from reverie.progress import Progress
+from reverie.training.progress import Progress
 def rss():
     return int(open("/proc/self/statm").read().split()[1]) * 4096 / 1e6
 real, seen = Progress.tick, {}
