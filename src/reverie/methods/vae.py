@@ -23,6 +23,7 @@ from reverie.core.generation import Items, encode_images, generate_images, map_i
 from reverie.core.interpolation import interpolate_images
 from reverie.core.lr_schedules import burda, constant, cosine
 from reverie.core.method import Method, verb
+from reverie.core.options import check_value
 from reverie.core.stage import Batch, Metrics, Stage
 from reverie.core.update import Update
 from reverie.data.images.dataset import Images
@@ -264,8 +265,11 @@ class VAE(Method):
         """Negative log-likelihood, bits/dim, the ELBO and active units, on n images drawn by the seed.
 
         k: samples of z per image in the bound on its likelihood; 5000 in papers, which takes 50 times as long
+
+        Raises UserError if k is below 1.
         """
         c = self.config
+        check_value(k, Count, "k")  # evaluate checks its options; this may be called from Python too
         rows = np.sort(np.random.Generator(np.random.Philox(key=[seed, len(data)])).permutation(len(data))[:n])
         with torch.random.fork_rng([]):
             torch.manual_seed(seed)
