@@ -91,7 +91,7 @@ LAYOUTS = {  # files -> what of them is where, as split/path inside it; None: le
 def test_splits_follow_one_rule(layout: str) -> None:
     names, expected = LAYOUTS[layout]
     arrangement = arrange(names)
-    found = ["/".join(place) if (place := arrangement.locate(name))[0] else None for name in names]  # type: ignore[arg-type]
+    found = ["/".join(place) if (place := arrangement.locate(name))[0] else None for name in names]
     assert found == expected
     ambiguous = ("a class named so", "two such classes", "no train", "one folder")
     assert bool(arrangement.warnings) == (layout in ambiguous)
@@ -190,7 +190,7 @@ def test_pairs_of_unlike_names(tmp_path: Path) -> None:
     a = images_at(tmp_path / "LR", "0001x4.png", "0002x4.PNG", "0009x4.png")
     b = images_at(tmp_path / "HR", "0001.png", "0002.png")
     pairs = Pairs.open(f"{a},{b}")
-    assert [item.name for item in pairs.a.items] == ["train/0001", "train/0002"]  # type: ignore[union-attr]
+    assert [item.name for item in pairs.a.items] == ["train/0001", "train/0002"]
     assert [drop.name for drop in pairs.dropped] == ["0009x4.png"]
     assert kind_of(f"{a},{b}").data is Pairs
     horses, zebras = images_at(tmp_path / "horses", *many("h", 3)), images_at(tmp_path / "zebras", "z/7.png", "z/8.png")

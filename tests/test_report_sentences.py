@@ -28,7 +28,7 @@ from reverie.report.headline import main_score
 from reverie.report.reading import READING, meaning
 from reverie.report.run_record import read_record
 from reverie.training.monitor import RULES
-from test_report import ABOUT, SCORES, TEST, Tags, alert, evaluated, line, log, report, run, section  # noqa: F401
+from test_report import ABOUT, SCORES, TEST, Tags, alert, evaluated, line, log, report, run, section  # noqa: F401 - fixtures
 
 PSNR = Score("psnr", 27.5, "dB", "higher", "PSNR", TEST, 16, 0, baseline=24.0, baseline_name="the degraded images",
              group="image similarity")  # fmt: skip
@@ -40,7 +40,7 @@ def about(folder: Path, **changes: Any) -> None:
     (folder / "run.json").write_text(json.dumps({**ABOUT, **changes}))
 
 
-def test_the_headline_is_a_sentence(run: Path) -> None:  # noqa: F811
+def test_the_headline_is_a_sentence(run: Path) -> None:  # noqa: F811 - a fixture of test_report
     log(run, [line(step, loss_g=1.0, d_auc=0.7) for step in range(100, 2001, 100)])
     text = report(run)
     assert "<h1>DCGAN, trained on 5,000 images of photos for 8 min" in text
@@ -68,7 +68,7 @@ def test_the_headline_is_a_sentence(run: Path) -> None:  # noqa: F811
         ({"name": None, "spec": None, "n": None}, "data that is not named"),
     ],
 )
-def test_what_was_learnt_from(run: Path, data: dict[str, Any], said: str) -> None:  # noqa: F811
+def test_what_was_learnt_from(run: Path, data: dict[str, Any], said: str) -> None:  # noqa: F811 - a fixture of test_report
     about(run, data={**ABOUT["data"], **data})
     text = report(run)
     assert said in text
@@ -84,7 +84,7 @@ def test_the_main_score_is_of_what_the_run_makes() -> None:
     assert main_score([dataclasses.replace(onset, name="accuracy"), onset]) == onset
 
 
-def test_columns_and_rows_of_images_say_what_they_show(run: Path) -> None:  # noqa: F811
+def test_columns_and_rows_of_images_say_what_they_show(run: Path) -> None:  # noqa: F811 - a fixture of test_report
     x = torch.zeros(4, 3, 8, 8)
     grid = side_by_side(x, x, x, labels=("degraded", "restored", "<original>"))
     grid.save(run / "samples" / "step-002001.png")
@@ -114,7 +114,7 @@ def test_every_method_labels_its_grids() -> None:
                 assert "labels" in {keyword.arg for keyword in node.keywords}, file
 
 
-def test_text_is_text(run: Path) -> None:  # noqa: F811
+def test_text_is_text(run: Path) -> None:  # noqa: F811 - a fixture of test_report
     lines = ["明月照人来 😀 <b>", "x" * 3000, *["line"] * 70]
     text_sheet(lines).save_with_companions(run / "samples" / "step-000100.png")
     text_sheet(lines).save_with_companions(run / "samples" / "step-002001.png")
@@ -126,7 +126,7 @@ def test_text_is_text(run: Path) -> None:  # noqa: F811
     assert "at step 100" in section(text, "samples")
 
 
-def test_music_can_be_heard(run: Path) -> None:  # noqa: F811
+def test_music_can_be_heard(run: Path) -> None:  # noqa: F811 - a fixture of test_report
     events = np.tile(np.array([60, 1, 1, 1, 62, 1, 1, 1], np.int16), 4)
     pieces = [Music({"melody": events}, 120.0)] * 8
     grid = with_sound(image_grid(rolls(pieces)), pieces)
@@ -141,7 +141,7 @@ def test_music_can_be_heard(run: Path) -> None:  # noqa: F811
     assert not Tags(report(run)).of("audio")
 
 
-def test_a_restoration_stands_beside_classical_tools_and_is_warned_of(run: Path) -> None:  # noqa: F811
+def test_a_restoration_stands_beside_classical_tools_and_is_warned_of(run: Path) -> None:  # noqa: F811 - a fixture of test_report
     evaluated(run, [score.to_json() for score in (PSNR, BM3D, MEANS)])
     text = report(run)
     assert "the degraded images 24 BM3D 29.1 non-local means 26 my &amp; run this run 27.5" in section(text, "scores")
@@ -192,7 +192,7 @@ def test_scores_without_meaning_are_left_out_with_a_reason() -> None:
     assert why_meaningless(dataclasses.replace(nothing, better="lower")) == ""  # no copies, where real lines have none
 
 
-def test_compare_shows_images_first_and_says_an_excuse_once(run: Path) -> None:  # noqa: F811
+def test_compare_shows_images_first_and_says_an_excuse_once(run: Path) -> None:  # noqa: F811 - a fixture of test_report
     small = Reference("photos", "test", "f", 100, 16, 3)
     names = ("fid", "kid", "recall", "coverage", "sharpness")
     scores = [dataclasses.replace(SCORES[0], name=name, reference=small) for name in names]
