@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import math
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import reverie
+from reverie.core.registry import list_methods, method_class
+from reverie.data.images.dataset import Images
+from reverie.data.images.pairs import Pairs
+from reverie.data.images.patches import ImagePatches
+from reverie.data.images.unpaired import Unpaired
 from reverie.nn import losses
 from reverie.runs.run_folder import Run
 from reverie.transforms.augment import _cutout, diff_augment, random_flip, random_flip_and_shift
@@ -145,6 +151,31 @@ def test_hflip_and_shift_reach_the_images_that_are_learnt(
         metrics.append([line["metrics"] for line in Run(tmp_path / str(i)).lines() if "metrics" in line])
     assert asked == [(False, 0.0)] * 2 + [(True, 0.125)] * 2
     assert metrics[0] != metrics[1]
+
+
+@pytest.mark.parametrize("name", ["pix2pix", "cyclegan", "restoration"])
+def test_translators_flip_unless_hflip_is_off(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = importlib.import_module(f"reverie.methods.{name}")
+    flip = "paired_random_flip" if name == "pix2pix" else "random_flip"
+    original, flipped = getattr(module, flip), list[Any]()
+
+    def recorded(images: Any) -> Any:
+        flipped.append(images)
+        return original(images)
+
+    monkeypatch.setattr(module, flip, recorded)
+    data = "letters:16,shapes:16" if name == "cyclegan" else "shapes:16"
+    options: dict[str, Any] = {"degradation": "grey"} if name == "pix2pix" else {}
+    for asked in list[dict[str, Any]]([{"hflip": False}, {}, {"hflip": True}]):
+        reverie.train(f"{name}:smoke", data=data, out=tmp_path / str(asked), steps=1, **options, **asked)
+        assert bool(flipped) is asked.get("hflip", True)
+        flipped.clear()
+
+
+def test_every_method_of_images_takes_hflip() -> None:
+    for name in list_methods():
+        if method_class(name).data_type in (Images, ImagePatches, Pairs, Unpaired):
+            assert "hflip" in {field.name for field in fields(method_class(name).Config)}, name
 
 
 def test_differentiable_augmentation_lets_gradients_through_and_differs_by_image() -> None:

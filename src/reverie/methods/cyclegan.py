@@ -78,6 +78,8 @@ class CycleGAN(Method):
         none"""
         crop_jitter: Annotated[float, Range(1, 2)] = 286 / 256
         """side of training images relative to the random crop taken from them; 1: no crop"""
+        hflip: bool = True
+        """flip training images horizontally at random"""
         lr: Positive = 2e-4
         """learning rate of Adam (section 4)"""
         beta1: Decay = 0.5
@@ -184,7 +186,7 @@ class CycleGAN(Method):
     def step(self, batch: Batch, update: Update) -> Metrics:
         """One step of both generators, then one of both discriminators (section 3), on unpaired images a and b."""
         c, adversarial = self.config, LOSSES[self.config.loss]
-        a, b = (random_flip(paired_random_crop([batch[side]], c.size)[0]) for side in "ab")
+        a, b = (self.augmented(batch[side]) for side in "ab")
         fake_b, fake_a = self.generator_ab(a), self.generator_ba(b)
         cycle = identity = loss_g = a.new_zeros(())
         if c.cycle_weight:
@@ -210,6 +212,11 @@ class CycleGAN(Method):
         loss_d = update("discriminators", d_scale * loss_d)
         d_auc = (discriminator_auc(real_b, logits_b) + discriminator_auc(real_a, logits_a)) / 2
         return {"loss_d": loss_d, "loss_g": loss_g.detach(), **metrics, "d_auc": d_auc}
+
+    def augmented(self, x: Tensor) -> Tensor:
+        """Training images [B,C,size,size], cropped and flipped at random."""
+        (x,) = paired_random_crop([x], self.config.size)
+        return random_flip(x) if self.config.hflip else x
 
     # -- verbs ---------------------------------------------------------------------------------------------------------
 

@@ -24,7 +24,7 @@ from reverie.metrics.full_reference import Restored
 from reverie.nn import losses
 from reverie.nn.denoiser import Denoiser
 from reverie.nn.patchgan import PatchGAN
-from reverie.transforms.augment import paired_random_crop, paired_random_flip
+from reverie.transforms.augment import paired_random_crop, random_flip
 from reverie.transforms.degradations import (
     DEGRADATIONS,
     apply_degradation,
@@ -58,6 +58,8 @@ class Restoration(Method):
         """of the original images, 1 grey, 3 colour; none: as the data"""
         size: Annotated[int, MultipleOf(2, 8)] = 48
         """pixels per side of the random crops that it is trained on"""
+        hflip: bool = True
+        """flip training images horizontally at random"""
         base_channels: Count = 64
         """channels of the convolutions"""
         depth: Annotated[int, Range(3)] = 12
@@ -125,7 +127,8 @@ class Restoration(Method):
     def step(self, batch: Batch, update: Update) -> Metrics:
         """One step on images that are degraded at random: pixel loss, and with adv_weight a step of D before it."""
         c = self.config
-        (y,) = paired_random_flip(paired_random_crop([batch["image"]], c.size))
+        (y,) = paired_random_crop([batch["image"]], c.size)
+        y = random_flip(y) if c.hflip else y
         x = apply_degradation(y, c.degradation, c.severity)
         restored = self.generator_output(x)
         difference = restored - y
