@@ -30,8 +30,9 @@ from reverie.data.images.inspect import split_usage, usage_summary
 from reverie.data.media_types import TABLE_SUFFIXES, TEXT_SUFFIXES
 from reverie.data.python_data import PythonData
 from reverie.data.splits import SPLITS, standard_split
+from reverie.data.tables import suffix_of
 from reverie.data.text import oracle, synthetic
-from reverie.data.text.files import ITEMS, suffix_of
+from reverie.data.text.files import ITEMS
 from reverie.data.text.held_out import HELD_OUT, leaked, near_duplicates
 from reverie.data.text.oracle import Oracle
 from reverie.data.text.scripts import detect_kind

@@ -11,7 +11,8 @@ from reverie.data.file_types import InvalidFile
 from reverie.data.media_types import TABLE_SUFFIXES, TEXT_SUFFIXES
 from reverie.data.python_data import PythonData
 from reverie.data.splits import NAMES, SPLITS, arrange, standard_split
-from reverie.data.text.files import read_items, suffix_of
+from reverie.data.tables import suffix_of
+from reverie.data.text.files import read_items
 from reverie.data.text.held_out import held_out
 from reverie.utils.errors import UserError
 
