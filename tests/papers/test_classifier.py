@@ -280,6 +280,17 @@ def test_captions_take_any_name(text: str) -> None:
     assert not made[96:, :, 1:].any()
 
 
+def test_captions_in_other_scripts_are_letters(tmp_path: Path) -> None:
+    """Each name has its own picture; no font of the machine has a private character, which is named."""
+    ground = Image(np.zeros((32, 32, 1), np.uint8))
+    names = ["кот", "кит", "γάτα", "\ue0ff", "U+E0FF"]
+    bands = {name: captioned(ground, [(name, (255, 255, 255))]).pixels[96:] for name in names}
+    columns = {name: int((band.max((0, 2)) > 60).nonzero()[0].max()) for name, band in bands.items()}
+    assert len({band.tobytes() for band in bands.values()}) == len(names)
+    assert 12 < columns["кот"] < 30
+    assert columns["\ue0ff"] > columns["кот"]
+
+
 def test_one_class_is_not_enough() -> None:
     with pytest.raises(UserError, match=r"one class, dog; .* 2 or more"):
         network(class_names=("dog",))

@@ -1,4 +1,4 @@
-"""The classifier whose features images are compared by: read from a run, or trained on the data and cached."""
+"""The classifier that `--features classifier` and the scores of classes use: of a run, or trained here and cached."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def read_classifier(place: str | Path) -> Method:
     if not method.is_classifier:
         able = " or ".join(name for name, entry in registry.list_methods().items() if entry.is_classifier)
         raise UserError(
-            f"{place} holds a {method.origin['method']}, which is not a classifier; give a run of {able}, or a file of "
-            "MobileNetV2 or Inception weights."
+            f"{place} holds a {method.origin['method']}, which is not a classifier; give a run of {able} or a weights "
+            "file, or leave --features away: a network trained on ImageNet is installed."
         )
     return method
 
@@ -53,8 +53,8 @@ def train_feature_classifier(data: Images | InMemoryImages, device: str) -> Meth
     training_data = data if data.split == "train" else Images.open(data.spec)
     if not training_data.classes:
         raise UserError(
-            f"{data.spec} has no labels to train a feature network on; name one: a file of MobileNetV2 or Inception "
-            "weights, or the run of a classifier trained on similar images."
+            f"{data.spec} has no labels to train a classifier on; leave --features away (a network trained on ImageNet "
+            "is installed), or name the run of a classifier that was trained on similar images."
         )
     name = classifier_name()
     setting = [name, registry.method_class(name).preset(PRESET), SEED, __version__]
@@ -68,7 +68,7 @@ def train_feature_classifier(data: Images | InMemoryImages, device: str) -> Meth
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            print(f"another process is training the {name} that scores need; waiting for it.", file=sys.stderr)
+            print(f"another process is training the same {name}; waiting for it.", file=sys.stderr)
             lock.acquire()
     try:
         return _read_finished(place) or _train(name, training_data, place, device)
@@ -78,8 +78,7 @@ def train_feature_classifier(data: Images | InMemoryImages, device: str) -> Meth
 
 def _train(name: str, training_data: Images | InMemoryImages, place: Path, device: str) -> Method:
     print(
-        f"training a {name} on {training_data.name}, whose features the scores compare images by (once: it is cached "
-        f"in {place}; --features names another network)",
+        f"training a {name} on {training_data.name}, which takes minutes (once: it is kept in {place})",
         file=sys.stderr,
     )
     began = time.monotonic()

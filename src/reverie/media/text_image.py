@@ -14,6 +14,7 @@ import math
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL.Image
@@ -56,6 +57,16 @@ def text_sheet(lines: Sequence[str], title: str = "") -> Image:
             x += font.getlength(run)
     content = "".join(f"{line}\n" for line in lines)
     return Image(np.asarray(ground)[:, :, None].copy(), companions={".txt": content.encode()})
+
+
+def draw_line(pen: ImageDraw.ImageDraw, at: tuple[float, float], text: str, fill: Any, size: int) -> None:
+    """Draws a line `size` pixels high, each character with a font that has it; one that none has as "U+732B"."""
+    shown = "".join(c if _font_for(c) else f"U+{ord(c):04X} " for c in text).rstrip()
+    x, y = at
+    for run, font in _runs(shown):
+        scaled = font.font_variant(size=size)
+        pen.text((x, y), run, fill, scaled)
+        x += scaled.getlength(run)
 
 
 def _drawable(line: str) -> str:

@@ -26,6 +26,7 @@ from reverie.core.stage import Batch, Metrics, Stage
 from reverie.core.update import Update
 from reverie.data.images.dataset import Images
 from reverie.media import Image, image_grid
+from reverie.media.text_image import draw_line
 from reverie.metrics.score import Better, Reference, Score
 from reverie.transforms.augment import random_flip, random_shift
 from reverie.utils.errors import UserError
@@ -277,7 +278,8 @@ class ResidualBlock(nn.Module):
 def captioned(image: Image, lines: Sequence[tuple[str, Colour]]) -> Image:
     """The image enlarged to about 100 pixels, with lines of (text, colour) on a dark band below it.
 
-    Pillow's built-in bitmap font gives the same pixels on every machine; a character that it lacks becomes "?".
+    Pillow's built-in bitmap font gives the same pixels on every machine; names beyond ASCII are drawn with the fonts of
+    sheets of text.
     """
     side = image.pixels.shape[0]
     scale = max(1, round(100 / side))
@@ -286,7 +288,10 @@ def captioned(image: Image, lines: Sequence[tuple[str, Colour]]) -> Image:
     band = PIL.Image.new("RGB", (side * scale, 12 * len(lines) + 3))
     draw = PIL.ImageDraw.Draw(band)
     for i, (text, colour) in enumerate(lines):
-        draw.text((3, 12 * i + 1), text.encode("latin-1", "replace"), colour, font)
+        if text.isascii():
+            draw.text((3, 12 * i + 1), text, colour, font)
+        else:
+            draw_line(draw, (3, 12 * i), text, colour, 11)
     return Image(np.concatenate([np.broadcast_to(pixels, (*pixels.shape[:2], 3)), np.asarray(band)]))
 
 
