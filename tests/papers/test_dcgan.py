@@ -1,19 +1,30 @@
-"""What is particular to DCGAN: the paper's networks, its options, spherical interpolation, inversion."""
+"""What is particular to DCGAN: the paper's networks, its options, discriminators of features, slerp, inversion."""
 
 from __future__ import annotations
+
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+import reverie
 from reverie.core.interpolation import slerp
 from reverie.core.options import build
 from reverie.core.update import Update
 from reverie.media import Image
 from reverie.methods.dcgan import DCGAN
+from reverie.nn import imagenet, losses
+from reverie.nn.feature_discriminator import FINGERPRINT
+from reverie.runs.weights_file import read_weights
+from reverie.transforms.augment import diff_augment
 from reverie.utils.distributed import Ranks
 from reverie.utils.errors import UserError
+
+FEATURES = dict(discriminator="features", feature_network=FINGERPRINT, loss="hinge")
+BOTH = dict(FEATURES, discriminator="both", norm="none", r1_weight=0.5, d_reg_interval=2)
 
 
 def model(**options: object) -> DCGAN:
@@ -29,6 +40,20 @@ def test_shapes_and_ranges(size: int, norm: str) -> None:
     assert x.shape == (2, 3, size, size)
     assert x.abs().max() <= 1
     assert gan.discriminator(x).shape == (2,)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [16, 32, 64, 128])
+def test_shapes_and_ranges_with_features(size: int, channels: int) -> None:
+    gan = model(size=size, channels=channels, upsampling="resize", **BOTH)
+    x = gan.generator(torch.randn(2, 10))
+    assert x.shape == (2, channels, size, size)
+    assert x.abs().max() <= 1
+    *heads, pixels = gan.discriminator(gan.features(x), x)
+    places = max(size, 64) // 16  # of the coarsest map; finer ones are brought down to 4 x 4
+    assert [logits.shape for logits in heads] == [(2, 16), (2, 16), (2, min(places, 4) ** 2)]
+    assert pixels.shape == (2, 1)
+    assert not any(isinstance(part, nn.ConvTranspose2d) for part in gan.modules())
 
 
 def test_the_paper_s_generator() -> None:
@@ -56,6 +81,8 @@ OPTIONS = [
     dict(loss="relativistic", norm="none", r1_weight=1.0),
     dict(loss="nonsaturating", norm="spectral", r1_weight=1.0),
     dict(hflip=True, diff_augment=True),
+    FEATURES,
+    dict(BOTH, diff_augment=True, diff_augment_colour=False, upsampling="resize", d_steps_per_g=2),
 ]
 
 
@@ -66,7 +93,7 @@ def test_every_option_trains_generator_and_discriminator(options: dict[str, obje
     before = {k: v.clone() for k, v in gan.state_dict().items()}
     metrics: list[list[str]] = []
     for update.step in range(3):
-        metrics.append(list(gan.step({"image": torch.rand(6, 3, 16, 16) * 2 - 1}, update)))
+        metrics.append(list(gan.stages()[0].step({"image": torch.rand(6, 3, 16, 16) * 2 - 1}, update)))
     changed = {k.split(".")[0] for k, v in gan.state_dict().items() if not torch.equal(v, before[k])}
     assert changed == {"generator", "discriminator"}
     d_metrics, interval = ["loss_d", "d_auc", "nn_distance_ratio"], int(str(options.get("d_steps_per_g", 1)))
@@ -82,6 +109,13 @@ def test_every_option_trains_generator_and_discriminator(options: dict[str, obje
         (dict(loss="wasserstein", norm="none"), "give --gp-weight 10"),
         (dict(loss="wasserstein", norm="none", gp_weight=10.0, r1_weight=1.0), "leave r1_weight at 0"),
         (dict(loss="hinge", norm="none", gp_weight=10.0), "gp_weight goes with loss 'wasserstein'"),
+        (dict(BOTH, loss="relativistic"), "loss 'relativistic' is for discriminator 'pixels' alone; give --loss hinge"),
+        (dict(FEATURES, loss="wasserstein", gp_weight=10.0, norm="none"), "loss 'wasserstein' is for discriminator"),
+        (dict(BOTH, discriminator="features"), "r1_weight is for a discriminator of pixels; .* --r1-weight 0"),
+        (dict(BOTH, norm="batch"), "r1_weight .* norm 'batch' .* --norm spectral or none"),
+        (dict(BOTH, feature_network="beef"), "no ImageNet network beef; reverie has 5793"),
+        (dict(discriminator="eyes"), "discriminator is 'eyes'"),
+        (dict(d_reg_interval=0), "d_reg_interval is 0; .* 1 or more"),
         (dict(size=20), "size is 20; .* a power of two"),
         (dict(shift=0.6), "shift is 0.6; .* from 0 to 0.5"),
         (dict(lr=0.0), "lr is 0.0; .* above 0"),
@@ -160,3 +194,84 @@ def test_grey_images_have_one_channel() -> None:
     image = model(channels=1).eval().generate(n=1)[0]
     assert image.pixels.shape == (16, 16, 1)
     assert isinstance(image, Image)
+
+
+# -- discriminators of features ----------------------------------------------------------------------------------------
+
+
+def test_maps_computed_once_give_what_computing_them_for_each_update_gives() -> None:
+    x = torch.rand(6, 3, 16, 16) * 2 - 1
+    once, twice = (model(upsampling="resize", **BOTH) for _ in range(2))
+    hinge, update = losses.hinge(), Update(once.optimizers(), Ranks("cpu"))
+    reference = Update(twice.optimizers(), Ranks("cpu"))
+    for step in range(3):
+        torch.manual_seed(step)
+        update.step = step
+        once.step_with_features({"image": x.clone()}, update)
+
+        torch.manual_seed(step)
+        fake = twice.generator(torch.randn(6, 10))
+        real = x.clone().requires_grad_(step % 2 == 0)
+        d_real = twice.discriminator(twice.features(real.detach()), real)
+        d_fake = twice.discriminator(twice.features(fake.detach()), fake.detach())
+        loss = torch.stack([hinge.discriminator(r, f) for r, f in zip(d_real, d_fake, strict=True)]).sum()
+        if step % 2 == 0:
+            loss = loss + 2 * 0.5 * losses.zero_centred_penalty(d_real[-1], real)
+        reference("discriminator", loss)
+        logits = twice.discriminator(twice.features(fake), fake)
+        reference("generator", torch.stack([hinge.generator(one, None) for one in logits]).sum())
+    theirs = twice.state_dict()
+    assert all(torch.equal(value, theirs[name]) for name, value in once.state_dict().items())
+
+
+def test_the_frozen_network_is_not_trained_and_stands_in_no_file(tmp_path: Path) -> None:
+    options = dict(data="shapes:40", steps=4, checkpoint_every=4, threads=1, batch_size=8)
+    reverie.train("dcgan:smoke", out=tmp_path / "run", **{**options, **BOTH, "feature_network": None})
+    about = json.loads((tmp_path / "run/run.json").read_text())
+    assert about["config"]["feature_network"] == FINGERPRINT == imagenet.SHA256[:16]
+    header, weights, _ = read_weights(tmp_path / "run/weights.safetensors")
+    assert header["config"]["feature_network"] == FINGERPRINT
+    assert {name.split(".")[0] for name in weights} == {"generator", "discriminator"}
+    heads = {name.split(".")[1] for name in weights if name.startswith("discriminator")}
+    assert heads == {"heads", "pixels"}
+    assert (tmp_path / "run/resume.pt").stat().st_size < 5_000_000  # the network alone has 18 MB
+
+    gan = model(**BOTH)
+    update = Update(gan.optimizers(), Ranks("cpu"))
+    gan.step_with_features({"image": torch.rand(4, 3, 16, 16) * 2 - 1}, update)
+    used = gan.features.network
+    assert used is not None
+    fresh = imagenet.load_imagenet_network().state_dict()
+    assert all(torch.equal(value, fresh[name]) for name, value in used.state_dict().items())
+    assert all(parameter.grad is None for parameter in used.parameters())
+
+
+def test_a_run_on_features_is_resumed_bit_for_bit(tmp_path: Path) -> None:
+    options = dict(
+        BOTH, feature_network=None, data="letters:40", threads=1, batch_size=8, ema_decay=0.9, upsampling="resize",
+        diff_augment=True, diff_augment_colour=False, hflip=True, checkpoint_every=3,
+    )  # fmt: skip
+    reverie.train("dcgan:smoke", out=tmp_path / "straight", steps=6, **options)
+    reverie.train("dcgan:smoke", out=tmp_path / "cut", steps=3, **options)
+    reverie.resume(tmp_path / "cut", steps=6)
+    straight, cut = (read_weights(tmp_path / name / "weights.safetensors")[1] for name in ("straight", "cut"))
+    assert all(torch.equal(value, cut[name]) for name, value in straight.items())
+
+
+def test_without_the_network_training_says_so_first_and_generating_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = dict(BOTH, feature_network=None, steps=1, threads=1, batch_size=8)
+    reverie.train("dcgan:smoke", data="shapes:40", out=tmp_path / "run", **options)
+    monkeypatch.setattr(imagenet, "PACKAGE", "no_such_package")
+    with pytest.raises(UserError, match=r"ImageNet network is not installed .*pip install no-such-package"):
+        reverie.train("dcgan:smoke", data="shapes:40", out=tmp_path / "new", **options)
+    assert not (tmp_path / "new").exists()
+    assert len(reverie.load(tmp_path / "run").generate(n=2)) == 2
+
+
+def test_augmentation_without_colour_leaves_colours() -> None:
+    x = torch.full((8, 3, 16, 16), 0.5) * torch.tensor([1.0, -1.0, 0.5]).view(1, 3, 1, 1)
+    kept = diff_augment(x, colour=False)
+    assert {tuple(pixel) for pixel in kept.permute(0, 2, 3, 1).flatten(0, 2).tolist()} == {(0.5, -0.5, 0.25), (0, 0, 0)}
+    assert len({tuple(pixel) for pixel in diff_augment(x).permute(0, 2, 3, 1).flatten(0, 2).tolist()}) > 3

@@ -21,10 +21,22 @@ from reverie.core.update import Update
 from reverie.data.images.dataset import Images
 from reverie.media import Image
 from reverie.nn import losses
-from reverie.nn.dcgan_blocks import Generator, default_base_channels, default_size, init_weights, layer_channels
+from reverie.nn.dcgan_blocks import (
+    Generator,
+    ResizeGenerator,
+    default_base_channels,
+    default_size,
+    init_weights,
+    layer_channels,
+)
+from reverie.nn.feature_discriminator import FINGERPRINT, FeatureHeads, FrozenFeatures, per_image
+from reverie.nn.imagenet import weights_path
 from reverie.transforms.augment import diff_augment, random_flip_and_shift
 from reverie.utils.errors import UserError
 from reverie.utils.seeding import noise
+
+STRIDES, MIN_SIDE = (4, 8, 16), 64
+"""of the frozen network's maps that a discriminator sees; pixels a side to which smaller images are enlarged for it"""
 
 
 class DCGAN(Method):
@@ -49,12 +61,23 @@ class DCGAN(Method):
         pixels, 32 at 64 pixels and so on, so that a step takes about the same time"""
         loss: Literal["nonsaturating", "hinge", "leastsquares", "wasserstein", "relativistic"] = "nonsaturating"
         """adversarial loss; the paper's is nonsaturating"""
+        upsampling: Literal["transposed", "resize"] = "transposed"
+        """of the generator: transposed convolutions, as in the paper, which can leave a checkerboard; or
+        nearest-neighbour upsampling and a convolution"""
+        discriminator: Literal["pixels", "features", "both"] = "pixels"
+        """what the discriminator sees: pixels, as in the paper; maps of a frozen ImageNet network, each by a small head
+        (Projected GAN, Sauer 2021); or both, by a discriminator of each"""
+        feature_network: str | None = None
+        """the first 16 hex digits of the SHA-256 of the frozen network's weights; none: the installed one's"""
         norm: Literal["batch", "spectral", "none"] = "batch"
-        """normalisation in the discriminator; the paper's is batch. With a gradient penalty: spectral or none"""
+        """normalisation in the discriminator of pixels; the paper's is batch. With a gradient penalty: spectral or
+        none"""
         gp_weight: NonNegative = 0.0
         """weight of the critic's gradient penalty, WGAN-GP (Gulrajani 2017: 10), for the loss wasserstein"""
         r1_weight: NonNegative = 0.0
         """weight of the zero-centred gradient penalty: R1 (Mescheder 2018), for the loss relativistic R1 + R2"""
+        d_reg_interval: Count = 1
+        """steps from one R1 or R2 penalty to the next, which is weighted by it (lazy regularisation, Karras 2019)"""
         d_steps_per_g: Count = 1
         """discriminator steps per generator step (WGAN: 5)"""
         hflip: bool = False
@@ -63,6 +86,8 @@ class DCGAN(Method):
         """random shifts of training images, as a share of the side; with hflip, against overfitting of small data"""
         diff_augment: bool = False
         """DiffAugment (Zhao 2020) of real and generated images: for some hundreds or few thousands of images"""
+        diff_augment_colour: bool = True
+        """its changes of colour; without them translation and cutout are left"""
         lr: Positive = 2e-4
         """learning rate of Adam (section 4)"""
         beta1: Decay = 0.5
@@ -87,6 +112,12 @@ class DCGAN(Method):
                     f"{name} needs the gradient at single images, but norm 'batch' mixes them; "
                     "give --norm spectral or none."
                 )
+            if self.discriminator != "pixels" and self.loss in ("wasserstein", "relativistic"):
+                raise UserError(f"loss '{self.loss}' is for discriminator 'pixels' alone; give --loss hinge.")
+            if self.discriminator == "features" and self.r1_weight:
+                raise UserError(
+                    "r1_weight is for a discriminator of pixels; give --discriminator both, or --r1-weight 0."
+                )
 
     presets = {
         "smoke": dict(size=16, latent_dim=16, base_channels=8, batch_size=16),
@@ -108,13 +139,22 @@ class DCGAN(Method):
     @classmethod
     def resolve_config(cls, config: Config, facts: dict[str, Any]) -> Config:
         size = config.size or default_size(facts["native"])
-        return super().resolve_config(config, {**facts, "size": size, "base_channels": default_base_channels(size)})
+        facts = {**facts, "size": size, "base_channels": default_base_channels(size)}
+        if config.discriminator != "pixels":
+            weights_path()  # so that it is missed before training begins
+            facts["feature_network"] = FINGERPRINT
+        return super().resolve_config(config, facts)
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         c = self.config
-        self.generator = Generator(c.size, c.channels, c.base_channels, c.latent_dim)
-        self.discriminator = Discriminator(c.size, c.channels, c.base_channels, c.norm)
+        generator = Generator if c.upsampling == "transposed" else ResizeGenerator
+        self.generator = generator(c.size, c.channels, c.base_channels, c.latent_dim)
+        self.discriminator: nn.Module = Discriminator(c.size, c.channels, c.base_channels, c.norm)
+        if c.discriminator != "pixels":
+            self.features = FrozenFeatures(c.feature_network, STRIDES, MIN_SIDE)
+            heads, pixels = FeatureHeads(STRIDES, max(c.size, MIN_SIDE)), self.discriminator
+            self.discriminator = FeatureDiscriminator(heads, pixels if c.discriminator == "both" else None)
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         c = self.config
@@ -124,7 +164,8 @@ class DCGAN(Method):
         }
 
     def stages(self) -> list[Stage]:
-        return [Stage("train", self.config.steps, self.step)]
+        step = self.step if self.config.discriminator == "pixels" else self.step_with_features
+        return [Stage("train", self.config.steps, step)]
 
     def ema_decays(self) -> dict[str, float]:
         return {"generator": self.config.ema_decay} if self.config.ema_decay else {}
@@ -135,31 +176,64 @@ class DCGAN(Method):
         batch: "image" [B,C,H,W] in [-1,1]
         """
         c, D, adversarial = self.config, self.discriminator, losses.ADVERSARIAL_LOSSES[self.config.loss]
-        augment = diff_augment if c.diff_augment else nn.Identity()
         real = random_flip_and_shift(batch["image"], c.hflip, c.shift)  # [B,C,H,W] in [-1,1]
         z = torch.randn(len(real), c.latent_dim, device=real.device)  # [B,Z]
         fake = self.generator(z)
 
         # (1) Update D: real images are real, generated ones are not.
-        x, y = augment(real), augment(fake.detach())
-        if c.r1_weight:
+        x, y = self.augment(real), self.augment(fake.detach())
+        reg_step = c.r1_weight > 0 and update.step % c.d_reg_interval == 0
+        if reg_step:
             x, y = x.requires_grad_(), y.requires_grad_()
         d_real, d_fake = D(x), D(y)
         loss_d = adversarial.discriminator(d_real, d_fake)
         if c.gp_weight:
             loss_d = loss_d + c.gp_weight * losses.gradient_penalty(D, x, y)
-        if c.r1_weight:
+        if reg_step:
             penalty = losses.zero_centred_penalty(d_real, x)  # R1
             if c.loss == "relativistic":
                 penalty = penalty + losses.zero_centred_penalty(d_fake, y)  # R2 (R3GAN, Huang 2024)
-            loss_d = loss_d + c.r1_weight * penalty
+            loss_d = loss_d + c.d_reg_interval * c.r1_weight * penalty
         metrics = {"loss_d": update("discriminator", loss_d), **diagnostics(d_real, d_fake, real, fake)}
 
         # (2) Update G: D should take generated images for real.
         if update.step % c.d_steps_per_g == c.d_steps_per_g - 1:
-            d_real = D(augment(real)) if adversarial.paired else None
-            metrics["loss_g"] = update("generator", adversarial.generator(D(augment(fake)), d_real))
+            d_real = D(self.augment(real)) if adversarial.paired else None
+            metrics["loss_g"] = update("generator", adversarial.generator(D(self.augment(fake)), d_real))
         return metrics
+
+    def step_with_features(self, batch: Batch, update: Update) -> Metrics:
+        """As step, with discriminators that see maps of the frozen network (Sauer 2021, eq. 4), and pixels or not.
+
+        Maps and augmentation of the generated images are the same for both updates: neither depends on D's weights.
+        """
+        c, D, adversarial = self.config, self.discriminator, losses.ADVERSARIAL_LOSSES[self.config.loss]
+        real = random_flip_and_shift(batch["image"], c.hflip, c.shift)  # [B,C,H,W] in [-1,1]
+        fake = self.generator(torch.randn(len(real), c.latent_dim, device=real.device))
+        x, y = self.augment(real), self.augment(fake)
+        with torch.no_grad():
+            real_maps = self.features(x)
+        fake_maps = self.features(y)
+
+        # (1) Update D: each head tells real images from generated ones.
+        reg_step = c.r1_weight > 0 and update.step % c.d_reg_interval == 0
+        x = x.requires_grad_() if reg_step else x
+        d_real, d_fake = D(real_maps, x), D([m.detach() for m in fake_maps], y.detach())
+        loss_d = torch.stack([adversarial.discriminator(r, f) for r, f in zip(d_real, d_fake, strict=True)]).sum()
+        if reg_step:  # of pixels alone
+            loss_d = loss_d + c.d_reg_interval * c.r1_weight * losses.zero_centred_penalty(d_real[-1], x)
+        logits = per_image(d_real), per_image(d_fake)
+        metrics = {"loss_d": update("discriminator", loss_d), **diagnostics(*logits, real, fake)}
+
+        # (2) Update G: every head should take generated images for real.
+        if update.step % c.d_steps_per_g == c.d_steps_per_g - 1:
+            loss_g = torch.stack([adversarial.generator(logits, None) for logits in D(fake_maps, y)]).sum()
+            metrics["loss_g"] = update("generator", loss_g)
+        return metrics
+
+    def augment(self, x: Tensor) -> Tensor:
+        """Real or generated images [B,C,H,W] as the discriminator gets them."""
+        return diff_augment(x, self.config.diff_augment_colour) if self.config.diff_augment else x
 
     @verb
     def generate(self, n: Count = 64, seed: int = 0, items: Items = None) -> Iterator[Image]:
@@ -234,3 +308,15 @@ class Discriminator(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(x)
+
+
+class FeatureDiscriminator(nn.Module):
+    """Maps of the frozen network, and images [B,C,H,W] -> logits [B,K] of each head, those of pixels [B,1] last."""
+
+    def __init__(self, heads: FeatureHeads, pixels: nn.Module | None) -> None:
+        super().__init__()
+        self.heads, self.pixels = heads, pixels
+
+    def forward(self, maps: Sequence[Tensor], x: Tensor) -> list[Tensor]:
+        logits = self.heads(maps)
+        return logits if self.pixels is None else [*logits, self.pixels(x).unsqueeze(1)]
