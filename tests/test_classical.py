@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from skimage.data import astronaut
 import reverie
 from reverie.cli.main import main
 from reverie.core.method import Method
-from reverie.evaluation import baselines
+from reverie.evaluation import baselines, time_estimate
 from reverie.evaluation.compare import Comparison
 from reverie.media import Photo
 from reverie.metrics import classical_baselines as classical
@@ -218,6 +219,19 @@ def test_without_scikit_image_the_evaluation_says_so(workspace: Path, monkeypatc
     assert "pip install 'reverie[classical]'" in skipped["psnr, non-local means"]
     assert "non-commercial" in skipped["ssim, bm3d"]
     assert "reverie[classical]" in found.table()
+
+
+def test_the_time_is_said_with_that_of_the_tools(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An image of 48 x 48 counts for one of a tool's tuning images of 128; the tools' settings are many."""
+    monkeypatch.setattr(time_estimate, "LEAST", 0)
+    reverie.evaluate(workspace / "blur", workspace / "photos", n=2)
+    said = capsys.readouterr().err
+    assert re.search(r"up to .*: 2 restored images, 2 by wiener, 2 by unsharp mask; --full takes more", said)
+    reverie.evaluate(workspace / "blur", workspace / "photos", n=2, baselines=False, full=True)
+    said = capsys.readouterr().err
+    assert re.search(r"up to .*: 2 restored images$", said, re.MULTILINE)
 
 
 def test_baselines_can_be_switched_off_and_are_in_comparisons(

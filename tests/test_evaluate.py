@@ -289,6 +289,9 @@ def test_only_the_scores_that_are_asked_for(
     found = reverie.evaluate(run, DATA, metrics=["bleu", "sharpness"], n=64)
     assert [score.name for score in found] == ["sharpness"]
     assert "no such score" in found.why_skipped("bleu-2")
+    found = reverie.evaluate(run, DATA, metrics="copying", n=64)
+    assert found["nn distance ratio"].n == 64
+    assert not found.why_skipped("nn dice similarity")  # of a group the scores of this kind of data are meant
 
 
 def test_quick_and_full_scores_do_not_compare(workspace: Path, net: AveragePool) -> None:

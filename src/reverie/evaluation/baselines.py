@@ -13,8 +13,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from reverie.evaluation.result import Evaluation
+from reverie.evaluation.time_estimate import TimeEstimate
 from reverie.media import Photo
-from reverie.metrics.classical_baselines import INSTALL, TOOLS, Case
+from reverie.metrics.classical_baselines import INSTALL, TOOLS, Case, Tool
 from reverie.metrics.full_reference import full_reference_scores
 from reverie.metrics.score import Reference
 from reverie.transforms.degradations import DEGRADATIONS, blur_kernel, downscale
@@ -75,6 +76,22 @@ def add_baselines(
                     versions={**versions(), tool.library: tool.version},
                 )
             )
+
+
+def time_baselines(
+    estimate: TimeEstimate, method: Any, original: np.ndarray, degraded: np.ndarray, n: int, seed: int
+) -> None:
+    """Adds what the tools take for n images, their settings chosen, from one image of each."""
+    (case,) = cases_of(method, [original], [degraded], seed)
+    crops = TUNING_IMAGES * min(1, TUNING_SIZE**2 / (original.shape[0] * original.shape[1]))  # in images of this size
+    for tool in TOOLS[method.config.degradation]:
+        if tool.version:
+            tuning = crops * len(tool.settings) if len(tool.settings) > 1 else 0
+
+            def restore(_: int, tool: Tool = tool) -> None:
+                tool.restore(case, tool.settings[0])
+
+            estimate.add(f"by {tool.name}", n, 1, restore, tuning)
 
 
 def _how_chosen(settings: int, images: int, train: Any) -> str:

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from reverie.data.images.conversion import convert_channels
-from reverie.evaluation.baselines import TUNING_IMAGES, add_baselines, has_baselines
+from reverie.evaluation.baselines import TUNING_IMAGES, add_baselines, has_baselines, time_baselines
 from reverie.evaluation.eval_config import EvalConfig
 from reverie.evaluation.evaluators_base import SplitEvaluator, training_data_notes
 from reverie.evaluation.lpips import PairedLPIPS, add_lpips, open_lpips
 from reverie.evaluation.result import Evaluation
 from reverie.evaluation.samples_source import SampleSource
+from reverie.evaluation.time_estimate import TimeEstimate
 from reverie.media import Image, grid_of_groups
 from reverie.metrics.full_reference import Restored, full_reference_scores, psnrs
 from reverie.metrics.score import Reference
@@ -38,14 +39,28 @@ class RestorationEvaluator(SplitEvaluator):
         lpips = (
             None if config.lpips is None else open_lpips(config.lpips)
         )  # errors are found before anything takes long
-        result.scores += list(method.method_scores(self.data, n, config.seed, **method_options))
         restore = getattr(method, "restoration_examples", None)
+        if restore:
+            self._say_time(method, config, n)
+        result.scores += list(method.method_scores(self.data, n, config.seed, **method_options))
         examples = list[Restored](restore(self.data, n, config.seed)) if restore else []
         if examples:
             self._score_examples(result, method, examples, config, n, lpips)
             self._add_figures(result, examples)
         elif lpips is not None:
             result.skip(["lpips"], f"{source.name} restores nothing that has a target image")
+
+    def _say_time(self, method: Any, config: EvalConfig, n: int) -> None:
+        """Says how long it takes, from the first image."""
+        examples, estimate = list[Restored](), TimeEstimate()
+
+        def restore(count: int) -> None:
+            examples[:] = method.restoration_examples(self.data, count, config.seed)
+
+        estimate.add("restored images", n, 1, restore)
+        if config.baselines and has_baselines(method):
+            time_baselines(estimate, method, examples[0].original, examples[0].degraded, n, config.seed)
+        estimate.say("" if config.full else "; --full takes more")
 
     def _score_examples(
         self,

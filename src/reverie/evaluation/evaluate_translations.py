@@ -13,7 +13,7 @@ from torch import Tensor
 
 from reverie.data.images.conversion import convert_channels
 from reverie.data.images.label_maps import nearest_colour_indices
-from reverie.evaluation.baselines import TUNING_IMAGES, add_baselines, has_baselines
+from reverie.evaluation.baselines import TUNING_IMAGES, add_baselines, has_baselines, time_baselines
 from reverie.evaluation.eval_config import EvalConfig
 from reverie.evaluation.evaluators_base import OneSplit, SplitEvaluator, open_split, training_data_notes
 from reverie.evaluation.feature_extractors import open_features
@@ -68,6 +68,10 @@ class PairEvaluator(TranslationEvaluator):
         n = min(config.n or self.default_n(source, config.full), len(self.data))
         estimate = TimeEstimate()
         estimate.add("translated images", n, 1, lambda k: self._translate(source, k, config.seed))
+        with_baselines = config.baselines and has_baselines(source.method)
+        if with_baselines:
+            one = self._translate(source, 1, config.seed)
+            time_baselines(estimate, source.method, one.targets[0], one.inputs[0], n, config.seed)
         estimate.say("" if config.full else "; --full takes more")
         lpips = (
             None if config.lpips is None else open_lpips(config.lpips)
@@ -100,7 +104,6 @@ class PairEvaluator(TranslationEvaluator):
         result.scores.append(_sharpness_score(images, reference, config.seed, conditions))
         if (palette := self.palette(source)) is not None:
             result.scores += _segmentation_scores(images, palette, reference, config.seed, conditions)
-        with_baselines = config.baselines and has_baselines(source.method)
         train, others = None, list[np.ndarray]()
         wants_features = config.wants("paired feature distance", "fid", "kid")
         if with_baselines or wants_features:

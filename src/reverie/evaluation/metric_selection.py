@@ -75,5 +75,7 @@ def keep_wanted(result: Evaluation, metrics: tuple[str, ...] | None, source_name
     result.scores = [score for score in result.scores if base_name(score.name) in metrics]
     result.skipped = [line for line in result.skipped if base_name(line["score"]) in metrics]
     there = {base_name(score.name) for score in result.scores} | {base_name(line["score"]) for line in result.skipped}
-    if missing := [name for name in metrics if name not in there]:
+    # Of a group whose other scores are there, the rest is of other kinds of data.
+    of_others = {name for names in GROUPS.values() if there & {*names} for name in names}
+    if missing := [name for name in metrics if name not in there | of_others]:
         result.skip(missing, f"{source_name} has no such score on this data")

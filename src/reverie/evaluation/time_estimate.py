@@ -20,8 +20,11 @@ class TimeEstimate:
         self.seconds = 0.0
         self.parts: list[str] = []
 
-    def add(self, what: str, n: int, chunk: int, work: Callable[[int], Any]) -> None:
-        """A part of n items, of which `work(chunk)` is done twice: the first time warms up."""
+    def add(self, what: str, n: int, chunk: int, work: Callable[[int], Any], extra: float = 0) -> None:
+        """A part of n items, of which `work(chunk)` is done twice: the first time warms up.
+
+        extra: what is done besides, as a number of items
+        """
         if n <= 0:
             return
         chunk = min(chunk, n)
@@ -32,7 +35,7 @@ class TimeEstimate:
             began = time.monotonic()
             work(chunk)
             seconds = time.monotonic() - began
-        self.seconds += seconds * n / chunk
+        self.seconds += seconds * (n + extra) / chunk
         self.parts.append(f"{n:,} {what}")
 
     def add_with_overhead(self, what: str, n: int, chunk: int, work: Callable[[int], Any]) -> None:
