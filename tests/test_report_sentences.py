@@ -57,6 +57,14 @@ def test_the_headline_is_a_sentence(run: Path) -> None:  # noqa: F811 - a fixtur
     assert "Training is at step 2,000 of 4,000." in report(run)
 
 
+def test_a_resumed_run_says_so_beside_its_command(run: Path) -> None:  # noqa: F811 - a fixture of test_report
+    command = "reverie train dcgan --data photos --out runs/a --steps"
+    about(run, command=f"{command} 2000", config={**ABOUT["config"], "steps": 2000})
+    assert "The run was then resumed" not in report(run)
+    about(run, command=f"{command} 1000", config={**ABOUT["config"], "steps": 2000})
+    assert "The run was then resumed with <code>--steps 2000</code>." in report(run)
+
+
 @pytest.mark.parametrize(
     ("data", "said"),
     [

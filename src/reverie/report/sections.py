@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from itertools import pairwise
 from pathlib import Path
@@ -179,7 +180,9 @@ def reproduce(record: Record) -> list[Section]:
     command = record.about.get("command")
     if not command:
         return []
-    content = {"command": plain(command), "seed": record.part("train").get("seed")}
+    began_with, steps = re.search(r"\bsteps[ =](\d+)", str(command)), record.part("config").get("steps")
+    resumed = steps if began_with and is_number(steps) and int(began_with[1]) != steps else None
+    content = {"command": plain(command), "seed": record.part("train").get("seed"), "resumed": resumed}
     return [Section("reproduce", "Reproduce this run", "reproduce.html.jinja", content)]
 
 
