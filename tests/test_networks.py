@@ -16,7 +16,7 @@ from torch import nn
 from reverie.core.options import options_of_dataclass
 from reverie.methods.pix2pix import Pix2Pix
 from reverie.methods.restoration import Restoration
-from reverie.nn.denoiser import Denoiser
+from reverie.nn.denoiser import Denoiser, FFDNet
 from reverie.nn.image_pool import ImagePool
 from reverie.nn.patchgan import PatchGAN
 from reverie.nn.resnet_generator import ResNetGenerator
@@ -35,6 +35,7 @@ from reverie.transforms.degradations import (
     jpeg,
     transfer_colour,
 )
+from reverie.transforms.noise_estimation import estimate_sigma
 from reverie.transforms.tiling import apply_padded, apply_tiled
 
 
@@ -64,31 +65,72 @@ def test_any_size_is_padded_and_cropped_back(size: tuple[int, int]) -> None:
     assert apply_padded(net, torch.rand(1, 3, *size), 16).shape == (1, 1, *size)
 
 
-def test_tiles_of_a_small_receptive_field_change_nothing() -> None:
+def randomised(net: nn.Module, low: float, high: float) -> nn.Module:
+    """The network with weights from `low` to `high`, so that every pixel that may matter does."""
     torch.manual_seed(0)
-    net = Denoiser(1, 1, 8, 4).eval()
-    with torch.no_grad():
-        for part in net.modules():
-            if isinstance(part, nn.Conv2d):
-                nn.init.normal_(part.weight, 0, 0.3)
-        x = smooth(1, 1, 203, 331)
-        at_once, cut = apply_padded(net, x, 2), apply_tiled(net, x, 64, net.receptive_radius, 2)
-    assert at_once.std() > 0.1
-    assert (at_once - cut).abs().max() <= 1e-4
-
-
-def test_the_receptive_radius() -> None:
-    torch.manual_seed(0)
-    net = Denoiser(1, 1, 4, 5).eval()
     for part in net.modules():
         if isinstance(part, nn.Conv2d):
-            nn.init.uniform_(part.weight, 0.1, 1)
+            nn.init.uniform_(part.weight, low, high)
+    return net.eval()
+
+
+RESTORERS = {
+    "residual": lambda noise_map=False: Denoiser(1, 1, 4, 2, noise_map),
+    "ffdnet": lambda noise_map=False: FFDNet(1, 1, 4, 5, noise_map),
+}
+
+
+@pytest.mark.parametrize("name", RESTORERS)
+@pytest.mark.parametrize("blend", [0, None])
+def test_tiles_of_a_small_receptive_field_change_nothing(name: str, blend: int | None) -> None:
+    net = randomised(RESTORERS[name](), -0.5, 0.5)
+    x = smooth(1, 1, 203, 331)
+    with torch.no_grad():
+        at_once = apply_padded(net, x, 2)
+        cut = apply_tiled(net, x, 64, net.receptive_radius, 2, blend=blend)
+        short = apply_tiled(net, x, 64, net.receptive_radius - 6, 2, blend=0)
+    assert at_once.std() > 0.01
+    assert (at_once - cut).abs().max() <= 1e-4 * at_once.abs().max()
+    assert (at_once - short).abs().max() > 1e-4 * at_once.abs().max()
+
+
+@pytest.mark.parametrize("name", RESTORERS)
+def test_the_receptive_radius(name: str) -> None:
+    net = randomised(RESTORERS[name](), 0.1, 1)
     x = torch.rand(1, 1, 64, 64, requires_grad=True)
-    net(x)[0, 0, 32, 32].backward()
-    assert x.grad is not None
-    rows = x.grad[0, 0].abs().sum(1).nonzero().flatten()
-    assert 32 - net.receptive_radius <= int(rows.min())
-    assert int(rows.max()) <= 32 + net.receptive_radius
+    reached = set()
+    for i in (32, 33):  # of the two pixels that are the channels of one
+        (gradient,) = torch.autograd.grad(net(x)[0, 0, i, i], x)
+        rows = gradient[0, 0].abs().sum(1).nonzero().flatten()
+        reached |= {i - int(rows.min()), int(rows.max()) - i}
+    assert max(reached) == net.receptive_radius
+
+
+@pytest.mark.parametrize("name", RESTORERS)
+def test_the_noise_map_tells_the_noise_of_each_image(name: str) -> None:
+    net = randomised(RESTORERS[name](noise_map=True), -0.5, 0.5)
+    x, sigma = smooth(2, 1, 16, 16), torch.tensor([0.0, 0.3]).view(2, 1, 1, 1)
+    with torch.no_grad():
+        together = net(x, sigma)
+        alone = torch.cat([net(x[i : i + 1], sigma[i : i + 1]) for i in range(2)])
+        assert torch.allclose(together, alone, atol=1e-5)
+        assert not torch.allclose(together, net(x, sigma.flip(0)), atol=1e-3)
+
+
+@pytest.mark.parametrize(("channels", "sigma"), [(1, 10.0), (3, 25.0), (1, 40.0)])
+def test_the_sigma_of_noise_is_estimated(channels: int, sigma: float) -> None:
+    torch.manual_seed(0)
+    clean = smooth(1, channels, 200, 300) * 0.5
+    assert estimate_sigma(clean) < 1
+    noisy = clean + torch.randn_like(clean) * (sigma / 127.5)
+    assert estimate_sigma(noisy) == pytest.approx(sigma, rel=0.05)
+    noisy[:, :, 80:] = 1.0  # most of the photo is clipped white, which says nothing
+    assert estimate_sigma(noisy) == pytest.approx(sigma, rel=0.1)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 9), (64, 2)])
+def test_flat_and_tiny_images_have_no_noise(size: tuple[int, int]) -> None:
+    assert estimate_sigma(torch.full((1, 3, *size), 200 / 127.5 - 1)) == 0
 
 
 def test_stochastic_eval_leaves_no_trace() -> None:

@@ -22,6 +22,7 @@ from reverie.media import Photo, read_record
 from reverie.methods.cyclegan import CycleGAN
 from reverie.methods.restoration import Restoration
 from reverie.metrics.full_reference import psnrs, segmentation_metrics, ssim
+from reverie.utils.errors import UserError
 
 
 @pytest.fixture(scope="module")
@@ -122,8 +123,8 @@ def test_channels_that_are_not_known_yet_are_not_refused() -> None:
 
 
 def test_a_deep_network_restores_in_tiles_too() -> None:
-    deep = Restoration(Restoration.Config(depth=64, base_channels=2, channels=1)).eval()
-    assert deep.restore_tensor(torch.zeros(1, 1, 530, 20)).shape == (1, 1, 530, 20)
+    deep = Restoration(Restoration.Config(blocks=150, base_channels=2, channels=1)).eval()
+    assert deep.restore_tensor(torch.zeros(1, 1, 1300, 20)).shape == (1, 1, 1300, 20)
 
 
 @pytest.mark.parametrize(("run", "data"), [("pix", "pairs"), ("cycle", "pairs"), ("restore", "shapes:24")])
@@ -282,6 +283,30 @@ def test_runs_on_one_kind_of_data_are_compared(
     assert "different kinds of data" in capsys.readouterr().err
 
 
+def test_the_noise_level_is_named_or_estimated(workspace: Path, tmp_path: Path) -> None:
+    method = reverie.load(workspace / "restore")
+    assert method.config.max_noise == 55
+    clean = Photo(np.full((64, 64, 3), 128, np.uint8))
+    (noisy,) = method.verb("degrade")([clean], severity=20.0)
+    assert float((noisy.pixels / 255.0).std()) * 255 == pytest.approx(20, rel=0.05)
+    with torch.no_grad():
+        x = noisy.to_tensor(3)
+        estimated, named, other = (method.restore_tensor(x, noise_level=n) for n in (None, 20.0, 0.0))
+    assert 0 < (estimated - named).abs().max() < (other - named).abs().max() / 5
+    (restored,) = method.verb("restore")([noisy], noise_level=20.0)
+    assert restored.record["arguments"]["noise_level"] == 20
+
+
+def test_a_network_of_one_severity_takes_no_noise_level(tmp_path: Path) -> None:
+    options = dict(data="shapes:8", threads=1, steps=1)
+    for number, run in enumerate((dict(max_noise=0.0), dict(degradation="blur"))):
+        method = reverie.train("restoration:smoke", out=tmp_path / str(number), **run, **options)
+        photo = Photo(np.full((16, 16, 3), 128, np.uint8))
+        assert method.verb("restore")([photo])[0].pixels.shape == (16, 16, 3)
+        with pytest.raises(UserError, match="noise_level is of no use: the run restores"):
+            method.verb("restore")([photo], noise_level=20.0)
+
+
 def test_restoring_in_tiles_changes_nothing(workspace: Path, tmp_path: Path) -> None:
     method = reverie.load(workspace / "restore")
     photo = Photo.load(random_image(tmp_path / "large.png", 530, 700))
@@ -353,6 +378,16 @@ def test_segmentation_metrics_by_hand() -> None:
         (["train", "pix2pix:colourise", "--data", "letters:8"], "no colour to learn"),
         (["train", "restoration:smoke", "--data", "shapes:8", "--size", "64"], "smaller than 128 pixels"),
         (["train", "restoration:smoke", "--data", "shapes:8", "--severity", "-1"], "above 0"),
+        (
+            ["train", "restoration:smoke", "--data", "shapes:8", "--degradation", "jpeg", "--max-noise", "20"],
+            "max_noise is of noise, not of jpeg",
+        ),
+        (
+            ["train", "restoration:smoke", "--data", "shapes:8", "--severity", "60", "--max-noise", "20"],
+            "severity is 60 and max_noise 20",
+        ),
+        (["restore", "{restore}", "{pairs}", "--noise-level", "90"], "has learnt noise up to 55"),
+        (["restore", "{restore}", "{pairs}", "--noise-level", "-1"], "0 or more"),
         (["translate", "{pix}", "{words}"], "words.txt is not a usable image"),
         (["translate", "{pix}"], "translate needs images"),
         (["translate", "{pix}", "{pairs}", "--tile", "100"], "multiple of 256"),
@@ -365,7 +400,8 @@ def test_wrong_input_is_one_line(
     workspace: Path, tmp_path: Path, words: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "words.txt").write_text("words")
-    places = {"{pairs}": workspace / "pairs", "{pix}": workspace / "pix", "{words}": tmp_path / "words.txt"}
+    places = {"{pairs}": workspace / "pairs", "{words}": tmp_path / "words.txt"}
+    places |= {"{pix}": workspace / "pix", "{restore}": workspace / "restore"}
     command = [str(places.get(word, word)) for word in words]
     if "--out" not in command:
         command += ["--out", str(tmp_path / "out")]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 import torch.nn.functional as F
@@ -23,7 +23,7 @@ DegradationName = Literal["grey", "edges", "sketch", "blur", "motion", "focus", 
 class Degradation(NamedTuple):
     """A degradation of images and its default severity."""
 
-    function: Callable[[Tensor, float], Tensor]
+    function: Callable[[Tensor, Any], Tensor]
     """(x [B,C,H,W], severity) -> degraded x"""
     severity: float
     """the default"""
@@ -39,10 +39,10 @@ def check_severity(degradation: DegradationName, severity: float | None) -> None
         raise UserError(f"severity is {severity:g}; of jpeg it is a quality from 1 to 100.")
 
 
-def apply_degradation(x: Tensor, degradation: DegradationName, severity: float | None = None) -> Tensor:
+def apply_degradation(x: Tensor, degradation: DegradationName, severity: float | Tensor | None = None) -> Tensor:
     """Images x [B,C,H,W] degraded for training, with random numbers of torch's generator, in 256 levels of [-1,1].
 
-    severity: in the unit that DEGRADATIONS names; None: the default
+    severity: in the unit that DEGRADATIONS names; None: the default; of noise also [B,1,1,1]
 
     The levels are those of a file. From values between them a network would learn to undo a blur exactly, and would
     then sharpen the rounding of real files; and noise beyond black and white would set it apart from an image without.
@@ -58,7 +58,7 @@ def apply_degradation_seeded(x: Tensor, degradation: DegradationName, severity: 
         return _apply(x, degradation, severity).clamp(-1, 1)
 
 
-def _apply(x: Tensor, degradation: DegradationName, severity: float | None) -> Tensor:
+def _apply(x: Tensor, degradation: DegradationName, severity: float | Tensor | None) -> Tensor:
     chosen = DEGRADATIONS[degradation]
     return chosen.function(x, chosen.severity if severity is None else severity)
 
@@ -161,8 +161,8 @@ def focus(x: Tensor, radius: float) -> Tensor:
     return _convolve_each(x, disc.expand(len(x), -1, -1), reach)
 
 
-def noise(x: Tensor, sigma: float) -> Tensor:
-    """x [B,C,H,W] with Gaussian noise of `sigma` levels of 255 in each channel, not clipped."""
+def noise(x: Tensor, sigma: float | Tensor) -> Tensor:
+    """x [B,C,H,W] with Gaussian noise of `sigma` levels of 255 in each channel, not clipped; sigma: also [B,1,1,1]."""
     return x + torch.randn_like(x) * (sigma / 127.5)
 
 

@@ -36,27 +36,32 @@ def apply_padded(network: Network, x: Tensor, multiple: int, least: int = 0) -> 
     return network(pad_to_multiple(x, multiple, least))[:, :, : x.shape[2], : x.shape[3]]
 
 
-def apply_tiled(network: Network, x: Tensor, tile: int, overlap: int, multiple: int, least: int = 0) -> Tensor:
+def apply_tiled(
+    network: Network, x: Tensor, tile: int, overlap: int, multiple: int, least: int = 0, blend: int | None = None
+) -> Tensor:
     """network(x) [1,C',H,W] of an image of any size, in tiles of `tile` pixels a side where it is larger than one.
 
-    Neighbouring tiles share 4 * overlap pixels or more. The outer `overlap` pixels of each tile are discarded and the
-    rest is blended. So where a pixel of the result depends on no more than `overlap` pixels around it, tiles change
-    nothing. multiple, least: as in `pad_to_multiple`. Raises ValueError if a tile is too small for that overlap.
+    Neighbouring tiles share 2 * (overlap + blend) pixels or more. The outer `overlap` pixels of each tile are discarded
+    and the rest is blended. So where a pixel of the result depends on no more than `overlap` pixels around it, tiles
+    change nothing, and blend may be 0; by default it is `overlap`. multiple, least: as in `pad_to_multiple`. Raises
+    ValueError if a tile is too small.
     """
     height, width = x.shape[2:]
     if max(height, width) <= tile:
         return apply_padded(network, x, multiple, least)
-    if tile % multiple or tile < 4 * overlap + multiple:
-        raise ValueError(f"tile {tile} must be a multiple of {multiple} and {4 * overlap + multiple} or more")
+    blend = overlap if blend is None else blend
+    shared = 2 * (overlap + blend)
+    if tile % multiple or tile < shared + multiple:
+        raise ValueError(f"tile {tile} must be a multiple of {multiple} and {shared + multiple} or more")
     total: Tensor | None = None
     weight = x.new_zeros(1, 1, height, width)
-    for top in _starts(height, tile, overlap, multiple):
-        for left in _starts(width, tile, overlap, multiple):
+    for top in _starts(height, tile, shared, multiple):
+        for left in _starts(width, tile, shared, multiple):
             part = x[:, :, top : top + tile, left : left + tile]
             output = apply_padded(network, part, multiple, least)
             h, w = part.shape[2:]
-            share = _ramp(h, top > 0, top + h < height, overlap, x)[:, None]
-            share = share * _ramp(w, left > 0, left + w < width, overlap, x)[None]
+            share = _ramp(h, top > 0, top + h < height, overlap, blend, x)[:, None]
+            share = share * _ramp(w, left > 0, left + w < width, overlap, blend, x)[None]
             if total is None:
                 total = x.new_zeros(1, output.shape[1], height, width)
             total[:, :, top : top + h, left : left + w] += output * share
@@ -72,21 +77,22 @@ def check_tile(tile: int, multiple: int = 256) -> None:
         raise UserError(f"tile is {tile}; give a multiple of {multiple}, {2 * multiple} or more.")
 
 
-def _starts(side: int, tile: int, overlap: int, multiple: int) -> list[int]:
+def _starts(side: int, tile: int, shared: int, multiple: int) -> list[int]:
     """Where tiles begin: at multiples, as a network that halves the side gives the same only when moved by these."""
     if side <= tile:
         return [0]
-    step = (tile - 4 * overlap) // multiple * multiple
+    step = (tile - shared) // multiple * multiple
     last = -(-(side - tile) // multiple) * multiple  # this one extends to the border
     return [*range(0, last, step), last]
 
 
-def _ramp(side: int, before: bool, after: bool, overlap: int, like: Tensor) -> Tensor:
-    """The weight of each row of a tile: about 0 at an edge that has another tile beyond it, rising to 1 inwards."""
+def _ramp(side: int, before: bool, after: bool, overlap: int, blend: int, like: Tensor) -> Tensor:
+    """The weight of each row of a tile: 0 in the outer `overlap` rows at an edge that has another tile beyond it, then
+    rising to 1 over `blend` rows."""
     at = torch.arange(side, dtype=like.dtype, device=like.device)
     rise = torch.ones_like(at)
     if before:
-        rise = torch.minimum(rise, ((at - overlap + 1) / (overlap + 1)).clamp(0, 1))
+        rise = torch.minimum(rise, ((at - overlap + 1) / (blend + 1)).clamp(0, 1))
     if after:
-        rise = torch.minimum(rise, ((side - at - overlap) / (overlap + 1)).clamp(0, 1))
+        rise = torch.minimum(rise, ((side - at - overlap) / (blend + 1)).clamp(0, 1))
     return rise
