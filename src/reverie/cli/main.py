@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from reverie._version import __version__
 from reverie.cli.augment import do_augment
+from reverie.cli.blend import do_blend
 from reverie.cli.console import discard_output, is_main_process, quiet_terminal, use_utf8
 from reverie.cli.convert import do_export, do_import
 from reverie.cli.data import do_data
@@ -36,6 +37,7 @@ Commands
   reverie provenance FILE [--verify RUN]            how a generated file was made
   reverie export RUN --format safetensors --out FILE
   reverie import latest_net_G.pth --out FILE        use a generator of the pix2pix and CycleGAN code like a run
+  reverie blend FOREGROUND BACKGROUND --mask MASK --out FILE
   reverie demo                                      train, evaluate and generate on a built-in set
 
 Verbs of a trained run
@@ -58,6 +60,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "export": do_export,
     "import": do_import,
     "demo": do_demo,
+    "blend": do_blend,
 }
 
 
