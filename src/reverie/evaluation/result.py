@@ -98,7 +98,8 @@ class Evaluation:
         lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
         for why in dict.fromkeys(line["why"] for line in self.skipped):
             names = [line["score"] for line in self.skipped if line["why"] == why]
-            lines.append(f"skipped: {', '.join(names)}: {why}")
+            comma = "; " if any("," in name for name in names) else ", "  # "psnr, bm3d" is one name
+            lines.append(f"skipped: {comma.join(names)}: {why}")
         if lost := lost_to(self.scores):
             lines.append(f"warning: {lost}")
         return "\n".join(lines + [f"note: {note}" for note in self.notes])

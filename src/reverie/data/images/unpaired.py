@@ -41,7 +41,8 @@ class Unpaired:
     classes: Sequence[str] = ()
 
     def __init__(self, spec: str, split: str, a: Images, b: Images) -> None:
-        self.spec, self.name, self.split, self.splits = spec, b.name, split, b.splits
+        self.spec, self.split, self.splits = spec, split, b.splits
+        self.name = b.name if a.name == b.name else f"{a.name} and {b.name}"
         self.a, self.b = a, b
         self.facts: dict[str, Any] = {
             "in_channels": a.facts["channels"],
