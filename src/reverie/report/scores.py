@@ -153,7 +153,8 @@ def _reasons(skipped: list[dict[str, Any]]) -> list[str]:
     names: dict[str, list[str]] = {}
     for line in skipped:
         names.setdefault(plain(line.get("why")), []).append(score_title(plain(line.get("score"))))
-    return [f"{', '.join(titles)}: {why}" for why, titles in names.items()]
+    commas = {why: "; " if any("," in title for title in titles) else ", " for why, titles in names.items()}
+    return [f"{commas[why].join(titles)}: {why}" for why, titles in names.items()]
 
 
 def _origin(about: dict[str, Any]) -> str:
