@@ -89,6 +89,8 @@ def test_scores_stand_beside_what_needs_no_training() -> None:
     assert {"psnr", "psnr, copied", "psnr, poisson", "psnr, own colours"} <= scores.keys()
     assert scores["psnr, copied"].value < scores["psnr, own colours"].value < scores["psnr, poisson"].value
     assert scores["psnr"].baseline == scores["psnr, copied"].value
+    gain = scores["psnr, gain over poisson"].value
+    assert gain == pytest.approx(scores["psnr"].value - scores["psnr, poisson"].value, abs=1e-4)
     again = {score.name: score.value for score in method.method_scores(data, 3, 0)}
     assert again == {name: score.value for name, score in scores.items()}
 

@@ -41,13 +41,14 @@ ITERATIONS = 5
 RIDGE, MOST_GAIN = 4e-3, 2.0
 """of the regression along the seam: variance of values in [-1,1] that it takes for noise; largest gain"""
 
-MOST_SCORED = 20
+MOST_SCORED = 40
 """photos that composites are made of for scores, at most"""
 PSNR_IN_MASK = (
     "10 log10(1 / mean squared error of pixels in [0,1]) within the mask, over all channels, of photos in their own "
     "size into which a random shape of themselves in another exposure (gain, white balance, gamma, offset) is blended"
 )
 RIVALS = {
+    "": "this run: the Gaussian-Poisson equation with its colours",
     "copied": "copying alone",
     "poisson": "the Poisson equation",
     "own colours": "the Gaussian-Poisson equation with the colours of the copy (beta 0.01)",
@@ -199,14 +200,22 @@ class GPGAN(Method):
                 rows.setdefault(name, []).append(float(psnr(torch.tensor([error / 255**2]))[0]))
         count, channels = len(rows[""]), self.config.channels
         reference = Reference(data.name, data.split, data.fingerprint, count, 0, channels)
-        means = {name: sum(values) / count for name, values in rows.items()}
-        for name, value in means.items():
+        table = {name: torch.tensor(values) for name, values in rows.items()}
+        for name, values in table.items():
+            label, what = f"psnr, {name}" if name else "psnr", f"{PSNR_IN_MASK}, by {RIVALS[name]}"
+            copied = float(table["copied"].mean())
             yield Score(
-                f"psnr, {name}" if name else "psnr", value, "dB", "higher",
-                f"{PSNR_IN_MASK}, by {RIVALS.get(name, 'this run: the Gaussian-Poisson equation with its colours')}",
-                reference, count, seed, std_error=standard_error(torch.tensor(rows[name])), group="image similarity",
-                baseline=means["copied"], baseline_name=RIVALS["copied"],
+                label, float(values.mean()), "dB", "higher", what, reference, count, seed, group="image similarity",
+                std_error=standard_error(values), baseline=copied, baseline_name=RIVALS["copied"],
             )  # fmt: skip
+        for name in ("poisson", "seamlessclone"):
+            if name in table:
+                gain, what = table[""] - table[name], f"psnr of each photo less that by {RIVALS[name]}; {PSNR_IN_MASK}"
+                yield Score(
+                    f"psnr, gain over {name}", float(gain.mean()), "dB", "higher", what, reference, count, seed,
+                    group="image similarity", std_error=standard_error(gain), baseline=0.0,
+                    baseline_name=RIVALS[name],
+                )  # fmt: skip
 
     def coarse_residual(self, x: Tensor, p: Tensor, mask: Tensor) -> Tensor:
         """What to add to the colours of a Poisson blend p of x, from images [1,C',H,W] of any size and depth.
