@@ -103,7 +103,8 @@ def large_image(args: dict[str, Any], seed: int, folder: Path) -> dict[str, Any]
     if pixels.shape[:2] != clean.shape[:2]:
         raise UserError(f"the result has {pixels.shape[1]}x{pixels.shape[0]} pixels, not {width}x{height}.")
     config = method.config
-    layers = f"{config.depth} convolutions of {config.base_channels} channels"
+    depth = f"{config.depth} convolutions" if config.network == "ffdnet" else f"{config.blocks} residual blocks"
+    layers = f"{depth} of {config.base_channels} channels"
     kind = "colour" if config.channels == 3 else "grey"
     about = f"{width}x{height} pixels, {kind}, PNG, by `reverie restore --tile {tile}`, {layers}, {config.degradation}"
     radius, difference = receptive_radius(method), seam(method, degraded, crop, tile)
@@ -195,7 +196,8 @@ def receptive_radius(method: Method) -> int:
     side = 2 * method.generator.receptive_radius + 10
     middle = side // 2
     x = torch.rand(1, method.in_channels, side, side, generator=torch.Generator().manual_seed(0)).requires_grad_()
-    (gradient,) = torch.autograd.grad(method.eval().generator(x)[0, :, middle, middle].sum(), x)
+    sigma = torch.zeros(1, 1, 1, 1) if method.config.max_noise else None
+    (gradient,) = torch.autograd.grad(method.eval().generator_output(x, sigma)[0, :, middle, middle].sum(), x)
     offsets = gradient[0].abs().amax(0).nonzero() - middle
     return int(offsets.abs().max())
 

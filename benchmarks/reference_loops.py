@@ -150,7 +150,7 @@ def cyclegan(method: Method, items: dict[str, Tensor], batch: int) -> Iterator[N
 
 
 def restoration(method: Method, items: dict[str, Tensor], batch: int) -> Iterator[None]:
-    """The loop of a denoising tutorial: patches, Gaussian noise of sigma 25, L1 loss."""
+    """The loop of a denoising tutorial: patches, Gaussian noise of sigmas up to 55, a noise map, L1 loss."""
     network, size, distance = method.generator, method.config.size, nn.L1Loss()
     adam = torch.optim.Adam(network.parameters(), lr=1e-3)
     loader, step = DataLoader(TensorDataset(items["image"]), batch_size=batch, shuffle=True, drop_last=True), 0
@@ -158,7 +158,8 @@ def restoration(method: Method, items: dict[str, Tensor], batch: int) -> Iterato
         for (whole,) in loader:
             clean = random_crop(whole, size)
             adam.zero_grad()
-            loss = distance(network(clean + torch.randn_like(clean) * (25 / 127.5)), clean)
+            sigma = torch.rand(len(clean), 1, 1, 1) * (55 / 127.5)
+            loss = distance(network(clean + torch.randn_like(clean) * sigma, sigma), clean)
             loss.backward()
             adam.step()
             if step % LOG_EVERY == 0:
