@@ -16,6 +16,7 @@ from reverie.cli.console import discard_output, is_main_process, quiet_terminal,
 from reverie.cli.convert import do_export, do_import
 from reverie.cli.data import do_data
 from reverie.cli.demo import do_demo
+from reverie.cli.dream import do_atlas, do_dream, do_visualize
 from reverie.cli.evaluate import do_compare, do_evaluate
 from reverie.cli.methods import do_methods
 from reverie.cli.provenance import do_provenance
@@ -37,7 +38,10 @@ Commands
   reverie provenance FILE [--verify RUN]            how a generated file was made
   reverie export RUN --format safetensors --out FILE
   reverie import latest_net_G.pth --out FILE        use a generator of the pix2pix and CycleGAN code like a run
-  reverie blend FOREGROUND BACKGROUND --mask MASK --out FILE
+  reverie blend PHOTO PHOTO --mask MASK --out FILE  paste a part of one photo into another, without training
+  reverie dream photo.jpg --out dream.png           what a network sees in a photo (DeepDream)
+  reverie visualize CLASS --out class.png           what a network takes for a class; also of a run
+  reverie atlas --out FOLDER                        a page of what the layers of a network look for
   reverie demo                                      train, evaluate and generate on a built-in set
 
 Verbs of a trained run
@@ -61,6 +65,9 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "import": do_import,
     "demo": do_demo,
     "blend": do_blend,
+    "dream": do_dream,
+    "visualize": do_visualize,
+    "atlas": do_atlas,
 }
 
 
