@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 import reverie
 from reverie.cli.main import main
+from reverie.data.images.unpaired import Unpaired
 from reverie.media import Code, Image, ItemList, Text
 from reverie.training.initial_weights import INITIAL
 from reverie.utils.errors import UserError
@@ -383,6 +384,16 @@ def test_training_says_what_it_does_in_four_lines(run: Path, tmp_path: Path, cap
     first = [line.split()[0] for line in capsys.readouterr().err.splitlines()[:4]]
     assert first == ["data", "networks", "device", "training"]
     plan = reverie.plan("vae:smoke", data=PIXELS, **SHORT)
+    assert repr(plan).startswith("data      images in memory: ")  # as it is printed, and as a cell shows it
     assert plan.seconds is not None
     assert plan.seconds > 0
     assert plan.parameters == sum(p.numel() for p in reverie.load(run).parameters())
+
+
+def test_opened_data_says_what_it_is() -> None:
+    labelled = reverie.open_data((PIXELS, ["a", "b"] * (len(PIXELS) // 2)))
+    assert repr(labelled) == f"<images in memory: {len(PIXELS)} images, 2 classes>"
+    assert repr(reverie.open_data("tunes:8")).startswith("<tunes:8: ")
+    assert repr(reverie.open_data("verses:50")) == "<verses:50: 50 lines>"
+    domains = Unpaired.open("shapes:20,letters:30")
+    assert repr(domains) == "<shapes:20 and letters:30: 20 + 30 images>"

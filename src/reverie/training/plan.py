@@ -15,10 +15,10 @@ import torch
 from reverie.core.method import Method
 from reverie.core.train_config import TrainConfig
 from reverie.core.update import Update
+from reverie.data.description import describe
 from reverie.training.batch_order import BatchOrder
 from reverie.training.memory_format import to_channels_last
 from reverie.utils.distributed import Ranks
-from reverie.utils.errors import printable
 from reverie.utils.formatting import clock
 from reverie.utils.seeding import seed_of
 
@@ -30,7 +30,7 @@ COPIES = 4
 """of the weights that a checkpoint holds: themselves, two moments of Adam, and what verbs use"""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Plan:
     """What training would do; as text, lines for the terminal."""
 
@@ -68,6 +68,8 @@ class Plan:
             f"device    {self.device}",
             f"training  {steps}, {time}; disk about {_bytes(self.disk)}{free}{memory}",
         ])  # fmt: skip
+
+    __repr__ = __str__
 
     def _repr_html_(self) -> str:
         import html
@@ -109,20 +111,13 @@ def describe_plan(method: Method, data: Any, settings: TrainConfig, ranks: Ranks
 
 def _describe_data(data: Any, config: Any) -> str:
     """Such as "photos: 1,231 images, 3 classes, at 64 x 64 in colour"."""
-    count = f"{len(data.a):,} + {len(data.b):,} images" if data.kind == "unpaired" else f"{len(data):,} {_items(data)}"
-    text = f"{data.name}: {count}"
-    if data.classes:
-        text += f", {len(data.classes)} classes"
+    text = describe(data)
     if size := getattr(config, "size", None):
         colour = {1: " in grey", 3: " in colour"}.get(getattr(config, "channels", None) or 0, "")
         text += f", at {size} x {size}{colour}"
     if len(data.dropped):
         text += f"; {len(data.dropped):,} not used"
-    return printable(text)
-
-
-def _items(data: Any) -> str:
-    return {"text": "lines", "music": "windows", "photos": "patches"}.get(data.kind, data.kind)
+    return text
 
 
 def _device(ranks: Ranks, settings: TrainConfig) -> str:

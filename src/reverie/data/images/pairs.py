@@ -16,6 +16,7 @@ from PIL import Image
 from reverie.data import cache
 from reverie.data.archives import Dropped
 from reverie.data.data_spec import DataSpec
+from reverie.data.description import represent
 from reverie.data.file_types import InvalidFile, UnreadableFile
 from reverie.data.images import decode, inspect
 from reverie.data.images.conversion import DEFAULT, Levels, to_8bit
@@ -68,6 +69,7 @@ class Pairs:
     """
 
     kind = "pairs"
+    __repr__ = represent
     classes: Sequence[str] = ()
 
     def __init__(self, spec: str, split: str, a: Images | None, b: Images, palettes: dict[str, np.ndarray]) -> None:

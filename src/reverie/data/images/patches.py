@@ -11,6 +11,7 @@ import torch
 
 from reverie.data import cache
 from reverie.data.archives import Dropped
+from reverie.data.description import represent
 from reverie.data.file_types import InvalidFile
 from reverie.data.images import conversion, decode
 from reverie.data.images.dataset import Images
@@ -29,6 +30,7 @@ class ImagePatches:
     """
 
     kind = "photos"
+    __repr__ = represent
     classes: Sequence[str] = ()
 
     def __init__(self, images: Images) -> None:

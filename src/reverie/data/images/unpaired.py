@@ -12,6 +12,7 @@ import torch
 
 from reverie.data.archives import Dropped
 from reverie.data.data_spec import DataSpec
+from reverie.data.description import represent
 from reverie.data.images import decode, inspect
 from reverie.data.images.conversion import DEFAULT
 from reverie.data.images.dataset import Images
@@ -38,6 +39,7 @@ class Unpaired:
     """
 
     kind = "unpaired"
+    __repr__ = represent
     classes: Sequence[str] = ()
 
     def __init__(self, spec: str, split: str, a: Images, b: Images) -> None:

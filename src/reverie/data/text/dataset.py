@@ -25,6 +25,7 @@ import numpy as np
 import torch
 
 from reverie.data.archives import ZIP_ERRORS, Dropped, files_below
+from reverie.data.description import represent
 from reverie.data.file_types import SUFFIXES as IMAGE_SUFFIXES
 from reverie.data.images.inspect import split_usage, usage_summary
 from reverie.data.media_types import TABLE_SUFFIXES, TEXT_SUFFIXES
@@ -72,6 +73,7 @@ class Texts:
     """
 
     kind = "text"
+    __repr__ = represent
     classes: list[str] = []
 
     def __init__(
@@ -329,7 +331,8 @@ class Texts:
         """What inspect found, as text."""
         facts = findings["facts"]
         if "tokenizer" in facts:
-            unit = f"by {facts['tokenizer']}, {facts['vocab']} words"
+            kept = {"character": "characters", "subword": "subwords"}.get(facts["tokenizer"], "words")
+            unit = f"by {facts['tokenizer']}, {facts['vocab']:,} {kept}"
         else:
             unit = f"{facts['vocab_size']} numbers"
         lines = [usage_summary(findings, f"text, {unit}, up to {facts['length']} tokens a line", "lines"), ""]

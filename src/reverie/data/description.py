@@ -1,0 +1,23 @@
+"""Opened data in a line, such as "photos: 1,231 images, 3 classes"."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from reverie.utils.errors import printable
+
+_ITEMS = {"text": "lines", "music": "windows", "photos": "patches"}
+
+
+def describe(data: Any) -> str:
+    """The name of opened data, how many items of which kind it has, and how many classes."""
+    count = f"{len(data):,} {_ITEMS.get(data.kind, data.kind)}"
+    if data.kind == "unpaired":
+        count = f"{len(data.a):,} + {len(data.b):,} images"
+    classes = f", {len(data.classes)} classes" if data.classes else ""
+    return printable(f"{data.name}: {count}{classes}")
+
+
+def represent(data: Any) -> str:
+    """The `repr` of opened data, as a notebook shows it."""
+    return f"<{describe(data)}>"
