@@ -112,7 +112,7 @@ def test_a_class_named_train_is_a_class_unless_it_is_said_to_be_a_split(tmp_path
     assert (len(stated), stated.spec.splits) == (3, "folders")
     assert any("6 of 9 files are not used" in text for text in reading_warnings(stated))
     assert open_data(stated.spec).fingerprint == stated.fingerprint  # the spec keeps what was stated
-    with pytest.raises(UserError, match="splits is 'folder'; it must be one of auto, folders, none"):
+    with pytest.raises(UserError, match="splits is 'folder'; it must be one of auto, folders, files, none"):
         open_data(place, splits="folder")
 
 
@@ -149,7 +149,7 @@ def test_labels_that_are_lost_are_named(tmp_path: Path) -> None:
     assert any("1 images lie beside them, such as cover.png" in text for text in Images.open(place).warnings)
     listed = images_at(tmp_path / "e", *many("images", 3))
     (listed / "train.csv").write_text("file,label\n0.png,cat\n")
-    assert any("train.csv is not read" in text for text in Images.open(listed).warnings)
+    assert any("train.csv names the images, but no other column looks like classes" in text for text in Images.open(listed).warnings)
 
 
 # -- pairs -------------------------------------------------------------------------------------------------------------

@@ -18,7 +18,8 @@ from reverie.core.options import build, check_config, check_names, options_of_da
 from reverie.core.registry import method_class
 from reverie.core.resumable import check_resumable
 from reverie.core.train_config import TrainConfig
-from reverie.data.data_spec import DataSpec
+from reverie.data.data_spec import STATED, DataSpec
+from reverie.data.images.class_labels import without_labels
 from reverie.data.images.decode import MIN_SIDE
 from reverie.data.kinds import check_medium, reading_warnings
 from reverie.data.python_data import PythonData, python_data
@@ -48,7 +49,8 @@ from reverie.utils.errors import TrainingFailed, UserError, near_miss, printable
 
 def train(
     method: str, *, data: Any, out: str | Path, command: str = "", splits: str | None = None,
-    pairing: str | None = None, init_from: str | Path | None = None, callback: Callback | None = None, **options: Any,
+    pairing: str | None = None, labels: str | None = None, init_from: str | Path | None = None,
+    callback: Callback | None = None, **options: Any,
 ) -> Method:  # fmt: skip
     """Trains a method on data into a new run folder, and returns it ready for its verbs.
 
@@ -57,7 +59,7 @@ def train(
         tensors, (images, labels), lines, a torch Dataset, a Hugging Face data set; see reverie.data.python_data
     out: the new folder
     command: what run.json notes as the command that repeats the run; "": this call
-    splits, pairing: how the folders at a path are read, as in reverie.open_data; None: "auto", as their names suggest
+    splits, pairing, labels: how a path is read, as in reverie.open_data; None: "auto", as names suggest
     init_from: a run folder or weights file of the same method to begin with the weights of; options of the method that
         are not given are then those of that run, unless a preset is named. Parts that depend on the number of classes
         begin anew where it is another one, and that is said
@@ -70,8 +72,7 @@ def train(
     """
     ranks = Ranks(str(options.get("device", "auto")))
     data, initial = python_data(data), None
-    if isinstance(data, str | Path):
-        data = DataSpec(data, splits, pairing)
+    data = DataSpec(data, splits, pairing, labels) if isinstance(data, str | Path) else data
     given = dict(options)
     if init_from is not None:
         initial, options = _inherit(method, init_from, options)
@@ -79,7 +80,6 @@ def train(
     if ranks.is_main:
         _print_warnings(cls, config, data, opened)
     spec = data if isinstance(data, str | Path) else data.spec
-    stated = {name: value for name, value in (("splits", splits), ("pairing", pairing)) if value}
     model = _build(cls, config, settings)
     settings = _with_memory_format(settings, model, ranks)
     begun = {"init": begin_with(model, initial)} if initial else {}
@@ -96,7 +96,7 @@ def train(
         "versions": versions(),
         "commit": commit(),
         **begun,
-        "command": command or _python_call(method, data=str(spec), out=str(out), **stated, **given),
+        "command": command or _python_call(method, spec, out, given),
         "machine": {**machine(), "threads": settings.threads, "ranks": ranks.world_size},
         "created": now(),
     }
@@ -114,17 +114,15 @@ def train(
 
 def plan(
     method: str, *, data: Any, out: str | Path = "runs/new", splits: str | None = None, pairing: str | None = None,
-    init_from: str | Path | None = None, timed: bool = True, **options: Any,
+    labels: str | None = None, init_from: str | Path | None = None, timed: bool = True, **options: Any,
 ) -> Plan:  # fmt: skip
     """What `train` with these arguments would do: data, networks and their parameters, time, disk and memory.
 
-    A few steps of each stage are timed (seconds); no run is written. timed: False to leave that out. The others, and
-    what is raised, are as of train.
+    A few steps of each stage are timed (seconds), unless timed is False; no run is written. The rest is as of train.
     """
     ranks = Ranks(str(options.get("device", "auto")))
     data = python_data(data)
-    if isinstance(data, str | Path):
-        data = DataSpec(data, splits, pairing)
+    data = DataSpec(data, splits, pairing, labels) if isinstance(data, str | Path) else data
     if init_from is not None:
         initial, options = _inherit(method, init_from, options)
     cls, _, config, settings, opened = prepare_method(method, data, options, ranks)
@@ -172,7 +170,7 @@ def resume(
         ranks.run_on_main(folder.lock)
         place = spec_of_run(about["data"], folder.path) if data is None else python_data(data)
         if isinstance(place, str | Path):
-            place = DataSpec(place, about["data"].get("splits"), about["data"].get("pairing"))
+            place = DataSpec(place, *(about["data"].get(name) for name in STATED))
         opened = _open(ranks, cls, config, place)
         if opened.fingerprint != about["data"]["fingerprint"]:
             raise UserError(
@@ -247,8 +245,9 @@ def _print_warnings(cls: type[Method], config: Any, data: Any, opened: Any) -> N
         )
 
 
-def _python_call(method: str, **arguments: Any) -> str:
+def _python_call(method: str, spec: Any, out: str | Path, given: dict[str, Any]) -> str:
     """The Python that repeats a run."""
+    arguments = {"data": str(spec), "out": str(out), **getattr(spec, "stated", {}), **given}
     return f"reverie.train({', '.join([repr(method), *(f'{k}={v!r}' for k, v in arguments.items())])})"
 
 
@@ -367,7 +366,7 @@ def _main_first(ranks: Ranks, load_data: Callable[[], Any]) -> Any:
 def _prepare_data(ranks: Ranks, cls: type[Method], config: Any, data: Any) -> None:
     """Decodes the data. Raises UserError if the method cannot learn from it."""
     if cls.needs_labels and not data.classes:
-        raise UserError(f"{data.spec} has no labels; put each class into a folder of its own, named after it.")
+        raise UserError(without_labels(data))
     _main_first(ranks, lambda: data.prepare(**cls.data_args(config)))
     if len(data) < 2:
         dropped = f" ({len(data.dropped)} files were dropped: reverie data inspect says why)" if data.dropped else ""

@@ -26,6 +26,7 @@ from reverie.augmentation.plan import PLAN_FILE, Plan
 from reverie.core import registry
 from reverie.core.generation import BLOCK, Shard
 from reverie.core.method import Method
+from reverie.data.images.class_labels import without_labels
 from reverie.data.images.dataset import Images
 from reverie.data.python_data import place_of
 from reverie.evaluation.class_conditional import takes_labels
@@ -100,7 +101,7 @@ def augment(
 def _class_counts(images: Images, per_class: int | None, balance_to: int | None) -> dict[str, int]:
     """The number of images to generate of each class. Raises UserError."""
     if len(images.classes) < 2:
-        raise UserError(f"{images.spec} has no labels; put each class into a folder of its own, named after it.")
+        raise UserError(without_labels(images))
     for name in images.classes:
         if name in (".", "..") or set(name) & set('/\\:*?"<>|'):
             raise UserError(f"the class '{name}' cannot be the name of a folder; rename it.")

@@ -14,7 +14,12 @@ from reverie.data import file_types
 from reverie.data.file_types import InvalidFile, UnreadableFile
 from reverie.utils.errors import UserError
 
-_IGNORED = frozenset(("__macosx", "thumbs.db", "desktop.ini"))
+_IGNORED = frozenset(
+    (
+        "__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "picasa.ini", "@eadir", "#recycle",
+        "$recycle.bin", "system volume information", "lost+found",
+    )
+)  # fmt: skip
 _RUN_FILE = "run.json"  # a folder with this file is a run
 _IS_RUN = "a run of reverie"  # why such a folder is skipped
 

@@ -7,16 +7,23 @@ from typing import Literal, get_args
 
 from reverie.utils.errors import UserError, near_miss
 
-Splits = Literal["auto", "folders", "none"]
-"""auto: folders are splits where their names say so (data/splits.py); folders: every folder with the name of a split is
-one; none: there are no splits, and such folders are classes, or folders like any other"""
+Splits = Literal["auto", "folders", "files", "none"]
+"""auto: folders are splits where their names say so, or file names are (data/splits.py); folders: every folder with the
+name of a split is one; files: file names say it; none: there are no splits, and such folders are classes, or folders
+like any other"""
 Pairing = Literal["auto", "side-by-side", "folders", "targets", "none"]
 """auto: as shapes and names suggest; side-by-side: each image is a pair, cut at the middle; folders: two folders hold
 the two images of each pair, matched by their names; targets: the second images of pairs, alone; none: single images"""
+STATED = ("splits", "pairing", "labels")
+"""what is stated of how a place is read"""
+LABELS = ("auto", "folders", "names", "none")
+"""what says which class an image is of, beside the name or number of a column of a table (data/images/class_labels.py).
+auto: folders, else a table; folders: first-level folders; names: what file names say before their number; none: nothing
+does"""
 
 
 class DataSpec(str):
-    """A path, a name, or two with a comma between them: the text of it, with `splits` and `pairing` as attributes.
+    """A path, a name, or two with a comma between them: the text of it, with what is STATED as attributes.
 
     It is the text wherever a text is expected, so what was stated stays with it on its way to whatever opens it; `str`
     of it is the text alone.
@@ -27,8 +34,12 @@ class DataSpec(str):
 
     splits: Splits
     pairing: Pairing
+    labels: str
+    """of LABELS, or the name or number of a column"""
 
-    def __new__(cls, place: str | Path, splits: str | None = None, pairing: str | None = None) -> DataSpec:
+    def __new__(
+        cls, place: str | Path, splits: str | None = None, pairing: str | None = None, labels: str | None = None
+    ) -> DataSpec:
         """None: as stated with `place` already, if it is a DataSpec, else "auto". Raises UserError for other values."""
         if isinstance(place, DataSpec) and type(place) is not cls:
             return place  # data in memory, of which nothing is to be guessed
@@ -40,10 +51,10 @@ class DataSpec(str):
                 hint = near_miss(str(value), list(choices))
                 raise UserError(f"{name} is '{value}'; it must be one of {', '.join(choices)}.{hint}")
             setattr(spec, name, value)
+        spec.labels = str(labels or getattr(place, "labels", "auto"))
         return spec
 
     @property
     def stated(self) -> dict[str, str]:
         """What is not "auto", by name: for run.json."""
-        both = {"splits": self.splits, "pairing": self.pairing}
-        return {name: value for name, value in both.items() if value != "auto"}
+        return {name: value for name in STATED if (value := getattr(self, name)) != "auto"}

@@ -6,7 +6,7 @@ from typing import Any
 
 from reverie.utils.errors import printable
 
-_ITEMS = {"text": "lines", "music": "windows", "photos": "patches"}
+_ITEMS = {"text": "lines", "music": "windows"}
 
 
 def describe(data: Any) -> str:
@@ -14,6 +14,8 @@ def describe(data: Any) -> str:
     count = f"{len(data):,} {_ITEMS.get(data.kind, data.kind)}"
     if data.kind == "unpaired":
         count = f"{len(data.a):,} + {len(data.b):,} images"
+    elif data.kind == "photos" and len(data) != len(data.images):  # they are cut
+        count = f"{len(data):,} patches"
     classes = f", {len(data.classes)} classes" if data.classes else ""
     return printable(f"{data.name}: {count}{classes}")
 

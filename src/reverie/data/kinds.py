@@ -216,15 +216,23 @@ def can_learn_from(data_type: str, kind: str) -> bool:
 
 
 def open_data(
-    spec: Any, split: str = "train", *, splits: str | None = None, pairing: str | None = None, **options: Any
+    spec: Any,
+    split: str = "train",
+    *,
+    splits: str | None = None,
+    pairing: str | None = None,
+    labels: str | None = None,
+    **options: Any,
 ) -> Any:
     """Open data of any kind; only names and headers are read, call `prepare` to decode.
 
     spec: a folder, a zip, idx or CIFAR files, text or MIDI files, two folders with a comma between them, a built-in set
         such as `letters:5000`, or one to download such as `mnist`; or data in memory, see reverie.data.python_data
     split: "train", "test" or "val"
-    splits: which folders are splits: "auto", "folders" or "none"
-    pairing: which images are pairs: "auto", "side-by-side", "folders", "targets" or "none"; see reverie.data.data_spec
+    splits: what says which split a file is of: "auto", "folders", "files" or "none"
+    pairing: which images are pairs: "auto", "side-by-side", "folders", "targets" or "none"
+    labels: what says the class of an image: "auto", "folders", "names", "none", or a column of a table beside the
+        images; see reverie.data.data_spec
     options: what the kind's own `open` takes beside these, such as item, column and held_out of text
 
     Raises UserError if there is nothing of that name, nothing that can be used, no such split, or no such option.
@@ -232,7 +240,7 @@ def open_data(
     spec = python_data(spec)
     if not isinstance(spec, str | Path):
         return spec  # it is open
-    stated = DataSpec(spec, splits, pairing)
+    stated = DataSpec(spec, splits, pairing, labels)
     data = kind_of(stated).data
     known = list(signature(data.open).parameters)[2:]
     for name in options.keys() - known:

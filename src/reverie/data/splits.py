@@ -1,4 +1,4 @@
-"""Which files of a tree are for training, testing and validation, by the names of its folders: one rule for all data.
+"""Which files of a tree are for training, testing and validation, by the names of folders or files: one rule for all.
 
 * Names: train, training, trainval (and tr); test, testing (ts, te); val, valid, validation, validate, dev, develop,
   development; eval and evaluation are the test split, or beside a test split the validation split. Any case, and as one
@@ -10,6 +10,8 @@
   each folder: cat/train, cat/test, dog/train, dog/test.
 * A split's name beside names that are none is no split: train, bus and boat are three classes. Only where train and
   another split hold more than half of the files, or have class folders in common, the others are left out instead.
+* Where no folder is a split, file names may say it: if nine tenths of them begin or end with a split's name
+  (train_001.png, cat_3_test.png), train and another one among them. The other files are left out.
 * Several folders of one split are distinguished by the rest of their names: trainA and trainB are A and B of train;
   train2014 and train2017, which differ by digits only, are one.
 
@@ -41,6 +43,10 @@ _GENERIC = {
     "private", "jpg", "png", "full", "new", "final",
 }  # fmt: skip
 """what may stand beside a split's name without saying anything"""
+FILES_NAMED = 0.9
+"""share of the files that have to be named as of a split, so that file names are taken to say it"""
+FILES_TRIED = 200
+"""files whose names are looked at first; where fewer than half of them name a split the others are not looked at"""
 _TOKEN = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+|[A-Z]|\d+")
 
 
@@ -56,10 +62,19 @@ class Arrangement(NamedTuple):
     """the split that the only folder is named after; "" if there are several, or its name is none"""
     warnings: list[str]
     """where the names can be read in another way too"""
+    files: dict[str, str] = {}
+    """path of a file below the wrapper -> its split, where file names say it"""
+
+    @property
+    def outside(self) -> str:
+        """Why a file that belongs to no split is not used."""
+        return "named as of no split" if self.files else "outside the folders of the splits"
 
     def locate(self, name: str) -> tuple[str | None, str]:
         """The split of a file, None if it lies outside all, and its path inside the split."""
         inner = name.removeprefix(self.wrapper)
+        if self.files:
+            return self.files.get(inner), inner
         if not self.folders:
             return self.lone or "train", inner
         end = inner.find("/") + 1
@@ -98,7 +113,8 @@ def standard_split(split: str) -> str:
 
 
 def arrange(names: Iterable[str], splits: str = "auto") -> Arrangement:
-    """Where the files with these paths belong. `splits`: auto, folders or none, as in data/data_spec.py."""
+    """Where the files with these paths belong. `splits`: auto, folders, files or none, as in data/data_spec.py."""
+    names = list(names)
     folders = Counter(name.rpartition("/")[0] for name in names)
     paths = {tuple(folder.split("/")) if folder else (): count for folder, count in folders.items()}
     wrapper = _common(paths)
@@ -106,8 +122,14 @@ def arrange(names: Iterable[str], splits: str = "auto") -> Arrangement:
     prefix = "".join(f"{part}/" for part in wrapper)
     if splits == "none" or not paths:
         return Arrangement(prefix, {}, "", [])
+    if splits == "files":
+        return Arrangement(prefix, {}, "", *_by_file([name.removeprefix(prefix) for name in names], stated=True))
     named = [split for part in reversed(wrapper) if (split := split_named(part))]
     chosen, warnings = _choose(paths, splits)
+    if not (chosen or named or splits == "folders"):
+        more, files = _by_file([name.removeprefix(prefix) for name in names])
+        if files or more:
+            return Arrangement(prefix, {}, "", more + warnings, files)
     if chosen:
         return Arrangement(prefix, _inner_wrappers(paths, chosen), "", warnings)
     lone = named[0] if named and (named[0] == "train" or splits == "folders") else ""
@@ -250,6 +272,50 @@ def _inner_wrappers(
         known |= {path[depth] for path in inner if split == "train" and len(path) > depth}
         result[folder + "".join(f"{part}/" for part in wrapper[:depth])] = (split, label)
     return result
+
+
+def _by_file(names: list[str], stated: bool = False) -> tuple[list[str], dict[str, str]]:
+    """Warnings, and the split of each file by its name; {} if names do not say it.
+
+    stated: whether it was stated that they do, so that a part of them is enough
+    """
+    tried = names[:: -(-len(names) // FILES_TRIED)]
+    if not stated and 2 * sum(_parse_file(name) is not None for name in tried) < len(tried):
+        return [], {}
+    named = {name: found for name in names if (found := _parse_file(name)) and found.split != "unused"}
+    if not _are_splits(named, "folders" if stated else "auto"):
+        return (["no file is named as of a split, train_001.png: all are trained on"] if stated else []), {}
+    if len(named) < FILES_NAMED * len(names) and not stated:
+        example = min(name for name in names if name not in named)
+        text = (
+            f"{len(named)} of {len(names)} file names say train, test or val ({example} does not): all are trained on"
+        )
+        return [f"{text}; --splits files takes them as splits"], {}
+    as_eval = "test" if all(name.split != "test" for name in named.values()) else "val"
+    return [], {name: as_eval if found.split == "eval" else found.split for name, found in named.items()}
+
+
+def _parse_file(name: str) -> _Name | None:
+    """The name of a file as one of a split, which its first or last word says; None if it is none."""
+    stem = _stem(name)
+    words = [token.lower() for token in _TOKEN.findall(stem) if not token.isdecimal()]
+    return _parse(stem) if words and (words[0] in NAMES or words[-1] in NAMES) else None
+
+
+def name_without_split(name: str) -> str:
+    """The name of a file without its folder, suffix, and the words that say of which split it is.
+
+    >>> name_without_split("all/train_cat_001.png"), name_without_split("cat.7.jpg")
+    ('cat_001', 'cat.7')
+    """
+    found = _parse_file(name)
+    return found.label if found else _stem(name)
+
+
+def _stem(name: str) -> str:
+    """The name of a file without its folder and suffix."""
+    name = name[name.rfind("/") + 1 :]
+    return name.rpartition(".")[0] or name
 
 
 def _name_warnings(named: dict[str, _Name], tops: Counter[str], loose: int) -> list[str]:

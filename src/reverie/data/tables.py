@@ -13,8 +13,9 @@ import json
 import re
 import unicodedata
 import zlib
+from collections import Counter
 from collections.abc import Iterator
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from reverie.data import file_types
 from reverie.data.archives import Dropped
@@ -33,6 +34,47 @@ def suffix_of(name: str) -> str:
     """The suffix of a file's name in lower case, without that of its compression: ".csv" of "a.CSV.gz"."""
     name = name.lower().removesuffix(".gz")
     return name[name.rfind(".") :] if "." in name else ""
+
+
+class Table(NamedTuple):
+    """A table as texts."""
+
+    header: list[str]
+    rows: list[dict[str, str]]
+    """"" where a row has no such field"""
+
+
+def read_table(name: str, data: bytes) -> Table:
+    """The table in a file of that name, or in the lines of a text file: its fields, without white space around them.
+
+    Lines of text have the columns "1", "2" ... between commas, tabs, or else the last white space; so has a CSV without
+    a header, which is one whose first row names an image. Raises InvalidFile if there is none.
+    """
+    text, suffix = decode_text(data), suffix_of(name)
+    if suffix in JSON_SUFFIXES:
+        objects = [row for _, row in json_rows(name, text, suffix, [])]
+        header = list(dict.fromkeys(key for row in objects[:100] for key in row))
+        return Table(header, [{key: _as_text(row.get(key)) for key in header} for row in objects])
+    if suffix in (".csv", ".tsv"):
+        fields = [[field.strip() for field in row] for _, row in csv_rows(text, suffix)]
+    else:
+        lines = [line.strip() for line in _LINE_END.split(text) if line.strip()]
+        fields = [
+            re.split(r"\s*[,;\t]\s*", line) if re.search("[,;\t]", line) else line.rsplit(None, 1) for line in lines
+        ]
+    width = Counter(map(len, fields)).most_common(1)[0][0] if fields else 0
+    if width < 2:
+        raise InvalidFile("no table of two columns or more")
+    first = fields[0]
+    names_image = any(field[field.rfind(".") :].lower() in file_types.SUFFIXES for field in first)
+    without_header = suffix not in (".csv", ".tsv") or names_image
+    header = [str(i) for i in range(1, width + 1)] if without_header else first
+    rows = fields if without_header else fields[1:]
+    return Table(header, [dict(zip(header, [*row, *[""] * len(header)], strict=False)) for row in rows])
+
+
+def _as_text(value: object) -> str:
+    return "" if value is None else " ".join(str(value).split())
 
 
 def find_column(header: list[str], column: str) -> str | None:

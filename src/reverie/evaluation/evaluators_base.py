@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
 
-from reverie.data.data_spec import DataSpec
+from reverie.data.data_spec import STATED, DataSpec
 from reverie.evaluation.eval_config import EvalConfig
 from reverie.evaluation.result import Evaluation
 from reverie.evaluation.samples_source import SampleSource
@@ -90,7 +90,7 @@ def open_split(source: SampleSource, data: str | Path, split: str | None) -> Any
 def read_as_trained(source: SampleSource, data: str | Path) -> str | Path:
     """The place of data, to be read as the source's training data was, where nothing else is stated with it."""
     stated, trained = getattr(data, "stated", {}), source.trained_on
-    return DataSpec(data, *(stated.get(name) or trained.get(name) for name in ("splits", "pairing")))
+    return DataSpec(data, *(stated.get(name) or trained.get(name) for name in STATED))
 
 
 def training_data_notes(source: SampleSource, data: Any) -> list[str]:

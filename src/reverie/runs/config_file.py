@@ -1,7 +1,7 @@
 """Options of a run from a file: TOML that a user writes, or the run.json of another run.
 
     method = "vae"                   or "vae:paper"; beside `preset`
-    data = "photos"                  or the table [data] with path, splits, pairing
+    data = "photos"                  or the table [data] with path, splits, pairing, labels
     out = "runs/a"
     steps = 2000                     options stand at the top level, or in [config] and [train], as in run.json
 
@@ -20,9 +20,9 @@ from reverie.runs.data_place import IN_MEMORY, spec_of_run
 from reverie.utils.errors import UserError, near_miss, printable
 
 MAX_BYTES = 1_000_000
-ENTRIES = ("method", "preset", "data", "out", "splits", "pairing", "init_from", "from", "config", "train")
+ENTRIES = ("method", "preset", "data", "out", "splits", "pairing", "labels", "init_from", "from", "config", "train")
 """what a file may hold beside options"""
-DATA_ENTRIES = ("path", "spec", "splits", "pairing")
+DATA_ENTRIES = ("path", "spec", "splits", "pairing", "labels")
 
 
 class RunConfig(NamedTuple):
@@ -31,7 +31,7 @@ class RunConfig(NamedTuple):
     method: str
     """NAME or NAME:PRESET; "" if it names none"""
     arguments: dict[str, Any]
-    """data, out, splits, pairing, init_from, where they are given, and options of the method and of TrainConfig"""
+    """data, out, splits, pairing, labels, init_from, where given, and options of the method and of TrainConfig"""
 
 
 def read_config(path: str | Path) -> RunConfig:
@@ -86,7 +86,7 @@ def _of_run(about: dict[str, Any], file: Path) -> dict[str, Any]:
             "method": about["method"], "preset": about.get("preset", "laptop"),
             "config": {name: value for name, value in config.items() if name not in lists},
             "train": dict(about["train"]),
-            **{name: data[name] for name in ("splits", "pairing") if name in data},
+            **{name: data[name] for name in ("splits", "pairing", "labels") if name in data},
         }  # fmt: skip
         if not str(data["spec"]).endswith(IN_MEMORY):
             content["data"] = spec_of_run(data, file.parent)
@@ -114,12 +114,12 @@ def _run_config(content: dict[str, Any], file: Path) -> RunConfig:
                     raise UserError(f"{file}: [data] has no entry '{printable(entry)[:60]}'.{hint}")
             place = value.get("path", value.get("spec"))
             _add(arguments, {"data": place} if place is not None else {}, file)
-            _add(arguments, {key: value[key] for key in ("splits", "pairing") if key in value}, file)
+            _add(arguments, {key: value[key] for key in ("splits", "pairing", "labels") if key in value}, file)
         elif name == "from":
             _add(arguments, {"init_from": value}, file)
         elif name not in ("method", "preset"):
             _add(arguments, {name: value}, file)
-    for name in ("data", "out", "splits", "pairing", "init_from"):
+    for name in ("data", "out", "splits", "pairing", "labels", "init_from"):
         if name in arguments and not isinstance(arguments[name], str):
             raise UserError(f"{file}: {name} must be a text.")
     method, preset = content.get("method", ""), content.get("preset", "")

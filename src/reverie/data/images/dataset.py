@@ -14,6 +14,7 @@ import torch
 from reverie.data import cache
 from reverie.data.archives import Dropped
 from reverie.data.data_spec import DataSpec
+from reverie.data.description import represent
 from reverie.data.file_types import InvalidFile
 from reverie.data.images import decode, synthetic
 from reverie.data.images.conversion import DEFAULT, Levels
@@ -61,6 +62,7 @@ class Images:
     """
 
     kind = "images"
+    __repr__ = represent
 
     def __init__(self, spec: str, name: str, source: Source, split: str) -> None:
         self.spec, self.name, self.split = spec, name, split
@@ -95,7 +97,7 @@ class Images:
         """Open a path (folder, zip, idx or CIFAR files), a built-in set or one to download; only headers are read.
 
         split: "train", "test" or "val" (also "valid" or "validation"), in any case
-        splits: which folders are splits: "auto", "folders" or "none", as in reverie.data.data_spec
+        splits: what says which split a file is of: "auto", "folders", "files" or "none", as in reverie.data.data_spec
 
         Raises UserError if there is nothing of that name, no usable image in it, or no such split.
         """
@@ -107,7 +109,7 @@ class Images:
             return cls(text, "images in memory", MemorySource(text), wanted)
         path = Path(text).expanduser()
         if _exists(path):
-            images = cls(text, _title(path), open_path(path, text.splits), wanted)
+            images = cls(text, _title(path), open_path(path, text.splits, text.labels), wanted)
             if synthetic.is_name(text) or text in _download_names():
                 images.notes.append(f"{path.resolve()} is read; rename it to use the data set of that name")
             return images

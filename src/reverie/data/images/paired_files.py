@@ -184,7 +184,7 @@ def find_paired_files(spec: str) -> PairedFiles | None:
             for file in scanned:
                 split, inner = arrangement.locate(file.name)
                 if split is None:
-                    outside.append(Dropped(file.name, "outside the folders of the splits"))
+                    outside.append(Dropped(file.name, arrangement.outside))
                 else:
                     located.append((Location(split, _without_suffix(inner), domain), file))
         return _from_folders(located, outside, warnings)
@@ -305,7 +305,7 @@ def _from_halves(scanned: Sequence[DomainFile], arrangement: Arrangement, any_sh
         a, b = files.splits.setdefault(split or "train", ({}, {}))
         dropped = files.dropped.setdefault(split or "train", [])
         if split is None:
-            dropped.append(Dropped(file.name, "outside the folders of the splits"))
+            dropped.append(Dropped(file.name, arrangement.outside))
         elif header.fault:
             dropped.append(Dropped(file.name, header.fault))
         elif not any_shape and not _is_double(header):

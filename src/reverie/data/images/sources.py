@@ -7,8 +7,9 @@ The rules by which a folder, or a zip of one, is read:
 * Which folders are splits follows from their names, as `reverie.data.splits` describes; files outside them are dropped.
   Otherwise everything is `train`. Folders that enclose all images (`archive/photos/...`) are stripped.
 * Within a split, images are labelled if none lies at its top and there are at least two first-level folders with
-  images: the class is the first-level folder's name. Classes are in natural order (2 before 10). The classes of the
-  other splits are those of train; images of a class that train lacks are dropped.
+  images: the class is the first-level folder's name. Else a table beside the images may say the classes, or `labels`
+  does (see class_labels.py). Classes are in natural order (2 before 10). The classes of the other splits are those of
+  train; images of a class that train lacks are dropped.
 * Items are ordered by name. A file with the same bytes as an earlier one of its split is dropped.
 * A folder that is a run of reverie is skipped, and listed as dropped: the output of a run is not data.
 * Links to files are read; a link to one of its parent folders is not followed. Members of a zip are read in memory
@@ -27,6 +28,7 @@ from reverie.data import cache
 from reverie.data.archives import Dropped, FileTree, FolderTree, ZipTree, is_zip
 from reverie.data.file_types import InvalidFile, UnreadableFile, unread_kind
 from reverie.data.images import decode
+from reverie.data.images.class_labels import ClassLabels, LocatedFile, find_labels
 from reverie.data.images.conversion import DEFAULT
 from reverie.data.images.decode import ImageHeader
 from reverie.data.images.records import ImageRecord, Source, SplitRecords, is_image, natural_key, nothing_usable, unique
@@ -34,21 +36,18 @@ from reverie.data.media_types import names_of
 from reverie.data.splits import arrange as arrange_names
 from reverie.utils.errors import UserError
 
-LISTS = (".csv", ".tsv", ".json", ".jsonl", ".xlsx", ".parquet")
-"""suffixes of files that may list the labels of images, which are not read"""
-
 
 class FileSource:
     """The image files of a folder or a zip. Raises UserError if none can be used.
 
-    splits: how its folders are read, as in reverie.data.data_spec
+    splits, labels: how its folders and tables are read, as in reverie.data.data_spec
     """
 
-    def __init__(self, tree: FileTree, title: str, splits: str = "auto") -> None:
+    def __init__(self, tree: FileTree, title: str, splits: str = "auto", labels: str = "auto") -> None:
         self.tree, self.levels = tree, DEFAULT
         headers, dropped = scan(tree)
         with _no_collection():
-            self.classes, self.parts, self.warnings = arrange(headers, dropped, title, splits)
+            self.classes, self.parts, self.warnings = arrange(headers, dropped, title, splits, labels, tree)
 
     def read_square(self, item: ImageRecord, size: int, channels: int) -> np.ndarray:
         return decode.decode(read(self.tree, item.name), size, channels, self.levels)
@@ -64,10 +63,10 @@ class FileSource:
         self.tree.close()
 
 
-def open_path(path: Path, splits: str = "auto") -> Source:
+def open_path(path: Path, splits: str = "auto", labels: str = "auto") -> Source:
     """The source of images at an existing path: a folder, a zip or an idx file.
 
-    splits: how its folders are read, as in reverie.data.data_spec
+    splits, labels: how its folders and tables are read, as in reverie.data.data_spec
 
     Raises UserError if there are no images, or none that can be used.
     """
@@ -84,11 +83,11 @@ def open_path(path: Path, splits: str = "auto") -> Source:
     else:
         raise UserError(f"{path} is neither a folder, a zip nor an idx file: give the folder that the images are in")
     if any(is_image(name) for name in tree.stamps):
-        return FileSource(tree, str(path), splits)
+        return FileSource(tree, str(path), splits, labels)
     if arrays := idx_cifar.find_array_files(tree.stamps):
         return idx_cifar.ArraySource(tree, arrays, str(path))
     if names_of(tree, "image"):
-        return FileSource(tree, str(path), splits)
+        return FileSource(tree, str(path), splits, labels)
     if not tree.stamps:
         raise UserError(f"{path} is empty: give a folder or zip with images in it")
     if kinds := sorted({kind for name in tree.stamps if (kind := unread_kind(name))}):
@@ -168,17 +167,24 @@ def _load_scan(place: str) -> dict[str, tuple[str, ImageHeader]]:
 
 
 def arrange(
-    headers: dict[str, ImageHeader], dropped: list[Dropped], title: str, splits: str = "auto"
+    headers: dict[str, ImageHeader],
+    dropped: list[Dropped],
+    title: str,
+    splits: str = "auto",
+    labels: str = "auto",
+    tree: FileTree | None = None,
 ) -> tuple[list[str], dict[str, SplitRecords], list[str]]:
     """Sort scanned files (in the order of their names) into splits and classes by the rules above.
 
+    tree: where the files are, in which tables are looked for; None: nowhere
+
     Returns the class names, [] if unlabelled, the splits, and warnings of what could be read in another way too.
-    Raises UserError if no image can be used.
+    Raises UserError if no image can be used, or `labels` names what is not there.
     """
     if not any(not header.fault for header in headers.values()):
         raise UserError(nothing_usable(title, [Dropped(name, header.fault) for name, header in headers.items()]))
     arrangement = arrange_names(headers, splits)
-    files: dict[str, list[tuple[str, str, ImageHeader]]] = {"train": [], "test": [], "val": []}
+    located: list[LocatedFile] = []
     dropped_in: dict[str, list[Dropped]] = {"train": [], "test": [], "val": []}
     for drop in dropped:
         dropped_in[arrangement.locate(drop.name)[0] or "train"].append(drop)
@@ -186,60 +192,72 @@ def arrange(
         split, inner = arrangement.locate(name)
         folder, slash, _ = inner.partition("/")
         if split is None:
-            dropped_in["train"].append(Dropped(name, "outside the folders of the splits"))
+            dropped_in["train"].append(Dropped(name, arrangement.outside))
+        elif header.fault:
+            dropped_in[split].append(Dropped(name, header.fault))
         else:
-            files[split].append((name, folder if slash else "", header))
+            located.append(LocatedFile(name, split, folder if slash else ""))
+    others = [drop.name for drop in dropped if drop.name in tree.stamps] if tree else []
+    has_splits = bool(arrangement.folders or arrangement.files or arrangement.lone or splits != "auto")
+    found = find_labels(located, others, tree, title, labels, has_splits)
+    dropped_in = {split: [d for d in drops if d.name not in found.tables] for split, drops in dropped_in.items()}
     classes: list[str] | None = None
     parts: dict[str, SplitRecords] = {}
-    for split, found in files.items():
-        if found:
-            parts[split], classes = _split_records(found, dropped_in[split], classes)
-    return classes or [], parts, arrangement.warnings + _label_warnings(files["train"], classes, dropped)
+    for split in dropped_in:
+        files = [file for file in located if (found.splits.get(file.name) or file.split) == split]
+        if files:
+            labelled = [(file.name, found.of.get(file.name, ""), headers[file.name]) for file in files]
+            parts[split], classes = _split_records(labelled, dropped_in[split], classes, found)
+    warnings = arrangement.warnings + list(found.warnings) + _label_warnings(located, classes, labels)
+    for split, part in parts.items():
+        if classes and not part.labelled and not found.missing:
+            warnings.append(f"{split} is unlabelled although train is not: its images lie outside of class folders")
+    return classes or [], parts, warnings
 
 
-def _label_warnings(
-    train: list[tuple[str, str, ImageHeader]], classes: list[str] | None, dropped: list[Dropped]
-) -> list[str]:
-    """Why images are unlabelled although there is something like labels."""
-    if classes:
+def _label_warnings(located: list[LocatedFile], classes: list[str] | None, labels: str) -> list[str]:
+    """Why images are unlabelled although most are in folders."""
+    folders = {file.folder for file in located if file.split == "train" and file.folder}
+    train = [file for file in located if file.split == "train"]
+    loose = [file.name for file in train if not file.folder]
+    if labels not in ("auto", "none") and not classes:
+        return [f"--labels {labels} finds fewer than two classes, so nothing is labelled"]
+    if classes or labels != "auto" or len(folders) < 2 or 2 * len(loose) >= len(train):
         return []
-    folders = {folder for _, folder, _ in train if folder}
-    loose = [name for name, folder, _ in train if not folder]
-    if len(folders) > 1 and 2 * len(loose) < len(train):
-        return [
-            f"{len(folders)} folders look like classes, but {len(loose)} images lie beside them, such as {loose[0]}, "
-            "so nothing is labelled: move them away, or into folders"
-        ]
-    if lists := sorted(drop.name for drop in dropped if drop.name.lower().endswith(LISTS)):
-        return [f"unlabelled: {lists[0]} is not read; if it holds labels, put each class into a folder named after it"]
-    return []
+    return [
+        f"{len(folders)} folders look like classes, but {len(loose)} images lie beside them, such as {loose[0]}, "
+        "so nothing is labelled: move them into folders, or leave them out with --labels folders"
+    ]
 
 
 def _split_records(
-    files: list[tuple[str, str, ImageHeader]], dropped: list[Dropped], classes: list[str] | None
+    files: list[tuple[str, str, ImageHeader]], dropped: list[Dropped], classes: list[str] | None, found: ClassLabels
 ) -> tuple[SplitRecords, list[str]]:
-    """One split of `files` (name, first-level folder, header), and the class names.
+    """One split of `files` (name, class or "", header), and the class names.
 
     classes: those of train; None for train itself
     """
-    notes: list[str] = []
-    usable = [file for file in files if not file[2].fault]
-    dropped = dropped + [Dropped(name, header.fault) for name, _, header in files if header.fault]
-    folders = {folder for _, folder, _ in usable}
-    may_be_labelled = len(folders) > 1 if classes is None else bool(classes)
-    labelled = may_be_labelled and "" not in folders
-    if classes and usable and not labelled:
-        notes.append("there are images outside the class folders: this split is unlabelled, although train is labelled")
+    notes: list[str] = [*found.notes] if classes is None else []
+    named = [file for file in files if file[1]]
+    if found.missing and (classes is None or 2 * len(named) >= len(files)):
+        dropped = dropped + [Dropped(name, found.missing) for name, label, _ in files if not label]
+        files = named
+    labels = {label for _, label, _ in files}
+    may_be_labelled = len(labels) > 1 if classes is None else bool(classes)
+    labelled = may_be_labelled and "" not in labels
+    if classes and files and not labelled:
+        where = "images outside the class folders" if not found.missing else f"many images {found.missing}"
+        notes.append(f"there are {where}: this split is unlabelled, although train is labelled")
     if not labelled:
-        kept = unique(usable, dropped, lambda folder: "")
+        kept = unique(files, dropped, lambda folder: "")
         items = [ImageRecord(name, -1, header) for name, _, header in kept]
         return SplitRecords(items, dropped, notes, False), classes or []
     if classes is None:
-        classes = sorted(folders, key=natural_key)
+        classes = sorted(labels, key=natural_key)
     label_of = {name: i for i, name in enumerate(classes)}
-    dropped += [Dropped(name, f"class not in train: {folder}") for name, folder, _ in usable if folder not in label_of]
-    kept = unique([file for file in usable if file[1] in label_of], dropped, lambda folder: folder)
-    items = [ImageRecord(name, label_of[folder], header) for name, folder, header in kept]
+    dropped += [Dropped(name, f"class not in train: {label}") for name, label, _ in files if label not in label_of]
+    kept = unique([file for file in files if file[1] in label_of], dropped, lambda label: label)
+    items = [ImageRecord(name, label_of[label], header) for name, label, header in kept]
     return SplitRecords(items, dropped, notes, True), classes
 
 

@@ -31,6 +31,7 @@ from tqdm import tqdm
 
 from reverie.data.archives import ZIP_ERRORS, Dropped, FileTree, FolderTree, ZipTree, files_below, is_zip
 from reverie.data.data_spec import DataSpec
+from reverie.data.description import represent
 from reverie.data.file_types import SUFFIXES as IMAGE_SUFFIXES
 from reverie.data.file_types import InvalidFile
 from reverie.data.media_types import names_of
@@ -86,6 +87,7 @@ class MusicDataset:
     """
 
     kind = "music"
+    __repr__ = represent
 
     def __init__(self, spec: str, name: str, source: _Source, split: str) -> None:
         self.spec, self.name, self.split = spec, name, split
@@ -341,7 +343,7 @@ class _FileSource(_Source):
             split, _ = arrangement.locate(name)
             try:
                 if not split:
-                    raise InvalidFile("outside the folders of the splits")
+                    raise InvalidFile(arrangement.outside)
                 data, note = whole_part(self.tree.read(name))
                 readable.append((split, _entry(name, data)))
                 if note:

@@ -54,7 +54,8 @@ def read_parts(
             "folder of them."
         )
     parts = {split: Part([], [], []) for split in SPLITS}
-    arrangement = arrange([f"{_stem(name)}/" for name in names], splits)
+    # a file stands for its lines, so that its name is taken as the name of a folder is
+    arrangement = arrange([f"{_stem(name)}/" for name in names], "folders" if splits == "files" else splits)
     for name in names:
         split, _ = arrangement.locate(f"{_stem(name)}/")
         if split is None:
