@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[1]
 ROOMS = [
     "cli",
     "augmentation",
+    "dreaming",
     "evaluation",
     "api",
     "report",

@@ -23,8 +23,10 @@ os.environ.setdefault("GOMP_SPINCOUNT", "3000")
 __all__ = [
     "UserError",
     "__version__",
+    "atlas",
     "augment",
     "compare",
+    "dream",
     "evaluate",
     "import_checkpoint",
     "list_methods",
@@ -33,6 +35,7 @@ __all__ = [
     "plan",
     "resume",
     "train",
+    "visualize",
 ]
 
 if TYPE_CHECKING:
@@ -41,6 +44,9 @@ if TYPE_CHECKING:
     from reverie.convert.import_checkpoint import import_checkpoint
     from reverie.core.registry import list_methods
     from reverie.data.kinds import open_data
+    from reverie.dreaming.atlas import atlas
+    from reverie.dreaming.dream import dream
+    from reverie.dreaming.visualize import visualize
     from reverie.evaluation.compare import compare
     from reverie.evaluation.evaluate import evaluate
 
@@ -54,6 +60,9 @@ _HOMES = {
     "evaluate": "evaluation.evaluate",
     "compare": "evaluation.compare",
     "augment": "augmentation.augment",
+    "dream": "dreaming.dream",
+    "visualize": "dreaming.visualize",
+    "atlas": "dreaming.atlas",
     "import_checkpoint": "convert.import_checkpoint",
 }
 """where each public name lives; read at its first use"""
