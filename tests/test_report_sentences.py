@@ -70,6 +70,7 @@ def test_a_resumed_run_says_so_beside_its_command(run: Path) -> None:  # noqa: F
     [
         ({"kind": "unpaired", "n": 999_572, "sides": [1231, 962]}, "1,231 + 962 images of photos"),
         ({"kind": "text"}, "5,000 lines of photos"),
+        ({"kind": "photos"}, "5,000 patches of photos"),
         ({"kind": "music"}, "5,000 windows of music of photos"),
         ({"kind": "pairs"}, "5,000 pairs of images of photos"),
         ({"kind": [1], "n": "x", "sides": 5}, "trained on photos"),

@@ -15,7 +15,7 @@ from reverie.report.values import number, plain
 from reverie.utils.formatting import clock
 
 ITEMS = {
-    "images": "images", "photos": "photos", "pairs": "pairs of images", "unpaired": "images", "text": "lines",
+    "images": "images", "photos": "patches", "pairs": "pairs of images", "unpaired": "images", "text": "lines",
     "music": "windows of music",
 }  # fmt: skip
 """what one item of a kind of data is called, in the plural"""
