@@ -144,6 +144,10 @@ class Classifier(Method):
         """
         return self.trunk(x)
 
+    def logits(self, x: Tensor) -> Tensor:
+        """[B,K], before the softmax, of images [B,C,H,W] in [-1,1]; gradients reach the images."""
+        return self.head(self.trunk(x))
+
     @torch.no_grad()
     def log_probabilities(self, x: Tensor) -> Tensor:
         """log p(class) [B,K] for images [B,C,H,W] in [-1,1], BLOCK at a time, in evaluation mode."""
