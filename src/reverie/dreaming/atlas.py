@@ -44,7 +44,7 @@ def atlas(
     channels: Count = 6,
     size: Annotated[int, Range(16, 512)] = 128,
     steps: Count = 64,
-    seed: int = 0,
+    seed: Annotated[int, Range(0)] = 0,
     progress: bool = True,
 ) -> Path:
     """Fills a folder with a page (index.html) and a PNG sheet for each layer, and returns the page.

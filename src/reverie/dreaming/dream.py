@@ -42,7 +42,7 @@ def dream(
     weights: Any = None,
     guide: Any = None,
     strength: Annotated[float, Range(above=0, most=20)] = 1.0,
-    seed: int = 0,
+    seed: Annotated[int, Range(0)] = 0,
     octaves: Annotated[int, Range(1, 12)] | None = None,
     octave_scale: Annotated[float, Range(above=1, most=4)] | None = None,
     steps: Count | None = None,

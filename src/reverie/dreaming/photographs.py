@@ -6,6 +6,8 @@ Measured on 296 photographs of Yanakz/Scene (MIT licence), centre squares at 224
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -49,6 +51,8 @@ def spectrum(height: int, width: int) -> Tensor:
         np.exp(np.interp(np.log(f), np.log(FREQUENCIES), np.log([magnitude[axis] for magnitude in MAGNITUDES])))
         for axis in range(3)
     ]
-    found = torch.from_numpy(np.stack(planes)).float()
+    found = torch.from_numpy(np.stack(planes)).float() * (
+        math.sqrt(height * width) / 224
+    )  # of an orthonormal transform
     found[:, 0, 0] = 0
     return found

@@ -39,7 +39,7 @@ def visualize(
     weights: Any = None,
     style: Literal["fourier", "maco", "pixels"] = "fourier",
     n: Count = 1,
-    seed: int = 0,
+    seed: Annotated[int, Range(0)] = 0,
     size: Annotated[int, Range(16, 2048)] | None = None,
     steps: Count = 160,
     crops: Count = 2,
