@@ -10,6 +10,7 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, TextIO
 
 ESCAPED = {
@@ -44,18 +45,50 @@ class SafeStream:
 def quiet_terminal() -> Iterator[None]:
     """Inside, control characters are spelt out, and warnings and logs of libraries do not appear.
 
-    Filters that Python was given (-W, PYTHONWARNINGS) go before.
+    Filters that Python was given (-W, PYTHONWARNINGS) go before; with them, messages of code in C appear too.
     """
     before, handler, log = (sys.stdout, sys.stderr), logging.NullHandler(), logging.getLogger()
-    sys.stdout, sys.stderr = (SafeStream(stream) for stream in before)
     log.addHandler(handler)
     try:
-        with warnings.catch_warnings():
+        with _quiet_c_code(), warnings.catch_warnings():
+            sys.stdout, sys.stderr = (SafeStream(stream) for stream in (sys.stdout, sys.stderr))
             warnings.simplefilter("ignore", append=True)
             yield
     finally:
         sys.stdout, sys.stderr = before
         log.removeHandler(handler)
+
+
+@contextlib.contextmanager
+def _quiet_c_code() -> Iterator[None]:
+    """Inside, what code in C writes to file descriptor 2, as libtiff and OpenCV do, is lost; sys.stderr is not."""
+    try:
+        terminal = None if sys.warnoptions else os.dup(2)
+    except OSError:  # there is no standard error
+        terminal = None
+    if terminal is None:
+        yield
+        return
+    before = sys.stderr
+    with os.fdopen(terminal, "w", 1, encoding=before.encoding, errors=before.errors) as fresh:
+        before.flush()
+        with Path(os.devnull).open("w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        try:
+            if _is_descriptor_2(before):
+                sys.stderr = fresh
+            yield
+        finally:
+            sys.stderr = before
+            fresh.flush()
+            os.dup2(terminal, 2)
+
+
+def _is_descriptor_2(stream: TextIO) -> bool:
+    try:
+        return stream.fileno() == 2
+    except (OSError, AttributeError, ValueError):  # of a notebook, of a test
+        return False
 
 
 def is_main_process(grace: float = 0) -> bool:

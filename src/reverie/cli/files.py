@@ -17,7 +17,7 @@ from reverie.data.archives import is_ignored, is_run
 from reverie.data.file_types import SUFFIXES, unread_kind
 from reverie.data.media_types import HEAD, MUSIC_SUFFIXES, medium_of, medium_of_bytes
 from reverie.media import Image, LazyFiles, Text, read_record
-from reverie.media.lazy_files import in_folder
+from reverie.media.lazy_files import in_folder, summary_of
 from reverie.media.text import line_entry
 from reverie.utils.atomic_files import disk_errors
 from reverie.utils.errors import UserError
@@ -42,11 +42,6 @@ def check_failed(inputs: Any, files: Sequence[Path], out: Path | None) -> None:
     if failed:
         where = f" The results of the others are in {out}." if files and out else " The others are done."
         raise UserError(summary_of(failed) + where)
-
-
-def summary_of(failed: Sequence[str]) -> str:
-    """The first of several messages, and how many there are."""
-    return f"{failed[0]} (and {len(failed) - 1} more)" if len(failed) > 1 else failed[0]
 
 
 def gather(
@@ -259,6 +254,16 @@ def _is_made(item: Any, path: Path) -> bool:
     try:
         return bool(read_record(path) == json.loads(json.dumps(_record_in_file(item))))
     except (UserError, OSError, ValueError):
+        return False
+
+
+def is_made_by(path: Path, record: dict[str, Any]) -> bool:
+    """Whether a file is there whose record has all entries of `record`, so that it need not be made again."""
+    if path.is_symlink() or not path.is_file():
+        return False
+    try:
+        return bool(json.loads(json.dumps(record)).items() <= read_record(path).items())
+    except (UserError, OSError, ValueError, TypeError):
         return False
 
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import functools
 import inspect
 import math
 import re
@@ -89,6 +90,7 @@ def media_output(function: Callable[..., Any]) -> Any:
     return get_args(get_type_hints(function)["return"])[0]
 
 
+@functools.cache
 def _strings_under_fields(config: type) -> dict[str, str]:
     body = ast.parse(textwrap.dedent(inspect.getsource(config))).body[0]
     assert isinstance(body, ast.ClassDef)

@@ -6,6 +6,7 @@ The files are read as text, so that `reverie methods` answers at once: no torch 
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,8 +41,7 @@ class Entry:
 
 def list_methods() -> dict[str, Entry]:
     """Every method there is, by name."""
-    files = sorted(path for path in FOLDER.glob("*.py") if not path.name.startswith("_"))
-    return {path.stem: _read(path) for path in files}
+    return {path.stem: _read(path, path.stat().st_mtime_ns) for path in sorted(FOLDER.glob("[!_]*.py"))}
 
 
 def find(name: str) -> Entry:
@@ -59,13 +59,14 @@ def method_class(name: str) -> type[Method]:
     from reverie.core.method import Method
 
     module = importlib.import_module(f"reverie.methods.{name}")
-    found = [c for c in vars(module).values() if isinstance(c, type) and c.__module__ == module.__name__]
-    return next(c for c in found if issubclass(c, Method))
+    here = (c for c in vars(module).values() if isinstance(c, type) and c.__module__ == module.__name__)
+    return next(c for c in here if issubclass(c, Method))
 
 
-def _read(path: Path) -> Entry:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for node in tree.body:
+@functools.cache
+def _read(path: Path, changed: int) -> Entry:
+    """What a file declares; changed: when it was, so that it is parsed once for each time that it is written."""
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.ClassDef) and any(ast.unparse(base) == "Method" for base in node.bases):
             break
     else:

@@ -8,10 +8,11 @@ import struct
 import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from reverie.data import file_types
 from reverie.data.file_types import InvalidFile, UnreadableFile
+from reverie.data.zip_members import open_member
 from reverie.utils.errors import UserError
 
 _IGNORED = frozenset(
@@ -23,8 +24,8 @@ _IGNORED = frozenset(
 _RUN_FILE = "run.json"  # a folder with this file is a run
 _IS_RUN = "a run of reverie"  # why such a folder is skipped
 
-PIECE, SMALL_PIECE = 1 << 18, 1 << 12
-"""bytes read at once; of bzip2 and LZMA, whose readers unpack all of what they have read, fewer"""
+PIECE = 1 << 18
+"""bytes read at once"""
 ZIP_ERRORS = (
     zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError, OverflowError, EOFError, struct.error,
 )  # fmt: skip
@@ -165,36 +166,29 @@ class ZipTree:
         member = self._members[name]
         if member.file_size > file_types.MAX_BYTES:
             raise InvalidFile("larger than 512 MB")
-        if member.flag_bits & 1:
-            raise InvalidFile("encrypted in the zip")
         try:
-            with self._zip.open(member) as file:
-                return read_at_most(file, member.file_size, self._piece(member))
-        except InvalidFile:
-            raise
+            with self._open(member) as file:
+                return read_at_most(file, member.file_size)
         except Exception as error:  # zlib, lzma, bz2 and zipfile each raise their own for damaged members
-            if isinstance(error, MemoryError) or getattr(error, "errno", None) not in (None, errno.EINVAL):
-                # the disk's own errors have a number; a seek to where a damaged zip points is refused as EINVAL
-                raise UnreadableFile(f"unreadable: {getattr(error, 'strerror', None) or 'not enough memory'}") from None
-            raise InvalidFile(f"damaged in the zip: {' '.join(str(error).split())[:80]}") from None
-
-    @staticmethod
-    def _piece(member: zipfile.ZipInfo) -> int:
-        """Bytes to ask for at once: of a member that lies about its size, no more than these are unpacked too many."""
-        return PIECE if member.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) else SMALL_PIECE
+            raise _invalid_member(error) from None
 
     def head(self, name: str, count: int = 64) -> bytes:
         try:
-            with self._zip.open(self._members[name]) as file:
+            with self._open(self._members[name]) as file:
                 return file.read(count)
         except Exception as error:  # as in read
-            raise InvalidFile(f"damaged in the zip: {' '.join(str(error).split())[:80]}") from None
+            raise _invalid_member(error) from None
+
+    def _open(self, member: zipfile.ZipInfo) -> Any:
+        if member.flag_bits & 1:
+            raise InvalidFile("encrypted in the zip")
+        return open_member(self._zip, member)
 
     def close(self) -> None:
         pass  # kept open for the next read; closed with the object
 
 
-def read_at_most(file: IO[bytes], declared: int, piece: int = PIECE) -> bytes:
+def read_at_most(file: Any, declared: int, piece: int = PIECE) -> bytes:
     """All that a compressed file unpacks to, read in pieces. Raises InvalidFile if that is more than it declares."""
     content = bytearray()
     while part := file.read(piece):
@@ -202,6 +196,16 @@ def read_at_most(file: IO[bytes], declared: int, piece: int = PIECE) -> bytes:
         if len(content) > min(declared, file_types.MAX_BYTES):
             raise InvalidFile("larger than it says, or than 512 MB")
     return bytes(content)
+
+
+def _invalid_member(error: Exception) -> InvalidFile:
+    """What is wrong with a member that raised this: with its bytes, or with the disk or the memory."""
+    if isinstance(error, InvalidFile):
+        return error
+    if isinstance(error, MemoryError) or getattr(error, "errno", None) not in (None, errno.EINVAL):
+        # the disk's own errors have a number; a seek to where a damaged zip points is refused as EINVAL
+        return UnreadableFile(f"unreadable: {getattr(error, 'strerror', None) or 'not enough memory'}")
+    return InvalidFile(f"damaged in the zip: {' '.join(str(error).split())[:80]}")
 
 
 def is_zip(path: Path) -> bool:

@@ -16,7 +16,7 @@ from reverie.data.images.conversion import is_grey, to_array
 from reverie.data.images.from_python import scale_of, to_pillow
 from reverie.data.python_data import is_array, is_image
 from reverie.media.image import Image
-from reverie.media.lazy_files import LazyFiles
+from reverie.media.lazy_files import LazyFiles, tell_failed
 from reverie.media.music import Music
 from reverie.media.photo import Photo
 from reverie.media.text import Text
@@ -30,23 +30,25 @@ def items_of(value: Any, medium: Any, name: str) -> Any:
         files or folders, the bytes of a file; for Text lines. Values are read as reverie.data.images.from_python says.
     name: of the parameter, for messages, which never show values
 
-    Raises UserError.
+    Of several files, one that cannot be used is passed over, with a warning. Raises UserError.
     """
     if value is None or getattr(value, "lazy", False):
         return value
     if medium is Text and isinstance(value, str) and not _is_file(value):
         return [Text(value)]
-    if isinstance(value, str | Path):
-        return _files(value, medium)
+    if isinstance(value, str | Path) and medium.LAZY:
+        return LazyFiles(_files_at(value, medium), medium, aloud=True)
     many = _listed(value, medium)
     arrays = [item for item in many if is_array(item)]
     scale = scale_of(arrays, name) if arrays else (0, 255)
     items: list[Any] = []
+    failed: list[str] = []
     for i, item in enumerate(many):
-        if isinstance(item, str | Path) and not (medium is Text and not _is_file(item)):
-            items += _files(item, medium)
+        if isinstance(item, str | Path) and not (medium is Text and isinstance(item, str) and not _is_file(item)):
+            _add_files(_files_at(item, medium), medium, items, failed)
         else:
             items.append(_item(item, medium, scale, f"{name}[{i}]"))
+    tell_failed(failed, len(items))
     return items
 
 
@@ -56,7 +58,8 @@ def _listed(value: Any, medium: Any) -> list[Any]:
         return list(value)
     if is_array(value) and len(value.shape) == 3 and not is_one_image(value):
         return list(value)
-    if isinstance(value, medium | bytes) or is_image(value) or hasattr(value, "midi") or hasattr(value, "line"):
+    one = isinstance(value, medium | bytes | str | Path) or is_image(value)
+    if one or hasattr(value, "midi") or hasattr(value, "line"):
         return [value]
     if isinstance(value, Mapping) or not isinstance(value, Iterable):
         raise UserError(f"{_nouns(medium)} are needed, not {type(value).__name__}; {_taken(medium)}.")
@@ -109,32 +112,39 @@ def _of_pillow(image: PIL.Image.Image, medium: Any, place: str) -> Any:
         raise UserError(f"{place} cannot be read ({reason}); give another.") from None
 
 
-def _files(place: str | Path, medium: Any) -> Any:
-    """The items of a file, or of all files of the medium in a folder. Raises UserError."""
+def _files_at(place: str | Path, medium: Any) -> list[Path]:
+    """A file, or all files of the medium in a folder. Raises UserError for neither."""
     path = Path(place).expanduser()
-    try:
-        is_folder, exists = path.is_dir(), path.exists()
-    except (OSError, ValueError):
-        is_folder = exists = False
-    if not exists:
+    if not _exists(path):
         shown = str(place) if len(str(place)) <= 100 else f"{str(place)[:100]}..."
         raise UserError(f"there is no file {shown}; {_taken(medium)}.")
-    if not is_folder:
-        return medium.load_all(path) if hasattr(medium, "load_all") else [medium.load(path)]
+    if not path.is_dir():
+        return [path]
     found = (p for p in path.rglob("*") if not any(map(is_ignored, p.relative_to(path).parts)))
     files = sorted(p for p in found if p.is_file() and p.suffix.lower() in medium.INPUT_SUFFIXES)
     if not files:
         raise UserError(f"there are no {_nouns(medium)} in {path}; {_taken(medium)}.")
-    if medium.LAZY:
-        return LazyFiles(files, medium)
-    return [item for file in files for item in _files(file, medium)]
+    return files
 
 
-def _is_file(text: str | Path) -> bool:
+def _add_files(files: list[Path], medium: Any, items: list[Any], failed: list[str]) -> None:
+    """Adds the items of files, and the messages on files that cannot be used."""
+    for file in files:
+        try:
+            items += medium.load_all(file) if hasattr(medium, "load_all") else [medium.load(file)]
+        except UserError as error:
+            failed.append(str(error))
+
+
+def _exists(place: str | Path) -> bool:
     try:
-        return Path(text).is_file()
+        return Path(place).exists()
     except (OSError, ValueError):
         return False
+
+
+def _is_file(text: str) -> bool:
+    return _exists(text) and Path(text).is_file()
 
 
 def _nouns(medium: Any) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,25 @@ def in_folder(item: Any, folder: str) -> Any:
     return dataclasses.replace(item, folder=folder) if folder else item
 
 
+def summary_of(failed: Sequence[str]) -> str:
+    """The first of several messages, and how many there are."""
+    return f"{failed[0]} (and {len(failed) - 1} more)" if len(failed) > 1 else failed[0]
+
+
+def tell_failed(failed: Sequence[str], others: int) -> None:
+    """Warns, at the line outside of this package that asked, of files that were passed over.
+
+    Raises UserError where there are no others.
+    """
+    if failed and not others:
+        raise UserError(summary_of(failed))
+    if failed:
+        level, frame = 2, sys._getframe(1)
+        while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "reverie":
+            level, frame = level + 1, frame.f_back
+        warnings.warn(f"passed over: {summary_of(failed)}", stacklevel=level - 1)
+
+
 class LazyFiles(Sequence[Any]):
     """A sequence of items of one medium; each is loaded from its file whenever it is asked for, and not kept.
 
@@ -24,6 +45,7 @@ class LazyFiles(Sequence[Any]):
         medium: the class whose `load(path)` reads them.
         pending: resolved paths of files that nobody has asked for yet, which must not be overwritten.
         failed: error messages of files that iteration skipped.
+        aloud: whether iteration, at its end, warns of these, and raises UserError where there are no others.
     """
 
     lazy = True
@@ -34,11 +56,13 @@ class LazyFiles(Sequence[Any]):
         medium: Any,
         change: Callable[[Any], Any] | None = None,
         folders: Sequence[str] = (),
+        aloud: bool = False,
     ) -> None:
         self.paths, self.medium, self._change = list(paths), medium, change
         self.folders = list(folders) or [""] * len(self.paths)
         self.pending = {path.resolve() for path in paths}
         self.failed: list[str] = []
+        self.aloud = aloud
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -53,7 +77,7 @@ class LazyFiles(Sequence[Any]):
 
     def with_(self, change: Callable[[Any], Any]) -> LazyFiles:
         """The same files, each item changed by a function once it is loaded; `pending` and `failed` are shared."""
-        changed = LazyFiles(self.paths, self.medium, change, self.folders)
+        changed = LazyFiles(self.paths, self.medium, change, self.folders, self.aloud)
         changed.pending, changed.failed = self.pending, self.failed
         return changed
 
@@ -71,3 +95,5 @@ class LazyFiles(Sequence[Any]):
                 self.failed.append(str(error))
                 continue
             yield item
+        if self.aloud:
+            tell_failed(self.failed, len(self) - len(self.failed))

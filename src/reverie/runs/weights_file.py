@@ -74,6 +74,14 @@ def check_values(own: Mapping[str, torch.Tensor], weights: Mapping[str, torch.Te
             raise RuntimeError(f"{name} holds values that are not finite")
 
 
+def check_tensor(name: str, own: torch.Tensor, found: Any) -> None:
+    """Raises RuntimeError for what is not a dense tensor of a tensor's own type and shape."""
+    plain = isinstance(found, torch.Tensor) and found.layout == torch.strided and not found.is_meta
+    if not plain or found.dtype != own.dtype or found.shape != own.shape:
+        kind = str(own.dtype).removeprefix("torch.")
+        raise RuntimeError(f"{name} is not a tensor of {kind} of the shape {list(own.shape)}")
+
+
 def _header(data: bytes) -> dict[str, Any]:
     """What write_weights noted: the file begins with the length of a JSON header, 8 bytes, and the header."""
     return json.loads(json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]["reverie"])

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from reverie.runs.weights_file import check_tensor
+
 
 class EMA:
     """Exponential moving averages of the parameters and floating-point buffers of named networks.
@@ -50,10 +52,13 @@ class EMA:
 
     @torch.no_grad()
     def load(self, state: dict[str, Any]) -> None:
-        """Takes up the averages of a checkpoint."""
+        """Takes up the averages of a checkpoint. Raises KeyError, TypeError, ValueError or RuntimeError for others."""
+        if type(state["steps"]) is not int or state["steps"] < 0:
+            raise ValueError(f"its averages are of {state['steps']!r} steps"[:80])
         self.steps = state["steps"]
         for name in self.decays:
             for mean, saved in zip(self.mean[name], state["mean"][name], strict=True):
+                check_tensor(f"an average of {name}", mean, saved)
                 mean.copy_(saved)
 
 

@@ -33,13 +33,20 @@ class MetricAverager:
         return {"sums": {name: ranks.all_gather(total) for name, total in self.sums.items()}, "steps": self.steps}
 
     def load(self, state: dict[str, Any], ranks: Ranks) -> None:
-        """Takes up the sums of a checkpoint; where there were other ranks than now, their mean."""
+        """Takes up the sums of a checkpoint; where there were other ranks than now, their mean.
+
+        Raises KeyError, AttributeError, TypeError, ValueError or RuntimeError for what is none.
+        """
+        if state["sums"].keys() != state["steps"].keys() or any(type(n) is not int for n in state["steps"].values()):
+            raise ValueError("its metrics and their numbers of steps do not belong together")
         kind = dict(device=ranks.device, dtype=widest_float(ranks.device))
         self.sums = {}
         for name, sums in state["sums"].items():
+            if not sums.is_floating_point() or not sums.numel() or not isinstance(name, str):
+                raise ValueError("its metrics are no sums")
             each = sums.reshape(-1).to(**kind)
             self.sums[name] = each[ranks.rank] if len(each) == ranks.world_size else each.mean()
-        self.steps = state["steps"]
+        self.steps = dict(state["steps"])
 
     def read(self, ranks: Ranks, keep: bool = False) -> dict[str, float]:
         """The mean metrics since the last reading, over all ranks; keep: the next reading is of these steps too.

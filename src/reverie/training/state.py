@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import copy
+from collections import defaultdict
 from typing import Any
+
+import torch
+from torch import Tensor, nn
 
 from reverie.core.method import Method
 from reverie.core.update import Update
 from reverie.runs.run_folder import Run
+from reverie.runs.weights_file import check_tensor, check_values
 from reverie.training.ema import EMA
 from reverie.training.meter import MetricAverager
 from reverie.utils.distributed import Ranks
@@ -25,14 +31,49 @@ def training_state(step: int, method: Method, update: Update, ema: EMA, sums: di
 
 
 def restore_state(run: Run, method: Method, update: Update, ema: EMA, averager: MetricAverager, ranks: Ranks) -> None:
-    """Loads what resume.pt holds. Raises UserError if it is not of this method."""
+    """Loads what resume.pt holds. Raises UserError if it is not of this method.
+
+    Options of the optimizers are not taken from it: they follow from the config.
+    """
     state = run.state()
     try:
+        check_values(method.state_dict(), state["method"])
         method.load_state_dict(state["method"])
         for name, optimizer in update.optimizers.items():
-            optimizer.load_state_dict(state["optimizers"][name])
+            _restore_optimizer(name, optimizer, state["optimizers"][name]["state"])
         ema.load(state["ema"])
         averager.load(state["metrics"], ranks)
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
-        reason = str(error).splitlines()[-1].strip()
+        reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error).splitlines()[-1].strip()
         raise UserError(f"{run.path}: resume.pt does not fit run.json ({reason}); restore both from a copy.") from None
+
+
+def _restore_optimizer(name: str, optimizer: torch.optim.Optimizer, saved: dict[int, dict[str, Any]]) -> None:
+    """Loads the state of each parameter: momenta and the like. Raises ValueError and others if it is not that."""
+    own = optimizer.state_dict()
+    parameters = {
+        i: p
+        for group, numbered in zip(optimizer.param_groups, own["param_groups"], strict=True)
+        for i, p in zip(numbered["params"], group["params"], strict=True)
+    }
+    wanted = _state_of_a_step(optimizer)
+    for i, entries in saved.items():
+        if i not in parameters or entries.keys() != wanted.keys():
+            raise ValueError(f"its optimizer {name} has another state")
+        for key, (like_parameter, dtype) in wanted.items():
+            shape = parameters[i].shape if like_parameter else torch.Size()
+            check_tensor(f"{key} of optimizer {name}", torch.empty(shape, dtype=dtype, device="meta"), entries[key])
+            if not like_parameter and not entries[key] >= 0:
+                raise ValueError(f"{key} of optimizer {name} is {entries[key]}")
+    optimizer.load_state_dict({"state": saved, "param_groups": own["param_groups"]})
+
+
+def _state_of_a_step(optimizer: torch.optim.Optimizer) -> dict[str, tuple[bool, torch.dtype]]:
+    """What an optimizer keeps of a parameter: name -> (whether it has the parameter's shape, its type)."""
+    probe, first = copy.copy(optimizer), optimizer.param_groups[0]
+    parameter = nn.Parameter(torch.zeros_like(first["params"][0].detach().reshape(-1)[:2]))
+    parameter.grad = torch.zeros_like(parameter)
+    probe.state, probe.param_groups = defaultdict(dict), [{**first, "params": [parameter]}]
+    probe.step()
+    kept: dict[str, Tensor] = probe.state[parameter]
+    return {key: (value.shape == parameter.shape, value.dtype) for key, value in kept.items()}
