@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from benchmarks import (
     augmentation,
+    dcgan_recipes,
     grid,
     large_image,
     ledger,
@@ -29,6 +30,7 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "seqgan_ablation": seqgan_ablation.main,
     "augmentation": augmentation.main,
     "vae_gan_comparison": vae_gan_comparison.main,
+    "dcgan_recipes": dcgan_recipes.main,
     "monitor": monitor.main,
     "large_image": large_image.main,
     "experiment": ledger.main,
@@ -42,6 +44,7 @@ python -m benchmarks stacked METHOD[:PRESET] --data MNIST    Stacked-MNIST: 1,00
 python -m benchmarks seqgan_ablation METHOD[:PRESET] --data oracle    MLE only, and with the adversarial stage
 python -m benchmarks augmentation --data MNIST   does a classifier improve with generated images beside few real ones?
 python -m benchmarks vae_gan_comparison --data CIFAR     GAN, VAE and their combinations, equal training time
+python -m benchmarks dcgan_recipes --data PHOTOS         DCGAN's recipes, equal CPU time
 python -m benchmarks monitor                     failures that the monitor detects, and its false alarms
 python -m benchmarks large_image [RUN]           restoring a photo of 12 megapixels: time, memory, seams
 python -m benchmarks experiment NAME             run an experiment of the ledger; --check: compare with the ledger

@@ -119,6 +119,8 @@ def replace_networks(method: Method) -> None:
         raise UserError(
             f"{name} cannot learn the grid: it has {', '.join(have)}; the grid needs a generator and a discriminator."
         )
+    if getattr(method.config, "discriminator", "pixels") != "pixels":
+        raise UserError("points are no images for an ImageNet network: give --discriminator pixels, or another preset.")
     enabled = [option for option in ("diff_augment", "hflip") if getattr(method.config, option, False)]
     if enabled:
         flags = " ".join(f"--no-{option.replace('_', '-')}" for option in enabled)

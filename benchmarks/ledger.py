@@ -21,6 +21,7 @@ from typing import Any
 from benchmarks import (
     augmentation,
     common,
+    dcgan_recipes,
     grid,
     large_image,
     monitor,
@@ -177,6 +178,9 @@ def _benchmark_result(experiment: Experiment, seed: int, data: str, features: st
         return augmentation.augmentation(options_of(augmentation.OPTIONS, data=data, method=method), [seed], out)
     if experiment.task == "seqgan_ablation":
         return seqgan_ablation.seqgan_ablation(method, with_seed, {"data": data, **experiment.evaluation}, out)[0]
+    if experiment.task == "dcgan_recipes":
+        options = options_of(dcgan_recipes.OPTIONS, data=data, features=features) | {"seed": seed}
+        return dcgan_recipes.dcgan_recipes(options, out)
     if experiment.task == "vae_gan_comparison":
         options = options_of(vae_gan_comparison.OPTIONS, data=data, features=features) | {"seed": seed}
         return vae_gan_comparison.vae_gan_comparison(options, out)[0]

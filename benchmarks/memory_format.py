@@ -23,8 +23,8 @@ from reverie.utils.distributed import Ranks
 from reverie.utils.environment import machine
 
 ROWS = [
-    Row("dcgan", "shapes:200", dict(size=32, batch_size=64)),
-    Row("dcgan", "shapes:200", dict(size=64, batch_size=64)),
+    Row("dcgan:plain", "shapes:200", dict(size=32, batch_size=64)),
+    Row("dcgan:plain", "shapes:200", dict(size=64, batch_size=64)),
     Row("dcgan:stable", "shapes:200", dict(size=64, batch_size=64)),
     Row("vae", "shapes:200", dict(size=32, batch_size=64)),
     Row("vae", "shapes:200", dict(size=64, batch_size=64)),

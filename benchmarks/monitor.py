@@ -48,10 +48,10 @@ class Case:
 
 
 HEALTHY = (
-    Case("the paper's loss", "dcgan", "letters:2000"),
+    Case("the paper's loss", "dcgan:plain", "letters:2000"),
     Case("relativistic, R1+R2", "dcgan:stable", "letters:2000"),
     Case("hinge, spectral norm, augmented", "dcgan:low_data", "letters:400"),
-    Case("colour", "dcgan", "shapes:2000"),
+    Case("colour", "dcgan:plain", "shapes:2000"),
     Case("convolutions", "vae", "letters:2000"),
     Case("colour", "vae", "shapes:2000"),
     Case("mlp", "vae:mlp", "letters:2000", {"base_channels": None}),
@@ -59,11 +59,11 @@ HEALTHY = (
 )
 FAILING = (
     Case("a learning rate far too high", "vae", "letters:500", {"lr": 1e6}, NOT_A_NUMBER),
-    Case("five steps of D per step of G", "dcgan", "letters:500", {"d_steps_per_g": 5, "ema_decay": 0.0},
+    Case("five steps of D per step of G", "dcgan:plain", "letters:500", {"d_steps_per_g": 5, "ema_decay": 0.0},
          "discriminator has won"),
-    Case("sixty images memorised by D", "dcgan", "shapes:60", {"d_steps_per_g": 5, "ema_decay": 0.0},
+    Case("sixty images memorised by D", "dcgan:plain", "shapes:60", {"d_steps_per_g": 5, "ema_decay": 0.0},
          "discriminator has won"),
-    Case("one latent dimension", "dcgan", "letters:500", {"latent_dim": 1}, "lost diversity"),
+    Case("one latent dimension", "dcgan:plain", "letters:500", {"latent_dim": 1}, "lost diversity"),
     Case("a KL weight 100 times too large", "vae", "letters:500", {"beta": 100.0}, "posterior collapse"),
     Case("a KL weight 300 times too large", "vae", "shapes:500", {"beta": 300.0}, "posterior collapse"),
 )  # fmt: skip

@@ -100,8 +100,8 @@ atexit.register(_FOLDERS.close)
 
 
 ROWS = {
-    "dcgan32": Row("dcgan", "shapes:2000", dict(size=32, batch_size=64), reference_loops.gan),
-    "dcgan64": Row("dcgan", "shapes:2000", dict(size=64, batch_size=64), reference_loops.gan),
+    "dcgan32": Row("dcgan:plain", "shapes:2000", dict(size=32, batch_size=64), reference_loops.gan),
+    "dcgan64": Row("dcgan:plain", "shapes:2000", dict(size=64, batch_size=64), reference_loops.gan),
     "vae-gan32": Row("vae_gan", "shapes:2000", dict(size=32, batch_size=64)),
     "cvae-gan32": Row("cvae_gan", "shapes:2000", dict(size=32, batch_size=64)),
     "bigan32": Row("bigan", "shapes:2000", dict(size=32, batch_size=64)),

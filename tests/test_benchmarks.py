@@ -15,6 +15,7 @@ import torch
 from benchmarks import (
     augmentation,
     common,
+    dcgan_recipes,
     grid,
     ledger,
     memory_format,
@@ -32,6 +33,7 @@ from torch import nn
 import reverie
 from reverie.api import parse_method
 from reverie.evaluation.compare import Cell, Comparison
+from reverie.methods.dcgan import DCGAN
 from reverie.metrics.score import Score
 from reverie.nn.text_cnn import TextCNN
 from reverie.runs.run_folder import Run
@@ -227,13 +229,15 @@ def test_grid_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
 
 def test_grid_makes_the_same_points_again(tmp_path: Path) -> None:
     given = dict(steps=3, batch_size=8)
-    (a, other), (b,) = (grid.grid("dcgan", given, seeds, tmp_path / str(seeds))[1] for seeds in (range(2), range(1)))
+    (a, other), (b,) = (
+        grid.grid("dcgan:plain", given, seeds, tmp_path / str(seeds))[1] for seeds in (range(2), range(1))
+    )
     assert np.array_equal(a, b)
     assert not np.array_equal(a, other)
 
 
 def test_a_run_of_the_grid_is_a_run_folder(tmp_path: Path) -> None:
-    assert main(["grid", "dcgan", *SMALL, "--runs", str(tmp_path)]) == 0
+    assert main(["grid", "dcgan:plain", *SMALL, "--runs", str(tmp_path)]) == 0
     about = json.loads((tmp_path / "seed-0" / "run.json").read_text())
     assert (about["data"]["name"], about["config"]["steps"]) == ("25 Gaussians", 3)
     assert (tmp_path / "seed-0" / "samples" / "step-000003.png").is_file()
@@ -350,8 +354,7 @@ def test_a_run_that_is_there_is_resumed(tmp_path: Path) -> None:
 def test_vae_gan_comparison_end_to_end(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for module in ("feature_classifier", "class_conditional"):  # of the features, and of GAN-train accuracy
-        monkeypatch.setattr(f"reverie.evaluation.{module}.PRESET", "smoke")
+    monkeypatch.setattr("reverie.evaluation.feature_classifier.PRESET", "smoke")
     reverie.train("classifier:smoke", data="shapes:240", out=tmp_path / "classifier")
     small = ["--minutes", "0.4", "--base-channels", "4", "--size", "16", "-n", "64"]
     small += ["--features", str(tmp_path / "classifier")]
@@ -404,6 +407,33 @@ def test_sharpness_is_compared_with_the_floor(tmp_path: Path) -> None:
     assert ratio.value == pytest.approx(0.2)
 
 
+@pytest.mark.slow
+def test_dcgan_recipes_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["dcgan_recipes", "--data", "shapes:80", "--size", "16", "--cpu-seconds", "0.5", "-n", "64"]
+    words += ["--recipes", "plain, both", "--runs", str(tmp_path), "--out", str(tmp_path / "result.json")]
+    assert main(words) == 0
+    assert "fid (packaged network), both: " in capsys.readouterr().out
+    scores = {score["name"]: score for score in json.loads((tmp_path / "result.json").read_text())["scores"]}
+    for name in ("plain", "both"):
+        assert scores[f"cpu seconds, {name}"]["value"] >= 0.5
+        assert scores[f"steps, {name}"]["value"] % 5 == 0
+        assert scores[f"chroma spread, {name}"]["real"] == scores["chroma spread, both"]["real"] > 0
+        assert (tmp_path / f"{name}.png").is_file()
+    held = {name: Run.open(tmp_path / name).about["config"] for name in ("plain", "both")}
+    assert (held["plain"]["discriminator"], held["both"]["discriminator"]) == ("pixels", "both")
+    preset = {"plain": DCGAN.presets["plain"], "both": DCGAN.presets["laptop"]}  # what the ledger says they are
+    for name, options in preset.items():
+        assert all(held[name][k] == v for k, v in options.items() if k not in ("steps", "batch_size"))
+
+
+def test_chroma_spread() -> None:
+    grey = np.random.default_rng(0).integers(0, 256, (6, 4, 4, 1), np.uint8)
+    assert dcgan_recipes.spread_of(grey) == dcgan_recipes.spread_of(grey.repeat(3, 3)) == 0
+    red_and_green = np.zeros((2, 4, 4, 3), np.uint8)
+    red_and_green[0, ..., 0] = red_and_green[1, ..., 1] = 255
+    assert dcgan_recipes.spread_of(red_and_green) == pytest.approx(0.5**0.5)  # sd .5 of two channels
+
+
 # -- the ledger --------------------------------------------------------------------------------------------------------
 
 
@@ -411,7 +441,13 @@ def test_sharpness_is_compared_with_the_floor(tmp_path: Path) -> None:
 def small_ledger(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A ledger of two small experiments, in a folder of its own."""
     tiny = Experiment(
-        "tiny", "A small grid", "As it comes.", "dcgan", "grid", options={"steps": 4, "batch_size": 8}, seeds=(0, 1)
+        "tiny",
+        "A small grid",
+        "As it comes.",
+        "dcgan:plain",
+        "grid",
+        options={"steps": 4, "batch_size": 8},
+        seeds=(0, 1),
     )
     later = Experiment("later", "A long run", "Not today.", "vae:mlp", data="mnist.zip")
     monkeypatch.setattr(ledger, "EXPERIMENTS", {"tiny": tiny, "later": later})
@@ -509,10 +545,20 @@ def test_a_zip_that_is_not_laid_out_by_split(tmp_path: Path) -> None:
         (["grid", "dcgan:low_data", "--no-diff-augment", "--no-hflip", *SMALL], "--norm none"),
         (["grid", "dcgan", "--sedes", "3"], "Did you mean '--seeds'"),
         (["grid", "dcgan", "--seeds", "0"], "1 or more"),
+        (
+            ["grid", "dcgan", "--steps", "1"],
+            "points are no images for an ImageNet network: give --discriminator pixels",
+        ),
         (["augmentation"], "needs --data"),
         (["augmentation", "--data", "shapes:40", "--counts", "4,x"], "whole numbers"),
         (["augmentation", "--data", "shapes:40", "--counts", "400"], "from 1 to 8"),
         (["augmentation", "--data", "shapes:40", "--seeds", "0"], "1 or more"),
+        (["dcgan_recipes"], "needs --data"),
+        (["dcgan_recipes", "--data", "shapes:40", "--cpu-seconds", "0"], "above 0"),
+        (
+            ["dcgan_recipes", "--data", "shapes:40", "--recipes", "plain,bohts"],
+            "no recipe 'bohts'. Did you mean 'both'",
+        ),
         (["vae_gan_comparison"], "needs --data"),
         (["vae_gan_comparison", "--data", "shapes:40", "--minutes", "0"], "above 0"),
         (["stacked", "dcgan"], "needs --data"),

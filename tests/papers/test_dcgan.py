@@ -19,7 +19,7 @@ from reverie.methods.dcgan import DCGAN
 from reverie.nn import imagenet, losses
 from reverie.nn.feature_discriminator import FINGERPRINT
 from reverie.runs.weights_file import read_weights
-from reverie.transforms.augment import diff_augment
+from reverie.transforms.augment import diff_augment, geometric_diff_augment
 from reverie.utils.distributed import Ranks
 from reverie.utils.errors import UserError
 
@@ -82,7 +82,7 @@ OPTIONS = [
     dict(loss="nonsaturating", norm="spectral", r1_weight=1.0),
     dict(hflip=True, diff_augment=True),
     FEATURES,
-    dict(BOTH, diff_augment=True, diff_augment_colour=False, upsampling="resize", d_steps_per_g=2),
+    dict(BOTH, diff_augment=True, diff_augment_policy="geometric", upsampling="resize", d_steps_per_g=2),
 ]
 
 
@@ -169,6 +169,19 @@ def test_interpolation_goes_between_images_of_generate() -> None:
         assert abs(rows[frame].pixels.astype(int) - images[end].pixels.astype(int)).max() <= 1
 
 
+def test_truncation_brings_images_nearer_to_one_another() -> None:
+    gan = model().eval()
+    free, whole, half, none = (gan.generate(n=6, **given) for given in ({}, *({"truncation": t} for t in (1, 0.5, 0))))
+
+    def spread(images: list[Image]) -> float:
+        return float(np.stack([image.pixels for image in images]).astype(float).std(0).mean())
+
+    assert all(np.array_equal(a.pixels, b.pixels) for a, b in zip(free, whole, strict=True))
+    assert spread(whole) > spread(half) > spread(none) == 0
+    with pytest.raises(UserError, match=r"truncation is 1.5; .* from 0 to 1"):
+        gan.generate(n=1, truncation=1.5)
+
+
 def test_inversion_finds_what_the_generator_can_make() -> None:
     torch.manual_seed(0)
     gan = model(latent_dim=3, base_channels=16)
@@ -249,7 +262,7 @@ def test_the_frozen_network_is_not_trained_and_stands_in_no_file(tmp_path: Path)
 def test_a_run_on_features_is_resumed_bit_for_bit(tmp_path: Path) -> None:
     options = dict(
         BOTH, feature_network=None, data="letters:40", threads=1, batch_size=8, ema_decay=0.9, upsampling="resize",
-        diff_augment=True, diff_augment_colour=False, hflip=True, checkpoint_every=3,
+        diff_augment=True, diff_augment_policy="geometric", hflip=True, checkpoint_every=3,
     )  # fmt: skip
     reverie.train("dcgan:smoke", out=tmp_path / "straight", steps=6, **options)
     reverie.train("dcgan:smoke", out=tmp_path / "cut", steps=3, **options)
@@ -270,8 +283,10 @@ def test_without_the_network_training_says_so_first_and_generating_goes_on(
     assert len(reverie.load(tmp_path / "run").generate(n=2)) == 2
 
 
-def test_augmentation_without_colour_leaves_colours() -> None:
-    x = torch.full((8, 3, 16, 16), 0.5) * torch.tensor([1.0, -1.0, 0.5]).view(1, 3, 1, 1)
-    kept = diff_augment(x, colour=False)
+def test_geometric_augmentation_leaves_colours_and_uncovers_no_border() -> None:
+    x = torch.full((64, 3, 16, 16), 0.5) * torch.tensor([1.0, -1.0, 0.5]).view(1, 3, 1, 1)
+    kept = geometric_diff_augment(x)
+    assert all((image == 0).all(0).sum() <= 8 * 8 for image in kept)  # of the cutout alone
+    assert any((image == 0).all(0).sum() > 8 * 8 for image in diff_augment(x))
     assert {tuple(pixel) for pixel in kept.permute(0, 2, 3, 1).flatten(0, 2).tolist()} == {(0.5, -0.5, 0.25), (0, 0, 0)}
     assert len({tuple(pixel) for pixel in diff_augment(x).permute(0, 2, 3, 1).flatten(0, 2).tolist()}) > 3

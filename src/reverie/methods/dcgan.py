@@ -31,7 +31,7 @@ from reverie.nn.dcgan_blocks import (
 )
 from reverie.nn.feature_discriminator import FINGERPRINT, FeatureHeads, FrozenFeatures, per_image
 from reverie.nn.imagenet import weights_path
-from reverie.transforms.augment import diff_augment, random_flip_and_shift
+from reverie.transforms.augment import diff_augment, geometric_diff_augment, random_flip_and_shift
 from reverie.utils.errors import UserError
 from reverie.utils.seeding import noise
 
@@ -86,8 +86,9 @@ class DCGAN(Method):
         """random shifts of training images, as a share of the side; with hflip, against overfitting of small data"""
         diff_augment: bool = False
         """DiffAugment (Zhao 2020) of real and generated images: for some hundreds or few thousands of images"""
-        diff_augment_colour: bool = True
-        """its changes of colour; without them translation and cutout are left"""
+        diff_augment_policy: Literal["paper", "geometric"] = "paper"
+        """paper: colour, translation and cutout. geometric: colours stay, and what a translation uncovers is the
+        reflected image, not grey: a generator learns neither pale colours nor grey borders"""
         lr: Positive = 2e-4
         """learning rate of Adam (section 4)"""
         beta1: Decay = 0.5
@@ -121,7 +122,23 @@ class DCGAN(Method):
 
     presets = {
         "smoke": dict(size=16, latent_dim=16, base_channels=8, batch_size=16),
-        "laptop": dict(ema_decay=0.999, steps=6_000),
+        "laptop": dict(
+            upsampling="resize",
+            discriminator="both",
+            loss="hinge",
+            norm="none",
+            r1_weight=0.5,
+            d_reg_interval=16,
+            diff_augment=True,
+            diff_augment_policy="geometric",
+            lr=1e-3,
+            beta1=0.0,
+            beta2=0.99,
+            ema_decay=0.998,
+            batch_size=16,
+            steps=10_000,
+        ),
+        "plain": dict(ema_decay=0.999, steps=6_000),
         "stable": dict(
             loss="relativistic",
             norm="none",
@@ -233,16 +250,22 @@ class DCGAN(Method):
 
     def augment(self, x: Tensor) -> Tensor:
         """Real or generated images [B,C,H,W] as the discriminator gets them."""
-        return diff_augment(x, self.config.diff_augment_colour) if self.config.diff_augment else x
+        policy = diff_augment if self.config.diff_augment_policy == "paper" else geometric_diff_augment
+        return policy(x) if self.config.diff_augment else x
 
     @verb
-    def generate(self, n: Count = 64, seed: int = 0, items: Items = None) -> Iterator[Image]:
+    def generate(
+        self, n: Count = 64, seed: int = 0, truncation: Annotated[float, Range(0, 1)] = 1.0, items: Items = None
+    ) -> Iterator[Image]:
         """New images from noise.
 
         n: number of images
-        seed: image i depends on (seed, i) alone
+        seed: image i depends on (seed, truncation, i) alone
+        truncation: factor on z; below 1, less diverse images, nearer to that of the mean z (Karras 2018, appendix B)
         """
-        yield from generate_images(self.generator, self.latents(seed), select_items(items, n))
+        latents = self.latents(seed)
+        chosen = select_items(items, n)
+        yield from generate_images(self.generator, lambda block: truncation * latents(block), chosen)
 
     @verb
     def interpolate(self, n: Count = 8, frames: Count = 10, seed: int = 0, items: Items = None) -> Iterator[Image]:

@@ -42,13 +42,20 @@ def random_flip_and_shift(x: Tensor, hflip: bool, shift: float) -> Tensor:
     return random_shift(random_flip(x) if hflip else x, round(shift * x.shape[3]), reflect=True)
 
 
-def diff_augment(x: Tensor, colour: bool = True) -> Tensor:
+def diff_augment(x: Tensor) -> Tensor:
     """DiffAugment (Zhao 2020, arXiv:2006.10738, section 3.2): colour, translation up to 1/8, cutout of 1/2 of the side.
 
     Applied to real and generated images [B,C,H,W] alike, it keeps a discriminator from memorising a small data set.
-    colour: without it, translation and cutout are left.
     """
-    return _cutout(_translate(_colour(x) if colour else x))
+    return _cutout(_translate(_colour(x)))
+
+
+def geometric_diff_augment(x: Tensor) -> Tensor:
+    """As diff_augment, without colour, and with translations padded by reflection in place of mid-grey.
+
+    Grey borders would leak: a generated image that has them looks like a real one that was moved.
+    """
+    return _cutout(random_shift(x, x.shape[3] // 8, reflect=True))
 
 
 def _uniform(x: Tensor) -> Tensor:
