@@ -135,8 +135,9 @@ def test_train_prints_what_inspect_warns_of_and_resume_opens_the_same(
     place = images_at(tmp_path / "d", *many("train", 4), *many("bus", 4))
     out = tmp_path / "run"
     words = ["train", "vae:smoke", "--data", str(place), "--steps", "1", "--splits", "folders", "--out", str(out)]
-    assert main(words) == 0
-    assert "warning: 4 of 8 files are not used: 4 outside the folders of the splits" in capfd.readouterr().err
+    for more in (["--dry-run"], []):
+        assert main([*words, *more]) == 0
+        assert "warning: 4 of 8 files are not used: 4 outside the folders of the splits" in capfd.readouterr().err
     about = json.loads((out / "run.json").read_text())["data"]
     assert (about["splits"], about["n"]) == ("folders", 4)
     assert main(["resume", str(out), "--steps", "2"]) == 0
@@ -149,7 +150,10 @@ def test_labels_that_are_lost_are_named(tmp_path: Path) -> None:
     assert any("1 images lie beside them, such as cover.png" in text for text in Images.open(place).warnings)
     listed = images_at(tmp_path / "e", *many("images", 3))
     (listed / "train.csv").write_text("file,label\n0.png,cat\n")
-    assert any("train.csv names the images, but no other column looks like classes" in text for text in Images.open(listed).warnings)
+    assert any(
+        "train.csv names the images, but no other column looks like classes" in text
+        for text in Images.open(listed).warnings
+    )
 
 
 # -- pairs -------------------------------------------------------------------------------------------------------------
@@ -161,6 +165,7 @@ NAMES = {
     "case": (["IMG_1", "IMG_2"], ["img_1", "img_2"]),
     "Unicode": (["e\u0301te\u0301"], ["\u00e9t\u00e9"]),
     "padding": (["1", "2", "10"], ["001", "002", "010"]),
+    "from 0": (["0000x4", "0001x4"], ["0000", "0001"]),
     "copies": (["photo (1)", "photo (2)"], ["photo_1", "photo_2"]),
     "resolution": (["a-LR", "b-LR"], ["a-HR", "b-HR"]),
     "inner folders": (["X4/0001x4", "X4/0002x4"], ["0001", "0002"]),
@@ -196,6 +201,13 @@ def test_pairs_of_unlike_names(tmp_path: Path) -> None:
     horses, zebras = images_at(tmp_path / "horses", *many("h", 3)), images_at(tmp_path / "zebras", "z/7.png", "z/8.png")
     with pytest.raises(UserError, match=r"3 of 3 in A, such as 0\.png, 1\.png; 2 of 2 in B, such as 7\.png, 8\.png"):
         Pairs.open(f"{horses},{zebras}")
+
+
+def test_folders_of_domains_are_not_warned_of_as_classes(tmp_path: Path) -> None:
+    place = images_at(tmp_path / "d", *many("trainA", 3), *many("trainB", 3))
+    assert not [text for text in Pairs.open(place).warnings if "classes" in text]
+    images_at(tmp_path / "d", "loose.png")
+    assert any("beside 1 files" in text for text in Pairs.open(place).warnings)
 
 
 def test_names_that_may_agree_by_chance_are_said(tmp_path: Path) -> None:

@@ -126,6 +126,7 @@ def plan(
     if init_from is not None:
         initial, options = _inherit(method, init_from, options)
     cls, _, config, settings, opened = prepare_method(method, data, options, ranks)
+    _print_warnings(cls, config, data, opened)
     model = _build(cls, config, settings)
     if init_from is not None:
         begin_with(model, initial)

@@ -100,7 +100,7 @@ def _match(a: dict[str, Form], b: dict[str, Form], found: Matching) -> None:
 def _by_form(forms: dict[str, Form]) -> dict[Form, list[str]]:
     grouped: dict[Form, list[str]] = {}
     for name, form in forms.items():
-        if any(form):
+        if any(part != "" for part in form):  # 0 is a name
             grouped.setdefault(form, []).append(name)
     return grouped
 

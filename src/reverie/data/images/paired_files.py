@@ -270,7 +270,8 @@ def _from_named_folders(path: Path, arrangement: Arrangement, domain_of: dict[st
             located.append((Location(split, _without_suffix(rest), domain_of[top]), file))
         else:
             outside.append(Dropped(file.name, "in neither domain"))
-    return _from_folders(located, outside, arrangement.warnings)
+    explained = not (outside or arrangement.folders or arrangement.lone)  # trainA is a domain here, and no class
+    return _from_folders(located, outside, [] if explained else arrangement.warnings)
 
 
 def _from_folders(
