@@ -110,7 +110,7 @@ def _warnings(data: MusicDataset, part: dict[str, Any]) -> list[str]:
     if data.split != "train":
         return lost_pieces(data)
     warnings = []
-    if part["used"] < FEW:
+    if 0 < part["used"] < FEW:
         warnings.append(f"only {part['used']} pieces to train on: expect copies of them")
     if not any(counts["used"] for counts in part["windows"].values()):
         warnings.append("no window can be used: see the reasons")
