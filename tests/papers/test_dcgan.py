@@ -203,6 +203,17 @@ def test_the_size_follows_the_data() -> None:
         assert DCGAN.resolve_config(DCGAN.Config(), {"channels": 1, "native": native}).size == size
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_laptop_preset_looks_at_photographs_with_both_and_at_letters_with_pixels(channels: int) -> None:
+    preset = {k: v for k, v in DCGAN.presets["laptop"].items() if k != "batch_size"}
+    for given in ({}, {"channels": channels}):
+        facts = {"native": 32, "channels": 4 - channels if given else channels}
+        c = DCGAN.resolve_config(DCGAN.Config(**preset, **given), facts)
+        assert c.discriminator == ("pixels" if channels == 1 else "both")
+        assert c.feature_network == (None if channels == 1 else FINGERPRINT)
+        assert DCGAN(c).stages()[0].steps == 10_000
+
+
 def test_grey_images_have_one_channel() -> None:
     image = model(channels=1).eval().generate(n=1)[0]
     assert image.pixels.shape == (16, 16, 1)

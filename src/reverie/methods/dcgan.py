@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -64,9 +65,10 @@ class DCGAN(Method):
         upsampling: Literal["transposed", "resize"] = "transposed"
         """of the generator: transposed convolutions, as in the paper, which can leave a checkerboard; or
         nearest-neighbour upsampling and a convolution"""
-        discriminator: Literal["pixels", "features", "both"] = "pixels"
+        discriminator: Literal["pixels", "features", "both", "auto"] = "pixels"
         """what the discriminator sees: pixels, as in the paper; maps of a frozen ImageNet network, each by a small head
-        (Projected GAN, Sauer 2021); or both, by a discriminator of each"""
+        (Projected GAN, Sauer 2021); or both, by a discriminator of each. auto: both for colour, pixels for grey, since
+        letters came out more legible without a network of photographs"""
         feature_network: str | None = None
         """the first 16 hex digits of the SHA-256 of the frozen network's weights; none: the installed one's"""
         norm: Literal["batch", "spectral", "none"] = "batch"
@@ -124,7 +126,7 @@ class DCGAN(Method):
         "smoke": dict(size=16, latent_dim=16, base_channels=8, batch_size=16),
         "laptop": dict(
             upsampling="resize",
-            discriminator="both",
+            discriminator="auto",
             loss="hinge",
             norm="none",
             r1_weight=0.5,
@@ -157,7 +159,10 @@ class DCGAN(Method):
     def resolve_config(cls, config: Config, facts: dict[str, Any]) -> Config:
         size = config.size or default_size(facts["native"])
         facts = {**facts, "size": size, "base_channels": default_base_channels(size)}
-        if config.discriminator != "pixels":
+        channels = config.channels or facts.get("channels")
+        if config.discriminator == "auto" and channels:
+            config = dataclasses.replace(config, discriminator="pixels" if channels == 1 else "both")
+        if config.discriminator in ("features", "both"):
             weights_path()  # so that it is missed before training begins
             facts["feature_network"] = FINGERPRINT
         return super().resolve_config(config, facts)
