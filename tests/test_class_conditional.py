@@ -137,7 +137,6 @@ def test_a_classifier_learns_from_images_in_memory_as_from_a_folder(tmp_path: Pa
 def test_gan_train_accuracy_is_of_class_conditional_methods_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "PRESET", "smoke")
     monkeypatch.setattr("reverie.evaluation.feature_classifier.PRESET", "smoke")
     for method in ("cvae_gan", "dcgan"):
         reverie.train(f"{method}:smoke", data=DATA, out=tmp_path / method, threads=1)

@@ -22,7 +22,8 @@ from reverie.core.method import Method
 from reverie.core.options import options_of_signature
 from reverie.data.images.dataset import Images
 from reverie.data.images.in_memory import InMemoryImages
-from reverie.evaluation.feature_classifier import PRESET, SEED, classifier_name, train_feature_classifier
+from reverie.evaluation import feature_classifier
+from reverie.evaluation.feature_classifier import SEED, classifier_name, train_feature_classifier
 from reverie.evaluation.feature_extractors import resized
 from reverie.evaluation.image_metrics import FeatureSets, K
 from reverie.evaluation.reference_sets import ReferenceSets
@@ -171,7 +172,7 @@ def train_on(data: InMemoryImages) -> Any:
     print(f"training a {name} on {len(data)} {data.name}", file=sys.stderr)
     with TemporaryDirectory() as place:
         options: dict[str, Any] = {"size": data.array.shape[1], "seed": SEED, "checkpoint_every": 10**9}
-        method = train(f"{name}:{PRESET}", data=data, out=Path(place) / "run", **options)
+        method = train(f"{name}:{feature_classifier.PRESET}", data=data, out=Path(place) / "run", **options)
     print(f"the {name} is trained ({clock(time.monotonic() - began)})", file=sys.stderr)
     return method
 
@@ -179,8 +180,8 @@ def train_on(data: InMemoryImages) -> Any:
 def classifier_setting() -> str:
     """The method, preset, options and seed of these classifiers, as a part of definitions."""
     name = classifier_name()
-    options = registry.method_class(name).preset(PRESET)
-    return f"{name}:{PRESET} ({', '.join(f'{k} {v}' for k, v in options.items())}), seed {SEED}"
+    options = registry.method_class(name).preset(feature_classifier.PRESET)
+    return f"{name}:{feature_classifier.PRESET} ({', '.join(f'{k} {v}' for k, v in options.items())}), seed {SEED}"
 
 
 def predict(classifier: Any, images: np.ndarray) -> np.ndarray:
