@@ -205,8 +205,8 @@ class Restoration(Method):
         if noise_level is not None:
             self._check_noise_level(noise_level)
         for photo in photos:
-            x = photo.to_tensor(self.in_channels).to(self.device)
-            yield photo.with_pixels(self.restore_tensor(x, tile, noise_level)[0])
+            restored = self.restore_tensor(photo.to_tensor(self.in_channels).to(self.device), tile, noise_level)
+            yield photo.with_pixels(restored[0])
 
     def _check_noise_level(self, noise_level: float) -> None:
         learnt = self.config.max_noise

@@ -67,7 +67,7 @@ def apply_tiled(
             total[:, :, top : top + h, left : left + w] += output * share
             weight[:, :, top : top + h, left : left + w] += share
     assert total is not None
-    return total / weight
+    return total.div_(weight)
 
 
 def check_tile(tile: int, multiple: int = 256) -> None:
