@@ -20,6 +20,7 @@ from reverie.data.music.midi import ON
 from reverie.data.music.midi_writer import velocity_at
 from reverie.data.music.splits import group_pieces
 from reverie.data.music.windows import windows
+from reverie.evaluation.evaluate_music import MusicEvaluator
 from reverie.media import Music, read_record
 from reverie.media.piano_roll import GUTTER, MARKED
 from reverie.metrics.music import copying_scores
@@ -126,6 +127,19 @@ def test_a_leak_is_warned_of_and_no_goal_of_a_score(tmp_path: Path) -> None:
     assert (near.real, near.better) == (0.3, "match")
     assert (exact.value, exact.real, exact.better) == (0.0, 0.75, "lower")  # not "near the floor"
     assert exact.real_source.endswith("of which 3 stand in the training data too: a leak, no goal")
+
+
+def test_where_test_has_no_window_val_is_scored_with(tmp_path: Path) -> None:
+    files = {f"train/{i}.mid": song(track(line(i))) for i in range(3)}
+    files |= {"test/a.mid": song(track(steady(16), at_0="6/8")), "val/b.mid": song(track(line(9)))}
+    root = save(tmp_path, files)
+    train = MusicDataset.open(root)
+    assert MusicEvaluator._reference(train, root, None, {}).split == "val"
+    with pytest.raises(UserError, match=r"\(test\) has no window of 2 bars in 4/4"):
+        MusicEvaluator._reference(train, root, "test", {})
+    (root / "val" / "b.mid").unlink()
+    with pytest.raises(UserError, match=r"\(test\) has no window of 2 bars in 4/4"):
+        MusicEvaluator._reference(MusicDataset.open(root), root, None, {})
 
 
 # -- signatures, grids, tracks -----------------------------------------------------------------------------------------

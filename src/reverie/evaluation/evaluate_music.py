@@ -62,6 +62,21 @@ class MusicEvaluator:
         if n is not None and n < 1:
             raise UserError(f"n is {n}; it must be 1 or more.")
 
+    @staticmethod
+    def _reference(train: MusicDataset, data: str | Path, split: str | None, data_args: dict[str, Any]) -> MusicDataset:
+        """The named split; by default test, or val where no piece of test can be used, or train where there are none.
+
+        Of a small collection a tenth may be two pieces. Raises UserError.
+        """
+        names = [split] if split else [str(name) for name in ("test", "val") if name in train.splits] or ["train"]
+        errors = list[UserError]()
+        for name in names:
+            try:
+                return (train if name == "train" else MusicDataset.open(data, name)).prepare(**data_args)
+            except UserError as error:
+                errors.append(error)
+        raise errors[0]
+
     @classmethod
     def open(cls, source: SampleSource, data: str | Path, split: str | None) -> MusicEvaluator:
         """The reference split (by default test, or val, or half of the pieces) and the training windows.
@@ -69,8 +84,7 @@ class MusicEvaluator:
         Raises UserError.
         """
         train = MusicDataset.open(data, "train")
-        other = split or next((name for name in ("test", "val") if name in train.splits), "train")
-        reference = (train if other == "train" else MusicDataset.open(data, other)).prepare(**source.data_args)
+        reference = cls._reference(train, data, split, source.data_args)
         train.prepare(**source.data_args)
         if reference is not train:
             rows = np.arange(len(train))
