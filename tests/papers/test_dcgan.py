@@ -113,7 +113,6 @@ def test_every_option_trains_generator_and_discriminator(options: dict[str, obje
         (dict(FEATURES, loss="wasserstein", gp_weight=10.0, norm="none"), "loss 'wasserstein' is for discriminator"),
         (dict(BOTH, discriminator="features"), "r1_weight is for a discriminator of pixels; .* --r1-weight 0"),
         (dict(BOTH, norm="batch"), "r1_weight .* norm 'batch' .* --norm spectral or none"),
-        (dict(BOTH, feature_network="beef"), "no ImageNet network beef; reverie has 5793"),
         (dict(discriminator="eyes"), "discriminator is 'eyes'"),
         (dict(d_reg_interval=0), "d_reg_interval is 0; .* 1 or more"),
         (dict(size=20), "size is 20; .* a power of two"),
@@ -223,6 +222,13 @@ def test_grey_images_have_one_channel() -> None:
 # -- discriminators of features ----------------------------------------------------------------------------------------
 
 
+def test_resize_convolutions_begin_without_a_checkerboard() -> None:
+    x = model(size=32, upsampling="resize").eval().generator(torch.randn(4, 10))
+    corners = [x[:, :, i::2, j::2] for i in (0, 1) for j in (0, 1)]
+    assert all(torch.equal(corners[0], other) for other in corners)  # each 2 x 2 is of one value, as in an enlargement
+    assert x.std() > 0
+
+
 def test_maps_computed_once_give_what_computing_them_for_each_update_gives() -> None:
     x = torch.rand(6, 3, 16, 16) * 2 - 1
     once, twice = (model(upsampling="resize", **BOTH) for _ in range(2))
@@ -292,6 +298,15 @@ def test_without_the_network_training_says_so_first_and_generating_goes_on(
         reverie.train("dcgan:smoke", data="shapes:40", out=tmp_path / "new", **options)
     assert not (tmp_path / "new").exists()
     assert len(reverie.load(tmp_path / "run").generate(n=2)) == 2
+
+
+def test_another_network_is_refused_where_it_is_needed() -> None:
+    with pytest.raises(UserError, match="no ImageNet network beef; this reverie has 5793"):
+        DCGAN.resolve_config(DCGAN.Config(feature_network="beef"), {"channels": 3, "native": 32})
+    gan = model(**{**BOTH, "feature_network": "beef"}).eval()  # of a run that another version trained
+    assert len(gan.generate(n=1)) == 1
+    with pytest.raises(UserError, match="no ImageNet network beef"):
+        gan.step_with_features({"image": torch.zeros(2, 3, 16, 16)}, Update(gan.optimizers(), Ranks("cpu")))
 
 
 def test_geometric_augmentation_leaves_colours_and_uncovers_no_border() -> None:

@@ -30,7 +30,13 @@ from reverie.nn.dcgan_blocks import (
     init_weights,
     layer_channels,
 )
-from reverie.nn.feature_discriminator import FINGERPRINT, FeatureHeads, FrozenFeatures, per_image
+from reverie.nn.feature_discriminator import (
+    FINGERPRINT,
+    FeatureHeads,
+    FrozenFeatures,
+    check_fingerprint,
+    per_image,
+)
 from reverie.nn.imagenet import weights_path
 from reverie.transforms.augment import diff_augment, geometric_diff_augment, random_flip_and_shift
 from reverie.utils.errors import UserError
@@ -162,6 +168,8 @@ class DCGAN(Method):
         channels = config.channels or facts.get("channels")
         if config.discriminator == "auto" and channels:
             config = dataclasses.replace(config, discriminator="pixels" if channels == 1 else "both")
+        if config.feature_network is not None:
+            check_fingerprint(config.feature_network)
         if config.discriminator in ("features", "both"):
             weights_path()  # so that it is missed before training begins
             facts["feature_network"] = FINGERPRINT

@@ -74,7 +74,8 @@ class ResizeGenerator(nn.Module):
 
     Without transposed convolutions there is no checkerboard (Odena 2016). The last step, from half the side, is a
     convolution to 4C channels and a pixel shuffle (Shi 2016, arXiv:1609.05158), which takes half the time of one at
-    full size.
+    full size. It begins as nearest-neighbour upsampling too, since random weights would begin as a checkerboard (Aitken
+    2017, arXiv:1707.02937, section 3.2).
     """
 
     def __init__(self, size: int, channels: int, base_channels: int, latent_dim: int) -> None:
@@ -84,9 +85,13 @@ class ResizeGenerator(nn.Module):
         layers += [nn.BatchNorm2d(widths[0]), nn.ReLU(True)]
         for wide, narrow in pairwise(widths):
             layers += [upsample_layer(wide, narrow, "resize", 3, bias=False), nn.BatchNorm2d(narrow), nn.ReLU(True)]
-        layers += [nn.Conv2d(widths[-1], 4 * channels, 3, 1, 1), nn.PixelShuffle(2), nn.Tanh()]
+        last = nn.Conv2d(widths[-1], 4 * channels, 3, 1, 1)
+        layers += [last, nn.PixelShuffle(2), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
         self.apply(init_weights)
+        for tensor in (last.weight, last.bias):  # the four pixels that share a place are alike
+            assert tensor is not None
+            tensor.data = tensor.data[::4].repeat_interleave(4, 0)
 
     def forward(self, z: Tensor) -> Tensor:
         return self.layers(z)

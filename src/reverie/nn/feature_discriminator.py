@@ -30,27 +30,29 @@ class FrozenFeatures:
     """
 
     def __init__(self, fingerprint: str, strides: Sequence[int], min_side: int) -> None:
-        """fingerprint: of the weights, see FINGERPRINT; min_side: smaller images are first enlarged to it, in pixels.
-
-        Raises UserError for the fingerprint of another network.
-        """
-        if fingerprint != FINGERPRINT:
-            raise UserError(f"there is no ImageNet network {fingerprint}; reverie has {FINGERPRINT}.")
-        self.strides, self.min_side = tuple(strides), min_side
+        """fingerprint: of the weights, see FINGERPRINT; min_side: pixels a side that smaller images are enlarged to."""
+        self.fingerprint, self.strides, self.min_side = fingerprint, tuple(strides), min_side
         self.network: EfficientNetLite | None = None
 
     def __call__(self, x: Tensor) -> list[Tensor]:
         """Images [B,C,H,H] in [-1,1] -> the map [B,D,h,h] of each stride. Gradients reach x.
 
-        Raises UserError if the network is not installed.
+        Raises UserError if the network is not installed, or is not that of the fingerprint.
         """
         if self.network is None:
+            check_fingerprint(self.fingerprint)
             with torch.random.fork_rng(devices=[]):  # so that a resumed step draws as an uninterrupted one
                 self.network = load_imagenet_network()
         self.network.to(x.device)
         if x.shape[3] < self.min_side:
             x = F.interpolate(x, size=(self.min_side, self.min_side), mode="bilinear", align_corners=False)
         return self.network.features(x, self.strides)
+
+
+def check_fingerprint(fingerprint: str | None) -> None:
+    """Raises UserError unless it is that of the network that there is."""
+    if fingerprint != FINGERPRINT:
+        raise UserError(f"there is no ImageNet network {fingerprint}; this reverie has {FINGERPRINT}.")
 
 
 class FeatureHeads(nn.ModuleList):
