@@ -17,11 +17,19 @@ class Style(NamedTuple):
 
 STYLES = {
     "creatures": Style("dogs, birds and snouts that look out of clouds", ("block11.expand",)),
+    "menagerie": Style("many small animals", ("block12.expand",)),
+    "fur": Style("eyes in swirls of fur", ("block10.expand",)),
     "serpents": Style("coils, scales and rows of eyes", ("block9",)),
-    "scales": Style("scales and spirals all over", ("block7",)),
+    "fishes": Style("round eyes between stripes and dots", ("block9.depthwise",)),
+    "plumage": Style("feathers, cones and shells", ("block13.expand",), {"octaves": 5}),
+    "gardens": Style("trees, hedges and woven cloth", ("block13",)),
+    "mosaic": Style("small dark windows in rows", ("block9.expand",)),
+    "ornaments": Style("spirals and rows of beads", ("block7",)),
+    "glass": Style("panes in lead, each with its own pattern", ("block6.expand",)),
+    "collage": Style("creatures in front of panes of glass", ("block11.expand", "block5.expand")),
     "labyrinth": Style("walls and passages", ("block4",)),
-    "leather": Style("pressed ornaments along the edges", ("block6.expand",)),
-    "hatching": Style("strokes of a pen", ("block2",), {"smoothing": 1.0}),
+    "net": Style("a net of knots", ("block3.depthwise",)),
+    "hatching": Style("strokes of a broad pen", ("block2",), {"smoothing": 1.0}),
 }
 
 
