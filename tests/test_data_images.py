@@ -464,7 +464,7 @@ def test_facts_and_notes(tmp_path):
         "1 of 3 images have alpha: laid on white",
         "1 of 3 images are not square: the centre square was kept",
         "1 of 3 images are grey: repeated to RGB",
-        "1 of 3 images have a side under 8 pixels: enlarged",
+        "1 of 3 images have a side under 8 pixels: enlarged for networks of that size",
     ]
     assert "2 of 3 images are in colour: turned to grey" in images.prepare(8, channels=1).notes
     assert images.pixels(0).shape == (8, 8, 1)
