@@ -277,6 +277,8 @@ def _conversion_notes(items: list[ImageRecord], channels: int, levels: Levels, s
         counts["are in colour: turned to grey"] = sum(not h.grey for h in headers)
     if size is not None:
         files = [h for h in headers if h.format != synthetic.FORMAT]  # synthetic images are drawn at any size
-        counts[f"have a side under {size} pixels: enlarged for networks of that size"] = sum(min(h.width, h.height) < size for h in files)
+        counts[f"have a side under {size} pixels: enlarged for networks of that size"] = sum(
+            min(h.width, h.height) < size for h in files
+        )
     notes = [f"{count} of {len(items)} images {what}" for what, count in counts.items() if count]
     return describe_levels(levels, headers) + notes
