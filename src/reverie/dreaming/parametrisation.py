@@ -8,14 +8,13 @@ B batch, H, W pixels; images [B,3,H,W] in [-1,1].
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from reverie.dreaming.photographs import AXES, MEAN, VARIANCES, colour_power, recoloured, spectrum
+from reverie.dreaming.photographs import AXES, MEAN, VARIANCES, recoloured, spectrum
 
 FAINT = 0.3
 """contrast of the noise that an image begins as, as a share of photographs'"""
@@ -33,18 +32,21 @@ class Parametrisation(NamedTuple):
 
 
 def fourier(start: Tensor) -> Parametrisation:
-    """Frequencies of decorrelated colours, each in units of its strength in photographs (Olah 2017).
+    """Frequencies along the axes of photographs' colours, each in units of its strength in photographs.
+
+    Olah 2017 takes 1 / frequency for all three; photographs have less of the high ones, least in their colours.
 
     start: the image to begin with, [B,3,H,W] in [-1,1]
     """
     height, width = start.shape[2:]
-    scale = _smoothly_decaying(height, width)
-    flat = recoloured(torch.atanh(start.clamp(-0.98, 0.98)), colour_power(-0.5))
-    values = torch.view_as_real(torch.fft.rfft2(flat, norm="ortho") / scale).clone().requires_grad_()
+    scale = spectrum(height, width)
+    scale[:, 0, 0] = scale[:, 0, 1]
+    planes = along_axes(torch.atanh(start.clamp(-0.98, 0.98)) - _mean(), inverse=True)
+    values = torch.view_as_real(torch.fft.rfft2(planes, norm="ortho") / scale).clone().requires_grad_()
 
     def image() -> Tensor:
-        plane = torch.fft.irfft2(torch.view_as_complex(values) * scale, s=(height, width), norm="ortho")
-        return torch.tanh(recoloured(plane, colour_power(0.5)))
+        strengths = torch.view_as_complex(values) * scale
+        return torch.tanh(along_axes(torch.fft.irfft2(strengths, s=(height, width), norm="ortho")) + _mean())
 
     return Parametrisation(values, image, 0.05)
 
@@ -57,13 +59,12 @@ def phases(noise: Tensor) -> Parametrisation:
     height, width = noise.shape[2:]
     magnitude = spectrum(height, width)
     values = torch.fft.rfft2(noise).angle().clone().requires_grad_()
-    to_colours = torch.tensor(MEAN).view(3, 1, 1)
 
     def image() -> Tensor:
         planes = torch.fft.irfft2(torch.polar(magnitude.expand_as(values), values), s=(height, width), norm="ortho")
-        return torch.tanh(along_axes(planes) + to_colours)
+        return torch.tanh(along_axes(planes) + _mean())
 
-    return Parametrisation(values, image, 0.5)
+    return Parametrisation(values, image, 0.2)
 
 
 def pixels(start: Tensor) -> Parametrisation:
@@ -72,9 +73,10 @@ def pixels(start: Tensor) -> Parametrisation:
     return Parametrisation(values, lambda: torch.tanh(values), 0.05)
 
 
-def along_axes(planes: Tensor) -> Tensor:
-    """Planes [B,3,H,W] along the axes of photographs' colours, in units of deviations, as colours."""
-    return recoloured(planes, torch.tensor(AXES) * torch.tensor(VARIANCES).sqrt())
+def along_axes(planes: Tensor, inverse: bool = False) -> Tensor:
+    """Planes [B,3,H,W] along the axes of photographs' colours, in units of deviations, as colours; or the inverse."""
+    matrix = torch.tensor(AXES) * torch.tensor(VARIANCES).sqrt()
+    return recoloured(planes, torch.linalg.inv(matrix) if inverse else matrix)
 
 
 def faint_noise(noise: Tensor) -> Tensor:
@@ -85,9 +87,6 @@ def faint_noise(noise: Tensor) -> Tensor:
     return (FAINT * along_axes(planes)).clamp(-1, 1)
 
 
-def _smoothly_decaying(height: int, width: int) -> Tensor:
-    """Proportional to 1 / frequency, [1,H,W//2+1]; at frequency 0 as at the lowest other one."""
-    rows = torch.fft.fftfreq(height) * height
-    columns = torch.fft.rfftfreq(width) * width
-    f = torch.hypot(rows[:, None], columns[None].expand(height, -1)).clamp(min=1)
-    return (math.sqrt(height * width) / f / 10)[None]
+def _mean() -> Tensor:
+    """The mean colour of photographs, [3,1,1]."""
+    return torch.tensor(MEAN).view(3, 1, 1)

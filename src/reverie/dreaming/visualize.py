@@ -42,7 +42,7 @@ def visualize(
     seed: Annotated[int, Range(0)] = 0,
     size: Annotated[int, Range(16, 2048)] | None = None,
     steps: Count = 160,
-    crops: Count = 2,
+    crops: Count = 1,
     least_crop: Annotated[float, Range(0.05, 1)] | None = None,
     crop_noise: Annotated[float, Range(0, 2)] = 0.1,
     lr: Positive | None = None,
