@@ -7,6 +7,12 @@ import json
 from reverie.cli.parser import Parser
 from reverie.core import registry
 
+SOURCES = {
+    "ImagePatches": "images", "Pairs": "image pairs", "Unpaired": "two sets of images", "Texts": "text",
+    "MusicDataset": "MIDI", "": "nothing",
+}  # fmt: skip
+"""class of data -> what a user has of it, where that is not its name"""
+
 
 def do_methods(words: list[str]) -> int:
     """Lists the methods, with what each learns from, its presets and its verbs."""
@@ -19,6 +25,6 @@ def do_methods(words: list[str]) -> int:
     for name, entry in entries.items():
         print(f"{name:12} {entry.summary}")
         labelled = "labelled " if entry.needs_labels else ""
-        source = f"{labelled}{entry.data_type.lower() or 'nothing'}"
+        source = f"{labelled}{SOURCES.get(entry.data_type, entry.data_type.lower())}"
         print(f"{'':12} learns from {source}; presets {', '.join(entry.presets)}; verbs {', '.join(entry.verbs)}")
     return 0
