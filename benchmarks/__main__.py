@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from benchmarks import (
     augmentation,
+    class_images,
     dcgan_recipes,
     grid,
     large_image,
@@ -32,6 +33,7 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "vae_gan_comparison": vae_gan_comparison.main,
     "dcgan_recipes": dcgan_recipes.main,
     "monitor": monitor.main,
+    "class_images": class_images.main,
     "large_image": large_image.main,
     "experiment": ledger.main,
     "ledger": ledger.render,
@@ -47,6 +49,7 @@ python -m benchmarks vae_gan_comparison --data CIFAR     GAN, VAE and their comb
 python -m benchmarks dcgan_recipes --data PHOTOS         DCGAN's recipes, equal CPU time
 python -m benchmarks monitor                     failures that the monitor detects, and its false alarms
 python -m benchmarks large_image [RUN]           restoring a photo of 12 megapixels: time, memory, seams
+python -m benchmarks class_images --judge FILE    images of classes from noise, judged by another network
 python -m benchmarks experiment NAME             run an experiment of the ledger; --check: compare with the ledger
 python -m benchmarks ledger                      render LEDGER.md from ledger/*.json; --check: verify them
 

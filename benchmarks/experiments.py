@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from benchmarks import experiments_images, experiments_sequences, experiments_speed, experiments_translations
+from benchmarks import (
+    experiments_dreams,
+    experiments_images,
+    experiments_sequences,
+    experiments_speed,
+    experiments_translations,
+)
 from benchmarks.experiment import Claim, Experiment
 
-MODULES = (experiments_images, experiments_translations, experiments_sequences, experiments_speed)
+MODULES = (experiments_images, experiments_translations, experiments_sequences, experiments_speed, experiments_dreams)
 EXPERIMENTS: dict[str, Experiment] = {e.name: e for module in MODULES for e in module.EXPERIMENTS}
 CLAIMS: list[Claim] = [claim for module in MODULES for claim in module.CLAIMS]

@@ -20,6 +20,7 @@ from typing import Any
 
 from benchmarks import (
     augmentation,
+    class_images,
     common,
     dcgan_recipes,
     grid,
@@ -170,6 +171,9 @@ def _benchmark_result(experiment: Experiment, seed: int, data: str, features: st
         return grid.grid(method, dict(experiment.options), [seed], out)[0]["runs"][0]
     if experiment.task == "monitor":
         return monitor.monitor(range(seed, seed + 3), 1, out)
+    if experiment.task == "class_images":
+        given = options_of(class_images.OPTIONS, judge=features) | {"seed": seed}
+        return class_images.class_images(given, out)
     if experiment.task == "speed":
         return speed.speed(**experiment.options, seed=seed)
     if experiment.task == "large_image":
