@@ -20,7 +20,7 @@ import reverie
 from reverie import UserError
 from reverie.cli.main import main
 from reverie.data.archives import ZipTree
-from reverie.data.file_types import InvalidFile
+from reverie.data.file_types import InvalidFile, UnreadableFile
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +98,100 @@ def test_a_zip_that_lies_takes_little_memory(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "damaged in the zip" in done.stdout or "larger than" in done.stdout
+
+
+PACKINGS = [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]
+
+
+@pytest.mark.parametrize("packing", PACKINGS)
+def test_members_of_every_packing(tmp_path: Path, packing: int) -> None:
+    path, noise = tmp_path / "a.zip", np.random.default_rng(0).bytes(600_000)
+    with zipfile.ZipFile(path, "w", packing) as file:
+        for name, data in {"noise.png": noise, "empty.png": b"", "short.png": b"abc"}.items():
+            file.writestr(name, data)
+    tree = ZipTree(path)
+    assert tree.read("noise.png") == noise
+    assert (tree.head("noise.png", 300_000), tree.head("short.png")) == (noise[:300_000], b"abc")
+    assert (tree.read("empty.png"), tree.read("short.png")) == (b"", b"abc")
+    damaged = bytearray(path.read_bytes())
+    damaged[300_000] ^= 1
+    path.write_bytes(bytes(damaged))
+    with pytest.raises(InvalidFile, match="damaged in the zip"):
+        ZipTree(path).read("noise.png")
+
+
+@pytest.mark.parametrize("packing", PACKINGS[1:])
+def test_members_are_unpacked_no_further_than_they_declare(
+    tmp_path: Path, packing: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """64 MB of zeros, which bzip2 and LZMA pack into less than is read at once."""
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", packing) as file:
+        file.writestr("a.png", bytes(1 << 26))
+    tree, longest = ZipTree(tmp_path / "a.zip"), 0
+    checksum = zlib.crc32
+
+    def watched(data: bytes, *before: int) -> int:
+        nonlocal longest
+        longest = max(longest, len(data))
+        return checksum(data, *before)
+
+    monkeypatch.setattr(zlib, "crc32", watched)
+    monkeypatch.setattr(zipfile, "crc32", watched)
+    tree._members["a.png"].file_size = 1000
+    with pytest.raises(InvalidFile, match=r"larger than it says|damaged in the zip"):
+        tree.read("a.png")
+    assert 0 < longest <= 1 << 18
+
+
+def test_a_dictionary_of_lzma_that_takes_too_much(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_LZMA) as file:
+        file.writestr("a.png", b"abc")
+    data = bytearray((tmp_path / "a.zip").read_bytes())
+    begin = 30 + len("a.png") + 5
+    data[begin : begin + 4] = struct.pack("<I", 0xFFFFFFFF)
+    (tmp_path / "a.zip").write_bytes(bytes(data))
+    with pytest.raises(InvalidFile, match="dictionary of 4095 MB"):
+        ZipTree(tmp_path / "a.zip").read("a.png")
+
+
+@pytest.mark.parametrize("what", ["read", "head"])
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (OSError(5, "Input/output error"), UnreadableFile),
+        (MemoryError(), UnreadableFile),
+        (ValueError("x"), InvalidFile),
+    ],
+)
+def test_a_failing_disk_is_not_a_bad_file(
+    tmp_path: Path, what: str, error: Exception, kind: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as file:
+        file.writestr("a.png", b"abc")
+    tree = ZipTree(tmp_path / "a.zip")
+
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(zipfile.ZipFile, "open", fail)
+    with pytest.raises(InvalidFile) as found:
+        getattr(tree, what)("a.png")
+    assert type(found.value) is kind
+
+
+@pytest.mark.parametrize("verb", ["reconstruct", "encode", "classify"])
+@pytest.mark.parametrize("how", ["folder", "paths"])
+def test_bad_images_are_passed_over_in_python(place: Path, verb: str, how: str) -> None:
+    method = reverie.load(place / ("classifier" if verb == "classify" else "vae"))
+    given = place / "images" if how == "folder" else sorted((place / "images").iterdir())
+    with pytest.warns(UserWarning, match=r"passed over: .*cut\.png is not a usable image .*\(and 3 more\)") as noted:
+        assert len(getattr(method, verb)(given)) == 3
+    assert len(noted) == 1
+    assert noted[0].filename == __file__
+    with pytest.raises(UserError, match="empty file"):
+        getattr(method, verb)(place / "images" / "empty.png")
+    with pytest.raises(UserError, match="there is no file nowhere"):
+        getattr(method, verb)(["nowhere", *map(str, (place / "images").glob("?.png"))])
 
 
 def test_a_zip_that_declares_too_much(tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 from reverie.media import Image
 from reverie.metrics.score import Score
 from reverie.report.baselines import lost_to
+from reverie.report.scores import read_scores
 from reverie.utils.environment import machine, now
-from reverie.utils.errors import UserError
 
 
 @dataclass(repr=False)
@@ -38,10 +38,13 @@ class Evaluation:
         """The evaluation in a run folder, without its figures; None if there is none, or its file is damaged."""
         try:
             record = json.loads((run_folder / "scores.json").read_text(encoding="utf-8"))
-            scores = [Score.from_json(score) for score in record["scores"]]
-            return cls(record["run"], scores, record["skipped"], record["notes"], config=record["config"])
-        except (OSError, ValueError, KeyError, TypeError, UserError):
+            run, skipped, notes, config = (record[name] for name in ("run", "skipped", "notes", "config"))
+            texts = [*notes, *(text for line in skipped for text in (line["score"], line["why"]))]
+            scores, faults = read_scores(record)
+            whole = len(scores) == len(record["scores"]) and not faults and all(isinstance(text, str) for text in texts)
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
+        return cls(run, scores, skipped, notes, config=config) if whole else None
 
     def __iter__(self) -> Iterator[Score]:
         return iter(self.scores)

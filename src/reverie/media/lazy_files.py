@@ -11,6 +11,9 @@ from typing import Any
 
 from reverie.utils.errors import UserError
 
+OURS = ("reverie", "torch")
+"""packages whose lines a warning is not about; those of torch stand between, where gradients are switched off"""
+
 
 def in_folder(item: Any, folder: str) -> Any:
     """The item with its folder noted."""
@@ -31,9 +34,9 @@ def tell_failed(failed: Sequence[str], others: int) -> None:
         raise UserError(summary_of(failed))
     if failed:
         level, frame = 2, sys._getframe(1)
-        while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "reverie":
+        while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in OURS:
             level, frame = level + 1, frame.f_back
-        warnings.warn(f"passed over: {summary_of(failed)}", stacklevel=level - 1)
+        warnings.warn(f"passed over: {summary_of(failed)}", stacklevel=level)
 
 
 class LazyFiles(Sequence[Any]):

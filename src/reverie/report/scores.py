@@ -14,7 +14,7 @@ from reverie.report.html import Section
 from reverie.report.reading import READING, meaning, score_title
 from reverie.report.run_record import Record, is_number
 from reverie.report.values import date, heading, items, machine, number, pairs, plain
-from reverie.utils.errors import UserError
+from reverie.utils.errors import UserError, one_line
 from reverie.utils.formatting import clock
 
 
@@ -190,7 +190,7 @@ def read_scores(about: dict[str, Any]) -> tuple[list[Score], list[str]]:
                 raise UserError(f"score '{score.name}' was edited by hand; evaluate the run again.")
             valid.append(score)
         except UserError as error:
-            faults.append(str(error))
+            faults.append(one_line(str(error)))
     return valid, faults
 
 

@@ -5,7 +5,7 @@ import os
 
 MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 """torch's messages, of GPUs and of CPUs, on Windows too: only CUDA's error has a class of its own"""
-LONGEST_WORD, LONGEST_LINE = 300, 1000
+LONGEST_WORD, LONGEST_LINE = 200, 480
 """characters of one word, such as a path, and of a whole message that are shown"""
 
 
@@ -40,6 +40,8 @@ def bad_place(error: BaseException) -> str:
         return f"{name} cannot be used ({error.strerror}); check the path and its permissions."
     if isinstance(error, ValueError) and "null" in str(error) and ("byte" in str(error) or "character" in str(error)):
         return "a path holds a null character; give another."
+    if isinstance(error, UnicodeEncodeError) and "surrogates" in error.reason:
+        return f"'{printable(error.object[:80])}' holds characters that no file or name can have; give another."
     if isinstance(error, RecursionError):
         return "a file is nested too deeply to be read; restore it from a copy."
     return ""
