@@ -50,6 +50,10 @@ class DCGAN(Method):
     """Image generation from noise with a deep convolutional GAN.
 
     Radford, Metz, Chintala 2015, arXiv:1511.06434
+
+    The preset paper is theirs. laptop is not: its generator has resize-convolutions, and beside the discriminator of
+    pixels there is one that sees with a frozen ImageNet network (Projected GAN, Sauer 2021, arXiv:2111.01007): heads
+    with spectral norm on its maps, no mixing of channels. In equal time its photographs are far nearer to real ones.
     """
 
     data_type = Images
