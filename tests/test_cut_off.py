@@ -58,6 +58,42 @@ def test_a_full_disk_leaves_the_old_file_or_none(name: str, tmp_path: Path, monk
     assert [file.name for file in tmp_path.iterdir()] == [name]
 
 
+@pytest.mark.parametrize(
+    "words", ["generate {run} -n 40", "interpolate {run} -n 5 --frames 8", "generate {run} -n 72 --shard 2/2"]
+)
+def test_items_that_are_there_are_not_computed_again(
+    words: str, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, computed = tmp_path / "out", list[int]()
+    words = f"{words.format(run=run)} --out {out}"
+    assert main(shlex.split(words)) == 0
+    whole = {path.name: path.read_bytes() for path in out.iterdir()}
+    assert len(whole) == 40
+    names = sorted(whole)
+    for name in (names[3], names[19], names[39]):
+        (out / name).unlink()
+    from_tensor = Image.from_tensor
+
+    def counted(x: Any) -> Any:
+        computed.append(len(x))
+        return from_tensor(x)
+
+    monkeypatch.setattr(Image, "from_tensor", counted)
+    capsys.readouterr()
+    assert main(shlex.split(words)) == 0
+    assert computed == [1, 1, 1]
+    assert "40 files" in (said := capsys.readouterr().out)
+    assert "37 were there before" in said
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == whole
+    assert main(shlex.split(words)) == 0
+    assert computed == [1, 1, 1]
+    assert main(shlex.split(f"{words} --overwrite")) == 0
+    assert sum(computed) == 43
+    (out / names[0]).write_bytes(b"of another program")
+    assert main(shlex.split(words)) == 2
+    assert f"{names[0]} is there already" in capsys.readouterr().err
+
+
 def test_a_job_that_was_cut_off_goes_on(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "made"
     words = f"generate '{run}' -n 6 --out '{out}'"

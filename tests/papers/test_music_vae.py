@@ -57,7 +57,7 @@ def test_teacher_forcing_and_sampling_agree(decoder: str, part: str) -> None:
     vae = model(decoder=decoder, bars=3, part=part)
     x, z = torch.randint(0, 130, (5, len(vae.parts), 48)), torch.randn(5, 6)
     with torch.no_grad():
-        for stepwise, forced in zip(vae.logits_scheduled_sampling(z, x, 1.1), vae.logits(z, x), strict=True):
+        for stepwise, forced in zip(vae.logits(z, x, 1.1), vae.logits(z, x), strict=True):
             assert torch.allclose(stepwise, forced, atol=1e-5)
         greedy = vae.decode_events(z, torch.zeros(x.shape), 0.0)
         assert torch.equal(torch.stack([logits.argmax(2) for logits in vae.logits(z, greedy)], 1), greedy)
@@ -435,7 +435,9 @@ def test_files_of_every_kind_are_verified_against_the_run(tmp_path: Path) -> Non
         assert verify(file, run, given)["same"], file
     inputs = {file.stem: [source["name"] for source in read_record(file).get("inputs", [])] for file in files[-8:]}
     assert inputs == {"again": ["0.mid", "1.mid", "0.mid"], "row": ["0.mid", "1.mid"], "moved": ["1.mid"], "new": []}
-    with pytest.raises(UserError, match="cannot continue_; it can generate, reconstruct, interpolate, edit, continue"):
+    with pytest.raises(
+        UserError, match="cannot continue_; it can generate, reconstruct, encode, interpolate, edit, continue"
+    ):
         vae.verb("continue_")
     with pytest.raises(UserError, match="continue has no option 'bar'"):
         vae.continue_(given, bar=2)

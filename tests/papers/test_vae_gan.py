@@ -188,7 +188,7 @@ def test_a_table_of_codes_holds_them_exactly(tmp_path: Path) -> None:
     sources = [({"name": f"{i},x.png", "digest": "d"},) for i in range(2)]
     codes = [Code(v, record={"run": "abc"}, inputs=source) for v, source in zip(values, sources, strict=True)]
     rows = list(csv.reader(save_codes(codes, tmp_path / "new" / "c.csv").open(encoding="utf-8")))
-    assert rows[0] == ["image", "digest", "run", "z1", "z2", "z3"]
+    assert rows[0] == ["file", "digest", "run", "z1", "z2", "z3"]
     assert rows[2][:3] == ["1,x.png", "d", "abc"]
     assert np.array_equal(np.array([row[3:] for row in rows[1:]], np.float32), values)
 

@@ -15,6 +15,7 @@ from reverie.cli.blend import do_blend
 from reverie.cli.console import discard_output, is_main_process, quiet_terminal, use_utf8
 from reverie.cli.convert import do_export, do_import
 from reverie.cli.data import do_data
+from reverie.cli.decode import do_decode
 from reverie.cli.demo import do_demo
 from reverie.cli.dream import do_atlas, do_dream, do_visualize
 from reverie.cli.evaluate import do_compare, do_evaluate
@@ -35,6 +36,7 @@ Commands
   reverie evaluate RUN --data DATA [--json]         the scores of a run, each beside the same score of real data
   reverie compare RUN RUN ... --data DATA           several runs side by side, as a table and a page
   reverie augment DATA --out FOLDER                 synthetic images for the classes of a labelled set
+  reverie decode RUN codes.csv --out OUT            what latent codes, as encode writes them, stand for
   reverie provenance FILE [--verify RUN]            how a generated file was made
   reverie export RUN --format safetensors --out FILE
   reverie import latest_net_G.pth --out FILE        use a generator of the pix2pix and CycleGAN code like a run
@@ -63,6 +65,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "provenance": do_provenance,
     "export": do_export,
     "import": do_import,
+    "decode": do_decode,
     "demo": do_demo,
     "blend": do_blend,
     "dream": do_dream,

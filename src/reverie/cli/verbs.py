@@ -46,7 +46,8 @@ def do_verb(verb: str, words: list[str]) -> int:
         one_file = " or ".join(signature.output_medium.COMBINED_WRITERS)
         raise UserError(f"{verb} needs --out: a folder, or a name ending in {one_file} for one file of all.")
     arguments = _arguments(verb, signature, args)
-    _run(function.stream(method, **arguments), signature, args, arguments)
+    done = _skip_finished(function.record(method, **arguments), signature, args, arguments)
+    _run(function.stream(method, **arguments), signature, args, arguments, done)
     return 0
 
 
@@ -102,8 +103,43 @@ def _arguments(verb: str, signature: Signature, args: argparse.Namespace) -> dic
     return arguments
 
 
-def _run(stream: Iterable[Any], signature: Signature, args: argparse.Namespace, arguments: dict[str, Any]) -> None:
-    """Writes the items of a verb to --out as they come, or prints them; then says where they are."""
+def _skip_finished(
+    record: dict[str, Any], signature: Signature, args: argparse.Namespace, arguments: dict[str, Any]
+) -> list[Path]:
+    """Leaves out of the arguments the items whose files a call with this record has made before, and was cut off.
+
+    Returns these files; they are known once the verb has begun.
+    """
+    from reverie.cli.files import is_made_by
+    from reverie.core.generation import Unfinished
+
+    done: list[Path] = []
+    given = bool(signature.input and arguments.get(signature.input.name))
+    medium, out = signature.output_medium, Path(args.out or "")
+    if not args.out or not signature.shardable or given or args.overwrite or not medium.SUFFIX or not out.is_dir():
+        return done
+
+    def is_done(index: int) -> bool:
+        file = out / f"{index:06d}{medium.SUFFIX}"
+        made = is_made_by(file, {**record, "index": index})
+        done.extend([file] if made else [])
+        return made
+
+    arguments["items"] = Unfinished(arguments.get("items"), is_done)
+    return done
+
+
+def _run(
+    stream: Iterable[Any],
+    signature: Signature,
+    args: argparse.Namespace,
+    arguments: dict[str, Any],
+    done: list[Path],
+) -> None:
+    """Writes the items of a verb to --out as they come, or prints them; then says where they are.
+
+    done: files of items that were there before
+    """
     from reverie.cli.files import check_failed, collect_predictions, write
 
     began = time.monotonic()
@@ -114,6 +150,7 @@ def _run(stream: Iterable[Any], signature: Signature, args: argparse.Namespace, 
     inputs = arguments[signature.input.name] if signature.input else None
     if args.out:
         files = write(items, Path(args.out), args.overwrite, signature.output_medium, inputs)
+        files = sorted([*files, *done]) if done else files
     else:
         lines = _print_items(items, signature.output_medium.PRINTED, args.json)
     seconds = time.monotonic() - began
@@ -128,7 +165,7 @@ def _run(stream: Iterable[Any], signature: Signature, args: argparse.Namespace, 
         print(json.dumps({**report, "seconds": round(seconds, 3)}))
     elif files:
         place = files[0] if len(files) == 1 else f"{len(files)} files in {args.out}"
-        print(f"{place}  ({seconds:.1f} s)")
+        print(f"{place}  ({seconds:.1f} s{f'; {len(done)} were there before' if done else ''})")
     elif args.out:
         print("nothing to do in this shard")
     check_failed(inputs, files, Path(args.out) if args.out else None)

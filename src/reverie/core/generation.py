@@ -31,7 +31,15 @@ class Shard:
     of: int
 
 
-Items: TypeAlias = Sequence[int] | Shard | None
+@dataclass(frozen=True)
+class Unfinished:
+    """Those of `items` that are not done yet, of a job that was cut off."""
+
+    items: Sequence[int] | Shard | None
+    is_done: Callable[[int], bool]
+
+
+Items: TypeAlias = Sequence[int] | Shard | Unfinished | None
 """Which items of a job a verb makes: those with these indices, counted from 0; those of a shard; or (None) all.
 
 A verb that makes n items has a parameter `items: Items = None`, which `select_items` turns into indices. It is no
@@ -53,6 +61,8 @@ def select_items(items: Items, n: int, frames: int = 1) -> Sequence[int]:
     for name, count in (("n", n), ("frames", frames)):
         if count < 1:
             raise UserError(f"{name} is {count}; it must be 1 or more.")
+    if isinstance(items, Unfinished):
+        return [i for i in select_items(items.items, n, frames) if not items.is_done(i)]
     total = n * frames
     if items is None:
         return range(total)

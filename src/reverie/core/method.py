@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from reverie._version import __version__
+from reverie.core.codes import decode_codes
 from reverie.core.generation import at_size, generate_images
 from reverie.core.options import (
     REQUIRED,
@@ -28,7 +29,7 @@ from reverie.core.stage import Batch, Stage
 from reverie.core.train_config import SMOKE
 from reverie.data.images.conversion import Levels
 from reverie.media import Image, ItemList, LazyFiles, image_grid
-from reverie.media.from_python import array_of_codes, items_of
+from reverie.media.from_python import items_of
 from reverie.metrics.score import Score
 from reverie.runs.weights_file import check_values
 from reverie.utils.errors import UserError
@@ -219,7 +220,6 @@ class Method(nn.Module):
         network = next(getattr(self, name) for name in CODE_NETWORKS if hasattr(self, name))
         yield from generate_images(network, latents, items)
 
-    @torch.no_grad()
     def decode(self, codes: Any) -> ItemList[Any]:
         """The items that latent codes stand for: decode(encode(images)) is reconstruct(images).
 
@@ -227,20 +227,7 @@ class Method(nn.Module):
 
         Item i depends on code i alone. Raises UserError for other shapes, and where the method has no latent codes.
         """
-        latents: Any = getattr(self, "latents", None)
-        if latents is None:
-            raise UserError(f"{self.origin['method']} has no latent codes to decode.")
-        was_training = self.training
-        self.eval()
-        try:
-            width = latents(0)([0]).shape[1]
-            z = torch.from_numpy(array_of_codes(codes, width)).to(self.device)
-            found = self.from_codes(lambda items: z[[min(i, len(z) - 1) for i in items]], range(len(z)))
-            record = {**self.origin, "verb": "decode", "arguments": {}, "reverie": __version__, "synthetic": True}
-            made = [self.at_output_size(item)[0] for item in found]
-        finally:
-            self.train(was_training)
-        return ItemList(item.with_provenance({**record, "index": i}) for i, item in enumerate(made))
+        return decode_codes(self, codes)
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -297,12 +284,7 @@ def verb(body: Callable[..., Iterable[Any]]) -> Any:
     @torch.no_grad()  # on a generator function it is off while the caller holds the item
     def stream(self: Method, *args: Any, **kwargs: Any) -> Iterator[Any]:
         arguments = _parse_arguments(body, self, args, kwargs)
-        record = {
-            **self.origin,
-            "verb": verb_name(body.__name__),
-            "arguments": _recordable(arguments),
-            "reverie": __version__,
-        }
+        record = _record(self, body, arguments)
         was_training = self.training
         self.eval()
         try:
@@ -322,6 +304,7 @@ def verb(body: Callable[..., Iterable[Any]]) -> Any:
 
     marked: Any = call  # functions may carry attributes; their type does not say so
     marked.stream, marked.is_verb = stream, True
+    marked.record = lambda self, **kwargs: _record(self, body, _parse_arguments(body, self, (), kwargs))
     return marked
 
 
@@ -347,6 +330,12 @@ def _parse_arguments(
                 value = items_of(value, media[option.name], option.name)
             arguments[option.name] = convert(value, option.type, option.name)
     return arguments
+
+
+def _record(method: Method, body: Callable[..., Any], arguments: dict[str, Any]) -> dict[str, Any]:
+    """What the record of every item of a call holds."""
+    called = {"verb": verb_name(body.__name__), "arguments": _recordable(arguments), "reverie": __version__}
+    return {**method.origin, **called}
 
 
 def _recordable(arguments: dict[str, Any]) -> dict[str, Any]:

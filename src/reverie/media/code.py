@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from reverie.media.image import Image
 from reverie.media.item import Item
 from reverie.utils.atomic_files import replace_bytes
 
@@ -43,22 +42,22 @@ class Code(Item):
         return self.values.copy()
 
     @classmethod
-    def from_latent(cls, source: Image, z: Tensor) -> Code:
-        """The code z [Z] that an encoder computed from `source`."""
+    def from_latent(cls, source: Any, z: Tensor) -> Code:
+        """The code z [Z] that an encoder computed from `source`, an image or a tune."""
         return cls(z.float().cpu().numpy()).made_from(source)
 
 
 def save_codes(codes: Sequence[Code], path: str | Path) -> Path:
     """Write a CSV table with one row for each code, and return its path; missing folders are made.
 
-    Columns: image (file name), digest of the image, run that encoded it, z1, z2, ...; values have nine significant
+    Columns: file (that was encoded), its digest, run that encoded it, z1, z2, ...; values have nine significant
     digits, which is enough to read back the same float32.
     """
     path = Path(path)
     file = io.StringIO(newline="")
     table = csv.writer(file)
     dimensions = [f"z{i}" for i in range(1, len(codes[0].values) + 1)]
-    table.writerow(["image", "digest", "run", *dimensions])
+    table.writerow(["file", "digest", "run", *dimensions])
     for code in codes:
         source = code.inputs[0] if code.inputs else {"name": "", "digest": ""}
         run = (code.record or {}).get("run", "")

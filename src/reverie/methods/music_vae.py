@@ -26,15 +26,15 @@ from reverie.core.stage import Batch, Metrics, Stage
 from reverie.core.update import Update
 from reverie.data.music.dataset import MAX_BARS, MusicDataset
 from reverie.data.music.grid import NEAREST, Reading, make_grid
-from reverie.data.music.midi import EVENTS, PARTS, join_windows, window
+from reverie.data.music.midi import EVENTS, PARTS, join_each, window
 from reverie.data.music.midi_writer import VELOCITY
-from reverie.media import Image, Music, comparison_grid, image_grid, rolls, with_sound
+from reverie.media import Code, Image, Music, comparison_grid, image_grid, rolls, with_sound
 from reverie.media.music import read_tunes
 from reverie.metrics.music import code_scores, reconstruction_scores
 from reverie.metrics.score import Score
 from reverie.nn.latent_prior import Prior
-from reverie.nn.losses import kl_to_standard_normal, log_normal
-from reverie.nn.music_rnn import Conductor, LSTMDecoder, LSTMEncoder, normal_to_uniform, sample_events
+from reverie.nn.losses import kl_to_standard_normal
+from reverie.nn.music_rnn import Conductor, LSTMDecoder, LSTMEncoder, log_likelihood, normal_to_uniform, sample_events
 from reverie.transforms.music import AttributeVectors, attribute_names, attributes, random_transpose
 from reverie.utils.errors import UserError
 from reverie.utils.seeding import noise
@@ -152,14 +152,13 @@ class MusicVAE(Method):
         self.parts, self.grid = PARTS[c.part], make_grid(c.time_signature, c.grid)
         self.reading = Reading(self.grid, c.quantize, c.ignore_signatures, c.voice, c.track, c.drums)
         flat, num_events = c.decoder == "flat", [EVENTS[part] for part in self.parts]
-        segments = 1 if c.encoder == "flat" else c.bars
-        context_dim = c.latent_dim if flat else c.conductor_dim
+        segments, context = 1 if c.encoder == "flat" else c.bars, c.latent_dim if flat else c.conductor_dim
         self.encoder = LSTMEncoder(
             num_events, c.embed_dim, c.encoder_hidden_dim, c.encoder_num_layers, c.latent_dim, segments
         )
         self.conductor = None if flat else Conductor(c.latent_dim, c.conductor_dim, c.bars)
         # A decoder for each instrument under one conductor: they depend on each other through z alone (section 3.3).
-        decoders = [LSTMDecoder(V, c.embed_dim, context_dim, c.hidden_dim, c.num_layers) for V in num_events]
+        decoders = [LSTMDecoder(V, c.embed_dim, context, c.hidden_dim, c.num_layers) for V in num_events]
         self.decoder, self.other_decoders = decoders[0], nn.ModuleList(decoders[1:])
         self.prior = Prior(c.latent_dim, c.prior == "fitted")
         self.directions = AttributeVectors(attribute_names(self.parts), c.latent_dim)
@@ -187,11 +186,8 @@ class MusicVAE(Method):
         x = random_transpose(batch["events"], self.parts, c.max_transpose)  # [B,I,T]
         mean, log_variance = self.encoder(x)  # [B,Z]
         z = mean + (log_variance / 2).exp() * torch.randn_like(mean)
-        if k := c.scheduled_sampling_k:
-            truth_probability = k / (k + math.exp(min(update.step / k, 700)))  # Bengio 2015, 2.4; exp(710) overflows
-            logits = self.logits_scheduled_sampling(z, x, truth_probability)
-        else:
-            logits = self.logits(z, x)
+        k = c.scheduled_sampling_k  # Bengio 2015, section 2.4; exp(710) overflows
+        logits = self.logits(z, x, k / (k + math.exp(min(update.step / k, 700))) if k else 1.0)
         recon_nll, accuracy = [], []  # of each instrument
         for predicted, line in zip(logits, x.unbind(1), strict=True):  # [B,T,V] and [B,T]
             recon_nll.append(F.cross_entropy(predicted.flatten(0, 1), line.flatten(), reduction="sum"))
@@ -219,21 +215,19 @@ class MusicVAE(Method):
         """The decoder of each instrument, in the order of `parts`."""
         return [self.decoder, *self.other_decoders]
 
-    def logits(self, z: Tensor, x: Tensor) -> list[Tensor]:
-        """[B,T,V] of each instrument of events x [B,I,T] of some bars, given z [B,Z] and the true ones before each."""
-        context = self.contexts(z, x.shape[2] // self.grid.bar)
-        return [decoder(context, line) for decoder, line in zip(self.decoders(), x.unbind(1), strict=True)]
+    def logits(self, z: Tensor, x: Tensor, truth: float = 1.0) -> list[Tensor]:
+        """[B,T,V] of each instrument of events x [B,I,T] of some bars, given z [B,Z] and the events before each.
 
-    def logits_scheduled_sampling(self, z: Tensor, x: Tensor, truth_probability: float) -> list[Tensor]:
-        """As logits, but the event before each step is the true one with that probability only, else a sampled one."""
-        context, lines = self.contexts(z), zip(self.decoders(), x.unbind(1), strict=True)
-        return [decoder.forward_scheduled_sampling(context, line, truth_probability) for decoder, line in lines]
+        truth: the probability that the event before is the true one, and not a sampled one
+        """
+        context = self.contexts(z, x.shape[2] // self.grid.bar)
+        lines = zip(self.decoders(), x.unbind(1), strict=True)
+        if truth == 1:
+            return [decoder(context, line) for decoder, line in lines]
+        return [decoder.forward_scheduled_sampling(context, line, truth) for decoder, line in lines]
 
     def decode_events(self, z: Tensor, u: Tensor, temperature: float, known: Tensor | None = None) -> Tensor:
-        """Events [B,I,T] sampled from codes z [B,Z] with u [B,I,T] in [0,1).
-
-        temperature: 0 or more; known: int64 [B,I,T], events that are given, -1 where an event is to be sampled
-        """
+        """Events [B,I,T] sampled from codes z [B,Z] with u [B,I,T] in [0,1); known: those given, -1 elsewhere."""
         context = self.contexts(z)
         known = u.new_full(u.shape, -1, dtype=torch.int64) if known is None else known
         lines = zip(self.decoders(), u.unbind(1), known.unbind(1), strict=True)
@@ -265,23 +259,28 @@ class MusicVAE(Method):
         temperature: as in generate
         seed: of the draws where the temperature is above 0
         """
-        if not tunes:
-            return
         tunes = read_tunes(tunes, self.parts, self.reading)
         cut = [tune.windows(self.parts, self.config.bars) for tune in tunes]
-        windows = torch.from_numpy(np.concatenate([rows for rows, _ in cut])).to(self.device)
+        decoded: list[np.ndarray] = []
         positions = [i for rows, _ in cut for i in range(len(rows))]  # of each window in its tune
-        decoded = []
-        for start in range(0, len(windows), BLOCK):
-            block = [min(start + i, len(windows) - 1) for i in range(BLOCK)]
+        for block, z in self.encode_windows([rows for rows, _ in cut]):
             u = self.uniforms(seed, [positions[i] for i in block])
-            decoded.append(self.decode_events(self.encoder(windows[block])[0], u, temperature).cpu().numpy())
-        events, at = np.concatenate(decoded), 0
-        for tune, (rows, struck) in zip(tunes, cut, strict=True):
+            decoded.extend(self.decode_events(z, u, temperature).cpu().numpy())
+        for tune, lines in zip(tunes, join_each(np.array(decoded), cut, self.parts), strict=True):
             steps = tune.lines(self.parts).shape[1]
-            lines = join_windows(events[at : at + len(rows)], struck, self.parts)[:, :steps]
-            at += len(rows)
-            yield Music.of(self.parts, lines, tune.tempo, grid=self.grid).made_from(tune)
+            yield Music.of(self.parts, lines[:, :steps], tune.tempo, grid=self.grid).made_from(tune)
+
+    @verb
+    def encode(self, tunes: list[Music]) -> Iterator[Code]:
+        """Encodes each window of each tune, as the mean of q(z|x); the windows of a tune follow one another.
+
+        tunes: MIDI files; a long one is cut into windows
+        """
+        tunes = read_tunes(tunes, self.parts, self.reading)
+        cut = [tune.windows(self.parts, self.config.bars)[0] for tune in tunes]
+        codes = (z for _, rows in self.encode_windows(cut) for z in rows)
+        for tune, rows in zip(tunes, cut, strict=True):
+            yield from (Code.from_latent(tune, next(codes)) for _ in rows)
 
     @verb
     def interpolate(
@@ -373,23 +372,17 @@ class MusicVAE(Method):
         return events[:, last:].cpu().numpy()
 
     def sample_posterior(self, known: Tensor, proposals: Tensor, choice: Tensor) -> Tensor:
-        """z [Z] approximately from p(z | the first events are `known` [I,K]), by importance resampling (Rubin 1987).
+        """z [Z] approximately from p(z | the first events are `known` [I,K]).
 
         Half of the N proposals are from the prior, half from q(z|x) of a window that repeats the known events.
-
         proposals: standard normal [N,Z]; choice: standard normal [], which picks one of them
         """
         T = self.grid.bar * self.config.bars
         repeated = known.repeat(1, -(-T // known.shape[1]))[None, :, :T]  # [1,I,T]
-        mean, log_variance = self.encoder(repeated)  # [1,Z]
-        even = torch.arange(len(proposals), device=proposals.device)[:, None] % 2 == 0
-        z = torch.where(even, self.prior(proposals), mean + (log_variance / 2).exp() * proposals)  # [N,Z]
-        log_prior, log_q = self.prior.log_density(z), log_normal(z, mean, log_variance).sum(1)
-        log_likelihood = torch.zeros_like(log_prior)
-        for logits, line in zip(self.logits(z, known.expand(len(z), -1, -1)), known, strict=True):
-            nll = F.cross_entropy(logits.flatten(0, 1), line.repeat(len(z)), reduction="none")
-            log_likelihood = log_likelihood - nll.view(len(z), -1).sum(1)
-        log_weights = log_likelihood + log_prior - torch.logaddexp(log_prior, log_q)
+        z, log_weights = self.prior.resample(
+            lambda z: log_likelihood(self.logits(z, known.expand(len(z), -1, -1)), known),
+            *self.encoder(repeated), proposals,
+        )  # fmt: skip
         return z[sample_events(log_weights[None], normal_to_uniform(choice)[None], 1.0)[0]]
 
     def latents(self, seed: int) -> Latents:
@@ -413,6 +406,13 @@ class MusicVAE(Method):
             for i in wanted:
                 yield Music.of(self.parts, events[i - block[0]], index=i, grid=self.grid)
             pace.advance(len(wanted))
+
+    def encode_windows(self, cut: Sequence[np.ndarray]) -> Iterator[tuple[list[int], Tensor]]:
+        """The means of q(z|x) [BLOCK,Z] of windows [n,I,T] of tunes, with their numbers; the last one fills a block."""
+        windows = torch.from_numpy(np.concatenate(cut)).to(self.device) if cut else torch.empty(0)
+        for start in range(0, len(windows), BLOCK):
+            block = [min(start + i, len(windows) - 1) for i in range(BLOCK)]
+            yield block, self.encoder(windows[block])[0]
 
     def encode_tunes(self, tunes: list[Music] | None) -> tuple[list[Music], Tensor | None]:
         """The tunes that can be used, and the means of q(z|x) [N,Z] of their first windows; None without tunes."""

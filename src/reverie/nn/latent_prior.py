@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -53,6 +55,19 @@ class Prior(nn.Module):
         root = self.root()
         normal = torch.linalg.solve_triangular(root, (codes - self.mean).T, upper=False).T
         return log_normal(normal).sum(1) - root.diagonal().log().sum()
+
+    def resample(
+        self, log_likelihood: Callable[[Tensor], Tensor], mean: Tensor, log_variance: Tensor, proposals: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Codes [N,Z] and their log weights [N], by which one of them is approximately from p(z|x) (Rubin 1987).
+
+        Half of the codes are from the prior, half from N(mean, variance), both [1,Z]; proposals: standard normal [N,Z];
+        log_likelihood: codes [N,Z] -> log p(x|z) [N]
+        """
+        even = torch.arange(len(proposals), device=proposals.device)[:, None] % 2 == 0
+        z = torch.where(even, self(proposals), mean + (log_variance / 2).exp() * proposals)
+        log_prior, log_q = self.log_density(z), log_normal(z, mean, log_variance).sum(1)
+        return z, log_likelihood(z) + log_prior - torch.logaddexp(log_prior, log_q)
 
     def root(self) -> Tensor:
         """The Cholesky factor of the covariance: L [Z,Z], lower triangular, with L L^T the covariance."""

@@ -33,6 +33,15 @@ def sample_events(logits: Tensor, u: Tensor, temperature: float) -> Tensor:
     return torch.searchsorted(cumulative, target, right=True)[:, 0].clamp_max(logits.shape[1] - 1)
 
 
+def log_likelihood(logits: Sequence[Tensor], events: Tensor) -> Tensor:
+    """log p(events) in nats [N] of events [I,T], given the logits [N,T,V] of each of the I instruments."""
+    total = logits[0].new_zeros(len(logits[0]))
+    for predicted, line in zip(logits, events, strict=True):
+        nll = F.cross_entropy(predicted.flatten(0, 1), line.repeat(len(total)), reduction="none")
+        total = total - nll.view(len(total), -1).sum(1)
+    return total
+
+
 class LSTMEncoder(nn.Module):
     """Events [B,I,T] -> mean and log variance [B,Z] of q(z|x), by a bidirectional LSTM (section 3.1).
 

@@ -354,6 +354,16 @@ def join_windows(rows: np.ndarray, struck: Sequence[Sequence[bool]], instruments
     return np.stack([_join(line, again, name) for line, again, name in of_instrument])
 
 
+def join_each(
+    events: np.ndarray, cut: Sequence[tuple[np.ndarray, Sequence[Sequence[bool]]]], instruments: Sequence[str]
+) -> Iterator[np.ndarray]:
+    """Windows [N,I,T] of several pieces, one after another, as the pieces [I,n*T]; cut: what each was cut into."""
+    at = 0
+    for rows, struck in cut:
+        yield join_windows(events[at : at + len(rows)], struck, instruments)
+        at += len(rows)
+
+
 def _join(rows: np.ndarray, struck: Sequence[bool], instrument: str) -> np.ndarray:
     out = np.concatenate(rows).astype(np.int64)
     for at, again in zip(np.cumsum([0, *map(len, rows)])[:-1].tolist(), struck, strict=True):

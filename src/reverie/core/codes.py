@@ -1,0 +1,38 @@
+"""From latent codes back to items: what `decode` of a method does.
+
+B batch, N codes, Z latent dimensions.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import torch
+
+from reverie._version import __version__
+from reverie.media import ItemList
+from reverie.media.from_python import array_of_codes
+from reverie.utils.errors import UserError
+
+
+@torch.no_grad()
+def decode_codes(method: Any, codes: Any) -> ItemList[Any]:
+    """The items of codes, as `Method.decode` describes; each names the input that its code was made from."""
+    latents = getattr(method, "latents", None)
+    if latents is None:
+        raise UserError(f"{method.origin['method']} has no latent codes to decode.")
+    was_training = method.training
+    method.eval()
+    try:
+        z = torch.from_numpy(array_of_codes(codes, latents(0)([0]).shape[1])).to(method.device)
+        found = method.from_codes(lambda items: z[[min(i, len(z) - 1) for i in items]], range(len(z)))
+        made = [method.at_output_size(item)[0] for item in found]
+    finally:
+        method.train(was_training)
+    record = {**method.origin, "verb": "decode", "arguments": {}, "reverie": __version__, "synthetic": True}
+    sources = [getattr(code, "inputs", ()) for code in codes] if isinstance(codes, list) else [()] * len(made)
+    return ItemList(
+        dataclasses.replace(item, inputs=inputs, index=None if inputs else i).with_provenance({**record, "index": i})
+        for i, (item, inputs) in enumerate(zip(made, sources, strict=True))
+    )
