@@ -33,11 +33,11 @@ def run_demo(out: Path) -> None:
 
     began, folder = time.monotonic(), _unused(out)
     print("1/4  a VAE learns 4,000 letters drawn from fonts: latent codes from images, and images from latent codes")
-    vae = train("vae", data=DATA, out=folder / "vae", base_channels=24, steps=600, **CADENCE)
+    vae = train("vae", data=DATA, out=folder / "vae", base_channels=24, steps=500, **CADENCE)
     interpolations = vae.verb("interpolate").stream(vae, n=8, frames=10)
     write(interpolations, folder / "vae" / "interpolations.png", overwrite=False)
     print("2/4  a DCGAN learns them too: sharper images, but no encoder")
-    quick = dict(base_channels=24, ema_decay=0.995, steps=1000)
+    quick = dict(base_channels=24, ema_decay=0.995, steps=900)
     gan = train("dcgan:plain", data=DATA, out=folder / "dcgan", **quick, **CADENCE)
     print("3/4  both are evaluated: new letters against real ones, by the features of a network trained on ImageNet")
     # A DCGAN's reconstructions, which search for codes, take longer than all other scores together.
