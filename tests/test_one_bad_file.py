@@ -21,6 +21,7 @@ from reverie import UserError
 from reverie.cli.main import main
 from reverie.data.archives import ZipTree
 from reverie.data.file_types import InvalidFile, UnreadableFile
+from reverie.media import Music
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +68,106 @@ def test_bad_images_without_out(place: Path, capsys: pytest.CaptureFixture[str])
     assert len(report["predictions"]) == 3
     assert len(report["failed"]) == 4
     assert "(and 3 more) The others are done." in printed.err
+
+
+@pytest.fixture(scope="module")
+def tunes(tmp_path_factory: pytest.TempPathFactory, own_cache: Path) -> Path:
+    """A run of music, and a folder of two good MIDI files among bad ones."""
+    place = tmp_path_factory.mktemp("midi")
+    words = f"train music_vae:smoke --data tunes:8 --out '{place / 'run'}' --threads 1 --steps 2"
+    assert main(shlex.split(words)) == 0
+    data = reverie.open_data("tunes:8").prepare(part="melody", bars=4)
+    folder = place / "in"
+    folder.mkdir()
+    for i, name in enumerate(("a", "z")):
+        Music.of(data.parts, data.array[i]).save(folder / f"{name}.mid")
+    whole = (folder / "a.mid").read_bytes()
+    silent = whole[:14] + b"MTrk" + struct.pack(">I", 4) + b"\0\xff\x2f\0"
+    for name, content in {
+        "empty": b"", "cut": whole[:10], "text": b"no music", "silent": silent, "far": whole[:8] + b"\xff" * 40,
+    }.items():  # fmt: skip
+        (folder / f"{name}.mid").write_bytes(content)
+    return place
+
+
+BAD_TUNES = ("empty.mid", "cut.mid", "text.mid", "silent.mid", "far.mid")
+
+
+@pytest.mark.parametrize(("verb", "made"), [("reconstruct", 2), ("continue --bars 1", 2), ("encode", 4),
+                                            ("interpolate --frames 2", 2), ("edit --frames 2", 4)])  # fmt: skip
+def test_bad_tunes_are_passed_over(
+    tunes: Path, tmp_path: Path, verb: str, made: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name, *flags = verb.split()
+    out = tmp_path / ("codes.csv" if name == "encode" else "made")
+    assert main([name, str(tunes / "run"), str(tunes / "in"), *flags, "--out", str(out)]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert any(bad in error for bad in BAD_TUNES)
+    assert "(and 4 more)" in error
+    assert f"The results of the others are in {out}." in error
+    assert (len(out.read_text().splitlines()) - 1 if name == "encode" else len(list(out.glob("*.mid")))) == made
+
+
+@pytest.mark.parametrize("verb", ["reconstruct", "continue", "encode", "interpolate", "edit"])
+def test_bad_tunes_alone_are_one_line(
+    tunes: Path, tmp_path: Path, verb: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [
+        verb,
+        str(tunes / "run"),
+        *(str(tunes / "in" / name) for name in BAD_TUNES),
+        "--out",
+        str(tmp_path / "x.csv"),
+    ]
+    assert main([*words[:-1], str(tmp_path / ("x.csv" if verb == "encode" else "x"))]) == 2
+    error = capsys.readouterr().err.splitlines()
+    assert "(and 4 more)" in error[-1]
+    assert not (tmp_path / "x").exists()
+
+
+def test_bad_tunes_stop_no_training(tunes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = (
+        f"train music_vae:smoke --data '{tunes / 'in'}' --part melody --out '{tmp_path / 'r'}' --threads 1 --steps 1"
+    )
+    assert main(shlex.split(words)) == 0
+    capsys.readouterr()
+    assert main(["data", "inspect", str(tunes / "in"), "--json"]) == 0
+    dropped = {d["name"] for part in json.loads(capsys.readouterr().out)["splits"].values() for d in part["dropped"]}
+    assert dropped >= set(BAD_TUNES)
+
+
+def test_bad_texts_stop_neither_training_nor_evaluation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    for name in ("a.txt", "z.txt"):
+        (folder / name).write_text("".join(f"the {name[0]} is a word in line {i}\n" for i in range(40)))
+    bad = {
+        "empty.txt": b"", "blank.txt": b"\n \n", "binary.txt": bytes(range(256)), "latin.txt": b"caf\xe9\n",
+        "cut.txt.gz": b"\x1f\x8b\x08\0cut", "utf16.txt": b"\xff\xfea",
+    }  # fmt: skip
+    for name, data in bad.items():
+        (folder / name).write_bytes(data)
+    run = tmp_path / "run"
+    assert (
+        main(
+            shlex.split(f"train seqgan:smoke --data '{folder}' --out '{run}' --threads 1 --steps 1 --pretrain-steps 1")
+        )
+        == 0
+    )
+    assert main(shlex.split(f"evaluate '{run}' --data '{folder}' --metrics bleu")) == 0
+    capsys.readouterr()
+    assert main(["data", "inspect", str(folder), "--json"]) == 0
+    dropped = {
+        d["name"]: d["reason"]
+        for part in json.loads(capsys.readouterr().out)["splits"].values()
+        for d in part["dropped"]
+    }
+    assert {name.partition(":")[0] for name in dropped} >= set(bad)
+    for name in ("a.txt", "z.txt"):
+        (folder / name).unlink()
+    assert main(shlex.split(f"train seqgan:smoke --data '{folder}' --out '{tmp_path / 'none'}'")) == 2
+    error = capsys.readouterr().err.splitlines()
+    assert (len(error), "no text in" in error[0]) == (1, True)
 
 
 def lying_zip(path: Path, declared: int, actual: int) -> None:
