@@ -210,6 +210,14 @@ def test_folders_of_domains_are_not_warned_of_as_classes(tmp_path: Path) -> None
     assert any("beside 1 files" in text for text in Pairs.open(place).warnings)
 
 
+def test_two_places_are_no_unknown_name(tmp_path: Path) -> None:
+    a, b = images_at(tmp_path / "a", *many("x", 3)), images_at(tmp_path / "b", *many("y", 3))
+    with pytest.raises(UserError, match="are several places, which methods of pairs or of two domains learn from"):
+        Images.open(f"{a},{b}")
+    with pytest.raises(UserError, match="no such path"):
+        Images.open(f"{a},{b}-missing")
+
+
 def test_names_that_may_agree_by_chance_are_said(tmp_path: Path) -> None:
     one = images_at(tmp_path / "h", "horse_1.png", "horse_2.png")
     spec = f"{one},{images_at(tmp_path / 'z', 'zebra_1.png', 'zebra_2.png')}"

@@ -120,6 +120,11 @@ class Images:
             from reverie.data.download import fetch
 
             return cls(text, text, open_path(fetch(text)), wanted)
+        if "," in text and all(_exists(Path(part.strip()).expanduser()) for part in text.split(",")):
+            raise UserError(
+                f"{text} are several places, which methods of pairs or of two domains learn from (`reverie methods`); "
+                "give one folder."
+            )
         names = [*synthetic.NAMES, *downloads]
         guess = "" if "/" in text or "\\" in text else near_miss(text.partition(":")[0], names)
         raise UserError(f"no such path, and no data set of that name: {text}.{guess} Sets: {', '.join(names)}")
