@@ -195,3 +195,36 @@ def test_a_comparison_shows_lines(run: Path) -> None:
     source = open_source(run)
     shown = TextEvaluator.open(source, "verses:400", None).comparison_images(source, 0)
     assert shown["samples"].pixels.min() == 0
+
+
+def test_a_run_of_a_column_is_scored_on_plain_text_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = [line.text for line in Texts.open("verses:400")._parts["train"].lines]
+    (tmp_path / "poems.csv").write_text(
+        "id,verse,note\n" + "".join(f'{i},"{line}",x\n' for i, line in enumerate(lines))
+    )
+    (tmp_path / "plain.txt").write_text("".join(f"{line}\n" for line in lines))
+    (tmp_path / "other.csv").write_text("id,words\n" + "".join(f'{i},"{line}"\n' for i, line in enumerate(lines)))
+    run = tmp_path / "run"
+    reverie.train("seqgan:smoke", data=tmp_path / "poems.csv", out=run, column="verse", steps=1, pretrain_steps=1)
+    evaluation = reverie.evaluate(run, tmp_path / "plain.txt", n=100, metrics="bleu")
+    assert any(
+        "plain.txt is plain text, whose lines are read; the run read column 'verse'" in n for n in evaluation.notes
+    )
+    assert not any("plain text" in note for note in reverie.evaluate(run, tmp_path / "poems.csv", n=100).notes)
+    with pytest.raises(UserError, match="without a column 'verse'"):
+        reverie.evaluate(run, tmp_path / "other.csv", n=100)
+
+
+@pytest.mark.parametrize(("share", "held"), [("0", 0), ("0.25", 300), (None, 120)])
+def test_inspect_holds_out_as_training_does(
+    share: str | None, held: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.txt").write_text("".join(f"line {i} of words {i * i}\n" for i in range(1200)))
+    words = ["data", "inspect", str(tmp_path / "a.txt"), "--json", *(["--held-out", share] if share else [])]
+    assert main(words) == 0
+    splits = json.loads(capsys.readouterr().out)["splits"]
+    assert splits.get("test", {"used": 0})["used"] == pytest.approx(held, abs=60 if held else 0)
+    assert main([*words[:4], "--held-out", "0.9"]) == 2
+    assert "held_out is 0.9; it must be a share from 0 to 0.5" in capsys.readouterr().err
+    assert main(["data", "inspect", "letters:8", "--held-out", "0.1"]) == 2
+    assert "--held-out is about text" in capsys.readouterr().err

@@ -13,6 +13,7 @@ from reverie.utils.errors import UserError, near_miss
 TEXT_OPTIONS = [
     Option("item", str, None, "what one sequence is: line, blank-line or file"),
     Option("column", str, None, "of a table, the name or number of the column with the text"),
+    Option("held_out", float, None, "share of the lines, 0 to 0.5, that becomes the split test where no name says it"),
 ]
 USAGE = "reverie data inspect PATH    what a folder holds, what is dropped and why, which methods can learn from it"
 
@@ -40,9 +41,9 @@ def do_inspect(words: list[str]) -> int:
 
     spec = stated_spec(args.data, vars(args))
     kind = kind_named(args.kind) if args.kind else kind_of(spec)
-    of_text = {option.name: value for option in TEXT_OPTIONS if (value := getattr(args, option.name, None))}
+    of_text = {option.name: value for option in TEXT_OPTIONS if (value := getattr(args, option.name, None)) is not None}
     if of_text and kind.data.kind != "text":
-        raise UserError(f"--{next(iter(of_text))} is about text; {args.data} holds {kind.data.kind}.")
+        raise UserError(f"--{next(iter(of_text)).replace('_', '-')} is about text; {args.data} holds {kind.data.kind}.")
     report = kind.inspect(spec, **of_text)
     report["kinds"] = [{"kind": one.kind.data.kind, "files": one.files} for one in kinds_at(spec)]
     labelled = bool(report["facts"].get("classes"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,9 +66,9 @@ class TextEvaluator:
     @classmethod
     def open(cls, source: SampleSource, data: str | Path, split: str | None) -> TextEvaluator:
         """The reference split (by default test, or val, or all there is) and the training lines. Raises UserError."""
-        train = Texts.open(data, "train", **source.open_args)
+        train, note = _open_lines(source, data, "train")
         others = [name for name in ("test", "val") if name in train.splits]
-        reference = Texts.open(data, split or (others[0] if others else "train"), **source.open_args)
+        reference, _ = _open_lines(source, data, split or (others[0] if others else "train"))
         of_oracle = source.data_args.get("vocab") == ()
         if bool(reference.oracle) != of_oracle:
             trained_on, holds = ("an oracle", "lines of text") if of_oracle else ("lines of text", "an oracle")
@@ -81,6 +82,7 @@ class TextEvaluator:
             if reference.held_out and split is None and len(reference) < MIN_LINES <= len(train):
                 train.warnings.append(f"{len(reference)} of the lines held out can be used, which is too few")
                 reference = train
+        train.warnings += note
         if len(reference) < MIN_LINES:
             raise UserError(
                 f"{len(reference)} lines in {data} ({reference.split}) that are not in train too are too few to score: "
@@ -239,3 +241,22 @@ def _bleu_values(lines: list[str], references: References, data: Texts) -> str:
     bleu = bleus(generated, references)[:, 2].mean()
     self_bleu = bleus(generated, References(generated), exclude_self=True)[:, 2].mean()
     return f"{bleu:.3f}, {self_bleu:.3f}"
+
+
+def _open_lines(source: SampleSource, data: str | Path, split: str) -> tuple[Texts, list[str]]:
+    """A split as the run's own data was read, or, of a run that read a column, the lines of plain text; and a note.
+
+    Raises UserError as Texts.open does.
+    """
+    arguments = source.open_args
+    column = arguments.get("column")
+    try:
+        return Texts.open(data, split, **arguments), []
+    except UserError:
+        if column is None:
+            raise
+        with contextlib.suppress(UserError):
+            plain = Texts.open(data, split, **{**arguments, "column": None})
+            if plain.is_plain:
+                return plain, [f"{data} is plain text, whose lines are read; the run read column '{column}' of a table"]
+        raise

@@ -33,7 +33,7 @@ from reverie.data.python_data import PythonData
 from reverie.data.splits import SPLITS, standard_split
 from reverie.data.tables import suffix_of
 from reverie.data.text import oracle, synthetic
-from reverie.data.text.files import ITEMS
+from reverie.data.text.files import ITEMS, TABLES
 from reverie.data.text.held_out import HELD_OUT, leaked, near_duplicates
 from reverie.data.text.oracle import Oracle
 from reverie.data.text.scripts import detect_kind
@@ -112,6 +112,8 @@ class Texts:
         """
         if item not in ITEMS:
             raise UserError(f"item is '{item}'; it must be {', '.join(ITEMS[:-1])} or {ITEMS[-1]}.")
+        if not 0 <= held_out <= 0.5:
+            raise UserError(f"held_out is {held_out:g}; it must be a share from 0 to 0.5.")
         if isinstance(spec, PythonData):
             parts = parts_in_memory(spec, held_out)
             return cls(spec, "lines in memory", parts, standard_split(split), from_files=True)
@@ -138,6 +140,11 @@ class Texts:
         names = [*synthetic.NAMES, "oracle"]
         guess = "" if "/" in text or "\\" in text else near_miss(name, names)
         raise UserError(f"no such path, and no set of text of that name: {text}.{guess} Sets: {', '.join(names)}")
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether its lines are of plain text and not of a table."""
+        return not any(suffix_of(line.place.rpartition(":")[0]) in TABLES for line in self._parts[self.split].lines)
 
     @classmethod
     def recognises(cls, spec: str | Path) -> bool:
