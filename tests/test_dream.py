@@ -432,6 +432,8 @@ def test_beginnings_ensembles_and_diversity(small: DreamNetwork, photo: Path) ->
     assert black.pixels.mean() < 40
     from_photo = reverie.visualize(1, weights=small, image=photo, **{**options, "steps": 1})[0]
     assert from_photo.inputs[0]["name"] == "photo.png"
+    unit, channel = (reverie.visualize("2:3", weights=small, unit=unit, **options)[0] for unit in (True, False))
+    assert (unit.pixels != channel.pixels).any()
     both = reverie.visualize(1, weights=[small, small], **options)[0]
     assert (both.record or {})["networks"] == ["Sequential", "Sequential"]
     alike, unlike = (
@@ -448,6 +450,10 @@ def test_a_run_on_ones_own_data(run: Path, tmp_path: Path) -> None:
     assert command("visualize", run, name, "--out", tmp_path / "mine.png", "--steps", 2) == 0
     record = read_record(tmp_path / "mine.png")
     assert (record["target"], record["arguments"]["steps"]) == (name, 2)
+    assert command("visualize", run, name, "trunk.0:3", "--out", tmp_path / "grid.png", "--steps", 1, "--size", 20) == 0
+    assert PIL.Image.open(tmp_path / "grid.png").size == (46, 24)
+    assert command("visualize", run, name, "-n", 2, "--out", tmp_path / "many", "--steps", 1) == 0
+    assert len(list((tmp_path / "many").glob("*.png"))) == 2
     with pytest.raises(UserError, match="has no class 'pelican'"):
         reverie.visualize("pelican", weights=run)
 

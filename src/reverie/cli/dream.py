@@ -46,7 +46,7 @@ def do_dream(words: list[str]) -> int:
         raise UserError(f"{len(photos)} photos do not go into {out}; give --out a folder.")
     guide = Photo.load(args.guide) if args.guide else None
     given = {**_options(args, dream), "images": photos, "guide": guide, "weights": args.weights}
-    files = _write(stream_dreams(given), args, out, photos)
+    files = _write(stream_dreams(given), args, out, Photo, photos)
     check_failed(photos, files, out)
     return 0
 
@@ -70,13 +70,13 @@ def do_visualize(words: list[str]) -> int:
         return _list_layers(args)
     if not targets:
         raise UserError('visualize needs a class or a channel: reverie visualize "golden retriever" --out dog.png.')
-    from reverie.media import Photo
+    from reverie.media import Image, Photo
 
     out = _out(args, f"visualize '{targets[0]}' --out class.png")
     image = Photo.load(args.image) if args.image else None
     weights = args.weights.split(",") if args.weights else None
     given = {**_options(args, visualize), "targets": targets, "image": image, "weights": weights}
-    _write(stream_visualizations(given), args, out)
+    _write(stream_visualizations(given), args, out, Image)
     return 0
 
 
@@ -144,11 +144,10 @@ def _out(args: argparse.Namespace, example: str) -> Path:
     return Path(args.out)
 
 
-def _write(items: Iterator[Any], args: argparse.Namespace, out: Path, inputs: Any = None) -> list[Path]:
+def _write(items: Iterator[Any], args: argparse.Namespace, out: Path, medium: Any, inputs: Any = None) -> list[Path]:
     """Writes items to `out` as they come, and says where they are."""
     from reverie.cli.files import write
     from reverie.dreaming.film import save_film
-    from reverie.media import Photo
     from reverie.utils.atomic_files import disk_errors
 
     began = time.monotonic()
@@ -159,7 +158,7 @@ def _write(items: Iterator[Any], args: argparse.Namespace, out: Path, inputs: An
         with disk_errors(out):
             files = [save_film(frames, out)]
     else:
-        files = write(items, out, args.overwrite, Photo, inputs)
+        files = write(items, out, args.overwrite, medium, inputs)
     seconds = time.monotonic() - began
     if args.json:
         print(json.dumps({"files": [str(file) for file in files], "seconds": round(seconds, 3)}))

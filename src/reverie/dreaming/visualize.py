@@ -48,6 +48,7 @@ def visualize(
     lr: Positive | None = None,
     start: Literal["noise", "black"] = "noise",
     image: Any = None,
+    unit: bool = False,
     diversity: NonNegative = 0.0,
     progress: bool = True,
 ) -> ItemList[Image]:
@@ -66,6 +67,7 @@ def visualize(
     lr: learning rate of Adam; none: as suits the style
     start: what the image begins as, faint noise or black
     image: a picture to begin with
+    unit: of a channel, climb only what lies in the middle of its map, rather than all of it
     diversity: weight of a term that makes the n images of a target unlike one another
     progress: whether a terminal shows a bar
 
@@ -78,7 +80,7 @@ def stream_visualizations(given: dict[str, Any]) -> Iterator[Image]:
     """As visualize, one image after the other; `given` has arguments of visualize by name."""
     given = checked_arguments(visualize, given, MEDIA)
     networks = _networks(given["weights"])
-    found = [_value(networks, str(target)) for target in _listed(given["targets"])]
+    found = [_value(networks, str(target), given["unit"]) for target in _listed(given["targets"])]
     side = given["size"] or max(32, networks[0].size)
     first = None if given["image"] is None else _first_image(given["image"], side)
     sources = [] if given["image"] is None else items_of(given["image"], Photo, "image")
@@ -175,7 +177,7 @@ def _networks(weights: Any) -> list[DreamNetwork]:
     return [as_network(one) for one in many or [None]]
 
 
-def _value(networks: Sequence[DreamNetwork], target: str) -> tuple[str, int, Value]:
+def _value(networks: Sequence[DreamNetwork], target: str, unit: bool = False) -> tuple[str, int, Value]:
     """(its name, a number that tells it from others, what is climbed) of a class or channel.
 
     The raw logit, never the cross-entropy: that falls just as much when other classes are suppressed.
@@ -188,6 +190,8 @@ def _value(networks: Sequence[DreamNetwork], target: str) -> tuple[str, int, Val
 
         def of_channel(x: Tensor) -> Tensor:
             map_ = networks[0].maps(x, [term.layer])[term.layer]
+            if unit and map_.ndim == 4:
+                return map_[:, term.channel, map_.shape[2] // 2, map_.shape[3] // 2]
             return map_[:, term.channel].flatten(1).mean(1)
 
         return target, seed_of(list(networks[0].layers).index(term.layer), term.channel or 0), of_channel
