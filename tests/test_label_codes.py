@@ -84,6 +84,26 @@ def test_labels_that_look_black_are_learnt_and_come_back_as_they_were(kind, tmp_
     assert scores["miou"] > 0.8
 
 
+@pytest.mark.parametrize("form", ["array", "pillow"])
+def test_labels_in_memory_are_learnt_as_those_in_files(form, tmp_path):
+    data = write(tmp_path / "d", "ids")
+    photos = [np.asarray(Image.open(data / "a" / f"{i}.png")) for i in range(8)]
+    labels = [np.asarray(Image.open(data / "b" / f"{i}.png")) for i in range(8)]
+    given = (np.stack(photos), np.stack(labels))
+    if form == "pillow":
+        given = [(Image.fromarray(a), Image.fromarray(b)) for a, b in zip(photos, labels, strict=True)]
+    run = reverie.train("pix2pix:smoke", data=given, out=tmp_path / "run", degradation="", **OPTIONS)
+    facts = json.loads((tmp_path / "run" / "run.json").read_text())["data"]["facts"]
+    assert set(facts["labels"]) == {"b"}
+    assert sorted(colour[0] for colour in facts["labels"]["b"]["colours"]) == [0, 1, 2, 3]
+    made = run.translate(photos[:4])
+    right = [(np.asarray(y)[..., 0] == true).mean() for y, true in zip(made, labels, strict=False)]
+    assert set(np.unique(np.concatenate([np.asarray(y).ravel() for y in made]))) <= {0, 1, 2, 3}
+    assert np.mean(right) > 0.9
+    opened = reverie.open_data(given).prepare(8)
+    assert set(np.unique(opened.pixels(0, "b"))) <= {0, 1, 2, 3}  # picked, not blended
+
+
 def test_labels_as_inputs_are_kept_apart_too(tmp_path):
     data = write(tmp_path / "d", "ids")
     run = reverie.train(

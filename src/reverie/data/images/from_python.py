@@ -26,6 +26,7 @@ from reverie.data.file_types import InvalidFile, quiet_pillow
 from reverie.data.images import decode
 from reverie.data.images.conversion import COLOUR_MODES, DEFAULT, GREY_MODES, is_deep, is_grey, to_array
 from reverie.data.images.decode import ImageHeader
+from reverie.data.images.label_maps import fit_labels
 from reverie.data.images.records import ImageRecord, SplitRecords, natural_key
 from reverie.data.python_data import PythonData, Rows, hwc, is_array
 from reverie.utils.errors import UserError
@@ -40,6 +41,7 @@ class MemorySource:
 
     def __init__(self, data: PythonData, side: int = 0) -> None:
         self.levels, self.title = DEFAULT, str(data)
+        self.palette: np.ndarray | None = None
         found = {split: rows.items if side == 0 else rows.partners for split, rows in data.rows.items()}
         if any(items is None for items in found.values()):
             raise UserError(f"{data} are single images; give pairs: a list of (input, target), or (inputs, targets).")
@@ -65,7 +67,20 @@ class MemorySource:
             self.classes = []
 
     def read_square(self, item: ImageRecord, size: int, channels: int) -> np.ndarray:
-        return decode.fit(self.read_image(item), size, channels, self.levels)
+        if self.palette is None:
+            return decode.fit(self.read_image(item), size, channels, self.levels)
+        return fit_labels(self.read_image(item), size, self.palette, self.levels.for_ids())[..., :channels]
+
+    def use_palette(self, palette: np.ndarray) -> None:
+        """Reads its images as label maps of these colours, uint8 [K,3]: picked, never blended."""
+        self.palette, mark = palette, palette.tobytes()
+        for split, part in self.parts.items():
+            digests = [hashlib.sha256(item.header.sha.encode() + mark).hexdigest() for item in part.items]
+            items = [
+                item._replace(header=item.header._replace(sha=digest))
+                for item, digest in zip(part.items, digests, strict=True)
+            ]
+            self.parts[split] = part._replace(items=items)
 
     def read_full(self, item: ImageRecord) -> np.ndarray:
         image = self.read_image(item)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -109,8 +110,11 @@ class Pairs:
         if isinstance(text, PythonData):
             split = standard_split(split)
             sides = (0, 1) if text.has_pairs else (0,)
-            opened = [Images(text, "pairs in memory", MemorySource(text, side), split) for side in sides]
-            return cls(text, split, opened[0] if text.has_pairs else None, opened[-1], {})
+            in_memory = [MemorySource(text, side) for side in sides]
+            colours = map(_memory_palette, in_memory) if text.has_pairs else ()
+            in_domain = {domain: some for domain, some in zip(DOMAINS, colours, strict=False) if some is not None}
+            opened = [Images(text, "pairs in memory", source, split) for source in in_memory]
+            return cls(text, split, opened[0] if text.has_pairs else None, opened[-1], in_domain)
         files = find_paired_files(text)
         if files is None:
             single = cls(text, split, None, Images.open(text, split), {})
@@ -333,6 +337,24 @@ def _label_palette(files: PairedFiles, domain: int, keys: dict[str, list[str]]) 
     if not memo["colours"]:
         return None
     return LabelPalette(np.array(memo["colours"], np.uint8), memo["outliers"])
+
+
+def _memory_palette(source: MemorySource) -> np.ndarray | None:
+    """The colours of images in memory that are label maps, which are then read as such; None if they are none."""
+    source.levels = levels_of(source)
+    items = [item for part in source.parts.values() for item in part.items]
+
+    def images() -> Iterator[tuple[str, Image.Image]]:
+        for item in items:
+            with contextlib.suppress(InvalidFile):
+                yield item.name, to_8bit(source.read_image(item), 3, source.levels.for_ids())
+
+    first = find_palette(image for _, image in images())
+    found = complete_palette(first.colours, images()) if first and first.exact else None
+    colours = found[0] if found else first.colours if first and not first.exact else None
+    if colours is not None:
+        source.use_palette(colours)
+    return colours
 
 
 def _rgb_images(source: PairedSource, unread: list[str]) -> Iterator[tuple[str, Image.Image]]:
