@@ -99,7 +99,8 @@ def _table(name: str, text: str, suffix: str, column: str | None) -> FileItems:
             found += [(number, line)] if line else []
             blank += not line
         else:
-            dropped.append(Dropped(f"{name}:{number}", f"no text in '{key}': {type(field).__name__}"))
+            reason = f"no text in '{key}', give another --column: {type(field).__name__}"
+            dropped.append(Dropped(f"{name}:{number}", reason))
     return FileItems(found, blank, dropped, note)
 
 
