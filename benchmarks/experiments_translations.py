@@ -100,9 +100,37 @@ EXPERIMENTS = [
         "gp_gan:laptop", data="monet2photo.zip", parts={"train": "trainB/*", "test": "testB/*"},
         options={"steps": 1_200, "threads": 1},
     ),
+    *(
+        Experiment(
+            f"saliency{end}", f"Where people look: photos of scenes{title}",
+            "saliency_scenes.zip: 398 photos to train on, 71 to test, about 12 viewers each; a frozen network that "
+            f"ImageNet has trained and a readout, 600 steps of 16{steps}. Options were left as they were first written, "
+            "by a pilot of another network. The baseline is the smoothed fixations of the training photos.",
+            "salgan:laptop", data="saliency_scenes.zip", options={"threads": 1, **options},
+        )
+        for end, title, steps, options in (
+            ("", "", ", the last quarter with the adversarial loss", {}),
+            ("-likelihood", ", without the adversarial loss", "", {"adv_weight": 0.0}),
+        )
+    ),
 ]  # fmt: skip
 
+SALIENCY_SCORES = ("auc-judd", "shuffled auc", "nss", "cc", "sim", "saliency kl", "information gain")
+SALIENCY_TARGETS = {"shuffled auc": 0.66, "nss": 1.87, "cc": 0.68}
+
 CLAIMS = [
+    *(
+        Claim(
+            f"saliency{stage}",
+            score,
+            target=f">= {SALIENCY_TARGETS[score]}" if score in SALIENCY_TARGETS else "better than centre bias",
+            at_least=SALIENCY_TARGETS.get(score),
+            beats="baseline",
+        )
+        for stage in ("", "-likelihood")
+        for score in SALIENCY_SCORES
+    ),
+    *(Claim("saliency", f"{score}, half of the viewers") for score in SALIENCY_SCORES),
     *(Claim("blending", f"psnr, {name}") for name in ("copied", "own colours", "seamlessclone")),
     Claim("blending", "psnr, poisson", target="above copying", beats="baseline"),
     Claim("blending", "psnr", target="above Poisson", beats="psnr, poisson"),

@@ -43,6 +43,7 @@ DATA = {
     "ImagePatches": "shapes:96",
     "Pairs": "shapes:96",
     "Unpaired": "letters:96,shapes:96",
+    "Fixations": "gazes:96",
     "Texts": "verses:96",
     "MusicDataset": "tunes:16",
 }

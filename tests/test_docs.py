@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -54,6 +55,11 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     save(folder / "person.png", shapes.array[1][:40, :32])
     save(folder / "mask.png", np.pad(np.full((30, 22), 255, np.uint8), 5))
     save(folder / "beach.jpg", shapes.array[2])
+    gazes = reverie.open_data("gazes:12")
+    for item in gazes.items:
+        save(folder / "looked" / f"{item.name.partition('/')[2]}.png", gazes.picture(item))
+    looked = {f"{item.name.partition('/')[2]}.png": item.points.tolist() for item in gazes.items}
+    (folder / "looked" / "fixations.json").write_text(json.dumps(looked))
     verses = reverie.open_data("verses:64").prepare()
     (folder / "poems.txt").write_text("\n".join(verses.line(i) for i in range(len(verses))) + "\n", encoding="utf-8")
     write_music(folder)

@@ -14,6 +14,7 @@ from reverie.data.archives import ZIP_ERRORS, is_ignored, is_run, is_zip
 from reverie.data.data_spec import DataSpec
 from reverie.data.images import inspect as images
 from reverie.data.images.dataset import Images
+from reverie.data.images.fixations import Fixations
 from reverie.data.images.pairs import Pairs
 from reverie.data.images.patches import ImagePatches
 from reverie.data.images.records import reason_group
@@ -46,6 +47,7 @@ class Kind(NamedTuple):
 
 KINDS = (
     Kind(Texts, "text", Texts.inspect, Texts.describe),
+    Kind(Fixations, "images", Fixations.inspect, Fixations.describe),
     Kind(Pairs, "images", Pairs.inspect, Pairs.describe, ("images",)),
     Kind(Unpaired, "images", Unpaired.inspect, Unpaired.describe, ("pairs",)),
     Kind(ImagePatches, "images", images.inspect, images.describe, ("images",)),  # a method asks for them

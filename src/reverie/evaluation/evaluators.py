@@ -5,6 +5,7 @@ from __future__ import annotations
 from reverie.evaluation.evaluate_images import ImageEvaluator
 from reverie.evaluation.evaluate_music import MusicEvaluator
 from reverie.evaluation.evaluate_restoration import RestorationEvaluator
+from reverie.evaluation.evaluate_saliency import SaliencyEvaluator
 from reverie.evaluation.evaluate_text import TextEvaluator
 from reverie.evaluation.evaluate_translations import PairEvaluator, UnpairedEvaluator
 from reverie.evaluation.evaluators_base import Evaluator
@@ -17,6 +18,7 @@ EVALUATORS: dict[str, type[Evaluator]] = {
     "unpaired": UnpairedEvaluator,
     "text": TextEvaluator,
     "music": MusicEvaluator,
+    "fixations": SaliencyEvaluator,
 }
 """by the kind of data that a method is trained on"""
 KINDS_WITH_TARGETS = ("pairs", "photos")

@@ -18,6 +18,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "accuracy": ("accuracy", "worst class accuracy", "log loss"),
     "similarity": ("psnr", "ssim", "lpips", "paired feature distance", "sharpness"),
     "segmentation": ("pixel accuracy", "miou"),
+    "saliency": ("auc-judd", "shuffled auc", "nss", "cc", "sim", "saliency kl", "information gain"),
     "cycle": ("cycle-consistency l1",),
     "n-grams": ("bleu-2", "bleu-3", "bleu-4", "bleu-5", "self-bleu-2", "self-bleu-3", "self-bleu-4", "self-bleu-5",
                 "distinct-1", "distinct-2", "distinct-3", "distinct-4", "regular metre"),

@@ -1,0 +1,140 @@
+"""Where people looked, as files say it: points in JSON, CSV and MATLAB files, or maps as pictures.
+
+Points are x to the right and y down, in pixels from the top left corner, each with the number of its viewer or -1.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from reverie.utils.errors import UserError
+
+IMAGE_COLUMNS, VIEWER_COLUMNS = ("image", "name", "file", "filename", "stimulus"), ("viewer", "subject", "observer")
+"""of a CSV file, one of each; the others are x and y"""
+OUTSIDE, SWAPPED = 0.1, 0.02
+"""share of points outside their pictures from which a set is refused; from which swapping x and y is tried"""
+
+Points = np.ndarray
+"""float64 [N,3]: x, y, viewer"""
+
+
+def read_json(data: bytes, place: str) -> dict[str, Points]:
+    """{"name.jpg": [[x, y], ...]} or [[x, y, viewer], ...]. Raises UserError."""
+    try:
+        content = json.loads(data)
+    except (ValueError, RecursionError):
+        raise UserError(f"{place} is no JSON; it is to hold {{picture: [[x, y, viewer], ...]}}.") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{place} holds no object; it is to hold {{picture: [[x, y, viewer], ...]}}.")
+    return {str(name): _points(value, f"{place}, {name}") for name, value in content.items()}
+
+
+def read_csv(data: bytes, place: str) -> dict[str, Points]:
+    """A table with the columns image, x, y and perhaps viewer, in any order. Raises UserError."""
+    rows = list(csv.DictReader(io.StringIO(data.decode("utf-8-sig", "replace"))))
+    columns = {str(name).strip().lower(): name for name in (rows[0] if rows else {})}
+    image = next((columns[name] for name in IMAGE_COLUMNS if name in columns), None)
+    viewer = next((columns[name] for name in VIEWER_COLUMNS if name in columns), None)
+    if image is None or "x" not in columns or "y" not in columns:
+        raise UserError(f"{place} needs the columns image, x and y, and perhaps viewer; it has {', '.join(columns)}.")
+    found: dict[str, list[list[Any]]] = {}
+    numbers: dict[str, int] = {}
+    for row in rows:
+        who = -1 if viewer is None else numbers.setdefault(row[viewer], len(numbers))
+        found.setdefault(row[image], []).append([row[columns["x"]], row[columns["y"]], who])
+    return {name: _points(value, f"{place}, {name}") for name, value in found.items()}
+
+
+def read_mat(data: bytes, place: str) -> Points:
+    """The points of one picture: a matrix of its size that is not 0 where it was looked at, or [N,2] of x and y.
+
+    Raises UserError, also where SciPy is not installed.
+    """
+    try:
+        from scipy.io import loadmat  # type: ignore[import-not-found,import-untyped,unused-ignore]  # an extra
+    except ImportError:
+        raise UserError(f"{place} needs SciPy: pip install 'reverie[classical]'.") from None
+    try:
+        content = loadmat(io.BytesIO(data))
+    except Exception as error:  # hostile bytes make it raise almost anything
+        raise UserError(f"{place} is no MATLAB file ({' '.join(str(error).split())[:80]}).") from None
+    arrays = [
+        v
+        for k, v in content.items()
+        if not k.startswith("__") and getattr(v, "ndim", 0) == 2 and v.dtype.kind in "iufb"
+    ]
+    if len(arrays) != 1:
+        raise UserError(
+            f"{place} holds {len(arrays)} matrices; it is to hold one: a map of fixations, or [N,2] of x, y."
+        )
+    (matrix,) = arrays
+    if matrix.shape[1] in (2, 3):
+        return _points(matrix.tolist(), place)
+    rows, columns = np.nonzero(matrix)
+    return np.stack([columns + 0.5, rows + 0.5, np.full(len(rows), -1.0)], 1)
+
+
+def _points(value: Any, place: str) -> Points:
+    """[N,3] of a list of [x, y] or [x, y, viewer]. Raises UserError."""
+    try:
+        array = np.asarray(value, np.float64)
+    except (TypeError, ValueError):
+        raise UserError(f"{place}: its points are no numbers; give [x, y] or [x, y, viewer] of each.") from None
+    if not array.size:
+        return np.zeros((0, 3))
+    if array.ndim != 2 or array.shape[1] not in (2, 3) or not np.isfinite(array).all():
+        raise UserError(f"{place}: its points are not [x, y] or [x, y, viewer] each, finite numbers.")
+    return array if array.shape[1] == 3 else np.concatenate([array, np.full((len(array), 1), -1.0)], 1)
+
+
+def check_axes(points: Mapping[str, Points], sizes: Mapping[str, tuple[int, int]], place: str) -> str:
+    """A note on points outside their pictures; "" for none. sizes: height and width of each picture.
+
+    Raises UserError if many lie outside, and says so if swapping x and y would put more of them inside.
+    """
+
+    def share_outside(x: int, y: int) -> float:
+        outside = total = 0
+        for name, p in points.items():
+            height, width = sizes[name]
+            total += len(p)
+            outside += int(((p[:, x] < 0) | (p[:, x] >= width) | (p[:, y] < 0) | (p[:, y] >= height)).sum())
+        return outside / max(total, 1)
+
+    share = share_outside(0, 1)
+    if share > SWAPPED and share_outside(1, 0) < share / 2:
+        raise UserError(
+            f"{place}: {share:.0%} of the points lie outside their pictures, and {share_outside(1, 0):.0%} if x and y "
+            "change places; x goes to the right and y down, in pixels: swap them."
+        )
+    if share > OUTSIDE:
+        raise UserError(
+            f"{place}: {share:.0%} of the points lie outside their pictures; x goes to the right and y down, in pixels "
+            "of the pictures as they are in their files."
+        )
+    return f"{share:.1%} of the points lie outside their pictures and are left out" if share else ""
+
+
+def inside(points: Points, height: int, width: int) -> Points:
+    """Those that lie in the picture."""
+    x, y = points[:, 0], points[:, 1]
+    return points[(x >= 0) & (x < width) & (y >= 0) & (y < height)]
+
+
+def split_names(lists: Mapping[str, bytes], names: Iterable[str], place: str) -> dict[str, list[str]]:
+    """The names of each split by lists such as train.txt, one name a line; {} without any. Raises UserError."""
+    known = {name: name for name in names} | {PurePosixPath(name).stem: name for name in names}
+    found: dict[str, list[str]] = {}
+    for split, data in lists.items():
+        lines = [line.strip() for line in data.decode("utf-8-sig", "replace").splitlines()]
+        found[split] = [known[line] for line in lines if line in known]
+        if lines and not found[split]:
+            raise UserError(f"{place}: {split}.txt names no picture that there is, such as '{lines[0]}'.")
+    return found

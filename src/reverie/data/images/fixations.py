@@ -1,0 +1,346 @@
+"""Pictures and where people looked at them: what saliency is learnt from."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+import numpy as np
+import PIL.Image
+import torch
+
+from reverie.data import cache
+from reverie.data.archives import Dropped, FileTree, FolderTree, ZipTree, is_zip
+from reverie.data.file_types import SUFFIXES, InvalidFile
+from reverie.data.images import conversion, decode, synthetic
+from reverie.data.images.fixation_files import check_axes, inside, read_csv, read_json, read_mat, split_names
+from reverie.data.images.inspect import split_usage, usage_summary
+from reverie.data.images.records import nothing_usable
+from reverie.data.splits import standard_split
+from reverie.utils.errors import UserError, near_miss
+
+CELL = 8
+"""pixels a side, of a prepared image, of the cells that fixations are counted in"""
+BIAS_CELLS, BIAS_SIGMA = 32, 0.03
+"""cells a side of the centre bias, and its smoothing in sides"""
+BUILT_IN, TRAIN, TEST = "gazes", 400, 100
+"""a set that is drawn: shapes, and viewers who look at them; pictures of each split"""
+MAP_FOLDERS = ("maps", "fixation_maps", "fixations", "density")
+
+
+class Picture(NamedTuple):
+    """One picture and its fixations."""
+
+    name: str
+    height: int
+    width: int
+    points: np.ndarray
+    """float64 [N,3]: x, y, viewer (-1: unknown), inside the picture; [0,3] where there is a map"""
+    map: str
+    """file of a map of densities; "" for none"""
+
+
+class Fixations:
+    """Pictures with fixations, decoded whole to squares. Attributes as of Images; `items` are Pictures.
+
+    A folder or zip holds pictures and one of: fixations.json, fixations.csv, a .mat of the name of each picture, or a
+    folder maps/ with a grey picture for each. train.txt, test.txt and val.txt name the pictures of the splits.
+    """
+
+    kind = "fixations"
+    classes: Sequence[str] = ()
+
+    def __init__(self, spec: str, name: str, split: str, source: Source) -> None:
+        self.spec, self.name, self.split, self._source = spec, name, split, source
+        self.splits = list(source.parts)
+        if split not in self.splits:
+            raise UserError(
+                f"no split '{split}' in {spec}: it has {', '.join(self.splits)}.{near_miss(split, self.splits)}"
+            )
+        self.items = list(source.parts[split])
+        self.dropped, self.notes, self.warnings = list(source.dropped), list(source.notes), list[str]()
+        if not self.items:
+            raise UserError(nothing_usable(spec, self.dropped))
+        digest = hashlib.sha256(split.encode())
+        for item in self.items:
+            digest.update(f"{item.name} {item.map}".encode() + item.points.tobytes() + source.stamp(item).encode())
+        self.fingerprint = digest.hexdigest()[:16]
+        self.facts: dict[str, Any] = {
+            "channels": 3, "classes": 0,
+            "native": int(np.median([min(item.height, item.width) for item in self.items])),
+            "centre_bias": centre_bias(self.items),
+        }  # fmt: skip
+        self._rows: cache.CachedArray | None = None
+        self._counts: dict[int, np.ndarray] = {}
+
+    @classmethod
+    def open(cls, spec: str | Path, split: str = "train") -> Fixations:
+        """Open a folder, a zip or the built-in set `gazes`. Raises UserError."""
+        text, wanted = str(spec), standard_split(split)
+        path = Path(text).expanduser()
+        if path.exists():
+            tree: FileTree = (
+                ZipTree(path) if path.is_file() and is_zip(path) else FolderTree(path) if path.is_dir() else _no(text)
+            )
+            return cls(text, path.resolve().stem, wanted, FileSource(tree, text))
+        if cls.recognises(text):
+            return cls(text, text, wanted, DrawnSource(text))
+        raise UserError(f"no such path, and no data set of that name: {text}. The built-in set is {BUILT_IN}")
+
+    @classmethod
+    def recognises(cls, spec: str | Path) -> bool:
+        """Whether a path holds a file of fixations, or the name is that of the built-in set."""
+        text = str(spec)
+        path = Path(text).expanduser()
+        if path.is_dir():
+            return any((path / f"fixations.{kind}").is_file() for kind in ("json", "csv"))
+        return text.partition(":")[0] == BUILT_IN and not path.exists()
+
+    @classmethod
+    def inspect(cls, spec: str | Path) -> dict[str, Any]:
+        """The report on the pictures and fixations at a place, a dict that json can write. Raises UserError."""
+        first = cls.open(spec)
+        parts = {split: cls.open(spec, split) for split in first.splits}
+        points = [item.points for item in first.items]
+        viewers = [len(np.unique(p[:, 2])) for p in points if len(p) and p[0, 2] >= 0]
+        few = sum(len(np.unique(p[:, 2])) == 1 for p in points if len(p) and p[0, 2] >= 0)
+        warnings = [f"{few} pictures have one viewer only: nothing tells what others would look at"] if few else []
+        if any(item.map for item in first.items):
+            warnings.append("these are maps, without points: scores need points, and there is no centre bias of them")
+        return {
+            "spec": str(spec), "name": first.name, "kind": cls.kind, "classes": [],
+            "facts": {name: value for name, value in first.facts.items() if name != "centre_bias"},
+            "splits": {split: split_usage(data) for split, data in parts.items()},
+            "fixations": sum(map(len, points)), "viewers": int(np.median(viewers)) if viewers else 0,
+            "warnings": warnings,
+        }  # fmt: skip
+
+    @staticmethod
+    def describe(report: dict[str, Any]) -> str:
+        """The report of `inspect` as text for the terminal."""
+        viewers = f", by about {report['viewers']} viewers each" if report["viewers"] else ""
+        heading = f"pictures with {report['fixations']} fixations to train on{viewers}"
+        return usage_summary(report, heading, "pictures")
+
+    def prepare(self, size: int, channels: int | None = None) -> Fixations:
+        """Decode to squares of `size` pixels, the whole picture in each, and return self. Raises UserError."""
+        if size % CELL or size < 4 * CELL:
+            raise UserError(f"the image size must be a multiple of {CELL} from {4 * CELL}, not {size}")
+        items = self.items
+        key = f"{self.fingerprint}-fixations{size}-v{decode.VERSION}"
+        self._rows = cache.load_or_build(
+            key, [item.name for item in items], (size, size, 3), lambda i: self._square(items[i], size)
+        )
+        self.dropped += [Dropped(items[i].name, why) for i, why in self._rows.faults.items()]
+        self.items = [items[i] for i in self._rows.kept]
+        self._counts.clear()
+        if not self.items:
+            raise UserError(nothing_usable(self.spec, self.dropped))
+        return self
+
+    def _square(self, item: Picture, size: int) -> np.ndarray:
+        image = PIL.Image.fromarray(self.picture(item))
+        return np.asarray(image.resize((size, size), PIL.Image.Resampling.LANCZOS))
+
+    def picture(self, item: Picture) -> np.ndarray:
+        """A picture in its own size: uint8 [H,W,3]. Raises InvalidFile."""
+        return self._source.picture(item)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def batch(self, index: Sequence[int] | np.ndarray, device: str | torch.device = "cpu") -> dict[str, torch.Tensor]:
+        """ "image" float32 [B,3,size,size] in [-1,1]; "counts" [B,1,size/8,size/8], which sum to 1: the share of each
+        cell in the fixations; "row" int64 [B], the number of each in the set."""
+        rows = np.asarray(index, np.int64)
+        image = torch.from_numpy(self._ready().pixels[rows]).to(device).permute(0, 3, 1, 2).contiguous()
+        counts = torch.from_numpy(np.stack([self._share(int(i)) for i in rows]))[:, None].to(device)
+        return {"image": torch.sub(image, 127.5).div_(127.5), "counts": counts, "row": torch.from_numpy(rows)}
+
+    def pixels(self, i: int) -> np.ndarray:
+        """Picture i as uint8 [size,size,3], a copy."""
+        return np.array(self._ready().pixels[i])
+
+    def density_map(self, item: Picture) -> np.ndarray:
+        """The map of a picture that has one, float64 [h,w] in 0..1. Raises InvalidFile."""
+        return self._source.map(item)
+
+    def _share(self, i: int) -> np.ndarray:
+        if i not in self._counts:
+            item, cells = self.items[i], self._ready().pixels.shape[1] // CELL
+            if item.map:
+                levels = PIL.Image.fromarray(self.density_map(item).astype(np.float32), "F")
+                counts = np.asarray(levels.resize((cells, cells), PIL.Image.Resampling.BOX)).clip(0)
+            else:
+                counts = count_in_cells([item], cells)
+            self._counts[i] = (counts / max(counts.sum(), 1e-12)).astype(np.float32)
+        return self._counts[i]
+
+    def _ready(self) -> cache.CachedArray:
+        if self._rows is None:
+            raise RuntimeError("call prepare(size) before asking for pictures")
+        return self._rows
+
+
+def _no(text: str) -> FileTree:
+    raise UserError(f"{text} is neither a folder nor a zip; give a folder with pictures and fixations.json.")
+
+
+def count_in_cells(items: Sequence[Picture], cells: int) -> np.ndarray:
+    """How many fixations lie in each of cells x cells equal parts of the pictures: float64 [cells,cells]."""
+    counts = np.zeros((cells, cells))
+    for item in items:
+        rows, columns = (
+            (item.points[:, 1] / item.height * cells).astype(int),
+            (item.points[:, 0] / item.width * cells).astype(int),
+        )
+        np.add.at(counts, (rows.clip(0, cells - 1), columns.clip(0, cells - 1)), 1)
+    return counts
+
+
+def centre_bias(items: Sequence[Picture]) -> tuple[float, ...] | None:
+    """Where the viewers of all pictures looked, BIAS_CELLS x BIAS_CELLS shares smoothed, row by row; None without
+    points."""
+    counts = count_in_cells(items, 2 * BIAS_CELLS)
+    if not counts.sum():
+        return None
+    place = np.arange(2 * BIAS_CELLS) / (2 * BIAS_CELLS)
+    blur = np.exp(-0.5 * ((place[:, None] - place) / BIAS_SIGMA) ** 2)
+    smooth = blur @ counts @ blur + 1e-6 * counts.sum()
+    shares = smooth.reshape(BIAS_CELLS, 2, BIAS_CELLS, 2).sum((1, 3))
+    return tuple(round(float(share), 7) for share in (shares / shares.sum()).ravel())
+
+
+class Source:
+    """Where pictures come from."""
+
+    parts: dict[str, list[Picture]]
+    dropped: list[Dropped]
+    notes: list[str]
+
+    def stamp(self, item: Picture) -> str:
+        """What changes with the picture."""
+        raise NotImplementedError
+
+    def picture(self, item: Picture) -> np.ndarray:
+        """uint8 [H,W,3]"""
+        raise NotImplementedError
+
+    def map(self, item: Picture) -> np.ndarray:
+        """float64 [h,w] in 0..1"""
+        raise NotImplementedError
+
+
+class FileSource(Source):
+    """A folder or a zip. Raises UserError where it holds no fixations."""
+
+    def __init__(self, tree: FileTree, place: str) -> None:
+        self.tree, self.dropped, self.notes = tree, list(tree.skipped), []
+        by_stem, maps = self._images()
+        points = self._points(by_stem, maps, place)
+        pictures: dict[str, Picture] = {}
+        for name, file in sorted(by_stem.items()):
+            header = decode.read_header(tree.read(file))
+            if header.fault:
+                self.dropped.append(Dropped(file, header.fault))
+                continue
+            size = (header.width, header.height) if header.orientation > 4 else (header.height, header.width)
+            if name not in points and name not in maps:
+                self.dropped.append(Dropped(file, "no fixations"))
+                continue
+            pictures[name] = Picture(file, *size, points.get(name, np.zeros((0, 3))), maps.get(name, ""))
+        if points:
+            sizes = {name: (picture.height, picture.width) for name, picture in pictures.items()}
+            if note := check_axes({n: points[n] for n in sizes if n in points}, sizes, place):
+                self.notes.append(note)
+        kept = {}
+        for name, p in pictures.items():
+            p = p._replace(points=inside(p.points, p.height, p.width))
+            if not len(p.points) and not p.map:
+                self.dropped.append(Dropped(p.name, "no fixations"))
+            else:
+                kept[name] = p
+        lists = {s: f for f in tree.stamps for s in ("train", "test", "val") if PurePosixPath(f).name == f"{s}.txt"}
+        files = {PurePosixPath(p.name).name: name for name, p in kept.items()}
+        named = split_names({split: tree.read(file) for split, file in lists.items()}, files, place)
+        self.parts = {split: [kept[files[file]] for file in names] for split, names in named.items()} or {
+            "train": list(kept.values())
+        }
+
+    def _images(self) -> tuple[dict[str, str], dict[str, str]]:
+        """(pictures, maps): stem -> file."""
+        pictures, maps = dict[str, str](), dict[str, str]()
+        for file in sorted(self.tree.stamps):
+            path = PurePosixPath(file)
+            if path.suffix.lower() in SUFFIXES:
+                (maps if path.parent.name.lower() in MAP_FOLDERS else pictures)[path.stem] = file
+        return pictures, {stem: file for stem, file in maps.items() if stem in pictures}
+
+    def _points(self, pictures: dict[str, str], maps: dict[str, str], place: str) -> dict[str, np.ndarray]:
+        """stem -> points, of the one kind of file that there is. Raises UserError."""
+        tables = [f for f in self.tree.stamps if PurePosixPath(f).suffix.lower() in (".json", ".csv")]
+        tables = [f for f in tables if "fix" in f.lower()] or tables
+        if tables:
+            file = tables[0]
+            read = read_json if file.lower().endswith(".json") else read_csv
+            found = {PurePosixPath(name).stem: p for name, p in read(self.tree.read(file), file).items()}
+            if lost := sorted(found.keys() - pictures.keys()):
+                self.notes.append(f"{len(lost)} names of {file} are of no picture, such as {lost[0]}")
+            return {stem: p for stem, p in found.items() if stem in pictures}
+        mats = {PurePosixPath(f).stem: f for f in self.tree.stamps if f.lower().endswith(".mat")}
+        if found := {stem: read_mat(self.tree.read(f), f) for stem, f in sorted(mats.items()) if stem in pictures}:
+            return found
+        if not maps:
+            raise UserError(
+                f"{place} says nowhere where people looked; add fixations.json, {{picture: [[x, y, viewer], ...]}}, "
+                "fixations.csv, or a folder maps/ with a grey picture for each."
+            )
+        return {}
+
+    def stamp(self, item: Picture) -> str:
+        return hashlib.sha256(self.tree.read(item.name)).hexdigest()
+
+    def picture(self, item: Picture) -> np.ndarray:
+        return conversion.convert_channels(decode.read_full(self.tree.read(item.name)), 3)
+
+    def map(self, item: Picture) -> np.ndarray:
+        levels = conversion.convert_channels(decode.read_full(self.tree.read(item.map)), 1)
+        return levels[:, :, 0].astype(np.float64) / 255
+
+
+class DrawnSource(Source):
+    """`gazes`: shapes on a background, and five viewers who look at them."""
+
+    def __init__(self, spec: str) -> None:
+        _, _, number = spec.partition(":")
+        if number and not (number.isascii() and number.isdecimal() and int(number) > 0):
+            raise UserError(f"'{number}' in {spec} is not a number of pictures; use, for example, {BUILT_IN}:100")
+        counts = {"train": int(number or TRAIN), "test": TEST}
+        self.dropped, self.notes = [], []
+        self.parts = {split: [self._drawn(split, i) for i in range(count)] for split, count in counts.items()}
+
+    def _drawn(self, split: str, i: int) -> Picture:
+        pixels = self._pixels(split, i).astype(np.float64)
+        side = len(pixels)
+        border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+        weight = np.abs(pixels - np.median(border, 0)).sum(2) ** 2
+        stream = np.random.Generator(np.random.Philox(key=[len(split), i]))
+        chosen = stream.choice(weight.size, 20, p=(weight / weight.sum()).ravel())
+        places = np.stack([chosen % side, chosen // side], 1) + 0.5 + stream.normal(0, 1, (20, 2))
+        points = np.concatenate([places.clip(0, side - 1e-3), np.arange(20)[:, None] % 5.0], 1)
+        return Picture(f"{split}/{i}", side, side, points, "")
+
+    def _pixels(self, split: str, i: int) -> np.ndarray:
+        return np.asarray(synthetic.shape(split, i, synthetic.NATIVE).convert("RGB"))
+
+    def stamp(self, item: Picture) -> str:
+        return f"{synthetic.VERSION}"
+
+    def picture(self, item: Picture) -> np.ndarray:
+        split, _, i = item.name.partition("/")
+        return self._pixels(split, int(i))
+
+    def map(self, item: Picture) -> np.ndarray:
+        raise InvalidFile("no map")

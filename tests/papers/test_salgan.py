@@ -1,0 +1,125 @@
+"""SalGAN: its loss is the likelihood of fixations, features are kept, densities sum to 1, and what the verb writes."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+
+import reverie
+from reverie.cli.main import main
+from reverie.data.images.fixations import Fixations
+from reverie.media import Photo
+from reverie.methods.salgan import SalGAN, peaked
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("salgan") / "run"
+    reverie.train("salgan:smoke", data="gazes:64", out=out, steps=60, adv_share=0.1, lr=5e-3)
+    return out
+
+
+def method(**options: object) -> SalGAN:
+    torch.manual_seed(0)
+    return SalGAN(SalGAN.Config(**{"size": 64, "base_channels": 4, **options})).eval()
+
+
+def test_densities_of_all_sizes_sum_to_one() -> None:
+    salgan = method()
+    for shape in ((40, 70, 3), (64, 64, 1), (9, 200, 3)):
+        photo = Photo(np.random.default_rng(0).integers(0, 255, shape, np.uint8))
+        density = salgan.density_of(photo)
+        assert density.shape == shape[:2]
+        assert density.sum() == pytest.approx(1)
+        assert salgan.centre_density(*shape[:2]).sum() == pytest.approx(1)
+
+
+def test_the_loss_is_the_likelihood_of_fixations() -> None:
+    salgan = method()
+    batch = Fixations.open("gazes:4").prepare(64).batch(range(4))
+    log_p = salgan.log_density(salgan.logits(salgan.features(batch["image"])))
+    assert log_p.exp().sum((1, 2, 3)).tolist() == pytest.approx([1] * 4, abs=1e-5)
+    metrics = salgan.step(batch, lambda name, loss: loss.detach())
+    expected = -(batch["counts"] * log_p).sum() / 4
+    assert float(metrics["loss_nll"]) == pytest.approx(float(expected.detach()), abs=1e-5)
+    uniform = math.log(64) - float(metrics["loss_nll"])  # without a centre bias in the config, it is uniform
+    assert float(metrics["gain_bits"]) == pytest.approx(uniform / math.log(2), abs=1e-4)
+
+
+def test_frozen_features_are_computed_once_and_one_by_one() -> None:
+    salgan = method()
+    batch = Fixations.open("gazes:4").prepare(64).batch(range(4))
+    first = salgan.features(batch["image"], batch["row"])
+    assert set(salgan._features) == {0, 1, 2, 3}
+    assert torch.equal(salgan.features(torch.zeros_like(batch["image"]), batch["row"]), first)
+    assert torch.equal(salgan.features(batch["image"][2:3]), first[2:3])
+    assert not any(name.startswith("_") for name in salgan.state_dict())
+
+
+@pytest.mark.parametrize("encoder", ["finetuned", "scratch"])
+def test_other_encoders_learn_too(encoder: str) -> None:
+    salgan = method(encoder=encoder, loss="bce" if encoder == "scratch" else "nll")
+    batch = Fixations.open("gazes:4").prepare(64).batch(range(4))
+    moved: list[float] = []
+
+    def update(name: str, loss: torch.Tensor) -> torch.Tensor:
+        if name == "generator":
+            weights = [p for p in salgan.encoder.parameters() if p.requires_grad]
+            grads = torch.autograd.grad(loss, weights, allow_unused=True, retain_graph=True)
+            moved.append(sum(float(g.abs().sum()) for g in grads if g is not None))
+        return loss.detach()
+
+    salgan.step(batch, update, adversarial=True)
+    assert moved[0] > 0
+
+
+def test_the_centre_bias_is_added_as_it_says() -> None:
+    bias = tuple(np.random.default_rng(0).dirichlet(np.ones(1024)).tolist())
+    salgan = method(centre_bias=bias)
+    assert float(salgan.log_bias.exp().sum()) == pytest.approx(1, abs=1e-5)
+    with torch.no_grad():
+        for parameter in salgan.readout.layers.parameters():
+            parameter.zero_()
+    log_p = salgan.log_density(salgan.logits(salgan.features(torch.zeros(1, 3, 64, 64))))
+    torch.testing.assert_close(log_p, salgan.log_bias, atol=1e-5, rtol=0)
+
+
+def test_peaked_maps_have_a_largest_value_of_one() -> None:
+    shares = torch.zeros(2, 1, 8, 8)
+    shares[0, 0, 2, 3], shares[1, 0, 7, 7] = 1.0, 0.5
+    assert peaked(shares).amax((2, 3)).flatten().tolist() == [1, 1]
+    assert int(peaked(shares)[0].argmax()) == 2 * 8 + 3
+
+
+def test_it_learns_where_viewers_look(run: Path) -> None:
+    scores = {s.name: s for s in reverie.load(run).method_scores(Fixations.open("gazes:4", "test"), 16, 0)}
+    for name in ("auc-judd", "nss", "information gain"):
+        assert scores[name].value > scores[name].baseline, name
+
+
+def test_the_verb_writes_overlays_maps_and_densities(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    PIL.Image.fromarray(Fixations.open("gazes:1").prepare(64).pixels(0)).resize((90, 60)).save("p.jpg")
+    assert main(["saliency", str(run), "p.jpg", "--out", "overlay.png"]) == 0
+    assert Photo.load("overlay.png").pixels.shape == (60, 90, 3)
+    assert main(["saliency", str(run), "p.jpg", "--form", "map", "--density", "--out", "maps"]) == 0
+    levels, density = Photo.load("maps/p.png").pixels, np.load("maps/p.npy", allow_pickle=False)
+    assert levels.dtype == np.uint16
+    assert (density.dtype, density.shape) == (np.float32, (60, 90))
+    assert density.sum() == pytest.approx(1, abs=1e-4)
+    assert int(levels.max()) == 65535
+    np.testing.assert_allclose(levels[:, :, 0] / 65535, density / density.max(), atol=1e-4)
+    assert main(["saliency", str(run), "p.jpg", "--form", "other", "--out", "x.png"]) == 2
+
+
+def test_evaluate_scores_a_run(run: Path) -> None:
+    scores = {score.name: score for score in reverie.evaluate(run, "gazes:4", n=4)}
+    assert {"auc-judd", "nss", "cc", "sim", "saliency kl", "information gain", "shuffled auc"} <= scores.keys()
+    assert scores["nss"].baseline is not None
