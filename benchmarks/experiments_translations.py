@@ -104,7 +104,7 @@ EXPERIMENTS = [
         Experiment(
             f"saliency{end}", f"Where people look: photos of scenes{title}",
             "saliency_scenes.zip: 398 photos to train on, 71 to test, about 12 viewers each; a frozen network that "
-            f"ImageNet has trained and a readout, 600 steps of 16{steps}. Options were left as they were first written, "
+            f"ImageNet has trained and a readout, 600 steps of 16{steps}. Options stayed as they were first written, "
             "by a pilot of another network. The baseline is the smoothed fixations of the training photos.",
             "salgan:laptop", data="saliency_scenes.zip", options={"threads": 1, **options},
         )
