@@ -141,6 +141,12 @@ def test_runs_and_modules(run: Path, small: DreamNetwork, tmp_path: Path) -> Non
     discriminator = open_network(tmp_path / "gan")
     assert "discriminator" in discriminator.name
     assert len(discriminator.layers) > 3
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+    reverie.dream(images()[0], weights=module, layers="1", steps=1)
+    assert module.training
+    assert module[0].weight.requires_grad
+    assert module[0].weight.grad is None
+    assert (module[1].running_mean == 0).all()
     with pytest.raises(UserError, match="does not take images"):
         open_network(nn.Linear(3, 4))
 

@@ -6,6 +6,7 @@ B batch, C channels, H, W pixels; images x [B,3,H,W] in [-1,1].
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -306,7 +307,8 @@ def _from_run(path: Path) -> DreamNetwork:
 
 
 def _from_module(module: nn.Module, size: int) -> DreamNetwork:
-    """A module that takes [B,3,H,W] in [-1,1]."""
+    """A copy of a module that takes [B,3,H,W] in [-1,1], in evaluation mode; the module itself is not changed."""
+    module = copy.deepcopy(module)
     try:
         net = DreamNetwork(type(module).__name__, module, module, size)
         with torch.no_grad():
