@@ -244,6 +244,22 @@ def test_decode_is_the_inverse_beside_encode(run: Path) -> None:
             method.decode(bad)
 
 
+def test_compare_and_augment_take_data_in_memory(tmp_path: Path) -> None:
+    names = ["cat", "dog"]
+    data = (PIXELS, [names[i % 2] for i in range(len(PIXELS))])
+    for name in ("cvae_gan", "vae"):
+        reverie.train(f"{name}:smoke", data=data, out=tmp_path / name, **SHORT)
+    page = tmp_path / "page.html"
+    compared = reverie.compare([tmp_path / "cvae_gan", tmp_path / "vae"], data, out=page, metrics="copying", n=64)
+    assert len(compared["nn distance ratio"]) == 2
+    assert "in memory" in page.read_text(encoding="utf-8")
+    out = reverie.augment(data, tmp_path / "more", run=tmp_path / "cvae_gan", per_class=3, metrics="copying")
+    assert sorted(path.parent.name for path in out.rglob("*.png")) == 3 * ["cat"] + 3 * ["dog"]
+    assert "in memory" in (out / "CARD.md").read_text(encoding="utf-8")
+    with pytest.raises(UserError, match="no labels"):
+        reverie.augment(PIXELS, tmp_path / "none", run=tmp_path / "cvae_gan", per_class=3)
+
+
 def test_a_callback_sees_the_log_and_may_stop(tmp_path: Path) -> None:
     seen: list[tuple[int, list[str]]] = []
 
