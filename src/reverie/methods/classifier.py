@@ -292,7 +292,7 @@ def captioned(image: Image, lines: Sequence[tuple[str, Colour]]) -> Image:
     band = PIL.Image.new("RGB", (side * scale, 12 * len(lines) + 3))
     draw = PIL.ImageDraw.Draw(band)
     for i, (text, colour) in enumerate(lines):
-        if text.isascii():
+        if all(name.isascii() for name, _ in lines):
             draw.text((3, 12 * i + 1), text, colour, font)
         else:
             draw_line(draw, (3, 12 * i), text, colour, 11)
