@@ -276,6 +276,7 @@ def test_the_command_with_a_run(files: Path) -> None:
     assert not np.array_equal(learnt, plain)
     changed = (learnt != plain).any(2)
     assert not changed[:10].any()
+    assert main(shlex.split("provenance learnt.png --verify run --inputs f.png b.jpg m.png")) == 0
 
 
 @pytest.mark.parametrize(

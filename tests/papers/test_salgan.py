@@ -116,6 +116,7 @@ def test_the_verb_writes_overlays_maps_and_densities(
     assert density.sum() == pytest.approx(1, abs=1e-4)
     assert int(levels.max()) == 65535
     np.testing.assert_allclose(levels[:, :, 0] / 65535, density / density.max(), atol=1e-4)
+    assert main(["provenance", "maps/p.png", "--verify", str(run), "--inputs", "p.jpg"]) == 0
     assert main(["saliency", str(run), "p.jpg", "--form", "other", "--out", "x.png"]) == 2
 
 

@@ -121,12 +121,16 @@ def _recorded_call(method: Any, record: dict[str, Any], inputs: list[Any], *medi
     verb = str(record.get("verb"))
     function, sources = method.verb(verb), record.get("inputs")
     input_names = [option.name for option, _ in media_inputs(function)]
-    if media_output(function) not in media or (sources and not input_names):
+    if not issubclass(media_output(function), media) or (sources and not input_names):
         raise UserError(f"the record names {verb}, which cannot make such a file; give the file as it was made.")
     left_out = ("self", "items", *input_names)
     arguments = {name: value for name, value in record["arguments"].items() if name not in left_out}
     if sources:
-        arguments[input_names[0]] = [_matching(source, inputs) for source in sources]
+        found = [_matching(source, inputs) for source in sources]
+        if len(input_names) > 1:  # one file for each, as a foreground, a background and a mask
+            arguments |= {name: [item] for name, item in zip(input_names, found, strict=False)}
+        else:
+            arguments[input_names[0]] = found
     return RecordedCall(function, arguments, "items" in inspect.signature(function).parameters)
 
 
