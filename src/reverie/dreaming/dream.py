@@ -112,9 +112,13 @@ def stream_dreams(given: dict[str, Any]) -> Iterator[Photo]:
 def _frames(
     x: Tensor, objective: LayerObjective, how: Ascent, given: dict[str, Any], seed: int, name: str
 ) -> Iterator[Tensor]:
-    """The photo x dreamt on; then, frame by frame, what came out, zoomed in and dreamt on at the largest size."""
+    """The photo x dreamt on; then, frame by frame, what came out, zoomed in and dreamt on at the largest sizes.
+
+    Each frame gets the brightness and contrast of the photo back, which would else drift away in a long film.
+    """
     generator = torch.Generator().manual_seed(seed)
-    later = dataclasses.replace(how, octaves=min(2, how.octaves), steps=max(1, how.steps // 3))
+    later = dataclasses.replace(how, octaves=min(2, how.octaves), steps=max(1, how.steps // 4))
+    photo = x
     frames = given["frames"]
     works = [_work(x, how), *[_work(x, later)] * (frames - 1)]
     with progress_bar(sum(works), f"dreaming {name or 'image'}", given["progress"]) as bar:
@@ -122,7 +126,7 @@ def _frames(
             x = climb(x, objective, how if frame == 0 else later, generator, bar.update)
             yield x
             if frame < frames - 1:
-                x = zoomed(x, given["zoom"])
+                x = levelled(zoomed(x, given["zoom"]), photo)
 
 
 def zoomed(x: Tensor, zoom: float) -> Tensor:
@@ -130,6 +134,13 @@ def zoomed(x: Tensor, zoom: float) -> Tensor:
     height, width = x.shape[2:]
     grid = F.affine_grid(torch.tensor([[[1 / zoom, 0, 0], [0, 1 / zoom, 0]]]), [1, x.shape[1], height, width], False)
     return F.grid_sample(x, grid, "bicubic", "border", False).clamp_(-1, 1)
+
+
+def levelled(x: Tensor, like: Tensor) -> Tensor:
+    """x [1,C,H,W] with the mean and deviation of each colour of `like`."""
+    deviation, mean = torch.std_mean(x, (2, 3), keepdim=True)
+    wanted_deviation, wanted_mean = torch.std_mean(like, (2, 3), keepdim=True)
+    return ((x - mean) * (wanted_deviation / deviation.clamp(min=1e-3)) + wanted_mean).clamp_(-1, 1)
 
 
 def _work(x: Tensor, how: Ascent) -> int:
