@@ -50,6 +50,7 @@ def test_json_csv_and_zip_are_the_same_set(folder: Path) -> None:
         for file in folder.rglob("*.*"):
             archive.write(file, file.relative_to(folder))
     assert points_of(Fixations.open(folder.parent / "set.zip")) == expected
+    assert reverie.open_data(folder.parent / "set.zip").kind == reverie.open_data(folder).kind == "fixations"
     (folder / "fixations.json").unlink()
     lines = [f"{name}.png,{y},{x},v{v}" for name, points in POINTS.items() for x, y, v in points]
     (folder / "fixations.csv").write_text("Image,y,x,subject\n" + "\n".join(lines))

@@ -39,6 +39,14 @@ def test_densities_of_all_sizes_sum_to_one() -> None:
         assert salgan.centre_density(*shape[:2]).sum() == pytest.approx(1)
 
 
+def test_overlays_of_grey_photos_and_of_16_bits() -> None:
+    rng = np.random.default_rng(0)
+    deep = rng.integers(0, 65535, (40, 50, 3), np.uint16)
+    for photo in (Photo(rng.integers(0, 255, (40, 50, 1), np.uint8)), Photo(deep, np.full((40, 50), 65535, np.uint16))):
+        (overlay,) = method().verb("saliency")([photo])
+        assert (overlay.pixels.shape, overlay.pixels.dtype) == ((40, 50, 3), np.uint8)
+
+
 def test_the_loss_is_the_likelihood_of_fixations() -> None:
     salgan = method()
     batch = Fixations.open("gazes:4").prepare(64).batch(range(4))

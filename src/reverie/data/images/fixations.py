@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -12,7 +14,7 @@ import PIL.Image
 import torch
 
 from reverie.data import cache
-from reverie.data.archives import Dropped, FileTree, FolderTree, ZipTree, is_zip
+from reverie.data.archives import ZIP_ERRORS, Dropped, FileTree, FolderTree, ZipTree, is_zip
 from reverie.data.file_types import SUFFIXES, InvalidFile
 from reverie.data.images import conversion, decode, synthetic
 from reverie.data.images.fixation_files import check_axes, inside, read_csv, read_json, read_mat, split_names
@@ -94,8 +96,12 @@ class Fixations:
         """Whether a path holds a file of fixations, or the name is that of the built-in set."""
         text = str(spec)
         path = Path(text).expanduser()
+        files = [f"fixations.{suffix}" for suffix in ("json", "csv")]
         if path.is_dir():
-            return any((path / f"fixations.{kind}").is_file() for kind in ("json", "csv"))
+            return any((path / file).is_file() for file in files)
+        if path.is_file() and is_zip(path):
+            with contextlib.suppress(*ZIP_ERRORS), zipfile.ZipFile(path) as archive:
+                return any(PurePosixPath(name).name in files for name in archive.namelist())
         return text.partition(":")[0] == BUILT_IN and not path.exists()
 
     @classmethod
