@@ -49,7 +49,7 @@ python -m benchmarks vae_gan_comparison --data CIFAR     GAN, VAE and their comb
 python -m benchmarks dcgan_recipes --data PHOTOS         DCGAN's recipes, equal CPU time
 python -m benchmarks monitor                     failures that the monitor detects, and its false alarms
 python -m benchmarks large_image [RUN]           restoring a photo of 12 megapixels: time, memory, seams
-python -m benchmarks class_images --judge FILE    images of classes from noise, judged by another network
+python -m benchmarks class_images --other FILE    images of classes from noise, seen by another network
 python -m benchmarks experiment NAME             run an experiment of the ledger; --check: compare with the ledger
 python -m benchmarks ledger                      render LEDGER.md from ledger/*.json; --check: verify them
 

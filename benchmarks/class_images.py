@@ -1,6 +1,6 @@
 """Images of classes from noise: does a network that never saw the ascent take them for the class?
 
-`python -m benchmarks class_images --judge mobilenet_v2.safetensors`
+`python -m benchmarks class_images --other mobilenet_v2.safetensors`
 
 Each recipe makes one image of each class by climbing EfficientNet-Lite0, which is installed; that network and another
 one say which of the 1,000 classes it is. The classes are drawn by a fixed seed, the same for every recipe, without
@@ -46,7 +46,7 @@ RECIPES: dict[str, dict[str, Any]] = {
 PHOTOGRAPHS_SLOPE = -2.47
 """mean over the 296 photographs of reverie.dreaming.photographs, at 160 pixels"""
 OPTIONS = [
-    Option("judge", Path, None, "weights of the other network, in a form that `reverie visualize --weights` takes"),
+    Option("other", Path, None, "weights of the other network, in a form that `reverie visualize --weights` takes"),
     Option("classes", int, 50, "how many classes"),
     Option("size", int, 160, "pixels a side of the images"),
     Option("only", str, "", "recipes, with commas between them; none: all"),
@@ -64,8 +64,8 @@ def main(words: list[str]) -> None:
     parser.add_options(OPTIONS, "options")
     given = vars(parser.parse(words))
     args = {option.name: given.get(option.name, option.default) for option in OPTIONS}
-    if args["judge"] is None:
-        raise UserError("class_images needs --judge: a file of MobileNetV2's weights in torchvision's names.")
+    if args["other"] is None:
+        raise UserError("class_images needs --other: a file of MobileNetV2's weights in torchvision's names.")
     with common.run_folders(args["runs"]) as folder:
         result = class_images(args, folder)
     common.write_result(result, args["out"], given["json"])
@@ -75,7 +75,7 @@ def main(words: list[str]) -> None:
 
 def class_images(args: dict[str, Any], folder: Path) -> dict[str, Any]:
     """The scores of each recipe; args: OPTIONS by name; folder: for the images, one sheet a recipe."""
-    own, other = open_network(), open_network(args["judge"])
+    own, other = open_network(), open_network(args["other"])
     chosen = drawn_classes(args["classes"])
     names = args["only"].split(",") if args["only"] else list(RECIPES)
     began, scores = time.monotonic(), []

@@ -7,7 +7,7 @@ from benchmarks.experiment import MOBILENET, Claim, Experiment
 
 CLASSES = (
     "Classes of ImageNet drawn by a fixed seed, without the 8 that the recipe was chosen on; one image of each, "
-    "climbed in EfficientNet-Lite0 from noise, 160 steps, as `reverie visualize` does, and judged by it and by "
+    "climbed in EfficientNet-Lite0 from noise, 160 steps, as `reverie visualize` does, and classified by it and by "
     "MobileNetV2, which never saw the ascent and is no relative of it."
 )
 SHIPPED, SMALL = "frequencies and crops", ("pixels", "frequencies and crops")

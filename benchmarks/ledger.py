@@ -172,7 +172,7 @@ def _benchmark_result(experiment: Experiment, seed: int, data: str, features: st
     if experiment.task == "monitor":
         return monitor.monitor(range(seed, seed + 3), 1, out)
     if experiment.task == "class_images":
-        given = options_of(class_images.OPTIONS, judge=features) | {"seed": seed}
+        given = options_of(class_images.OPTIONS, other=features) | {"seed": seed}
         return class_images.class_images(given, out)
     if experiment.task == "speed":
         return speed.speed(**experiment.options, seed=seed)
