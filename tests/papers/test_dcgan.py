@@ -168,19 +168,6 @@ def test_interpolation_goes_between_images_of_generate() -> None:
         assert abs(rows[frame].pixels.astype(int) - images[end].pixels.astype(int)).max() <= 1
 
 
-def test_truncation_brings_images_nearer_to_one_another() -> None:
-    gan = model().eval()
-    free, whole, half, none = (gan.generate(n=6, **given) for given in ({}, *({"truncation": t} for t in (1, 0.5, 0))))
-
-    def spread(images: list[Image]) -> float:
-        return float(np.stack([image.pixels for image in images]).astype(float).std(0).mean())
-
-    assert all(np.array_equal(a.pixels, b.pixels) for a, b in zip(free, whole, strict=True))
-    assert spread(whole) > spread(half) > spread(none) == 0
-    with pytest.raises(UserError, match=r"truncation is 1.5; .* from 0 to 1"):
-        gan.generate(n=1, truncation=1.5)
-
-
 def test_inversion_finds_what_the_generator_can_make() -> None:
     torch.manual_seed(0)
     gan = model(latent_dim=3, base_channels=16)

@@ -271,18 +271,13 @@ class DCGAN(Method):
         return policy(x) if self.config.diff_augment else x
 
     @verb
-    def generate(
-        self, n: Count = 64, seed: int = 0, truncation: Annotated[float, Range(0, 1)] = 1.0, items: Items = None
-    ) -> Iterator[Image]:
+    def generate(self, n: Count = 64, seed: int = 0, items: Items = None) -> Iterator[Image]:
         """New images from noise.
 
         n: number of images
-        seed: image i depends on (seed, truncation, i) alone
-        truncation: factor on z; below 1, less diverse images, nearer to that of the mean z (Karras 2018, appendix B)
+        seed: image i depends on (seed, i) alone
         """
-        latents = self.latents(seed)
-        chosen = select_items(items, n)
-        yield from generate_images(self.generator, lambda block: truncation * latents(block), chosen)
+        yield from generate_images(self.generator, self.latents(seed), select_items(items, n))
 
     @verb
     def interpolate(self, n: Count = 8, frames: Count = 10, seed: int = 0, items: Items = None) -> Iterator[Image]:
