@@ -37,8 +37,7 @@ def run_demo(out: Path) -> None:
     interpolations = vae.verb("interpolate").stream(vae, n=8, frames=10)
     write(interpolations, folder / "vae" / "interpolations.png", overwrite=False)
     print("2/4  a DCGAN learns them too: sharper images, but no encoder")
-    quick = dict(base_channels=24, ema_decay=0.995, steps=900)
-    gan = train("dcgan:plain", data=DATA, out=folder / "dcgan", **quick, **CADENCE)
+    gan = train("dcgan", data=DATA, out=folder / "dcgan", base_channels=40, diff_augment=False, steps=1200, **CADENCE)
     print("3/4  both are evaluated: new letters against real ones, by the features of a network trained on ImageNet")
     # A DCGAN's reconstructions, which search for codes, take longer than all other scores together.
     for name, metrics in (("vae", None), ("dcgan", "distribution,copying,sharpness")):
