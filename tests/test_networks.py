@@ -126,6 +126,10 @@ def test_the_sigma_of_noise_is_estimated(channels: int, sigma: float) -> None:
     assert estimate_sigma(noisy) == pytest.approx(sigma, rel=0.05)
     noisy[:, :, 80:] = 1.0  # most of the photo is clipped white, which says nothing
     assert estimate_sigma(noisy) == pytest.approx(sigma, rel=0.1)
+    dark = clean.clone()
+    dark[:, :, :150] = -0.97  # where noise is clipped, it is weaker
+    noisy = (dark + torch.randn_like(dark) * (sigma / 127.5)).clamp(-1, 1)
+    assert estimate_sigma(noisy) == pytest.approx(sigma, rel=0.05)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 9), (64, 2)])
