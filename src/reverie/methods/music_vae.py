@@ -379,10 +379,10 @@ class MusicVAE(Method):
         """
         T = self.grid.bar * self.config.bars
         repeated = known.repeat(1, -(-T // known.shape[1]))[None, :, :T]  # [1,I,T]
+        mean, log_variance = self.encoder(repeated)
         z, log_weights = self.prior.resample(
-            lambda z: log_likelihood(self.logits(z, known.expand(len(z), -1, -1)), known),
-            *self.encoder(repeated), proposals,
-        )  # fmt: skip
+            lambda z: log_likelihood(self.logits(z, known.expand(len(z), -1, -1)), known), mean, log_variance, proposals
+        )
         return z[sample_events(log_weights[None], normal_to_uniform(choice)[None], 1.0)[0]]
 
     def latents(self, seed: int) -> Latents:
