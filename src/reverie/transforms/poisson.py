@@ -116,6 +116,14 @@ def poisson_in_mask(
     tolerance: residual, relative to that of `known` with 0 inside, at which to stop
     iterations: a fixed number of these instead, so that nothing is read back from the device
     """
+    if iterations is None:
+        rows, columns = box_of(mask, 1)
+        if (rows, columns) != (slice(0, mask.shape[2]), slice(0, mask.shape[3])):
+            part = Gradients(g.x[..., rows, _less(columns)], g.y[..., _less(rows), columns])
+            inner = None if target is None else target[..., rows, columns]
+            solved, here = known.clone(), (..., rows, columns)
+            solved[here] = poisson_in_mask(part, known[here], mask[here], attachment, inner, tolerance)
+            return solved
     grid = Grid.of(mask, attachment)
     outside = known * ~mask
     b = minus_divergence(g)
@@ -125,6 +133,21 @@ def poisson_in_mask(
     cycle = Multigrid(grid)
     x = _conjugate_gradients(grid.to(known.dtype), cycle, b, tolerance, iterations)
     return outside + x
+
+
+def box_of(mask: Tensor, margin: int) -> tuple[slice, slice]:
+    """The rows and columns of the box around masks [B,1,H,W], `margin` pixels wider, within the frame."""
+    slices = []
+    for dim in (3, 2):
+        line = mask.any(dim).flatten(0, 1).any(0).nonzero()[:, 0]
+        first, last = (int(line[0]), int(line[-1]) + 1) if len(line) else (0, 1)
+        slices.append(slice(max(0, first - margin), min(mask.shape[5 - dim], last + margin)))
+    return slices[0], slices[1]
+
+
+def _less(part: slice) -> slice:
+    """The differences between the pixels of a part."""
+    return slice(part.start, part.stop - 1)
 
 
 class Grid(NamedTuple):
