@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -93,6 +95,11 @@ def test_scores_stand_beside_what_needs_no_training() -> None:
     assert gain == pytest.approx(scores["psnr"].value - scores["psnr, poisson"].value, abs=1e-4)
     again = {score.name: score.value for score in method.method_scores(data, 3, 0)}
     assert again == {name: score.value for name, score in scores.items()}
+
+
+def test_without_an_adversarial_loss_there_is_no_discriminator(tmp_path: Path) -> None:
+    reverie.train("gp_gan:smoke", data="shapes:8", out=tmp_path / "run", adv_weight=0, steps=2)
+    assert not hasattr(reverie.load(tmp_path / "run"), "discriminator")
 
 
 def test_a_composite_depends_on_its_seed_alone() -> None:

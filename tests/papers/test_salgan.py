@@ -128,6 +128,12 @@ def test_the_verb_writes_overlays_maps_and_densities(
     assert main(["saliency", str(run), "p.jpg", "--form", "other", "--out", "x.png"]) == 2
 
 
+def test_without_an_adversarial_loss_there_is_one_stage(tmp_path: Path) -> None:
+    salgan = reverie.train("salgan:smoke", data="gazes:8", out=tmp_path / "run", adv_weight=0, steps=2)
+    assert [stage.name for stage in salgan.stages()] == ["likelihood"]
+    assert not hasattr(reverie.load(tmp_path / "run"), "discriminator")
+
+
 def test_evaluate_scores_a_run(run: Path) -> None:
     scores = {score.name: score for score in reverie.evaluate(run, "gazes:4", n=4)}
     assert {"auc-judd", "nss", "cc", "sim", "saliency kl", "information gain", "shuffled auc"} <= scores.keys()

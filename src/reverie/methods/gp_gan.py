@@ -119,7 +119,7 @@ class GPGAN(Method):
         return {"generator": self.config.ema_decay} if self.config.ema_decay else {}
 
     def optional_modules(self) -> tuple[str, ...]:
-        return ("discriminator",)
+        return ("discriminator",) if self.config.adv_weight else ()
 
     def step(self, batch: Batch, update: Update) -> Metrics:
         """One step on composites of photos with themselves: D, then G by squared error and adversarial loss (eq. 3)."""

@@ -124,7 +124,7 @@ class SalGAN(Method):
         ]
 
     def optional_modules(self) -> tuple[str, ...]:
-        return ("discriminator",)
+        return ("discriminator",) if self.config.adv_weight else ()
 
     def step(self, batch: Batch, update: Update, adversarial: bool = False) -> Metrics:
         """One step: the loss of the map, and in the second stage a step of D and the adversarial loss (section 3.2)."""
