@@ -120,6 +120,8 @@ def small(line: str) -> list[str]:
             skip = True
         else:
             found.append(word)
+    if words[0] == "visualize" and "--steps" not in words:
+        found += ["--steps", "6"]
     if words[0] == "train":
         found += [*SHORT, *preset_options(words[1])]
     return found
