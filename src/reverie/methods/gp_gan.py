@@ -290,11 +290,10 @@ def rivals(foreground: Photo, photo: Photo, mask: Photo) -> dict[str, np.ndarray
     if find_spec("cv2") and photo.pixels.shape[2] == 3:
         import cv2  # type: ignore[import-not-found,unused-ignore]  # an extra
 
-        rows, columns = (mask.pixels[:, :, 0] > 0).nonzero()
-        centre = (int(columns.min() + columns.max() + 1) // 2, int(rows.min() + rows.max() + 1) // 2)
-        made["seamlessclone"] = cv2.seamlessClone(
-            foreground.pixels, photo.pixels, mask.pixels[:, :, 0].copy(), centre, cv2.NORMAL_CLONE
-        )
+        white = np.pad(mask.pixels[1:-1, 1:-1, 0], 1)  # it clears the mask at the frame, then centres what is left
+        left, top, width, height = cv2.boundingRect(white)
+        centre = (left + width // 2, top + height // 2)
+        made["seamlessclone"] = cv2.seamlessClone(foreground.pixels, photo.pixels, white, centre, cv2.NORMAL_CLONE)
     return made
 
 
