@@ -53,6 +53,8 @@ def test_a_level_stays_and_the_dtype_too(size: tuple[int, int]) -> None:
         assert made.shape == (*size, 2)
         assert made.dtype == dtype
         assert (made == level).all()
+    halves = imresize(np.full((12, 9, 2), 0.5), size)  # floats are not rounded
+    assert np.abs(halves - 0.5).max() < 1e-12
 
 
 def test_enlarging_keeps_the_pixels_of_odd_factors() -> None:
@@ -68,4 +70,4 @@ def test_tensors_in_levels_equal_files(factor: int) -> None:
     x = torch.from_numpy(pixels).permute(2, 0, 1)[None].double() / 127.5 - 1
     made = ((imresize_tensor(x, (16, 12), levels=True)[0] + 1) * 127.5).permute(1, 2, 0).numpy()
     assert np.abs(made - imresize(pixels, (16, 12))).max() < 1e-6
-    assert to_levels(torch.tensor([-2.0, 0.0, 2.0])).tolist() == pytest.approx([-1.0, 128 / 127.5 - 1, 1.0])
+    assert to_levels(torch.tensor([-2.0, 0.0, 2.0])).tolist() == pytest.approx([-1.0, 128 / 127.5 - 1, 1.0], abs=1e-6)

@@ -189,7 +189,7 @@ class Method(nn.Module):
         Raises RuntimeError if names, shapes or types are not those of this method, or values are not finite.
         """
         for module in self.optional_modules():
-            if not any(name.startswith(f"{module}.") for name in weights):
+            if hasattr(self, module) and not any(name.startswith(f"{module}.") for name in weights):
                 delattr(self, module)
         own = self.state_dict()
         check_values(own, weights)

@@ -20,6 +20,7 @@ from reverie.media import Image, grid_of_groups
 from reverie.metrics.full_reference import Restored, full_reference_scores, psnrs
 from reverie.metrics.score import Reference
 
+LABELS = ("degraded", "restored", "original")
 SHOWN, MAX_SHOWN_SIZE = 8, 256
 """images of a figure, and pixels per side of what is shown of each at most"""
 
@@ -46,7 +47,9 @@ class RestorationEvaluator(SplitEvaluator):
         examples = list[Restored](restore(self.data, n, config.seed)) if restore else []
         if examples:
             self._score_examples(result, method, examples, config, n, lpips)
-            self._add_figures(result, examples)
+            self._add_figures(result, examples, getattr(method, "example_labels", LABELS))
+        elif restore:
+            result.skip(["psnr"], "no image of the reference is large enough")
         elif lpips is not None:
             result.skip(["lpips"], f"{source.name} restores nothing that has a target image")
 
@@ -78,9 +81,12 @@ class RestorationEvaluator(SplitEvaluator):
         restored = [example.restored for example in examples]
         baseline_name = "the degraded images"
         conditions = f"whole images of the reference, degraded by {method.degradation_description}, 8 bits, restored"
-        result.scores += full_reference_scores(
-            restored, originals, degraded, baseline_name, reference, seed, conditions
-        )
+        if hasattr(method, "score_examples"):  # by the definitions of its own field
+            result.scores += method.score_examples(examples, reference, seed)
+        else:
+            result.scores += full_reference_scores(
+                restored, originals, degraded, baseline_name, reference, seed, conditions
+            )
         if config.baselines and has_baselines(method):
             train = type(self.data).open(self.data.spec)
             # Settings are never chosen on images that are scored.
@@ -92,7 +98,7 @@ class RestorationEvaluator(SplitEvaluator):
         if lpips is not None:
             add_lpips(result, lpips, restored, originals, degraded, baseline_name, reference, seed, conditions)
 
-    def _add_figures(self, result: Evaluation, examples: Sequence[Restored]) -> None:
+    def _add_figures(self, result: Evaluation, examples: Sequence[Restored], labels: tuple[str, str, str]) -> None:
         """Centre crops of the images with the lowest PSNR, and of the first images."""
         side = min(MAX_SHOWN_SIZE, *(min(example.original.shape[:2]) for example in examples))
         values = psnrs([example.restored for example in examples], [example.original for example in examples])
@@ -106,8 +112,8 @@ class RestorationEvaluator(SplitEvaluator):
             for i in chosen:
                 channels = examples[i].original.shape[2]
                 cells += [_centre_crop(pixels, side, channels) for pixels in examples[i].as_row()]
-            grid = grid_of_groups(cells, ("degraded", "restored", "original"))
-            result.figures[name] = (grid, f"{which}, centre crops: degraded, restored, original.")
+            grid = grid_of_groups(cells, labels)
+            result.figures[name] = (grid, f"{which}, centre crops: {', '.join(labels)}.")
 
     def comparison_images(self, source: SampleSource, seed: int) -> dict[str, Image | str]:
         """The sample grids of training, of the first images of the reference."""

@@ -16,7 +16,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "codes": ("1-nn accuracy",),
     "likelihood": ("nll", "bits/dim", "elbo", "active units", "kl", "nll-gen", "nll-gen per line", "nll-oracle"),
     "accuracy": ("accuracy", "worst class accuracy", "log loss"),
-    "similarity": ("psnr", "ssim", "lpips", "paired feature distance", "sharpness"),
+    "similarity": ("psnr", "ssim", "psnr-y", "ssim-y", "lpips", "paired feature distance", "sharpness"),
     "segmentation": ("pixel accuracy", "miou"),
     "saliency": ("auc-judd", "shuffled auc", "nss", "cc", "sim", "saliency kl", "information gain"),
     "cycle": ("cycle-consistency l1",),

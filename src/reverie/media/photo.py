@@ -120,14 +120,17 @@ class Photo(Item):
         x = x.div_(self.max_level).mul_(2).sub_(1)  # in place: of 12 megapixels, a copy is 144 MB
         return (x.clamp_(-1, 1) if self.white else x).expand(1, channels, -1, -1)
 
-    def with_pixels(self, x: Tensor) -> Photo:
+    def with_pixels(self, x: Tensor, alpha: np.ndarray | None = None) -> Photo:
         """A photograph of the output x [C,H,W] in [-1,1] of a network that this one was the input of.
 
         It has the bit depth of this one; its alpha too if the size is the same, its profile if C is the same.
+
+        alpha: [H,W] of its dtype, in place of that of this one
         """
         levels = x.float().clamp(-1, 1).add_(1).mul_(self.max_level / 2).round_()
         pixels = np.ascontiguousarray(levels.permute(1, 2, 0).cpu().numpy().astype(self.pixels.dtype))
-        alpha = self.alpha if self.alpha is not None and self.alpha.shape == pixels.shape[:2] else None
+        alpha = self.alpha if alpha is None else alpha
+        alpha = alpha if alpha is not None and alpha.shape == pixels.shape[:2] else None
         profile = self.profile if pixels.shape[2] == self.pixels.shape[2] else None  # a grey profile does not fit RGB
         made = Photo(pixels, alpha, profile=profile, white=self.white, ground=self.ground)
         return made.made_from(self)

@@ -15,6 +15,13 @@ def random_flip(x: Tensor) -> Tensor:
     return paired_random_flip([x])[0]
 
 
+def random_flip_and_rotate(x: Tensor) -> Tensor:
+    """Each image of [B,C,S,S] in one of its 8 positions: as it is or flipped, turned by 0, 90, 180 or 270 degrees."""
+    for turned in (x.flip(3), x.flip(2), x.transpose(2, 3)):
+        x = torch.where(torch.rand(len(x), 1, 1, 1, device=x.device) < 0.5, turned, x)
+    return x
+
+
 def random_shift(x: Tensor, max_shift: int, reflect: bool = False) -> Tensor:
     """Each image of [B,C,H,W] moved by up to `max_shift` pixels along each axis.
 

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from reverie.data.images.conversion import LUMA
+from reverie.transforms.resampling import imresize_tensor
 from reverie.utils.errors import UserError
 
 DegradationName = Literal["grey", "edges", "sketch", "blur", "motion", "focus", "noise", "jpeg", "small"]
@@ -76,6 +77,32 @@ def blur_kernel(degradation: DegradationName, severity: float, seed: int) -> Ten
     support = int((response.nonzero() - radius).abs().max())
     inside = slice(radius - support, radius + support + 1)
     return response[inside, inside]
+
+
+def downscale_as_cameras(y: Tensor, size: tuple[int, int], scale: int) -> Tensor:
+    """Good photos y [B,C,H,W] as small photos of users are: [B,C,h,w], in 256 levels; drawn anew for each image.
+
+    Blurred by a Gaussian of random shape and direction, downscaled (bicubic), with noise of a sigma up to 12 levels, in
+    half of them equal in all channels, then JPEG of a quality from 40 to 95: the chain that BSRGAN begins with (Zhang
+    2021, arXiv:2103.14006, section 3), in its usual order.
+    """
+    n, device = len(y), y.device
+    with torch.autocast(y.device.type, enabled=False):
+        radius = 2 * scale
+        at = torch.arange(-radius, radius + 1, dtype=y.dtype, device=device)
+        angle = torch.rand(n, 1, 1, device=device) * math.pi
+        along = at[None, None] * angle.cos() + at[None, :, None] * angle.sin()
+        across = at[None, :, None] * angle.cos() - at[None, None] * angle.sin()
+        sigma = 0.2 + torch.rand(2, n, 1, 1, device=device) * (0.5 * scale - 0.2)
+        x = _convolve_each(y, torch.exp(-((along / sigma[0]) ** 2 + (across / sigma[1]) ** 2) / 2), radius)
+        x = imresize_tensor(x, size)
+        draws = torch.randn(2, *x.shape, device=device)
+        grey_noise = torch.rand(n, 1, 1, 1, device=device) < 0.5
+        level = torch.rand(n, 1, 1, 1, device=device) * (12 / 127.5)
+        x = x + torch.where(grey_noise, draws[0, :, :1].expand_as(x), draws[1]) * level
+        x = x.clamp(-1, 1)
+        quality = 40 + 55 * torch.rand(n)  # on the CPU, where the loop has seeded it too: no value is read back
+        return torch.cat([jpeg(x[i : i + 1], float(quality[i])) for i in range(n)])
 
 
 def degraded_channels(degradation: DegradationName, channels: int) -> int:

@@ -2,8 +2,8 @@
 
 The kernel is Keys' cubic with a = -1/2 (Keys 1981, doi:10.1109/TASSP.1981.1163711), widened by the factor where an
 image is made smaller (antialiasing); borders are repeated; rows are resampled before columns, and of integer images the
-values between the two passes are rounded half up. Other libraries' "bicubic" differs in one or more of these, which
-moves PSNR by up to a decibel.   H, W pixels before, h, w after; C channels.
+values between the two passes are rounded half up. Other libraries' "bicubic" differs in one or more of these.
+H, W pixels before, h, w after; C channels.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ from torch import Tensor
 
 
 def imresize(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Images uint8 or uint16 [H,W,C] in another size (h, w), of the same dtype; equal to MATLAB's imresize."""
-    highest = np.iinfo(pixels.dtype).max
+    """Images uint8, uint16 or float64 [H,W,C] in another size (h, w), of the same dtype; equal to MATLAB's imresize.
+
+    Floats are neither rounded nor clipped.
+    """
     for axis, side in enumerate(size):
         weights, index = _taps(pixels.shape[axis], side)
         shape = [1, 1, 1]
@@ -26,7 +28,9 @@ def imresize(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         total = np.zeros((*pixels.shape[:axis], side, *pixels.shape[axis + 1 :]))
         for column, at in zip(weights.T, index.T, strict=True):
             total += column.reshape(shape) * np.take(pixels, at, axis)
-        pixels = np.floor(total + 0.5).clip(0, highest).astype(pixels.dtype)
+        if pixels.dtype.kind != "f":
+            total = np.floor(total + 0.5).clip(0, np.iinfo(pixels.dtype).max)
+        pixels = total.astype(pixels.dtype)
     return pixels
 
 
@@ -56,7 +60,7 @@ def cubic(x: np.ndarray) -> np.ndarray:
     return np.where(x <= 1, near, np.where(x <= 2, far, 0.0))
 
 
-@lru_cache(64)
+@lru_cache(256)
 def _taps(side: int, new_side: int) -> tuple[np.ndarray, np.ndarray]:
     """Weights float64 [new_side,K] of sum 1, and the rows [new_side,K] of an image that they are of."""
     factor = new_side / side
@@ -70,7 +74,7 @@ def _taps(side: int, new_side: int) -> tuple[np.ndarray, np.ndarray]:
     return weights[:, used], (index[:, used] - 1).clip(0, side - 1).astype(np.int64)
 
 
-@lru_cache(64)
+@lru_cache(256)
 def _matrix(side: int, new_side: int) -> Tensor:
     """The weights as float64 [new_side,side]."""
     weights, index = _taps(side, new_side)

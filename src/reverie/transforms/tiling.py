@@ -1,6 +1,6 @@
 """Images of any size through a fully convolutional network: padded to multiples, large ones in tiles without seams.
 
-C channels, H, W pixels; images [1,C,H,W].
+C channels, H, W pixels; images [1,C,H,W]. A network that enlarges has a whole `scale`: its output is [1,C',sH,sW].
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor
 from reverie.utils.errors import UserError
 
 Network = Callable[[Tensor], Tensor]
-"""[1,C,H,W] -> [1,C',H,W]"""
+"""[1,C,H,W] -> [1,C',H,W], or [1,C',sH,sW]"""
 
 
 def pad_to_multiple(x: Tensor, multiple: int, least: int = 0) -> Tensor:
@@ -31,41 +31,43 @@ def pad_to_multiple(x: Tensor, multiple: int, least: int = 0) -> Tensor:
     return x
 
 
-def apply_padded(network: Network, x: Tensor, multiple: int, least: int = 0) -> Tensor:
-    """network(x) [1,C',H,W] of an image of any size at once: padded as by `pad_to_multiple`, and cropped back."""
-    return network(pad_to_multiple(x, multiple, least))[:, :, : x.shape[2], : x.shape[3]]
+def apply_padded(network: Network, x: Tensor, multiple: int, least: int = 0, scale: int = 1) -> Tensor:
+    """network(x) [1,C',sH,sW] of an image of any size at once: padded as by `pad_to_multiple`, and cropped back."""
+    return network(pad_to_multiple(x, multiple, least))[:, :, : scale * x.shape[2], : scale * x.shape[3]]
 
 
 def apply_tiled(
-    network: Network, x: Tensor, tile: int, overlap: int, multiple: int, least: int = 0, blend: int | None = None
-) -> Tensor:
-    """network(x) [1,C',H,W] of an image of any size, in tiles of `tile` pixels a side where it is larger than one.
+    network: Network, x: Tensor, tile: int, overlap: int, multiple: int, least: int = 0, blend: int | None = None,
+    scale: int = 1,
+) -> Tensor:  # fmt: skip
+    """network(x) [1,C',sH,sW] of an image of any size, in tiles of `tile` pixels a side where it is larger than one.
 
     Neighbouring tiles share 2 * (overlap + blend) pixels or more. The outer `overlap` pixels of each tile are discarded
     and the rest is blended. So where a pixel of the result depends on no more than `overlap` pixels around it, tiles
-    change nothing, and blend may be 0; by default it is `overlap`. multiple, least: as in `pad_to_multiple`. Raises
-    ValueError if a tile is too small.
+    change nothing, and blend may be 0; by default it is `overlap`. multiple, least: as in `pad_to_multiple`; scale: of
+    a network that enlarges; all else counts pixels of x. Raises ValueError if a tile is too small.
     """
     height, width = x.shape[2:]
     if max(height, width) <= tile:
-        return apply_padded(network, x, multiple, least)
+        return apply_padded(network, x, multiple, least, scale)
     blend = overlap if blend is None else blend
     shared = 2 * (overlap + blend)
     if tile % multiple or tile < shared + multiple:
         raise ValueError(f"tile {tile} must be a multiple of {multiple} and {shared + multiple} or more")
     total: Tensor | None = None
-    weight = x.new_zeros(1, 1, height, width)
+    weight = x.new_zeros(1, 1, scale * height, scale * width)
     for top in _starts(height, tile, shared, multiple):
         for left in _starts(width, tile, shared, multiple):
             part = x[:, :, top : top + tile, left : left + tile]
-            output = apply_padded(network, part, multiple, least)
+            output = apply_padded(network, part, multiple, least, scale)
             h, w = part.shape[2:]
-            share = _ramp(h, top > 0, top + h < height, overlap, blend, x)[:, None]
-            share = share * _ramp(w, left > 0, left + w < width, overlap, blend, x)[None]
+            share = _ramp(scale * h, top > 0, top + h < height, scale * overlap, scale * blend, x)[:, None]
+            share = share * _ramp(scale * w, left > 0, left + w < width, scale * overlap, scale * blend, x)[None]
             if total is None:
-                total = x.new_zeros(1, output.shape[1], height, width)
-            total[:, :, top : top + h, left : left + w] += output * share
-            weight[:, :, top : top + h, left : left + w] += share
+                total = x.new_zeros(1, output.shape[1], scale * height, scale * width)
+            rows, columns = slice(scale * top, scale * (top + h)), slice(scale * left, scale * (left + w))
+            total[:, :, rows, columns] += output * share
+            weight[:, :, rows, columns] += share
     assert total is not None
     return total.div_(weight)
 

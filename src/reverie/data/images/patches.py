@@ -101,14 +101,18 @@ class ImagePatches:
         """Patch i as uint8 [size,size,C], a copy."""
         return np.array(self._ready().pixels[i])
 
-    def full_images(self, limit: int, channels: int) -> Iterator[tuple[str, np.ndarray]]:
-        """Name and pixels uint8 [H,W,channels] of the first `limit` photographs that can be decoded."""
+    def full_images(self, limit: int, channels: int | None) -> Iterator[tuple[str, np.ndarray]]:
+        """Name and pixels uint8 [H,W,channels] of the first `limit` photographs that can be decoded.
+
+        channels: 1 or 3; None: as each file has them
+        """
         yielded = 0
         for item in self.images.items:
             if yielded == limit:
                 return
             try:
-                pixels = conversion.convert_channels(self.images.read_full(item), channels)
+                pixels = self.images.read_full(item)
+                pixels = pixels if channels is None else conversion.convert_channels(pixels, channels)
             except InvalidFile:
                 continue
             yielded += 1
