@@ -18,6 +18,7 @@ from benchmarks import (
     seqgan_ablation,
     speed,
     stacked,
+    super_resolution,
     vae_gan_comparison,
 )
 from reverie.utils.errors import UserError, near_miss
@@ -34,6 +35,7 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "dcgan_recipes": dcgan_recipes.main,
     "monitor": monitor.main,
     "class_images": class_images.main,
+    "super_resolution": super_resolution.main,
     "large_image": large_image.main,
     "experiment": ledger.main,
     "ledger": ledger.render,
@@ -50,6 +52,7 @@ python -m benchmarks dcgan_recipes --data PHOTOS         DCGAN's recipes, equal 
 python -m benchmarks monitor                     failures that the monitor detects, and its false alarms
 python -m benchmarks large_image [RUN]           restoring a photo of 12 megapixels: time, memory, seams
 python -m benchmarks class_images --other FILE    images of classes from noise, seen by another network
+python -m benchmarks super_resolution --data ZIP         Set5 and Set14 after one training, beside bicubic
 python -m benchmarks experiment NAME             run an experiment of the ledger; --check: compare with the ledger
 python -m benchmarks ledger                      render LEDGER.md from ledger/*.json; --check: verify them
 

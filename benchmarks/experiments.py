@@ -8,9 +8,13 @@ from benchmarks import (
     experiments_sequences,
     experiments_speed,
     experiments_translations,
+    experiments_upscaling,
 )
 from benchmarks.experiment import Claim, Experiment
 
-MODULES = (experiments_images, experiments_translations, experiments_sequences, experiments_speed, experiments_dreams)
+MODULES = (
+    experiments_images, experiments_translations, experiments_sequences, experiments_speed, experiments_dreams,
+    experiments_upscaling,
+)  # fmt: skip
 EXPERIMENTS: dict[str, Experiment] = {e.name: e for module in MODULES for e in module.EXPERIMENTS}
 CLAIMS: list[Claim] = [claim for module in MODULES for claim in module.CLAIMS]

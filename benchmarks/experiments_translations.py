@@ -92,17 +92,6 @@ EXPERIMENTS = [
         f"{SET14} Two of the 14 are grey: untouched they are perfect, which alone lifts the baseline above the figure.",
         "restoration:colourise", data="super_resolution.zip", parts=BSDS, options=RESTORED,
     ),
-    *(
-        Experiment(
-            f"upscale-{scale}", f"Super-resolution x{scale}, Set5 and Set14",
-            "super_resolution.zip: trained on T91 and the 400 photos of BSDS500 that are not BSD100, at most two hours "
-            "of one thread; small images as MATLAB's imresize makes them. PSNR and SSIM of Y, a border as wide as the "
-            "scale left out, grey files as grey. Published: networks trained on 291 images such as these.",
-            "srgan:laptop", "super_resolution", data="super_resolution.zip",
-            options={"scale": scale, "steps": 40_000, "threads": 1},
-        )
-        for scale in (4, 2)
-    ),
     Experiment(
         "blending", "Blending, composites of photos with known truth",
         "monet2photo.zip, its photos: 800 to train on, 64x64, 1,200 steps; composites of the first 40 of its 100 test "
@@ -131,23 +120,7 @@ EXPERIMENTS = [
 SALIENCY_SCORES = ("auc-judd", "shuffled auc", "nss", "cc", "sim", "saliency kl", "information gain")
 SALIENCY_TARGETS = {"shuffled auc": 0.66, "nss": 1.87, "cc": 0.68}
 
-UPSCALED = {
-    (4, "psnr-y, set5"): ("VDSR 31.35, FSRCNN 30.55, bicubic 28.42", ">= 31.0", 31.0),
-    (4, "ssim-y, set5"): ("bicubic .8104", "", None),
-    (4, "psnr-y, set14"): ("bicubic 26.00", "", None),
-    (4, "ssim-y, set14"): ("bicubic .7027", "", None),
-    (2, "psnr-y, set5"): ("VDSR 37.53, FSRCNN 37.00, bicubic 33.66", "above bicubic", None),
-    (2, "ssim-y, set5"): ("bicubic .9299", "", None),
-    (2, "psnr-y, set14"): ("bicubic 30.24", "", None),
-}
-"""(scale, score) -> published, target, its least value"""
-
 CLAIMS = [
-    *(
-        Claim(f"upscale-{scale}", score, published, "their papers", target, at_least=least, beats="baseline")
-        for (scale, score), (published, target, least) in UPSCALED.items()
-    ),
-    *(Claim(f"upscale-{scale}", "seconds per megapixel") for scale in (4, 2)),
     *(
         Claim(
             f"saliency{stage}",

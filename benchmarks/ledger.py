@@ -29,6 +29,7 @@ from benchmarks import (
     seqgan_ablation,
     speed,
     stacked,
+    super_resolution,
     vae_gan_comparison,
 )
 from benchmarks.experiment import Experiment
@@ -185,6 +186,10 @@ def _benchmark_result(experiment: Experiment, seed: int, data: str, features: st
     if experiment.task == "dcgan_recipes":
         options = options_of(dcgan_recipes.OPTIONS, data=data, features=features) | {"seed": seed}
         return dcgan_recipes.dcgan_recipes(options, out)
+    if experiment.task == "super_resolution":
+        return super_resolution.super_resolution(
+            options_of(super_resolution.OPTIONS, data=Path(data), method=method) | {"seed": seed}, out
+        )
     if experiment.task == "vae_gan_comparison":
         options = options_of(vae_gan_comparison.OPTIONS, data=data, features=features) | {"seed": seed}
         return vae_gan_comparison.vae_gan_comparison(options, out)[0]
