@@ -22,6 +22,7 @@ from reverie.metrics.super_resolution import bicubic_luminance, luminance, upsca
 from reverie.transforms import upscaling
 from reverie.transforms.resampling import imresize, imresize_tensor
 from reverie.transforms.upscaling import with_hidden_colours
+from reverie.utils.errors import UserError
 
 
 def method(**options: Any) -> SRGAN:
@@ -178,6 +179,12 @@ def test_where_memory_is_short_tiles_get_smaller(
 
     with pytest.raises(RuntimeError, match="another fault"):
         upscaling.upscale_photo(photo, srgan.upscaler()._replace(network=broken), 2, 256)
+
+
+def test_a_photo_too_large_to_enlarge_is_refused_before_it_takes_memory() -> None:
+    photo = Photo(np.broadcast_to(np.zeros((1, 1, 3), np.uint8), (3000, 4000, 3)), name="p.png")
+    with pytest.raises(UserError, match=r"p.png has 4000 x 3000 pixels: enlarged .* 100 megapixels"):
+        method(scale=4).verb("upscale")([photo])
 
 
 # -- scores ------------------------------------------------------------------------------------------------------------

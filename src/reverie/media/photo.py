@@ -127,8 +127,10 @@ class Photo(Item):
 
         alpha: [H,W] of its dtype, in place of that of this one
         """
-        levels = x.float().clamp(-1, 1).add_(1).mul_(self.max_level / 2).round_()
-        pixels = np.ascontiguousarray(levels.permute(1, 2, 0).cpu().numpy().astype(self.pixels.dtype))
+        pixels = np.empty((*x.shape[1:], x.shape[0]), self.pixels.dtype)
+        for k, plane in enumerate(x):  # one after another: of 48 megapixels, float32 in all channels is 576 MB
+            levels = plane.float().clamp(-1, 1).add_(1).mul_(self.max_level / 2).round_()
+            pixels[:, :, k] = levels.cpu().numpy().astype(pixels.dtype)
         alpha = self.alpha if alpha is None else alpha
         alpha = alpha if alpha is not None and alpha.shape == pixels.shape[:2] else None
         profile = self.profile if pixels.shape[2] == self.pixels.shape[2] else None  # a grey profile does not fit RGB

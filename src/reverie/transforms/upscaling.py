@@ -15,10 +15,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from reverie.data.images.decode import MAX_PIXELS
 from reverie.media import Photo
 from reverie.transforms.degradations import grey
 from reverie.transforms.tiling import Network, apply_tiled
-from reverie.utils.errors import shortage
+from reverie.utils.errors import UserError, shortage
 
 
 class Upscaler(NamedTuple):
@@ -46,11 +47,18 @@ def upscale_photo(photo: Photo, upscaler: Upscaler, scale: float, tile: int) -> 
 
     A colour photo through a grey network: its luminance; colour, and alpha always, are enlarged by bicubic
     interpolation. What is transparent is given the colours around it first, so that no fringe of another colour shows.
-    tile: pixels of the photo a side; a smaller one is taken where memory is short, which is said on stderr.
+    tile: pixels of the photo a side; a smaller one is taken where memory is short, which is said on stderr. Raises
+    UserError where the result would have more pixels than an image may have.
     """
-    visible = with_hidden_colours(photo)
     height, width, channels = photo.pixels.shape
     size = (max(1, round(height * scale)), max(1, round(width * scale)))
+    largest = max(size[0] * size[1], height * width * upscaler.scale**2)
+    if largest > MAX_PIXELS:
+        raise UserError(
+            f"{photo.name or 'the photo'} has {width} x {height} pixels: enlarged it would have more than "
+            f"{MAX_PIXELS // 10**6} megapixels; give a part of it, or less scale."
+        )
+    visible = with_hidden_colours(photo)
     x = visible.to_tensor(upscaler.channels).to(upscaler.device)
     y = tiled(upscaler, x, tile)
     if upscaler.channels == 3 and channels == 1:
