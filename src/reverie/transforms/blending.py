@@ -208,16 +208,14 @@ def _turned(image: Tensor, mask: Tensor, placement: Placement) -> tuple[Tensor, 
 
 def _corner(image: Tensor, background: Photo, placement: Placement, name: str) -> tuple[int, int]:
     """The row and column of the background where the foreground's top left corner comes to. Raises UserError."""
-    corner = []
-    for given, own, other in zip((placement.y, placement.x), image.shape[2:], background.pixels.shape[:2], strict=True):
-        at = (other - own) // 2 if given is None else given
-        if at >= other or at + own <= 0:
-            raise UserError(
-                f"at x {placement.x}, y {placement.y} the foreground {name} ({image.shape[3]}x{image.shape[2]}) lies "
-                f"outside the background ({background.pixels.shape[1]}x{background.pixels.shape[0]})."
-            )
-        corner.append(at)
-    return corner[0], corner[1]
+    sides = list(zip((placement.y, placement.x), image.shape[2:], background.pixels.shape[:2], strict=True))
+    y, x = ((other - own) // 2 if given is None else given for given, own, other in sides)
+    if any(at >= other or at + own <= 0 for at, (_, own, other) in zip((y, x), sides, strict=True)):
+        raise UserError(
+            f"with its corner at x {x}, y {y} the foreground {name} ({image.shape[3]}x{image.shape[2]}) lies "
+            f"outside the background ({background.pixels.shape[1]}x{background.pixels.shape[0]})."
+        )
+    return y, x
 
 
 def _on_canvas(t: Tensor, shape: torch.Size, top: int, left: int) -> Tensor:
