@@ -198,6 +198,8 @@ class SRGAN(Method):
             with torch.random.fork_rng(devices=[]):  # making it draws numbers, at whichever step it is needed first
                 self._imagenet.append(load_imagenet_network(y.device))
         features = partial(self._imagenet[0].features, strides=FEATURE_STRIDES)
+        top, left = torch.randint(FEATURE_STRIDES[-1], (2,)).tolist()  # else the strides draw a grid into the images
+        upscaled, y = upscaled[:, :, top:, left:], y[:, :, top:, left:]
         with torch.no_grad():
             wanted: Sequence[Tensor] = features(y)
         pairs = zip(features(upscaled), wanted, strict=True)
