@@ -26,6 +26,7 @@ from reverie.data.music.midi import SUFFIXES as MUSIC_SUFFIXES
 from reverie.data.python_data import PythonData, python_data
 from reverie.data.text.dataset import Texts
 from reverie.utils.errors import UserError, near_miss
+from reverie.utils.paths import exists
 
 
 class Kind(NamedTuple):
@@ -90,7 +91,7 @@ def kinds_at(spec: str | Path) -> list[Found]:
     images and music it is captions, labels or chord sheets.
     """
     path = Path(spec).expanduser()
-    if not _exists(path):
+    if not exists(path):
         return []
     counts, examples = Counter[str](), dict[str, str]()
     for medium, name in _media_at(path):
@@ -198,13 +199,6 @@ def _head_in(archive: zipfile.ZipFile, name: str) -> bytes:
             return file.read(HEAD)
     except Exception:  # as in archives: each compression raises its own errors for damaged members
         return b""
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except (OSError, ValueError):  # a name too long, or with characters that the system forbids
-        return False
 
 
 def can_learn_from(data_type: str, kind: str) -> bool:

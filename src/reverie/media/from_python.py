@@ -21,6 +21,7 @@ from reverie.media.music import Music
 from reverie.media.photo import Photo
 from reverie.media.text import Text
 from reverie.utils.errors import UserError
+from reverie.utils.paths import exists
 
 
 def items_of(value: Any, medium: Any, name: str) -> Any:
@@ -115,7 +116,7 @@ def _of_pillow(image: PIL.Image.Image, medium: Any, place: str) -> Any:
 def _files_at(place: str | Path, medium: Any) -> list[Path]:
     """A file, or all files of the medium in a folder. Raises UserError for neither."""
     path = Path(place).expanduser()
-    if not _exists(path):
+    if not exists(path):
         shown = str(place) if len(str(place)) <= 100 else f"{str(place)[:100]}..."
         raise UserError(f"there is no file {shown}; {_taken(medium)}.")
     if not path.is_dir():
@@ -136,15 +137,8 @@ def _add_files(files: list[Path], medium: Any, items: list[Any], failed: list[st
             failed.append(str(error))
 
 
-def _exists(place: str | Path) -> bool:
-    try:
-        return Path(place).exists()
-    except (OSError, ValueError):
-        return False
-
-
 def _is_file(text: str) -> bool:
-    return _exists(text) and Path(text).is_file()
+    return exists(text) and Path(text).is_file()
 
 
 def _nouns(medium: Any) -> str:

@@ -26,6 +26,7 @@ from reverie.data.images.sources import open_path
 from reverie.data.python_data import PythonData
 from reverie.data.splits import standard_split
 from reverie.utils.errors import UserError, near_miss
+from reverie.utils.paths import exists
 
 __all__ = ["Dropped", "Images"]
 
@@ -108,7 +109,7 @@ class Images:
         if isinstance(text, PythonData):
             return cls(text, "images in memory", MemorySource(text), wanted)
         path = Path(text).expanduser()
-        if _exists(path):
+        if exists(path):
             images = cls(text, _title(path), open_path(path, text.splits, text.labels), wanted)
             if synthetic.is_name(text) or text in _download_names():
                 images.notes.append(f"{path.resolve()} is read; rename it to use the data set of that name")
@@ -120,7 +121,7 @@ class Images:
             from reverie.data.download import fetch
 
             return cls(text, text, open_path(fetch(text)), wanted)
-        if "," in text and all(_exists(Path(part.strip()).expanduser()) for part in text.split(",")):
+        if "," in text and all(exists(Path(part.strip()).expanduser()) for part in text.split(",")):
             raise UserError(
                 f"{text} are several places, which methods of pairs or of two domains learn from (`reverie methods`); "
                 "give one folder."
@@ -223,14 +224,6 @@ class Images:
         if self._pixels is None:
             raise RuntimeError("call prepare(size) before asking for pixels")
         return self._pixels
-
-
-def _exists(path: Path) -> bool:
-    """Whether a path exists, False where the system cannot have such a path."""
-    try:
-        return path.exists()
-    except (OSError, ValueError):  # the name is too long, or has characters that the system forbids
-        return False
 
 
 def _title(path: Path) -> str:

@@ -22,6 +22,7 @@ from reverie.data.images.inspect import split_usage, usage_summary
 from reverie.data.images.records import nothing_usable
 from reverie.data.splits import standard_split
 from reverie.utils.errors import UserError, near_miss
+from reverie.utils.paths import exists
 
 CELL = 8
 """pixels a side, of a prepared image, of the cells that fixations are counted in"""
@@ -82,7 +83,7 @@ class Fixations:
         """Open a folder, a zip or the built-in set `gazes`. Raises UserError."""
         text, wanted = str(spec), standard_split(split)
         path = Path(text).expanduser()
-        if path.exists():
+        if exists(path):
             tree: FileTree = (
                 ZipTree(path) if path.is_file() and is_zip(path) else FolderTree(path) if path.is_dir() else _no(text)
             )
@@ -97,12 +98,14 @@ class Fixations:
         text = str(spec)
         path = Path(text).expanduser()
         files = [f"fixations.{suffix}" for suffix in ("json", "csv")]
+        if not exists(path):
+            return text.partition(":")[0] == BUILT_IN
         if path.is_dir():
             return any((path / file).is_file() for file in files)
         if path.is_file() and is_zip(path):
             with contextlib.suppress(*ZIP_ERRORS), zipfile.ZipFile(path) as archive:
                 return any(PurePosixPath(name).name in files for name in archive.namelist())
-        return text.partition(":")[0] == BUILT_IN and not path.exists()
+        return False
 
     @classmethod
     def inspect(cls, spec: str | Path) -> dict[str, Any]:

@@ -34,6 +34,7 @@ from reverie.data.images.sources import read, scan
 from reverie.data.media_types import names_of
 from reverie.data.splits import Arrangement, arrange, standard_split
 from reverie.utils.errors import UserError, near_miss
+from reverie.utils.paths import exists
 
 DOMAIN_FOLDERS = (
     ("a", "b"), ("input", "target"), ("input", "output"), ("inputs", "targets"), ("inputs", "outputs"), ("input", "gt"),
@@ -161,9 +162,9 @@ class PairedFiles(NamedTuple):
 def two_paths(spec: str) -> list[Path]:
     """The two paths of a spec with a comma, if both exist and the spec itself does not; else []."""
     parts = [Path(part.strip()).expanduser() for part in spec.split(",")]
-    if len(parts) != 2 or _exists(Path(spec)):
+    if len(parts) != 2 or exists(Path(spec)):
         return []
-    return parts if all(map(_exists, parts)) else []
+    return parts if all(map(exists, parts)) else []
 
 
 def find_paired_files(spec: str) -> PairedFiles | None:
@@ -189,7 +190,7 @@ def find_paired_files(spec: str) -> PairedFiles | None:
                     located.append((Location(split, _without_suffix(inner), domain), file))
         return _from_folders(located, outside, warnings)
     path = Path(spec).expanduser()
-    if pairing == "none" or not _exists(path) or not (path.is_dir() or is_zip(path)):
+    if pairing == "none" or not exists(path) or not (path.is_dir() or is_zip(path)):
         return None
     names = names_of(tree := _tree(path), "image")
     tree.close()
@@ -231,14 +232,6 @@ def _domains(names: Iterable[str], arrangement: Arrangement, any_name: bool) -> 
 
 def _beside(word: str) -> bool:
     return word in _SIDES or word.isdecimal()
-
-
-def _exists(path: Path) -> bool:
-    """Whether a path exists, False where the system cannot have such a path."""
-    try:
-        return path.exists()
-    except (OSError, ValueError):  # the name is too long, or has characters that the system forbids
-        return False
 
 
 def _tree(path: Path) -> FileTree:

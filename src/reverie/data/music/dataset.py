@@ -45,6 +45,7 @@ from reverie.data.music.windows import TRIPLETS, VOICES, windows
 from reverie.data.python_data import MemoryTree, PythonData
 from reverie.data.splits import arrange, standard_split
 from reverie.utils.errors import UserError, near_miss
+from reverie.utils.paths import exists
 
 SPLITS = ("train", "test", "val")
 MAX_BARS = 64
@@ -120,7 +121,7 @@ class MusicDataset:
         if isinstance(spec, PythonData):
             return cls(spec, "music in memory", _FileSource(spec), standard_split(split))
         path, split = Path(text).expanduser(), standard_split(split)
-        if _exists(path):
+        if exists(path):
             name = path.resolve().name if path.is_dir() else path.stem
             return cls(text, name, _FileSource(path, text.splits), split)
         if synthetic.is_name(text):
@@ -247,7 +248,7 @@ class MusicDataset:
     def recognises(cls, spec: str | Path) -> bool:
         """Whether a path is a MIDI file or holds more of them than images (among its first files), or a set's name."""
         path = Path(spec).expanduser()
-        if not _exists(path):
+        if not exists(path):
             return synthetic.is_name(str(spec))
         names = [path.name]
         if path.is_dir():
@@ -376,13 +377,6 @@ class _FileSource(_Source):
 
     def piece(self, name: str, drums: str = "") -> Piece:
         return read(self.tree.read(name), drums=drums)
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except (OSError, ValueError):  # a name too long, or with characters that the system forbids
-        return False
 
 
 def _entry(name: str, data: bytes) -> Entry:

@@ -40,6 +40,7 @@ from reverie.data.text.scripts import detect_kind
 from reverie.data.text.sources import Line, Part, parts_in_memory, read_parts
 from reverie.data.text.tokenizer import END, KINDS, SPECIAL, UNKNOWN, Tokenizer, fit_tokenizer, parse
 from reverie.utils.errors import UserError, near_miss
+from reverie.utils.paths import exists
 from reverie.utils.seeding import uniforms
 
 VOCABULARY = 10_000
@@ -122,7 +123,7 @@ class Texts:
             raise UserError("no data named: give a text file, a folder of them, or a name such as verses")
         split = standard_split(split)
         path, (name, _, rest) = Path(text).expanduser(), text.partition(":")
-        if _exists(path):
+        if exists(path):
             if path.suffix.lower() == ".npz":
                 return cls(text, path.stem, {}, split, Oracle.read(path))
             title = path.resolve().name if path.is_dir() else Path(path.name.removesuffix(".gz")).stem
@@ -150,7 +151,7 @@ class Texts:
     def recognises(cls, spec: str | Path) -> bool:
         """Whether a path holds mostly text and no image, or a name is that of a set of text."""
         path = Path(spec).expanduser()
-        if not _exists(path):
+        if not exists(path):
             return str(spec).partition(":")[0] in (*synthetic.NAMES, "oracle")
         names: Iterable[str]
         if path.is_dir():
@@ -373,10 +374,3 @@ def _inspect_split(texts: Texts) -> dict[str, Any]:
         "tokens": {"min": int(lengths[0]), "median": int(np.median(lengths)), "max": int(lengths[-1])},
         "commonest": common,
     }
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except (OSError, ValueError):  # a name too long, or with characters that the system forbids
-        return False
