@@ -131,7 +131,13 @@ def main(folder: Path, names: list[str]) -> None:
     from reverie.training import meter
 
     meter.widest_float = lambda device: torch.float32 if device.type == "fake" else torch.float64
-    data = {"seqgan": "verses:64", "music_vae": "tunes", "cyclegan": "letters:32,shapes:32", "pix2pix": "shapes:32"}
+    data = {
+        "seqgan": "verses:64",
+        "music_vae": "tunes",
+        "cyclegan": "letters:32,shapes:32",
+        "pix2pix": "shapes:32",
+        "salgan": "gazes:32",
+    }
     short: dict[str, Any] = {
         "steps": 4,
         "checkpoint_every": 2,

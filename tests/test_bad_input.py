@@ -309,8 +309,8 @@ CLASSIFIER = "train classifier:smoke --data letters:64 --out new"
 TRAIN = [
     ("train", "METHOD", "train --help"),
     ("train dcgna --data letters:64 --out new", "no method 'dcgna'", "Did you mean 'dcgan'"),
-    ("train pixels --data letters:64 --out new", "no method 'pixels'", "dcgan, music_vae"),
-    ("train ../cli --data letters:64 --out new", "no method '../cli'", "dcgan, music_vae"),
+    ("train pixels --data letters:64 --out new", "no method 'pixels'", "dcgan, ", "music_vae, "),
+    ("train ../cli --data letters:64 --out new", "no method '../cli'", "dcgan, ", "music_vae, "),
     ("train vae:smok --data letters:64 --out new", "no preset 'smok'", "Did you mean 'smoke'"),
     ("train vae:huge --data letters:64 --out new", "no preset 'huge'", "laptop"),
     (f"{VAE} --stpes 3", "no flag '--stpes'", "Did you mean '--steps'"),

@@ -23,7 +23,7 @@ from reverie.data.images.patches import ImagePatches
 from reverie.data.images.unpaired import Unpaired
 from reverie.nn import losses
 from reverie.runs.run_folder import Run
-from reverie.transforms.augment import _cutout, diff_augment, random_flip, random_flip_and_shift
+from reverie.transforms.augment import _cutout, diff_augment, random_flip, random_flip_and_rotate, random_flip_and_shift
 
 PAIRS = {
     "nonsaturating": (losses.nonsaturating(), 2 * math.log(2), math.log(2)),
@@ -170,6 +170,16 @@ def test_translators_flip_unless_hflip_is_off(name: str, tmp_path: Path, monkeyp
         reverie.train(f"{name}:smoke", data=data, out=tmp_path / str(asked), steps=1, **options, **asked)
         assert bool(flipped) is asked.get("hflip", True)
         flipped.clear()
+
+
+@pytest.mark.parametrize(("hflip", "rotate", "positions"), [(True, True, 8), (True, False, 2), (False, True, 4)])
+def test_flips_and_rotations_give_every_position_alike(hflip: bool, rotate: bool, positions: int) -> None:
+    torch.manual_seed(0)
+    x = torch.arange(9.0).view(1, 1, 3, 3).expand(4000, -1, -1, -1)
+    found, counts = random_flip_and_rotate(x, hflip, rotate).unique(dim=0, return_counts=True)
+    assert len(found) == positions
+    assert counts.min() > 0.8 * 4000 / positions
+    assert random_flip_and_rotate(x, False, False) is x
 
 
 def test_every_method_of_images_takes_hflip() -> None:

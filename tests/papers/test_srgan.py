@@ -73,7 +73,7 @@ def test_training_pairs_are_the_small_image_of_the_large() -> None:
         assert torch.equal(x, imresize_tensor(y, (x.shape[2], x.shape[3]), levels=True))
         for t in (x, y):
             assert torch.allclose((t + 1) * 127.5, ((t + 1) * 127.5).round(), atol=1e-4)
-    plain = method(scale=4, size=16, min_downscale=1.0, flips=False)
+    plain = method(scale=4, size=16, min_downscale=1.0, hflip=False, rotate=False)
     _, y = plain.random_pairs(image)
     patches = F.unfold(image[:1], 64)[0].T.reshape(-1, 3, 64, 64)
     assert (patches == y[0]).flatten(1).all(1).any()  # it is a crop of the photo as it is
@@ -82,7 +82,7 @@ def test_training_pairs_are_the_small_image_of_the_large() -> None:
 def test_camera_inputs_differ_between_images_and_keep_the_scene() -> None:
     image = torch.zeros(4, 3, 80, 80).add(F.interpolate(torch.rand(1, 3, 4, 4) * 2 - 1, 80, mode="bilinear"))
     torch.manual_seed(0)
-    camera = method(size=16, min_downscale=1.0, flips=False, inputs="camera")
+    camera = method(size=16, min_downscale=1.0, hflip=False, rotate=False, inputs="camera")
     x, y = camera.random_pairs(image.clamp(-1, 1))
     clean = imresize_tensor(y, (16, 16))
     assert x.shape == (4, 3, 16, 16)

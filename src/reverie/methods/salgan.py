@@ -159,7 +159,8 @@ class SalGAN(Method):
         else:
             numbers = [-1] * len(image) if rows is None else rows.tolist()
             each = [self._frozen_features(image[i : i + 1], n) for i, n in enumerate(numbers)]
-            maps = [torch.cat(column).to(image.device, image.dtype) for column in zip(*each, strict=True)]
+            columns = [[m.to(image.device, image.dtype) for m in column] for column in zip(*each, strict=True)]
+            maps = [torch.cat(column) for column in columns]
         cells = (image.shape[2] // CELL, image.shape[3] // CELL)
         return torch.cat([F.interpolate(m, cells, mode="bilinear", align_corners=False) for m in maps], 1)
 

@@ -69,8 +69,10 @@ class SRGAN(Method):
         min_downscale: Annotated[float, Range(0.5, 1)] = 0.6
         """training photos are first downscaled at random to this share of their size or more, which thins out what JPEG
         has left in them; 1: never"""
-        flips: bool = True
-        """flip and rotate training images at random, into 8 positions"""
+        hflip: bool = True
+        """random horizontal flips of training images"""
+        rotate: bool = True
+        """random rotations of training images, by 90, 180 or 270 degrees"""
         pixel_loss: Literal["l1", "l2"] = "l1"
         """the mean absolute or the mean squared error of pixels, of the first stage (the paper: l2)"""
         adv_share: Share = 0.0
@@ -182,7 +184,7 @@ class SRGAN(Method):
         size = min(c.size, int(side * share) // c.scale)
         large = size * c.scale
         (y,) = paired_random_crop([image], min(side, round(large / share)))
-        y = random_flip_and_rotate(y) if c.flips else y
+        y = random_flip_and_rotate(y, c.hflip, c.rotate)
         y = y if y.shape[3] == large else imresize_tensor(y, (large, large), levels=True)
         if c.inputs == "camera":
             return downscale_as_cameras(y, (size, size), c.scale), y

@@ -15,10 +15,12 @@ def random_flip(x: Tensor) -> Tensor:
     return paired_random_flip([x])[0]
 
 
-def random_flip_and_rotate(x: Tensor) -> Tensor:
-    """Each image of [B,C,S,S] in one of its 8 positions: as it is or flipped, turned by 0, 90, 180 or 270 degrees."""
-    for turned in (x.flip(3), x.flip(2), x.transpose(2, 3)):
-        x = torch.where(torch.rand(len(x), 1, 1, 1, device=x.device) < 0.5, turned, x)
+def random_flip_and_rotate(x: Tensor, hflip: bool, rotate: bool) -> Tensor:
+    """Each image of [B,C,S,S] as it is or flipped, and turned by 0, 90, 180 or 270 degrees: with both, 8 positions."""
+    flip = [lambda x: x.flip(3)] if hflip else []
+    turns = [lambda x: x.flip(2, 3), lambda x: x.rot90(1, (2, 3))] if rotate else []
+    for position in (*flip, *turns):
+        x = torch.where(torch.rand(len(x), 1, 1, 1, device=x.device) < 0.5, position(x), x)
     return x
 
 
