@@ -262,6 +262,21 @@ def test_too_few_reference_images_skip_the_comparison_of_distributions(
     assert found["sharpness"].reference.n == 20
 
 
+def test_a_network_of_photos_is_said_to_tell_little_of_grey_images(
+    workspace: Path, net: AveragePool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An ImageNet network ranks blurred letters before sharp ones; a classifier of the data does not need the note."""
+
+    def notes(data: str) -> list[str]:
+        found = reverie.evaluate(workspace / "vae", data, n=64, k=2, metrics="fid")
+        return [note for note in found.notes if "learnt photos" in note]
+
+    assert ["--features classifier" in note for note in notes(DATA)] == [True]
+    assert ["--features classifier" in note for note in notes(str(workspace / "plain"))] == [False]
+    monkeypatch.setattr(net, "name", "classifier")
+    assert notes(DATA) == []
+
+
 def test_too_few_training_images_train_no_feature_network(workspace: Path) -> None:
     found = reverie.evaluate(workspace / "vae", "letters:10", n=64, k=2, features="classifier")
     assert {line["score"] for line in found.skipped} >= set(FEATURE_SCORES)
