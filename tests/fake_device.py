@@ -127,17 +127,11 @@ def copy_from(given: torch.Tensor, place: torch.Tensor, wait: bool = False) -> t
 
 def main(folder: Path, names: list[str]) -> None:
     import reverie
+    from built_in_data import data_of
     from reverie.runs.run_folder import Run
     from reverie.training import meter
 
     meter.widest_float = lambda device: torch.float32 if device.type == "fake" else torch.float64
-    data = {
-        "seqgan": "verses:64",
-        "music_vae": "tunes",
-        "cyclegan": "letters:32,shapes:32",
-        "pix2pix": "shapes:32",
-        "salgan": "gazes:32",
-    }
     short: dict[str, Any] = {
         "steps": 4,
         "checkpoint_every": 2,
@@ -150,9 +144,7 @@ def main(folder: Path, names: list[str]) -> None:
         for there, back in (("fake", "cpu"), ("cpu", "fake")):
             out = folder / f"{name}-{there}"
             with Devices():
-                reverie.train(
-                    f"{name}:smoke", data=data.get(name, "letters:64"), out=out, device=there, **short, **more
-                )
+                reverie.train(f"{name}:smoke", data=data_of(name), out=out, device=there, **short, **more)
                 reverie.resume(out, device=back, steps=6)
         logs = []
         for device in ("fake", "cpu"):

@@ -21,6 +21,7 @@ import pytest
 import torch
 
 import reverie
+from built_in_data import data_of
 from reverie._version import FORMAT
 from reverie.api import parse_method, prepare_method
 from reverie.core import registry
@@ -38,16 +39,6 @@ from reverie.utils.distributed import Ranks
 
 METHODS = sorted(registry.list_methods())
 SOURCE = Path(reverie.__file__).parent
-DATA = {
-    "Images": "letters:96",
-    "ImagePatches": "shapes:96",
-    "Pairs": "shapes:96",
-    "Unpaired": "letters:96,shapes:96",
-    "Fixations": "gazes:96",
-    "Texts": "verses:96",
-    "MusicDataset": "tunes:16",
-}
-"""a built-in set for each kind of data"""
 DTYPES = {Code: np.float32, Music: np.int16}
 """of the values of a medium that is no image"""
 
@@ -63,10 +54,6 @@ def folder(name: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp(name) / "run"
     reverie.train(f"{name}:smoke", data=data_of(name), out=str(out))
     return out
-
-
-def data_of(name: str) -> str:
-    return DATA[registry.find(name).data_type]
 
 
 def ready(name: str, **options: Any) -> tuple[Method, Any, TrainConfig]:

@@ -13,6 +13,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import reverie
+from built_in_data import data_of
 from reverie.core import registry
 from reverie.methods.dcgan import DCGAN
 from reverie.nn.image_pool import ImagePool
@@ -84,17 +85,8 @@ def test_samples_of_one_gpu_leave_the_others_alone(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("name", sorted(registry.list_methods()))
 def test_every_method_learns_in_bfloat16(name: str, tmp_path: Path) -> None:
-    data = {
-        "seqgan": "verses:64",
-        "music_vae": "tunes",
-        "cyclegan": "letters:32,shapes:32",
-        "pix2pix": "shapes:32",
-        "salgan": "gazes:32",
-    }
     stages = {"pretrain_steps": 1, "d_pretrain_steps": 1} if name == "seqgan" else {}
-    reverie.train(
-        f"{name}:smoke", data=data.get(name, "letters:64"), out=tmp_path / "run", precision="bf16", steps=3, **stages
-    )
+    reverie.train(f"{name}:smoke", data=data_of(name), out=tmp_path / "run", precision="bf16", steps=3, **stages)
 
 
 def test_a_step_in_bfloat16_goes_on_with_the_weights_of_its_last_update(

@@ -539,7 +539,7 @@ def a_record(case: Case) -> list[str]:
         source = case.pick("generate-dcgan")
         with PIL.Image.open(source) as image:
             info = PIL.PngImagePlugin.PngInfo()
-            found = mutated_json(draws, image.text["reverie"].encode())  # type: ignore[attr-defined]
+            found = mutated_json(draws, image.info["reverie"].encode())
             info.add_itxt("reverie", found.decode("utf-8", "replace"))
             image.save(folder / "made.png", pnginfo=info)
         file = folder / "made.png"

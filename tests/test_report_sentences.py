@@ -16,6 +16,7 @@ import pytest
 import torch
 
 import reverie
+from report_files import ABOUT, SCORES, TEST, Tags, alert, evaluated, line, log, report, section, write_run
 from reverie.evaluation.compare import Cell, Comparison
 from reverie.media import Image, Music, comparison_grid, grid_of_groups, rolls, text_sheet, with_sound
 from reverie.media.image import image_grid, side_by_side
@@ -28,7 +29,6 @@ from reverie.report.headline import main_score
 from reverie.report.reading import READING, meaning
 from reverie.report.run_record import read_record
 from reverie.training.monitor import RULES
-from test_report import ABOUT, SCORES, TEST, Tags, alert, evaluated, line, log, report, run, section  # noqa: F401 - fixtures
 
 PSNR = Score("psnr", 27.5, "dB", "higher", "PSNR", TEST, 16, 0, baseline=24.0, baseline_name="the degraded images",
              group="image similarity")  # fmt: skip
@@ -36,11 +36,16 @@ BM3D = dataclasses.replace(PSNR, name="psnr, BM3D", value=29.1, group="baselines
 MEANS = dataclasses.replace(PSNR, name="psnr, non-local means", value=26.0, group="baselines")
 
 
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    return write_run(tmp_path)
+
+
 def about(folder: Path, **changes: Any) -> None:
     (folder / "run.json").write_text(json.dumps({**ABOUT, **changes}))
 
 
-def test_the_headline_is_a_sentence(run: Path) -> None:  # noqa: F811 - a fixture of test_report
+def test_the_headline_is_a_sentence(run: Path) -> None:
     log(run, [line(step, loss_g=1.0, d_auc=0.7) for step in range(100, 2001, 100)])
     text = report(run)
     assert "<h1>DCGAN, trained on 5,000 images of photos for 8 min" in text
@@ -57,7 +62,7 @@ def test_the_headline_is_a_sentence(run: Path) -> None:  # noqa: F811 - a fixtur
     assert "Training is at step 2,000 of 4,000." in report(run)
 
 
-def test_a_resumed_run_says_so_beside_its_command(run: Path) -> None:  # noqa: F811 - a fixture of test_report
+def test_a_resumed_run_says_so_beside_its_command(run: Path) -> None:
     command = "reverie train dcgan --data photos --out runs/a --steps"
     about(run, command=f"{command} 2000", config={**ABOUT["config"], "steps": 2000})
     assert "The run was then resumed" not in report(run)
@@ -77,7 +82,7 @@ def test_a_resumed_run_says_so_beside_its_command(run: Path) -> None:  # noqa: F
         ({"name": None, "spec": None, "n": None}, "data that is not named"),
     ],
 )
-def test_what_was_learnt_from(run: Path, data: dict[str, Any], said: str) -> None:  # noqa: F811 - a fixture of test_report
+def test_what_was_learnt_from(run: Path, data: dict[str, Any], said: str) -> None:
     about(run, data={**ABOUT["data"], **data})
     text = report(run)
     assert said in text
@@ -93,7 +98,7 @@ def test_the_main_score_is_of_what_the_run_makes() -> None:
     assert main_score([dataclasses.replace(onset, name="accuracy"), onset]) == onset
 
 
-def test_columns_and_rows_of_images_say_what_they_show(run: Path) -> None:  # noqa: F811 - a fixture of test_report
+def test_columns_and_rows_of_images_say_what_they_show(run: Path) -> None:
     x = torch.zeros(4, 3, 8, 8)
     grid = side_by_side(x, x, x, labels=("degraded", "restored", "<original>"))
     grid.save(run / "samples" / "step-002001.png")
@@ -123,7 +128,7 @@ def test_every_method_labels_its_grids() -> None:
                 assert "labels" in {keyword.arg for keyword in node.keywords}, file
 
 
-def test_text_is_text(run: Path) -> None:  # noqa: F811 - a fixture of test_report
+def test_text_is_text(run: Path) -> None:
     lines = ["明月照人来 😀 <b>", "x" * 3000, *["line"] * 70]
     text_sheet(lines).save_with_companions(run / "samples" / "step-000100.png")
     text_sheet(lines).save_with_companions(run / "samples" / "step-002001.png")
@@ -135,7 +140,7 @@ def test_text_is_text(run: Path) -> None:  # noqa: F811 - a fixture of test_repo
     assert "at step 100" in section(text, "samples")
 
 
-def test_music_can_be_heard(run: Path) -> None:  # noqa: F811 - a fixture of test_report
+def test_music_can_be_heard(run: Path) -> None:
     events = np.tile(np.array([60, 1, 1, 1, 62, 1, 1, 1], np.int16), 4)
     pieces = [Music({"melody": events}, 120.0)] * 8
     grid = with_sound(image_grid(rolls(pieces)), pieces)
@@ -150,7 +155,7 @@ def test_music_can_be_heard(run: Path) -> None:  # noqa: F811 - a fixture of tes
     assert not Tags(report(run)).of("audio")
 
 
-def test_a_restoration_stands_beside_classical_tools_and_is_warned_of(run: Path) -> None:  # noqa: F811 - a fixture of test_report
+def test_a_restoration_stands_beside_classical_tools_and_is_warned_of(run: Path) -> None:
     evaluated(run, [score.to_json() for score in (PSNR, BM3D, MEANS)])
     text = report(run)
     assert "the degraded images 24 BM3D 29.1 non-local means 26 my &amp; run this run 27.5" in section(text, "scores")
@@ -201,7 +206,7 @@ def test_scores_without_meaning_are_left_out_with_a_reason() -> None:
     assert why_meaningless(dataclasses.replace(nothing, better="lower")) == ""  # no copies, where real lines have none
 
 
-def test_compare_shows_images_first_and_says_an_excuse_once(run: Path) -> None:  # noqa: F811 - a fixture of test_report
+def test_compare_shows_images_first_and_says_an_excuse_once(run: Path) -> None:
     small = Reference("photos", "test", "f", 100, 16, 3)
     names = ("fid", "kid", "recall", "coverage", "sharpness")
     scores = [dataclasses.replace(SCORES[0], name=name, reference=small) for name in names]

@@ -1,0 +1,20 @@
+"""A small built-in set for each method, by the kind of data that it learns from."""
+
+from __future__ import annotations
+
+from reverie.core import registry
+
+DATA = {
+    "Images": "letters:96",
+    "ImagePatches": "shapes:96",
+    "Pairs": "shapes:96",
+    "Unpaired": "letters:96,shapes:96",
+    "Fixations": "gazes:96",
+    "Texts": "verses:96",
+    "MusicDataset": "tunes:16",
+}
+
+
+def data_of(method: str) -> str:
+    """The set that a method of that name can be trained on."""
+    return DATA[registry.find(method).data_type]
