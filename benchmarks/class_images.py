@@ -23,7 +23,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchmarks import common
-from reverie.cli.parser import Parser
 from reverie.core.options import Option
 from reverie.dreaming.network import DreamNetwork, open_network
 from reverie.dreaming.photographs import AXES
@@ -58,18 +57,13 @@ OPTIONS = [
 
 def main(words: list[str]) -> None:
     """Makes the images and prints the scores."""
-    parser = Parser("class_images", (__doc__ or "").partition("\n\n")[0])
-    parser.prog = "python -m benchmarks class_images"
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_options(OPTIONS, "options")
-    given = vars(parser.parse(words))
-    args = {option.name: given.get(option.name, option.default) for option in OPTIONS}
+    args, as_json = common.parse_options("class_images", (__doc__ or "").partition("\n\n")[0], OPTIONS, words)
     if args["other"] is None:
         raise UserError("class_images needs --other: a file of MobileNetV2's weights in torchvision's names.")
     with common.run_folders(args["runs"]) as folder:
         result = class_images(args, folder)
-    common.write_result(result, args["out"], given["json"])
-    for score in [] if given["json"] else result["scores"]:
+    common.write_result(result, args["out"], as_json)
+    for score in [] if as_json else result["scores"]:
         print(f"{score['name']:45} {score['value']:.3f}")
 
 

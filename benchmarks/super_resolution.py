@@ -21,7 +21,6 @@ import PIL.Image
 
 import reverie
 from benchmarks import common
-from reverie.cli.parser import Parser
 from reverie.core.options import Option
 from reverie.evaluation.evaluate import evaluate
 from reverie.media import Photo
@@ -46,18 +45,13 @@ OPTIONS = [
 
 def main(words: list[str]) -> None:
     """Trains, evaluates and prints the scores."""
-    parser = Parser("super_resolution", (__doc__ or "").partition("\n\n")[0])
-    parser.prog = "python -m benchmarks super_resolution"
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_options(OPTIONS, "options")
-    given = vars(parser.parse(words))
-    args = {option.name: given.get(option.name, option.default) for option in OPTIONS}
+    args, as_json = common.parse_options("super_resolution", (__doc__ or "").partition("\n\n")[0], OPTIONS, words)
     if args["data"] is None:
         raise UserError("super_resolution needs --data: super_resolution.zip.")
     with common.run_folders(args["runs"]) as folder:
         result = super_resolution(args, folder / "run")
-    common.write_result(result, args["out"], given["json"])
-    for score in [] if given["json"] else result["scores"]:
+    common.write_result(result, args["out"], as_json)
+    for score in [] if as_json else result["scores"]:
         print(f"{score['name']:28} {score['value']:.4f}   bicubic {score['baseline']:.4f}")
 
 
