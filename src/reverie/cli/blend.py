@@ -25,7 +25,9 @@ def do_blend(words: list[str]) -> int:
     parser.add_argument("--out", metavar="OUT", help="a name ending in .png, or a folder")
     parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    cls = registry.method_class(next(name for name, entry in registry.list_methods().items() if VERB in entry.verbs))
+    cls: Any = registry.method_class(
+        next(name for name, entry in registry.list_methods().items() if VERB in entry.verbs)
+    )
     function = getattr(cls, cls.verbs()[VERB])
     media = {option.name for option, _ in media_inputs(function)}
     flags = [option for option in options_of_signature(function) if option.name not in media]
@@ -42,7 +44,7 @@ def do_blend(words: list[str]) -> int:
     from reverie.media import Photo
 
     began = time.monotonic()
-    method: Any = load(run[0]) if run else cls.without_training()  # type: ignore[attr-defined]
+    method: Any = load(run[0]) if run else cls.without_training()
     photos = {"foreground": [Photo.load(foreground)], "background": [Photo.load(background)]}
     options["mask"] = [Photo.load(args.mask)] if args.mask else None
     items = method.verb(VERB).stream(method, **{**options, **photos})

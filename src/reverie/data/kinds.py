@@ -6,6 +6,7 @@ import os
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from inspect import signature
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -171,16 +172,16 @@ def _files_at(path: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
             folders[:] = [name for name in folders if not is_ignored(name)]
             for name in files:
                 if not is_ignored(name):
-                    yield name, lambda file=Path(folder, name): _head(file)  # type: ignore[misc]
+                    yield name, partial(_head, Path(folder, name))
     elif path.suffix.lower() == ".npz" or not is_zip(path):
-        yield path.name, lambda: _head(path)
+        yield path.name, partial(_head, path)
     else:
         try:
             with zipfile.ZipFile(path) as archive:
                 names = [name for name in archive.namelist() if not name.endswith("/")]
                 for name in names:
                     if not any(map(is_ignored, name.replace("\\", "/").split("/"))):
-                        yield name, lambda name=name: _head_in(archive, name)  # type: ignore[misc]
+                        yield name, partial(_head_in, archive, name)
         except ZIP_ERRORS:
             return
 

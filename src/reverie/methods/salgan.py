@@ -27,7 +27,7 @@ from reverie.media.saliency_map import Form, SaliencyMap, draw_saliency
 from reverie.metrics.saliency_scores import Observed, saliency_scores
 from reverie.metrics.score import Reference, Score
 from reverie.nn import losses
-from reverie.nn.imagenet import load_imagenet_network
+from reverie.nn.imagenet import MAP_CHANNELS, load_imagenet_network
 from reverie.nn.patchgan import PatchGAN
 
 ADVERSARIAL = losses.nonsaturating()
@@ -93,7 +93,8 @@ class SalGAN(Method):
             self.encoder = Encoder(c.base_channels)
         elif c.encoder == "finetuned":
             self.encoder = load_imagenet_network(fused=False).requires_grad_(True)
-        widths = (24, 40, 112, 320) if c.encoder != "scratch" else [c.base_channels * k for k in (2, 4, 8, 8)]
+        pretrained = c.encoder != "scratch"
+        widths = [MAP_CHANNELS[s] for s in STRIDES] if pretrained else [c.base_channels * k for k in (2, 4, 8, 8)]
         self.readout = Readout(sum(widths), c.base_channels, c.dropout)
         bias = torch.tensor(c.centre_bias or [1.0] * BIAS_CELLS**2).view(1, 1, BIAS_CELLS, BIAS_CELLS)
         cells = c.size // CELL
@@ -274,8 +275,9 @@ class Encoder(nn.Module):
         for k, depth in ((1, 2), (2, 2), (4, 3), (8, 3), (8, 3)):
             layers: list[nn.Module] = [] if width == 3 else [nn.MaxPool2d(2)]
             for _ in range(depth):
-                layers += [nn.Conv2d(width, k * base_channels, 3, 1, 1), nn.ReLU(True)]
-                nn.init.kaiming_normal_(layers[-2].weight)  # type: ignore[arg-type]
+                conv = nn.Conv2d(width, k * base_channels, 3, 1, 1)
+                nn.init.kaiming_normal_(conv.weight)
+                layers += [conv, nn.ReLU(True)]
                 width = k * base_channels
             self.blocks.append(nn.Sequential(*layers))
 

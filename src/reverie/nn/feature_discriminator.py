@@ -14,13 +14,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
-from reverie.nn.imagenet import SHA256, EfficientNetLite, load_imagenet_network
+from reverie.nn.imagenet import MAP_CHANNELS, SHA256, EfficientNetLite, load_imagenet_network
 from reverie.utils.errors import UserError
 
 FINGERPRINT = SHA256[:16]
 """of the weights of the frozen network: the first 16 hex digits of their SHA-256"""
-MAP_CHANNELS = {2: 16, 4: 24, 8: 40, 16: 112, 32: 320}
-"""channels of the map of each stride"""
 
 
 class FrozenFeatures:

@@ -36,8 +36,8 @@ STRIDES = (1, 2, 2, 2, 1, 2, 1)
 """of the first block of each stage (table 1 of the paper); a stage is a run of blocks with equally many channels"""
 EPS = 1e-3
 """of batch norm"""
-MAP_STRIDES = (2, 4, 8, 16, 32)
-"""pixels of the image between two places of a map that `features` can return"""
+MAP_CHANNELS = {2: 16, 4: 24, 8: 40, 16: 112, 32: 320}
+"""channels of each map of Lite0 that `features` can return, by its stride: pixels of the image between two places"""
 
 
 class EfficientNetLite(nn.Module):
@@ -87,7 +87,7 @@ class EfficientNetLite(nn.Module):
     def features(self, x: Tensor, strides: Sequence[int] = (4, 8, 16)) -> list[Tensor]:
         """Images [B,C,H,W] in [-1,1] -> the last map [B,D,ceil(H/stride),ceil(W/stride)] of each stride, in this order.
 
-        strides: of 2, 4, 8, 16, 32; D is 16, 24, 40, 112 and 320 for Lite0. Raises ValueError for others.
+        strides: of 2, 4, 8, 16, 32; D is MAP_CHANNELS of each for Lite0. Raises ValueError for others.
         """
         if unknown := set(strides) - set(self.strides):
             raise ValueError(f"there is no map of stride {min(unknown)}; there are {sorted(set(self.strides))}")
