@@ -1,0 +1,170 @@
+"""Holes of photographs of any size: the surroundings of each are cut out, filled at the size that a network learnt at,
+and put back in full size.   B batch, C channels, H, W pixels; images [B,C,H,W] in [-1,1], holes bool [B,1,H,W].
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from reverie.media import Photo
+from reverie.transforms.degradations import grey
+from reverie.transforms.poisson import gradients, poisson_in_mask
+from reverie.transforms.tiling import apply_tiled
+from reverie.transforms.upscaling import with_hidden_colours
+
+Fill = Callable[[Tensor, Tensor], Tensor]
+"""(image [B,C,H,W], hole [B,1,H,W]) -> the image with its hole filled, of any H and W"""
+CELL = 32
+"""pixels a side of the cells that holes are grouped by: those in neighbouring cells are filled together"""
+NO_RESIZE = 1.25
+"""times as thick as a hole may be at most that is still filled at its own size"""
+TILE = 4
+"""sides of training, of the tiles that the surroundings of long holes are cut into"""
+
+
+class Patch(NamedTuple):
+    """A hole, or several near each other, with their surroundings."""
+
+    rows: slice
+    columns: slice
+    own: np.ndarray
+    """bool [h,w] of these, the hole without the parts of others that reach in"""
+    factor: float
+    """times as large as what the network learnt at, 1 or more"""
+
+
+@torch.no_grad()
+def fill_holes(photo: Photo, hole: np.ndarray, fill: Fill, size: int | None, channels: int | None = None) -> Photo:
+    """A photograph whose hole is filled, in its own size, depth and profile; outside the hole it is as it was.
+
+    hole: bool [H,W], with a pixel outside it
+    fill: what fills images of `channels`, and leaves them outside of holes as they are
+    size: pixels a side that it has learnt at; thicker holes than half of that are filled at a smaller scale, and the
+        result is enlarged; None: whatever the size
+    channels: C of what it takes; None: those of the photo
+    """
+    channels = channels or photo.pixels.shape[2]
+    pixels = photo.pixels.copy()
+    for patch in patches_of(hole, size):
+        here = patch.rows, patch.columns
+        alpha = None if photo.alpha is None else photo.alpha[here]
+        part, inside = replace(photo, pixels=photo.pixels[here], alpha=alpha), hole[here]
+        x = with_hidden_colours(part).to_tensor(photo.pixels.shape[2])
+        filled = _fill_patch(x, torch.from_numpy(inside)[None, None], fill, patch.factor, size, channels)
+        pixels[here][patch.own] = part.with_pixels(filled[0]).pixels[patch.own]
+    return replace(photo, pixels=pixels, name=photo.name, table=None, record=None)
+
+
+def patches_of(hole: np.ndarray, size: int | None) -> Iterator[Patch]:
+    """The patches that a hole bool [H,W] is filled by, from above; `size` as in `fill_holes`."""
+    for members in groups_of(hole):
+        box = box_of(members)
+        thickness = thickness_of(hole[_around(box, CELL, 0, hole)])
+        factor = 1.0 if size is None else thickness / (size / 2)
+        factor = factor if factor > NO_RESIZE else 1.0
+        least = 2 * thickness if size is None else round(size * factor)
+        rows, columns = _around(box, max(CELL, least // 4), least, hole)
+        yield Patch(rows, columns, members[rows, columns], factor)
+
+
+def groups_of(hole: np.ndarray) -> Iterator[np.ndarray]:
+    """The parts [H,W] of a hole bool [H,W] that no neighbouring cells of CELL pixels a side join."""
+    height, width = (-(-side // CELL) for side in hole.shape)
+    padded = np.zeros((height * CELL, width * CELL), bool)
+    padded[: hole.shape[0], : hole.shape[1]] = hole
+    left: np.ndarray = padded.reshape(height, CELL, width, CELL).any((1, 3))
+    for row, column in np.argwhere(left).tolist():
+        if not left[row, column]:
+            continue
+        cells, waiting = np.zeros_like(left), [(row, column)]
+        left[row, column] = False
+        while waiting:
+            y, x = waiting.pop()
+            cells[y, x] = True
+            for dy, dx in np.argwhere(left[max(0, y - 1) : y + 2, max(0, x - 1) : x + 2]).tolist():
+                at = max(0, y - 1) + dy, max(0, x - 1) + dx
+                left[at] = False
+                waiting.append(at)
+        yield hole & cells.repeat(CELL, 0).repeat(CELL, 1)[: hole.shape[0], : hole.shape[1]]
+
+
+def box_of(hole: np.ndarray) -> tuple[slice, slice]:
+    """The rows and columns of the box around a hole bool [H,W] that is not empty."""
+    rows, columns = (hole.any(axis).nonzero()[0] for axis in (1, 0))
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+
+
+def thickness_of(hole: np.ndarray) -> int:
+    """Pixels, about twice the distance that a pixel of a hole bool [H,W] has at most from a known one."""
+    step = max(1, max(hole.shape) // 256)
+    height, width = (-(-side // step) for side in hole.shape)
+    padded = np.ones((height * step, width * step), bool)
+    padded[: hole.shape[0], : hole.shape[1]] = hole
+    known = torch.from_numpy(~padded.reshape(height, step, width, step).all((1, 3)))[None, None].float()
+    layers = 0
+    while not known.all():
+        known, layers = F.max_pool2d(known, 3, 1, 1), layers + 1
+        if layers > max(height, width):
+            break
+    return max(1, 2 * layers * step)
+
+
+def _around(box: tuple[slice, slice], margin: int, least: int, hole: np.ndarray) -> tuple[slice, slice]:
+    """A box with a margin, each side `least` pixels or more, within the photo."""
+    widened = []
+    for part, side in zip(box, hole.shape, strict=True):
+        length = min(side, max(part.stop - part.start + 2 * margin, least))
+        start = max(0, min((part.start + part.stop - length) // 2, side - length))
+        widened.append(slice(start, start + length))
+    return widened[0], widened[1]
+
+
+def _fill_patch(x: Tensor, hole: Tensor, fill: Fill, factor: float, size: int | None, channels: int) -> Tensor:
+    """x [1,C',H,W] with its hole filled at 1/factor of its size."""
+    if factor == 1:
+        return torch.where(hole, _fill_channels(x, hole, fill, size, channels), x)
+    inner = [max(8, round(side / factor / 8) * 8) for side in x.shape[2:]]
+    small, small_hole = shrink(x, hole, inner)
+    filled = _fill_channels(small, small_hole, fill, size, channels)
+    enlarged = F.interpolate(filled, x.shape[2:], mode="bicubic", align_corners=False)
+    return poisson_in_mask(gradients(enlarged), x, hole, tolerance=1e-4)
+
+
+def shrink(x: Tensor, hole: Tensor, inner: list[int]) -> tuple[Tensor, Tensor]:
+    """An image [1,C,H,W] and its hole at a smaller size: means of the known pixels; a pixel with any of the hole in it
+    is in the hole."""
+    known = (~hole).to(x.dtype)
+    share = F.interpolate(known, inner, mode="area")
+    small = F.interpolate(x * known, inner, mode="area") / share.clamp_min(1e-6)
+    return small, share < 1 - 1e-6
+
+
+def _fill_channels(x: Tensor, hole: Tensor, fill: Fill, size: int | None, channels: int) -> Tensor:
+    """x [1,C',H,W] filled by what takes `channels`: grey as colour, or each colour by itself, where C' is another."""
+    own = x.shape[1]
+    if own == channels:
+        return _fill_tiles(x, hole, fill, size)
+    if own == 1:
+        return grey(_fill_tiles(x.expand(-1, channels, -1, -1), hole, fill, size))
+    return torch.cat([_fill_tiles(plane, hole, fill, size) for plane in x.split(1, 1)], 1)
+
+
+def _fill_tiles(x: Tensor, hole: Tensor, fill: Fill, size: int | None) -> Tensor:
+    """fill(x, hole), in tiles where x is much larger than what it has learnt at."""
+    if size is None or max(x.shape[2:]) <= TILE * size:
+        return fill(x, hole)
+    size = math.ceil(size / 8) * 8
+
+    def network(t: Tensor) -> Tensor:
+        image, inside = t[:, :-1], t[:, -1:] > 0
+        return fill(image, inside) if inside.any() else image
+
+    return apply_tiled(network, torch.cat([x, hole.to(x.dtype)], 1), TILE * size, size // 2, 8)
