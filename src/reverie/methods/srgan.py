@@ -25,8 +25,8 @@ from reverie.metrics.full_reference import Restored
 from reverie.metrics.score import Reference, Score
 from reverie.metrics.super_resolution import crop_to_multiple, upscaling_scores
 from reverie.nn import losses
-from reverie.nn.imagenet import load_imagenet_network
 from reverie.nn.patchgan import PatchGAN
+from reverie.nn.perceptual_loss import PerceptualLoss
 from reverie.nn.residual_blocks import conv3x3, residual_blocks
 from reverie.transforms.augment import paired_random_crop, random_flip_and_rotate
 from reverie.transforms.degradations import downscale_as_cameras
@@ -34,8 +34,6 @@ from reverie.transforms.resampling import imresize, imresize_tensor
 from reverie.transforms.upscaling import Upscaler, upscale_photo
 
 ADVERSARIAL = losses.nonsaturating()
-FEATURE_STRIDES = (2, 4, 8)
-"""of the maps of the ImageNet network that the perceptual loss compares"""
 MARGIN = 1.25
 """side of the pieces of photos that crops are drawn from, in sides of a crop"""
 
@@ -123,7 +121,7 @@ class SRGAN(Method):
         if c.adv_share:
             paper = c.network == "srresnet"
             self.discriminator = Discriminator(c.channels) if paper else PatchGAN(c.channels, 32, 2, "instance")
-        self._imagenet: list[Any] = []  # no submodule: neither moved, trained nor saved
+        self.perceptual_loss = PerceptualLoss()  # paper: of VGG-19
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         c = self.config
@@ -189,23 +187,6 @@ class SRGAN(Method):
         if c.inputs == "camera":
             return downscale_as_cameras(y, (size, size), c.scale), y
         return imresize_tensor(y, (size, size), levels=True), y
-
-    def perceptual_loss(self, upscaled: Tensor, y: Tensor) -> Tensor:
-        """How far features of upscaled images are from those of y, as a share of the size of these, summed over maps.
-
-        Paper: VGG-19 after an activation; here EfficientNet-Lite0, since it is installed, and its linear bottlenecks,
-        since features before an activation keep brightness (ESRGAN: Wang 2018, arXiv:1809.00219, section 3.3).
-        """
-        if not self._imagenet:
-            with torch.random.fork_rng(devices=[]):  # making it draws numbers, at whichever step it is needed first
-                self._imagenet.append(load_imagenet_network(y.device))
-        features = partial(self._imagenet[0].features, strides=FEATURE_STRIDES)
-        top, left = torch.randint(FEATURE_STRIDES[-1], (2,)).tolist()  # else the strides draw a grid into the images
-        upscaled, y = upscaled[:, :, top:, left:], y[:, :, top:, left:]
-        with torch.no_grad():
-            wanted: Sequence[Tensor] = features(y)
-        pairs = zip(features(upscaled), wanted, strict=True)
-        return torch.stack([(a - b).abs().mean() / b.abs().mean() for a, b in pairs]).sum()
 
     # -- verbs ---------------------------------------------------------------------------------------------------------
 
