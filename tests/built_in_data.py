@@ -10,6 +10,7 @@ DATA = {
     "Pairs": "shapes:96",
     "Unpaired": "letters:96,shapes:96",
     "Fixations": "gazes:96",
+    "Paragraphs": "scenes:96",
     "Texts": "verses:96",
     "MusicDataset": "tunes:16",
 }

@@ -34,6 +34,7 @@ ROOMS = [
     "nn",
     "data.kinds",
     "data.music",
+    "data.paragraphs",
     "data.text",
     "data.images",
     "data",

@@ -24,6 +24,7 @@ from reverie.data.media_types import HEAD, TABLE_SUFFIXES, TEXT_SUFFIXES, is_tex
 from reverie.data.music.dataset import MusicDataset
 from reverie.data.music.inspect import describe_music, inspect_music
 from reverie.data.music.midi import SUFFIXES as MUSIC_SUFFIXES
+from reverie.data.paragraphs.dataset import Paragraphs
 from reverie.data.python_data import PythonData, python_data
 from reverie.data.text.dataset import Texts
 from reverie.utils.errors import UserError, near_miss
@@ -50,6 +51,7 @@ class Kind(NamedTuple):
 KINDS = (
     Kind(Texts, "text", Texts.inspect, Texts.describe),
     Kind(Fixations, "images", Fixations.inspect, Fixations.describe),
+    Kind(Paragraphs, "images", Paragraphs.inspect, Paragraphs.describe),
     Kind(Pairs, "images", Pairs.inspect, Pairs.describe, ("images",)),
     Kind(Unpaired, "images", Unpaired.inspect, Unpaired.describe, ("pairs",)),
     Kind(ImagePatches, "images", images.inspect, images.describe, ("images",)),  # a method asks for them
