@@ -24,7 +24,8 @@ from torch.nn import functional as F
 
 from benchmarks import common
 from reverie.core.options import Option
-from reverie.dreaming.network import DreamNetwork, open_network
+from reverie.dreaming.network import DreamNetwork
+from reverie.dreaming.open_network import open_network
 from reverie.dreaming.photographs import AXES
 from reverie.dreaming.visualize import checked_defaults, optimise
 from reverie.media import Image, image_grid

@@ -19,8 +19,9 @@ from torch import nn
 import reverie
 from reverie.cli.main import main
 from reverie.dreaming.ascent import Ascent, ascend, climb, gradient, octave_sizes, windows
-from reverie.dreaming.network import DreamNetwork, open_network
+from reverie.dreaming.network import DreamNetwork
 from reverie.dreaming.objective import LayerObjective, Term, read_terms
+from reverie.dreaming.open_network import open_network
 from reverie.dreaming.parametrisation import faint_noise, fourier, phases
 from reverie.dreaming.photographs import colour_power, spectrum
 from reverie.dreaming.styles import STYLES

@@ -105,7 +105,7 @@ def do_atlas(words: list[str]) -> int:
 def _parser(name: str, about: str, function: Callable[..., Any]) -> Parser:
     """A parser with the flags of all three commands, and one for each parameter of the function."""
     parser = Parser(name, about)
-    weights_help = "a weights file, a run, or inception; none: the network of ImageNet that is installed"
+    weights_help = "a weights file, a run, or a public name (resnet50, vgg16 ...); none: the installed network"
     parser.add_argument("--weights", metavar="NETWORK", help=weights_help)
     parser.add_argument("--list-layers", action="store_true", help="list the network's layers with sizes, and end")
     parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
@@ -121,7 +121,7 @@ def _options(args: argparse.Namespace, function: Callable[..., Any]) -> dict[str
 
 
 def _list_layers(args: argparse.Namespace) -> int:
-    from reverie.dreaming.network import open_network
+    from reverie.dreaming.open_network import open_network
 
     network = open_network(args.weights)
     layers = [layer._asdict() for layer in network.layers.values()]

@@ -38,6 +38,7 @@ PAUSES = (0.5, 2.0, 5.0)  # seconds before the second, third and fourth attempt 
 LOCK_TIMEOUT = 3600.0  # seconds to wait for another process that fetches the same set
 UNPACK_LIMIT = 4 << 30  # bytes that one archive may unpack to
 CHUNK = 1 << 18
+WEIGHTS = "weights"  # the folder of files of weights within the cache
 MARKER = ".complete.json"  # written last: a folder that has it is complete
 
 
@@ -199,7 +200,7 @@ def fetch_file(
     title: what it is, and by_hand: what else a user can do, for messages; the others as in fetch. Raises UserError if
     it cannot be downloaded, verified or written.
     """
-    home = cache_folder() / "weights"
+    home = cache_folder() / WEIGHTS
     target = home / file.name
     if target.is_file() and target.stat().st_size == file.bytes and sha256(target) == file.sha256:
         return target

@@ -10,7 +10,8 @@ from tqdm import tqdm
 
 from reverie._version import __version__
 from reverie.core.options import REQUIRED, convert, options_of_signature
-from reverie.dreaming.network import DreamNetwork, open_network
+from reverie.dreaming.network import DreamNetwork
+from reverie.dreaming.open_network import open_network
 
 
 def checked_arguments(function: Callable[..., Any], given: dict[str, Any], media: Collection[str]) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def dream(
     images: photographs: paths, arrays, Pillow images, one or many
     style: a mix of layers by name, such as creatures, serpents, labyrinth; --list-styles lists them
     layers: layers to strengthen, with commas between them: LAYER, LAYER:CHANNEL, LAYER=WEIGHT; --list-layers lists them
-    weights: the network: none for that of ImageNet which is installed, a weights file, a run, or inception
+    weights: the network: none for that of ImageNet which is installed, a weights file, a run, or a public name
     guide: a picture whose features in these layers the photo takes on
     strength: times the steps of the style: 0.5 for a hint, 3 for a fever
     seed: of the random shifts; the same seed and photo give the same file
