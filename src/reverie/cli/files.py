@@ -228,10 +228,11 @@ def _write_each(
 
 
 def _file_name(item: Any, index: int) -> str:
-    """The name of an item's file, without suffix."""
-    if len(item.inputs) != 1:
+    """The name of an item's file, without suffix: that of the one input, or that which the item has taken over."""
+    name = item.inputs[0]["name"] if len(item.inputs) == 1 else getattr(item, "name", "")
+    if not name:
         return f"{index:06d}"
-    stem = Path(item.inputs[0]["name"]).stem
+    stem = Path(name).stem
     # By the item's index and not by a count, since a shard may not hold the first item of an input.
     return f"{stem}-{index:06d}" if item.index else stem
 

@@ -19,6 +19,7 @@ from reverie.cli.decode import do_decode
 from reverie.cli.demo import do_demo
 from reverie.cli.dream import do_atlas, do_dream, do_visualize
 from reverie.cli.evaluate import do_compare, do_evaluate
+from reverie.cli.inpaint import do_inpaint
 from reverie.cli.methods import do_methods
 from reverie.cli.provenance import do_provenance
 from reverie.cli.train import do_resume, do_train
@@ -41,6 +42,7 @@ Commands
   reverie export RUN --format safetensors --out FILE
   reverie import latest_net_G.pth --out FILE        use a generator of the pix2pix and CycleGAN code like a run
   reverie blend PHOTO PHOTO --mask MASK --out FILE  paste a part of one photo into another, without training
+  reverie inpaint [RUN] PHOTO --mask MASK --out OUT what is white in the mask filled by what is around it
   reverie dream photo.jpg --out dream.png           what a network sees in a photo (DeepDream)
   reverie visualize CLASS --out class.png           what a network takes for a class; also of a run
   reverie atlas --out FOLDER                        a page of what the layers of a network look for
@@ -68,6 +70,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "decode": do_decode,
     "demo": do_demo,
     "blend": do_blend,
+    "inpaint": do_inpaint,
     "dream": do_dream,
     "visualize": do_visualize,
     "atlas": do_atlas,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from reverie.cli.parser import Parser, first_positional
+from reverie.cli.pretrained import add_weights_flag, name_as_run
 from reverie.core.options import REQUIRED, Option, media_inputs, media_output, options_of_signature
 from reverie.utils.errors import UserError
 
@@ -30,7 +31,7 @@ class Signature(NamedTuple):
 
 def do_verb(verb: str, words: list[str]) -> int:
     """Runs a verb of a trained method on the user's files, and writes or prints what it yields."""
-    parser = _parser(verb)
+    parser, words = _parser(verb), name_as_run(verb, words)
     run = first_positional(words, parser.switches)
     if run is None:
         parser.epilog = f"`reverie {verb} RUN --help` also shows the options that the run's method has."
@@ -39,15 +40,15 @@ def do_verb(verb: str, words: list[str]) -> int:
 
     method = load(str(run))
     function = method.verb(verb)
-    signature = _signature(function)
-    _add_signature(parser, signature, function.__doc__ or "")
+    signature = signature_of(function)
+    add_signature(parser, signature, function.__doc__ or "")
     args = parser.parse(words)
     if not args.out and not signature.output_medium.PRINTED and not method.is_classifier:
         one_file = " or ".join(signature.output_medium.COMBINED_WRITERS)
         raise UserError(f"{verb} needs --out: a folder, or a name ending in {one_file} for one file of all.")
-    arguments = _arguments(verb, signature, args)
+    arguments = arguments_of(verb, signature, args)
     done = _skip_finished(function.record(method, **arguments), signature, args, arguments)
-    _run(function.stream(method, **arguments), signature, args, arguments, done)
+    run_verb(function.stream(method, **arguments), signature, args, arguments, done)
     return 0
 
 
@@ -59,10 +60,11 @@ def _parser(verb: str) -> Parser:
     parser.add_argument("--out", metavar="OUT", help=out_help)
     parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    add_weights_flag(parser, verb)
     return parser
 
 
-def _signature(function: Any) -> Signature:
+def signature_of(function: Any) -> Signature:
     """Reads a verb's signature."""
     options = options_of_signature(function)
     source, medium = next(iter(media_inputs(function)), (None, None))
@@ -71,7 +73,7 @@ def _signature(function: Any) -> Signature:
     return Signature(flags, source, medium, media_output(function), shardable)
 
 
-def _add_signature(parser: Parser, signature: Signature, doc: str) -> None:
+def add_signature(parser: Parser, signature: Signature, doc: str) -> None:
     """Adds a verb's parameters to the parser; its description is the first line of the verb's docstring."""
     parser.description = doc.splitlines()[0] if doc else ""
     if signature.input_medium:
@@ -85,7 +87,7 @@ def _add_signature(parser: Parser, signature: Signature, doc: str) -> None:
     parser.add_options(signature.flags, "options")
 
 
-def _arguments(verb: str, signature: Signature, args: argparse.Namespace) -> dict[str, Any]:
+def arguments_of(verb: str, signature: Signature, args: argparse.Namespace) -> dict[str, Any]:
     """The verb's arguments: the flags that were given, the input files, the shard. Raises UserError."""
     from reverie.cli.files import gather, read_shard
 
@@ -129,7 +131,7 @@ def _skip_finished(
     return done
 
 
-def _run(
+def run_verb(
     stream: Iterable[Any],
     signature: Signature,
     args: argparse.Namespace,

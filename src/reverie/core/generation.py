@@ -102,11 +102,17 @@ def encode_images(
 
 
 def map_images(
-    transform: Callable[[Tensor], Tensor], images: Sequence[Image], size: int, channels: int, device: torch.device
-) -> Iterator[Image]:
-    """An image made from each image; transform: [BLOCK,C,H,W] in [-1,1] -> [BLOCK,C,H,W] in [-1,1]."""
-    for group, x in _batches(images, size, channels, device):
-        for result, source in zip(Image.from_tensor(transform(x)[: len(group)]), group, strict=True):
+    transform: Callable[..., Tensor], images: Sequence[Image], size: int, channels: int, device: torch.device,
+    beside: Tensor | None = None,
+) -> Iterator[Image]:  # fmt: skip
+    """An image made from each image; transform: [BLOCK,C,H,W] in [-1,1] -> [BLOCK,C,H,W] in [-1,1].
+
+    beside: [N,...] of the images, whose rows [BLOCK,...] the transform takes too
+    """
+    for start, (group, x) in enumerate(_batches(images, size, channels, device)):
+        rows = [min(i, len(images) - 1) for i in range(start * BLOCK, (start + 1) * BLOCK)]
+        made = transform(x) if beside is None else transform(x, beside[rows].to(device))
+        for result, source in zip(Image.from_tensor(made[: len(group)]), group, strict=True):
             yield result.made_from(source)
 
 

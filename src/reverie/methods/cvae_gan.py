@@ -22,12 +22,14 @@ from reverie.core.method import Method, verb
 from reverie.core.stage import Batch, Metrics, Stage
 from reverie.core.update import Update
 from reverie.data.images.dataset import Images
-from reverie.media import Code, Image, comparison_grid, image_grid
+from reverie.media import Code, Image, Photo, comparison_grid, image_grid
+from reverie.media.mask import Marking, made_of, map_holes
 from reverie.nn import losses
 from reverie.nn.class_conditional import ConditionalEncoder, FeatureDiscriminator, class_feature_matching
 from reverie.nn.dcgan_blocks import Generator, default_base_channels, default_size
 from reverie.nn.latent_directions import ClassMeans, direction_vector
 from reverie.transforms.augment import random_flip_and_shift
+from reverie.transforms.square_holes import square_holes
 from reverie.utils.errors import UserError, near_miss
 from reverie.utils.seeding import noise
 
@@ -330,36 +332,39 @@ class CVAEGAN(Method):
 
     @verb
     def inpaint(
-        self,
-        images: list[Image],
-        box: tuple[float, ...] = (0.25, 0.25, 0.75, 0.75),
-        iterations: Count = 10,
-        label: str = "",
-    ) -> Iterator[Image]:
-        """Inpainting: each image with the content of a box replaced, the rest unchanged (section 5.3).
+        self, images: list[Image], mask: list[Photo] | None = None, mask_colour: str = "", mask_alpha: bool = False,
+        box: tuple[float, ...] | None = None, invert: bool = False, grow: Annotated[int, Range(0, 1000)] = 0,
+        iterations: Count = 10, label: str = "",
+    ) -> Iterator[Image]:  # fmt: skip
+        """Inpainting: each image with the content of its hole replaced, the rest unchanged (section 5.3).
 
-        images: images to inpaint; what they show inside the box is ignored
-        box: the region to fill: left,top,right,bottom as shares of the side
+        images: images to inpaint; what they show inside the hole is ignored
+        mask: one for all images or one for each, of their sizes, white (above 127 of 255) where the hole is
+        mask_colour: the hole is what has this colour, such as ff00ff, in the mask, or without one in the image
+        mask_alpha: the hole is what is transparent in the mask, or without one in the image
+        box: the hole is left,top,right,bottom as shares of the width and of the height
+        invert: what is marked stays, and the rest is the hole
+        grow: pixels of the image that the hole is widened by
         iterations: times that the filled image is encoded and decoded
         label: the class; none: the one that the classifier predicts for each
 
-        Raises UserError if the box is empty or reaches outside the image.
+        Raises UserError if there is no hole, nothing but a hole, or a mask of another size.
         """
-        c = self.config
-        if len(box) != 4 or not (0 <= box[0] < box[2] <= 1 and 0 <= box[1] < box[3] <= 1):
-            raise UserError(f"box is {','.join(map(str, box))}; give left,top,right,bottom from 0 to 1.")
-        left, top, right, bottom = (round(edge * c.size) for edge in box)
-        mask = torch.zeros(1, 1, c.size, c.size, device=self.device)  # 1 inside the box
-        mask[:, :, top:bottom, left:right] = 1
+        c, marking = self.config, Marking(mask_colour, mask_alpha, box, invert, grow)
+        given = list(map_holes(images, mask, marking, partial(square_holes, size=c.size, channels=c.channels)))
 
-        def fill(x: Tensor) -> Tensor:
-            """[B,C,H,W] -> [B,C,H,W] with the box filled."""
-            filled = x * (1 - mask)  # at first with mid-grey, 0
+        def fill(x: Tensor, beside: Tensor) -> Tensor:
+            """[B,C,H,W] -> [B,C,H,W] with the holes filled; beside: the images as they were, and 1 in their holes."""
+            hole = beside[:, -1:] > 0
+            filled = x * ~hole  # at first with mid-grey, 0
             for _ in range(iterations):
-                filled = torch.where(mask > 0, self.generator(self.code(filled, label)), x)
-            return filled
+                filled = torch.where(hole, self.generator(self.code(filled, label)), x)
+            return torch.where(hole, filled, beside[:, :-1])
 
-        yield from map_images(fill, images, c.size, c.channels, self.device)
+        beside = torch.cat([one.beside for one in given])
+        made = map_images(fill, [one.covered for one in given], c.size, c.channels, self.device, beside)
+        for image, one in zip(made, given, strict=True):
+            yield made_of(image, one.image, one.mask)
 
     @verb
     def interpolate(

@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from reverie.data.images.conversion import LUMA
 from reverie.media import Photo
+from reverie.media.mask import check_same_size, mask_levels
 from reverie.transforms.poisson import Gradients, gaussian_poisson, gradients, poisson_in_mask
 from reverie.utils.errors import UserError, printable
 
@@ -159,28 +159,15 @@ def read_mask(mask: Photo | None, foreground: Photo, notes: list[str]) -> Tensor
     if mask is None:
         if foreground.alpha is None:
             raise UserError(f"{foreground.name or 'the foreground'} has no alpha to cut it out by; give --mask.")
-        levels, white = foreground.alpha, foreground.max_level
+        levels = foreground.alpha.astype(np.float64) / foreground.max_level
         notes.append("the foreground's alpha is the mask")
     else:
-        size, own = mask.pixels.shape[:2], foreground.pixels.shape[:2]
-        if size != own:
-            raise UserError(
-                f"the mask {mask.name} is {size[1]}x{size[0]} pixels and the foreground {own[1]}x{own[0]}; a mask is "
-                "white where the foreground is taken, in the foreground's size."
-            )
-        levels, white = mask.pixels, mask.max_level
-        if mask.alpha is not None and int(levels.min()) == int(levels.max()):
-            levels = mask.alpha
-            notes.append("the mask is of one colour, so its alpha is taken")
-    if levels.ndim == 3:
-        levels = levels @ np.array(LUMA if levels.shape[2] == 3 else (1,), np.float64)
-    most = round(float(levels.max()))
-    if most == 1:
-        notes.append("the mask holds 0 and 1, and 1 is taken as inside")
-        white = 1
-    if most == 0:
+        rule = "a mask is white where the foreground is taken, in the foreground's size"
+        check_same_size(mask, foreground, "the foreground", rule)
+        levels = mask_levels(mask, notes)
+    if not levels.any():
         raise UserError(f"the mask {mask.name if mask else ''} is black, so nothing is taken; white is inside.")
-    soft = torch.from_numpy(np.ascontiguousarray(levels, np.float64) / white)[None, None]
+    soft = torch.from_numpy(levels)[None, None]
     return torch.where(soft < BLACK, 0.0, torch.where(soft > WHITE, 1.0, soft))
 
 

@@ -5,9 +5,9 @@ and put back in full size.   B batch, C channels, H, W pixels; images [B,C,H,W] 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from reverie.media import Photo
+from reverie.media.mask import Marking, made_of, map_holes
 from reverie.transforms.degradations import grey
 from reverie.transforms.poisson import gradients, poisson_in_mask
 from reverie.transforms.tiling import apply_tiled
@@ -63,6 +64,25 @@ def fill_holes(photo: Photo, hole: np.ndarray, fill: Fill, size: int | None, cha
     return replace(photo, pixels=pixels, name=photo.name, table=None, record=None)
 
 
+def inpaint_each(
+    photos: Sequence[Photo], masks: Sequence[Photo] | None, marking: Marking, fill: Fill, size: int | None,
+    channels: int | None = None,
+) -> Iterator[Photo]:  # fmt: skip
+    """`fill_holes` of each photo, whose hole is found as by `map_holes`; what was transparent and is filled is opaque.
+
+    Raises UserError as `map_holes` does.
+    """
+
+    def filled(photo: Photo, mask: Photo | None, hole: np.ndarray) -> Photo:
+        made = fill_holes(photo, hole, fill, size, channels)
+        if marking.alpha and mask is None and photo.alpha is not None:
+            opaque = np.iinfo(photo.alpha.dtype).max
+            made = replace(made, alpha=np.where(hole, opaque, photo.alpha).astype(photo.alpha.dtype))
+        return cast(Photo, made_of(made, photo, mask))
+
+    yield from map_holes(photos, masks, marking, filled)
+
+
 def patches_of(hole: np.ndarray, size: int | None) -> Iterator[Patch]:
     """The patches that a hole bool [H,W] is filled by, from above; `size` as in `fill_holes`."""
     for members in groups_of(hole):
@@ -80,7 +100,7 @@ def groups_of(hole: np.ndarray) -> Iterator[np.ndarray]:
     height, width = (-(-side // CELL) for side in hole.shape)
     padded = np.zeros((height * CELL, width * CELL), bool)
     padded[: hole.shape[0], : hole.shape[1]] = hole
-    left: np.ndarray = padded.reshape(height, CELL, width, CELL).any((1, 3))
+    left = np.asarray(padded.reshape(height, CELL, width, CELL).any((1, 3)))
     for row, column in np.argwhere(left).tolist():
         if not left[row, column]:
             continue
