@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -22,28 +21,18 @@ from reverie.core.update import Update
 from reverie.data.images.dataset import Images
 from reverie.media import Image
 from reverie.nn import losses
-from reverie.nn.dcgan_blocks import (
-    Generator,
-    ResizeGenerator,
-    default_base_channels,
-    default_size,
-    init_weights,
-    layer_channels,
-)
+from reverie.nn.dcgan_blocks import GENERATORS, default_base_channels, default_size, init_weights, layer_channels
 from reverie.nn.feature_discriminator import (
-    FINGERPRINT,
-    FeatureHeads,
     FrozenFeatures,
-    check_fingerprint,
+    ProjectedDiscriminator,
+    discriminator_loss,
+    generator_loss,
     per_image,
+    resolve_discriminator,
 )
-from reverie.nn.imagenet import weights_path
 from reverie.transforms.augment import diff_augment, geometric_diff_augment, random_flip_and_shift
 from reverie.utils.errors import UserError
 from reverie.utils.seeding import noise
-
-STRIDES, MIN_SIDE = (4, 8, 16), 64
-"""of the frozen network's maps that a discriminator sees; pixels a side to which smaller images are enlarged for it"""
 
 
 class DCGAN(Method):
@@ -169,26 +158,17 @@ class DCGAN(Method):
     def resolve_config(cls, config: Config, facts: dict[str, Any]) -> Config:
         size = config.size or default_size(facts["native"])
         facts = {**facts, "size": size, "base_channels": default_base_channels(size)}
-        channels = config.channels or facts.get("channels")
-        if config.discriminator == "auto" and channels:
-            config = dataclasses.replace(config, discriminator="pixels" if channels == 1 else "both")
-        if config.feature_network is not None:
-            check_fingerprint(config.feature_network)
-        if config.discriminator in ("features", "both"):
-            weights_path()  # so that it is missed before training begins
-            facts["feature_network"] = FINGERPRINT
-        return super().resolve_config(config, facts)
+        return super().resolve_config(*resolve_discriminator(config, facts))
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         c = self.config
-        generator = Generator if c.upsampling == "transposed" else ResizeGenerator
-        self.generator = generator(c.size, c.channels, c.base_channels, c.latent_dim)
+        self.generator = GENERATORS[c.upsampling](c.size, c.channels, c.base_channels, c.latent_dim)
         self.discriminator: nn.Module = Discriminator(c.size, c.channels, c.base_channels, c.norm)
         if c.discriminator != "pixels":
-            self.features = FrozenFeatures(c.feature_network, STRIDES, MIN_SIDE)
-            heads, pixels = FeatureHeads(STRIDES, max(c.size, MIN_SIDE)), self.discriminator
-            self.discriminator = FeatureDiscriminator(heads, pixels if c.discriminator == "both" else None)
+            self.features = FrozenFeatures(c.feature_network)
+            pixels = self.discriminator if c.discriminator == "both" else None
+            self.discriminator = ProjectedDiscriminator(c.size, pixels)
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         c = self.config
@@ -253,7 +233,7 @@ class DCGAN(Method):
         reg_step = c.r1_weight > 0 and update.step % c.d_reg_interval == 0
         x = x.requires_grad_() if reg_step else x
         d_real, d_fake = D(real_maps, x), D([m.detach() for m in fake_maps], y.detach())
-        loss_d = torch.stack([adversarial.discriminator(r, f) for r, f in zip(d_real, d_fake, strict=True)]).sum()
+        loss_d = discriminator_loss(adversarial, d_real, d_fake)
         if reg_step:  # of pixels alone
             loss_d = loss_d + c.d_reg_interval * c.r1_weight * losses.zero_centred_penalty(d_real[-1], x)
         logits = per_image(d_real), per_image(d_fake)
@@ -261,8 +241,7 @@ class DCGAN(Method):
 
         # (2) Update G: every head should take generated images for real.
         if update.step % c.d_steps_per_g == c.d_steps_per_g - 1:
-            loss_g = torch.stack([adversarial.generator(logits, None) for logits in D(fake_maps, y)]).sum()
-            metrics["loss_g"] = update("generator", loss_g)
+            metrics["loss_g"] = update("generator", generator_loss(adversarial, None, D(fake_maps, y)))
         return metrics
 
     def augment(self, x: Tensor) -> Tensor:
@@ -343,15 +322,3 @@ class Discriminator(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(x)
-
-
-class FeatureDiscriminator(nn.Module):
-    """Maps of the frozen network, and images [B,C,H,W] -> logits [B,K] of each head, those of pixels [B,1] last."""
-
-    def __init__(self, heads: FeatureHeads, pixels: nn.Module | None) -> None:
-        super().__init__()
-        self.heads, self.pixels = heads, pixels
-
-    def forward(self, maps: Sequence[Tensor], x: Tensor) -> list[Tensor]:
-        logits = self.heads(maps)
-        return logits if self.pixels is None else [*logits, self.pixels(x).unsqueeze(1)]

@@ -23,9 +23,17 @@ from reverie.core.update import Update
 from reverie.data.images.dataset import Images
 from reverie.media import Code, Image, comparison_grid
 from reverie.nn import losses
-from reverie.nn.dcgan_blocks import ConvTrunk, Generator, default_base_channels, default_size
+from reverie.nn.dcgan_blocks import GENERATORS, ConvTrunk, default_base_channels, default_size
+from reverie.nn.feature_discriminator import (
+    FrozenFeatures,
+    ProjectedDiscriminator,
+    discriminator_loss,
+    generator_loss,
+    per_image,
+    resolve_discriminator,
+)
 from reverie.nn.latent_directions import ClassMeans, direction_vector
-from reverie.transforms.augment import random_flip_and_shift
+from reverie.transforms.augment import geometric_diff_augment, paired_diff_augment, random_flip_and_shift
 from reverie.utils.errors import UserError
 from reverie.utils.seeding import noise
 
@@ -56,7 +64,15 @@ class VAEGAN(Method):
         base_channels: Count | None = None
         """channels of the largest feature maps; each halving of the side doubles them, up to 8 times. None: 64 at 32
         pixels, 32 at 64 pixels and so on, so that a step takes about the same time"""
-        loss: Literal["nonsaturating", "relativistic"] = "nonsaturating"
+        upsampling: Literal["transposed", "resize"] = "transposed"
+        """of the decoder: transposed convolutions, as in the paper, which can leave a checkerboard; or
+        nearest-neighbour upsampling and a convolution"""
+        discriminator: Literal["pixels", "features", "both", "auto"] = "pixels"
+        """what the discriminator sees: pixels, as in the paper; maps of a frozen ImageNet network (Projected GAN, Sauer
+        2021); or both. Reconstructions are compared in those maps then. auto: both for colour, pixels for grey"""
+        feature_network: str | None = None
+        """the first 16 hex digits of the SHA-256 of the frozen network's weights; none: the installed one's"""
+        loss: Literal["nonsaturating", "hinge", "relativistic"] = "nonsaturating"
         """adversarial loss; the paper's is nonsaturating"""
         norm: Literal["batch", "none"] = "batch"
         """normalisation in the discriminator; the paper's is batch. With r1_weight: none"""
@@ -83,6 +99,9 @@ class VAEGAN(Method):
         """Adam's beta2"""
         ema_decay: Decay = 0.0
         """decay per step of the moving average (EMA) of encoder and decoder weights; 0: none, as in the paper"""
+        diff_augment: bool = False
+        """DiffAugment (Zhao 2020) of real and generated images, translation and cutout; an image and its reconstruction
+        are moved and cut alike"""
         hflip: bool = False
         """random horizontal flips of training images"""
         shift: Annotated[float, Range(0, 0.5)] = 0.0
@@ -91,6 +110,10 @@ class VAEGAN(Method):
         """training steps"""
 
         def __post_init__(self) -> None:
+            if self.discriminator == "features" and self.r1_weight:
+                raise UserError(
+                    "r1_weight is for a discriminator of pixels; give --discriminator both, or --r1-weight 0."
+                )
             if self.r1_weight and self.norm == "batch":
                 raise UserError(
                     "r1_weight needs the gradient at single images, but norm 'batch' mixes them; give --norm none."
@@ -111,16 +134,22 @@ class VAEGAN(Method):
     def resolve_config(cls, config: Config, facts: dict[str, Any]) -> Config:
         size = config.size or default_size(facts["native"])
         latent_dim = 16 if (config.channels or facts["channels"]) == 1 else 128
-        return super().resolve_config(
-            config, {**facts, "size": size, "base_channels": default_base_channels(size), "latent_dim": latent_dim}
-        )
+        facts = {**facts, "size": size, "base_channels": default_base_channels(size), "latent_dim": latent_dim}
+        return super().resolve_config(*resolve_discriminator(config, facts))
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         c = self.config
         self.encoder = Encoder(c.size, c.channels, c.base_channels, c.latent_dim)
-        self.decoder = Generator(c.size, c.channels, c.base_channels, c.latent_dim)
-        self.discriminator = Discriminator(c.size, c.channels, c.base_channels, c.norm, c.feature_layer)
+        self.decoder = GENERATORS[c.upsampling](c.size, c.channels, c.base_channels, c.latent_dim)
+        pixels = Discriminator(c.size, c.channels, c.base_channels, c.norm, c.feature_layer)
+        self.discriminator: nn.Module = pixels
+        if c.discriminator != "pixels":
+            self.features = FrozenFeatures(c.feature_network)
+            both = c.discriminator == "both"
+            self.discriminator = ProjectedDiscriminator(
+                c.size, nn.Sequential(pixels.lower, pixels.upper) if both else None
+            )
         self.class_means = ClassMeans(len(c.class_names), c.latent_dim) if c.class_names else None
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
@@ -140,27 +169,28 @@ class VAEGAN(Method):
 
         batch: "image" [B,C,H,W] in [-1,1] and, of labelled data, "label" [B]
         """
-        c, D, adversarial = self.config, self.discriminator, losses.ADVERSARIAL_LOSSES[self.config.loss]
+        c, adversarial = self.config, losses.ADVERSARIAL_LOSSES[self.config.loss]
         x = random_flip_and_shift(batch["image"], c.hflip, c.shift)  # [B,C,H,W] in [-1,1]
         mean, log_variance = self.posterior(x)  # [B,Z]
         z = mean + (log_variance / 2).exp() * torch.randn_like(mean)
         # In one pass, so that batch norm has the same statistics for reconstructions and for images from the prior.
         rec, fake = self.decoder(torch.cat([z, torch.randn_like(mean)])).chunk(2)  # x~ and x_p of the paper
+        real, rec, fake = self.augment(x, rec, fake)
 
         reg_step = c.r1_weight > 0 and update.step % c.d_reg_interval == 0
-        x = x.requires_grad_() if reg_step else x
-        (d_x, features), (d_rec, features_rec), (d_fake, _) = D(x), D(rec), D(fake)
+        real = real.detach().requires_grad_() if reg_step else real
+        (d_x, features), (d_rec, features_rec), (d_fake, _) = (self.discriminate(i) for i in (real, rec, fake))
         kl = losses.kl_to_standard_normal(mean, log_variance).sum(1).mean()  # L_prior
-        # L_like: -log N(D_l(x); D_l(x~), variance), but for a constant (eq. 7), summed over the features of an image
-        mse = (features.detach() - features_rec).square().mean()
-        feature_nll = features[0].numel() / 2 * (mse if c.variance == "unit" else mse.log())
+        feature_nll = self.feature_nll(features, features_rec)
         # L_GAN, the mean over both kinds of generated images
-        loss_d = (adversarial.discriminator(d_x, d_rec) + adversarial.discriminator(d_x, d_fake)) / 2
-        if reg_step:
-            r2 = losses.zero_centred_penalty(d_rec, rec) + losses.zero_centred_penalty(d_fake, fake)
-            r1 = losses.zero_centred_penalty(d_x, x)
+        loss_d = discriminator_loss(adversarial, d_x, d_rec, d_fake)
+        if reg_step:  # of pixels alone
+            r2 = torch.zeros((), device=x.device)
+            if adversarial.paired:
+                r2 = losses.zero_centred_penalty(d_rec[-1], rec) + losses.zero_centred_penalty(d_fake[-1], fake)
+            r1 = losses.zero_centred_penalty(d_x[-1], real)
             loss_d = loss_d + c.d_reg_interval * c.r1_weight * (r1 + r2 / 2)
-        loss_g = (adversarial.generator(d_rec, d_x) + adversarial.generator(d_fake, d_x)) / 2
+        loss_g = generator_loss(adversarial, d_x, d_rec, d_fake)
         # Section 3.2: L_like never reaches the discriminator, and L_GAN never the encoder.
         update(
             {
@@ -173,7 +203,30 @@ class VAEGAN(Method):
         if self.class_means is not None:
             self.class_means.update(mean, batch["label"])
         metrics = {"loss_d": loss_d, "loss_g": loss_g, "feature_nll": feature_nll, "kl": kl, **active_units(mean)}
-        return {**{name: value.detach() for name, value in metrics.items()}, **diagnostics(d_x, d_fake, x, fake)}
+        logits = per_image(d_x), per_image(d_fake)
+        return {**{name: value.detach() for name, value in metrics.items()}, **diagnostics(*logits, x, fake)}
+
+    def augment(self, x: Tensor, rec: Tensor, fake: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Images, their reconstructions, and images from the prior [B,C,H,W] as the discriminator gets them."""
+        if not self.config.diff_augment:
+            return x, rec, fake
+        return *paired_diff_augment(x, rec), geometric_diff_augment(fake)
+
+    def discriminate(self, x: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """Images [B,C,H,W] -> logits [B,K] of each discriminator, pixels last, and the features that are compared."""
+        if self.config.discriminator == "pixels":
+            logits, features = self.discriminator(x)
+            return [logits.unsqueeze(1)], [features]
+        maps = self.features(x)
+        return self.discriminator(maps, x), maps
+
+    def feature_nll(self, features: Sequence[Tensor], features_rec: Sequence[Tensor]) -> Tensor:
+        """L_like: -log N(D_l(x); D_l(x~), variance) but for a constant (eq. 7), summed over an image's features."""
+        terms = []
+        for real, rec in zip(features, features_rec, strict=True):
+            mse = (real.detach() - rec).square().mean()
+            terms.append(real[0].numel() / 2 * (mse if self.config.variance == "unit" else mse.log()))
+        return torch.stack(terms).sum()
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log variance [B,Z] of q(z|x) for images x [B,C,H,W] in [-1,1]."""

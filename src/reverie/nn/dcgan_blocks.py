@@ -58,15 +58,11 @@ class Generator(nn.Module):
     def forward(self, z: Tensor) -> Tensor:
         return self.layers(z)
 
-    @torch.no_grad()
     def first_layer_weight(self) -> Tensor:
         """The weight of the first layer [Z,D], scaled by the batch norm after it: what each latent dimension adds."""
-        projection, norm = self.layers[1], self.layers[2]
+        projection = self.layers[1]
         assert isinstance(projection, nn.ConvTranspose2d)
-        assert isinstance(norm, nn.BatchNorm2d)
-        assert norm.running_var is not None
-        scale = norm.weight / (norm.running_var + norm.eps).sqrt()
-        return (projection.weight * scale[:, None, None]).flatten(1)  # of [Z,N,4,4]
+        return scaled_projection(projection.weight.flatten(2), self.layers[2])
 
 
 class ResizeGenerator(nn.Module):
@@ -95,6 +91,24 @@ class ResizeGenerator(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         return self.layers(z)
+
+    def first_layer_weight(self) -> Tensor:
+        """As Generator.first_layer_weight."""
+        projection = self.layers[0]
+        assert isinstance(projection, nn.Linear)
+        return scaled_projection(projection.weight.T.unflatten(1, (-1, 16)), self.layers[2])
+
+
+@torch.no_grad()
+def scaled_projection(weight: Tensor, norm: nn.Module) -> Tensor:
+    """A weight [Z,N,16] from z to maps of N channels and 4x4, scaled by the batch norm after it: [Z,16N]."""
+    assert isinstance(norm, nn.BatchNorm2d)
+    assert norm.running_var is not None
+    return (weight * (norm.weight / (norm.running_var + norm.eps).sqrt())[:, None]).flatten(1)
+
+
+GENERATORS: dict[str, type[Generator] | type[ResizeGenerator]] = {"transposed": Generator, "resize": ResizeGenerator}
+"""by the value of the option `upsampling`"""
 
 
 class ConvTrunk(nn.Sequential):

@@ -7,18 +7,41 @@ strides.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
-from reverie.nn.imagenet import MAP_CHANNELS, SHA256, EfficientNetLite, load_imagenet_network
+from reverie.nn.imagenet import MAP_CHANNELS, SHA256, EfficientNetLite, load_imagenet_network, weights_path
+from reverie.nn.losses import Adversarial
 from reverie.utils.errors import UserError
 
 FINGERPRINT = SHA256[:16]
 """of the weights of the frozen network: the first 16 hex digits of their SHA-256"""
+STRIDES, MIN_SIDE = (4, 8, 16), 64
+"""of the frozen network's maps that a discriminator sees; pixels a side to which smaller images are enlarged for it"""
+
+
+def resolve_discriminator(config: Any, facts: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """A method's config and what is known of its data, with the network that its discriminator sees with.
+
+    config.discriminator is "pixels", "features", "both", or "auto": both for colour and pixels for grey, since letters
+    came out more legible without a network of photographs. Raises UserError if the network is needed and not installed,
+    or is not the one of config.feature_network.
+    """
+    if config.feature_network is not None:
+        check_fingerprint(config.feature_network)
+    seen, channels = config.discriminator, config.channels or facts.get("channels")
+    if seen == "auto" and channels:
+        seen = "pixels" if channels == 1 else "both"
+    if seen in ("features", "both"):
+        weights_path()  # so that it is missed before training begins
+        facts = {**facts, "feature_network": FINGERPRINT}
+    return dataclasses.replace(config, discriminator=seen), facts
 
 
 class FrozenFeatures:
@@ -27,7 +50,7 @@ class FrozenFeatures:
     It is loaded at the first call, and follows the images to their device.
     """
 
-    def __init__(self, fingerprint: str, strides: Sequence[int], min_side: int) -> None:
+    def __init__(self, fingerprint: str, strides: Sequence[int] = STRIDES, min_side: int = MIN_SIDE) -> None:
         """fingerprint: of the weights, see FINGERPRINT; min_side: pixels a side that smaller images are enlarged to."""
         self.fingerprint, self.strides, self.min_side = fingerprint, tuple(strides), min_side
         self.network: EfficientNetLite | None = None
@@ -73,6 +96,35 @@ class FeatureHead(nn.Sequential):
             layers += [spectral_norm(nn.Conv2d(channels, channels, 4, 2, 1)), nn.LeakyReLU(0.2, True)]
             side //= 2
         super().__init__(*layers, spectral_norm(nn.Conv2d(channels, 1, 3, 1, 1)), nn.Flatten())
+
+
+class ProjectedDiscriminator(nn.Module):
+    """Maps of the frozen network, and images [B,C,H,W] -> logits [B,K] of each head, those of pixels [B,1] last."""
+
+    def __init__(self, size: int, pixels: nn.Module | None, strides: Sequence[int] = STRIDES) -> None:
+        """size: pixels a side; pixels: a discriminator of the images themselves, [B,C,H,W] -> [B], or None."""
+        super().__init__()
+        self.heads, self.pixels = FeatureHeads(strides, max(size, MIN_SIDE)), pixels
+
+    def forward(self, maps: Sequence[Tensor], x: Tensor) -> list[Tensor]:
+        logits = self.heads(maps)
+        return logits if self.pixels is None else [*logits, self.pixels(x).unsqueeze(1)]
+
+
+def discriminator_loss(adversarial: Adversarial, real: Sequence[Tensor], *fakes: Sequence[Tensor]) -> Tensor:
+    """The discriminator's loss, summed over heads, and the mean over kinds of generated images.
+
+    real, and each of fakes: logits [B,K] of each head.
+    """
+    terms = [[adversarial.discriminator(r, f) for r, f in zip(real, fake, strict=True)] for fake in fakes]
+    return torch.stack([torch.stack(head).mean() for head in zip(*terms, strict=True)]).sum()
+
+
+def generator_loss(adversarial: Adversarial, real: Sequence[Tensor] | None, *fakes: Sequence[Tensor]) -> Tensor:
+    """The generator's loss, as discriminator_loss; real may be None unless the loss is paired."""
+    against = real if real is not None else [None] * len(fakes[0])
+    terms = [[adversarial.generator(f, r) for r, f in zip(against, fake, strict=True)] for fake in fakes]
+    return torch.stack([torch.stack(head).mean() for head in zip(*terms, strict=True)]).sum()
 
 
 def per_image(logits: Sequence[Tensor]) -> Tensor:

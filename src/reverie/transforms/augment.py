@@ -67,6 +67,12 @@ def geometric_diff_augment(x: Tensor) -> Tensor:
     return _cutout(random_shift(x, x.shape[3] // 8, reflect=True))
 
 
+def paired_diff_augment(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """geometric_diff_augment of images x [B,C,H,W] and what was made of each, y [B,C,H,W]: moved and cut alike."""
+    x, y = geometric_diff_augment(torch.cat([x, y], 1)).chunk(2, 1)
+    return x, y
+
+
 def _uniform(x: Tensor) -> Tensor:
     return torch.rand(len(x), 1, 1, 1, device=x.device)
 
