@@ -1,0 +1,115 @@
+"""A paragraph about a picture, and where each of its sentences looked.
+
+S sentences; attention is float32 [S,g,g]: the share that each of g x g cells of the picture has in a sentence.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+from PIL import ImageDraw
+
+from reverie.media.image import Image
+from reverie.media.photo import Photo
+from reverie.media.saliency_map import draw_saliency
+from reverie.media.text import Text
+from reverie.media.text_image import draw_line
+
+PICTURE, THUMBNAIL, GAP, LINE, LETTERS = 224, 72, 6, 19, 15
+"""pixels: sides of a picture and of the small ones that show attention, gaps, from line to line, of letters"""
+COLUMNS = 76
+"""letters of a line of a sheet; of scripts without spaces, half as many"""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Paragraph(Text):
+    """A paragraph as one line of text, in sentences, and with what it looked at."""
+
+    sentences: tuple[str, ...] = ()
+    attention: np.ndarray = field(default_factory=lambda: np.zeros((0, 1, 1), np.float32))
+    """float32 [S,g,g], each of which sums to 1 over the picture"""
+    picture: Photo | None = None
+    """what it is about, where `save` is to write a picture of the attention beside it, as NAME.png"""
+
+    @classmethod
+    def of(
+        cls, sentences: Sequence[str], attention: np.ndarray, language: str = "en", picture: Photo | None = None
+    ) -> Paragraph:
+        """A paragraph of sentences, with spaces between them but in Chinese."""
+        line = ("" if language == "zh" else " ").join(sentences)
+        return cls(line, sentences=tuple(sentences), attention=attention.astype(np.float32), picture=picture)
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """What `--json` says of it: the sentences, and the share of each cell in each, row by row."""
+        shares = [[[round(float(share), 4) for share in row] for row in cells] for cells in self.attention]
+        return {"of": ", ".join(s["name"] for s in self.inputs), "sentences": list(self.sentences), "attention": shares}
+
+    def save(self, path: str | Path) -> Path:
+        """As Text.save; with a picture also NAME.png."""
+        path = super().save(path)
+        if self.picture is not None:
+            sheet = paragraph_sheet([self.picture], [self])
+            Image(sheet.pixels, record=self.record).save(path.with_suffix(".png"))
+        return path
+
+
+def paragraph_sheet(pictures: Sequence[Photo], paragraphs: Iterable[Paragraph], beside: Sequence[str] = ()) -> Image:
+    """Pictures, and right of each its sentences, each with a small picture of where it looked.
+
+    beside: what else to say under each paragraph, such as what a human wrote. The text is the sheet's companion.
+    """
+    given = list(paragraphs)
+    notes = [*beside, *[""] * (len(given) - len(beside))]
+    blocks = [_block(*block) for block in zip(pictures, given, notes, strict=True)]
+    width = max(block.shape[1] for block in blocks)
+    padded = [
+        np.pad(block, ((0, 2 * GAP), (0, width - block.shape[1]), (0, 0)), constant_values=255) for block in blocks
+    ]
+    text = "".join(f"{paragraph.line}\n" for paragraph in given)
+    return Image(np.concatenate(padded), companions={".txt": text.encode()})
+
+
+def _block(picture: Photo, paragraph: Paragraph, note: str) -> np.ndarray:
+    """One picture with its sentences: uint8 [h,w,3]."""
+    rgb = picture.image().pil.convert("RGB")
+    large = _fitted(rgb, PICTURE)
+    small = Photo(np.asarray(_fitted(rgb, THUMBNAIL)))
+    rows: list[tuple[PIL.Image.Image | None, list[str]]] = []
+    for sentence, cells in zip(paragraph.sentences, paragraph.attention, strict=True):
+        looked = PIL.Image.fromarray(cells).resize(small.pil.size, PIL.Image.Resampling.BILINEAR)
+        density = np.asarray(looked, np.float64).clip(1e-9)
+        rows.append((draw_saliency(small, density, "overlay").pil, _wrapped(sentence)))
+    if note:
+        rows.append((None, _wrapped(note)))
+    heights = [max(THUMBNAIL if drawn else 0, LINE * len(lines)) + GAP for drawn, lines in rows]
+    left = PICTURE + 2 * GAP
+    sheet = PIL.Image.new(
+        "RGB", (left + THUMBNAIL + GAP + COLUMNS * LETTERS // 2 + 80, max(PICTURE, sum(heights))), "white"
+    )
+    sheet.paste(large, (0, 0))
+    pen, y = ImageDraw.Draw(sheet), 0
+    for (drawn, lines), height in zip(rows, heights, strict=True):
+        if drawn:
+            sheet.paste(drawn, (left, y))
+        for k, line in enumerate(lines):
+            draw_line(pen, (left + THUMBNAIL + GAP, y + k * LINE), line, 0 if drawn else 110, LETTERS)
+        y += height
+    return np.asarray(sheet)
+
+
+def _wrapped(sentence: str) -> list[str]:
+    wide = sum(ord(letter) > 0x2E80 for letter in sentence) > len(sentence) / 2
+    return textwrap.wrap(sentence, COLUMNS // 2 if wide else COLUMNS) or [""]
+
+
+def _fitted(picture: PIL.Image.Image, side: int) -> PIL.Image.Image:
+    """A picture with its longer side `side` pixels."""
+    share = side / max(picture.size)
+    return picture.resize((max(1, round(picture.width * share)), max(1, round(picture.height * share))))
