@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -146,7 +146,8 @@ def run_verb(
 
     began = time.monotonic()
     predictions: list[dict[str, Any]] = []
-    items = collect_predictions(stream, predictions, aloud=not args.json)
+    details: list[dict[str, Any]] = []
+    items = collect_predictions(_with_details(stream, details), predictions, aloud=not args.json)
     files: list[Path] = []
     lines: list[str] = []
     inputs = arguments[signature.input.name] if signature.input else None
@@ -160,6 +161,8 @@ def run_verb(
         report: dict[str, Any] = {"files": [str(file) for file in files]}
         if predictions:
             report["predictions"] = predictions
+        if details:
+            report["details"] = details
         if failed := getattr(inputs, "failed", ()):
             report["failed"] = list(failed)
         if lines:
@@ -171,6 +174,14 @@ def run_verb(
     elif args.out:
         print("nothing to do in this shard")
     check_failed(inputs, files, Path(args.out) if args.out else None)
+
+
+def _with_details(items: Iterable[Any], details: list[dict[str, Any]]) -> Iterator[Any]:
+    """Yields the items; appends the details of each that has any."""
+    for item in items:
+        if item.details:
+            details.append(item.details)
+        yield item
 
 
 def _print_items(items: Iterable[Any], printed: bool, as_json: bool) -> list[str]:

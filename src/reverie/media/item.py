@@ -46,6 +46,11 @@ class Item:
         return f"<{' '.join(part for part in parts if part)}>"
 
     @property
+    def details(self) -> dict[str, Any] | None:
+        """What `--json` says of it beside its text and files; None: nothing."""
+        return None
+
+    @property
     def item_fields(self) -> dict[str, Any]:
         """The fields of this base class by name, to pass on to another item that shows the same content."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(Item)}
