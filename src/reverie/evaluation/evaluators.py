@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from reverie.evaluation.evaluate_images import ImageEvaluator
+from reverie.evaluation.evaluate_inpainting import InpaintingEvaluator
 from reverie.evaluation.evaluate_music import MusicEvaluator
 from reverie.evaluation.evaluate_restoration import RestorationEvaluator
 from reverie.evaluation.evaluate_saliency import SaliencyEvaluator
@@ -26,5 +27,8 @@ KINDS_WITH_TARGETS = ("pairs", "photos")
 
 
 def evaluator_for(source: SampleSource) -> type[Evaluator]:
-    """The evaluator for the data that the source's method is trained on; for a folder of images, that of images."""
+    """The evaluator for the data that the source's method is trained on, or for the holes that it fills; for a folder
+    of images, that of images."""
+    if hasattr(source.method, "inpainting_examples"):
+        return InpaintingEvaluator
     return EVALUATORS["images" if source.method is None else source.method.data_type.kind]

@@ -44,6 +44,11 @@ class Restored(NamedTuple):
 
 def ssim(a: np.ndarray, b: np.ndarray) -> float:
     """The mean structural similarity of two images of at least 11 pixels per side, mean over channels; 1 if equal."""
+    return float(ssim_map(a, b).mean())
+
+
+def ssim_map(a: np.ndarray, b: np.ndarray) -> Tensor:
+    """The structural similarity of two images in each window that lies inside them: float64 [C,H-10,W-10]."""
     x, y = (torch.from_numpy(p.astype(np.float64)).permute(2, 0, 1)[:, None] for p in (a, b))  # [C,1,H,W]
     offsets = torch.arange(WINDOW, dtype=torch.float64) - WINDOW // 2
     line = torch.exp(-(offsets**2) / (2 * SIGMA**2))
@@ -55,7 +60,7 @@ def ssim(a: np.ndarray, b: np.ndarray) -> float:
     mx, my = blur(x), blur(y)
     vx, vy, covariance = blur(x * x) - mx**2, blur(y * y) - my**2, blur(x * y) - mx * my
     c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
-    return float(((2 * mx * my + c1) * (2 * covariance + c2) / ((mx**2 + my**2 + c1) * (vx + vy + c2))).mean())
+    return ((2 * mx * my + c1) * (2 * covariance + c2) / ((mx**2 + my**2 + c1) * (vx + vy + c2)))[:, 0]
 
 
 def psnrs(images: Sequence[np.ndarray], targets: Sequence[np.ndarray]) -> Tensor:
