@@ -25,6 +25,7 @@ from reverie.data.music.dataset import MusicDataset
 from reverie.data.music.inspect import describe_music, inspect_music
 from reverie.data.music.midi import SUFFIXES as MUSIC_SUFFIXES
 from reverie.data.paragraphs.dataset import Paragraphs
+from reverie.data.paragraphs.inspect import describe_paragraphs, inspect_paragraphs
 from reverie.data.python_data import PythonData, python_data
 from reverie.data.text.dataset import Texts
 from reverie.utils.errors import UserError, near_miss
@@ -51,12 +52,12 @@ class Kind(NamedTuple):
 KINDS = (
     Kind(Texts, "text", Texts.inspect, Texts.describe),
     Kind(Fixations, "images", Fixations.inspect, Fixations.describe),
-    Kind(Paragraphs, "images", Paragraphs.inspect, Paragraphs.describe),
+    Kind(Paragraphs, "images", inspect_paragraphs, describe_paragraphs),
     Kind(Pairs, "images", Pairs.inspect, Pairs.describe, ("images",)),
     Kind(Unpaired, "images", Unpaired.inspect, Unpaired.describe, ("pairs",)),
-    Kind(ImagePatches, "images", images.inspect, images.describe, ("images",)),  # a method asks for them
+    Kind(ImagePatches, "images", images.inspect, images.describe, ("images", "paragraphs")),  # a method asks for them
     Kind(MusicDataset, "music", inspect_music, describe_music),
-    Kind(Images, "images", images.inspect, images.describe),
+    Kind(Images, "images", images.inspect, images.describe, ("paragraphs",)),
 )
 IMAGES = KINDS[-1]
 _MEDIA = {"image": "images", "music": "music", "text": "text", "table": "text"}

@@ -149,11 +149,14 @@ def _json_lines(text: str) -> Iterator[tuple[int, object]]:
                 yield number, None
 
 
-def csv_rows(text: str, suffix: str) -> list[tuple[int, list[str]]]:
-    """[(number of the line it begins in, fields)] of the rows that are not empty. Raises InvalidFile."""
+def csv_rows(text: str, suffix: str, delimiter: str = "") -> list[tuple[int, list[str]]]:
+    """[(number of the line it begins in, fields)] of the rows that are not empty. Raises InvalidFile.
+
+    delimiter: what stands between fields; "": what the first row has most of, or in a .tsv tabs
+    """
     first, *rest = _LINE_END.split(text, 1)
     unquoted = re.sub(r'"[^"]*"', "", first)
-    delimiter = "\t" if suffix == ".tsv" else max(",;\t|", key=unquoted.count)
+    delimiter = delimiter or ("\t" if suffix == ".tsv" else max(",;\t|", key=unquoted.count))
     if stated := re.fullmatch("sep=(.)", first):  # Excel's own first line
         delimiter, text = stated[1], "".join(rest)
     csv.field_size_limit(LARGEST_FIELD)

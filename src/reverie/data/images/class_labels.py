@@ -215,7 +215,7 @@ def _tables(
     lists = sorted(name for name in others if suffix_of(name) in (".txt", ".lst"))
     if with_lists and len(lists) <= MAX_TABLES:
         tables += lists
-    found, unread, index = list[_LabelTable](), list[str](), _Index(files) if tables else None
+    found, unread, index = list[_LabelTable](), list[str](), ImageIndex(files) if tables else None
     for name in tables[:MAX_TABLES]:
         try:
             table = read_table(name, tree.read(name))
@@ -236,7 +236,7 @@ def _tables(
     return found, (f"unlabelled: {unread[0]}; {advice}",) if unread and not found else ()
 
 
-def _of_images(name: str, table: Table, index: _Index) -> _LabelTable | None:
+def _of_images(name: str, table: Table, index: ImageIndex) -> _LabelTable | None:
     """The table with the column that names the most images; None if none names images in half of its rows."""
     header, rows = table
     best, best_files, most = "", list[str](), (0, 0)
@@ -254,7 +254,7 @@ def _of_images(name: str, table: Table, index: _Index) -> _LabelTable | None:
     return _LabelTable(name, header, best, best_files, others)
 
 
-class _Index:
+class ImageIndex:
     """Finds the images that texts name."""
 
     def __init__(self, files: Sequence[LocatedFile]) -> None:

@@ -12,17 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import PIL.Image
 import torch
 
 from reverie.data import cache
 from reverie.data.archives import Dropped
 from reverie.data.description import represent
 from reverie.data.images import decode
-from reverie.data.images.inspect import split_usage, usage_summary
 from reverie.data.images.records import nothing_usable
 from reverie.data.paragraphs import scenes
+from reverie.data.paragraphs.files import FileSource, MemoryPairs, holds_descriptions, open_tree
 from reverie.data.paragraphs.records import DescribedImage, Paragraph, Part, Source
+from reverie.data.python_data import PythonData
 from reverie.data.splits import SPLITS, standard_split
 from reverie.data.text.held_out import HELD_OUT
 from reverie.data.text.scripts import detect_kind
@@ -36,8 +36,6 @@ FITS = 0.98
 """share of the training paragraphs, or sentences, that fits into S or T; others are cut"""
 ROOM = 1.25
 """S and T are those of the longest if these are at most so many times what FITS gives"""
-FEW = 500
-"""images to learn from below which inspect warns"""
 
 
 class Paragraphs:
@@ -56,8 +54,9 @@ class Paragraphs:
     __repr__ = represent
     classes: Sequence[str] = ()
 
-    def __init__(self, spec: str, name: str, split: str, source: Source, from_files: bool = False) -> None:
-        self.spec, self.name, self.split, self._source, self.from_files = spec, name, split, source, from_files
+    def __init__(self, spec: str | Path, name: str, split: str, source: Source, from_files: bool = False) -> None:
+        self.spec = spec if isinstance(spec, str) else str(spec)  # what was stated of a DataSpec stays with it
+        self.name, self.split, self.from_files, self._source = name, split, from_files, source
         self.splits = [known for known in SPLITS if known in source.splits]
         if split not in self.splits:
             raise UserError(
@@ -68,7 +67,7 @@ class Paragraphs:
         self.items, self.dropped = list(self._part.items), list(self._part.dropped)
         self.notes, self.warnings = list(self._part.notes), list(source.warnings)
         if not self.items:
-            raise UserError(nothing_usable(spec, self.dropped))
+            raise UserError(nothing_usable(self.spec, self.dropped))
         self.unpaired: tuple[Paragraph, ...] = source.unpaired
         digest = hashlib.sha256(split.encode())
         for item in self.items:
@@ -90,7 +89,14 @@ class Paragraphs:
         """
         text, wanted = str(spec), standard_split(split)
         path = Path(text).expanduser()
-        if not exists(path) and cls.recognises(text):
+        if not 0 <= held_out <= 0.5:
+            raise UserError(f"held_out is {held_out:g}; it must be a share from 0 to 0.5.")
+        if isinstance(spec, PythonData):
+            return cls(spec, "images and texts in memory", wanted, MemoryPairs(spec, held_out), True)
+        if exists(path):
+            source = FileSource(open_tree(path), text, getattr(spec, "splits", "auto"), held_out)
+            return cls(spec, path.resolve().stem, wanted, source, True)
+        if cls.recognises(text):
             return cls(text, text, wanted, SceneSource(text))
         raise UserError(f"no such path, and no data set of that name: {text}. The built-in set is {scenes.NAME}")
 
@@ -101,22 +107,7 @@ class Paragraphs:
         path = Path(text).expanduser()
         if not exists(path):
             return text.partition(":")[0] == scenes.NAME
-        return False
-
-    @classmethod
-    def inspect(cls, spec: str | Path) -> dict[str, Any]:
-        """The report on the images and paragraphs at a place, a dict that json can write. Raises UserError."""
-        first = cls.open(spec)
-        parts = {split: first if split == "train" else cls.open(spec, split) for split in first.splits}
-        return {
-            "spec": str(spec), "name": first.name, "kind": cls.kind, "classes": [], "facts": first.facts,
-            "splits": {split: split_usage(data) for split, data in parts.items()}, "warnings": [],
-        }  # fmt: skip
-
-    @staticmethod
-    def describe(report: dict[str, Any]) -> str:
-        """The report of `inspect` as text for the terminal."""
-        return usage_summary(report, "images with paragraphs", "images")
+        return holds_descriptions(path)
 
     def prepare(
         self,
@@ -260,11 +251,6 @@ class SceneSource:
 
     def full(self, item: DescribedImage) -> np.ndarray:
         return self.square(item, scenes.NATIVE)
-
-
-def resized(pixels: np.ndarray, size: int) -> np.ndarray:
-    """A whole image uint8 [H,W,3] as a square [size,size,3]."""
-    return np.asarray(PIL.Image.fromarray(pixels).resize((size, size), PIL.Image.Resampling.LANCZOS))
 
 
 def fit_vocabulary(sentences: Iterable[Sequence[str]], min_count: int = MIN_COUNT) -> tuple[str, ...]:

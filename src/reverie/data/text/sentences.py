@@ -1,8 +1,8 @@
 """Paragraphs as sentences, sentences as words, and back, in English and Chinese.
 
 A sentence ends at . ! ? … before a space and what may begin a sentence, at 。！？ wherever they stand, and at a blank
-line. Words are in lower case, signs of punctuation are words, and in scripts that set no spaces between words each
-character is one.
+line; in a text without any of these signs at the end of each line. Words are in lower case, signs of punctuation are
+words, and in scripts that set no spaces between words each character is one.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ def split_sentences(text: str) -> list[str]:
     ['A dog runs at 3.5 m/s.', 'Mr. Li throws a ball!']
     """
     found: list[str] = []
-    for block in re.split(r"\n\s*\n", text.replace("\r\n", "\n").replace("\r", "\n")):
+    text = re.sub("\r\n?", "\n", text)
+    for block in re.split(r"\n\s*\n" if re.search("[.!?…。！？]", text) else r"\n", text):
         begins = True
         for piece in filter(None, (" ".join(part.split()) for part in _STOP.split(block))):
             if begins or not _goes_on(found[-1], piece):

@@ -1,0 +1,313 @@
+"""Texts that files say of images, and which split they say an image is of.
+
+* A table names images in one column, by path, name, or name without suffix, and describes them in another: CSV, TSV,
+  JSON with one object a line or in one list (metadata.jsonl, the Stanford paragraphs), COCO's captions, or lines such
+  as `photo.jpg,A dog runs.` and `photo.jpg#0<tab>A dog runs.` with a header or without.
+* Or each image has a text file of its own name: photo.jpg and photo.txt, in one folder or in two that are alike.
+* Lists (train.txt, test_split.json) name the images of a split; else a column of train, test, val does, or the names of
+  the tables.
+
+Letters are as in reverie.data.tables: UTF-8, or what a byte order mark says.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from statistics import median
+from typing import Any, NamedTuple
+
+from reverie.data.archives import FileTree
+from reverie.data.file_types import SUFFIXES, InvalidFile
+from reverie.data.images.annotations import find_annotations
+from reverie.data.images.class_labels import ImageIndex
+from reverie.data.paragraphs.records import Paragraph
+from reverie.data.splits import NAMES, split_named, standard_split
+from reverie.data.tables import JSON_SUFFIXES, csv_rows, decode_text, json_rows, suffix_of
+from reverie.data.text.sentences import split_sentences, words_of
+
+TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".txt", ".token")
+MOST_TABLES = 30
+"""tables that are looked into"""
+SAMPLED = 200
+"""rows, or text files, that are looked at to see what they are"""
+PROSE = 4
+"""words of a description at least, in the middle of all: what is shorter are labels or tags"""
+TEXT_COLUMNS = (
+    "paragraph", "paragraphs", "text", "caption", "captions", "description", "sentence", "sentences", "comment", "raw",
+)  # fmt: skip
+"""columns that are read of several, in this order; of others the one with the longest texts"""
+SPLIT_COLUMNS = ("split", "subset", "set", "partition")
+_LISTED = "|".join(re.escape(suffix[1:]) for suffix in sorted(SUFFIXES))
+_ROW = re.compile(rf'\s*"?[^\t,;|"\n]*\.(?:{_LISTED})"?\s*(?:#\d+)?\s*([\t,;|])', re.IGNORECASE)
+"""how a row of a table begins whose first column names an image, and what stands after it"""
+_NUMBER_OF_TEXT = re.compile(r"#\d+$")
+
+
+class ImageTexts(NamedTuple):
+    """What files say of the images of a place."""
+
+    of: dict[str, list[str]]
+    """name of an image -> its texts in order, as they are written"""
+    source: str = ""
+    """what says it: "captions.txt", or "text files beside the images"; "" if nothing does"""
+    without_image: tuple[tuple[str, str], ...] = ()
+    """(what names it, text) of texts of no image here"""
+    faults: dict[str, str] = {}
+    """name of an image -> why its text cannot be read"""
+    splits: dict[str, str] = {}
+    """name of an image -> split, where lists, a column, or the names of tables say it"""
+    used: tuple[str, ...] = ()
+    """the files that are read"""
+    unread: tuple[str, ...] = ()
+    """tables that cannot be read, and why"""
+
+
+class _Row(NamedTuple):
+    """One row of a table."""
+
+    image: str
+    texts: list[str]
+    split: str
+
+
+class _Table(NamedTuple):
+    """A table that describes images."""
+
+    name: str
+    rows: list[_Row]
+
+
+def find_texts(tree: FileTree, images: Sequence[str], index: ImageIndex) -> ImageTexts:
+    """The texts of the images of a place: of the tables or of the text files, whichever describe more images."""
+    others = sorted(tree.stamps.keys() - set(images))
+    own = _own_files(images, others, index)
+    tables, splits, lists, unread = _read_tables(tree, [name for name in others if name not in own], index)
+    by_table = _of_tables(tables, index)
+    boxes = find_annotations(images, others, tree) if own else ""
+    described = sum(map(bool, by_table.of.values()))
+    found = by_table if not own or boxes or described >= len(own) else _of_files(tree, own, images, others)
+    return found._replace(splits=splits or found.splits, used=(*found.used, *lists), unread=tuple(unread))
+
+
+def is_prose(found: ImageTexts) -> bool:
+    """Whether texts are descriptions, rather than labels, tags or numbers."""
+    texts = [text for texts in list(found.of.values())[:SAMPLED] for text in texts if text.strip()]
+    return bool(texts) and _usual_words(texts) >= PROSE
+
+
+def _usual_words(texts: Sequence[str]) -> float:
+    """How many words texts have in the middle; numbers and signs are none."""
+    lengths = [sum(any(map(str.isalpha, word)) for word in words_of(text)) for text in texts[:SAMPLED]]
+    return median(lengths) if lengths else 0
+
+
+# -- a text file for each image ----------------------------------------------------------------------------------------
+
+
+def _own_files(images: Sequence[str], others: Sequence[str], index: ImageIndex) -> dict[str, str]:
+    """Text file -> the image that it is of."""
+    beside = {name.rpartition(".")[0]: name for name in reversed(images)}
+    found: dict[str, str] = {}
+    for name in others:
+        stem = name.rpartition(".")[0]
+        if suffix_of(name) == ".txt" and (image := beside.get(stem) or index.find(stem, name)):
+            found[name] = image
+    return found
+
+
+def _of_files(tree: FileTree, own: dict[str, str], images: Sequence[str], others: Sequence[str]) -> ImageTexts:
+    of, faults, lost = dict[str, list[str]](), dict[str, str](), list[tuple[str, str]]()
+    folders = {name.rpartition("/")[0] for name in own}
+    stray = [name for name in others if suffix_of(name) == ".txt" and name.rpartition("/")[0] in folders]
+    for name in stray:
+        try:
+            data = tree.read(name)
+            text = decode_text(data) if data.strip() else ""
+        except InvalidFile as invalid:
+            if name in own:
+                faults[own[name]] = f"{name} is {invalid}"
+            continue
+        if name in own:
+            of[own[name]] = [text]
+        else:
+            lost.append((name, text))
+    return ImageTexts(of, "text files beside the images", tuple(lost), faults, used=tuple(stray))
+
+
+# -- tables ------------------------------------------------------------------------------------------------------------
+
+
+def _read_tables(
+    tree: FileTree, names: Sequence[str], index: ImageIndex
+) -> tuple[list[_Table], dict[str, str], list[str], list[str]]:
+    """(tables that describe images; image -> split by lists; the lists; tables that cannot be read and why)."""
+    tables, splits, lists, unread = list[_Table](), dict[str, str](), list[str](), list[str]()
+    for name in [name for name in names if name.lower().endswith(TABLE_SUFFIXES)][:MOST_TABLES]:
+        try:
+            text = decode_text(tree.read(name))
+            listed = _listed(name, text, index)
+            table = None if listed else _table(name, text, index)
+        except InvalidFile as invalid:
+            unread.append(f"{name} is {invalid}")
+            continue
+        if listed:
+            splits.update(listed)
+            lists.append(name)
+        elif table:
+            tables.append(table)
+    return tables, splits if len(set(splits.values())) > 1 else {}, lists, unread
+
+
+def _listed(name: str, text: str, index: ImageIndex) -> dict[str, str]:
+    """Image -> split, of a list of images that is named for a split; {} if the file is none."""
+    split = split_named(name.rpartition("/")[2].partition(".")[0]) or split_named(_middle(name))
+    if not split:
+        return {}
+    if suffix_of(name) in JSON_SUFFIXES:
+        try:
+            entries = json.loads(text)
+        except (ValueError, RecursionError):
+            return {}
+        lines = [str(entry) for entry in entries if isinstance(entry, str | int)] if isinstance(entries, list) else []
+    else:
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+    sample = lines[:SAMPLED]
+    if not sample or 2 * sum(bool(index.find(line, name)) for line in sample) < len(sample):
+        return {}
+    return {image: split for line in lines if (image := index.find(line, name))}
+
+
+def _middle(name: str) -> str:
+    """What stands between the dots of a name: trainImages of Flickr_8k.trainImages.txt."""
+    return name.rpartition("/")[2].rpartition(".")[0].rpartition(".")[2]
+
+
+def _table(name: str, text: str, index: ImageIndex) -> _Table | None:
+    """A table that names images in one column and describes them in another; None for other files."""
+    rows = _json_table(name, text) if suffix_of(name) in JSON_SUFFIXES else _delimited(name, text)
+    if not rows:
+        return None
+    sample = rows[:SAMPLED]
+    columns = list(dict.fromkeys(key for row in sample for key in row))
+
+    def named(column: str) -> int:
+        return sum(bool(index.find(_image_name(row.get(column)), name)) for row in sample)
+
+    image = max(columns, key=named)
+    if not named(image):
+        return None
+    usual = {column: _usual_words(_texts_in(sample, column)) for column in columns if column != image}
+    known = [c for wanted in TEXT_COLUMNS for c in usual if c.casefold() == wanted and usual[c] >= 1]
+    prose = sorted((c for c in usual if usual[c] >= PROSE), key=lambda c: -usual[c])
+    if not (known or prose):
+        return None
+    column = (known or prose)[0]
+    split = next((c for c in columns if c.casefold() in SPLIT_COLUMNS), "")
+    return _Table(
+        name, [_Row(_image_name(row.get(image)), _as_texts(row.get(column)), _as_split(row.get(split))) for row in rows]
+    )
+
+
+def _texts_in(rows: Sequence[dict[str, Any]], column: str) -> list[str]:
+    return [text for row in rows for text in _as_texts(row.get(column))]
+
+
+def _image_name(value: Any) -> str:
+    return _NUMBER_OF_TEXT.sub("", str(value if value is not None else "").strip())
+
+
+def _as_split(value: Any) -> str:
+    """The split that a field names, "" for none; COCO's "restval" is of train."""
+    word = str(value or "").strip().lower().removeprefix("rest")
+    return standard_split(word) if word in NAMES else ""
+
+
+def _as_texts(value: Any) -> list[str]:
+    """The texts of a field: one, or a list of them, or of objects that hold one each."""
+    if isinstance(value, list):
+        return [text for entry in value for text in _as_texts(entry)]
+    if isinstance(value, dict):
+        return next((_as_texts(value[key]) for key in TEXT_COLUMNS if key in value), [])
+    return [value] if isinstance(value, str) else []
+
+
+def _json_table(name: str, text: str) -> list[dict[str, Any]]:
+    if suffix_of(name) == ".json" and text.lstrip()[:1] == "{":
+        try:
+            content = json.loads(text)
+        except (ValueError, RecursionError):
+            raise InvalidFile("no JSON that can be read") from None
+        return _coco(content)
+    return [row for _, row in json_rows(name, text, suffix_of(name), [])]
+
+
+def _coco(content: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows of COCO's captions, {"images": [...], "annotations": [...]}, or of a list within an object."""
+    lists = {key: value for key, value in content.items() if isinstance(value, list)}
+    images = [entry for entry in lists.get("images", []) if isinstance(entry, dict)]
+    annotations = [entry for entry in lists.get("annotations", []) if isinstance(entry, dict)]
+    if images and annotations:
+        files = {str(entry.get("id")): entry.get("file_name") for entry in images}
+        return [{**entry, "image_id": files.get(str(entry.get("image_id")))} for entry in annotations]
+    largest = max(lists.values(), key=len, default=[])
+    return [entry for entry in largest if isinstance(entry, dict)]
+
+
+def _delimited(name: str, text: str) -> list[dict[str, Any]]:
+    """The rows of CSV, TSV, or lines that begin with the name of an image."""
+    suffix, first_lines = suffix_of(name), text.split("\n", 2)[:2]
+    begins = [_ROW.match(line) for line in first_lines]
+    delimiter = next((found[1] for found in begins if found), "")
+    if not delimiter and suffix not in (".csv", ".tsv"):
+        return []
+    rows = [[field.strip() for field in fields] for _, fields in csv_rows(text, suffix, delimiter)]
+    if begins[0]:
+        header = [str(i) for i in range(1, min(map(len, rows)) + 1)]
+    else:
+        header, rows = [field.casefold() for field in rows[0]], rows[1:]
+    last = len(header) - 1
+    between = delimiter if delimiter and delimiter not in "\t" else ","
+    joined = ([*fields[:last], f"{between} ".join(fields[last:])] for fields in rows)  # commas within a text
+    return [dict(zip(header, fields, strict=False)) for fields in joined]
+
+
+def _of_tables(tables: Sequence[_Table], index: ImageIndex) -> ImageTexts:
+    """The texts that tables say together; tables of train, test and val also say the splits."""
+    of, lost, splits = defaultdict[str, list[str]](list), list[tuple[str, str]](), dict[str, str]()
+    for table in tables:
+        of_table = split_named(table.name.rpartition("/")[2].partition(".")[0]) or ""
+        for row in table.rows:
+            image = index.find(row.image, table.name)
+            if image:
+                of[image] += row.texts
+                splits[image] = row.split or of_table
+            else:
+                lost += [(row.image, text) for text in row.texts]
+    known = set(splits.values()) - {""}
+    names = [table.name for table in tables]
+    source = names[0] if len(names) == 1 else f"{len(names)} tables" if names else ""
+    if len(known) < 2 or "train" not in known:
+        splits = {}
+    splits = {image: split or "train" for image, split in splits.items()}
+    return ImageTexts(dict(of), source, tuple(lost), {}, splits, tuple(names))
+
+
+def paragraphs_of(found: ImageTexts) -> tuple[dict[str, tuple[Paragraph, ...]], str]:
+    """(image -> its paragraphs, what was done): several texts of a sentence each are joined in order to one paragraph.
+
+    Several longer ones are each a paragraph. Images whose texts are blank have none.
+    """
+    each = {
+        image: tuple(paragraph for text in texts if (paragraph := tuple(split_sentences(text))))
+        for image, texts in found.of.items()
+    }
+    each = {image: texts for image, texts in each.items() if texts}
+    several = [texts for texts in each.values() if len(texts) > 1]
+    if not several or median(len(text) for texts in several for text in texts) > 1:
+        return each, ""
+    usual = median(map(len, several))
+    note = f"{found.source}: about {usual:g} texts of one sentence for each image, joined in order to a paragraph"
+    return {image: (tuple(sentence for text in texts for sentence in text),) for image, texts in each.items()}, note
