@@ -53,6 +53,13 @@ def test_what_is_in_the_hole_does_not_matter_and_images_do_not_mix() -> None:
     assert (whole - laplace_fill(x, hole, iterations=6)).abs().max() < 0.01
 
 
+def test_bfloat16_around_it_changes_nothing() -> None:
+    x, hole = images(2), boxes(2)
+    with torch.autocast("cpu", torch.bfloat16):
+        within = laplace_fill(x, hole, iterations=6)
+    assert torch.equal(within, laplace_fill(x, hole, iterations=6))
+
+
 def test_an_empty_hole_changes_nothing_and_a_full_one_is_refused() -> None:
     x = images(1)
     assert torch.equal(laplace_fill(x, torch.zeros(1, 1, 24, 40, dtype=torch.bool)), x)

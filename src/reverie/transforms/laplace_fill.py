@@ -40,5 +40,6 @@ def laplace_fill(image: Tensor, hole: Tensor, iterations: int | None = None) -> 
 def _solve(image: Tensor, hole: Tensor, iterations: int | None) -> Tensor:
     known = image.masked_fill(hole, 0.0)
     flat = Gradients(torch.zeros_like(known[..., 1:]), torch.zeros_like(known[..., 1:, :]))
-    solved = poisson_in_mask(flat, known, hole, tolerance=TOLERANCE, iterations=iterations)
+    with torch.autocast(image.device.type, enabled=False):  # in bf16 the solver gets nowhere
+        solved = poisson_in_mask(flat, known, hole, tolerance=TOLERANCE, iterations=iterations)
     return torch.where(hole, solved, image)
