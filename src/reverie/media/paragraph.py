@@ -63,7 +63,7 @@ class Paragraph(Text):
 def paragraph_sheet(pictures: Sequence[Photo], paragraphs: Iterable[Paragraph], beside: Sequence[str] = ()) -> Image:
     """Pictures, and right of each its sentences, each with a small picture of where it looked.
 
-    beside: what else to say under each paragraph, such as what a human wrote. The text is the sheet's companion.
+    beside: what else to say under each paragraph, such as what a human wrote.
     """
     given = list(paragraphs)
     notes = [*beside, *[""] * (len(given) - len(beside))]
@@ -72,8 +72,7 @@ def paragraph_sheet(pictures: Sequence[Photo], paragraphs: Iterable[Paragraph], 
     padded = [
         np.pad(block, ((0, 2 * GAP), (0, width - block.shape[1]), (0, 0)), constant_values=255) for block in blocks
     ]
-    text = "".join(f"{paragraph.line}\n" for paragraph in given)
-    return Image(np.concatenate(padded), companions={".txt": text.encode()})
+    return Image(np.concatenate(padded))
 
 
 def _block(picture: Photo, paragraph: Paragraph, note: str) -> np.ndarray:
