@@ -21,7 +21,7 @@ from reverie.data.paragraphs.scene_grammar import COLOURS, HELD_OUT_PAIRS, MATER
 from reverie.utils.errors import UserError
 
 NAME = "scenes"
-VERSION = 1  # part of the fingerprint: raise it whenever a scene would be drawn or described differently
+VERSION = 2  # part of the fingerprint: raise it whenever a scene would be drawn or described differently
 NATIVE = 128
 """pixels a side by default; scenes are drawn sharply at any size"""
 COUNTS = {"train": 2_000, "val": 200, "test": 500}
@@ -32,18 +32,20 @@ OBJECTS = (3, 6)
 """at least and at most"""
 TWIN = 0.1
 """probability that an object after the first looks like an earlier one"""
-RADII = {"small": 0.056, "large": 0.098}
+RADII = {"small": 0.062, "large": 0.11}
 """of objects in the middle row, in widths of the picture"""
 SCALES = {"front": 1.16, "middle": 1.0, "back": 0.86}
-FLOORS = {"front": 0.87, "middle": 0.72, "back": 0.59}
+FLOORS = {"front": 0.9, "middle": 0.7, "back": 0.52}
 """where an object of a row stands: the height of its foot, from the top, in heights of the picture"""
-HORIZON = 0.42
+HORIZON = 0.33
 """where floor and wall meet, from the top, in heights of the picture"""
 MARGIN, JITTER = 0.02, 0.012
 GAPS = {0: 1.02, 1: 0.62, 2: 0.5}
 """rows between two objects -> the least distance of their middles across, in sums of their radii"""
 CAMERA_TILT = math.radians(20)
 SUPERSAMPLING = 3
+CAMERA_DISTANCE = 3.5
+"""radii of an object, by which what it mirrors varies over its flat faces"""
 MARCHING_STEPS = 40
 RGB = {
     "grey": (0.46, 0.46, 0.47), "red": (0.78, 0.11, 0.10), "blue": (0.12, 0.24, 0.80), "green": (0.10, 0.52, 0.16),
@@ -173,11 +175,9 @@ def render(shown: Scene, size: int, stream: np.random.Generator) -> Array:
 def _background(shown: Scene, side: int) -> Array:
     """Floor and wall, [side,side,3], brighter towards the light."""
     y, x = np.mgrid[0.5:side:1.0, 0.5:side:1.0] / side
-    at = 1 / (1 + np.exp(-(y - HORIZON) / 0.012))[..., None]  # a soft edge between them
-    glow = (1 + 0.22 * (x - 0.5) * np.sign(shown.light[0]) * abs(shown.light[0]) + 0.16 * (y - 0.7) * at[..., 0])[
-        ..., None
-    ]
-    return ((1 - at) * np.array(shown.wall) + at * np.array(shown.floor)) * glow
+    of_floor = _step(y - HORIZON, 0.012)[..., None]  # a soft edge between them
+    glow = 1 + 0.22 * (x - 0.5)[..., None] * shown.light[0] + 0.16 * (y - 0.7)[..., None] * of_floor
+    return ((1 - of_floor) * np.array(shown.wall) + of_floor * np.array(shown.floor)) * glow
 
 
 def _cast_shadow(canvas: Array, shown: Scene, thing: SceneObject, foot: float) -> None:
@@ -201,28 +201,36 @@ def _draw_object(canvas: Array, shown: Scene, k: int, foot: float) -> None:
     left, top, right, bottom = max(left, 0), max(top, 0), min(right, side), min(bottom, side)
     v, u = np.mgrid[top + 0.5 : bottom : 1.0, left + 0.5 : right : 1.0]
     u, v = (u / side - thing.x) / radius, (middle - v / side) / radius  # in radii, v up
-    hit, normal = march(SHAPE_DISTANCES[thing.shape], u, v, shown.turns[k])
-    colour = _shade(normal, thing, shown)
-    canvas[top:bottom, left:right][hit] = colour
+    hit, points, normals = march(SHAPE_DISTANCES[thing.shape], u, v, shown.turns[k])
+    canvas[top:bottom, left:right][hit] = _shade(points, normals, thing, shown)
 
 
-def _shade(normal: Array, thing: SceneObject, shown: Scene) -> Array:
-    """RGB [N,3] of points with these normals [N,3], by material: Lambert's law, highlights, mirrored surroundings."""
-    light, eye = np.array(shown.light), np.array([0.0, math.sin(CAMERA_TILT), math.cos(CAMERA_TILT)])
-    own = np.array(RGB[thing.colour])
-    facing = (normal @ light).clip(0)[:, None]
-    sky = 0.5 + 0.5 * normal[:, 1:2]
-    mirrored = 2 * (normal @ eye)[:, None] * normal - eye
-    towards = (mirrored @ light).clip(0)[:, None]
+def _shade(points: Array, normals: Array, thing: SceneObject, shown: Scene) -> Array:
+    """RGB [N,3] of points [N,3] of a surface, by material: Lambert's law, and what is mirrored."""
+    light, own = np.array(shown.light), np.array(RGB[thing.colour])
+    eye = _unit(np.array([0.0, math.sin(CAMERA_TILT), math.cos(CAMERA_TILT)]) * CAMERA_DISTANCE - points)
+    facing = (normals @ light).clip(0)[:, None]
+    diffuse = own * (0.28 + 0.06 * (1 + normals[:, 1:2]) + 0.72 * facing)
     if thing.material == "matte":
-        return own * (0.30 + 0.12 * sky + 0.72 * facing)
-    if thing.material == "shiny":
-        rim = (1 - (normal @ eye).clip(0))[:, None] ** 4
-        return own * (0.24 + 0.12 * sky + 0.70 * facing) + 0.9 * towards**38 + 0.25 * rim
-    # metal: the surroundings in its colour, a dark band at the horizon
+        return diffuse
+    across = (normals * eye).sum(1, keepdims=True).clip(0)
+    mirrored = 2 * across * normals - eye
+    lamp = (mirrored @ light).clip(0)[:, None]
     up = mirrored[:, 1:2]
-    seen = 0.40 + 0.75 / (1 + np.exp(-9 * up)) - 0.55 * np.exp(-(((up + 0.10) / 0.16) ** 2))
-    return (0.75 * own + 0.10) * seen * 1.15 + (0.5 * own + 0.5) * towards**24
+    if thing.material == "shiny":  # a clear coat: the lamp, its glow, and the bright wall where seen at an angle
+        return 0.94 * diffuse + 0.95 * lamp**60 + 0.34 * lamp**7 + (0.08 + 0.5 * (1 - across) ** 3) * _step(up, 0.05)
+    room = 0.38 + 0.75 * _step(up, 0.11) - 0.55 * np.exp(-(((up + 0.10) / 0.16) ** 2))  # a dark line at the horizon
+    return (0.86 * own + 0.12) * room + (0.5 * own + 0.5) * lamp**24
+
+
+def _step(values: Array, width: float) -> Array:
+    """0 below 0, 1 above, with a soft step of a width between."""
+    return 1 / (1 + np.exp((-values / width).clip(-60, 60)))
+
+
+def _unit(vectors: Array) -> Array:
+    """Vectors [N,3] with length 1."""
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True).clip(1e-9)
 
 
 # -- shapes: signed distances of points [...,3] (right, up, towards the viewer) from the surface, in radii -------------
@@ -230,8 +238,8 @@ def _shade(normal: Array, thing: SceneObject, shown: Scene) -> Array:
 Distance = Callable[[Array, Array, Array], Array]
 
 
-def march(distance: Distance, u: Array, v: Array, turn: float) -> tuple[Array, Array]:
-    """Where rays through the points (u, v) of the picture [h,w] meet a shape: (bool [h,w], normals [hits,3])."""
+def march(distance: Distance, u: Array, v: Array, turn: float) -> tuple[Array, Array, Array]:
+    """Where rays through points (u, v) of the picture [h,w] meet a shape: bool [h,w], points and normals [hits,3]."""
     tilt = CAMERA_TILT
     up = np.array([0.0, math.cos(tilt), -math.sin(tilt)])
     ahead = np.array([0.0, -math.sin(tilt), -math.cos(tilt)])
@@ -252,11 +260,9 @@ def march(distance: Distance, u: Array, v: Array, turn: float) -> tuple[Array, A
         if not len(active):
             break
     hit = (gone < 6) & (at(points) < 0.02)
-    found, e = points[hit], 1e-3
-    axes = np.eye(3) * e
-    slopes = np.stack([at(found + axis) - at(found - axis) for axis in axes], 1)
-    normal = slopes / np.linalg.norm(slopes, axis=1, keepdims=True).clip(1e-9)
-    return hit.reshape(u.shape), normal @ turned
+    found = points[hit]
+    slopes = np.stack([at(found + axis) - at(found - axis) for axis in np.eye(3) * 1e-3], 1)
+    return hit.reshape(u.shape), found @ turned, _unit(slopes) @ turned
 
 
 def _ball(x: Array, y: Array, z: Array) -> Array:
