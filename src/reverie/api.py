@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 import torch
 
 from reverie._version import __version__
+from reverie.convert.import_checkpoint import method_for
+from reverie.convert.realesrgan import PRETRAINED, read_pretrained
 from reverie.core.construct import TRAINED_COPIES, construct
 from reverie.core.method import KEPT_FACTS, Method
 from reverie.core.options import build, check_config, check_names, options_of_dataclass
@@ -202,8 +204,13 @@ def resume(
 
 
 def load(path: str | Path) -> Method:
-    """A trained method, ready for its verbs, from a run folder or a weights file. Raises UserError if it is none."""
+    """A trained method, ready for its verbs, from a run folder or a weights file. Raises UserError if it is none.
+
+    Also by the name of a network that the extra `realesrgan` brings, such as "realesr-animevideov3".
+    """
     file = Path(path)
+    if str(path) in PRETRAINED and not file.exists():
+        return _load_pretrained(str(path))
     if not file.is_file():
         run = Run.open(path)
         if not any((run.path / place / WEIGHTS).exists() for place in (".", "next", "previous")):
@@ -225,6 +232,19 @@ def load(path: str | Path) -> Method:
     method.origin = {"method": header["method"], "run": digest[:16], "step": header.get("step")}
     if "imported" in header:  # another program has trained it
         method.origin["imported"] = header["imported"]
+    return method.eval()
+
+
+def _load_pretrained(name: str) -> Method:
+    """The method that is made of a network of PRETRAINED."""
+    network = read_pretrained(name)
+    kind, values, weights = method_for([network])
+    cls = method_class(kind)
+    method = construct(cls, build(cls.Config, values))
+    method.load_weights(weights)
+    sha256 = PRETRAINED[name].sha256[-1]
+    imported = [{"name": network.name, "sha256": sha256}]
+    method.origin = {"method": kind, "run": sha256[:16], "step": None, "imported": imported}
     return method.eval()
 
 

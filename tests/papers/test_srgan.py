@@ -273,4 +273,4 @@ def test_photos_too_small_to_learn_from_are_named(tmp_path: Path, capsys: pytest
     assert main(["train", "srgan", "--data", str(tmp_path), "--out", str(tmp_path / "run")]) == 2
     assert "smaller than 160 pixels a side" in capsys.readouterr().err
     assert main(["train", "srgan", "--data", "shapes:4", "--scale", "5", "--out", str(tmp_path / "run")]) == 2
-    assert "one of '2', '3', '4'" in capsys.readouterr().err
+    assert "one of '1', '2', '3', '4'" in capsys.readouterr().err

@@ -6,39 +6,27 @@ called `model`; its ResNet is one flat Sequential. Everything is inferred from t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 
+from reverie.convert.state_dicts import Stems, kernel_shape, rename_keys
 from reverie.core.imported_network import ImportedNetwork
 from reverie.nn.resnet_generator import ResNetGenerator
 from reverie.nn.unet import UNet
 from reverie.utils.errors import UserError
 
-Stems = dict[str, str]
-"""our key of a layer -> theirs, without the suffix (.weight, .bias ...)"""
+READS = "reverie reads its U-Net and ResNet with batch or instance norm"
 FIRST_BLOCK, AFTER_BLOCKS = 10, (0, 1, 3, 4, 7)
 """index of a ResNet's first residual block; offsets of the layers after the blocks that have weights"""
-NORM_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
-"""buffers of a norm; instance norms of early versions saved them too, but that code's test script ignored them"""
-
-CONTAINERS = frozenset(("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module"))
-"""parts of keys that are of no layer: nn.DataParallel and AveragedModel, torch.compile, FSDP, activation checkpointing,
-Lightning Fabric"""
-COUNTERS = ("n_averaged",)
-"""what torch.optim.swa_utils.AveragedModel saves beside the weights"""
-PREFIXES = ("generator.", "netG.", "net_G.", "net_g.")
-"""what a trainer calls its generator, where one state dict holds the discriminator too"""
 
 
 def recognise(weights: Mapping[str, Tensor], name: str) -> ImportedNetwork:
-    """The generator that a state dict belongs to; name: of its file, for messages.
+    """The generator that a state dict without containers belongs to; name: of its file, for messages.
 
     Raises UserError, with the first key that does not fit, if it is no generator of that code.
     """
-    weights = _without_containers(weights, name)
     if any(key.startswith("model.model.") for key in weights):
         return _unet(weights, name)
     if _is_discriminator(weights):
@@ -48,24 +36,9 @@ def recognise(weights: Mapping[str, Tensor], name: str) -> ImportedNetwork:
     first = f"its first key is '{next(iter(weights))}'" if weights else "it is empty"
     raise UserError(
         f"{name} is no generator of the pix2pix and CycleGAN code ({first}; those of a U-Net begin with "
-        "model.model.0, those of a ResNet with model.1); give its latest_net_G.pth."
+        "model.model.0, those of a ResNet with model.1), nor of BasicSR or ESRGAN (conv_first, body.0 or model.1.sub); "
+        "give a file such as latest_net_G.pth or RealESRGAN_x4plus.pth."
     )
-
-
-def _without_containers(weights: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
-    """The weights without what containers of PyTorch put into the keys, wherever in a key and however deep.
-
-    Raises UserError if two keys become one.
-    """
-    found: dict[str, Tensor] = {}
-    for key, tensor in weights.items():
-        short = ".".join(part for part in key.split(".") if part not in CONTAINERS)
-        if short in found:
-            raise UserError(f"{name} has the key '{short}' twice, the second time as '{key}'; save one network alone.")
-        if short not in COUNTERS:
-            found[short] = tensor
-    generator = {key.partition(".")[2]: found[key] for key in found if key.startswith(PREFIXES)}
-    return generator or found
 
 
 def _is_discriminator(weights: Mapping[str, Tensor]) -> bool:
@@ -87,10 +60,12 @@ def _unet(weights: Mapping[str, Tensor], name: str) -> ImportedNetwork:
             stems[f"down_norms.{k}"] = path + "2"
         if k:
             stems[f"up_norms.{k}"] = path + ("4" if k == last else "6")
-    base_channels, in_channels = _kernel_shape(weights, stems["downs.0"], name, 4)[:2]
-    out_channels = _kernel_shape(weights, stems["ups.0"], name, 4)[1]
+    base_channels, in_channels = kernel_shape(weights, stems["downs.0"], name, 4)[:2]
+    out_channels = kernel_shape(weights, stems["ups.0"], name, 4)[1]
     norm = _norm_kind(weights, [stem for ours, stem in stems.items() if "norm" in ours])
-    ours = _renamed(weights, stems, name, lambda: UNet(in_channels, out_channels, base_channels, len(paths), norm))
+    ours = rename_keys(
+        weights, stems, name, lambda: UNet(in_channels, out_channels, base_channels, len(paths), norm), READS
+    )
     return ImportedNetwork(name, "unet", in_channels, out_channels, base_channels, len(paths), None, norm, None, ours)
 
 
@@ -107,8 +82,8 @@ def _resnet(weights: Mapping[str, Tensor], name: str) -> ImportedNetwork:
     stems = {str(k): f"model.{k}" for k in flat}
     for block in range(FIRST_BLOCK, after):
         stems |= {f"{block}.layers.{k}": f"model.{block}.conv_block.{k}" for k in (1, 2, second, second + 1)}
-    base_channels, in_channels = _kernel_shape(weights, stems["1"], name, 7)[:2]
-    out_channels = _kernel_shape(weights, stems[str(flat[-1])], name, 7)[0]
+    base_channels, in_channels = kernel_shape(weights, stems["1"], name, 7)[:2]
+    out_channels = kernel_shape(weights, stems[str(flat[-1])], name, 7)[0]
     norms = [f"model.{k}" for k in (2, 5, 8, after + 1, after + 4)]
     norm = _norm_kind(weights, norms)
     rate = 0.5 if dropout else 0.0
@@ -116,64 +91,10 @@ def _resnet(weights: Mapping[str, Tensor], name: str) -> ImportedNetwork:
     def build() -> nn.Module:
         return ResNetGenerator(in_channels, out_channels, base_channels, blocks, norm, rate)
 
-    ours = _renamed(weights, stems, name, build)
+    ours = rename_keys(weights, stems, name, build, READS)
     return ImportedNetwork(name, "resnet", in_channels, out_channels, base_channels, None, blocks, norm, dropout, ours)
-
-
-def _kernel_shape(weights: Mapping[str, Tensor], stem: str, name: str, side: int) -> torch.Size:
-    """The shape [out, in, side, side] of a convolution's weights. Raises UserError if it is missing or another."""
-    shape = weights[f"{stem}.weight"].shape if f"{stem}.weight" in weights else None
-    if shape is None:
-        raise UserError(
-            f"{name} lacks the key '{stem}.weight' that the generator it seems to be has; give a complete file."
-        )
-    if len(shape) != 4 or shape[2:] != (side, side) or not shape.numel():
-        raise UserError(f"{name}: '{stem}.weight' is {_shape_text(shape)}; {side}x{side} kernels were expected there.")
-    return shape
 
 
 def _norm_kind(weights: Mapping[str, Tensor], stems: list[str]) -> Literal["batch", "instance"]:
     """The kind of norm: in that code only batch norms have weights."""
     return "batch" if any(f"{stem}.weight" in weights for stem in stems) else "instance"
-
-
-def _renamed(
-    weights: Mapping[str, Tensor], stems: Stems, name: str, build: Callable[[], nn.Module]
-) -> dict[str, Tensor]:
-    """The weights under our keys. Raises UserError unless theirs are exactly those of the network `build` makes."""
-    with torch.device("meta"):  # keys and shapes only
-        expected = build().state_dict()
-    found: dict[str, Tensor] = {}
-    used = set()
-    for key, tensor in expected.items():
-        layer, _, part = key.rpartition(".")
-        theirs = f"{stems[layer]}.{part}"
-        used.add(theirs)
-        if theirs not in weights:
-            if part == "num_batches_tracked":  # saved since PyTorch 0.4
-                found[key] = torch.tensor(0)
-                continue
-            raise UserError(
-                f"{name} lacks the key '{theirs}' that the generator it seems to be has; reverie reads its U-Net and "
-                "ResNet with batch or instance norm."
-            )
-        if weights[theirs].shape != tensor.shape:
-            shapes = f"{_shape_text(weights[theirs].shape)}; {_shape_text(tensor.shape)}"
-            raise UserError(f"{name}: '{theirs}' is {shapes} was expected there, as its other layers are.")
-        found[key] = weights[theirs].to(tensor.dtype)
-        if not found[key].isfinite().all():
-            raise UserError(f"{name}: '{theirs}' holds values that are not finite; give an earlier checkpoint of it.")
-    ignored = {
-        f"{stem}.{part}" for stem in stems.values() for part in NORM_STATISTICS if f"{stem}.weight" not in weights
-    }
-    unknown = next((key for key in weights if key not in used | ignored), None)
-    if unknown is not None:
-        raise UserError(
-            f"{name} has the key '{unknown}', which the generator it seems to be does not have; reverie reads its "
-            "U-Net and ResNet with batch or instance norm."
-        )
-    return found
-
-
-def _shape_text(shape: torch.Size) -> str:
-    return "x".join(map(str, shape)) or "a scalar"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import pickle
 import re
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,11 @@ import torch
 from torch import Tensor
 
 from reverie._version import __version__
+from reverie.convert.basicsr_checkpoints import recognise_upscaler
 from reverie.convert.cyclegan_checkpoints import recognise
+from reverie.convert.state_dicts import without_containers
 from reverie.core import registry
-from reverie.core.imported_network import ImportedNetwork
+from reverie.core.imported_network import Imported, ImportedNetwork, ImportedUpscaler
 from reverie.core.options import build
 from reverie.runs.weights_file import write_weights
 from reverie.utils.atomic_files import disk_errors, replacing, sha256
@@ -35,9 +38,10 @@ GIVE = f"give a state dict of tensors, such as {PIX2PIX_FILE}"
 
 
 def import_checkpoint(files: Sequence[str | Path], out: str | Path, *, dropout: bool | None = None) -> dict[str, Any]:
-    """Converts generators that the pix2pix and CycleGAN code has trained to one weights file, for `load` and all verbs.
+    """Converts generators of other programs to one weights file, for `load` and all verbs.
 
-    files: one generator, or two (a to b, b to a), or the folder they are in;
+    files: one generator of the pix2pix and CycleGAN code, or two (a to b, b to a), or the folder they are in; or one
+    network of BasicSR, ESRGAN or Real-ESRGAN that enlarges;
     out: a new .safetensors file;
     dropout: whether a U-Net was trained with dropout, which its file cannot tell; None: with batch norm yes, as is
     that code's default.
@@ -50,8 +54,8 @@ def import_checkpoint(files: Sequence[str | Path], out: str | Path, *, dropout: 
     if place.exists():
         raise UserError(f"{place} is there already; give another --out.")
     paths = _ordered([Path(file) for file in files])
-    networks = [_with_dropout(recognise(read_tensors(path), path.name), dropout) for path in paths]
-    method, values, weights = _method_for(networks)
+    networks = [_recognise(path, dropout) for path in paths]
+    method, values, weights = method_for(networks)
     config = build(registry.method_class(method).Config, values)
     imported = [{"name": path.name, "sha256": sha256(path)} for path in paths]
     header = {
@@ -69,6 +73,22 @@ def import_checkpoint(files: Sequence[str | Path], out: str | Path, *, dropout: 
     return {"file": str(place), "method": method, "networks": recognised, "config": dataclasses.asdict(config)}
 
 
+def _recognise(path: Path, dropout: bool | None) -> Imported:
+    """The network in a file; dropout: as in import_checkpoint. Raises UserError if it is none that can be used."""
+    weights = without_containers(read_tensors(path), path.name)
+    network: Imported = recognise_upscaler(weights, path.name) or recognise(weights, path.name)
+    for word, channels in (("takes", network.in_channels), ("makes", network.out_channels)):
+        if channels not in (1, 3):
+            raise UserError(
+                f"{network.name} {word} {channels} channels; reverie takes images of 1 (grey) or 3 (colour)."
+            )
+    if not isinstance(network, ImportedUpscaler):
+        return _with_dropout(network, dropout)
+    if dropout:
+        raise UserError(f"{network.name} has no dropout, as its keys say; leave --dropout out.")
+    return network
+
+
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """The state dict in a file of torch.save or safetensors, without running code in it. Raises UserError."""
     try:
@@ -80,7 +100,20 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         return _safetensors(path)
     if not head.startswith((b"PK", b"\x80")):
         raise UserError(f"{path} is not a file of torch.save or safetensors; {GIVE}.")
+    if head.startswith(b"PK"):
+        _check_stored(path)
     return _state_dict(_unpickled(path), path)
+
+
+def _check_stored(path: Path) -> None:
+    """Raises UserError if a zip is compressed, which torch.save never does: it could unpack to any size."""
+    try:
+        with zipfile.ZipFile(path) as file:
+            sizes = [info.file_size for info in file.infolist()]
+    except (OSError, zipfile.BadZipFile, NotImplementedError, ValueError):
+        return  # torch says what is wrong with it
+    if sum(sizes) > path.stat().st_size:
+        raise UserError(f"{path} is a compressed zip, which torch.save does not write; {GIVE}.")
 
 
 def _safetensors(path: Path) -> dict[str, Tensor]:
@@ -129,7 +162,10 @@ def _state_dict(found: Any, path: Path) -> dict[str, Tensor]:
 
 
 def _is_dense_real(tensor: Tensor) -> bool:
-    return tensor.layout == torch.strided and not (tensor.is_quantized or tensor.is_complex())
+    """Whether a tensor has a number of its own for each place: one that is repeated could be of any size."""
+    if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_complex():
+        return False
+    return tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
 
 
 def _ordered(paths: list[Path]) -> list[Path]:
@@ -150,12 +186,7 @@ def _ordered(paths: list[Path]) -> list[Path]:
 
 
 def _with_dropout(network: ImportedNetwork, dropout: bool | None) -> ImportedNetwork:
-    """The network with its dropout known. Raises UserError if it is not for images, or if `dropout` contradicts it."""
-    for word, channels in (("takes", network.in_channels), ("makes", network.out_channels)):
-        if channels not in (1, 3):
-            raise UserError(
-                f"{network.name} {word} {channels} channels; reverie translates images of 1 (grey) or 3 (colour)."
-            )
+    """The network with its dropout known. Raises UserError if `dropout` contradicts it."""
     if network.dropout is None:
         # The defaults of that code: batch norm and dropout for pix2pix, instance norm and none for CycleGAN.
         default = network.norm == "batch"
@@ -166,7 +197,7 @@ def _with_dropout(network: ImportedNetwork, dropout: bool | None) -> ImportedNet
     return network
 
 
-def _method_for(networks: list[ImportedNetwork]) -> tuple[str, dict[str, Any], dict[str, Tensor]]:
+def method_for(networks: list[Imported]) -> tuple[str, dict[str, Any], dict[str, Tensor]]:
     """The method that is made of such networks: its name, config and weights. Raises UserError if there is none."""
     for name, entry in registry.list_methods().items():
         if entry.importable and (found := registry.method_class(name).from_imported(networks)) is not None:

@@ -35,7 +35,7 @@ from reverie.runs.weights_file import check_values
 from reverie.utils.errors import UserError
 
 if TYPE_CHECKING:
-    from reverie.core.imported_network import ImportedNetwork
+    from reverie.core.imported_network import Imported
 
 
 CODE_NETWORKS = ("mean_image", "decoder", "generator")
@@ -176,7 +176,7 @@ class Method(nn.Module):
         return ()
 
     @classmethod
-    def from_imported(cls, networks: Sequence[ImportedNetwork]) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
+    def from_imported(cls, networks: Sequence[Imported]) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
         """(options of the config, weights) from networks that another program has trained, in the order given.
 
         None if the method is not made of so many such networks. Raises UserError if they do not fit together.

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from reverie.core.constraints import Count, CountOrNone, Decay, MultipleOf, NonNegative, Positive, Range
 from reverie.core.diagnostics import discriminator_auc
-from reverie.core.imported_network import ImportedNetwork
+from reverie.core.imported_network import Imported, ImportedNetwork
 from reverie.core.lr_schedules import linear
 from reverie.core.method import Method, verb
 from reverie.core.stage import Batch, Metrics, Stage
@@ -141,12 +141,13 @@ class CycleGAN(Method):
         return "discriminator_a", "discriminator_b"
 
     @classmethod
-    def from_imported(cls, networks: Sequence[ImportedNetwork]) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
+    def from_imported(cls, networks: Sequence[Imported]) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
         """Two generators translate a to b and b to a. Raises UserError if they are not two of one training."""
-        if len(networks) != 2:
+        translators = [net for net in networks if isinstance(net, ImportedNetwork)]
+        if len(networks) != 2 or len(translators) != 2:
             return None
-        ab, ba = networks
-        for net in networks:
+        ab, ba = translators
+        for net in translators:
             if (net.kind, net.norm, net.dropout) != ("resnet", "instance", False):
                 raise UserError(
                     f"{net.name} is {net.describe()}; the two generators of a cyclegan are ResNets with instance norm "

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from reverie.core.constraints import Count, CountOrNone, Decay, MultipleOf, NonNegative, Positive, PowerOfTwo, Range
 from reverie.core.diagnostics import discriminator_auc
-from reverie.core.imported_network import ImportedNetwork
+from reverie.core.imported_network import Imported, ImportedNetwork
 from reverie.core.lr_schedules import linear
 from reverie.core.method import Method, verb
 from reverie.core.stage import Batch, Metrics, Stage
@@ -184,11 +184,10 @@ class Pix2Pix(Method):
         return ("discriminator",)
 
     @classmethod
-    def from_imported(cls, networks: Sequence[ImportedNetwork]) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
+    def from_imported(cls, networks: Sequence[Imported]) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
         """One generator, of the pix2pix or the CycleGAN code, translates a to b."""
-        if len(networks) != 1:
+        if len(networks) != 1 or not isinstance(net := networks[0], ImportedNetwork):
             return None
-        (net,) = networks
         # A U-Net is trained at the size of which it makes one pixel; a ResNet at the paper's for so many blocks.
         size = max(16, 2**net.depth) if net.depth else size_for_blocks(net.blocks or 0)
         names = ("in_channels", "out_channels", "base_channels", "depth", "blocks", "norm")

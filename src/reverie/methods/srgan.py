@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from reverie.core.constraints import Count, Decay, MultipleOf, NonNegative, Positive, Range, Share
 from reverie.core.diagnostics import discriminator_auc
+from reverie.core.imported_network import Imported, ImportedUpscaler
 from reverie.core.lr_schedules import constant, cosine
 from reverie.core.method import Method, verb
 from reverie.core.stage import Batch, Metrics, Stage
@@ -25,6 +26,7 @@ from reverie.metrics.full_reference import Restored
 from reverie.metrics.score import Reference, Score
 from reverie.metrics.super_resolution import crop_to_multiple, upscaling_scores
 from reverie.nn import losses
+from reverie.nn.basicsr_networks import SEEN, MSRResNet, RRDBNet, SRVGGNetCompact
 from reverie.nn.patchgan import PatchGAN
 from reverie.nn.perceptual_loss import PerceptualLoss
 from reverie.nn.residual_blocks import conv3x3, residual_blocks
@@ -32,6 +34,7 @@ from reverie.transforms.augment import paired_random_crop, random_flip_and_rotat
 from reverie.transforms.degradations import downscale_as_cameras
 from reverie.transforms.resampling import imresize, imresize_tensor
 from reverie.transforms.upscaling import Upscaler, upscale_photo
+from reverie.utils.errors import UserError
 
 ADVERSARIAL = losses.nonsaturating()
 MARGIN = 1.25
@@ -49,8 +52,9 @@ class SRGAN(Method):
 
     @dataclass(frozen=True)
     class Config:
-        scale: Literal[2, 3, 4] = 4
-        """how many times as large as its input the output of the network is, each side"""
+        scale: Literal[1, 2, 3, 4] = 4
+        """how many times as large as its input the output of the network is, each side; 1, with --inputs camera: no
+        larger, but clean"""
         size: Annotated[int, Range(8)] = 32
         """pixels per side of the small images that it is trained on"""
         channels: int | None = None
@@ -58,12 +62,17 @@ class SRGAN(Method):
         inputs: Literal["clean", "camera"] = "clean"
         """what it learns to enlarge: photos that were only downscaled, by which papers are compared; or those that were
         blurred, have noise and were saved as JPEG too, as many that people have"""
-        network: Literal["compact", "srresnet"] = "compact"
-        """residual blocks without norm and one pixel shuffle; or the paper's, with batch norm (figure 4)"""
+        network: Literal["compact", "srresnet", "msrresnet", "rrdb", "srvgg"] = "compact"
+        """residual blocks without norm and one pixel shuffle; the paper's, with batch norm (figure 4); or those of
+        BasicSR, as files that are imported have them: MSRResNet, RRDBNet of ESRGAN, and SRVGGNetCompact"""
         base_channels: Count = 48
         """channels of the convolutions"""
         blocks: Count = 6
-        """residual blocks, of two convolutions each"""
+        """residual blocks, of two convolutions each; of rrdb fifteen, of srvgg one"""
+        growth_channels: Count = 32
+        """channels that each convolution in a dense block adds, of rrdb"""
+        unshuffle: Literal[1, 2, 4] = 1
+        """pixels a side that are folded into channels first, of rrdb (Real-ESRGAN: 2 at scale 2, 4 at scale 1)"""
         min_downscale: Annotated[float, Range(0.5, 1)] = 0.6
         """training photos are first downscaled at random to this share of their size or more, which thins out what JPEG
         has left in them; 1: never"""
@@ -96,6 +105,12 @@ class SRGAN(Method):
         steps: Count = 6_000
         """training steps"""
 
+        def __post_init__(self) -> None:
+            if self.scale == 1 and self.inputs == "clean":
+                raise UserError("scale is 1: of clean photos there is nothing to learn; give --inputs camera.")
+            if self.network == "rrdb" and self.scale == 3:
+                raise UserError("network rrdb doubles: scale must be 1, 2 or 4.")
+
     _laptop = dict(batch_size=8, checkpoint_every=1_000, sample_every=1_000)
     presets = {
         "smoke": dict(scale=2, size=8, base_channels=8, blocks=1, batch_size=4, adv_share=0.5),
@@ -116,12 +131,26 @@ class SRGAN(Method):
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         c = self.config  # with what the data decides filled in
-        network = SRResNet if c.network == "srresnet" else CompactSR
-        self.generator = network(c.channels, c.base_channels, c.blocks, c.scale)
+        if c.network == "rrdb":
+            self.generator: Any = RRDBNet(
+                c.channels, c.base_channels, c.blocks, c.scale, c.growth_channels, c.unshuffle
+            )  # fmt: skip
+        else:
+            self.generator = NETWORKS[c.network](c.channels, c.base_channels, c.blocks, c.scale)
         if c.adv_share:
             paper = c.network == "srresnet"
             self.discriminator = Discriminator(c.channels) if paper else PatchGAN(c.channels, 32, 2, "instance")
         self.perceptual_loss = PerceptualLoss()  # paper: of VGG-19
+
+    @classmethod
+    def from_imported(cls, networks: Sequence[Imported]) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
+        """One network of BasicSR, ESRGAN or Real-ESRGAN enlarges."""
+        if len(networks) != 1 or not isinstance(net := networks[0], ImportedUpscaler):
+            return None
+        names = ("scale", "channels", "base_channels", "blocks", "growth_channels", "unshuffle")
+        config = {name: getattr(net, name) for name in names if getattr(net, name) is not None}
+        config |= {"network": net.kind, "inputs": "camera" if net.scale == 1 else "clean"}
+        return config, {f"generator.{name}": tensor for name, tensor in net.weights.items()}
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         c = self.config
@@ -193,14 +222,13 @@ class SRGAN(Method):
     @verb
     def upscale(
         self, photos: list[Photo], scale: Annotated[float, Range(1, 16)] | None = None,
-        tile: Annotated[int, MultipleOf(64, 64)] = 256, self_ensemble: bool = False,
+        tile: Annotated[int, MultipleOf(64, 64)] | None = None, self_ensemble: bool = False,
     ) -> Iterator[Photo]:  # fmt: skip
         """Each photo larger, in its own depth, with its alpha and colour profile.
 
         photos: small photos, grey or in colour
-        scale: how many times as large, each side, such as 2.5: the network's own scale, then Lanczos; none: the
-            network's own
-        tile: pixels per side above which a photo is cut into tiles, without seams; less takes less memory
+        scale: how many times as large, each side, such as 2.5, by Lanczos behind the network; none: its own scale
+        tile: pixels per side above which a photo is cut into tiles; less takes less memory; none: 256, if deep 384
         self_ensemble: the mean over 8 flips and rotations of the photo: a little better, 8 times as slow
         """
         upscaler = self.upscaler(self_ensemble)
@@ -211,11 +239,17 @@ class SRGAN(Method):
         """The generator, with what has to be known to use it on photos of any size."""
         c, net = self.config, self.generator
         network = partial(ensemble_of_positions, net) if self_ensemble else net
-        return Upscaler(network, c.channels, c.scale, net.receptive_radius, self.device)
+        upscaler = Upscaler(network, c.channels, c.scale, net.receptive_radius, self.device)
+        if c.network != "rrdb":
+            return upscaler
+        overlap, fold = min(net.receptive_radius, SEEN * c.unshuffle), c.unshuffle
+        return upscaler._replace(overlap=overlap, blend=16 * fold, multiple=fold, tile=384)
 
     def restoration_examples(self, data: ImagePatches, n: int, seed: int) -> Iterator[Restored]:
         """The first n photos of the data in their own size: original, its small image upscaled by bicubic, and by G."""
         s = self.config.scale
+        if s == 1:
+            raise UserError("the network does not enlarge (scale 1), so there is no score of how well it does.")
         channels = 1 if self.config.channels == 1 else None  # grey files are scored as grey
         for name, pixels in data.full_images(n, channels):
             original = crop_to_multiple(pixels, s)
@@ -315,6 +349,12 @@ class Discriminator(nn.Sequential):
             width = wide
         layers += [nn.AdaptiveAvgPool2d(6), nn.Flatten(), nn.Linear(512 * 36, 1024), nn.LeakyReLU(0.2, True)]
         super().__init__(*layers, nn.Linear(1024, 1))
+
+
+NETWORKS: dict[str, Any] = {
+    "compact": CompactSR, "srresnet": SRResNet, "msrresnet": MSRResNet, "srvgg": SRVGGNetCompact,
+}  # fmt: skip
+"""by --network: made of channels, base channels, blocks and scale"""
 
 
 def ensemble_of_positions(network: nn.Module, x: Tensor) -> Tensor:
