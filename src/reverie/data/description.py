@@ -6,7 +6,7 @@ from typing import Any
 
 from reverie.utils.errors import printable
 
-_ITEMS = {"text": "lines", "music": "windows"}
+_ITEMS = {"text": "lines", "music": "windows", "paragraphs": "images with paragraphs"}
 
 
 def describe(data: Any) -> str:

@@ -131,7 +131,9 @@ def kind_named(name: str) -> Kind:
 
 
 def _kind_in_memory(data: PythonData) -> str:
-    """What data in memory is: lines, music, pairs, two domains, or images."""
+    """What data in memory is: lines, music, pairs, two domains, images with texts, or images."""
+    if data.has_texts:
+        return "paragraphs"
     if data.has_pairs:
         alike = all(len(rows.partners or ()) == len(rows.items) for rows in data.rows.values())
         return "pairs" if alike else "unpaired"

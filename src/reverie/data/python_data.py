@@ -6,10 +6,11 @@ alone or as a dict of splits {"train": ..., "test": ...}:
 * images: an array or tensor of N, or a list (or iterator) of Pillow images, arrays, tensors, reverie's own images,
   paths, or bytes of image files; `reverie.data.images.from_python` states how values become 8 bits
 * images with labels: a tuple (images, labels); a list of (image, label); labels are whole numbers or names
+* images with texts: the same with descriptions, or lists of them, in the place of labels
 * pairs: a list of (image, image), or a tuple (images, images); two domains without pairs: the latter
 * lines: a list of str; music: a list of paths of MIDI files, or of reverie's own music
 * a torch Dataset or DataLoader whose items are images, (image, label), or dicts; of a DataLoader the data set is taken
-* a Hugging Face data set, or a dict of columns: columns image or img, label or labels, text
+* a Hugging Face data set, or a dict of columns: columns image or img, label or labels, text or caption
 
 N items.
 """
@@ -35,6 +36,8 @@ PARTNER_COLUMNS = ("target", "output", "image_b", "b")
 """columns of the second images of pairs; `label` where it holds images is one too"""
 LABEL_COLUMNS = ("label", "labels", "fine_label", "class", "category", "y")
 TEXT_COLUMNS = ("text", "sentence", "line", "content")
+CAPTION_COLUMNS = ("paragraph", "paragraphs", "text", "caption", "captions", "description", "sentence", "sentences")
+"""columns that describe images"""
 WHAT_IS_TAKEN = (
     "give a path, the name of a set, a list of images, an array [N,H,W,C], a tensor [N,C,H,W], (images, labels), "
     "a list of lines, a torch Dataset, or a Hugging Face data set"
@@ -52,6 +55,8 @@ class Rows(NamedTuple):
     """whole numbers or names; None or -1 of an item that has none"""
     names: list[str] | None = None
     """of the classes, where labels are numbers and the data says what they stand for"""
+    texts: list[list[str]] | None = None
+    """what describes each image"""
 
 
 class PythonData(DataSpec):
@@ -85,6 +90,11 @@ class PythonData(DataSpec):
     def has_pairs(self) -> bool:
         """Whether each item has a partner, or there is a second domain."""
         return any(part.partners is not None for part in self.rows.values())
+
+    @property
+    def has_texts(self) -> bool:
+        """Whether texts describe the images."""
+        return any(part.texts is not None for part in self.rows.values())
 
     @property
     def suffixes(self) -> set[str]:
@@ -233,6 +243,11 @@ def _two(first: Any, second: Any) -> Rows | None:
     """(images, labels) or (images, images); None where the tuple is a list of two items."""
     if is_image(first) and not (is_array(first) and len(first.shape) == 3):
         return None
+    if (texts := _texts(second)) is not None:
+        rows = _rows(first)
+        if len(texts) != len(rows.items):
+            raise UserError(f"there are {len(rows.items)} images and {len(texts)} texts; give one text for each.")
+        return rows._replace(texts=texts)
     if (labels := _labels(second)) is not None:
         rows = _rows(first)
         if len(labels) != len(rows.items):
@@ -255,6 +270,18 @@ def _labels(value: Any) -> list[Any] | None:
             return None  # the images of a second domain
         return [_label(one) for one in value]
     return None
+
+
+def _texts(value: Any) -> list[list[str]] | None:
+    """Descriptions, one or several an item; None if most are no sentences, but names, paths or numbers."""
+    if not isinstance(value, list | tuple) or not value:
+        return None
+    texts = [[entry] if isinstance(entry, str) else entry for entry in value]
+    if not all(isinstance(entry, list | tuple) and all(isinstance(one, str) for one in entry) for entry in texts):
+        return None
+    written = [one.strip() for entry in texts for one in entry if one.strip()]
+    prose = sum(len(one.split()) > 3 or one[-1] in ".!?。！？" for one in written)
+    return [list(entry) for entry in texts] if 2 * prose > len(written) else None
 
 
 def _on_cpu(value: Any) -> Any:
@@ -297,6 +324,8 @@ def _of_items(items: list[Any], names: Any = None) -> Rows:
             return Rows(_known(columns_of[0]), names=names)
         if len(columns_of) != 2:
             raise UserError(f"the items of the data are tuples of {len(first)}; give (image, label) or (image, image).")
+        if (texts := _texts(columns_of[1])) is not None:
+            return Rows(_known(columns_of[0]), texts=texts)
         labels = _labels(columns_of[1])
         if labels is not None:
             return Rows(_known(columns_of[0]), labels=labels, names=names)
@@ -316,13 +345,13 @@ def _known(items: list[Any]) -> list[Any]:
 
 
 def _used_columns(names: list[Any]) -> list[str]:
-    """The columns of images or text, and of labels or partners. Raises UserError."""
+    """The columns of images or text, and of labels, partners or what describes images. Raises UserError."""
     of = [next((name for name in known if name in names), None) for known in (
-        IMAGE_COLUMNS, TEXT_COLUMNS, LABEL_COLUMNS, PARTNER_COLUMNS)]  # fmt: skip
+        IMAGE_COLUMNS, TEXT_COLUMNS, LABEL_COLUMNS, PARTNER_COLUMNS, CAPTION_COLUMNS)]  # fmt: skip
     if of[0] is None and of[1] is None:
         listed = ", ".join(map(str, names[:8]))
         raise UserError(f"the data has the columns {listed}; name the one of the images `image`, or of lines `text`.")
-    return [name for name in (of[0] or of[1], of[2] or (of[3] if of[0] else None)) if name]
+    return [name for name in (of[0] or of[1], of[2] or ((of[3] or of[4]) if of[0] else None)) if name]
 
 
 def _of_columns(columns: dict[str, list[Any]], features: Mapping[str, Any], names: list[str] | None = None) -> Rows:
@@ -332,6 +361,10 @@ def _of_columns(columns: dict[str, list[Any]], features: Mapping[str, Any], name
     if len(items) == 1 and is_array(items[0]) and len(items[0].shape) == 4:
         items = _array_items(items[0])
     if not rest:
+        return Rows(_known(items))
+    if (texts := _texts(columns[rest[0]])) is not None:
+        return Rows(_known(items), texts=texts)
+    if rest[0] in CAPTION_COLUMNS:  # tags or names, and no descriptions
         return Rows(_known(items))
     named = getattr(features.get(rest[0]), "names", None) if features else None
     labels = _labels(columns[rest[0]])

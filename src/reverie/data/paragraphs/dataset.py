@@ -20,7 +20,7 @@ from reverie.data.description import represent
 from reverie.data.images import decode
 from reverie.data.images.records import nothing_usable
 from reverie.data.paragraphs import scenes
-from reverie.data.paragraphs.files import FileSource, MemoryPairs, holds_descriptions, open_tree
+from reverie.data.paragraphs.files import FileSource, MemorySourceOfTexts, holds_descriptions, open_tree
 from reverie.data.paragraphs.records import DescribedImage, Paragraph, Part, Source
 from reverie.data.python_data import PythonData
 from reverie.data.splits import SPLITS, standard_split
@@ -92,7 +92,7 @@ class Paragraphs:
         if not 0 <= held_out <= 0.5:
             raise UserError(f"held_out is {held_out:g}; it must be a share from 0 to 0.5.")
         if isinstance(spec, PythonData):
-            return cls(spec, "images and texts in memory", wanted, MemoryPairs(spec, held_out), True)
+            return cls(spec, "images and texts in memory", wanted, MemorySourceOfTexts(spec, held_out), True)
         if exists(path):
             source = FileSource(open_tree(path), text, getattr(spec, "splits", "auto"), held_out)
             return cls(spec, path.resolve().stem, wanted, source, True)

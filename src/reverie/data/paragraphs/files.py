@@ -86,27 +86,28 @@ class FileSource:
         return conversion.convert_channels(decode.read_full(read(self._tree, item.name)), 3)
 
 
-class MemoryPairs:
-    """Images in memory, with a text as the label of each. Raises UserError for other labels."""
+class MemorySourceOfTexts:
+    """Images in memory and their texts. Raises UserError if there are none."""
 
     unpaired: tuple[Paragraph, ...] = ()
     warnings: list[str] = []
 
     def __init__(self, data: PythonData, share: float = 0.0) -> None:
         self._records: dict[str, ImageRecord] = {}
-        self._images = MemorySource(PythonData.of({s: rows._replace(labels=None) for s, rows in data.rows.items()}))
+        self._images = MemorySource(data)
         parts = {split: Part([], [], []) for split in SPLITS}
         for split, rows in data.rows.items():
-            texts, part = rows.labels or [], parts[split]
-            if len(texts) != len(rows.items) or not all(isinstance(text, str) for text in texts):
-                raise UserError(f"{data} have no texts; give a list of (image, text).")
-            images = self._images.parts[split]
+            if rows.texts is None:
+                raise UserError(f"{data} have no texts; give a list of (image, text), the texts sentences.")
+            part, images = parts[split], self._images.parts[split]
+            found = ImageTexts({f"{split}/{i}": texts for i, texts in enumerate(rows.texts)}, str(data))
+            paragraphs, joined = paragraphs_of(found)
             part.dropped.extend(images.dropped)
+            part.notes.extend([joined] if joined else [])
             for record in images.items:
                 self._records[record.name] = record
-                paragraph = tuple(split_sentences(texts[int(record.name.rpartition("/")[2])]))
-                if paragraph:
-                    part.items.append(_described(record.name, record.header, (paragraph,)))
+                if record.name in paragraphs:
+                    part.items.append(_described(record.name, record.header, paragraphs[record.name]))
                 else:
                     part.dropped.append(Dropped(record.name, EMPTY_TEXT))
         self._parts = _with_held_out(parts, share)

@@ -30,7 +30,7 @@ REFERENCES = 5
 """paragraphs of each scene"""
 OBJECTS = (3, 6)
 """at least and at most"""
-TWIN = 0.1
+TWIN = 0.04
 """probability that an object after the first looks like an earlier one"""
 RADII = {"small": 0.062, "large": 0.11}
 """of objects in the middle row, in widths of the picture"""
