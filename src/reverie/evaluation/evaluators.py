@@ -5,6 +5,7 @@ from __future__ import annotations
 from reverie.evaluation.evaluate_images import ImageEvaluator
 from reverie.evaluation.evaluate_inpainting import InpaintingEvaluator
 from reverie.evaluation.evaluate_music import MusicEvaluator
+from reverie.evaluation.evaluate_paragraphs import ParagraphEvaluator
 from reverie.evaluation.evaluate_restoration import RestorationEvaluator
 from reverie.evaluation.evaluate_saliency import SaliencyEvaluator
 from reverie.evaluation.evaluate_text import TextEvaluator
@@ -20,6 +21,7 @@ EVALUATORS: dict[str, type[Evaluator]] = {
     "text": TextEvaluator,
     "music": MusicEvaluator,
     "fixations": SaliencyEvaluator,
+    "paragraphs": ParagraphEvaluator,
 }
 """by the kind of data that a method is trained on"""
 KINDS_WITH_TARGETS = ("pairs", "photos")

@@ -26,6 +26,8 @@ PICTURE, THUMBNAIL, GAP, LINE, LETTERS = 224, 72, 6, 19, 15
 COLUMNS = 76
 """letters of a line of a sheet; of scripts without spaces, half as many"""
 
+INK, FAINT = (0, 0, 0), (110, 110, 110)
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Paragraph(Text):
@@ -98,7 +100,7 @@ def _block(picture: Photo, paragraph: Paragraph, note: str) -> np.ndarray:
         if drawn:
             sheet.paste(drawn, (left, y))
         for k, line in enumerate(lines):
-            draw_line(pen, (left + THUMBNAIL + GAP, y + k * LINE), line, 0 if drawn else 110, LETTERS)
+            draw_line(pen, (left + THUMBNAIL + GAP, y + k * LINE), line, INK if drawn else FAINT, LETTERS)
         y += height
     return np.asarray(sheet)
 
