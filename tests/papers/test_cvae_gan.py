@@ -181,7 +181,7 @@ def test_means_of_classes_are_matched_by_moving_averages() -> None:
 
 
 def test_half_square_is_summed_over_an_image_and_averaged_over_the_batch() -> None:
-    assert float(half_square(torch.full((4, 3, 2, 2), 2.0))) == 24
+    assert float(half_square([torch.full((4, 3, 2, 2), 3.0)], [torch.ones(4, 3, 2, 2)])) == 24
 
 
 def test_the_discriminator_is_trained_on_reconstructions_and_images_from_the_prior() -> None:

@@ -25,13 +25,30 @@ from reverie.core.update import Update
 from reverie.data.images.dataset import Images
 from reverie.media import Code, Image, comparison_grid
 from reverie.nn import losses
-from reverie.nn.dcgan_blocks import ConvTrunk, Generator, default_base_channels, default_size
+from reverie.nn.dcgan_blocks import (
+    GENERATORS,
+    NORMS,
+    ConvTrunk,
+    Generator,
+    ResizeGenerator,
+    default_base_channels,
+    default_size,
+)
+from reverie.nn.feature_discriminator import (
+    MIN_SIDE,
+    STRIDES,
+    FeatureHeads,
+    FrozenFeatures,
+    check_penalty,
+    discriminator_loss,
+    generator_loss,
+    resolve_discriminator,
+)
 from reverie.nn.latent_directions import direction_vector
-from reverie.transforms.augment import random_flip_and_shift
+from reverie.transforms.augment import geometric_diff_augment, random_flip_and_shift
 from reverie.utils.errors import UserError
 from reverie.utils.seeding import noise
 
-NORMS = {"batch": nn.BatchNorm2d, "none": nn.Identity}
 NORMS_1D = {"batch": nn.BatchNorm1d, "none": nn.Identity}
 LR_SCHEDULES = {"constant": constant, "late": late_exponential}
 
@@ -69,13 +86,25 @@ class BiGAN(Method):
         pixels, 32 at 64 pixels and so on, so that a step takes about the same time"""
         hidden_dim: Count = 1024
         """units per hidden layer of the mlp, and of the discriminator's layers for codes and pairs"""
-        loss: Literal["nonsaturating", "relativistic"] = "nonsaturating"
+        upsampling: Literal["transposed", "resize"] = "transposed"
+        """of the convolutional generator: transposed convolutions, as in the papers, which can leave a checkerboard; or
+        nearest-neighbour upsampling and a convolution"""
+        discriminator: Literal["pixels", "both", "auto"] = "pixels"
+        """what the discriminator sees: pairs of pixels and code, as in the papers; both: images alone too (BigBiGAN,
+        Donahue & Simonyan 2019, arXiv:1907.02544: s_x), in maps of a frozen ImageNet network (Projected GAN, Sauer
+        2021). auto: both for colour, pixels for grey"""
+        feature_network: str | None = None
+        """the first 16 hex digits of the SHA-256 of the frozen network's weights; none: the installed one's"""
+        loss: Literal["nonsaturating", "hinge", "relativistic"] = "nonsaturating"
         """adversarial loss; the papers' is nonsaturating"""
         norm: Literal["batch", "none"] = "batch"
         """normalisation in the discriminator; the papers' is batch. With r1_weight: none"""
         r1_weight: NonNegative = 0.0
-        """weight of the discriminator's zero-centred gradient penalty R1 + R2 (Mescheder 2018), of pairs of image and
-        code; the papers have none"""
+        """weight of the zero-centred gradient penalty R1 + R2 of the discriminator of pairs (Mescheder 2018); the
+        papers have none"""
+        d_reg_interval: Count = 1
+        """lazy regularisation: steps from one gradient penalty to the next, each weighted by as many (Karras 2019,
+        arXiv:1912.04958, section 3.1)"""
         lr: Positive = 2e-4
         """learning rate of Adam"""
         beta1: Decay = 0.5
@@ -89,6 +118,8 @@ class BiGAN(Method):
         code of Donahue 2016"""
         ema_decay: Decay = 0.0
         """decay per step of the moving average (EMA) of generator and encoder weights; 0: none, as in the papers"""
+        diff_augment: bool = False
+        """DiffAugment (Zhao 2020) of real and generated images, translation and cutout"""
         hflip: bool = False
         """random horizontal flips of training images"""
         shift: Annotated[float, Range(0, 0.5)] = 0.0
@@ -99,10 +130,9 @@ class BiGAN(Method):
         def __post_init__(self) -> None:
             if self.network == "conv" and self.size is not None and not PowerOfTwo(16).allows(self.size):
                 raise UserError(f"size is {self.size}; with network conv it must be a power of two from 16.")
-            if self.r1_weight and self.norm == "batch":
-                raise UserError(
-                    "r1_weight needs the gradient at single images, but norm 'batch' mixes them; give --norm none."
-                )
+            if self.network == "mlp" and self.upsampling != "transposed":
+                raise UserError("upsampling is for network conv; leave it away, or give --network conv.")
+            check_penalty(self)
 
     _mnist = dict(
         size=28, channels=1, network="mlp", prior="uniform", latent_dim=50, batch_size=128, weight_decay=2.5e-5
@@ -119,9 +149,8 @@ class BiGAN(Method):
         fitting = default_size(facts["native"]) if config.network == "conv" else min(64, facts["native"])
         size = config.size or fitting
         latent_dim = 16 if (config.channels or facts["channels"]) == 1 else 64
-        return super().resolve_config(
-            config, {**facts, "size": size, "base_channels": default_base_channels(size), "latent_dim": latent_dim}
-        )
+        facts = {**facts, "size": size, "base_channels": default_base_channels(size), "latent_dim": latent_dim}
+        return super().resolve_config(*resolve_discriminator(config, facts))
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
@@ -132,7 +161,7 @@ class BiGAN(Method):
         if c.network == "conv":
             trunk = ConvTrunk(c.size, c.channels, c.base_channels, nn.BatchNorm2d)
             self.encoder = nn.Sequential(trunk, nn.Flatten(), nn.Linear(16 * trunk.channels, outputs))
-            self.generator: nn.Module = Generator(c.size, c.channels, c.base_channels, c.latent_dim)
+            self.generator: nn.Module = GENERATORS[c.upsampling](c.size, c.channels, c.base_channels, c.latent_dim)
             self.discriminator: nn.Module = JointDiscriminator(
                 c.size, c.channels, c.base_channels, c.latent_dim, c.hidden_dim, NORMS[c.norm]
             )
@@ -143,13 +172,16 @@ class BiGAN(Method):
                 *mlp(c.latent_dim, c.hidden_dim, inputs, nn.BatchNorm1d), nn.Tanh(), nn.Unflatten(1, shape)
             )
             self.discriminator = JointDiscriminatorMLP(inputs + c.latent_dim, c.hidden_dim, NORMS_1D[c.norm])
+        self.heads: FeatureHeads | None = None
+        if c.discriminator == "both":
+            self.features, self.heads = FrozenFeatures(c.feature_network), FeatureHeads(STRIDES, max(c.size, MIN_SIDE))
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         c = self.config
         adam = partial(torch.optim.Adam, lr=c.lr, betas=(c.beta1, c.beta2), weight_decay=c.weight_decay, fused=True)
         return {
             "generator_encoder": adam([*self.generator.parameters(), *self.encoder.parameters()]),
-            "discriminator": adam(self.discriminator.parameters()),
+            "discriminator": adam([*self.discriminator.parameters(), *(self.heads.parameters() if self.heads else ())]),
         }
 
     def stages(self) -> list[Stage]:
@@ -167,22 +199,34 @@ class BiGAN(Method):
         x = random_flip_and_shift(batch["image"], c.hflip, c.shift)  # [B,C,H,W] in [-1,1]
         z = self.sample_prior(len(x))  # [B,Z]
         code, fake = self.sample_posterior(x), self.generator(z)
+        real, made = (self.augment(images) for images in (x, fake))
 
-        if c.r1_weight:
-            x, z = x.requires_grad_(), z.requires_grad_()
-        d_real, d_fake = D(x, code), D(fake, z)
+        reg_step = c.r1_weight > 0 and update.step % c.d_reg_interval == 0
+        if reg_step:
+            real, z = real.requires_grad_(), z.requires_grad_()
+        d_real, d_fake = D(real, code), D(made, z)
         loss_d = adversarial.discriminator(d_real, d_fake)
-        if c.r1_weight:
-            r1 = losses.zero_centred_penalty(d_real, x, code)
-            r2 = losses.zero_centred_penalty(d_fake, fake, z)
-            loss_d = loss_d + c.r1_weight * (r1 + r2)
+        if reg_step:
+            r1 = losses.zero_centred_penalty(d_real, real, code)
+            r2 = losses.zero_centred_penalty(d_fake, made, z)
+            loss_d = loss_d + c.d_reg_interval * c.r1_weight * (r1 + r2)
         # Generator and encoder take the opposite labels. A relativistic loss holds both pairs already.
         loss_g = adversarial.generator(d_fake, d_real)
         if not adversarial.paired:
             loss_g = loss_g + adversarial.generator(-d_real, None)
+        if self.heads is not None:  # images alone
+            with torch.no_grad():
+                real_maps = self.features(real)
+            h_real, h_fake = self.heads(real_maps), self.heads(self.features(made))
+            loss_d = loss_d + discriminator_loss(adversarial, h_real, h_fake)
+            loss_g = loss_g + generator_loss(adversarial, h_real, h_fake)
         update({"generator_encoder": loss_g, "discriminator": loss_d})
         metrics = {"loss_d": loss_d.detach(), "loss_g": loss_g.detach(), **active_units(code)}
         return {**metrics, **diagnostics(d_real, d_fake, x, fake)}
+
+    def augment(self, x: Tensor) -> Tensor:
+        """Real or generated images [B,C,H,W] as the discriminator gets them."""
+        return geometric_diff_augment(x) if self.config.diff_augment else x
 
     # -- the model ---------------------------------------------------------------------------------------------------
 
@@ -290,7 +334,7 @@ class BiGAN(Method):
 
     def first_layer_weight(self) -> Tensor:
         """The weight [Z,D] of the generator's first layer."""
-        if isinstance(self.generator, Generator):
+        if isinstance(self.generator, (Generator, ResizeGenerator)):
             return self.generator.first_layer_weight()
         return next(self.generator.parameters()).detach().T
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from reverie.core.constraints import Count, Decay, NonNegative, Positive, PowerOfTwo, Range, Share
 from reverie.core.diagnostics import active_units, diagnostics
@@ -26,9 +26,21 @@ from reverie.media import Code, Image, Photo, comparison_grid, image_grid
 from reverie.media.mask import Marking, made_of, map_holes
 from reverie.nn import losses
 from reverie.nn.class_conditional import ConditionalEncoder, FeatureDiscriminator, class_feature_matching
-from reverie.nn.dcgan_blocks import Generator, default_base_channels, default_size
+from reverie.nn.dcgan_blocks import GENERATORS, NORMS, default_base_channels, default_size, trunk_discriminator
+from reverie.nn.feature_discriminator import (
+    FrozenFeatures,
+    ProjectedDiscriminator,
+    check_penalty,
+    discriminator_loss,
+    generator_loss,
+    logits_and_features,
+    normalised_maps,
+    per_image,
+    pixel_penalty,
+    resolve_discriminator,
+)
 from reverie.nn.latent_directions import ClassMeans, direction_vector
-from reverie.transforms.augment import random_flip_and_shift
+from reverie.transforms.augment import geometric_diff_augment, paired_diff_augment, random_flip_and_shift
 from reverie.transforms.square_holes import square_holes
 from reverie.utils.errors import UserError, near_miss
 from reverie.utils.seeding import noise
@@ -72,12 +84,21 @@ class CVAEGAN(Method):
         """lambda 4, weight of mean feature matching by class in the classifier (eq. 6; section 4: 0.001)"""
         adv_weight: NonNegative = 0.0
         """weight of the generator's adversarial loss; the paper has feature matching in its place"""
-        loss: Literal["nonsaturating", "relativistic"] = "nonsaturating"
+        upsampling: Literal["transposed", "resize"] = "transposed"
+        """of the generator: transposed convolutions, which can leave a checkerboard; or nearest-neighbour
+        upsampling and a convolution"""
+        discriminator: Literal["pixels", "features", "both", "auto"] = "pixels"
+        """what the discriminator sees: pixels, as in the paper; maps of a frozen ImageNet network (Projected GAN, Sauer
+        2021); or both. Its features of eqs. 4 and 8 are those maps then. auto: both for colour, pixels for grey"""
+        feature_network: str | None = None
+        """the first 16 hex digits of the SHA-256 of the frozen network's weights; none: the installed one's"""
+        loss: Literal["nonsaturating", "hinge", "relativistic"] = "nonsaturating"
         """adversarial loss; the paper's is nonsaturating"""
         norm: Literal["batch", "none"] = "batch"
         """normalisation in the discriminator. With r1_weight: none"""
         r1_weight: NonNegative = 0.0
-        """weight of the discriminator's zero-centred gradient penalty R1 + R2 (Mescheder 2018); the paper has none"""
+        """weight of the zero-centred gradient penalty of the discriminator of pixels: R1 (Mescheder 2018), for the loss
+        relativistic R1 + R2; the paper has none"""
         d_reg_interval: Count = 1
         """lazy regularisation: steps from one gradient penalty to the next, each weighted by as many (Karras 2019,
         arXiv:1912.04958, section 3.1)"""
@@ -89,6 +110,9 @@ class CVAEGAN(Method):
         """Adam's beta2"""
         ema_decay: Decay = 0.0
         """decay per step of the moving average (EMA) of encoder and generator weights; 0: none, as in the paper"""
+        diff_augment: bool = False
+        """DiffAugment (Zhao 2020) of real and generated images, translation and cutout; an image and its reconstruction
+        are moved and cut alike"""
         hflip: bool = False
         """random horizontal flips of training images"""
         shift: Annotated[float, Range(0, 0.5)] = 0.0
@@ -97,10 +121,7 @@ class CVAEGAN(Method):
         """training steps"""
 
         def __post_init__(self) -> None:
-            if self.r1_weight and self.norm == "batch":
-                raise UserError(
-                    "r1_weight needs the gradient at single images, but norm 'batch' mixes them; give --norm none."
-                )
+            check_penalty(self)
 
     presets = {
         "smoke": dict(size=16, latent_dim=8, base_channels=8, batch_size=16),
@@ -117,9 +138,8 @@ class CVAEGAN(Method):
     def resolve_config(cls, config: Config, facts: dict[str, Any]) -> Config:
         size = config.size or default_size(facts["native"])
         latent_dim = 16 if (config.channels or facts["channels"]) == 1 else 64
-        return super().resolve_config(
-            config, {**facts, "size": size, "base_channels": default_base_channels(size), "latent_dim": latent_dim}
-        )
+        facts = {**facts, "size": size, "base_channels": default_base_channels(size), "latent_dim": latent_dim}
+        return super().resolve_config(*resolve_discriminator(config, facts))
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
@@ -129,8 +149,14 @@ class CVAEGAN(Method):
                 f"there is one class, {c.class_names[0]}; cvae_gan needs 2 or more, each in a folder of its own."
             )
         self.encoder = ConditionalEncoder(c.size, c.channels, c.base_channels, c.latent_dim, len(c.class_names))
-        self.generator = Generator(c.size, c.channels, c.base_channels, c.latent_dim + len(c.class_names))
-        self.discriminator = FeatureDiscriminator(c.size, c.channels, c.base_channels, 1, c.norm)
+        latent_dim = c.latent_dim + len(c.class_names)
+        self.generator = GENERATORS[c.upsampling](c.size, c.channels, c.base_channels, latent_dim)
+        self.discriminator: nn.Module = FeatureDiscriminator(c.size, c.channels, c.base_channels, 1, c.norm)
+        self.features: FrozenFeatures | None = None
+        if c.discriminator != "pixels":
+            self.features = FrozenFeatures(c.feature_network)
+            pixels = trunk_discriminator(c.size, c.channels, c.base_channels, NORMS[c.norm])
+            self.discriminator = ProjectedDiscriminator(c.size, pixels if c.discriminator == "both" else None)
         self.classifier = FeatureDiscriminator(c.size, c.channels, c.base_channels, len(c.class_names))
         self.real_means = ClassMeans(len(c.class_names), self.classifier.num_features)
         self.fake_means = ClassMeans(len(c.class_names), self.classifier.num_features)
@@ -151,7 +177,7 @@ class CVAEGAN(Method):
 
         batch: "image" [B,C,H,W] in [-1,1] and "label" [B]
         """
-        c, D, adversarial = self.config, self.discriminator, losses.ADVERSARIAL_LOSSES[self.config.loss]
+        c, adversarial = self.config, losses.ADVERSARIAL_LOSSES[self.config.loss]
         x, label = random_flip_and_shift(batch["image"], c.hflip, c.shift), batch["label"]  # [B,C,H,W] in [-1,1], [B]
         y = self.one_hot(label)  # [B,K]
         mean, log_variance = self.posterior(x, y)  # [B,Z]
@@ -160,48 +186,38 @@ class CVAEGAN(Method):
         rec, fake = self.decode_classes(torch.cat([z, torch.randn_like(mean)]), torch.cat([y, y])).chunk(2)  # x_f, x_p
 
         reg_step = c.r1_weight > 0 and update.step % c.d_reg_interval == 0
-        d_input = x.detach().requires_grad_() if reg_step else x
-        (d_x, fd_x), (d_rec, fd_rec), (d_fake, fd_fake) = D(d_input), D(rec), D(fake)  # features f_D [B,F]
+        seen = (*paired_diff_augment(x, rec), geometric_diff_augment(fake)) if c.diff_augment else (x, rec, fake)
+        seen = (seen[0].detach().requires_grad_() if reg_step else seen[0], *seen[1:])  # by the discriminator
+        D = partial(logits_and_features, self.discriminator, self.features)
+        (d_x, fd_x), (d_rec, fd_rec), (d_fake, fd_fake) = (D(images) for images in seen)  # features f_D
+        fd_x = [f.detach() for f in fd_x]
+        if c.discriminator != "pixels":
+            fd_x, fd_rec, fd_fake = normalised_maps(fd_x, fd_rec, fd_fake)
         (c_x, fc_x), (_, fc_rec), (_, fc_fake) = (self.classifier(images) for images in (x, rec, fake))  # f_C [B,F]
 
         # Discriminator, eq. 3, on both kinds of generated images
-        loss_d = (adversarial.discriminator(d_x, d_rec) + adversarial.discriminator(d_x, d_fake)) / 2
-        if reg_step:
-            r2 = losses.zero_centred_penalty(d_rec, rec) + losses.zero_centred_penalty(d_fake, fake)
-            r1 = losses.zero_centred_penalty(d_x, d_input)
-            loss_d = loss_d + c.d_reg_interval * c.r1_weight * (r1 + r2 / 2)
+        loss_d = discriminator_loss(adversarial, d_x, d_rec, d_fake)
+        if reg_step:  # of pixels alone
+            penalty = pixel_penalty(adversarial, *zip((d_x, d_rec, d_fake), seen, strict=True))
+            loss_d = loss_d + c.d_reg_interval * c.r1_weight * penalty
         loss_cls = F.cross_entropy(c_x, label)  # classifier, eq. 5
         kl = losses.kl_to_standard_normal(mean, log_variance).sum(1).mean()  # encoder, eq. 7
 
         # Reconstruction, eq. 8
-        loss_rec = half_square(x - rec) + half_square(fd_x.detach() - fd_rec)
-        loss_rec = loss_rec + half_square(fc_x.detach() - fc_rec)
+        loss_rec = half_square([x], [rec]) + half_square(fd_x, fd_rec)
+        loss_rec = loss_rec + half_square([fc_x.detach()], [fc_rec])
         # Mean feature matching, eqs. 4 and 6
-        fm_d = 0.5 * (fd_x.detach().mean(0) - fd_fake.mean(0)).square().sum()
+        fm_d = half_square([f.mean(0, True) for f in fd_x], [f.mean(0, True) for f in fd_fake])
         fm_c = class_feature_matching(self.real_means, self.fake_means, fc_x.detach(), fc_fake, label)
         # Not the paper's: the adversarial loss itself, with adv_weight
-        loss_g = (adversarial.generator(d_rec, d_x) + adversarial.generator(d_fake, d_x)) / 2
+        loss_g = generator_loss(adversarial, d_x, d_rec, d_fake)
         generator = c.lambda_rec * loss_rec + c.lambda_fm_d * fm_d + c.lambda_fm_c * fm_c + c.adv_weight * loss_g
-        update(
-            {
-                "classifier": loss_cls,
-                "discriminator": loss_d,
-                "encoder": c.lambda_kl * kl + c.lambda_rec * loss_rec,
-                "generator": generator,
-            }
-        )
+        encoder = c.lambda_kl * kl + c.lambda_rec * loss_rec
+        update({"classifier": loss_cls, "discriminator": loss_d, "encoder": encoder, "generator": generator})
 
-        terms = {
-            "loss_d": loss_d,
-            "loss_g": loss_g,
-            "loss_rec": loss_rec,
-            "kl": kl,
-            "fm_d": fm_d,
-            "fm_c": fm_c,
-            "loss_cls": loss_cls,
-        }
-        metrics = {name: value.detach() for name, value in terms.items()}
-        metrics |= diagnostics(d_x, d_fake, x, fake)
+        metrics = dict(loss_d=loss_d, loss_g=loss_g, loss_rec=loss_rec, kl=kl, fm_d=fm_d, fm_c=fm_c, loss_cls=loss_cls)
+        metrics = {name: value.detach() for name, value in metrics.items()}
+        metrics |= diagnostics(per_image(d_x), per_image(d_fake), x, fake)
         metrics |= {"accuracy": (c_x.argmax(1) == label).float().mean(), **active_units(mean)}
         if not c.adv_weight:
             del metrics["d_auc"]  # without an adversarial loss a discriminator that is never wrong does no harm
@@ -429,6 +445,6 @@ class CVAEGAN(Method):
         }
 
 
-def half_square(x: Tensor) -> Tensor:
-    """Half the squared norm of each item of [B,...], averaged over the batch."""
-    return 0.5 * x.square().flatten(1).sum(1).mean()
+def half_square(x: Sequence[Tensor], y: Sequence[Tensor]) -> Tensor:
+    """Half the squared distance of each item of some tensors [B,...] from that of others, averaged over the batch."""
+    return torch.stack([0.5 * (a - b).square().flatten(1).sum(1).mean() for a, b in zip(x, y, strict=True)]).sum()

@@ -23,13 +23,23 @@ from reverie.core.update import Update
 from reverie.data.images.dataset import Images
 from reverie.media import Code, Image, comparison_grid
 from reverie.nn import losses
-from reverie.nn.dcgan_blocks import GENERATORS, ConvTrunk, default_base_channels, default_size
+from reverie.nn.dcgan_blocks import (
+    GENERATORS,
+    NORMS,
+    ConvTrunk,
+    default_base_channels,
+    default_size,
+    trunk_discriminator,
+)
 from reverie.nn.feature_discriminator import (
     FrozenFeatures,
     ProjectedDiscriminator,
+    check_penalty,
     discriminator_loss,
     generator_loss,
+    logits_and_features,
     per_image,
+    pixel_penalty,
     resolve_discriminator,
 )
 from reverie.nn.latent_directions import ClassMeans, direction_vector
@@ -110,14 +120,7 @@ class VAEGAN(Method):
         """training steps"""
 
         def __post_init__(self) -> None:
-            if self.discriminator == "features" and self.r1_weight:
-                raise UserError(
-                    "r1_weight is for a discriminator of pixels; give --discriminator both, or --r1-weight 0."
-                )
-            if self.r1_weight and self.norm == "batch":
-                raise UserError(
-                    "r1_weight needs the gradient at single images, but norm 'batch' mixes them; give --norm none."
-                )
+            check_penalty(self)
 
     _laptop = dict(
         loss="relativistic", norm="none", r1_weight=0.01, d_reg_interval=4, variance="optimal", gamma=1e-2, lr=1e-3,
@@ -142,14 +145,12 @@ class VAEGAN(Method):
         c = self.config
         self.encoder = Encoder(c.size, c.channels, c.base_channels, c.latent_dim)
         self.decoder = GENERATORS[c.upsampling](c.size, c.channels, c.base_channels, c.latent_dim)
-        pixels = Discriminator(c.size, c.channels, c.base_channels, c.norm, c.feature_layer)
-        self.discriminator: nn.Module = pixels
+        self.discriminator: nn.Module = Discriminator(c.size, c.channels, c.base_channels, c.norm, c.feature_layer)
+        self.features: FrozenFeatures | None = None
         if c.discriminator != "pixels":
             self.features = FrozenFeatures(c.feature_network)
-            both = c.discriminator == "both"
-            self.discriminator = ProjectedDiscriminator(
-                c.size, nn.Sequential(pixels.lower, pixels.upper) if both else None
-            )
+            pixels = trunk_discriminator(c.size, c.channels, c.base_channels, NORMS[c.norm])
+            self.discriminator = ProjectedDiscriminator(c.size, pixels if c.discriminator == "both" else None)
         self.class_means = ClassMeans(len(c.class_names), c.latent_dim) if c.class_names else None
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
@@ -175,21 +176,21 @@ class VAEGAN(Method):
         z = mean + (log_variance / 2).exp() * torch.randn_like(mean)
         # In one pass, so that batch norm has the same statistics for reconstructions and for images from the prior.
         rec, fake = self.decoder(torch.cat([z, torch.randn_like(mean)])).chunk(2)  # x~ and x_p of the paper
-        real, rec, fake = self.augment(x, rec, fake)
 
+        real = x  # as the discriminator gets them:
+        if c.diff_augment:
+            real, rec, fake = *paired_diff_augment(x, rec), geometric_diff_augment(fake)
         reg_step = c.r1_weight > 0 and update.step % c.d_reg_interval == 0
         real = real.detach().requires_grad_() if reg_step else real
-        (d_x, features), (d_rec, features_rec), (d_fake, _) = (self.discriminate(i) for i in (real, rec, fake))
+        D = partial(logits_and_features, self.discriminator, self.features)
+        (d_x, features), (d_rec, features_rec), (d_fake, _) = D(real), D(rec), D(fake)
         kl = losses.kl_to_standard_normal(mean, log_variance).sum(1).mean()  # L_prior
         feature_nll = self.feature_nll(features, features_rec)
         # L_GAN, the mean over both kinds of generated images
         loss_d = discriminator_loss(adversarial, d_x, d_rec, d_fake)
         if reg_step:  # of pixels alone
-            r2 = torch.zeros((), device=x.device)
-            if adversarial.paired:
-                r2 = losses.zero_centred_penalty(d_rec[-1], rec) + losses.zero_centred_penalty(d_fake[-1], fake)
-            r1 = losses.zero_centred_penalty(d_x[-1], real)
-            loss_d = loss_d + c.d_reg_interval * c.r1_weight * (r1 + r2 / 2)
+            penalty = pixel_penalty(adversarial, (d_x, real), (d_rec, rec), (d_fake, fake))
+            loss_d = loss_d + c.d_reg_interval * c.r1_weight * penalty
         loss_g = generator_loss(adversarial, d_x, d_rec, d_fake)
         # Section 3.2: L_like never reaches the discriminator, and L_GAN never the encoder.
         update(
@@ -205,20 +206,6 @@ class VAEGAN(Method):
         metrics = {"loss_d": loss_d, "loss_g": loss_g, "feature_nll": feature_nll, "kl": kl, **active_units(mean)}
         logits = per_image(d_x), per_image(d_fake)
         return {**{name: value.detach() for name, value in metrics.items()}, **diagnostics(*logits, x, fake)}
-
-    def augment(self, x: Tensor, rec: Tensor, fake: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Images, their reconstructions, and images from the prior [B,C,H,W] as the discriminator gets them."""
-        if not self.config.diff_augment:
-            return x, rec, fake
-        return *paired_diff_augment(x, rec), geometric_diff_augment(fake)
-
-    def discriminate(self, x: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """Images [B,C,H,W] -> logits [B,K] of each discriminator, pixels last, and the features that are compared."""
-        if self.config.discriminator == "pixels":
-            logits, features = self.discriminator(x)
-            return [logits.unsqueeze(1)], [features]
-        maps = self.features(x)
-        return self.discriminator(maps, x), maps
 
     def feature_nll(self, features: Sequence[Tensor], features_rec: Sequence[Tensor]) -> Tensor:
         """L_like: -log N(D_l(x); D_l(x~), variance) but for a constant (eq. 7), summed over an image's features."""
@@ -334,7 +321,7 @@ class Discriminator(nn.Module):
 
     def __init__(self, size: int, channels: int, base_channels: int, norm: str, feature_layer: int) -> None:
         super().__init__()
-        trunk = ConvTrunk(size, channels, base_channels, {"batch": nn.BatchNorm2d, "none": nn.Identity}[norm])
+        trunk = ConvTrunk(size, channels, base_channels, NORMS[norm])
         if feature_layer > len(trunk):
             raise UserError(
                 f"feature_layer is {feature_layer}; a discriminator of {size} pixels has {len(trunk)} layers."

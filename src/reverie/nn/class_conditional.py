@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from reverie.nn.dcgan_blocks import ConvTrunk
+from reverie.nn.dcgan_blocks import NORMS, ConvTrunk
 from reverie.nn.latent_directions import ClassMeans
 
 
@@ -31,7 +31,7 @@ class FeatureDiscriminator(nn.Module):
 
     def __init__(self, size: int, channels: int, base_channels: int, outputs: int, norm: str = "batch") -> None:
         super().__init__()
-        self.trunk = ConvTrunk(size, channels, base_channels, {"batch": nn.BatchNorm2d, "none": nn.Identity}[norm])
+        self.trunk = ConvTrunk(size, channels, base_channels, NORMS[norm])
         self.num_features = 16 * self.trunk.channels
         self.head = nn.Linear(self.num_features, outputs)
 

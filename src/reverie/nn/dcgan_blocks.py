@@ -124,6 +124,16 @@ class ConvTrunk(nn.Sequential):
         self.apply(init_weights)
 
 
+NORMS: dict[str, Callable[[int], nn.Module]] = {"batch": nn.BatchNorm2d, "none": nn.Identity}
+"""of a discriminator, by the value of the option `norm`"""
+
+
+def trunk_discriminator(size: int, channels: int, base_channels: int, norm: Callable[[int], nn.Module]) -> nn.Module:
+    """A discriminator of images [B,C,H,W] -> logits [B]: a ConvTrunk and a linear layer."""
+    trunk = ConvTrunk(size, channels, base_channels, norm)
+    return nn.Sequential(trunk, nn.Flatten(), nn.Linear(16 * trunk.channels, 1), nn.Flatten(0))
+
+
 def upsample_layer(in_channels: int, out_channels: int, upsampling: str, kernel: int, bias: bool) -> nn.Module:
     """[B,C,H,W] -> [B,C',2H,2W] by a transposed convolution of `kernel` 3 or 4, or by nearest-neighbour upsampling and
     a convolution ("resize").

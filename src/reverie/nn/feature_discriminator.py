@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
+from reverie.nn import losses
 from reverie.nn.imagenet import MAP_CHANNELS, SHA256, EfficientNetLite, load_imagenet_network, weights_path
 from reverie.nn.losses import Adversarial
 from reverie.utils.errors import UserError
@@ -26,22 +27,33 @@ STRIDES, MIN_SIDE = (4, 8, 16), 64
 """of the frozen network's maps that a discriminator sees; pixels a side to which smaller images are enlarged for it"""
 
 
-def resolve_discriminator(config: Any, facts: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+def resolve_discriminator(
+    config: Any, facts: dict[str, Any], channels: int | None = None
+) -> tuple[Any, dict[str, Any]]:
     """A method's config and what is known of its data, with the network that its discriminator sees with.
 
+    channels: of the images that the discriminator sees; None: those of config or facts.
     config.discriminator is "pixels", "features", "both", or "auto": both for colour and pixels for grey, since letters
     came out more legible without a network of photographs. Raises UserError if the network is needed and not installed,
     or is not the one of config.feature_network.
     """
     if config.feature_network is not None:
         check_fingerprint(config.feature_network)
-    seen, channels = config.discriminator, config.channels or facts.get("channels")
+    seen, channels = config.discriminator, channels or config.channels or facts.get("channels")
     if seen == "auto" and channels:
         seen = "pixels" if channels == 1 else "both"
     if seen in ("features", "both"):
         weights_path()  # so that it is missed before training begins
         facts = {**facts, "feature_network": FINGERPRINT}
     return dataclasses.replace(config, discriminator=seen), facts
+
+
+def check_penalty(config: Any) -> None:
+    """Raises UserError if a method's option r1_weight does not go with its options discriminator and norm."""
+    if config.discriminator == "features" and config.r1_weight:
+        raise UserError("r1_weight is for a discriminator of pixels; give --discriminator both, or --r1-weight 0.")
+    if config.norm == "batch" and config.r1_weight:
+        raise UserError("r1_weight needs the gradient at single images, but norm 'batch' mixes them; give --norm none.")
 
 
 class FrozenFeatures:
@@ -111,6 +123,21 @@ class ProjectedDiscriminator(nn.Module):
         return logits if self.pixels is None else [*logits, self.pixels(x).unsqueeze(1)]
 
 
+def logits_and_features(
+    discriminator: nn.Module, features: FrozenFeatures | None, x: Tensor
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Images [B,C,H,W] -> logits [B,K] of each head, those of pixels last, and what images are compared by.
+
+    That is the frozen network's maps, or without one the features [B,...] that the discriminator of pixels returns
+    beside its logits [B].
+    """
+    if features is None:
+        logits, compared = discriminator(x)
+        return [logits.unsqueeze(1)], [compared]
+    maps = features(x)
+    return discriminator(maps, x), maps
+
+
 def discriminator_loss(adversarial: Adversarial, real: Sequence[Tensor], *fakes: Sequence[Tensor]) -> Tensor:
     """The discriminator's loss, summed over heads, and the mean over kinds of generated images.
 
@@ -125,6 +152,24 @@ def generator_loss(adversarial: Adversarial, real: Sequence[Tensor] | None, *fak
     against = real if real is not None else [None] * len(fakes[0])
     terms = [[adversarial.generator(f, r) for r, f in zip(against, fake, strict=True)] for fake in fakes]
     return torch.stack([torch.stack(head).mean() for head in zip(*terms, strict=True)]).sum()
+
+
+def pixel_penalty(
+    adversarial: Adversarial, real: tuple[Sequence[Tensor], Tensor], *fakes: tuple[Sequence[Tensor], Tensor]
+) -> Tensor:
+    """R1 of the last head, which sees pixels; of a relativistic loss R1 + the mean R2 over kinds of generated images.
+
+    real, and each of fakes: logits [B,K] of each head, and the images [B,C,H,W] that they are of.
+    """
+    r2 = [losses.zero_centred_penalty(logits[-1], x) for logits, x in fakes] if adversarial.paired else []
+    r1 = losses.zero_centred_penalty(real[0][-1], real[1])
+    return r1 + torch.stack(r2).mean() if r2 else r1
+
+
+def normalised_maps(real: Sequence[Tensor], *others: Sequence[Tensor]) -> tuple[list[Tensor], ...]:
+    """Maps [B,D,h,w] of each stride, of real and of other images, divided by each channel's deviation in the real."""
+    scales = [x.detach().std((0, 2, 3), keepdim=True).clamp_min(1e-6) for x in real]
+    return tuple([x / scale for x, scale in zip(maps, scales, strict=True)] for maps in (real, *others))
 
 
 def per_image(logits: Sequence[Tensor]) -> Tensor:
