@@ -25,6 +25,8 @@ class Experiment:
     """train: `reverie train` and `reverie evaluate`; else a benchmark of this package"""
     data: str = ""
     """file in the data folder"""
+    built_in: str = ""
+    """name of a built-in set, in place of a file"""
     parts: dict[str, str] = field(default_factory=dict)
     """where `data` is a zip that is not laid out by split: {split: pattern of its files}"""
     options: dict[str, Any] = field(default_factory=dict)

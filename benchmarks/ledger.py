@@ -140,7 +140,7 @@ def _train_and_evaluate(experiment: Experiment, seed: int, options: dict[str, An
 def _data(experiment: Experiment, options: dict[str, Any], out: Path) -> str | Path:
     """Where an experiment's data is, laid out by split."""
     if not experiment.data:
-        return ""
+        return experiment.built_in
     file: Path = options["data"] / experiment.data
     return common.unpack(file, experiment.parts, out.with_name(f"{out.name}-data")) if experiment.parts else file
 
