@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
+import reverie
 from reverie.core.update import Update
+from reverie.media import Photo
 from reverie.methods.cyclegan import CycleGAN
+from reverie.nn.patch_nce import PatchNCE
+from reverie.nn.resnet_generator import ResNetGenerator, tile_overlap
 from reverie.utils.distributed import Ranks
 
 
@@ -50,3 +57,81 @@ def test_the_losses_are_those_of_the_paper(cycle_weight: float) -> None:
     assert update.losses["discriminators"] == pytest.approx(float(loss_d), rel=1e-4)
     assert list(metrics) == ["loss_d", "loss_g", "cycle", "identity", "d_auc"]
     assert float(metrics["loss_g"]) == pytest.approx(float(loss_g), rel=1e-4)
+
+
+def test_patches_are_compared_with_the_same_place_of_the_input() -> None:
+    """Park 2020, eq. 3: a softmax over the places of a map, of cosines divided by .07."""
+    torch.manual_seed(0)
+    nce = PatchNCE([3, 5])
+    translated, source = ([torch.randn(2, d, 4, 3) for d in (3, 5)] for _ in range(2))
+    loss = nce(translated, source)
+    expected = []
+    for head, query, key in zip(nce.heads, translated, source, strict=True):
+        for q, k in zip(query, key, strict=True):
+            q, k = (F.normalize(head(x.flatten(1).T), dim=1) for x in (q, k))
+            expected.append(-(q @ k.T / 0.07).log_softmax(1).diagonal().mean())
+    assert float(loss.detach()) == pytest.approx(float(torch.stack(expected).mean().detach()), rel=1e-4)
+    assert nce(source, source) < loss
+
+
+@pytest.mark.parametrize("network", ["resnet", "residual"])
+def test_the_encoder_is_the_generator_up_to_its_blocks(network: str) -> None:
+    config = CycleGAN.Config(
+        size=16, in_channels=3, out_channels=3, base_channels=4, blocks=6, n_layers_d=1, network=network
+    )
+    generator = CycleGAN(config).generator_ab
+    maps = generator.encode(torch.randn(1, 3, 32, 32))
+    assert [x.shape[1] for x in maps] == list(generator.encoder_channels)
+    assert [x.shape[3] for x in maps] == [38, 16, 8, 8, 8]
+
+
+@pytest.mark.parametrize("blocks", [6, 9])
+def test_tiles_overlap_as_far_as_the_network_sees(blocks: int) -> None:
+    """Nothing beyond the overlap changes a pixel: there a tile ends, and its layers pad by mirroring."""
+    torch.manual_seed(0)
+    net = ResNetGenerator(1, 1, 2, blocks, upsampling="resize").double()
+    layers = torch.nn.Sequential(*(torch.nn.Identity() if "Norm" in type(m).__name__ else m for m in net))
+    for block in layers:
+        if hasattr(block, "layers"):
+            block.layers = torch.nn.Sequential(*(m for m in block.layers if "Norm" not in type(m).__name__))
+    for parameter in layers.parameters():
+        torch.nn.init.constant_(parameter, 0.01)
+    x = torch.rand(1, 1, 256, 256, dtype=torch.double, requires_grad=True)
+    (slope,) = torch.autograd.grad(layers(x)[0, 0, 128, 128], x)
+    (rows,) = slope[0, 0].abs().sum(1).nonzero(as_tuple=True)
+    reach = int((rows - 128).abs().max())
+    assert reach <= tile_overlap(blocks) <= reach + 16
+
+
+@pytest.mark.parametrize(
+    "options",
+    [dict(discriminator="both", loss="hinge"), dict(objective="cut", discriminator="auto", identity_weight=1.0)],
+)
+def test_other_discriminators_and_objectives_translate_both_ways(tmp_path: Path, options: dict[str, Any]) -> None:
+    run = tmp_path / "run"
+    method = reverie.train("cyclegan:smoke", data="shapes:8,shapes:6", out=run, steps=2, threads=1, **options)
+    assert method.config.discriminator == "both"
+    assert method.config.feature_network
+    photo = Photo(np.zeros((20, 24, 3), np.uint8), name="x")
+    for to in "ab":
+        (there,) = method.translate([photo], to=to)
+        (back,) = method.cycle([photo], to=to)
+        assert there.pixels.shape == back.pixels.shape == photo.pixels.shape
+    assert reverie.evaluate(run, "shapes:40,shapes:40", n=4)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (dict(cycle_weight=0.0, adv_weight=0.0), "nothing to train for"),
+        (dict(objective="cut", nce_weight=0.0, adv_weight=0.0), "nothing to train for"),
+        (dict(objective="gan"), "objective"),
+        (dict(nce_weight=-1.0), "nce_weight"),
+        (dict(feature_network="0" * 16), "there is no ImageNet network"),
+    ],
+)
+def test_wrong_options_are_one_line(tmp_path: Path, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(reverie.UserError, match=message) as found:
+        reverie.train("cyclegan:smoke", data="shapes:8,shapes:8", out=tmp_path / "run", **options)
+    assert "\n" not in str(found.value)
+    assert not (tmp_path / "run").exists()

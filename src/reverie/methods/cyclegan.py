@@ -1,5 +1,5 @@
 """CycleGAN.   B batch, C channels, H = W pixels, N patches; images [B,C,H,W] in [-1,1] of two domains, a and b; logits
-[N]."""
+[N], or [B,K] of each head of a discriminator."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from reverie.core.constraints import Count, CountOrNone, Decay, MultipleOf, NonNegative, Positive, Range
 from reverie.core.diagnostics import discriminator_auc
@@ -23,17 +23,23 @@ from reverie.media import Image, Photo
 from reverie.media.image import side_by_side
 from reverie.nn import losses
 from reverie.nn.dcgan_blocks import next_power_of_two
+from reverie.nn.feature_discriminator import FrozenFeatures, discriminator_loss, generator_loss, resolve_discriminator
 from reverie.nn.image_pool import ImagePool
-from reverie.nn.patchgan import PatchGAN
-from reverie.nn.resnet_generator import ResidualGenerator, ResNetGenerator, blocks_for_size, size_for_blocks
-from reverie.transforms.augment import paired_random_crop, random_flip
+from reverie.nn.patch_nce import PatchNCE
+from reverie.nn.patchgan import MAX_SHIFT, PatchGAN, ProjectedPatchGAN
+from reverie.nn.resnet_generator import (
+    ResidualGenerator,
+    ResNetGenerator,
+    blocks_for_size,
+    size_for_blocks,
+    tile_overlap,
+)
+from reverie.transforms.augment import paired_random_crop, random_flip, random_shift
 from reverie.transforms.tiling import apply_tiled
 from reverie.transforms.working_size import Detail, apply_at_size, note_size
 from reverie.utils.errors import UserError
 
-LOSSES = {"leastsquares": losses.least_squares(), "nonsaturating": losses.nonsaturating()}
-OVERLAP = 64
-"""pixels at each side of a tile that are discarded or blended with its neighbour"""
+LOSSES = {"leastsquares": losses.least_squares(), "nonsaturating": losses.nonsaturating(), "hinge": losses.hinge()}
 TileSize = Annotated[int, MultipleOf(256, 512)]
 WorkingSize = Annotated[int, Range(16)]
 
@@ -62,6 +68,16 @@ class CycleGAN(Method):
         network: Literal["resnet", "residual"] = "resnet"
         """the generators: the paper's; or the same, but each adds its output to its input, at first 0 (not in the
         paper): faster where the domains are alike; both domains must have the same channels"""
+        objective: Literal["cycle", "cut"] = "cycle"
+        """what keeps a translation like its input: that it can be translated back, as in the paper; or that its patches
+        are like the input's at the same place, PatchNCE (CUT, Park 2020, arXiv:2007.15651), for each way by itself"""
+        nce_weight: NonNegative = 1.0
+        """weight of the PatchNCE loss, lambda_X of CUT, for objective cut"""
+        discriminator: Literal["pixels", "features", "both", "auto"] = "pixels"
+        """what the discriminators see: patches of pixels, as in the paper; maps of a frozen ImageNet network, each by a
+        small head (Projected GAN, Sauer 2021); or both. auto: both where both domains are in colour, else pixels"""
+        feature_network: str | None = None
+        """the first 16 hex digits of the SHA-256 of the frozen network's weights; none: the installed one's"""
         n_layers_d: Count = 3
         """layers of the discriminators: 3 for patches of 70 pixels (section 4)"""
         cycle_weight: NonNegative = 10.0
@@ -69,9 +85,9 @@ class CycleGAN(Method):
         adv_weight: NonNegative = 1.0
         """weight of the adversarial loss; 0: cycle-consistency loss alone, without discriminators"""
         identity_weight: NonNegative = 0.5
-        """weight, in units of cycle_weight, of the identity loss, which keeps colours (section 5.2, paintings to
-        photos); it takes domains of the same channels"""
-        loss: Literal["leastsquares", "nonsaturating"] = "leastsquares"
+        """weight, in units of cycle_weight or nce_weight, of the identity loss, which keeps colours (section 5.2,
+        paintings to photos; lambda_Y of CUT); it takes domains of the same channels"""
+        loss: Literal["leastsquares", "nonsaturating", "hinge"] = "leastsquares"
         """the adversarial loss (section 4)"""
         image_pool_size: CountOrNone = 50
         """generated images of earlier steps, which replace half of the new ones for the discriminators (section 4); 0:
@@ -92,8 +108,10 @@ class CycleGAN(Method):
         """training steps; in the second half the learning rate falls to 0 linearly (section 7.1)"""
 
         def __post_init__(self) -> None:
-            if self.cycle_weight + self.adv_weight == 0:
+            if self.objective == "cycle" and self.cycle_weight + self.adv_weight == 0:
                 raise UserError("cycle_weight and adv_weight are both 0, so there is nothing to train for; give one.")
+            if self.objective == "cut" and self.nce_weight + self.adv_weight == 0:
+                raise UserError("nce_weight and adv_weight are both 0, so there is nothing to train for; give one.")
             known = self.in_channels is not None and self.out_channels is not None
             if self.network == "residual" and known and self.in_channels != self.out_channels:
                 raise UserError(
@@ -115,7 +133,9 @@ class CycleGAN(Method):
     @classmethod
     def resolve_config(cls, config: Config, facts: dict[str, Any]) -> Config:
         size = config.size or min(256, max(16, next_power_of_two(facts["native"] // 2 + 1)))
-        return super().resolve_config(config, {**facts, "size": size, "blocks": blocks_for_size(size)})
+        found = {**facts, "size": size, "blocks": blocks_for_size(size)}
+        channels = min(getattr(config, side) or facts[side] for side in ("in_channels", "out_channels"))
+        return super().resolve_config(*resolve_discriminator(config, found, channels))
 
     @classmethod
     def data_args(cls, config: Config) -> dict[str, Any]:
@@ -129,16 +149,25 @@ class CycleGAN(Method):
         generator = ResidualGenerator if c.network == "residual" else ResNetGenerator
         self.generator_ab = generator(c.in_channels, c.out_channels, c.base_channels, c.blocks)  # G of the paper
         self.generator_ba = generator(c.out_channels, c.in_channels, c.base_channels, c.blocks)  # F
-        self.discriminator_b = PatchGAN(c.out_channels, c.base_channels, c.n_layers_d, "instance")  # D_Y
-        self.discriminator_a = PatchGAN(c.in_channels, c.base_channels, c.n_layers_d, "instance")  # D_X
+        pixels_b = PatchGAN(c.out_channels, c.base_channels, c.n_layers_d, "instance")
+        pixels_a = PatchGAN(c.in_channels, c.base_channels, c.n_layers_d, "instance")
+        self.discriminator_b: nn.Module = pixels_b  # D_Y
+        self.discriminator_a: nn.Module = pixels_a  # D_X
+        if c.discriminator != "pixels":
+            self.features = FrozenFeatures(c.feature_network)
+            self.discriminator_b = ProjectedPatchGAN(c.size, pixels_b if c.discriminator == "both" else None)
+            self.discriminator_a = ProjectedPatchGAN(c.size, pixels_a if c.discriminator == "both" else None)
         self.pool_b = ImagePool(c.image_pool_size, c.out_channels, c.size, c.size)
         self.pool_a = ImagePool(c.image_pool_size, c.in_channels, c.size, c.size)
+        if c.objective == "cut":
+            self.nce_ab = PatchNCE(self.generator_ab.encoder_channels)
+            self.nce_ba = PatchNCE(self.generator_ba.encoder_channels)
 
     def transient_modules(self) -> tuple[str, ...]:
         return "pool_a", "pool_b"
 
     def optional_modules(self) -> tuple[str, ...]:
-        return "discriminator_a", "discriminator_b"
+        return "discriminator_a", "discriminator_b", "nce_ab", "nce_ba"
 
     @classmethod
     def from_imported(cls, networks: Sequence[Imported]) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
@@ -172,6 +201,8 @@ class CycleGAN(Method):
         c = self.config
         adam = partial(torch.optim.Adam, lr=c.lr, betas=(c.beta1, c.beta2), fused=True)
         generators = [*self.generator_ab.parameters(), *self.generator_ba.parameters()]
+        if c.objective == "cut":
+            generators += [*self.nce_ab.parameters(), *self.nce_ba.parameters()]
         optimizers: dict[str, torch.optim.Optimizer] = {"generators": adam(generators)}
         if c.adv_weight:
             discriminators = [*self.discriminator_b.parameters(), *self.discriminator_a.parameters()]
@@ -189,30 +220,60 @@ class CycleGAN(Method):
         c, adversarial = self.config, LOSSES[self.config.loss]
         a, b = (self.augmented(batch[side]) for side in "ab")
         fake_b, fake_a = self.generator_ab(a), self.generator_ba(b)
-        cycle = identity = loss_g = a.new_zeros(())
-        if c.cycle_weight:
-            cycle = (self.generator_ba(fake_b) - a).abs().mean() + (self.generator_ab(fake_a) - b).abs().mean()  # eq. 2
-            if c.identity_weight and c.in_channels == c.out_channels:  # section 5.2
-                identity = (self.generator_ab(b) - b).abs().mean() + (self.generator_ba(a) - a).abs().mean()
+        content, metrics = (self.cycle_losses if c.objective == "cycle" else self.nce_losses)(a, b, fake_a, fake_b)
         # least_squares() halves the losses of G and D as Mao does. The paper does not halve that of G (section 4), and
         # halves that of D whatever the loss, so that it learns more slowly relative to G (section 7.1).
         g_scale, d_scale = (2.0, 1.0) if c.loss == "leastsquares" else (1.0, 0.5)
+        loss_g = a.new_zeros(())
         if c.adv_weight:
-            loss_b = adversarial.generator(self.discriminator_b(fake_b).flatten(), None)
-            loss_a = adversarial.generator(self.discriminator_a(fake_a).flatten(), None)
-            loss_g = g_scale * (loss_b + loss_a)
-        update("generators", c.adv_weight * loss_g + c.cycle_weight * (cycle + c.identity_weight * identity))  # eq. 3
-        metrics = {"cycle": cycle.detach(), "identity": identity.detach()}
+            players = [*self.logits(self.discriminator_b, fake_b), *self.logits(self.discriminator_a, fake_a)]
+            loss_g = g_scale * generator_loss(adversarial, None, players)
+        update("generators", c.adv_weight * loss_g + content)  # eq. 3
         if not c.adv_weight:
             return metrics
 
         pooled_b, pooled_a = self.pool_b(fake_b.detach()), self.pool_a(fake_a.detach())
-        real_b, real_a = self.discriminator_b(b).flatten(), self.discriminator_a(a).flatten()
-        logits_b, logits_a = self.discriminator_b(pooled_b).flatten(), self.discriminator_a(pooled_a).flatten()
-        loss_d = adversarial.discriminator(real_b, logits_b) + adversarial.discriminator(real_a, logits_a)
-        loss_d = update("discriminators", d_scale * loss_d)
-        d_auc = (discriminator_auc(real_b, logits_b) + discriminator_auc(real_a, logits_a)) / 2
+        real = [*self.logits(self.discriminator_b, b, False), *self.logits(self.discriminator_a, a, False)]
+        made = [
+            *self.logits(self.discriminator_b, pooled_b, False),
+            *self.logits(self.discriminator_a, pooled_a, False),
+        ]
+        loss_d = update("discriminators", d_scale * discriminator_loss(adversarial, real, made))
+        d_auc = torch.stack([discriminator_auc(r, f) for r, f in zip(real, made, strict=True)]).mean()
         return {"loss_d": loss_d, "loss_g": loss_g.detach(), **metrics, "d_auc": d_auc}
+
+    def cycle_losses(self, a: Tensor, b: Tensor, fake_a: Tensor, fake_b: Tensor) -> tuple[Tensor, Metrics]:
+        """The cycle-consistency loss (eq. 2) and the identity loss (section 5.2), weighted, and each for the log."""
+        c = self.config
+        cycle = identity = a.new_zeros(())
+        if c.cycle_weight:
+            cycle = (self.generator_ba(fake_b) - a).abs().mean() + (self.generator_ab(fake_a) - b).abs().mean()
+            if c.identity_weight and c.in_channels == c.out_channels:
+                identity = (self.generator_ab(b) - b).abs().mean() + (self.generator_ba(a) - a).abs().mean()
+        weighted = c.cycle_weight * (cycle + c.identity_weight * identity)
+        return weighted, {"cycle": cycle.detach(), "identity": identity.detach()}
+
+    def nce_losses(self, a: Tensor, b: Tensor, fake_a: Tensor, fake_b: Tensor) -> tuple[Tensor, Metrics]:
+        """The PatchNCE losses of both ways and of the identity (Park 2020, eqs. 3-4), weighted, and for the log."""
+        c = self.config
+        G, F = self.generator_ab, self.generator_ba
+        nce = self.nce_ab(G.encode(fake_b), G.encode(a)) + self.nce_ba(F.encode(fake_a), F.encode(b))
+        identity = a.new_zeros(())
+        if c.identity_weight and c.in_channels == c.out_channels:
+            identity = self.nce_ab(G.encode(G(b)), G.encode(b)) + self.nce_ba(F.encode(F(a)), F.encode(a))
+        return c.nce_weight * (nce + c.identity_weight * identity), {"nce": nce.detach(), "identity": identity.detach()}
+
+    def logits(self, discriminator: nn.Module, x: Tensor, with_gradients: bool = True) -> list[Tensor]:
+        """A discriminator's logits for the patches of images: one [N] of pixels, or [B,K] of each head.
+
+        With a frozen network the images are moved a little. with_gradients: whether these reach x through its maps
+        """
+        if self.config.discriminator == "pixels":
+            return [discriminator(x).flatten()]
+        x = random_shift(x, MAX_SHIFT, reflect=True)
+        with torch.set_grad_enabled(with_gradients):
+            maps = self.features(x)
+        return discriminator(maps, x)
 
     def augmented(self, x: Tensor) -> Tensor:
         """Training images [B,C,size,size], cropped and flipped at random."""
@@ -264,7 +325,7 @@ class CycleGAN(Method):
     def translate_tensor(self, x: Tensor, to: str, tile: int) -> Tensor:
         """One image x [1,C,H,W] of any size, translated to domain `to` "a" or "b", in [-1,1]."""
         generator = self.generator_ab if to == "b" else self.generator_ba
-        return apply_tiled(generator, x, tile, OVERLAP, 4, 16).clamp(-1, 1)
+        return apply_tiled(generator, x, tile, tile_overlap(self.config.blocks), 4, 16).clamp(-1, 1)
 
     def input_domain(self, arguments: dict[str, Any]) -> str:
         return "a" if arguments.get("to", "b") == "b" else "b"

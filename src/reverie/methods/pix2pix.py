@@ -1,8 +1,9 @@
 """pix2pix.   B batch, C channels, H = W pixels, N patches; images [B,C,H,W] in [-1,1], inputs a and targets b; logits
-[N]."""
+[N], or [B,K] of each head of a discriminator."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -25,11 +26,12 @@ from reverie.media import Image, Photo
 from reverie.media.image import side_by_side
 from reverie.nn import losses
 from reverie.nn.dcgan_blocks import next_power_of_two
-from reverie.nn.patchgan import PatchGAN
-from reverie.nn.resnet_generator import ResNetGenerator, blocks_for_size, size_for_blocks
+from reverie.nn.feature_discriminator import FrozenFeatures, discriminator_loss, generator_loss, resolve_discriminator
+from reverie.nn.patchgan import MAX_SHIFT, PatchGAN, ProjectedPatchGAN
+from reverie.nn.resnet_generator import ResNetGenerator, blocks_for_size, size_for_blocks, tile_overlap
 from reverie.nn.stochastic_eval import stochastic_eval
 from reverie.nn.unet import UNet
-from reverie.transforms.augment import paired_random_crop, paired_random_flip
+from reverie.transforms.augment import paired_random_crop, paired_random_flip, random_shift
 from reverie.transforms.degradations import (
     apply_degradation,
     apply_degradation_seeded,
@@ -42,15 +44,20 @@ from reverie.transforms.working_size import Detail, apply_at_size, note_size
 from reverie.utils.errors import UserError
 from reverie.utils.seeding import seed_for
 
-LOSSES = {"nonsaturating": losses.nonsaturating(), "leastsquares": losses.least_squares()}
+LOSSES = {"nonsaturating": losses.nonsaturating(), "leastsquares": losses.least_squares(), "hinge": losses.hinge()}
+Seen = tuple[list[Tensor], Tensor, Tensor]
+"""maps of the frozen network, or none of them, and images a and b"""
 OVERLAP = 64
-"""pixels at each side of a tile that are discarded or blended with its neighbour"""
+"""of the U-Net, pixels at each side of a tile that are discarded, and as many that are blended with its neighbour"""
 
 
 class Pix2Pix(Method):
     """Image-to-image translation learnt from pairs: labels to facades, grey to colour, edges to photos.
 
     Isola, Zhu, Zhou, Efros 2016, arXiv:1611.07004
+
+    The preset paper is theirs. laptop is not: beside the discriminator of pixels there is one that sees with a frozen
+    ImageNet network (Projected GAN, Sauer 2021, arXiv:2111.01007), and the L1 loss weighs less.
     """
 
     data_type = Pairs
@@ -81,6 +88,12 @@ class Pix2Pix(Method):
         upsampling: Literal["transposed", "resize"] = "transposed"
         """in the generator: the paper's transposed convolutions, which can leave checkerboard artefacts, or
         nearest-neighbour upsampling and a convolution, which takes a tenth longer"""
+        discriminator: Literal["pixels", "features", "both", "auto"] = "pixels"
+        """what the discriminator sees: patches of pixels, as in the paper; maps of a frozen ImageNet network, each by a
+        small head (Projected GAN, Sauer 2021); or both. auto: both for targets in colour, pixels for grey ones and
+        label maps"""
+        feature_network: str | None = None
+        """the first 16 hex digits of the SHA-256 of the frozen network's weights; none: the installed one's"""
         n_layers_d: Count = 3
         """layers of the discriminator: 1 for patches of 16 pixels, 3 for 70 (section 6.1.2)"""
         norm: Literal["batch", "instance"] = "batch"
@@ -91,11 +104,12 @@ class Pix2Pix(Method):
         deterministic: bool = False
         """whether `translate` runs without dropout and with running statistics; the paper uses dropout and batch
         statistics as in training (section 3.4)"""
-        l1_weight: NonNegative = 100.0
-        """weight of the L1 loss, lambda (section 3.1); 0: adversarial loss alone"""
+        l1_weight: NonNegative | None = None
+        """weight of the L1 loss, lambda; 0: adversarial loss alone; none: 100 (section 3.1), or 20 with a discriminator
+        that sees with a frozen network"""
         adv_weight: NonNegative = 1.0
         """weight of the adversarial loss; 0: L1 loss alone, without a discriminator"""
-        loss: Literal["nonsaturating", "leastsquares"] = "nonsaturating"
+        loss: Literal["nonsaturating", "leastsquares", "hinge"] = "nonsaturating"
         """the adversarial loss; the paper's is nonsaturating"""
         crop_jitter: Annotated[float, Range(1, 2)] = 286 / 256
         """side of training images relative to the random crop taken from them (section 6.2); 1: no crop"""
@@ -116,7 +130,7 @@ class Pix2Pix(Method):
             deepest = int(math.log2(self.size or 2**12))
             if self.depth is not None and self.depth > deepest:
                 raise UserError(f"depth is {self.depth}; with {deepest} one pixel is left, so give that at most.")
-            if self.l1_weight + self.adv_weight == 0:
+            if self.l1_weight == self.adv_weight == 0:
                 raise UserError("l1_weight and adv_weight are both 0, so there is nothing to train for; give one.")
             if self.degradation:
                 check_severity(self.degradation, self.severity)
@@ -125,10 +139,11 @@ class Pix2Pix(Method):
                     "direction is for data of pairs; with --degradation the inputs are made from the targets."
                 )
 
-    _laptop = dict(
-        size=128, base_channels=32, upsampling="resize", ema_decay=0.999, batch_size=1, steps=20_000,
-        checkpoint_every=1_000, sample_every=2_000,
+    _plain = dict(
+        size=128, base_channels=32, upsampling="resize", ema_decay=0.999, batch_size=1, checkpoint_every=1_000,
+        sample_every=2_000,
     )  # fmt: skip
+    _laptop = dict(**_plain, discriminator="auto", loss="hinge", steps=10_000)
     presets = {
         "smoke": dict(
             size=16, base_channels=8, degradation="grey", upsampling="resize", ema_decay=0.9, n_layers_d=1, batch_size=4
@@ -140,6 +155,7 @@ class Pix2Pix(Method):
         "night": dict(**_laptop),
         "edges": dict(**_laptop, degradation="edges"),
         "deblur": dict(**_laptop, degradation="focus"),
+        "plain": dict(**_plain, steps=20_000),
         "paper": dict(size=256, batch_size=1, steps=80_000),  # 200 epochs of the 400 facades
     }
 
@@ -153,6 +169,10 @@ class Pix2Pix(Method):
         elif config.direction == "BtoA":
             a_channels, b_channels = b_channels, a_channels
         found = {**facts, "size": size, "in_channels": a_channels, "out_channels": b_channels}
+        if config.discriminator == "auto" and ("a" if config.direction == "BtoA" else "b") in facts.get("labels", {}):
+            config = dataclasses.replace(config, discriminator="pixels")
+        config, found = resolve_discriminator(config, found, config.out_channels or b_channels)
+        found["l1_weight"] = 100.0 if config.discriminator == "pixels" else 20.0
         if config.network == "unet":
             found["depth"] = min(8, int(math.log2(size)))
         else:
@@ -175,10 +195,16 @@ class Pix2Pix(Method):
         if c.network == "unet":
             self.generator = UNet(*channels, c.depth, c.norm, c.dropout, c.upsampling)
             self.multiple, self.least = 2**c.depth, 0  # sides that it takes: multiples, and the least
+            self.overlap = OVERLAP
         else:
             self.generator = ResNetGenerator(*channels, c.blocks, c.norm, c.dropout, c.upsampling)
             self.multiple, self.least = 4, 16
-        self.discriminator = PatchGAN(c.in_channels + c.out_channels, c.base_channels, c.n_layers_d, c.norm)
+            self.overlap = tile_overlap(c.blocks)
+        pixels = PatchGAN(c.in_channels + c.out_channels, c.base_channels, c.n_layers_d, c.norm)
+        self.discriminator: nn.Module = pixels
+        if c.discriminator in ("features", "both"):
+            self.features = FrozenFeatures(c.feature_network)
+            self.discriminator = ProjectedPatchGAN(c.size, pixels if c.discriminator == "both" else None, c.in_channels)
 
     def optional_modules(self) -> tuple[str, ...]:
         return ("discriminator",)
@@ -220,11 +246,14 @@ class Pix2Pix(Method):
             return {"l1": l1.detach()}
 
         # D of eq. 1, halved, so that D learns more slowly relative to G (section 3.3).
-        real_logits, fake_logits = self.discriminate(a, b), self.discriminate(a, fake.detach())
-        loss_d = update("discriminator", adversarial.discriminator(real_logits, fake_logits) / 2)
-        d_auc = discriminator_auc(real_logits, fake_logits)
+        with torch.no_grad():
+            seen_real = self.seen(a, b)
+        seen_fake = self.seen(a, fake)
+        real, made = self.logits(*seen_real), self.logits(*detached(seen_fake))
+        loss_d = update("discriminator", discriminator_loss(adversarial, real, made) / 2)
+        d_auc = torch.stack([discriminator_auc(r, f) for r, f in zip(real, made, strict=True)]).mean()
 
-        loss_g = adversarial.generator(self.discriminate(a, fake), None)
+        loss_g = generator_loss(adversarial, None, self.logits(*seen_fake))
         update("generator", c.adv_weight * loss_g + c.l1_weight * l1)
         return {"loss_d": loss_d, "d_auc": d_auc, "l1": l1.detach(), "loss_g": loss_g.detach()}
 
@@ -254,9 +283,18 @@ class Pix2Pix(Method):
         """b [B,C,H,W] generated from a; with degradation "grey" the luminance of a is kept."""
         return keep_luminance(a, self.generator(a), self.config.degradation)
 
-    def discriminate(self, a: Tensor, b: Tensor) -> Tensor:
-        """The discriminator's logits [N] for the patches of pairs (a, b)."""
-        return self.discriminator(torch.cat([a, b], 1)).flatten()
+    def seen(self, a: Tensor, b: Tensor) -> Seen:
+        """What the discriminator sees of pairs (a, b): with a frozen network they are moved a little, both alike."""
+        if self.config.discriminator == "pixels":
+            return [], a, b
+        a, b = random_shift(torch.cat([a, b], 1), MAX_SHIFT, reflect=True).split([a.shape[1], b.shape[1]], 1)
+        return self.features(b), a, b
+
+    def logits(self, maps: list[Tensor], a: Tensor, b: Tensor) -> list[Tensor]:
+        """The discriminator's logits for the patches of pairs: one [N] of pixels, or [B,K] of each head."""
+        if self.config.discriminator == "pixels":
+            return [self.discriminator(torch.cat([a, b], 1)).flatten()]
+        return self.discriminator(maps, b, a)
 
     # -- verbs ---------------------------------------------------------------------------------------------------------
 
@@ -336,7 +374,7 @@ class Pix2Pix(Method):
         """b [1,C,H,W] in [-1,1] for one image a of any size; the other parameters are those of `translate`."""
         if deterministic is None:
             deterministic = self.config.deterministic
-        run = partial(apply_tiled, self.generator_output, x, tile, OVERLAP, self.multiple, self.least)
+        run = partial(apply_tiled, self.generator_output, x, tile, self.overlap, self.multiple, self.least)
         if deterministic:
             return run()
         with stochastic_eval(self.generator, seed):
@@ -355,3 +393,9 @@ class Pix2Pix(Method):
             fake = torch.cat([self.translate_tensor(x[None], None, 4096, 0) for x in a])
             self.train()
         return {"": side_by_side(a, fake, b, labels=("input", "output", "target"))}
+
+
+def detached(seen: Seen) -> Seen:
+    """The same without gradients."""
+    maps, a, b = seen
+    return [m.detach() for m in maps], a.detach(), b.detach()

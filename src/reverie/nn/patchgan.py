@@ -1,11 +1,26 @@
-"""The PatchGAN discriminator of pix2pix.   B batch, C channels, H, W pixels; images [B,C,H,W] in [-1,1]."""
+"""PatchGAN discriminators: pix2pix's, of pixels, and one that sees with the frozen ImageNet network.
+
+B batch, C channels, H, W pixels, K patches; images [B,C,H,W] in [-1,1].
+"""
 
 from __future__ import annotations
 
-from torch import nn
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from reverie.nn.dcgan_blocks import init_weights
+from reverie.nn.feature_discriminator import MIN_SIDE, STRIDES, FeatureHead
+from reverie.nn.imagenet import MAP_CHANNELS
 from reverie.nn.unet import norm_layer
+
+HEAD_CHANNELS = 64
+"""of the maps inside a head"""
+MAX_SHIFT = STRIDES[-1] // 2
+"""pixels by which images are moved at most before the frozen network sees them: without it, the places of its maps show
+in generated images as a grid"""
 
 
 class PatchGAN(nn.Sequential):
@@ -23,3 +38,29 @@ class PatchGAN(nn.Sequential):
             layers.append(nn.LeakyReLU(0.2, True))
         super().__init__(*layers, nn.Conv2d(base_channels * min(2**n_layers, 8), 1, 4, 1, 1))
         self.apply(init_weights)
+
+
+class ProjectedPatchGAN(nn.Module):
+    """Discriminators of patches: a head on each map of the frozen ImageNet network, and a PatchGAN of pixels or none.
+
+    After Projected GANs (Sauer 2021, arXiv:2111.01007), which are not of images made from images: of a condition, such
+    as the input of pix2pix, the heads see the mean at each place beside the map.
+    """
+
+    def __init__(self, size: int, pixels: PatchGAN | None, condition_channels: int = 0) -> None:
+        """size: pixels a side; pixels: sees the condition and the image, [B,C+C',H,W]; condition_channels: C, or 0."""
+        super().__init__()
+        sides = {stride: max(size, MIN_SIDE) // stride for stride in STRIDES}
+        self.heads = nn.ModuleList(
+            FeatureHead(MAP_CHANNELS[stride] + condition_channels, side, HEAD_CHANNELS)
+            for stride, side in sides.items()
+        )
+        self.pixels = pixels
+
+    def forward(self, maps: Sequence[Tensor], x: Tensor, condition: Tensor | None = None) -> list[Tensor]:
+        """Maps of images x [B,C',H,W], these, and the condition [B,C,H,W] -> logits [B,K] of each head, pixels last."""
+        if condition is not None:
+            maps = [torch.cat([m, F.adaptive_avg_pool2d(condition, (m.shape[2], m.shape[3]))], 1) for m in maps]
+            x = torch.cat([condition, x], 1)
+        logits = [head(m) for head, m in zip(self.heads, maps, strict=True)]
+        return logits if self.pixels is None else [*logits, self.pixels(x).flatten(1)]

@@ -18,6 +18,15 @@ def size_for_blocks(blocks: int) -> int:
     return 256 if blocks >= 9 else 128
 
 
+def tile_overlap(blocks: int) -> int:
+    """Pixels at each side of a tile that are discarded, and as many that are blended with its neighbour: 64 to 120.
+
+    So far a pixel of the result depends on its surroundings, 84 pixels with 9 blocks. Nearer to where it is cut, a tile
+    shows that layers pad by mirroring. Beyond 13 blocks a little of that is left, or tiles would be too small.
+    """
+    return min(max(64, 16 + 8 * blocks), 120)
+
+
 class ResNetGenerator(nn.Sequential):
     """x [B,C,H,W] -> y [B,C',H,W] (Zhu 2017, section 7.2). H and W: multiples of 4, 16 or more.
 
@@ -48,6 +57,23 @@ class ResNetGenerator(nn.Sequential):
             nn.ReflectionPad2d(3), nn.Conv2d(narrow, out_channels, 7), nn.Tanh(),
         )  # fmt: skip
         self.apply(init_weights)
+        compared = sorted({10, max(10, 8 + blocks)}) if blocks else []
+        self.encoder_places = (0, 4, 7, *compared)
+        """of the layers of `encode`; 10 is the first residual block"""
+        self.encoder_channels = (in_channels, middle, wide, *(wide for _ in compared))
+        """of its maps"""
+
+    def encode(self, x: Tensor) -> list[Tensor]:
+        """x [B,C,H,W] -> maps of the image itself, of both layers that halve the side, and of two blocks or one.
+
+        Park 2020, arXiv:2007.15651, section 4 and its appendix: the five layers whose patches CUT compares.
+        """
+        maps = []
+        for place, layer in zip(range(self.encoder_places[-1] + 1), self, strict=False):
+            x = layer(x)
+            if place in self.encoder_places:
+                maps.append(x)
+        return maps
 
 
 class ResidualGenerator(ResNetGenerator):
