@@ -24,7 +24,7 @@ from reverie.core.update import Update
 from reverie.data.images.patches import ImagePatches
 from reverie.media import Image, Photo
 from reverie.media.image import side_by_side
-from reverie.media.mask import Marking, map_holes
+from reverie.media.mask import Marking
 from reverie.metrics.inpainting import inpainting_scores
 from reverie.metrics.inpainting_examples import FilledPhotos, fill_photos, holes_to_test
 from reverie.metrics.score import Score
@@ -34,7 +34,7 @@ from reverie.nn.patchgan import PatchGAN
 from reverie.nn.perceptual_loss import PerceptualLoss
 from reverie.nn.residual_blocks import conv3x3, residual_blocks
 from reverie.transforms.augment import paired_random_crop, random_flip
-from reverie.transforms.hole_patches import fill_holes
+from reverie.transforms.hole_patches import Detail, fill_holes, inpaint_each
 from reverie.transforms.laplace_fill import laplace_fill
 from reverie.transforms.mask_strokes import centre_holes, random_holes
 from reverie.transforms.resampling import imresize_tensor
@@ -88,7 +88,7 @@ class Inpainting(Method):
         """weight of the perceptual loss in the adversarial stage (the paper: 0)"""
         adv_weight: NonNegative = 0.01
         """weight of the adversarial loss (the paper: 0.001)"""
-        lr: Positive = 2e-3
+        lr: Positive = 5e-4
         """learning rate of Adam in the stage "pixels": it rises over the first tenth of the steps, and falls to 0 along
         a cosine"""
         adv_lr: Positive = 2e-4
@@ -240,7 +240,8 @@ class Inpainting(Method):
     @verb
     def inpaint(
         self, photos: list[Photo], mask: list[Photo] | None = None, mask_colour: str = "", mask_alpha: bool = False,
-        box: tuple[float, ...] | None = None, invert: bool = False, grow: CountOrNone = 0,
+        box: tuple[float, ...] | None = None, invert: bool = False, grow: Annotated[int, Range(0, 1000)] = 0,
+        detail: Detail | None = None,
     ) -> Iterator[Photo]:  # fmt: skip
         """Each photo with its hole filled; outside of it the photo's own pixels, in its own size and depth.
 
@@ -251,14 +252,18 @@ class Inpainting(Method):
         box: the hole: left,top,right,bottom as shares of the width and of the height
         invert: whether what is marked stays, and the rest is the hole
         grow: pixels by which the hole is widened all around
+        detail: texture, copied from around the hole in patches, or none, smooth; by default texture with a run alone
+            (with a run that is of holes thicker than half of the size that it learnt at)
         """
-        size, channels = (self.config.size, self.config.channels) if self.learnt else (None, None)
-        fill = self.fill if self.learnt else laplace_fill
+        c, marking = self.config, Marking(mask_colour, mask_alpha, box, invert, grow)
+        if not self.learnt:
+            yield from inpaint_each(photos, mask, marking, laplace_fill, None, detail=detail or "none")
+            return
 
-        def filled(photo: Photo, given: Photo | None, hole: np.ndarray) -> Photo:
-            return fill_holes(photo, hole, fill, size, channels).made_from(photo, *([] if given is None else [given]))
+        def fill(image: Tensor, hole: Tensor) -> Tensor:
+            return self.fill(image.to(self.device), hole.to(self.device)).cpu()
 
-        yield from map_holes(photos, mask, Marking(mask_colour, mask_alpha, box, invert, grow), filled)
+        yield from inpaint_each(photos, mask, marking, fill, c.size, c.channels, detail or "texture")
 
     def fill(self, image: Tensor, hole: Tensor) -> Tensor:
         """Images [B,C,H,W] of any size with their holes [B,1,H,W] filled; outside of these they are as they were.

@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import NamedTuple, cast
+from typing import Literal, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from reverie.media import Photo
 from reverie.media.mask import Marking, made_of, map_holes
 from reverie.transforms.degradations import grey
 from reverie.transforms.poisson import gradients, poisson_in_mask
+from reverie.transforms.texture_synthesis import COARSEST, shrink, synthesise_texture
 from reverie.transforms.tiling import apply_tiled
 from reverie.transforms.upscaling import with_hidden_colours
 
@@ -27,8 +28,15 @@ CELL = 32
 """pixels a side of the cells that holes are grouped by: those in neighbouring cells are filled together"""
 NO_RESIZE = 1.25
 """times as thick as a hole may be at most that is still filled at its own size"""
+SEAM_TOLERANCE = 1e-4
+"""residual at which the equation stops that fits an enlarged result to the pixels around the hole"""
 TILE = 4
 """sides of training, of the tiles that the surroundings of long holes are cut into"""
+
+
+Detail = Literal["texture", "none"]
+"""of holes that were filled at a smaller scale: texture, copied in patches from around the hole; or none, so that the
+enlarged result is as smooth as it is"""
 
 
 class Patch(NamedTuple):
@@ -38,12 +46,16 @@ class Patch(NamedTuple):
     columns: slice
     own: np.ndarray
     """bool [h,w] of these, the hole without the parts of others that reach in"""
+    thickness: int
+    """pixels of the hole, see `thickness_of`"""
     factor: float
     """times as large as what the network learnt at, 1 or more"""
 
 
 @torch.no_grad()
-def fill_holes(photo: Photo, hole: np.ndarray, fill: Fill, size: int | None, channels: int | None = None) -> Photo:
+def fill_holes(
+    photo: Photo, hole: np.ndarray, fill: Fill, size: int | None, channels: int | None = None, detail: Detail = "none"
+) -> Photo:
     """A photograph whose hole is filled, in its own size, depth and profile; outside the hole it is as it was.
 
     hole: bool [H,W], with a pixel outside it
@@ -51,22 +63,34 @@ def fill_holes(photo: Photo, hole: np.ndarray, fill: Fill, size: int | None, cha
     size: pixels a side that it has learnt at; thicker holes than half of that are filled at a smaller scale, and the
         result is enlarged; None: whatever the size
     channels: C of what it takes; None: those of the photo
+    detail: of such holes; where size is None, of all
     """
     channels = channels or photo.pixels.shape[2]
     pixels = photo.pixels.copy()
-    for patch in patches_of(hole, size):
+    texture_in_all = size is None and detail == "texture"
+    if texture_in_all:
+        size = 2 * COARSEST
+    for patch in patches_of(hole, size, detail):
         here = patch.rows, patch.columns
         alpha = None if photo.alpha is None else photo.alpha[here]
         part, inside = replace(photo, pixels=photo.pixels[here], alpha=alpha), hole[here]
-        x = with_hidden_colours(part).to_tensor(photo.pixels.shape[2])
-        filled = _fill_patch(x, torch.from_numpy(inside)[None, None], fill, patch.factor, size, channels)
+        x, holes = with_hidden_colours(part).to_tensor(photo.pixels.shape[2]), torch.from_numpy(inside)[None, None]
+        small, small_hole = x, holes
+        if patch.factor > 1:
+            small, small_hole = shrink(x, holes, [max(8, round(side / patch.factor / 8) * 8) for side in x.shape[2:]])
+        filled = _fill_channels(small, small_hole, fill, size, channels)
+        if detail == "texture" and (patch.factor > 1 or texture_in_all):
+            filled = synthesise_texture(x, holes, filled, patch.thickness)
+        elif patch.factor > 1:
+            enlarged = F.interpolate(filled, x.shape[2:], mode="bicubic", align_corners=False)
+            filled = poisson_in_mask(gradients(enlarged), x, holes, tolerance=SEAM_TOLERANCE)
         pixels[here][patch.own] = part.with_pixels(filled[0]).pixels[patch.own]
-    return replace(photo, pixels=pixels, name=photo.name, table=None, record=None)
+    return replace(photo, pixels=pixels, table=None, record=None)
 
 
 def inpaint_each(
     photos: Sequence[Photo], masks: Sequence[Photo] | None, marking: Marking, fill: Fill, size: int | None,
-    channels: int | None = None,
+    channels: int | None = None, detail: Detail = "none",
 ) -> Iterator[Photo]:  # fmt: skip
     """`fill_holes` of each photo, whose hole is found as by `map_holes`; what was transparent and is filled is opaque.
 
@@ -74,7 +98,7 @@ def inpaint_each(
     """
 
     def filled(photo: Photo, mask: Photo | None, hole: np.ndarray) -> Photo:
-        made = fill_holes(photo, hole, fill, size, channels)
+        made = fill_holes(photo, hole, fill, size, channels, detail)
         if marking.alpha and mask is None and photo.alpha is not None:
             opaque = np.iinfo(photo.alpha.dtype).max
             made = replace(made, alpha=np.where(hole, opaque, photo.alpha).astype(photo.alpha.dtype))
@@ -83,20 +107,29 @@ def inpaint_each(
     yield from map_holes(photos, masks, marking, filled)
 
 
-def patches_of(hole: np.ndarray, size: int | None) -> Iterator[Patch]:
-    """The patches that a hole bool [H,W] is filled by, from above; `size` as in `fill_holes`."""
-    for members in groups_of(hole):
-        box = box_of(members)
-        thickness = thickness_of(hole[_around(box, CELL, 0, hole)])
+def patches_of(hole: np.ndarray, size: int | None, detail: Detail = "none") -> Iterator[Patch]:
+    """The patches that a hole bool [H,W] is filled by, from above; `size` and `detail` as in `fill_holes`."""
+    for corner, members in groups_of(hole):
+        rows, columns = (
+            slice(part.start + at, part.stop + at) for part, at in zip(box_of(members), corner, strict=True)
+        )
+        thickness = thickness_of(hole[_around((rows, columns), CELL, 0, hole)])
         factor = 1.0 if size is None else thickness / (size / 2)
         factor = factor if factor > NO_RESIZE else 1.0
         least = 2 * thickness if size is None else round(size * factor)
-        rows, columns = _around(box, max(CELL, least // 4), least, hole)
-        yield Patch(rows, columns, members[rows, columns], factor)
+        margin = max(CELL, least // 4, thickness if detail == "texture" else 0)
+        around = _around((rows, columns), margin, least, hole)
+        own = np.zeros(hole.shape, bool)[around]
+        rows, columns = (
+            slice(a.start - at.start, a.stop - at.start) for a, at in zip((rows, columns), around, strict=True)
+        )
+        own[rows, columns] = members[box_of(members)]
+        yield Patch(*around, own, thickness, factor)
 
 
-def groups_of(hole: np.ndarray) -> Iterator[np.ndarray]:
-    """The parts [H,W] of a hole bool [H,W] that no neighbouring cells of CELL pixels a side join."""
+def groups_of(hole: np.ndarray) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
+    """The parts of a hole bool [H,W] that no neighbouring cells of CELL pixels a side join: the row and the column of
+    the top left corner of a part of the photo, and what of the hole is the part's there."""
     height, width = (-(-side // CELL) for side in hole.shape)
     padded = np.zeros((height * CELL, width * CELL), bool)
     padded[: hole.shape[0], : hole.shape[1]] = hole
@@ -113,7 +146,10 @@ def groups_of(hole: np.ndarray) -> Iterator[np.ndarray]:
                 at = max(0, y - 1) + dy, max(0, x - 1) + dx
                 left[at] = False
                 waiting.append(at)
-        yield hole & cells.repeat(CELL, 0).repeat(CELL, 1)[: hole.shape[0], : hole.shape[1]]
+        rows, columns = box_of(cells)
+        part = hole[rows.start * CELL : rows.stop * CELL, columns.start * CELL : columns.stop * CELL]
+        ours = cells[rows, columns].repeat(CELL, 0).repeat(CELL, 1)[: part.shape[0], : part.shape[1]]
+        yield (rows.start * CELL, columns.start * CELL), part & ours
 
 
 def box_of(hole: np.ndarray) -> tuple[slice, slice]:
@@ -145,26 +181,6 @@ def _around(box: tuple[slice, slice], margin: int, least: int, hole: np.ndarray)
         start = max(0, min((part.start + part.stop - length) // 2, side - length))
         widened.append(slice(start, start + length))
     return widened[0], widened[1]
-
-
-def _fill_patch(x: Tensor, hole: Tensor, fill: Fill, factor: float, size: int | None, channels: int) -> Tensor:
-    """x [1,C',H,W] with its hole filled at 1/factor of its size."""
-    if factor == 1:
-        return torch.where(hole, _fill_channels(x, hole, fill, size, channels), x)
-    inner = [max(8, round(side / factor / 8) * 8) for side in x.shape[2:]]
-    small, small_hole = shrink(x, hole, inner)
-    filled = _fill_channels(small, small_hole, fill, size, channels)
-    enlarged = F.interpolate(filled, x.shape[2:], mode="bicubic", align_corners=False)
-    return poisson_in_mask(gradients(enlarged), x, hole, tolerance=1e-4)
-
-
-def shrink(x: Tensor, hole: Tensor, inner: list[int]) -> tuple[Tensor, Tensor]:
-    """An image [1,C,H,W] and its hole at a smaller size: means of the known pixels; a pixel with any of the hole in it
-    is in the hole."""
-    known = (~hole).to(x.dtype)
-    share = F.interpolate(known, inner, mode="area")
-    small = F.interpolate(x * known, inner, mode="area") / share.clamp_min(1e-6)
-    return small, share < 1 - 1e-6
 
 
 def _fill_channels(x: Tensor, hole: Tensor, fill: Fill, size: int | None, channels: int) -> Tensor:
