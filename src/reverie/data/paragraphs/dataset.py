@@ -71,7 +71,7 @@ class Paragraphs:
         self.unpaired: tuple[Paragraph, ...] = source.unpaired
         digest = hashlib.sha256(split.encode())
         for item in self.items:
-            digest.update(repr((item.name, item.stamp, item.references)).encode())
+            digest.update(repr((item.stamp, item.references)).encode())
         self.fingerprint = digest.hexdigest()[:16]
         native = int(np.median([min(item.height, item.width) for item in self.items]))
         self.facts: dict[str, Any] = {"channels": 3, "classes": 0, "native": native}
@@ -242,7 +242,7 @@ class SceneSource:
         objects = scenes.scene(split, i).objects
         return DescribedImage(
             f"{split}/{i}", scenes.NATIVE, scenes.NATIVE, scenes.references(split, i, objects), objects,
-            f"{scenes.VERSION}",
+            f"{scenes.NAME}/{scenes.VERSION}/{split}/{i}",
         )  # fmt: skip
 
     def square(self, item: DescribedImage, size: int) -> np.ndarray:

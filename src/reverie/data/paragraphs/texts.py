@@ -23,6 +23,7 @@ from reverie.data.archives import FileTree
 from reverie.data.file_types import SUFFIXES, InvalidFile
 from reverie.data.images.annotations import find_annotations
 from reverie.data.images.class_labels import ImageIndex
+from reverie.data.images.records import is_image
 from reverie.data.paragraphs.records import Paragraph
 from reverie.data.splits import NAMES, split_named, standard_split
 from reverie.data.tables import JSON_SUFFIXES, csv_rows, decode_text, json_rows, suffix_of
@@ -33,8 +34,9 @@ MOST_TABLES = 30
 """tables that are looked into"""
 SAMPLED = 200
 """rows, or text files, that are looked at to see what they are"""
-PROSE = 4
-"""words of a description at least, in the middle of all: what is shorter are labels or tags"""
+PROSE, LEAST = 4, 2
+"""words in the middle of all texts, from which on a place is taken for one of descriptions, rather than of labels or
+tags; and from which on a column without one of the names below is read where descriptions are asked for"""
 TEXT_COLUMNS = (
     "paragraph", "paragraphs", "text", "caption", "captions", "description", "sentence", "sentences", "comment", "raw",
 )  # fmt: skip
@@ -175,9 +177,14 @@ def _listed(name: str, text: str, index: ImageIndex) -> dict[str, str]:
     else:
         lines = [line.strip() for line in text.splitlines() if line.strip()]
     sample = lines[:SAMPLED]
-    if not sample or 2 * sum(bool(index.find(line, name)) for line in sample) < len(sample):
+    if not sample or 2 * sum(bool(_find(index, line, name)) for line in sample) < len(sample):
         return {}
-    return {image: split for line in lines if (image := index.find(line, name))}
+    return {image: split for line in lines if (image := _find(index, line, name))}
+
+
+def _find(index: ImageIndex, text: str, file: str) -> str:
+    """The image that a text in a file names, by its path from there if it is one of several; "" for none."""
+    return index.find(f"{file.rpartition('/')[0]}/{text}", file) if text else ""
 
 
 def _middle(name: str) -> str:
@@ -194,14 +201,17 @@ def _table(name: str, text: str, index: ImageIndex) -> _Table | None:
     columns = list(dict.fromkeys(key for row in sample for key in row))
 
     def named(column: str) -> int:
-        return sum(bool(index.find(_image_name(row.get(column)), name)) for row in sample)
+        return sum(bool(_find(index, _image_name(row.get(column)), name)) for row in sample)
 
-    image = max(columns, key=named)
-    if not named(image):
+    def looks_named(column: str) -> bool:
+        return all(is_image(_image_name(row.get(column))) for row in sample)
+
+    image = max(columns, key=lambda column: (named(column), looks_named(column)))
+    if not (named(image) or looks_named(image)):
         return None
     usual = {column: _usual_words(_texts_in(sample, column)) for column in columns if column != image}
     known = [c for wanted in TEXT_COLUMNS for c in usual if c.casefold() == wanted and usual[c] >= 1]
-    prose = sorted((c for c in usual if usual[c] >= PROSE), key=lambda c: -usual[c])
+    prose = sorted((c for c in usual if usual[c] >= LEAST), key=lambda c: -usual[c])
     if not (known or prose):
         return None
     column = (known or prose)[0]
@@ -280,8 +290,7 @@ def _of_tables(tables: Sequence[_Table], index: ImageIndex) -> ImageTexts:
     for table in tables:
         of_table = split_named(table.name.rpartition("/")[2].partition(".")[0]) or ""
         for row in table.rows:
-            image = index.find(row.image, table.name)
-            if image:
+            if image := _find(index, row.image, table.name):
                 of[image] += row.texts
                 splits[image] = row.split or of_table
             else:
