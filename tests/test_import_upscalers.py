@@ -220,9 +220,8 @@ def test_published_sizes_are_read_off_the_shapes() -> None:
         assert (network.kind, network.scale, network.base_channels) == (kind, 4, 64)
 
 
-@pytest.mark.parametrize("name", ["RRDBNet, numbered, x2, folded 1", "MSRResNet x3, body", "SRVGGNetCompact x2"])
-def test_no_key_may_be_missing_strange_or_of_another_shape(name: str) -> None:
-    weights = CASES[name][0]
+@pytest.mark.parametrize("weights", [rrdb("numbered", 1, blocks=1), msrresnet(3), srvgg(2)])
+def test_no_key_may_be_missing_strange_or_of_another_shape(weights: Weights) -> None:
     for key, tensor in weights.items():
         for changed in (
             {k: v for k, v in weights.items() if k != key},

@@ -187,6 +187,36 @@ def test_a_photo_too_large_to_enlarge_is_refused_before_it_takes_memory() -> Non
         method(scale=4).verb("upscale")([photo])
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("scale", [4.0, 2.0, 2.7, 1.0, 5.0])
+def test_strips_change_nothing(scale: float, channels: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    srgan = method(channels=channels)
+    photo = Photo(levels(61, 37, 3), levels(61, 37))
+    whole = upscaling.upscale_photo(photo, srgan.upscaler(), scale)
+    monkeypatch.setattr(upscaling, "STRIP_PIXELS", 5_000)
+    strips = upscaling.upscale_photo(photo, srgan.upscaler(), scale)
+    assert strips.pixels.shape == (round(61 * scale), round(37 * scale), 3)
+    assert np.abs(whole.pixels.astype(int) - strips.pixels).max() <= 1
+    assert (whole.pixels == strips.pixels).mean() > 0.999
+    assert np.array_equal(whole.alpha, strips.alpha)
+    assert strips.inputs == whole.inputs
+
+
+def test_a_result_that_fits_is_made_where_the_networks_own_would_not() -> None:
+    photo, largest = Photo(np.zeros((2600, 2500, 3), np.uint8)), 0
+
+    def network(x: torch.Tensor) -> torch.Tensor:
+        nonlocal largest
+        largest = max(largest, x.shape[2] * x.shape[3])
+        return F.interpolate(x, scale_factor=4)
+
+    upscaler = method().upscaler()._replace(network=network, tile=4096)
+    made = upscaling.upscale_photo(photo, upscaler, 1.0)  # of 6.5 megapixels, through 104
+    assert made.pixels.shape == (2600, 2500, 3)
+    assert not made.pixels.any()
+    assert largest * 16 < 1.2 * upscaling.STRIP_PIXELS
+
+
 # -- scores ------------------------------------------------------------------------------------------------------------
 
 
