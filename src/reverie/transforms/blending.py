@@ -245,7 +245,8 @@ def _guidance(scene: Scene, inside: Tensor, mode: Mode) -> Gradients:
     frame, or pure black or white, as around objects that were cut out before. There they are 0.
     """
     level = scene.foreground.abs()
-    flat = ((level >= 1 - EMPTY).all(1, keepdim=True)) & (scene.foreground.std(1, keepdim=True, unbiased=False) < EMPTY)
+    low, high = scene.foreground.aminmax(dim=1, keepdim=True)
+    flat = ((level >= 1 - EMPTY).all(1, keepdim=True)) & (high - low < EMPTY)
     present = (inside | (scene.covered & ~flat)).double()
     own, other = gradients(scene.foreground), gradients(scene.background)
     if mode == "mixed":
