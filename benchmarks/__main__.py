@@ -10,6 +10,7 @@ from benchmarks import (
     class_images,
     dcgan_recipes,
     grid,
+    inpainting,
     large_image,
     ledger,
     memory_format,
@@ -36,6 +37,7 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "monitor": monitor.main,
     "class_images": class_images.main,
     "super_resolution": super_resolution.main,
+    "inpainting": inpainting.main,
     "large_image": large_image.main,
     "experiment": ledger.main,
     "ledger": ledger.render,
@@ -53,6 +55,7 @@ python -m benchmarks monitor                     failures that the monitor detec
 python -m benchmarks large_image [RUN]           restoring a photo of 12 megapixels: time, memory, seams
 python -m benchmarks class_images --other FILE    images of classes from noise, seen by another network
 python -m benchmarks super_resolution --data ZIP         Set5 and Set14 after one training, beside bicubic
+python -m benchmarks inpainting --data FOLDER            holes of photos after one training, beside the Laplace fill
 python -m benchmarks experiment NAME             run an experiment of the ledger; --check: compare with the ledger
 python -m benchmarks ledger                      render LEDGER.md from ledger/*.json; --check: verify them
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 Task = Literal[
     "train", "grid", "stacked", "monitor", "augmentation", "vae_gan_comparison", "large_image", "seqgan_ablation",
-    "speed", "class_images", "dcgan_recipes", "super_resolution",
+    "speed", "class_images", "dcgan_recipes", "super_resolution", "inpainting",
 ]  # fmt: skip
 
 

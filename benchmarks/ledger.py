@@ -24,6 +24,7 @@ from benchmarks import (
     common,
     dcgan_recipes,
     grid,
+    inpainting,
     large_image,
     monitor,
     seqgan_ablation,
@@ -190,6 +191,8 @@ def _benchmark_result(experiment: Experiment, seed: int, data: str, features: st
         return super_resolution.super_resolution(
             options_of(super_resolution.OPTIONS, data=Path(data), method=method) | {"seed": seed}, out
         )
+    if experiment.task == "inpainting":
+        return inpainting.inpainting(method, with_seed, Path(data), out)
     if experiment.task == "vae_gan_comparison":
         options = options_of(vae_gan_comparison.OPTIONS, data=data, features=features) | {"seed": seed}
         return vae_gan_comparison.vae_gan_comparison(options, out)[0]
