@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import torch
 import reverie
 from reverie import UserError
 from reverie.cli.main import main
+from reverie.media import Photo
 from reverie.methods.inpainting import LEAST_SQUARE, ContextEncoder, Inpainting, gain_over
 from reverie.metrics import inpainting as scores
 from reverie.metrics.inpainting_examples import (
@@ -28,8 +31,12 @@ from reverie.metrics.inpainting_examples import (
 from reverie.nn.fourier_unit import FourierBlock, FourierUnit
 from reverie.transforms.laplace_fill import laplace_fill
 from reverie.transforms.mask_strokes import centre_holes, random_boxes, random_holes, random_strokes
+from test_resume import at_step
+from test_run_folder import forks, in_child
 
 CPU = torch.device("cpu")
+RUN: dict[str, Any] = dict(data="shapes:24", threads=1, device="cpu", steps=12, checkpoint_every=3)
+"""6 steps of each stage"""
 
 
 def images(n: int, channels: int = 3, height: int = 24, width: int = 40) -> torch.Tensor:
@@ -96,14 +103,14 @@ def test_an_empty_hole_changes_nothing_and_a_full_one_is_refused() -> None:
 @pytest.mark.parametrize("side", [16, 128])
 def test_random_holes_are_neither_empty_nor_full_and_follow_the_seed(side: int) -> None:
     torch.manual_seed(0)
-    hole = random_holes(200, side, side, CPU)
+    hole = random_holes(80, side, side, CPU)
     share = hole.float().mean((1, 2, 3))
     assert share.min() > 0
     assert share.max() < 1
     assert 0.1 < share.mean() < 0.4
     assert share.std() > 0.08  # small ones and large ones
     torch.manual_seed(0)
-    assert torch.equal(random_holes(200, side, side, CPU), hole)
+    assert torch.equal(random_holes(80, side, side, CPU), hole)
 
 
 def test_strokes_are_round_and_boxes_upright() -> None:
@@ -214,9 +221,8 @@ def test_stages_share_the_steps_and_each_network_has_its_rate() -> None:
     assert [(s.name, s.steps) for s in stages] == [("pixels", 75), ("adversarial", 25)]
     rates = {name: o.param_groups[0]["lr"] * stages[1].lr_factor(0.5) for name, o in both.optimizers().items()}
     assert rates == {"generator": pytest.approx(2e-4), "discriminator": pytest.approx(2e-4)}
-    paper = Inpainting.Config(**{k: v for k, v in Inpainting.presets["paper"].items() if k != "batch_size"}, channels=3)
-    torch.manual_seed(0)
-    paper_method = Inpainting(paper)
+    paper = {k: v for k, v in Inpainting.presets["paper"].items() if k not in ("batch_size", "base_channels")}
+    paper_method = Inpainting(Inpainting.Config(**paper, channels=1, base_channels=1))
     (stage,) = paper_method.stages()
     rates = {name: o.param_groups[0]["lr"] * stage.lr_factor(0.9) for name, o in paper_method.optimizers().items()}
     assert rates == {"generator": pytest.approx(2e-3), "discriminator": pytest.approx(2e-4)}  # ten times, section 4
@@ -263,6 +269,31 @@ def test_some_steps_gain_on_the_laplace_fill(tmp_path: Path) -> None:
         score for score in made.method_scores(data, 4, 0) if score.name == "psnr-hole gain over laplace, centre"
     )
     assert gain.value > 0.5
+
+
+@forks
+@pytest.mark.parametrize("step", [5, 9])
+def test_killed_in_either_stage_and_resumed_is_bit_for_bit_the_same(step: int, run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+
+    def child() -> None:
+        with pytest.MonkeyPatch.context() as patched:
+            at_step(patched, step, lambda: os.kill(os.getpid(), signal.SIGKILL))
+            reverie.train("inpainting:smoke", out=out, **RUN)
+
+    assert in_child(child) == -9
+    reverie.resume(out)
+    assert (out / "weights.safetensors").read_bytes() == (run / "weights.safetensors").read_bytes()
+
+
+def test_the_first_stage_is_the_training_without_a_second(tmp_path: Path) -> None:
+    """A run that is to have an adversarial stage has, before it, the weights of one that has none."""
+    both = reverie.train("inpainting:smoke", out=tmp_path / "both", **RUN, adv_lr=1e-12, ema_decay=0.0)
+    options = {**RUN, "steps": 6, "adv_share": 0.0, "ema_decay": 0.0}
+    alone = reverie.train("inpainting:smoke", out=tmp_path / "alone", **options)
+    for (name, a), (_, b) in zip(alone.named_parameters(), both.named_parameters(), strict=False):
+        assert name.startswith("generator.")
+        assert torch.allclose(a, b, atol=1e-8)
 
 
 # -- scores ------------------------------------------------------------------------------------------------------------
@@ -357,13 +388,53 @@ def test_mask_files_are_read_or_refused(tmp_path: Path) -> None:
     assert irregular.of(0).sum() == 128
 
 
+# -- the verb ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(("planes", "dtype"), [(1, np.uint8), (3, np.uint8), (3, np.uint16)])
+@pytest.mark.parametrize("size", [(30, 44), (5, 4)])
+def test_photos_of_any_kind_keep_what_is_outside_the_hole(
+    channels: int, planes: int, dtype: type, size: tuple[int, int]
+) -> None:
+    """Also those smaller than what was trained on, and grey networks on colour."""
+    draws = np.random.Generator(np.random.Philox(5)).integers(0, np.iinfo(dtype).max + 1, (*size, planes))
+    photo, mask = Photo(draws.astype(dtype)), np.zeros((*size, 1), np.uint8)
+    mask[1:4, 1:3] = 255
+    (made,) = trained(channels=channels).verb("inpaint")([photo], [Photo(mask)])
+    assert made.pixels.shape == photo.pixels.shape
+    assert made.pixels.dtype == dtype
+    outside = mask[:, :, 0] == 0
+    assert (made.pixels[outside] == photo.pixels[outside]).all()
+    assert (made.pixels[~outside] != photo.pixels[~outside]).any()
+
+
+@pytest.mark.parametrize(
+    ("level", "said"), [(0, "no pixel is brighter"), (255, "nothing is left to fill the hole from")]
+)
+def test_masks_of_nothing_and_of_everything_are_refused(level: int, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        trained().verb("inpaint")([Photo(levels(20, 20, 3))], [Photo(np.full((20, 20, 1), level, np.uint8))])
+
+
+def test_without_training_it_is_the_laplace_fill() -> None:
+    photo, mask = Photo(levels(20, 31, 3)), np.zeros((20, 31, 1), np.uint8)
+    mask[5:12, 9:20] = 255
+    (made,) = Inpainting.without_training().verb("inpaint")([photo], [Photo(mask)])
+    hole = torch.from_numpy(mask[:, :, 0] > 0)[None, None]
+    filled = photo.with_pixels(laplace_fill(photo.to_tensor(3), hole)[0]).pixels
+    assert np.abs(made.pixels.astype(int) - filled).max() <= 1
+    assert made.record is not None
+    assert made.record["synthetic"] is False
+
+
 # -- the command line --------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("inpainting") / "run"
-    reverie.train("inpainting:smoke", data="shapes:24", out=out, threads=1, steps=4)
+    reverie.train("inpainting:smoke", out=out, **RUN)
     return out
 
 
