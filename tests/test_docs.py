@@ -60,6 +60,11 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         save(folder / "looked" / f"{item.name.partition('/')[2]}.png", gazes.picture(item))
     looked = {f"{item.name.partition('/')[2]}.png": item.points.tolist() for item in gazes.items}
     (folder / "looked" / "fixations.json").write_text(json.dumps(looked))
+    for first, split in ((0, "train"), (12, "test")):
+        for i, item in enumerate(reverie.open_data("scenes:12", split).items[:12], first):
+            place = folder / "album" / split / f"{i}.png"
+            save(place, shapes.array[i])
+            place.with_suffix(".txt").write_text(" ".join(item.references[0]), encoding="utf-8")
     verses = reverie.open_data("verses:64").prepare()
     (folder / "poems.txt").write_text("\n".join(verses.line(i) for i in range(len(verses))) + "\n", encoding="utf-8")
     write_music(folder)

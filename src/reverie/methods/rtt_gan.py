@@ -40,6 +40,7 @@ MOST_SENTENCES = 40
 """that can be asked for"""
 SHOWN = 4
 """pictures of a sample grid"""
+LAPTOP: dict[str, Any] = dict(batch_size=16, log_every=50, checkpoint_every=500, sample_every=500)
 
 
 class RTTGAN(Method):
@@ -116,12 +117,12 @@ class RTTGAN(Method):
     presets = {
         "smoke": dict(size=64, encoder="scratch", grid=4, base_channels=4, embed_dim=8, hidden_dim=8, d_hidden_dim=8,
                       batch_size=4, d_share=0.25),
-        "laptop": dict(batch_size=16, log_every=50, checkpoint_every=500, sample_every=500),
-        "flat": dict(hierarchical=False, word_attention=False, adv_share=0.0, batch_size=16, log_every=50,
-                     checkpoint_every=500, sample_every=500),
-        "hierarchical": dict(adv_share=0.0, batch_size=16, log_every=50, checkpoint_every=500, sample_every=500),
-        "sentence": dict(topic_weight=0.0, state_weight=0.0, batch_size=16, log_every=50, checkpoint_every=500,
-                         sample_every=500),
+        "laptop": LAPTOP,
+        "scratch": dict(LAPTOP, encoder="scratch", size=96, grid=12, hidden_dim=128, embed_dim=128, dropout=0.0,
+                        lr=2e-3, trigram_penalty=0.0, steps=8_000),
+        "flat": dict(LAPTOP, hierarchical=False, word_attention=False, adv_share=0.0),
+        "hierarchical": dict(LAPTOP, adv_share=0.0),
+        "sentence": dict(LAPTOP, topic_weight=0.0, state_weight=0.0),
         "paper": dict(embed_dim=512, hidden_dim=512, d_hidden_dim=512, batch_size=16, adv_weight=1e-3, steps=40_000),
     }  # fmt: skip
 
