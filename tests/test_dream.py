@@ -6,6 +6,8 @@ import dataclasses
 import hashlib
 import json
 import pickle
+import sys
+import types
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from torch import nn
 
 import reverie
 from reverie.cli.main import main
+from reverie.dreaming import film
 from reverie.dreaming.ascent import Ascent, ascend, climb, gradient, octave_sizes, windows
 from reverie.dreaming.network import DreamNetwork
 from reverie.dreaming.objective import LayerObjective, Term, read_terms
@@ -335,6 +338,39 @@ def test_frames_zoom_and_make_a_film(photo: Path, tmp_path: Path, capsys: pytest
     carried, alone = (reverie.dream(two, layers="block2", steps=1, octaves=1, carry=carry) for carry in (0.8, 0))
     assert (carried[0].pixels == alone[0].pixels).all()
     assert (carried[1].pixels != alone[1].pixels).any()
+
+
+def test_a_film_as_mp4(
+    photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With a stand-in for the encoder, which is an extra: what it is given, and that nothing is left of a failure."""
+    words = ("dream", photo, "--out", tmp_path / "film.mp4", *FAST, "--frames", 2)
+    monkeypatch.setattr(film, "find_spec", lambda name: None)
+    assert command(*words) == 2
+    assert "pip install 'reverie[film]'" in capsys.readouterr().err
+    sent: list[Any] = []
+
+    def write_frames(path: str, size: tuple[int, int], **options: Any) -> Any:
+        sent.append((size, options["codec"], options["fps"]))
+        while True:
+            frame = yield
+            if len(sent) == 2 and failing:
+                raise OSError("Broken pipe")
+            sent.append(frame.shape)
+            Path(path).write_bytes(b"mp4")
+
+    monkeypatch.setattr(film, "find_spec", lambda name: True)
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", types.SimpleNamespace(write_frames=write_frames))
+    failing = True
+    assert command(*words) == 2
+    assert "cannot be written as MP4 (Broken pipe)" in capsys.readouterr().err
+    assert not list(tmp_path.glob("*.mp4*"))
+    failing = False
+    sent.clear()
+    PIL.Image.open(photo).resize((63, 47)).save(photo)
+    assert command(*words) == 0
+    assert sent == [((64, 48), "libx264", 12), (48, 64, 3), (48, 64, 3)]
+    assert (tmp_path / "film.mp4").read_bytes() == b"mp4"
 
 
 def test_networks_without_the_styles_layers(small: DreamNetwork, photo: Path) -> None:

@@ -24,7 +24,7 @@ def do_dream(words: list[str]) -> int:
 
     parser = _parser("dream", "Strengthens in photographs what a network sees in them (DeepDream).", dream)
     parser.add_argument("images", nargs="*", metavar="PHOTO", help="files or folders")
-    parser.add_argument("--out", metavar="OUT", help="a folder, or a name ending in .png; of frames, .webp for a film")
+    parser.add_argument("--out", metavar="OUT", help="a folder, or a name in .png; of frames, .webp or .mp4 for a film")
     parser.add_argument("--guide", metavar="FILE", help="a picture whose features the photos take on")
     parser.add_argument("--list-styles", action="store_true", help="list the styles, and end")
     generated_help = "of folders, also take files that reverie generated, which are passed over otherwise"
@@ -147,11 +147,12 @@ def _out(args: argparse.Namespace, example: str) -> Path:
 def _write(items: Iterator[Any], args: argparse.Namespace, out: Path, medium: Any, inputs: Any = None) -> list[Path]:
     """Writes items to `out` as they come, and says where they are."""
     from reverie.cli.files import write
-    from reverie.dreaming.film import save_film
+    from reverie.dreaming.film import SUFFIXES, check_film, save_film
     from reverie.utils.atomic_files import disk_errors
 
     began = time.monotonic()
-    if out.suffix.lower() == ".webp":
+    check_film(out)
+    if out.suffix.lower() in SUFFIXES:
         if out.exists() and not args.overwrite:
             raise UserError(f"{out} is there already; give another --out, or --overwrite to replace it.")
         frames = list(items)
