@@ -16,11 +16,13 @@ import reverie
 from reverie import UserError
 from reverie.cli import main as cli
 from reverie.core import registry
+from reverie.core.update import Update
 from reverie.data.text.sentences import END, PAD, START, UNKNOWN
 from reverie.media import Photo, read_record
 from reverie.nn.paragraph_decoding import Decoding, numbers_needed, write
 from reverie.nn.paragraph_discriminators import SentenceDiscriminator, TopicDiscriminator, existing
 from reverie.nn.paragraph_rnn import ParagraphGenerator, Regions, flattened, mean_embeddings
+from reverie.utils.distributed import Ranks
 from test_contract import count_steps
 
 DATA = "scenes:24"
@@ -345,3 +347,37 @@ def test_wrong_options(run: Path, tmp_path: Path, options: dict[str, Any], what:
     photos = [Photo.load(picture(tmp_path / "a.png"))]
     with pytest.raises(UserError, match=what):
         list(reverie.load(run).describe(photos, **options))
+
+
+def test_texts_without_a_picture_teach_the_discriminators() -> None:
+    from reverie.methods.rtt_gan import trimmed, with_unpaired
+
+    more = torch.zeros(2, 4, 7, dtype=torch.long)
+    more[0, 0, :6] = torch.tensor([4, 5, 6, 7, 8, END])
+    more[1, :2, :2] = torch.tensor([4, END])
+    both = with_unpaired(WORDS, {"unpaired": more})
+    assert both.shape == (4, 3, 6)
+    assert torch.equal(trimmed(both[:2]), WORDS)
+    assert torch.equal(with_unpaired(WORDS, {}), WORDS)
+    cls = registry.method_class("rtt_gan")
+    given = {k: v for k, v in cls.presets["smoke"].items() if k in cls.Config.__annotations__}
+    facts = dict(vocabulary=("a",) * VOCAB, most_sentences=3, most_words=5, language="en")
+    torch.manual_seed(0)
+    method: Any = cls(cls.Config(**{**given, **facts}))
+    topics = torch.randn(2, 3, 8)
+    before = method.sentence_discriminator.embedding.weight[8].clone()  # a word that only the text alone has
+    update = Update(method.optimizers(), Ranks("cpu"))
+    method.update_discriminators(both, topics, WORDS, topics, update)
+    assert not torch.equal(method.sentence_discriminator.embedding.weight[8], before)
+
+
+def test_scores_of_drawn_scenes(run: Path) -> None:
+    found = reverie.evaluate(run, DATA, n=8, split="val")
+    real = {score.name: score.real for score in found}
+    assert (real["fact precision"], real["fact recall"], real["once in order"]) == (1, 1, 1)
+    assert found["fact recall"].baseline is not None
+    assert 0 < found["fact recall"].baseline < 1
+    assert found["cider-d"].value < found["cider-d"].baseline < found["cider-d"].real
+    assert {"samples", "worst"} <= found.figures.keys()
+    with pytest.raises(UserError, match="n is 3"):
+        reverie.evaluate(run, DATA, n=3)
