@@ -292,7 +292,7 @@ def test_stray_and_damaged_text_files(folder: Path) -> None:
     (folder / "7.txt").write_text("A text of no image.")
     data = Paragraphs.open(folder)
     assert [item.name for item in data.items] == ["0.png", "2.png"]
-    assert "1.txt is not UTF-8 in line 1: save it as UTF-8 (iconv -t UTF-8 -f GB18030" in data.dropped[0].reason
+    assert "its text is not UTF-8 in line 1: save it as UTF-8 (iconv -t UTF-8 -f GB18030" in data.dropped[0].reason
     assert data.unpaired == (("A text of no image.",),)
 
 
@@ -320,6 +320,7 @@ def test_wrong_places_and_options(folder: Path, tmp_path: Path) -> None:
         (lambda: Paragraphs.open(folder, held_out=0.7), "a share from 0 to 0.5"),
         (lambda: Paragraphs.open(folder / "0.png"), "neither a folder nor a zip"),
         (lambda: Paragraphs.open("scenes:0"), "'0' in scenes:0 is not a number of scenes"),
+        (lambda: Paragraphs.open(folder).prepare(32, min_count=9), "no word occurs 9 times in the 3 training texts"),
         (lambda: Paragraphs.open("scene"), "no such path.* The built-in set is scenes"),
         (lambda: Paragraphs.open(tmp_path / "nowhere"), "no such path"),
     ):

@@ -126,6 +126,12 @@ class Paragraphs:
 
         Raises UserError if no image can be decoded.
         """
+        self.decode(size)
+        self._number_words(vocabulary, min_count, most_sentences, most_words)
+        return self
+
+    def decode(self, size: int) -> None:
+        """Decodes the images alone, as prepare does. Raises UserError if none can be."""
         items = self._part.items
         key = f"{self.fingerprint}-paragraphs{size}-v{decode.VERSION}"
         names = [item.name for item in items]
@@ -134,8 +140,6 @@ class Paragraphs:
         self.items = [items[i] for i in self._rows.kept]
         if not self.items:
             raise UserError(nothing_usable(self.spec, self.dropped))
-        self._number_words(vocabulary, min_count, most_sentences, most_words)
-        return self
 
     def _number_words(
         self, vocabulary: Sequence[str] | None, min_count: int, most_sentences: int | None, most_words: int | None
@@ -145,6 +149,11 @@ class Paragraphs:
         texts = [paragraph for item in train for paragraph in item.references]
         sentences = [words_of(sentence) for paragraph in texts for sentence in paragraph]
         self.vocabulary = tuple(vocabulary) if vocabulary else fit_vocabulary(sentences, min_count)
+        if len(self.vocabulary) <= len(SPECIAL):
+            raise UserError(
+                f"no word occurs {min_count} times in the {len(texts)} training texts of {self.spec}; give more images "
+                "with texts, or --min-count 1."
+            )
         most_sentences = most_sentences or usual_length([len(paragraph) for paragraph in texts])
         most_words = most_words or usual_length([len(words) + 1 for words in sentences])
         own = [paragraph for item in self.items for paragraph in item.references]

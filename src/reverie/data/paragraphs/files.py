@@ -163,13 +163,13 @@ def _missing(name: str, found: ImageTexts, paragraphs: dict[str, tuple[Paragraph
     if name in paragraphs:
         return ""
     if name in found.faults:
-        return f"its text cannot be read: {found.faults[name]}"
+        return f"its text is {found.faults[name][1]}"
     return EMPTY_TEXT if name in found.of else WITHOUT_TEXT
 
 
 def _nothing(place: str, found: ImageTexts) -> str:
     """The message for images of which none is described."""
-    unread = [*found.unread, *found.faults.values()]
+    unread = [*found.unread, *(f"{file} is {why}" for file, why in found.faults.values())]
     if unread:
         return f"the texts in {place} cannot be read: {unread[0]}."
     if found.of:
@@ -192,7 +192,7 @@ def _with_held_out(parts: dict[str, Part], share: float) -> dict[str, Part]:
         return {split: part for split, part in parts.items() if part.items or (split == "train" and part.dropped)}
     flags = held_out([" ".join(item.references[0]) for item in train.items], share)
     if not any(flags):
-        few = f"{len(train.items)} images are too few to hold some out: scores can only compare with those learnt from"
+        few = f"too few images to hold some out ({len(train.items)}): scores can only compare with those learnt from"
         return {"train": train._replace(notes=[*train.notes, *([few] if share else [])])}
     learnt = [item for item, flag in zip(train.items, flags, strict=True) if not flag]
     kept = [item for item, flag in zip(train.items, flags, strict=True) if flag]

@@ -21,16 +21,12 @@ LISTED = 5
 
 def inspect_paragraphs(spec: str) -> dict[str, Any]:
     """The report on the images and texts at a place, a dict that json can write. Raises UserError."""
-    first = Paragraphs.open(spec)
-    parts = {"train": first}
-    warnings = list(first.warnings)
-    for split in first.splits:
+    first = _opened(spec, "train")
+    parts, warnings = {"train": first}, list(first.warnings)
+    for split in first.splits[1:]:
         try:
-            data = parts.setdefault(split, first if split == "train" else Paragraphs.open(spec, split))
-            if data.from_files:
-                data.prepare(SIZE)  # which finds damaged files
+            parts[split] = _opened(spec, split)
         except UserError as error:
-            parts.pop(split, None)
             warnings.append(f"{split} cannot be used: {error}")
     sentences = [words_of(s) for item in first.items for paragraph in item.references for s in paragraph]
     vocabulary = fit_vocabulary(sentences)
@@ -41,6 +37,14 @@ def inspect_paragraphs(spec: str) -> dict[str, Any]:
         "vocabulary": {"words": len(vocabulary) - len(SPECIAL), "min_count": MIN_COUNT},
         "unpaired": len(first.unpaired), "splits": splits, "warnings": [*warnings, *_warnings(first, splits)],
     }  # fmt: skip
+
+
+def _opened(spec: str, split: str) -> Paragraphs:
+    """A split; of files, decoded, which finds damaged ones. Raises UserError."""
+    data = Paragraphs.open(spec, split)
+    if data.from_files:
+        data.decode(SIZE)
+    return data
 
 
 def _texts_report(data: Paragraphs, known: set[str]) -> dict[str, Any]:
@@ -65,11 +69,11 @@ def _spread(lengths: list[int]) -> dict[str, float]:
 def _warnings(train: Paragraphs, splits: dict[str, dict[str, Any]]) -> list[str]:
     warnings = []
     if train.from_files and len(train) < FEW:
-        warnings.append(f"{len(train)} images to learn from are few: expect the sentences of the training texts again")
+        warnings.append(f"few images to learn from ({len(train)}): expect the sentences of the training texts again")
     for split, part in splits.items():
         single = len(part["one_sentence"])
         if 2 * single > part["paragraphs"]:
-            warnings.append(f"{single} of {part['paragraphs']} paragraphs of {split} are one sentence: captions")
+            warnings.append(f"{single} of {part['paragraphs']} texts of {split} are one sentence: captions")
         if part["coverage"] < COVERED:
             warnings.append(
                 f"{1 - part['coverage']:.1%} of the words of {split} are none of those that the training texts have "

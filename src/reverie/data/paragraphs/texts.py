@@ -57,8 +57,8 @@ class ImageTexts(NamedTuple):
     """what says it: "captions.txt", or "text files beside the images"; "" if nothing does"""
     without_image: tuple[tuple[str, str], ...] = ()
     """(what names it, text) of texts of no image here"""
-    faults: dict[str, str] = {}
-    """name of an image -> why its text cannot be read"""
+    faults: dict[str, tuple[str, str]] = {}
+    """name of an image -> (its text file, why that cannot be read)"""
     splits: dict[str, str] = {}
     """name of an image -> split, where lists, a column, or the names of tables say it"""
     used: tuple[str, ...] = ()
@@ -121,7 +121,7 @@ def _own_files(images: Sequence[str], others: Sequence[str], index: ImageIndex) 
 
 
 def _of_files(tree: FileTree, own: dict[str, str], images: Sequence[str], others: Sequence[str]) -> ImageTexts:
-    of, faults, lost = dict[str, list[str]](), dict[str, str](), list[tuple[str, str]]()
+    of, faults, lost = dict[str, list[str]](), dict[str, tuple[str, str]](), list[tuple[str, str]]()
     folders = {name.rpartition("/")[0] for name in own}
     stray = [name for name in others if suffix_of(name) == ".txt" and name.rpartition("/")[0] in folders]
     for name in stray:
@@ -130,7 +130,7 @@ def _of_files(tree: FileTree, own: dict[str, str], images: Sequence[str], others
             text = decode_text(data) if data.strip() else ""
         except InvalidFile as invalid:
             if name in own:
-                faults[own[name]] = f"{name} is {invalid}"
+                faults[own[name]] = (name, str(invalid))
             continue
         if name in own:
             of[own[name]] = [text]
