@@ -32,14 +32,21 @@ def do_export(words: list[str]) -> int:
 
 def do_import(words: list[str]) -> int:
     """Converts generators that another program has trained to one weights file."""
-    parser = Parser("import", "Converts generators that the PyTorch code of pix2pix and CycleGAN has trained.")
+    parser = Parser(
+        "import",
+        "Converts generators that the PyTorch code of pix2pix and CycleGAN, or of BasicSR, ESRGAN and Real-ESRGAN, has "
+        "trained.",
+    )
     parser.epilog = "Files of torch.save and safetensors are read as tensors only: no code in them is ever run."
     files_help = (
-        "latest_net_G.pth; or latest_net_G_A.pth latest_net_G_B.pth (a to b, b to a); or the folder they are in"
+        "latest_net_G.pth; or latest_net_G_A.pth latest_net_G_B.pth (a to b, b to a); or the folder they are in; or a "
+        "network that enlarges, such as RealESRGAN_x4plus.pth"
     )
     dropout_help = "whether a U-Net was trained with dropout, which its file cannot tell [with batch norm]"
     parser.add_argument("files", metavar="FILE", nargs="+", help=files_help)
-    parser.add_argument("--out", metavar="FILE", help="the file to write; `reverie translate FILE` uses it like a run")
+    parser.add_argument(
+        "--out", metavar="FILE", help="the file to write; `reverie translate FILE` or `upscale FILE` uses it like a run"
+    )
     parser.add_options([Option("dropout", bool, None, dropout_help)], "how they were trained")
     parser.add_argument("--json", action="store_true", help="print one JSON object, with what was recognised")
     args = parser.parse(words)
@@ -55,5 +62,5 @@ def do_import(words: list[str]) -> int:
     for network in imported["networks"]:
         print(f"  {network['name']}: {network['description']}")
     verb = registry.find(imported["method"]).verbs[0]
-    print(f"next: reverie {verb} {imported['file']} photo.jpg --out translated")
+    print(f"next: reverie {verb} {imported['file']} photo.jpg --out out.png")
     return 0

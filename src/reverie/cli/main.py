@@ -40,7 +40,7 @@ Commands
   reverie decode RUN codes.csv --out OUT            what latent codes, as encode writes them, stand for
   reverie provenance FILE [--verify RUN]            how a generated file was made
   reverie export RUN --format safetensors --out FILE
-  reverie import latest_net_G.pth --out FILE        use a generator of the pix2pix and CycleGAN code like a run
+  reverie import latest_net_G.pth --out FILE        use a network of pix2pix, CycleGAN, ESRGAN like a run
   reverie blend PHOTO PHOTO --mask MASK --out FILE  paste a part of one photo into another, without training
   reverie inpaint [RUN] PHOTO --mask MASK --out OUT what is white in the mask filled by what is around it
   reverie dream photo.jpg --out dream.png           what a network sees in a photo (DeepDream)
