@@ -16,16 +16,16 @@ RADIUS = 3
 """of a patch, which is 7 pixels a side"""
 COARSEST = 12
 """pixels that a hole is thick at the coarsest scale"""
-COARSE_ROUNDS, ROUNDS = 6, 2
-"""of matching and voting, at the coarsest scale and at each of the others"""
+COARSE_ROUNDS, ROUNDS, LAST_ROUNDS = 6, 2, 1
+"""of matching and voting: at the coarsest scale, at each of the others, and at the finest"""
 SPREAD, LAST_SPREAD = 0.5, 0.1
 """quantile of distances that patches are weighted by; of the last round, which keeps texture sharp"""
 FALL = 1.3
 """by how much a patch one pixel further from the known part counts less"""
 MOST_FALL = 30
 """pixels from which on they count the same"""
-MOST_PATCHES = 20_000
-"""that are looked through at the coarsest scale"""
+MOST_PATCHES, MOST_COMPARED = 20_000, 50_000_000
+"""that are looked through at the coarsest scale, and comparisons of these in a round"""
 LEAST_PATCHES = 64
 """that the known part must have at a scale to be used"""
 SEARCH = 8
@@ -54,6 +54,8 @@ def synthesise_texture(x: Tensor, hole: Tensor, guess: Tensor, thickness: int) -
             finer.begin(start)
         else:
             finer.carry_on(scale, generator)
+        if scale is not None or finer.last:
+            finer.refine(generator)
         scale = finer
     if scale is None or not scale.last:
         return torch.where(hole, F.interpolate(guess, x.shape[2:], mode="bicubic"), x)
@@ -109,20 +111,21 @@ class Scale:
         """Fills the hole, at first with a start [1,C,H,W], by looking through all patches."""
         self.pixels[self.hole] = start[0].flatten(1).T[self.hole]
         sources = self.sources.nonzero()[:, 0]
-        sources = sources[:: -(-len(sources) // MOST_PATCHES)]
+        most = max(LEAST_PATCHES, min(MOST_PATCHES, MOST_COMPARED // len(self.targets)))
+        sources = sources[:: -(-len(sources) // most)]
         known = self.patches(sources)
         size = known.square().sum(1)
-        for i in range(COARSE_ROUNDS):
+        for _ in range(COARSE_ROUNDS):
             for start_at in range(0, len(self.targets), CHUNK // 16):
                 part = slice(start_at, start_at + CHUNK // 16)
                 wanted = self.patches(self.targets[part])
                 nearest = (size - 2 * wanted @ known.T).min(1)
                 self.matches[part] = sources[nearest.indices]
                 self.distances[part] = (nearest.values + wanted.square().sum(1)).clamp_min(0)
-            self.vote(LAST_SPREAD if self.last and i == COARSE_ROUNDS - 1 else SPREAD)
+            self.vote(SPREAD)
 
     def carry_on(self, coarser: Scale, generator: torch.Generator) -> None:
-        """Fills the hole with the patches that lie where those of a coarser scale do, then with better ones."""
+        """Fills the hole with the patches that lie where those of a coarser scale do."""
         enlarged = F.interpolate(coarser.picture(), (self.height, self.width), mode="bicubic", align_corners=False)
         self.pixels[self.hole] = enlarged[0].flatten(1).T[self.hole]
         known = self.sources.nonzero()[:, 0]
@@ -132,17 +135,21 @@ class Scale:
             for dx in (0, -1, 1):
                 self.try_out(*self._enlarged_matches(coarser, dy, dx))
         self.vote(SPREAD)
-        for i in range(ROUNDS):
+
+    def refine(self, generator: torch.Generator) -> None:
+        """Finds better patches near those that there are."""
+        rounds = LAST_ROUNDS if self.last else ROUNDS
+        for i in range(rounds):
             self.distances = self.compare(self.targets, self.matches)
-            for step in (4, 2, 1):
+            for step in (2, 1):
                 for dy, dx in ((-step, 0), (step, 0), (0, -step), (0, step)):
                     self.try_out(*self._neighbours_matches(dy, dx))
             reach = max(self.height, self.width) // SEARCH
             while reach >= 1:
                 aside = torch.randint(-reach, reach + 1, (2, len(self.targets)), generator=generator)
                 self.try_out(self.matches // self.width + aside[0], self.matches % self.width + aside[1])
-                reach //= 3
-            self.vote(LAST_SPREAD if self.last and i == ROUNDS - 1 else SPREAD)
+                reach //= 4
+            self.vote(LAST_SPREAD if self.last and i == rounds - 1 else SPREAD)
 
     def patches(self, centres: Tensor) -> Tensor:
         """[n,49 C]"""
