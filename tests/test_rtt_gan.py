@@ -121,7 +121,7 @@ def test_a_flat_generator_reads_one_row() -> None:
 
 def test_regions_are_cells_and_four_of_them() -> None:
     torch.manual_seed(0)
-    made = Regions(3, 4, HIDDEN, 0.0).eval()
+    made = Regions(3, 4, HIDDEN, VOCAB, 0.0).eval()
     maps = torch.randn(1, 3, 4, 4)
     moved = maps.clone()
     moved[0, :, 1, 2] += 1
@@ -129,6 +129,24 @@ def test_regions_are_cells_and_four_of_them() -> None:
         changed = (made(maps) != made(moved)).any(2)[0].nonzero().flatten().tolist()
     assert made(maps).shape == (1, 16 + 4, HIDDEN)
     assert changed == [1 * 4 + 2, 16 + 0 * 2 + 1]
+
+
+def test_words_are_of_the_region_that_shows_them() -> None:
+    """The loss by hand: of each word its likeliest region; marks are no words."""
+    torch.manual_seed(0)
+    made = Regions(3, 4, HIDDEN, VOCAB, 0.0).eval()
+    seen = made(torch.randn(2, 3, 4, 4))
+    logits = made.words(seen - made.places).amax(1).sigmoid()
+    said = [{4, 5, 6, 7, 8, 9, 10}, {11, 5, 4}]
+    by_hand = -sum(
+        (p if word in there else 1 - p).log()
+        for row, there in zip(logits, said, strict=True) for word, p in enumerate(row) if word > UNKNOWN
+    )  # fmt: skip
+    assert torch.allclose(made.loss_words(seen, WORDS), by_hand / 10, atol=1e-5)
+    places = made.places.detach()
+    near, far = places[0] - places[1], places[0] - places[15]
+    assert near.norm() < far.norm()
+    assert torch.allclose(places[:16].view(4, 4, -1)[:2, :2].mean((0, 1)), places[16], atol=0.7)
 
 
 def test_discriminators_leave_out_what_is_not_there() -> None:

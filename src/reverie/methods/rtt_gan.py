@@ -87,6 +87,8 @@ class RTTGAN(Method):
         """of a sentence, its end included; none: as the data"""
         language: str | None = None
         """en or zh; none: as the data"""
+        word_weight: NonNegative = 0.3
+        """weight of the loss by which regions learn which words of a paragraph they stand for"""
         sentence_weight: NonNegative = 1.0
         """weight of the sentence discriminator in the reward"""
         topic_weight: NonNegative = 1.0
@@ -135,7 +137,7 @@ class RTTGAN(Method):
         if c.encoder == "scratch":
             self.encoder = SceneEncoder(c.base_channels)
         channels = {"frozen": sum(MAP_CHANNELS[s] for s in STRIDES), "scratch": 4 * c.base_channels, "none": 1}
-        self.regions = Regions(channels[c.encoder], c.grid, c.hidden_dim, c.dropout / 2)
+        self.regions = Regions(channels[c.encoder], c.grid, c.hidden_dim, V, c.dropout / 2)
         self.generator = ParagraphGenerator(V, c.embed_dim, c.hidden_dim, c.dropout, c.hierarchical, c.word_attention)
         if c.adv_share:
             self.sentence_discriminator = SentenceDiscriminator(V, c.d_hidden_dim, c.d_hidden_dim)
@@ -237,12 +239,10 @@ class RTTGAN(Method):
         spoken = self.generator(real, regions)
         loss_nll = spoken.nll.sum() / (real != PAD).sum()
         loss_stop = spoken.stop_nll.sum() / existing(real).sum()
-        return (
-            loss_nll + loss_stop,
-            {"loss_nll": loss_nll.detach(), "loss_stop": loss_stop.detach()},
-            real,
-            spoken.topics,
-        )
+        loss_words = self.regions.loss_words(regions, real)
+        losses = {"loss_nll": loss_nll, "loss_stop": loss_stop, "loss_words": loss_words}
+        loss = loss_nll + loss_stop + self.config.word_weight * loss_words
+        return loss, {name: value.detach() for name, value in losses.items()}, real, spoken.topics
 
     def per_sentence(self, nll: Tensor, words: Tensor) -> Tensor:
         """-log p [B,S] of each sentence; of a flat generator, that of the paragraph, shared out by words."""

@@ -13,24 +13,51 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from reverie.data.text.sentences import END, PAD, START
+from reverie.data.text.sentences import END, PAD, START, UNKNOWN
 
 
 class Regions(nn.Module):
-    """Maps of features [B,C,g,g] -> regions [B,M,H]: g x g cells and (g/2) x (g/2) of four each, with learnt places."""
+    """Maps of features [B,C,g,g] -> regions [B,M,H]: g x g cells and (g/2) x (g/2) of four each, with learnt places.
 
-    def __init__(self, channels: int, grid: int, hidden_dim: int, dropout: float) -> None:
+    Each also says which words it stands for: a region of the paper comes with a phrase.
+    """
+
+    def __init__(self, channels: int, grid: int, hidden_dim: int, vocab_size: int, dropout: float) -> None:
         super().__init__()
         self.coarse = max(1, grid // 2)
         self.enter = nn.Linear(channels, hidden_dim)
         self.norm = nn.LayerNorm(hidden_dim)
-        self.places = nn.Parameter(torch.randn(grid**2 + self.coarse**2, hidden_dim) * 0.1)
+        self.places = nn.Parameter(torch.cat([smooth_places(side, hidden_dim) for side in (grid, self.coarse)]))
+        self.words = nn.Linear(hidden_dim, vocab_size)
+        nn.init.constant_(self.words.bias, -3.0)  # most words are not there
         self.dropout = dropout
 
     def forward(self, maps: Tensor) -> Tensor:
         both = [maps.flatten(2), F.adaptive_avg_pool2d(maps, self.coarse).flatten(2)]
         features = F.dropout(torch.cat(both, 2).transpose(1, 2), self.dropout, self.training)
         return self.norm(self.enter(features)).relu() + self.places
+
+    def loss_words(self, regions: Tensor, words: Tensor) -> Tensor:
+        """The loss of the words [B,S,T] of paragraphs being those of the regions [B,M,H], each of its likeliest one.
+
+        Cross-entropy summed over the vocabulary, divided by the number of words that are there: learning of a bag of
+        words from a bag of regions (Fang 2015, arXiv:1411.4952, section 3), with the maximum in place of a noisy or.
+        """
+        logits = self.words(regions - self.places).amax(1)
+        bag = torch.zeros_like(logits).scatter_(1, words.flatten(1), 1.0)
+        loss = F.binary_cross_entropy_with_logits(logits, bag, reduction="none")
+        return loss[:, UNKNOWN + 1 :].sum() / bag[:, UNKNOWN + 1 :].sum().clamp_min(1)
+
+
+def smooth_places(side: int, hidden_dim: int) -> Tensor:
+    """Codes [side * side, H] of the cells of a grid, a random mixture of slow cosines: alike where they are near."""
+    at = (torch.arange(side) + 0.5) / side
+    k = torch.arange(4)[:, None]
+    waves = torch.cos(torch.pi * k * at)  # [4,side]
+    slow = 1 / (1 + k + k.T).flatten()  # weights of the waves; the slow ones count most
+    basis = torch.einsum("ky,lx->klyx", waves, waves).flatten(0, 1).flatten(1).T * slow  # [side * side,16]
+    generator = torch.Generator().manual_seed(0)  # the same mixture for every grid, so that places agree
+    return basis @ torch.randn(16, hidden_dim, generator=generator) / 2
 
 
 class Attention(nn.Module):
