@@ -338,7 +338,11 @@ def test_describe_prints_and_writes(run: Path, tmp_path: Path, capsys: pytest.Ca
     out = tmp_path / "out"
     assert cli.main(["describe", str(run), str(a), str(b), "--sentences", "3", "--attention", "--out", str(out)]) == 0
     assert (out / "a.txt").read_text(encoding="utf-8").splitlines() == printed[:1]
-    assert (out / "a.png").exists()
+    assert PIL.Image.open(out / "a.attention.png").width > 300
+    assert not (out / "a.png").exists()  # which may be the picture itself
+    assert cli.main(["describe", str(run), str(a), str(b), "--attention", "--out", str(tmp_path / "all.txt")]) == 0
+    assert len((tmp_path / "all.txt").read_text(encoding="utf-8").splitlines()) == 2
+    assert (tmp_path / "all.attention.png").exists()
     assert read_record(out / "b.txt")["inputs"][0]["name"] == "b.png"
 
 

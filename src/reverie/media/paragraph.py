@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import PIL.Image
@@ -18,7 +18,7 @@ from PIL import ImageDraw
 from reverie.media.image import Image
 from reverie.media.photo import Photo
 from reverie.media.saliency_map import draw_saliency
-from reverie.media.text import Text
+from reverie.media.text import Text, save_texts
 from reverie.media.text_image import draw_line
 
 PICTURE, THUMBNAIL, GAP, LINE, LETTERS = 224, 72, 6, 19, 15
@@ -33,11 +33,13 @@ INK, FAINT = (0, 0, 0), (110, 110, 110)
 class Paragraph(Text):
     """A paragraph as one line of text, in sentences, and with what it looked at."""
 
+    COMBINED_WRITERS: ClassVar = {".txt": lambda paragraphs, path: save_paragraphs(paragraphs, path)}
+
     sentences: tuple[str, ...] = ()
     attention: np.ndarray = field(default_factory=lambda: np.zeros((0, 1, 1), np.float32))
     """float32 [S,g,g], each of which sums to 1 over the picture"""
     picture: Photo | None = None
-    """what it is about, where `save` is to write a picture of the attention beside it, as NAME.png"""
+    """what it is about, where `save` is to write a picture of the attention beside it"""
 
     @classmethod
     def of(
@@ -54,12 +56,18 @@ class Paragraph(Text):
         return {"of": ", ".join(s["name"] for s in self.inputs), "sentences": list(self.sentences), "attention": shares}
 
     def save(self, path: str | Path) -> Path:
-        """As Text.save; with a picture also NAME.png."""
-        path = super().save(path)
-        if self.picture is not None:
-            sheet = paragraph_sheet([self.picture], [self])
-            Image(sheet.pixels, record=self.record).save(path.with_suffix(".png"))
-        return path
+        """As Text.save; with a picture also NAME.attention.png."""
+        return save_paragraphs([self], path)
+
+
+def save_paragraphs(paragraphs: Sequence[Paragraph], path: str | Path) -> Path:
+    """As save_texts; of those that have pictures also NAME.attention.png, never over a picture NAME.png of the user."""
+    path = save_texts(paragraphs, path)
+    shown = [(paragraph.picture, paragraph) for paragraph in paragraphs if paragraph.picture is not None]
+    if shown:
+        sheet = paragraph_sheet(*zip(*shown, strict=True))
+        Image(sheet.pixels, record=paragraphs[0].record).save(path.with_suffix(".attention.png"))
+    return path
 
 
 def paragraph_sheet(pictures: Sequence[Photo], paragraphs: Iterable[Paragraph], beside: Sequence[str] = ()) -> Image:

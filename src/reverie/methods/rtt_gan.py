@@ -351,7 +351,7 @@ class RTTGAN(Method):
         seed: of what is drawn: the paragraph of a picture depends on (seed, picture) alone
         first: what every paragraph begins with: words, or whole sentences
         trigram_penalty: lowers words that would repeat three words of the paragraph; none: as in training
-        attention: also write NAME.png, which shows where each sentence looked
+        attention: also write NAME.attention.png, which shows where each sentence looked
         """
         if temperature and beam > 1:
             raise UserError(f"beam is {beam} and temperature {temperature:g}; give one of them.")
