@@ -185,7 +185,8 @@ def _reordered(state: SentenceState, origin: Tensor) -> SentenceState:
 def _drawn(log_p: Tensor, u: Tensor) -> Tensor:
     """Words [R] at which the cumulative sum of probabilities [R,V] exceeds u [R]."""
     cumulative = log_p.exp().cumsum(1)
-    target = torch.minimum(u[:, None] * cumulative[:, -1:], torch.nextafter(cumulative[:, -1:], torch.zeros(())))
+    total = cumulative[:, -1:]
+    target = torch.minimum(u[:, None] * total, torch.nextafter(total, torch.zeros_like(total)))
     return torch.searchsorted(cumulative, target, right=True)[:, 0].clamp_max(log_p.shape[1] - 1)
 
 
