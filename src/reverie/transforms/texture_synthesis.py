@@ -12,15 +12,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from reverie.transforms.poisson import gradients, poisson_in_mask
+
 RADIUS = 3
 """of a patch, which is 7 pixels a side"""
 COARSEST = 12
 """pixels that a hole is thick at the coarsest scale"""
 COARSE_ROUNDS, ROUNDS, LAST_ROUNDS = 6, 2, 1
 """of matching and voting: at the coarsest scale, at each of the others, and at the finest"""
-SPREAD, LAST_SPREAD = 0.5, 0.1
-"""quantile of distances that patches are weighted by; of the last round, which keeps texture sharp"""
-FALL = 1.3
+SPREAD = 0.9
+"""quantile of distances that patches are weighted by: high, so that those at the edge, which know more, are heard"""
+FALL = 2.0
 """by how much a patch one pixel further from the known part counts less"""
 MOST_FALL = 30
 """pixels from which on they count the same"""
@@ -30,6 +32,8 @@ LEAST_PATCHES = 64
 """that the known part must have at a scale to be used"""
 SEARCH = 8
 """share of the longer side that the random search begins with: 1 / 8"""
+TOLERANCE = 1e-3
+"""residual at which the equation stops that takes away the seam"""
 CHUNK = 1 << 15
 """patches compared at a time"""
 
@@ -59,7 +63,10 @@ def synthesise_texture(x: Tensor, hole: Tensor, guess: Tensor, thickness: int) -
         scale = finer
     if scale is None or not scale.last:
         return torch.where(hole, F.interpolate(guess, x.shape[2:], mode="bicubic"), x)
-    return torch.where(hole, scale.picture(), x)
+    # The patches over the edge say what is to be known there; where that differs, the whole is shifted by as much.
+    edge = F.max_pool2d(hole.float(), 3, 1, 1).flatten().nonzero()[:, 0]
+    scale.pixels[edge] = scale.votes(edge)
+    return poisson_in_mask(gradients(scale.picture()), x, hole, tolerance=TOLERANCE)
 
 
 def factors(coarsest: float) -> list[float]:
@@ -122,7 +129,7 @@ class Scale:
                 nearest = (size - 2 * wanted @ known.T).min(1)
                 self.matches[part] = sources[nearest.indices]
                 self.distances[part] = (nearest.values + wanted.square().sum(1)).clamp_min(0)
-            self.vote(SPREAD)
+            self.vote()
 
     def carry_on(self, coarser: Scale, generator: torch.Generator) -> None:
         """Fills the hole with the patches that lie where those of a coarser scale do."""
@@ -134,12 +141,11 @@ class Scale:
         for dy in (0, -1, 1):
             for dx in (0, -1, 1):
                 self.try_out(*self._enlarged_matches(coarser, dy, dx))
-        self.vote(SPREAD)
+        self.vote()
 
     def refine(self, generator: torch.Generator) -> None:
         """Finds better patches near those that there are."""
-        rounds = LAST_ROUNDS if self.last else ROUNDS
-        for i in range(rounds):
+        for _ in range(LAST_ROUNDS if self.last else ROUNDS):
             self.distances = self.compare(self.targets, self.matches)
             for step in (2, 1):
                 for dy, dx in ((-step, 0), (step, 0), (0, -step), (0, step)):
@@ -149,7 +155,7 @@ class Scale:
                 aside = torch.randint(-reach, reach + 1, (2, len(self.targets)), generator=generator)
                 self.try_out(self.matches // self.width + aside[0], self.matches % self.width + aside[1])
                 reach //= 4
-            self.vote(LAST_SPREAD if self.last and i == rounds - 1 else SPREAD)
+            self.vote()
 
     def patches(self, centres: Tensor) -> Tensor:
         """[n,49 C]"""
@@ -190,20 +196,23 @@ class Scale:
         right = ((place % coarser.width - x) * (self.width / coarser.width)).round().long()
         return torch.where(number >= 0, rows + down, -1), columns + right
 
-    def vote(self, spread: float) -> None:
-        """Makes each pixel of the hole the weighted mean of what the matches of the patches over it have there."""
+    def vote(self) -> None:
+        """Makes each pixel of the hole what the patches over it have it be."""
+        self.pixels[self.hole] = self.votes(self.hole)
+
+    def votes(self, places: Tensor) -> Tensor:
+        """The weighted means [n,C] of what the matches of the patches over places [n] have there."""
         some = self.distances[:: -(-len(self.distances) // 1_000_000)]  # torch's quantile takes 16 million at most
-        weights = torch.exp(self.distances / (-2 * some.quantile(spread).clamp_min(1e-6))) * self.nearness + 1e-20
-        total = torch.zeros(len(self.hole), self.pixels.shape[1])
-        weight = torch.zeros(len(self.hole), 1)
+        weights = torch.exp(self.distances / (-2 * some.quantile(SPREAD).clamp_min(1e-6))) * self.nearness + 1e-20
+        total = torch.zeros(len(places), self.pixels.shape[1])
+        weight = torch.zeros(len(places), 1)
         for step in self.patch.tolist():
-            number = self.number[(self.hole - step).clamp(0, len(self.number) - 1)]
+            number = self.number[(places - step).clamp(0, len(self.number) - 1)]
             share = torch.where(number >= 0, weights[number.clamp_min(0)], 0.0)[:, None]
-            place = (self.matches[number.clamp_min(0)] + step).clamp(0, len(self.number) - 1)
-            total += self.pixels[place] * share
+            match = (self.matches[number.clamp_min(0)] + step).clamp(0, len(self.number) - 1)
+            total += self.pixels[match] * share
             weight += share
-        voted = weight[:, 0] > 0
-        self.pixels[self.hole[voted]] = (total / weight.clamp_min(1e-30))[voted]
+        return torch.where(weight > 0, total / weight.clamp_min(1e-30), self.pixels[places])
 
 
 def _depth(hole: Tensor) -> Tensor:
