@@ -96,8 +96,9 @@ def test_words_outside_the_vocabulary_are_unknown() -> None:
 
 
 def test_a_few_long_paragraphs_do_not_set_the_length() -> None:
-    assert usual_length([5] * 99 + [60]) == 5
-    assert usual_length([5] * 99 + [6]) == 6
+    assert usual_length([5] * 99 + [60], 64) == 5
+    assert usual_length([5] * 99 + [6], 64) == 6
+    assert usual_length([500], 64) == 64
 
 
 # -- which text is of which image --------------------------------------------------------------------------------------
@@ -185,6 +186,24 @@ def test_several_captions_are_joined_and_several_paragraphs_are_references(folde
     batch = data.batch([2, 0])
     assert batch["references"].tolist() == [3, 1]
     assert (batch["words"][1, 1:] == PAD).all()
+
+
+def test_of_tables_of_the_same_images_one_is_read(folder: Path) -> None:
+    lines(folder)
+    (folder / "captions.lemma.txt").write_text("0.png,a dog run on the grass\n1.png,two man play football\n")
+    data = Paragraphs.open(folder)
+    assert [item.references for item in data.items] == [(tuple(split_sentences(text)),) for text in TEXTS]
+    assert "captions.lemma.txt describes images that captions.txt describes too: not read" in data.notes
+
+
+def test_lists_beside_text_files_are_no_texts_without_an_image(folder: Path) -> None:
+    text_files(folder)
+    (folder / "test.txt").write_text("2.png\n")
+    (folder / "README.txt").write_text("My photos and what I wrote of them.")
+    (folder / "9.txt").write_text("A text of no image.")
+    data = Paragraphs.open(folder)
+    assert ([item.name for item in data.items], data.splits) == (["0.png", "1.png"], ["train", "test"])
+    assert data.unpaired == (("A text of no image.",),)
 
 
 def test_a_batch_holds_images_and_numbered_words(folder: Path) -> None:

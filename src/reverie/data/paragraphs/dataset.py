@@ -36,6 +36,8 @@ FITS = 0.98
 """share of the training paragraphs, or sentences, that fits into S or T; others are cut"""
 ROOM = 1.25
 """S and T are those of the longest if these are at most so many times what FITS gives"""
+MOST_SENTENCES, MOST_WORDS = 24, 64
+"""S and T at most, by default"""
 
 
 class Paragraphs:
@@ -154,8 +156,8 @@ class Paragraphs:
                 f"no word occurs {min_count} times in the {len(texts)} training texts of {self.spec}; give more images "
                 "with texts, or --min-count 1."
             )
-        most_sentences = most_sentences or usual_length([len(paragraph) for paragraph in texts])
-        most_words = most_words or usual_length([len(words) + 1 for words in sentences])
+        most_sentences = most_sentences or usual_length([len(paragraph) for paragraph in texts], MOST_SENTENCES)
+        most_words = most_words or usual_length([len(words) + 1 for words in sentences], MOST_WORDS)
         own = [paragraph for item in self.items for paragraph in item.references]
         shape = (max(len(item.references) for item in self.items), most_sentences, most_words)
         self._words = np.full((len(self.items), *shape), PAD, np.int32)
@@ -269,8 +271,8 @@ def fit_vocabulary(sentences: Iterable[Sequence[str]], min_count: int = MIN_COUN
     return (*SPECIAL, *(word for word, times in ranked if times >= min_count))
 
 
-def usual_length(lengths: Sequence[int]) -> int:
-    """What FITS of the lengths are at most; the longest, where that is little more."""
+def usual_length(lengths: Sequence[int], most: int) -> int:
+    """What FITS of the lengths are at most; the longest, where that is little more; `most` at most."""
     ordered = sorted(lengths)
     fits, longest = ordered[min(len(ordered) - 1, int(FITS * len(ordered)))], ordered[-1]
-    return longest if longest <= ROOM * fits else fits
+    return min(most, longest if longest <= ROOM * fits else fits)

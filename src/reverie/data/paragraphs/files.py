@@ -25,7 +25,6 @@ from reverie.data.paragraphs.texts import TABLE_SUFFIXES, ImageTexts, find_texts
 from reverie.data.python_data import PythonData
 from reverie.data.splits import SPLITS, arrange
 from reverie.data.text.held_out import held_out
-from reverie.data.text.sentences import split_sentences
 from reverie.utils.errors import UserError
 
 WANTED = (
@@ -51,13 +50,12 @@ class FileSource:
         arrangement = arrange(headers, splits)
         split_of = {name: arrangement.locate(name)[0] for name in headers}
         found = find_texts(tree, list(headers), _index(split_of))
-        paragraphs, joined = paragraphs_of(found)
+        paragraphs, self.unpaired, joined = paragraphs_of(found)
         if not paragraphs:
             raise UserError(_nothing(place, found))
         if found.splits and splits != "none":
             split_of = {name: found.splits.get(name) for name in headers}
         self.warnings = [] if found.splits else list(arrangement.warnings)
-        self.unpaired = tuple(text for _, one in found.without_image if (text := tuple(split_sentences(one))))
         parts = {split: Part([], [], []) for split in SPLITS}
         for split, part in parts.items():
             files = []
@@ -69,7 +67,7 @@ class FileSource:
             for name, _, header in unique(files, part.dropped, lambda folder: ""):
                 part.items.append(_described(name, header, paragraphs[name]))
         first = parts["train"]
-        first.notes.extend(filter(None, (joined, _note_on_unpaired(found))))
+        first.notes.extend(filter(None, (joined, *found.notes, _note_on_unpaired(found))))
         outside = "named for no split" if found.splits else arrangement.outside
         first.dropped.extend(Dropped(name, outside) for name, split in split_of.items() if split is None)
         first.dropped.extend(drop for drop in others if drop.name not in found.used)
@@ -101,7 +99,7 @@ class MemorySourceOfTexts:
                 raise UserError(f"{data} have no texts; give a list of (image, text), the texts sentences.")
             part, images = parts[split], self._images.parts[split]
             found = ImageTexts({f"{split}/{i}": texts for i, texts in enumerate(rows.texts)}, str(data))
-            paragraphs, joined = paragraphs_of(found)
+            paragraphs, _, joined = paragraphs_of(found)
             part.dropped.extend(images.dropped)
             part.notes.extend([joined] if joined else [])
             for record in images.items:
@@ -175,13 +173,13 @@ def _nothing(place: str, found: ImageTexts) -> str:
     if found.of:
         return f"the texts in {place} are all empty; write a sentence or more for each image."
     if found.without_image:
-        name = found.without_image[0][0]
+        name = min(found.without_image)
         return f"the texts in {place} are of no image there, such as '{name}'; name the images as their files are."
     return f"no texts in {place} that describe its images; {WANTED}."
 
 
 def _note_on_unpaired(found: ImageTexts) -> str:
-    names = {name for name, _ in found.without_image}
+    names = found.without_image
     return f"texts of {len(names)} images that are not here, such as {min(names)}: kept as unpaired" if names else ""
 
 

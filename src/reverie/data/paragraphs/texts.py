@@ -4,6 +4,7 @@
   JSON with one object a line or in one list (metadata.jsonl, the Stanford paragraphs), COCO's captions, or lines such
   as `photo.jpg,A dog runs.` and `photo.jpg#0<tab>A dog runs.` with a header or without.
 * Or each image has a text file of its own name: photo.jpg and photo.txt, in one folder or in two that are alike.
+* Of tables that describe the same images the one is read that describes most of them.
 * Lists (train.txt, test_split.json) name the images of a split; else a column of train, test, val does, or the names of
   the tables.
 
@@ -46,6 +47,8 @@ _LISTED = "|".join(re.escape(suffix[1:]) for suffix in sorted(SUFFIXES))
 _ROW = re.compile(rf'\s*"?[^\t,;|"\n]*\.(?:{_LISTED})"?\s*(?:#\d+)?\s*([\t,;|])', re.IGNORECASE)
 """how a row of a table begins whose first column names an image, and what stands after it"""
 _NUMBER_OF_TEXT = re.compile(r"#\d+$")
+_ABOUT = re.compile(r"(^|/)(readme|licen[cs]e|classes|labels|requirements)[^/]*$", re.IGNORECASE)
+"""text files that describe no image"""
 
 
 class ImageTexts(NamedTuple):
@@ -55,8 +58,8 @@ class ImageTexts(NamedTuple):
     """name of an image -> its texts in order, as they are written"""
     source: str = ""
     """what says it: "captions.txt", or "text files beside the images"; "" if nothing does"""
-    without_image: tuple[tuple[str, str], ...] = ()
-    """(what names it, text) of texts of no image here"""
+    without_image: dict[str, list[str]] = {}
+    """what names an image that is not here -> its texts"""
     faults: dict[str, tuple[str, str]] = {}
     """name of an image -> (its text file, why that cannot be read)"""
     splits: dict[str, str] = {}
@@ -65,6 +68,7 @@ class ImageTexts(NamedTuple):
     """the files that are read"""
     unread: tuple[str, ...] = ()
     """tables that cannot be read, and why"""
+    notes: tuple[str, ...] = ()
 
 
 class _Row(NamedTuple):
@@ -84,13 +88,16 @@ class _Table(NamedTuple):
 
 def find_texts(tree: FileTree, images: Sequence[str], index: ImageIndex) -> ImageTexts:
     """The texts of the images of a place: of the tables or of the text files, whichever describe more images."""
-    others = sorted(tree.stamps.keys() - set(images))
+    others = sorted(tree.stamps.keys() - set(images), key=lambda name: (name.count("/"), name))
     own = _own_files(images, others, index)
+    if own and find_annotations(images, list(own), tree):
+        own = {}  # boxes
     tables, splits, lists, unread = _read_tables(tree, [name for name in others if name not in own], index)
-    by_table = _of_tables(tables, index)
-    boxes = find_annotations(images, others, tree) if own else ""
-    described = sum(map(bool, by_table.of.values()))
-    found = by_table if not own or boxes or described >= len(own) else _of_files(tree, own, images, others)
+    found = _of_tables(tables, index)
+    if len(own) > sum(map(bool, found.of.values())):
+        found = _of_files(tree, own, [name for name in others if name not in lists])
+    if splits and "train" not in splits.values():
+        splits = {**dict.fromkeys(images, "train"), **splits}
     return found._replace(splits=splits or found.splits, used=(*found.used, *lists), unread=tuple(unread))
 
 
@@ -120,11 +127,12 @@ def _own_files(images: Sequence[str], others: Sequence[str], index: ImageIndex) 
     return found
 
 
-def _of_files(tree: FileTree, own: dict[str, str], images: Sequence[str], others: Sequence[str]) -> ImageTexts:
-    of, faults, lost = dict[str, list[str]](), dict[str, tuple[str, str]](), list[tuple[str, str]]()
+def _of_files(tree: FileTree, own: dict[str, str], others: Sequence[str]) -> ImageTexts:
+    """The texts in files of images; other text files beside them are of images that are not here."""
+    of, faults, lost = dict[str, list[str]](), dict[str, tuple[str, str]](), dict[str, list[str]]()
     folders = {name.rpartition("/")[0] for name in own}
-    stray = [name for name in others if suffix_of(name) == ".txt" and name.rpartition("/")[0] in folders]
-    for name in stray:
+    texts = [name for name in others if suffix_of(name) == ".txt" and name.rpartition("/")[0] in folders]
+    for name in texts:
         try:
             data = tree.read(name)
             text = decode_text(data) if data.strip() else ""
@@ -134,9 +142,9 @@ def _of_files(tree: FileTree, own: dict[str, str], images: Sequence[str], others
             continue
         if name in own:
             of[own[name]] = [text]
-        else:
-            lost.append((name, text))
-    return ImageTexts(of, "text files beside the images", tuple(lost), faults, used=tuple(stray))
+        elif not _ABOUT.search(name):
+            lost[name] = [text]
+    return ImageTexts(of, "text files beside the images", lost, faults, used=tuple(texts))
 
 
 # -- tables ------------------------------------------------------------------------------------------------------------
@@ -160,7 +168,7 @@ def _read_tables(
             lists.append(name)
         elif table:
             tables.append(table)
-    return tables, splits if len(set(splits.values())) > 1 else {}, lists, unread
+    return tables, splits, lists, unread
 
 
 def _listed(name: str, text: str, index: ImageIndex) -> dict[str, str]:
@@ -273,50 +281,70 @@ def _delimited(name: str, text: str) -> list[dict[str, Any]]:
     delimiter = next((found[1] for found in begins if found), "")
     if not delimiter and suffix not in (".csv", ".tsv"):
         return []
-    rows = [[field.strip() for field in fields] for _, fields in csv_rows(text, suffix, delimiter)]
+    rows = [fields for _, fields in csv_rows(text, suffix, delimiter)]
     if begins[0]:
         header = [str(i) for i in range(1, min(map(len, rows)) + 1)]
     else:
-        header, rows = [field.casefold() for field in rows[0]], rows[1:]
+        header, rows = [field.strip().casefold() for field in rows[0]] if rows else [], rows[1:]
     last = len(header) - 1
-    between = delimiter if delimiter and delimiter not in "\t" else ","
-    joined = ([*fields[:last], f"{between} ".join(fields[last:])] for fields in rows)  # commas within a text
-    return [dict(zip(header, fields, strict=False)) for fields in joined]
+    joined = ([*fields[:last], (delimiter or ",").join(fields[last:])] for fields in rows)  # commas within a text
+    return [dict(zip(header, map(str.strip, fields), strict=False)) for fields in joined]
 
 
 def _of_tables(tables: Sequence[_Table], index: ImageIndex) -> ImageTexts:
     """The texts that tables say together; tables of train, test and val also say the splits."""
-    of, lost, splits = defaultdict[str, list[str]](list), list[tuple[str, str]](), dict[str, str]()
-    for table in tables:
+    of, lost, splits = dict[str, list[str]](), defaultdict[str, list[str]](list), dict[str, str]()
+    names, notes = list[str](), list[str]()
+    named = [(table, [_find(index, row.image, table.name) for row in table.rows]) for table in tables]
+    named.sort(key=lambda pair: (-len({*pair[1]} - {""}), len(pair[0].name), pair[0].name))
+    for table, images in named:
+        if of.keys() & {*images}:
+            notes.append(f"{table.name} describes images that {names[0]} describes too: not read")
+            continue
+        names.append(table.name)
         of_table = split_named(table.name.rpartition("/")[2].partition(".")[0]) or ""
-        for row in table.rows:
-            if image := _find(index, row.image, table.name):
-                of[image] += row.texts
+        for image, row in zip(images, table.rows, strict=True):
+            if image:
+                of.setdefault(image, []).extend(row.texts)
                 splits[image] = row.split or of_table
             else:
-                lost += [(row.image, text) for text in row.texts]
-    known = set(splits.values()) - {""}
-    names = [table.name for table in tables]
-    source = names[0] if len(names) == 1 else f"{len(names)} tables" if names else ""
-    if len(known) < 2 or "train" not in known:
+                lost[row.image].extend(row.texts)
+    if len({*splits.values()} - {""}) < 2 or "train" not in splits.values():
         splits = {}
-    splits = {image: split or "train" for image, split in splits.items()}
-    return ImageTexts(dict(of), source, tuple(lost), {}, splits, tuple(names))
+    return ImageTexts(
+        of, names[0] if len(names) == 1 else f"{len(names)} tables", dict(lost), {},
+        {image: split or "train" for image, split in splits.items()}, tuple(names), notes=tuple(notes),
+    )  # fmt: skip
 
 
-def paragraphs_of(found: ImageTexts) -> tuple[dict[str, tuple[Paragraph, ...]], str]:
-    """(image -> its paragraphs, what was done): several texts of a sentence each are joined in order to one paragraph.
+class Described(NamedTuple):
+    """Texts as paragraphs."""
 
-    Several longer ones are each a paragraph. Images whose texts are blank have none.
-    """
-    each = {
-        image: tuple(paragraph for text in texts if (paragraph := tuple(split_sentences(text))))
-        for image, texts in found.of.items()
-    }
-    each = {image: texts for image, texts in each.items() if texts}
+    of: dict[str, tuple[Paragraph, ...]]
+    """name of an image -> its paragraphs; an image whose texts are blank has none"""
+    unpaired: tuple[Paragraph, ...]
+    """of images that are not here"""
+    note: str
+    """what was done with several texts of an image; "" if nothing"""
+
+
+def paragraphs_of(found: ImageTexts) -> Described:
+    """Several texts of an image, of a sentence each, are joined in order to one paragraph; longer ones are one each."""
+    each, lost = _split_all(found.of), _split_all(found.without_image)
     several = [texts for texts in each.values() if len(texts) > 1]
     if not several or median(len(text) for texts in several for text in texts) > 1:
-        return each, ""
+        return Described(each, tuple(text for texts in lost.values() for text in texts), "")
     usual = median(map(len, several))
     note = f"{found.source}: about {usual:g} texts of one sentence for each image, joined in order to a paragraph"
-    return {image: (tuple(sentence for text in texts for sentence in text),) for image, texts in each.items()}, note
+    joined: dict[str, tuple[Paragraph, ...]] = {image: (_joined(texts),) for image, texts in each.items()}
+    return Described(joined, tuple(map(_joined, lost.values())), note)
+
+
+def _joined(paragraphs: Sequence[Paragraph]) -> Paragraph:
+    return tuple(sentence for paragraph in paragraphs for sentence in paragraph)
+
+
+def _split_all(texts: dict[str, list[str]]) -> dict[str, tuple[Paragraph, ...]]:
+    """Each text as its sentences; blank ones are left out."""
+    split = {name: tuple(filter(None, (tuple(split_sentences(one)) for one in some))) for name, some in texts.items()}
+    return {name: paragraphs for name, paragraphs in split.items() if paragraphs}
