@@ -102,6 +102,7 @@ def test_a_run_with_a_frozen_network_resumes_bit_for_bit(tmp_path: Path) -> None
         (dict(l1_weight=0.0, adv_weight=0.0), "nothing to train for"),
         (dict(feature_network="0" * 16), "there is no ImageNet network"),
         (dict(discriminator="vgg"), "discriminator"),
+        (dict(discriminator="auto", degradation="", direction="BtoA"), "holds single images"),
         (dict(l1_weight=-1.0), "l1_weight"),
     ],
 )

@@ -32,14 +32,16 @@ def resolve_discriminator(
 ) -> tuple[Any, dict[str, Any]]:
     """A method's config and what is known of its data, with the network that its discriminator sees with.
 
-    channels: of the images that the discriminator sees; None: those of config or facts.
+    channels: of the images that the discriminator sees; None: those of config or facts, where these have any.
+
     config.discriminator is "pixels", "features", "both", or "auto": both for colour and pixels for grey, since letters
     came out more legible without a network of photographs. Raises UserError if the network is needed and not installed,
     or is not the one of config.feature_network.
     """
     if config.feature_network is not None:
         check_fingerprint(config.feature_network)
-    seen, channels = config.discriminator, channels or config.channels or facts.get("channels")
+    seen = config.discriminator
+    channels = channels or getattr(config, "channels", None) or facts.get("channels")
     if seen == "auto" and channels:
         seen = "pixels" if channels == 1 else "both"
     if seen in ("features", "both"):
