@@ -188,6 +188,7 @@ def test_a_network_of_the_package_is_used_like_a_run(
     assert read_record(Path("big.png"))["imported"] == [{"name": "small.bin", "sha256": sha256[1]}]
     assert main(["provenance", "big.png", "--verify", "small", "--inputs", "photo.png"]) == 0
     assert "verified   yes" in capsys.readouterr().out
+    assert reverie.evaluate("small", "shapes:4", n=2)["psnr-y"].n == 2
     Path("small").mkdir()  # a folder of that name goes before
     assert main(["upscale", "small", "photo.png", "--out", "other.png"]) == 2
 

@@ -89,7 +89,8 @@ def resized(images: Iterable[Image], size: int | None) -> Iterator[Image]:
 
 
 def open_source(place: str | Path) -> SampleSource:
-    """The method or the images at a path: a run folder, a weights file, or a folder of images. Raises UserError."""
+    """The method or the images at a path: a run folder, a weights file, or a folder of images; or a network by name, as
+    `load` takes it. Raises UserError."""
     path = Path(place)
     if path.is_dir() and not (path / "run.json").is_file():
         files = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
@@ -97,8 +98,9 @@ def open_source(place: str | Path) -> SampleSource:
             return _read_images(path, files)
     method = load(place)
     description = {"method": method.origin["method"], "step": method.origin["step"], "weights": method.origin["run"]}
-    if path.is_file():
-        return SampleSource(description, method, None, None, read_weights(path)[0].get("data") or {})
+    if not path.is_dir():
+        data = read_weights(path)[0].get("data") or {} if path.is_file() else {}
+        return SampleSource(description, method, None, None, data)
     return SampleSource(description, method, None, path, Run.open(path).about["data"])
 
 
