@@ -26,7 +26,7 @@ from reverie.data.python_data import PythonData
 from reverie.data.splits import SPLITS, standard_split
 from reverie.data.text.held_out import HELD_OUT
 from reverie.data.text.scripts import detect_kind
-from reverie.data.text.sentences import PAD, SPECIAL, UNKNOWN, encode, words_of
+from reverie.data.text.sentences import PAD, SPECIAL, UNKNOWN, encode_with, numbers_of, words_of
 from reverie.utils.errors import UserError, near_miss
 from reverie.utils.paths import exists
 
@@ -174,9 +174,10 @@ class Paragraphs:
     def _write(self, rows: np.ndarray, paragraphs: Sequence[Paragraph]) -> None:
         """Writes the numbers of paragraphs into rows [P,S,T]; what is too long is cut."""
         _, most_sentences, most_words = rows.shape
+        known = numbers_of(self.vocabulary)
         for row, paragraph in zip(rows, paragraphs, strict=False):
             for line, sentence in zip(row, paragraph[:most_sentences], strict=False):
-                numbers = encode(words_of(sentence)[: most_words - 1], self.vocabulary)
+                numbers = encode_with(words_of(sentence)[: most_words - 1], known)
                 line[: len(numbers)] = numbers
 
     def _cutting_notes(self, own: Sequence[Paragraph], most_sentences: int, most_words: int) -> list[str]:
