@@ -313,7 +313,7 @@ class Inpainting(Method):
             filled = self.fill(y, hole)
             self.train()
         columns = y.masked_fill(hole, 0.0), laplace_fill(y, hole), filled, y
-        return {"": side_by_side(*columns, labels=("hole", "Laplace", "inpainted", "original"))}
+        return {"": side_by_side(*columns, labels=("hole", "Laplace", "inpainted", "original"), columns=8)}
 
 
 class FourierFill(nn.Module):
