@@ -48,6 +48,9 @@ class CycleGAN(Method):
     """Image-to-image translation between two domains, learnt without pairs: paintings and photos, summer and winter.
 
     Zhu, Park, Isola, Efros 2017, arXiv:1703.10593
+
+    The preset cut is not theirs: it compares patches in place of translating back (CUT, Park 2020, arXiv:2007.15651),
+    and its discriminators see with a frozen ImageNet network too (Projected GAN, Sauer 2021, arXiv:2111.01007).
     """
 
     data_type = Unpaired
@@ -119,13 +122,15 @@ class CycleGAN(Method):
                     "image and keeps its channels: give --network resnet."
                 )
 
+    _laptop = dict(
+        size=64, base_channels=32, blocks=6, network="residual", ema_decay=0.998, batch_size=1, steps=4_000,
+        checkpoint_every=1_000, sample_every=1_000,
+    )  # fmt: skip
     presets = {
         "smoke": dict(size=16, base_channels=4, blocks=1, n_layers_d=1, image_pool_size=4, batch_size=4),
         # In some thousand steps the paper's generators do not yet learn to reconstruct their input.
-        "laptop": dict(
-            size=64, base_channels=32, blocks=6, network="residual", cycle_weight=1.0, identity_weight=0.0,
-            ema_decay=0.998, batch_size=1, steps=4_000, checkpoint_every=1_000, sample_every=1_000,
-        ),
+        "laptop": dict(**_laptop, cycle_weight=1.0, identity_weight=0.0),
+        "cut": dict(**_laptop, objective="cut", identity_weight=1.0, discriminator="auto", image_pool_size=0),
         "paper": dict(size=256, blocks=9, identity_weight=0.0, batch_size=1, steps=200_000),
         "paintings": dict(size=256, blocks=9, batch_size=1, steps=200_000),
     }  # fmt: skip
