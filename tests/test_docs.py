@@ -55,6 +55,14 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     save(folder / "person.png", shapes.array[1][:40, :32])
     save(folder / "mask.png", np.pad(np.full((30, 22), 255, np.uint8), 5))
     save(folder / "beach.jpg", shapes.array[2])
+    hole = np.zeros((64, 64), np.uint8)
+    hole[20:36, 24:44] = 255
+    save(folder / "hole.png", hole)
+    save(folder / "painted.png", np.where(hole[:, :, None], (255, 0, 255), shapes.array[0]).astype(np.uint8))
+    save(folder / "erased.png", np.dstack([shapes.array[0], 255 - hole]))
+    for i in range(2):
+        save(folder / "scans" / f"{i}.png", shapes.array[i])
+        save(folder / "masks" / f"{i}.png", hole)
     gazes = reverie.open_data("gazes:12")
     for item in gazes.items:
         save(folder / "looked" / f"{item.name.partition('/')[2]}.png", gazes.picture(item))
