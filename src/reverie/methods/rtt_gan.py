@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from reverie.core.constraints import Count, Decay, MultipleOf, NonNegative, Positive, Range, Share
 from reverie.core.diagnostics import discriminator_auc
 from reverie.core.generation import BLOCK
-from reverie.core.lr_schedules import cosine_with_warmup
+from reverie.core.lr_schedules import cosine, cosine_with_warmup
 from reverie.core.method import Method, verb
 from reverie.core.stage import Batch, Metrics, Stage
 from reverie.core.update import Update
@@ -102,11 +102,11 @@ class RTTGAN(Method):
         adv_share: Share = 0.25
         """share of the steps in which generator and discriminators learn in turn; 0: neither of these stages"""
         lr: Positive = 1e-3
-        """learning rate of the generator's Adam, with cosine decay to 0 in each stage"""
+        """learning rate of the generator's Adam, with warm-up and cosine decay to 0"""
         d_lr: Positive = 1e-3
         """learning rate of the discriminators' Adam"""
         adv_lr_scale: Positive = 0.1
-        """factor on the generator's learning rate in the adversarial stage"""
+        """factor on both learning rates in the adversarial stage, with cosine decay to 0"""
         weight_decay: NonNegative = 1e-4
         """of AdamW"""
         clip: Positive = 1.0
@@ -173,7 +173,7 @@ class RTTGAN(Method):
         return [
             Stage("likelihood", c.steps - adversarial - alone, self.likelihood_step, cosine_with_warmup, (), 1),
             Stage("discriminators", alone, self.discriminator_step, relative_cost=1),
-            Stage("adversarial", adversarial, self.adversarial_step, reset_optimizers=("generator",), relative_cost=2),
+            Stage("adversarial", adversarial, self.adversarial_step, lambda done: c.adv_lr_scale * cosine(done), (), 2),
         ]
 
     @classmethod
