@@ -7,7 +7,7 @@ from typing import Any
 from benchmarks.experiment import Claim, Experiment
 
 SCENES = (
-    "The built-in set scenes, 4,000 drawn scenes to train on, 96x96, an encoder learnt with the model; 500 scenes of "
+    "The built-in set scenes, 10,000 drawn scenes to train on, 96x96, an encoder learnt with the model; 500 scenes of "
     "test, some of whose objects have a colour and a shape that never meet in training. Greedy, no trigram penalty: "
     "the sentences of this set repeat three words by nature. Facts are parsed by the exact inverse of the grammar that "
     "wrote the references; the baseline is the paragraph of the nearest training scene."
@@ -25,7 +25,7 @@ EXPERIMENTS = [
     *(
         Experiment(
             f"scenes-paragraphs-{name}", f"Paragraphs about drawn scenes, {title}", SCENES, f"rtt_gan:{preset}",
-            built_in="scenes:4000", options=SMALL, seeds=(0, 1, 2),
+            built_in="scenes:10000", options=SMALL, seeds=(0, 1, 2),
         )
         for preset, name, title in (
             ("flat", "flat", "one RNN"), ("hierarchical", "hierarchical", "without discriminators"),
