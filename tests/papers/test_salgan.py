@@ -138,3 +138,67 @@ def test_evaluate_scores_a_run(run: Path) -> None:
     scores = {score.name: score for score in reverie.evaluate(run, "gazes:4", n=4)}
     assert {"auc-judd", "nss", "cc", "sim", "saliency kl", "information gain", "shuffled auc"} <= scores.keys()
     assert scores["nss"].baseline is not None
+
+
+def test_a_calibration_changes_eleven_numbers(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "calibrated"
+    words = ["train", "salgan", "--calibrate", "--data", "gazes:16", "--steps", "12", "--out", str(out)]
+    assert main(words) == 2
+    assert "--from RUN --calibrate" in capsys.readouterr().err
+    words[-1] = str(tmp_path / "other")
+    assert main([*words, "--from", str(run)]) == 0
+    before, after = reverie.load(run).state_dict(), reverie.load(tmp_path / "other").state_dict()
+    fresh = {name: value for name, value in after.items() if name.startswith("calibration.")}
+    changed = {name for name, value in before.items() if name in after and not torch.equal(value, after[name])}
+    assert changed == {"readout.log_sigma", "readout.bias_weight"}
+    assert sum(value.numel() for value in fresh.values()) + len(changed) == 11
+    assert all(float(value.abs().max()) > 0 for value in fresh.values())
+    assert not any(name.startswith("discriminator.") for name in after)
+
+
+def test_a_calibration_finds_where_others_look(run: Path) -> None:
+    """Of densities moved to the right, it makes the likelihood of fixations larger in a few steps."""
+    before = reverie.load(run)
+    salgan = SalGAN(SalGAN.Config(**{**vars(before.config), "calibrate": True}))
+    salgan.load_state_dict(
+        {**salgan.state_dict(), **{n: v for n, v in before.state_dict().items() if "discrim" not in n}}
+    )
+    batch = Fixations.open("gazes:8").prepare(64).batch(range(8))
+    batch["counts"] = torch.zeros_like(batch["counts"])
+    batch["counts"][..., -2] = 1 / 8
+    (optimizer,) = salgan.optimizers().values()
+    losses = []
+
+    def update(_: str, loss: torch.Tensor) -> torch.Tensor:
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss.detach()
+
+    for _ in range(30):
+        losses.append(float(salgan.step(batch, update)["loss_nll"]))
+    assert losses[-1] < losses[0] - 0.5
+    assert not salgan.readout.training
+
+
+def test_a_centre_bias_as_a_picture(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(0)
+    PIL.Image.fromarray(rng.integers(0, 255, (40, 60, 3), np.uint8)).save(tmp_path / "photo.png")
+    words = ["saliency", str(run), str(tmp_path / "photo.png")]
+    assert main([*words, "--form", "bias", "--out", str(tmp_path / "bias.png")]) == 0
+    right = np.tile(np.linspace(0, 1, 60) ** 4 * 65535, (40, 1)).astype(np.uint16)
+    PIL.Image.fromarray(right).save(tmp_path / "right.png")
+    found = {}
+    for name in ("bias", "right"):
+        out = str(tmp_path / f"with-{name}.png")
+        assert main([*words, "--density", "--bias-map", str(tmp_path / f"{name}.png"), "--out", out]) == 0
+        found[name] = np.load(tmp_path / f"with-{name}.npy")
+        assert found[name].sum() == pytest.approx(1, abs=1e-4)
+    own = reverie.load(run).density_of(Photo.load(tmp_path / "photo.png"))
+    assert np.abs(found["bias"] - own).max() < 0.2 * own.max()
+    assert found["right"][:, 40:].sum() > found["bias"][:, 40:].sum() + 0.1
+    PIL.Image.new("L", (9, 9), 7).save(tmp_path / "flat.png")
+    capsys.readouterr()
+    for name, said in (("flat", "of one grey"), ("nothing", "cannot be read")):
+        assert main([*words, "--bias-map", str(tmp_path / f"{name}.png"), "--out", str(tmp_path / "x.png")]) == 2
+        assert said in capsys.readouterr().err

@@ -27,7 +27,7 @@ def do_inpaint(words: list[str]) -> int:
     method = _untrained() if run is None else _load(run)
     function = method.verb(VERB)
     signature = signature_of(function)
-    signature = signature._replace(flags=[option for option in signature.flags if option.name != "mask"])
+    signature = signature._replace(more_inputs=[])  # masks are matched to photos by their names
     parser = Parser(VERB, "Fills holes of photos by what is around them; needs no trained run.")
     parser.usage = USAGE
     parser.add_argument("--mask", metavar="MASK", help="a file for all photos, or a folder with one of each's name: "

@@ -24,6 +24,8 @@ class Signature(NamedTuple):
     """the parameter that takes files; None: the verb takes none"""
     input_medium: Any
     """the medium of those files, such as Image"""
+    more_inputs: list[tuple[Option, Any]]
+    """further parameters that take a file each, and their media"""
     output_medium: Any
     shardable: bool
     """whether it takes `items`, so that a shard of the job can be asked for"""
@@ -67,10 +69,12 @@ def _parser(verb: str) -> Parser:
 def signature_of(function: Any) -> Signature:
     """Reads a verb's signature."""
     options = options_of_signature(function)
-    source, medium = next(iter(media_inputs(function)), (None, None))
-    flags = [option for option in options if option.name != "items" and option != source]
+    inputs = media_inputs(function)
+    source, medium = inputs[0] if inputs else (None, None)
+    taken = {"items", *(option.name for option, _ in inputs)}
+    flags = [option for option in options if option.name not in taken]
     shardable = any(option.name == "items" for option in options)
-    return Signature(flags, source, medium, media_output(function), shardable)
+    return Signature(flags, source, medium, inputs[1:], media_output(function), shardable)
 
 
 def add_signature(parser: Parser, signature: Signature, doc: str) -> None:
@@ -84,6 +88,9 @@ def add_signature(parser: Parser, signature: Signature, doc: str) -> None:
         parser.add_argument("--include-generated", action="store_true", help=generated_help)
     if signature.shardable:
         parser.add_argument("--shard", metavar="I/N", help="make only part I of N; the N parts together are the whole")
+    for option, _ in signature.more_inputs:
+        flag = f"--{option.name.replace('_', '-')}"
+        parser.add_argument(flag, dest=option.name, metavar="FILE", help=option.help)
     parser.add_options(signature.flags, "options")
 
 
@@ -100,6 +107,9 @@ def arguments_of(verb: str, signature: Signature, args: argparse.Namespace) -> d
             noun, flag = signature.input_medium.NOUN, f" --out {args.out}" if args.out else ""
             raise UserError(f"{verb} needs {noun}s: reverie {verb} {args.run} FILE{flag}.")
         arguments[signature.input.name] = files
+    for option, medium in signature.more_inputs:
+        if given.get(option.name):
+            arguments[option.name] = [medium.load(given[option.name])]
     if signature.shardable and args.shard is not None:
         arguments["items"] = read_shard(args.shard)
     return arguments

@@ -74,7 +74,7 @@ def _save_mp4(frames: Sequence[np.ndarray], path: Path) -> Path:
             writer.close()
         except (OSError, RuntimeError) as error:
             lines = [line.strip() for line in str(error).splitlines() if line.strip() and not line.isupper()]
-            told = [line for line in lines if "FFMPEG" not in line] or [type(error).__name__]
-            reason = told[-1][:160]
+            others = [line for line in lines if "FFMPEG" not in line] or [type(error).__name__]
+            reason = others[-1][:160]
             raise UserError(f"{path} cannot be written as MP4 ({reason}); give --out a name in .webp.") from None
     return path

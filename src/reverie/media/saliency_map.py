@@ -12,8 +12,9 @@ import numpy as np
 from reverie.media.photo import Photo
 from reverie.utils.atomic_files import replace_bytes
 
-Form = Literal["overlay", "heat", "map"]
-"""overlay: the photo, with colours over it; heat: the colours alone; map: 16 bits of grey, the density / its largest"""
+Form = Literal["overlay", "heat", "map", "bias"]
+"""overlay: the photo, with colours over it; heat: the colours alone; map: 16 bits of grey, the density / its largest;
+bias: as map, of a density that is the centre bias"""
 STOPS = np.array([[0, 0, 20], [60, 0, 120], [190, 30, 90], [250, 130, 20], [255, 250, 160]], np.float64)
 """colours of the heat map, from nothing to the most"""
 OPACITY = 0.75
@@ -42,7 +43,7 @@ class SaliencyMap(Photo):
 def draw_saliency(photo: Photo, density: np.ndarray, form: Form, writes_density: bool = False) -> SaliencyMap:
     """A density [H,W] of a photo as a picture of that size."""
     share = density / density.max()
-    if form == "map":
+    if form in ("map", "bias"):
         pixels = (share * 65535).round().astype(np.uint16)[:, :, None]
     else:
         heat = _coloured(np.sqrt(share))

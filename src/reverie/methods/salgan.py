@@ -29,12 +29,17 @@ from reverie.metrics.score import Reference, Score
 from reverie.nn import losses
 from reverie.nn.imagenet import MAP_CHANNELS, load_imagenet_network
 from reverie.nn.patchgan import PatchGAN
+from reverie.utils.errors import UserError
 
 ADVERSARIAL = losses.nonsaturating()
 STRIDES = (4, 8, 16, 32)
 """of the encoder's maps that are read"""
 BLUR_RADIUS = 4
 """cells"""
+CALIBRATION_LR = 2e-2
+"""learning rate of Adam for the few numbers of a calibration"""
+POWERS = ((1, 0), (0, 1), (2, 0), (1, 1), (0, 2), (4, 0), (2, 2), (0, 4))
+"""of x and y from -1 to 1, whose sum is what a calibration adds to the log centre bias"""
 MOST_CACHED = 4_000
 """pictures whose features are kept in memory, about 230 kB each"""
 
@@ -68,6 +73,9 @@ class SalGAN(Method):
         """share of the steps in the second stage"""
         centre_bias: tuple[float, ...] | None = None
         """shares of 32 x 32 cells, row by row, in the fixations of the training set; none: as the data"""
+        calibrate: bool = False
+        """whether only 11 numbers are learnt, by which other viewers or photos differ from those of the run that is
+        begun with: scale and blur of the values, weight of the centre bias, and 8 of a polynomial added to it"""
         lr: Positive = 1e-3
         """learning rate of Adam, with cosine decay to 0 in each stage"""
         weight_decay: NonNegative = 1e-2
@@ -100,41 +108,55 @@ class SalGAN(Method):
         cells = c.size // CELL
         bias = F.interpolate(bias, (cells, cells), mode="bilinear", align_corners=False)
         self.register_buffer("log_bias", (bias / bias.sum()).log())
-        if c.adv_weight:
+        if c.calibrate:
+            self.calibration = Calibration()
+        self.adversarial = c.adv_weight > 0 and not c.calibrate
+        if self.adversarial:
             self.discriminator = PatchGAN(4, 32, 1)
         self._frozen: list[Any] = []  # no submodule: neither moved, trained nor saved
         self._features: dict[int, list[Tensor]] = {}
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         c = self.config
+        if c.calibrate:
+            norm = self.readout.layers[0]
+            assert isinstance(norm, nn.BatchNorm2d)
+            if not norm.num_batches_tracked:
+                example = "reverie train salgan --from RUN --calibrate --data DATA --out NEW"
+                raise UserError(f"--calibrate adjusts a run that has learnt: {example}.")
+            adjusted = [self.readout.log_sigma, self.readout.bias_weight, *self.calibration.parameters()]
+            return {"generator": torch.optim.Adam(adjusted, CALIBRATION_LR)}
         learnt = [*self.readout.parameters(), *(self.encoder.parameters() if c.encoder != "frozen" else ())]
         learnt = [parameter for parameter in learnt if parameter.requires_grad]
         optimizers: dict[str, torch.optim.Optimizer] = {
             "generator": torch.optim.AdamW(learnt, c.lr, weight_decay=c.weight_decay, fused=True)
         }
-        if c.adv_weight:
+        if self.adversarial:
             optimizers["discriminator"] = torch.optim.Adam(self.discriminator.parameters(), 2e-4, (0.5, 0.999))
         return optimizers
 
     def stages(self) -> list[Stage]:
         c = self.config
-        adversarial = round(c.steps * c.adv_share) if c.adv_weight else 0
+        adversarial = round(c.steps * c.adv_share) if self.adversarial else 0
         stages = [Stage("likelihood", c.steps - adversarial, self.step, cosine)]
         return [*stages, Stage("adversarial", adversarial, partial(self.step, adversarial=True), cosine)][
             : 1 + bool(adversarial)
         ]
 
     def optional_modules(self) -> tuple[str, ...]:
-        return ("discriminator",) if self.config.adv_weight else ()
+        return ("discriminator", "calibration")  # a calibration begins with a run that has none
 
     def step(self, batch: Batch, update: Update, adversarial: bool = False) -> Metrics:
         """One step: the loss of the map, and in the second stage a step of D and the adversarial loss (section 3.2)."""
         counts = batch["counts"]
+        if self.config.calibrate:
+            self.eval()  # the readout stays what it is
         logits = self.logits(self.features(batch["image"], batch["row"]))
         log_p = self.log_density(logits)
         loss_nll = -(counts * log_p).sum((1, 2, 3)).mean()
         gain = (counts * (log_p - self.log_bias)).sum((1, 2, 3)).mean() / math.log(2)
-        loss_map = loss_nll if self.config.loss == "nll" else F.binary_cross_entropy_with_logits(logits, peaked(counts))
+        by_likelihood = self.config.loss == "nll" or self.config.calibrate
+        loss_map = loss_nll if by_likelihood else F.binary_cross_entropy_with_logits(logits, peaked(counts))
         metrics = {"loss_nll": loss_nll.detach(), "gain_bits": gain.detach()}
         if not adversarial:
             update("generator", loss_map)
@@ -181,7 +203,10 @@ class SalGAN(Method):
 
     def logits(self, features: Tensor) -> Tensor:
         """What the readout says of each cell [B,1,h,w], with the centre bias."""
-        return self.readout(features) + self.readout.bias_weight * self.log_bias
+        values = self.readout(features)
+        if not self.config.calibrate:
+            return values + self.readout.bias_weight * self.log_bias
+        return self.calibration(values) + self.readout.bias_weight * self.log_bias
 
     def log_density(self, logits: Tensor) -> Tensor:
         """The log of the share [B,1,h,w] of fixations that each cell gets."""
@@ -195,27 +220,60 @@ class SalGAN(Method):
     # -- verbs ---------------------------------------------------------------------------------------------------------
 
     @verb
-    def saliency(self, photos: list[Photo], form: Form = "overlay", density: bool = False) -> Iterator[SaliencyMap]:
+    def saliency(
+        self, photos: list[Photo], form: Form = "overlay", density: bool = False, bias_map: list[Photo] | None = None
+    ) -> Iterator[SaliencyMap]:
         """Where people look in each photo.
 
         photos: photos of any size
-        form: overlay (colours over the photo), heat (the colours alone), map (16 bits of grey, density / its largest)
+        form: overlay (over the photo), heat (colours), map (16 bits of grey, density / its largest), bias (of it alone)
+        bias_map: a grey picture of a density, the centre bias in place of the run's, such as --form bias writes
         density: also write NAME.npy, float32 [H,W]: the share of fixations that each pixel gets, which sum to 1
         """
-        for photo in photos:
-            yield draw_saliency(photo, self.density_of(photo), form, density)
+        maps = list(bias_map or ())
+        if len(maps) not in (0, 1, len(photos)):
+            raise UserError(f"bias-map is {len(maps)} pictures, for {len(photos)} photos; give one, or one for each.")
+        biases: list[Tensor | None] = [self._read_bias(one) for one in maps] or [None]
+        for i, photo in enumerate(photos):
+            log_bias = biases[i % len(biases)]
+            height, width = photo.pixels.shape[:2]
+            alone = form == "bias"
+            found = self.centre_density(height, width, log_bias) if alone else self.density_of(photo, log_bias)
+            yield draw_saliency(photo, found, form, density)
 
     @torch.no_grad()
-    def density_of(self, photo: Photo) -> np.ndarray:
-        """The share of fixations that each pixel of a photo gets: float64 [H,W], which sums to 1."""
+    def density_of(self, photo: Photo, log_bias: Tensor | None = None) -> np.ndarray:
+        """The share of fixations that each pixel of a photo gets: float64 [H,W], which sums to 1.
+
+        log_bias: [1,1,h,w], of the centre bias in place of the run's
+        """
         size, shape = self.config.size, photo.pixels.shape[:2]
         x = F.interpolate(photo.to_tensor(3), (size, size), mode="bicubic", align_corners=False, antialias=True)
-        log_p = self.log_density(self.logits(self.features(x.clamp(-1, 1).to(self.device))))
+        logits = self.logits(self.features(x.clamp(-1, 1).to(self.device)))
+        if log_bias is not None:
+            logits = logits + self.readout.bias_weight * (log_bias - self.log_bias)
+        log_p = self.log_density(logits)
         values = F.interpolate(log_p.double(), shape, mode="bicubic", align_corners=False)
         return values.flatten().softmax(0).view(shape).cpu().numpy()
 
-    def centre_density(self, height: int, width: int) -> np.ndarray:
-        """The centre bias that the run has learnt, for a photo of that size: float64 [H,W], which sums to 1."""
+    def _read_bias(self, picture: Photo) -> Tensor:
+        """The log centre bias [1,1,h,w] of a grey picture. Raises UserError if it is of one grey."""
+        levels = torch.from_numpy(picture.pixels.astype(np.float32)).mean(2)[None, None]
+        if float(levels.amax() - levels.amin()) == 0:
+            raise UserError(f"bias-map {picture.name} is of one grey; give a density, such as --form bias writes.")
+        cells = self.log_bias.shape[2:]
+        bias = F.interpolate(levels, cells, mode="bilinear", align_corners=False, antialias=True).clamp_min(0)
+        bias = bias / bias.sum() + 1e-6  # as the smoothed fixations of a training set have
+        return (bias / bias.sum()).log().to(self.device)
+
+    def centre_density(self, height: int, width: int, log_bias: Tensor | None = None) -> np.ndarray:
+        """The centre bias that the run has learnt, for a photo of that size: float64 [H,W], which sums to 1.
+
+        log_bias: [1,1,h,w], of another one
+        """
+        if log_bias is not None:
+            bias = F.interpolate(log_bias.double().exp().cpu(), (height, width), mode="bilinear")
+            return (bias / bias.sum())[0, 0].numpy()
         bias = torch.tensor(self.config.centre_bias or [1.0] * BIAS_CELLS**2, dtype=torch.float64)
         bias = F.interpolate(bias.view(1, 1, BIAS_CELLS, BIAS_CELLS), (height, width), mode="bilinear")
         return (bias / bias.sum())[0, 0].numpy()
@@ -263,6 +321,21 @@ class Readout(nn.Module):
         line = line / line.sum()
         x = F.pad(x, (BLUR_RADIUS,) * 4, "replicate")
         return F.conv2d(F.conv2d(x, line.view(1, 1, 1, -1)), line.view(1, 1, -1, 1))
+
+
+class Calibration(nn.Module):
+    """How values [B,1,h,w] are to be read for other viewers or photos: a scale, and what places get besides."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.log_scale = nn.Parameter(torch.zeros(()))
+        self.places = nn.Parameter(torch.zeros(len(POWERS)))
+
+    def forward(self, values: Tensor) -> Tensor:
+        height, width = values.shape[2:]
+        y, x = (((torch.arange(n, device=values.device) + 0.5) / n * 2 - 1) for n in (height, width))
+        terms = torch.stack([x[None] ** i * y[:, None] ** j for i, j in POWERS])
+        return values * self.log_scale.exp() + torch.einsum("k,khw->hw", self.places, terms)
 
 
 class Encoder(nn.Module):
