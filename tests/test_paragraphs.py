@@ -20,6 +20,7 @@ from reverie.cli.main import main
 from reverie.data.kinds import can_learn_from, kind_of
 from reverie.data.paragraphs import scene_grammar, scenes
 from reverie.data.paragraphs.dataset import Paragraphs, usual_length
+from reverie.data.paragraphs.inspect import inspect_paragraphs
 from reverie.data.paragraphs.scene_grammar import HELD_OUT_PAIRS, Aggregate, Count, Mention, SceneObject, parse
 from reverie.data.text.sentences import END, PAD, SPECIAL, UNKNOWN, decode, encode, split_sentences, text_of, words_of
 from reverie.metrics.scene_facts import check, fact_scores
@@ -256,6 +257,10 @@ def test_lists_columns_tables_and_folders_say_the_splits(tmp_path: Path) -> None
         (place / split / "metadata.jsonl").write_text("\n".join(table))
     assert names(place) == {"train": ["train/0.png", "train/1.png"], "test": ["test/0.png"]}
     assert Paragraphs.open(place, "test").items[0].references == (("Image 0 of test is here.",),)
+    assert not [text for text in inspect_paragraphs(str(place))["warnings"] if "in train too" in text]
+    (place / "test" / "0.png").write_bytes((place / "train" / "1.png").read_bytes())
+    leaks = [text for text in inspect_paragraphs(str(place))["warnings"] if "in train too" in text]
+    assert leaks == ["1 images of test, or their texts, are in train too: scores favour memorisation"]
     place = images_at(tmp_path / "d", *(f"{i}.png" for i in range(3)))
     table = [f"{i}.png,Image {i} is right here.,{split}" for i, split in enumerate(("train", "val", "train"))]
     (place / "all.csv").write_text("file_name,text,split\n" + "\n".join(table))

@@ -35,7 +35,8 @@ def inspect_paragraphs(spec: str) -> dict[str, Any]:
         "spec": str(spec), "name": first.name, "kind": first.kind, "classes": [],
         "facts": {name: first.facts[name] for name in ("channels", "classes", "native")},
         "vocabulary": {"words": len(vocabulary) - len(SPECIAL), "min_count": MIN_COUNT},
-        "unpaired": len(first.unpaired), "splits": splits, "warnings": [*warnings, *_warnings(first, splits)],
+        "unpaired": len(first.unpaired), "splits": splits,
+        "warnings": [*warnings, *_leaks(parts), *_warnings(first, splits)],
     }  # fmt: skip
 
 
@@ -64,6 +65,17 @@ def _texts_report(data: Paragraphs, known: set[str]) -> dict[str, Any]:
 
 def _spread(lengths: list[int]) -> dict[str, float]:
     return {"min": min(lengths), "median": median(lengths), "max": max(lengths)}
+
+
+def _leaks(parts: dict[str, Paragraphs]) -> list[str]:
+    """Warnings on images and texts of the other splits that are in train too."""
+    train, warnings = parts["train"], []
+    images, texts = {item.stamp for item in train.items}, {item.references for item in train.items}
+    for split, data in parts.items():
+        count = sum(item.stamp in images or item.references in texts for item in data.items)
+        if split != "train" and count:
+            warnings.append(f"{count} images of {split}, or their texts, are in train too: scores favour memorisation")
+    return warnings
 
 
 def _warnings(train: Paragraphs, splits: dict[str, dict[str, Any]]) -> list[str]:
