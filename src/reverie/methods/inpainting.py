@@ -260,21 +260,19 @@ class Inpainting(Method):
             yield from inpaint_each(photos, mask, marking, laplace_fill, None, detail=detail or "none")
             return
 
-        def fill(image: Tensor, hole: Tensor) -> Tensor:
-            return self.fill(image.to(self.device), hole.to(self.device)).cpu()
-
-        yield from inpaint_each(photos, mask, marking, fill, c.size, c.channels, detail or "texture")
+        yield from inpaint_each(photos, mask, marking, self.fill, c.size, c.channels, detail or "texture")
 
     def fill(self, image: Tensor, hole: Tensor) -> Tensor:
         """Images [B,C,H,W] of any size with their holes [B,1,H,W] filled; outside of these they are as they were.
 
-        What an image has in its hole is of no consequence. Raises UserError if a hole covers a whole image.
+        On any device, whichever the networks are on. What an image has in its hole is of no consequence. Raises
+        UserError if a hole covers a whole image.
         """
         net, size = self.generator, image.shape[2:]
-        x, mask = laplace_fill(image, hole), hole.to(image.dtype)
+        x, mask = laplace_fill(image, hole).to(self.device), hole.to(self.device, image.dtype)
         padded = [pad_to_multiple(t, net.multiple, net.least) for t in (x, mask)]
         filled = net(*padded)[:, :, : size[0], : size[1]].clamp(-1, 1)
-        return torch.where(hole, filled, image)
+        return torch.where(hole, filled.to(image.device), image)
 
     # -- scores --------------------------------------------------------------------------------------------------------
 
