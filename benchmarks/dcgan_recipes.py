@@ -1,4 +1,6 @@
-"""DCGAN's recipes, trained for equal CPU time.  `python -m benchmarks dcgan_recipes --data photos/ --features FILE`
+"""DCGAN's recipes, or presets, trained for equal CPU time.
+
+`python -m benchmarks dcgan_recipes --data photos/ --features FILE [--recipes vae_gan:plain,vae_gan:laptop]`
 
 All are trained on the same images until the process has used the same CPU seconds; a step of one costs up to three
 times that of another. They are compared by two feature networks: the packaged one, which some of them are trained
@@ -18,6 +20,7 @@ import numpy as np
 import reverie
 from benchmarks import common
 from benchmarks.vae_gan_comparison import extract_side
+from reverie.api import parse_method
 from reverie.core.options import Option
 from reverie.data.images.dataset import Images
 from reverie.evaluation.evaluate import evaluate
@@ -51,7 +54,7 @@ OPTIONS = [
     Option("data", str, "", "images: a path, or the name of a set (needed)"),
     Option("features", str, "", "the second feature network, a file; none: only the packaged one"),
     Option("cpu_seconds", float, 240.0, "of training for each recipe: time of the process, on all its threads"),
-    Option("recipes", str, ",".join(RECIPES), "those to train, between commas"),
+    Option("recipes", str, ",".join(RECIPES), "those to train, or METHOD:PRESET, between commas"),
     Option("size", int, 64, "pixels per side"),
     Option("side", str, "", "a or b: the data are pairs, and this side of them is trained on"),
     Option("hflip", bool, False, "flip training images at random, but in the recipe plain"),
@@ -83,15 +86,18 @@ def dcgan_recipes(args: dict[str, Any], folder: Path) -> dict[str, Any]:
     """The result; args: OPTIONS by name; folder: for the run folders. Raises UserError for unknown recipes."""
     names = [name.strip() for name in args["recipes"].split(",")]
     for name in names:
-        if name not in RECIPES:
+        if ":" in name:
+            parse_method(name, {})
+        elif name not in RECIPES:
             raise UserError(f"there is no recipe '{name}'.{near_miss(name, list(RECIPES)) or ' See --help.'}")
     if args["side"]:
         args = {**args, "data": str(extract_side(args["data"], args["side"], args["size"], folder / "data"))}
-    seconds = {name: train(name, args, folder / name) for name in names}
-    scores = [score for name in names for score in evaluated(name, args, folder / name, seconds[name])]
+    runs = {name: folder / name.replace(":", "-") for name in names}
+    seconds = {name: train(name, args, run) for name, run in runs.items()}
+    scores = [score for name, run in runs.items() for score in evaluated(name, args, run, seconds[name])]
     return {
         "task": "dcgan_recipes", "data": str(args["data"]), "seconds": sum(seconds.values()),
-        "recipes": {name: RECIPES[name] for name in names}, "scores": [score.to_json() for score in scores],
+        "recipes": {name: RECIPES.get(name, {}) for name in names}, "scores": [score.to_json() for score in scores],
         "command": common.command(), "machine": machine(), "versions": versions(), "commit": commit(),
         "created": now(),
     }  # fmt: skip
@@ -102,14 +108,14 @@ def train(name: str, args: dict[str, Any], out: Path) -> float:
     if (out / CPU).is_file():
         return json.loads((out / CPU).read_text(encoding="utf-8"))
     options = {
-        **RECIPES[name], **{name: args[name] for name in ("size", "seed", "threads")}, "steps": 10**6,
+        **RECIPES.get(name, {}), **{name: args[name] for name in ("size", "seed", "threads")}, "steps": 10**6,
         "base_channels": None, "checkpoint_every": 10**9, "sample_every": 10**9, "log_every": 5,
     }  # fmt: skip
     if name != "plain":
         options["hflip"] = args["hflip"]
     began = time.process_time()
     reverie.train(
-        "dcgan:paper", data=args["data"], out=out, **options,
+        name if ":" in name else "dcgan:paper", data=args["data"], out=out, **options,
         callback=lambda *_: time.process_time() - began < args["cpu_seconds"],
     )  # fmt: skip
     spent = time.process_time() - began
@@ -125,6 +131,7 @@ def evaluated(name: str, args: dict[str, Any], out: Path, seconds: float) -> lis
         (None, " (packaged network)", DISTRIBUTION), (args["features"] or None, "", (*DISTRIBUTION, NEAR_DUPLICATES))
     ):  # fmt: skip
         if features or label:
+            wanted = (*wanted, "psnr") if ":" in name and not label else wanted  # of reconstructions
             found = evaluate(out, args["data"], n=args["n"], features=features, metrics=",".join(wanted))
             scores += [dataclasses.replace(score, name=f"{score.name}{label}, {name}") for score in found]
     steps = common.manifest(out)["step"]

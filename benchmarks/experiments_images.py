@@ -40,7 +40,7 @@ COMPARED = {
 """the methods of each comparison, by data"""
 COMPARED_SCORES = ("fid", "kid", "precision", "recall", "sharpness", "mse")
 COMPARISON = (
-    "A GAN, a VAE and three ways to combine them, dcgan:stable and cvae_gan:stable, else laptop presets, about 12 "
+    "A GAN, a VAE and three ways to combine them, dcgan:stable, vae_gan:plain, cvae_gan:stable, else laptop, about 12 "
     "minutes each, on one thread of a two-core machine: 32x32, batch 64, base_channels 32. 5,000 generated images "
     "against the 10,000 test images by the pooled features of MobileNetV2; 64 test images reconstructed, by DCGAN in "
     "300 steps of gradient descent on z. Presets were chosen on training images. All are timed in turns first, which "

@@ -45,7 +45,7 @@ class Contender:
 CONTENDERS = (
     Contender("dcgan", "dcgan:stable"),
     Contender("vae", "vae:laptop"),
-    Contender("vae_gan", "vae_gan:laptop", low_data="vae_gan:low_data"),
+    Contender("vae_gan", "vae_gan:plain", low_data="vae_gan:low_data"),
     Contender("cvae_gan", "cvae_gan:stable"),
     Contender("bigan", "bigan:laptop"),
 )

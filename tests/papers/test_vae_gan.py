@@ -18,6 +18,7 @@ from reverie.core.update import Update
 from reverie.media import Code, Image, save_codes
 from reverie.methods.vae_gan import VAEGAN
 from reverie.nn import losses
+from reverie.nn.feature_discriminator import FINGERPRINT
 from reverie.nn.latent_directions import ClassMeans, direction_vector, principal_directions
 from reverie.utils.distributed import Ranks
 from reverie.utils.errors import UserError
@@ -71,6 +72,37 @@ def test_the_adversarial_loss_reaches_no_encoder_and_the_reconstruction_error_no
         wanted = torch.autograd.grad(loss, list(gan.get_submodule(name).parameters()), retain_graph=True)
         for a, b in zip(found[name], wanted, strict=True):
             assert torch.allclose(a, b, rtol=1e-4, atol=1e-6), name
+
+
+def test_with_the_frozen_network_maps_and_pixels_are_compared_each_channel_with_a_variance_of_its_own() -> None:
+    """Eq. 7 with a variance for each channel; the adversarial loss reaches no encoder, L_like no discriminator."""
+    options = dict(discriminator="both", feature_network=FINGERPRINT, loss="hinge", norm="none", variance="optimal")
+    x, gan = batch(), model(**options, beta=2.0, gamma=0.5)
+    gan.discriminator.eval()  # so that its spectral norms stay as they are
+    found = gradients(gan, {**x})
+
+    torch.manual_seed(1)
+    mean, log_variance = gan.posterior(x["image"])
+    z = mean + (log_variance / 2).exp() * torch.randn_like(mean)
+    rec, fake = gan.decoder(torch.cat([z, torch.randn_like(mean)])).chunk(2)
+    assert gan.features is not None
+    maps = [gan.features(i) for i in (x["image"], rec, fake)]
+    d_x, d_rec, d_fake = (gan.discriminator(m, i) for m, i in zip(maps, (x["image"], rec, fake), strict=True))
+    kl = 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance).sum(1).mean()
+    nll = torch.zeros(())
+    for a, b in zip([*maps[0], x["image"]], [*maps[1], rec], strict=True):
+        for channel in range(a.shape[1]):
+            nll = nll + a[0, 0].numel() / 2 * (a - b)[:, channel].square().mean().log()
+    g = -sum((a.mean() + b.mean()) / 2 for a, b in zip(d_rec, d_fake, strict=True))
+    d = sum(
+        (F.relu(1 - a).mean() + F.relu(1 + b).mean() + F.relu(1 - a).mean() + F.relu(1 + c).mean()) / 2
+        for a, b, c in zip(d_x, d_rec, d_fake, strict=True)
+    )
+    assert len(d_x) == 4
+    for name, loss in {"encoder": 2 * kl + nll, "decoder": 0.5 * nll + g, "discriminator": d}.items():
+        wanted = torch.autograd.grad(loss, list(gan.get_submodule(name).parameters()), retain_graph=True)
+        one, other = (torch.cat([part.flatten() for part in parts]) for parts in (found[name], wanted))
+        assert torch.allclose(one, other, rtol=1e-3, atol=1e-4 * float(other.abs().max())), name
 
 
 @pytest.mark.parametrize("layer", [1, 2])

@@ -52,6 +52,10 @@ class VAEGAN(Method):
     """VAE whose reconstruction error is measured in a discriminator's features: sharp images, and codes to edit.
 
     Larsen, Sønderby, Larochelle, Winther 2015, arXiv:1512.09300
+
+    The preset paper is theirs. laptop is not: its decoder has resize-convolutions, and of colour images both the
+    discriminator and the reconstruction error see with a frozen ImageNet network too (Projected GAN, Sauer 2021,
+    arXiv:2111.01007; perceptual losses, Johnson 2016, arXiv:1603.08155).
     """
 
     data_type = Images
@@ -79,7 +83,8 @@ class VAEGAN(Method):
         nearest-neighbour upsampling and a convolution"""
         discriminator: Literal["pixels", "features", "both", "auto"] = "pixels"
         """what the discriminator sees: pixels, as in the paper; maps of a frozen ImageNet network (Projected GAN, Sauer
-        2021); or both. Reconstructions are compared in those maps then. auto: both for colour, pixels for grey"""
+        2021); or both. With maps, reconstructions are compared in them and in pixels. auto: both for colour, pixels
+        for grey"""
         feature_network: str | None = None
         """the first 16 hex digits of the SHA-256 of the frozen network's weights; none: the installed one's"""
         loss: Literal["nonsaturating", "hinge", "relativistic"] = "nonsaturating"
@@ -122,16 +127,21 @@ class VAEGAN(Method):
         def __post_init__(self) -> None:
             check_penalty(self)
 
-    _laptop = dict(
+    _plain = dict(
         loss="relativistic", norm="none", r1_weight=0.01, d_reg_interval=4, variance="optimal", gamma=1e-2, lr=1e-3,
         beta1=0.0, beta2=0.99, ema_decay=0.999, steps=6_000,
     )  # fmt: skip
     presets = {
         "smoke": dict(size=16, latent_dim=8, base_channels=8, feature_layer=1, batch_size=16),
-        "laptop": _laptop,
-        "low_data": {**_laptop, "hflip": True, "shift": 1 / 16, "feature_layer": 1, "batch_size": 32},
+        "laptop": dict(
+            upsampling="resize", discriminator="auto", loss="hinge", norm="none", r1_weight=0.5, d_reg_interval=16,
+            variance="optimal", gamma=1e-3, beta=20.0, diff_augment=True, lr=1e-3, beta1=0.0, beta2=0.99,
+            ema_decay=0.998, batch_size=16, steps=10_000,
+        ),
+        "plain": _plain,
+        "low_data": {**_plain, "hflip": True, "shift": 1 / 16, "feature_layer": 1, "batch_size": 32},
         "paper": dict(size=64, latent_dim=128, base_channels=64, gamma=1e-6, lr=3e-4, steps=60_000),
-    }
+    }  # fmt: skip
 
     @classmethod
     def resolve_config(cls, config: Config, facts: dict[str, Any]) -> Config:
@@ -184,6 +194,8 @@ class VAEGAN(Method):
         real = real.detach().requires_grad_() if reg_step else real
         D = partial(logits_and_features, self.discriminator, self.features)
         (d_x, features), (d_rec, features_rec), (d_fake, _) = D(real), D(rec), D(fake)
+        if self.features is not None:  # which sees little of brightness and colour: pixels are compared too
+            features, features_rec = [*features, real], [*features_rec, rec]
         kl = losses.kl_to_standard_normal(mean, log_variance).sum(1).mean()  # L_prior
         feature_nll = self.feature_nll(features, features_rec)
         # L_GAN, the mean over both kinds of generated images
@@ -208,11 +220,15 @@ class VAEGAN(Method):
         return {**{name: value.detach() for name, value in metrics.items()}, **diagnostics(*logits, x, fake)}
 
     def feature_nll(self, features: Sequence[Tensor], features_rec: Sequence[Tensor]) -> Tensor:
-        """L_like: -log N(D_l(x); D_l(x~), variance) but for a constant (eq. 7), summed over an image's features."""
+        """L_like: -log N(D_l(x); D_l(x~), variance) but for a constant (eq. 7), summed over an image's features.
+
+        Channels of the frozen network differ in scale by far: of its maps, and the pixels, each has a variance.
+        """
+        places = () if self.features is None else (0, 2, 3)  # (): all
         terms = []
         for real, rec in zip(features, features_rec, strict=True):
-            mse = (real.detach() - rec).square().mean()
-            terms.append(real[0].numel() / 2 * (mse if self.config.variance == "unit" else mse.log()))
+            mse = (real.detach() - rec).square().mean(places)
+            terms.append(real[0].numel() / 2 * (mse if self.config.variance == "unit" else mse.log()).mean())
         return torch.stack(terms).sum()
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
