@@ -24,6 +24,7 @@ from benchmarks import (
     speed,
     stacked,
     vae_gan_comparison,
+    verb_speed,
 )
 from benchmarks.__main__ import main
 from benchmarks.ceiling import Ceiling, calls, count
@@ -572,3 +573,15 @@ def test_wrong_input_is_one_line(words: list[str], message: str, capsys: pytest.
     line = capsys.readouterr().err
     assert message in line
     assert line.count("\n") == 1
+
+
+def test_speed_of_verbs() -> None:
+    options = {option.name: option.default for option in verb_speed.OPTIONS}
+    result = verb_speed.verb_speed(
+        {**options, "size": 48, "dream_size": 64, "steps": 2, "rounds": 1, "threads": torch.get_num_threads()}
+    )
+    found = {score["name"]: score["value"] for score in result["scores"]}
+    assert len(found) == 6
+    assert min(found.values()) > 0
+    per_step = [found[f"activation gain per step, {who}"] for who in ("dream", "plain loop")]
+    assert 0.2 < per_step[0] / per_step[1] < 5, "the same objective, in about the same steps"
