@@ -9,7 +9,7 @@ from reverie.core import registry
 
 SOURCES = {
     "ImagePatches": "images", "Pairs": "image pairs", "Unpaired": "two sets of images", "Texts": "text",
-    "MusicDataset": "MIDI", "": "nothing",
+    "MusicDataset": "MIDI", "Fixations": "images and fixations", "Paragraphs": "images and texts", "": "nothing",
 }  # fmt: skip
 """class of data -> what a user has of it, where that is not its name"""
 
