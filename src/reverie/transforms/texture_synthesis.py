@@ -16,7 +16,7 @@ from reverie.transforms.poisson import gradients, poisson_in_mask
 
 RADIUS = 3
 """of a patch, which is 7 pixels a side"""
-COARSEST = 12
+COARSEST = 24
 """pixels that a hole is thick at the coarsest scale"""
 COARSE_ROUNDS, ROUNDS, LAST_ROUNDS = 6, 2, 1
 """of matching and voting: at the coarsest scale, at each of the others, and at the finest"""
