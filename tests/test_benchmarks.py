@@ -556,6 +556,7 @@ def test_a_zip_that_is_not_laid_out_by_split(tmp_path: Path) -> None:
         (["augmentation", "--data", "shapes:40", "--seeds", "0"], "1 or more"),
         (["dcgan_recipes"], "needs --data"),
         (["dcgan_recipes", "--data", "shapes:40", "--cpu-seconds", "0"], "above 0"),
+        (["dcgan_recipes", "--data", "shapes:40", "--recipes", "vae_gan:laptob"], "Did you mean 'laptop'?"),
         (
             ["dcgan_recipes", "--data", "shapes:40", "--recipes", "plain,bohts"],
             "no recipe 'bohts'. Did you mean 'both'",
