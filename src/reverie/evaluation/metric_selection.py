@@ -17,7 +17,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "likelihood": ("nll", "bits/dim", "elbo", "active units", "kl", "nll-gen", "nll-gen per line", "nll-oracle"),
     "accuracy": ("accuracy", "worst class accuracy", "log loss"),
     "similarity": ("psnr", "ssim", "psnr-y", "ssim-y", "lpips", "paired feature distance", "sharpness"),
-    "inpainting": ("psnr-hole", "psnr-hole gain over laplace", "ssim-hole", "sharpness in the hole"),
+    "holes": ("psnr-hole", "psnr-hole gain over laplace", "ssim-hole", "sharpness in the hole"),
     "segmentation": ("pixel accuracy", "miou"),
     "saliency": ("auc-judd", "shuffled auc", "nss", "cc", "sim", "saliency kl", "information gain"),
     "captions": ("cider-d", "length ratio", "bleu-1", "bleu-2", "bleu-3", "bleu-4", "repetition", "distinct-1",
