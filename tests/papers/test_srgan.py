@@ -15,7 +15,7 @@ import torch.nn.functional as F
 import reverie
 from reverie.cli.main import main
 from reverie.media import Photo
-from reverie.methods.srgan import SRGAN, ensemble_of_positions
+from reverie.methods.srgan import SRGAN, ensemble_of_positions, grid_error
 from reverie.metrics.full_reference import Restored
 from reverie.metrics.score import Reference
 from reverie.metrics.super_resolution import bicubic_luminance, luminance, upscaling_scores
@@ -99,6 +99,15 @@ def test_the_perceptual_loss_is_nil_for_equal_images_and_reaches_the_generator()
     loss.backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in srgan.generator.parameters())
     assert not any("perceptual" in name for name in srgan.state_dict())
+
+
+def test_the_grid_error_is_of_a_fixed_pattern_alone() -> None:
+    pattern = torch.tensor([[0.3, -0.1], [-0.1, -0.1]])
+    y = torch.rand(2, 1, 16, 16)
+    smooth = F.interpolate(y[:, :, ::2, ::2], scale_factor=2)  # errors that are alike at all places, and a brightness
+    assert float(grid_error(smooth + 5, 2)) < 1e-6
+    assert float(grid_error(smooth + pattern.repeat(8, 8), 2)) == pytest.approx(float(pattern.abs().mean()), abs=1e-5)
+    assert float(grid_error(y, 1)) == 0
 
 
 def test_stages_share_the_steps_and_rates_are_those_of_the_paper() -> None:

@@ -90,6 +90,8 @@ class SRGAN(Method):
         """weight of the perceptual loss in the adversarial stage"""
         adv_weight: NonNegative = 5e-3
         """weight of the adversarial loss (eq. 3: 1e-3)"""
+        grid_weight: NonNegative = 10.0
+        """weight of the fixed pattern in the adversarial stage (the paper: 0), see grid_error"""
         lr: Positive = 2e-3
         """learning rate of Adam in the stage "pixels" """
         lr_schedule: Literal["cosine", "constant"] = "cosine"
@@ -120,7 +122,7 @@ class SRGAN(Method):
         "paper": dict(
             network="srresnet", base_channels=64, blocks=16, size=24, batch_size=16, min_downscale=1.0, pixel_loss="l2",
             lr=1e-4, lr_schedule="constant", beta2=0.999, ema_decay=0.0, adv_share=1 / 6, pixel_weight=0.0,
-            adv_weight=1e-3, steps=1_200_000,
+            adv_weight=1e-3, grid_weight=0.0, steps=1_200_000,
         ),
     }  # fmt: skip
 
@@ -198,10 +200,12 @@ class SRGAN(Method):
         difference = upscaled - y
         loss_pixel, loss_feature = difference.abs().mean(), self.perceptual_loss(upscaled, y)
         loss_g = ADVERSARIAL.generator(self.discriminator(upscaled).flatten(), None)
-        update("generator", c.feature_weight * loss_feature + c.adv_weight * loss_g + c.pixel_weight * loss_pixel)
+        loss_grid = grid_error(difference, c.scale)
+        loss = c.feature_weight * loss_feature + c.adv_weight * loss_g + c.pixel_weight * loss_pixel
+        update("generator", loss + c.grid_weight * loss_grid)
         return {
             "loss_pixel": loss_pixel.detach(), "psnr": psnr_of(difference), "loss_feature": loss_feature.detach(),
-            "loss_g": loss_g.detach(), "loss_d": loss_d, "d_auc": d_auc,
+            "loss_g": loss_g.detach(), "loss_grid": loss_grid.detach(), "loss_d": loss_d, "d_auc": d_auc,
         }  # fmt: skip
 
     def random_pairs(self, image: Tensor) -> tuple[Tensor, Tensor]:
@@ -368,6 +372,17 @@ def ensemble_of_positions(network: nn.Module, x: Tensor) -> Tensor:
             total = y if total is None else total + y
     assert total is not None
     return total / 8
+
+
+def grid_error(difference: Tensor, scale: int) -> Tensor:
+    """How far the mean error at each of the scale x scale places that a pixel is enlarged to is from that at all.
+
+    difference: of images [B,C,sH,sW]. A pixel shuffle has biases of its own for each place, and features take any fine
+    pattern for texture: 64 adversarial steps made a grid of 1.1 levels of 255 (standard deviation of the places), and .19
+    with this. A fainter one that differs between regions is left.
+    """
+    b = F.pixel_unshuffle(difference, scale).mean((0, 2, 3)).view(difference.shape[1], -1)  # [C,s*s]
+    return (b - b.mean(1, keepdim=True)).abs().mean()
 
 
 def psnr_of(difference: Tensor) -> Tensor:
