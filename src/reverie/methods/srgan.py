@@ -378,7 +378,7 @@ def grid_error(difference: Tensor, scale: int) -> Tensor:
     """How far the mean error at each of the scale x scale places that a pixel is enlarged to is from that at all.
 
     difference: of images [B,C,sH,sW]. A pixel shuffle has biases of its own for each place, and features take any fine
-    pattern for texture: 64 adversarial steps made a grid of 1.1 levels of 255 (standard deviation of the places), and .19
+    pattern for texture: 64 adversarial steps made a grid of 1.1 levels of 255 (standard deviation over places), .19
     with this. A fainter one that differs between regions is left.
     """
     b = F.pixel_unshuffle(difference, scale).mean((0, 2, 3)).view(difference.shape[1], -1)  # [C,s*s]
