@@ -307,10 +307,11 @@ class Inpainting(Method):
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             hole = self.random_holes(len(y), y.device)
+            x = laplace_fill(y, hole, ITERATIONS)
             self.eval()
-            filled = self.fill(y, hole)
+            filled = torch.where(hole, self.generator(x, hole.to(x.dtype)).clamp(-1, 1), y)
             self.train()
-        columns = y.masked_fill(hole, 0.0), laplace_fill(y, hole), filled, y
+        columns = y.masked_fill(hole, 0.0), x, filled, y
         return {"": side_by_side(*columns, labels=("hole", "Laplace", "inpainted", "original"), columns=8)}
 
 
