@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
@@ -428,9 +429,9 @@ def things(count: int = 6) -> st.SearchStrategy[tuple[SceneObject, ...]]:
 
 @given(things(), st.randoms(use_true_random=False))
 @settings(max_examples=150, deadline=None)
-def test_the_inverse_grammar_is_exact(objects: tuple[SceneObject, ...], random: object) -> None:
+def test_the_inverse_grammar_is_exact(objects: tuple[SceneObject, ...], random: Random) -> None:
     """Of any scene, twins among them, every paragraph states every fact, and no other."""
-    paragraph = scene_grammar.describe(objects, random.choice)  # type: ignore[attr-defined]
+    paragraph = scene_grammar.describe(objects, random.choice)
     counts = check(" ".join(paragraph), objects)
     assert (counts.true, counts.false, counts.unparsed, counts.duplicate, counts.missing) == (
         4 * len(objects) + 2, 0, 0, 0, 0,

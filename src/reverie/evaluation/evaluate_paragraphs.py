@@ -97,6 +97,7 @@ class ParagraphEvaluator:
         self, result: Evaluation, source: SampleSource, config: EvalConfig, method_options: dict[str, Any]
     ) -> None:
         """The scores of captions, those of facts on drawn scenes, and figures of the first and the worst paragraphs."""
+        assert source.method is not None
         n = min(config.n or self.default_n(source, config.full), len(self.data))
         result.notes += [*training_data_notes(source, self.data), *self.data.notes]
         photos = [Photo(self.data.pixels(i), name=Path(self.data.items[i].name).name) for i in range(n)]
@@ -108,7 +109,7 @@ class ParagraphEvaluator:
         net = open_features(config.features, self.data)
         nearest = [self._texts(self.train, i)[0] for i in self._nearest(net, n)]
         result.scores += self._caption_scores(paragraphs, references, nearest, net.name, config.seed)
-        result.scores += list(source.method.method_scores(self.data, n, config.seed, **method_options))  # type: ignore[union-attr]
+        result.scores += list(source.method.method_scores(self.data, n, config.seed, **method_options))
         if self.data.items[0].scene is not None:
             result.scores += self._fact_scores(paragraphs, nearest, net.name, config.seed)
         rows = [caption_words(paragraph.line) for paragraph in paragraphs]
