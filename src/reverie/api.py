@@ -85,6 +85,7 @@ def train(
     model = _build(cls, config, settings)
     settings = _with_memory_format(settings, model, ranks)
     begun = {"init": begin_with(model, initial)} if initial else {}
+    model.optimizers()  # what a method refuses for its weights is refused before there is a folder
     about = {
         "method": method.partition(":")[0],
         "preset": preset,

@@ -145,6 +145,7 @@ def test_a_calibration_changes_eleven_numbers(run: Path, tmp_path: Path, capsys:
     words = ["train", "salgan", "--calibrate", "--data", "gazes:16", "--steps", "12", "--out", str(out)]
     assert main(words) == 2
     assert "--from RUN --calibrate" in capsys.readouterr().err
+    assert not out.exists()
     words[-1] = str(tmp_path / "other")
     assert main([*words, "--from", str(run)]) == 0
     before, after = reverie.load(run).state_dict(), reverie.load(tmp_path / "other").state_dict()
