@@ -25,7 +25,7 @@ import torch
 
 import reverie
 from reverie._version import __version__
-from reverie.api import describe_data, parse_method, prepare_method
+from reverie.api import describe_data
 from reverie.cli.parser import Parser
 from reverie.core.method import Method
 from reverie.core.options import Option, options_of_dataclass
@@ -34,6 +34,7 @@ from reverie.metrics.score import Score
 from reverie.runs.run_folder import WEIGHTS, Run, manifest
 from reverie.runs.weights_file import read_weights
 from reverie.training.memory_format import memory_format_for
+from reverie.training.prepare import parse_method, prepare_method
 from reverie.training.trainer import fit
 from reverie.utils.atomic_files import disk_errors, replace_text
 from reverie.utils.distributed import Ranks

@@ -20,12 +20,12 @@ import numpy as np
 import reverie
 from benchmarks import common
 from benchmarks.vae_gan_comparison import extract_side
-from reverie.api import parse_method
 from reverie.core.options import Option
 from reverie.data.images.dataset import Images
 from reverie.evaluation.evaluate import evaluate
 from reverie.media import image_grid
 from reverie.metrics.score import Reference, Score
+from reverie.training.prepare import parse_method
 from reverie.utils.atomic_files import replace_text
 from reverie.utils.environment import commit, machine, now, versions
 from reverie.utils.errors import UserError, near_miss

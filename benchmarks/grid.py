@@ -22,11 +22,11 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks import common
-from reverie.api import parse_method
 from reverie.core.method import Method
 from reverie.core.options import Option
 from reverie.media import Image, image_grid
 from reverie.metrics.score import Reference, Score
+from reverie.training.prepare import parse_method
 from reverie.utils.environment import versions
 from reverie.utils.errors import UserError
 

@@ -36,7 +36,6 @@ from torch.profiler import record_function
 import reverie
 from benchmarks import common, reference_loops
 from benchmarks.ceiling import Ceiling, count
-from reverie.api import prepare_method
 from reverie.core.method import Method
 from reverie.core.stage import Stage
 from reverie.core.update import Update
@@ -45,6 +44,7 @@ from reverie.media import Image
 from reverie.metrics.score import Score
 from reverie.training import trainer
 from reverie.training.batch_order import BatchOrder
+from reverie.training.prepare import prepare_method
 from reverie.utils.distributed import Ranks
 from reverie.utils.environment import machine, versions
 from reverie.utils.errors import UserError, near_miss

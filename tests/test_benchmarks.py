@@ -32,12 +32,12 @@ from benchmarks.experiment import Claim, Experiment
 from torch import nn
 
 import reverie
-from reverie.api import parse_method
 from reverie.evaluation.compare import Cell, Comparison
 from reverie.methods.dcgan import DCGAN
 from reverie.metrics.score import Score
 from reverie.nn.text_cnn import TextCNN
 from reverie.runs.run_folder import Run
+from reverie.training.prepare import parse_method
 from reverie.utils.errors import UserError
 
 SMALL = ["--seeds", "1", "--steps", "3"]

@@ -23,7 +23,6 @@ import torch
 import reverie
 from built_in_data import data_of
 from reverie._version import FORMAT
-from reverie.api import parse_method, prepare_method
 from reverie.core import registry
 from reverie.core.generation import BLOCK, Shard
 from reverie.core.method import Method
@@ -34,6 +33,7 @@ from reverie.evaluation.class_conditional import takes_labels
 from reverie.media import Code, Image, Music, Text
 from reverie.runs.weights_file import read_weights
 from reverie.training.monitor import ROLES
+from reverie.training.prepare import parse_method, prepare_method
 from reverie.training.signals import Interrupted
 from reverie.utils.distributed import Ranks
 

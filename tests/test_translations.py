@@ -14,7 +14,6 @@ import torch
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
 import reverie
-from reverie.api import parse_method
 from reverie.cli.main import main
 from reverie.cli.verify import verify
 from reverie.data.images.conversion import LUMA
@@ -22,6 +21,7 @@ from reverie.media import Photo, read_record
 from reverie.methods.cyclegan import CycleGAN
 from reverie.methods.restoration import Restoration
 from reverie.metrics.full_reference import psnrs, segmentation_metrics, ssim
+from reverie.training.prepare import parse_method
 from reverie.utils.errors import UserError
 
 

@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import torch
+from typing import Any
 
 from reverie._version import __version__
 from reverie.convert.import_checkpoint import method_for
 from reverie.convert.realesrgan import PRETRAINED, read_pretrained
-from reverie.core.construct import TRAINED_COPIES, construct
+from reverie.core.construct import construct
 from reverie.core.method import KEPT_FACTS, Method
-from reverie.core.options import build, check_config, check_names, options_of_dataclass
+from reverie.core.options import build
 from reverie.core.registry import method_class
 from reverie.core.resumable import check_resumable
 from reverie.core.train_config import TrainConfig
 from reverie.data.data_spec import STATED, DataSpec
-from reverie.data.images.class_labels import without_labels
-from reverie.data.images.decode import MIN_SIDE
 from reverie.data.kinds import check_medium, reading_warnings
-from reverie.data.python_data import PythonData, python_data
+from reverie.data.python_data import python_data
 from reverie.report.page import refresh_report, write_report
 from reverie.runs.data_place import relative_paths, spec_of_run, split_spec
 from reverie.runs.run_folder import WEIGHTS, Run, manifest
@@ -39,14 +33,21 @@ from reverie.training.initial_weights import (
     read_initial,
     restore_initial,
 )
-from reverie.training.memory_format import memory_format_for
 from reverie.training.plan import Plan, describe_plan, make_plan
+from reverie.training.prepare import (
+    build_method,
+    open_on_ranks,
+    prepare_data,
+    prepare_method,
+    settle_machine,
+    with_memory_format,
+)
 from reverie.training.signals import Interrupted
 from reverie.training.trainer import fit
 from reverie.transforms.working_size import NOTED
 from reverie.utils.distributed import Ranks
 from reverie.utils.environment import commit, machine, now, versions
-from reverie.utils.errors import TrainingFailed, UserError, near_miss, printable
+from reverie.utils.errors import TrainingFailed, UserError, printable
 
 
 def train(
@@ -82,8 +83,8 @@ def train(
     if ranks.is_main:
         _print_warnings(cls, config, data, opened)
     spec = data if isinstance(data, str | Path) else data.spec
-    model = _build(cls, config, settings)
-    settings = _with_memory_format(settings, model, ranks)
+    model = build_method(cls, config, settings)
+    settings = with_memory_format(settings, model, ranks)
     begun = {"init": begin_with(model, initial)} if initial else {}
     model.optimizers()  # what a method refuses for its weights is refused before there is a folder
     about = {
@@ -130,10 +131,10 @@ def plan(
         initial, options = _inherit(method, init_from, options)
     cls, _, config, settings, opened = prepare_method(method, data, options, ranks)
     _print_warnings(cls, config, data, opened)
-    model = _build(cls, config, settings)
+    model = build_method(cls, config, settings)
     if init_from is not None:
         begin_with(model, initial)
-    settings = _with_memory_format(settings, model, ranks)
+    settings = with_memory_format(settings, model, ranks)
     return make_plan(model, opened, settings, ranks, Path(out), timed)
 
 
@@ -169,25 +170,25 @@ def resume(
     check_resumable(options, cls.Config, str(run), about["method"])
     settings = build(TrainConfig, {**about["train"], **options})
     ranks = Ranks(settings.device)
-    settings = _settle_machine(settings, ranks)
+    settings = settle_machine(settings, ranks)
     try:
         ranks.run_on_main(folder.lock)
         place = spec_of_run(about["data"], folder.path) if data is None else python_data(data)
         if isinstance(place, str | Path):
             place = DataSpec(place, *(about["data"].get(name) for name in STATED))
-        opened = _open(ranks, cls, config, place)
+        opened = open_on_ranks(ranks, cls, config, place)
         if opened.fingerprint != about["data"]["fingerprint"]:
             raise UserError(
                 f"the data at {opened.spec} is not what {run} began with (fingerprint {opened.fingerprint}, was "
                 f"{about['data']['fingerprint']}); restore it, give its place with --data, or train a new run."
             )
-        _prepare_data(ranks, cls, config, opened)
+        prepare_data(ranks, cls, config, opened)
         if (n := about["data"].get("n", len(opened))) != len(opened):
             raise UserError(
                 f"{len(opened)} items of {opened.spec} can be used, where {run} began with {n}; `reverie data inspect` "
                 "says what is dropped: correct that, or train a new run."
             )
-        method = _build(cls, config, settings)
+        method = build_method(cls, config, settings)
         total, done = sum(stage.steps for stage in method.stages()), manifest(folder.path).get("step", 0)
         if steps is not None and total < done:
             raise UserError(f"{run} is at step {done} already; give --steps {done} or more, or train a new run.")
@@ -273,60 +274,6 @@ def _python_call(method: str, spec: Any, out: str | Path, given: dict[str, Any])
     return f"reverie.train({', '.join([repr(method), *(f'{k}={v!r}' for k, v in arguments.items())])})"
 
 
-class Prepared(NamedTuple):
-    """A method ready to be trained: its class, the preset's name, both configs with nothing left open, its data."""
-
-    method: type[Method]
-    preset: str
-    config: Any
-    settings: TrainConfig
-    data: Any
-
-
-def prepare_method(method: str, data: Any, options: dict[str, Any], ranks: Ranks | None = None) -> Prepared:
-    """From "name:preset", data and options to what can be trained.
-
-    The data is opened and prepared, and what it decides (channels, classes, vocabulary) is written into the config.
-    data: a path, the name of a set, or open data. Raises UserError where the method cannot learn from the data.
-    """
-    ranks = ranks or Ranks(str(options.get("device", "auto")))
-    if getattr(data, "has_pairs", False) and hasattr(method_class(method.partition(":")[0]).Config, "degradation"):
-        options = {"degradation": "", **options}  # inputs are given, whatever a preset would make
-    cls, preset, config, settings = parse_method(method, options)
-    chosen = getattr(config, "size", None) is not None
-    settings = _settle_machine(settings, ranks)
-    opened = _open(ranks, cls, config, data, options)
-    config = cls.resolve_config(config, facts_of(opened))
-    _prepare_data(ranks, cls, config, opened)
-    config = cls.resolve_config(config, facts_of(opened))  # preparing has decided the rest, such as the vocabulary
-    check_config(config)
-    opened.facts.pop("output_size", None)  # open data may have been used for another method before
-    if opened.kind == "images" and (size := _output_size(config, opened.facts, chosen)):
-        opened.facts["output_size"] = size
-    return Prepared(cls, preset, config, settings, opened)
-
-
-def facts_of(data: Any) -> dict[str, Any]:
-    """What open data decides of a config: its own facts, and the names of its classes."""
-    return {**data.facts, "class_names": tuple(data.classes)}
-
-
-def parse_method(method: str, options: dict[str, Any]) -> tuple[type[Method], str, Any, TrainConfig]:
-    """(class, preset, config, settings) from "name:preset" and options. Raises UserError where a name is unknown."""
-    name, _, preset = method.partition(":")
-    cls, preset = method_class(name), preset or "laptop"
-    if preset not in cls.presets:
-        hint = near_miss(preset, list(cls.presets)) or f" It has: {', '.join(cls.presets)}."
-        raise UserError(f"{name} has no preset '{preset}'.{hint}")
-    of_method = {option.name for option in options_of_dataclass(cls.Config)}
-    of_run = {option.name for option in options_of_dataclass(TrainConfig)}
-    values = {**cls.preset(preset), **options}
-    check_names(values, of_method | of_run, name)
-    config = build(cls.Config, {k: v for k, v in values.items() if k in of_method})
-    settings = build(TrainConfig, {k: v for k, v in values.items() if k in of_run})
-    return cls, preset, config, settings
-
-
 def describe_data(data: Any) -> dict[str, Any]:
     """What run.json says of the data."""
     facts = {name: value for name, value in data.facts.items() if not isinstance(value, tuple)}  # no vocabulary
@@ -337,76 +284,6 @@ def describe_data(data: Any) -> dict[str, Any]:
         "dropped": len(data.dropped), "notes": data.notes, **getattr(data.spec, "stated", {}),
         **({"sides": [len(data.a), len(data.b)]} if data.kind == "unpaired" else {}),
     }  # fmt: skip
-
-
-def _settle_machine(settings: TrainConfig, ranks: Ranks) -> TrainConfig:
-    """The settings with what the machine decided, to be kept with the run."""
-    if settings.batch_size % ranks.world_size:
-        raise UserError(
-            f"batch_size is {settings.batch_size}; with {ranks.world_size} ranks it must be a multiple of "
-            f"{ranks.world_size}."
-        )
-    if settings.threads:
-        torch.set_num_threads(settings.threads)
-    if ranks.device.type == "cuda":
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(True, warn_only=True)
-    return dataclasses.replace(settings, device=ranks.device.type, threads=torch.get_num_threads())
-
-
-def _open(ranks: Ranks, cls: type[Method], config: Any, data: Any, options: dict[str, Any] | None = None) -> Any:
-    """The data at a path or of a name, opened on every rank; data that is open already is taken as it is.
-
-    options: those that the user gave, which go before guesses. Raises UserError.
-    """
-    if not isinstance(data, str | Path):
-        return data
-
-    def open_here() -> Any:
-        check_medium(cls.data_type, data)
-        restate = getattr(cls.data_type, "restate", None)
-        spec = restate(data, options) if options and restate else data
-        return cls.data_type.open(spec, **cls.open_args(config))
-
-    return _main_first(ranks, open_here)
-
-
-def _with_memory_format(settings: TrainConfig, method: Method, ranks: Ranks) -> TrainConfig:
-    """The settings with the memory format that "auto" stands for."""
-    if settings.memory_format != "auto":
-        return settings
-    memory_format = memory_format_for(method, settings.batch_size // ranks.world_size, settings.device)
-    return dataclasses.replace(settings, memory_format=memory_format)
-
-
-def _main_first(ranks: Ranks, load_data: Callable[[], Any]) -> Any:
-    """What load_data returns, on every rank; rank 0 calls it first and fills the cache, which the others then read."""
-    loaded = ranks.run_on_main(load_data)
-    return loaded if ranks.is_main else load_data()
-
-
-def _prepare_data(ranks: Ranks, cls: type[Method], config: Any, data: Any) -> None:
-    """Decodes the data. Raises UserError if the method cannot learn from it."""
-    if cls.needs_labels and not data.classes:
-        raise UserError(without_labels(data))
-    _main_first(ranks, lambda: data.prepare(**cls.data_args(config)))
-    if len(data) < 2:
-        dropped = f" ({len(data.dropped)} files were dropped: reverie data inspect says why)" if data.dropped else ""
-        if isinstance(data.spec, PythonData) and data.dropped:
-            dropped = f" ({data.dropped[0].name} was dropped: {data.dropped[0].reason})"
-        raise UserError(
-            f"{data.spec} holds one usable item{dropped}; learning what items have in common takes 2 or more."
-        )
-
-
-def _build(cls: type[Method], config: Any, settings: TrainConfig) -> Method:
-    """The method with its first weights. Raises UserError if there are no steps to train."""
-    torch.manual_seed(settings.seed)  # the first weights follow from the seed
-    method = construct(cls, config, TRAINED_COPIES)
-    steps = [stage.steps for stage in method.stages()]
-    if min(steps) < 0 or sum(steps) < 1:
-        raise UserError(f"steps is {min(steps)}; it must be 1 or more.")
-    return method
 
 
 def _fit(
@@ -457,15 +334,3 @@ def _kept_facts(about: dict[str, Any]) -> dict[str, Any]:
     facts = about["data"].get("facts") or {}
     kept = {name: facts[name] for name in KEPT_FACTS if facts.get(name)}
     return {"facts": kept} if kept else {}
-
-
-def _output_size(config: Any, facts: dict[str, Any], chosen: bool) -> int | None:
-    """Pixels a side of the images that verbs make, where that is not the size that the networks work at.
-
-    It is the size of the data where that is below twice the networks' size; but where the user has chosen a smaller
-    size than the data has, it is that. chosen: whether the size was chosen
-    """
-    size, native = getattr(config, "size", None), facts.get("native")
-    if not size or not native or native == size or native >= 2 * size or (chosen and native > size):
-        return None
-    return max(native, MIN_SIDE)

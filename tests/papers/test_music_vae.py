@@ -462,7 +462,7 @@ def test_wrong_input_gets_one_line() -> None:
 
 
 def test_the_paper_s_network() -> None:
-    from reverie.api import parse_method
+    from reverie.training.prepare import parse_method
 
     _, _, config, settings = parse_method("music_vae:paper", {})
     assert (config.bars, config.latent_dim, config.decoder, settings.batch_size) == (16, 512, "hierarchical", 512)

@@ -158,7 +158,7 @@ def _add_train_options(parser: Parser, named: str | None, words: list[str]) -> l
     assert named is not None
     name = named.partition(":")[0]
     registry.find(name)  # an unknown name is refused before torch is imported
-    from reverie.api import parse_method
+    from reverie.training.prepare import parse_method
 
     method, preset, _, _ = parse_method(named, {})
     values = method.preset(preset)
