@@ -4,7 +4,9 @@ project, and any module from Python.   B batch, C channels, H, W pixels; images 
 
 from __future__ import annotations
 
+import contextlib
 import copy
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -199,12 +201,19 @@ def _from_googlenet(path: Path, values: dict[str, Tensor], fingerprint: str) -> 
     return DreamNetwork("GoogLeNet", net, net, googlenet.SIZE, fingerprint, names, named, LOGITS)
 
 
+@contextlib.contextmanager
+def _complete(path: Path, name: str) -> Iterator[None]:
+    """Says in one line which weight of a network a file lacks. Raises UserError."""
+    try:
+        yield
+    except KeyError as error:
+        raise UserError(f"{path} looks like {name}, but {error} is missing; get the file again.") from None
+
+
 def _from_resnet(path: Path, values: dict[str, Tensor], fingerprint: str) -> DreamNetwork:
     classes = _classes_of(path, values, "fc.weight", "resnet")
-    try:
+    with _complete(path, "resnet"):
         structure = resnet.Structure.of(values)
-    except KeyError as error:
-        raise UserError(f"{path} looks like resnet, but {error} is missing; get the file again.") from None
     net = _filled(resnet.ResNet(structure), values, path, "resnet")
     named, layers = net.named_layers(), sum(structure.depths) * (3 if structure.bottleneck else 2) + 2
     net = fuse_for_inference(net)
@@ -218,10 +227,8 @@ def _from_resnet(path: Path, values: dict[str, Tensor], fingerprint: str) -> Dre
 
 def _from_vgg(path: Path, values: dict[str, Tensor], fingerprint: str) -> DreamNetwork:
     classes = _classes_of(path, values, "classifier.6.weight", "vgg")
-    try:
+    with _complete(path, "vgg"):
         structure = vgg.Structure.of(values)
-    except KeyError as error:
-        raise UserError(f"{path} looks like vgg, but {error} is missing; get the file again.") from None
     net = _filled(vgg.VGG(structure), values, path, "vgg")
     named = net.named_layers()
     net = fuse_for_inference(net)

@@ -35,7 +35,22 @@ WITHOUT_TEXT, EMPTY_TEXT = "no text", "its text is empty"
 """why images are not used"""
 
 
-class FileSource:
+class StoredSource:
+    """What sources of images that are stored have in common."""
+
+    _parts: dict[str, Part]
+
+    def part(self, split: str) -> Part:
+        return self._parts[split]
+
+    def square(self, item: DescribedImage, size: int) -> np.ndarray:
+        return resized(self.full(item), size)
+
+    def full(self, item: DescribedImage) -> np.ndarray:
+        raise NotImplementedError
+
+
+class FileSource(StoredSource):
     """The described images of a folder or a zip. Raises UserError if there are none.
 
     splits: how folders are read, as in reverie.data.data_spec
@@ -74,17 +89,11 @@ class FileSource:
         self._parts = _with_held_out(parts, share)
         self.splits = list(self._parts)
 
-    def part(self, split: str) -> Part:
-        return self._parts[split]
-
-    def square(self, item: DescribedImage, size: int) -> np.ndarray:
-        return resized(self.full(item), size)
-
     def full(self, item: DescribedImage) -> np.ndarray:
         return conversion.convert_channels(decode.read_full(read(self._tree, item.name)), 3)
 
 
-class MemorySourceOfTexts:
+class MemorySourceOfTexts(StoredSource):
     """Images in memory and their texts. Raises UserError if there are none."""
 
     unpaired: tuple[Paragraph, ...] = ()
@@ -110,12 +119,6 @@ class MemorySourceOfTexts:
                     part.dropped.append(Dropped(record.name, EMPTY_TEXT))
         self._parts = _with_held_out(parts, share)
         self.splits = list(self._parts)
-
-    def part(self, split: str) -> Part:
-        return self._parts[split]
-
-    def square(self, item: DescribedImage, size: int) -> np.ndarray:
-        return resized(self.full(item), size)
 
     def full(self, item: DescribedImage) -> np.ndarray:
         return conversion.convert_channels(self._images.read_full(self._records[item.name]), 3)
