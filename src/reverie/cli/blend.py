@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from reverie.cli.parser import Parser
-from reverie.core import registry
+from reverie.cli.verbs import class_without_training
 from reverie.core.options import media_inputs, options_of_signature
 from reverie.utils.errors import UserError
 
@@ -25,9 +25,7 @@ def do_blend(words: list[str]) -> int:
     parser.add_argument("--out", metavar="OUT", help="a name ending in .png, or a folder")
     parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    cls: Any = registry.method_class(
-        next(name for name, entry in registry.list_methods().items() if VERB in entry.verbs)
-    )
+    cls = class_without_training(VERB)
     function = getattr(cls, cls.verbs()[VERB])
     media = {option.name for option, _ in media_inputs(function)}
     flags = [option for option in options_of_signature(function) if option.name not in media]

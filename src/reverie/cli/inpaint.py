@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from reverie.cli.parser import Parser, first_positional
-from reverie.cli.verbs import add_signature, arguments_of, run_verb, signature_of
-from reverie.core import registry
+from reverie.cli.verbs import add_signature, arguments_of, class_without_training, run_verb, signature_of
 from reverie.data.archives import is_run
 from reverie.utils.errors import UserError
 from reverie.utils.paths import exists
@@ -24,7 +23,7 @@ def do_inpaint(words: list[str]) -> int:
     """Fills the holes of the user's photos, and writes the results to --out."""
     first = first_positional(words, SWITCHES)
     run = first if first is not None and _is_run(first) else None
-    method = _untrained() if run is None else _load(run)
+    method = class_without_training(VERB).without_training() if run is None else _load(run)
     function = method.verb(VERB)
     signature = signature_of(function)
     signature = signature._replace(more_inputs=[])  # masks are matched to photos by their names
@@ -73,13 +72,6 @@ def _load(run: str) -> Any:
     from reverie.api import load
 
     return load(run)
-
-
-def _untrained() -> Any:
-    """The method that fills holes without a run."""
-    able = (name for name, entry in registry.list_methods().items() if VERB in entry.verbs)
-    classes: list[Any] = [registry.method_class(name) for name in able]
-    return next(cls.without_training() for cls in classes if hasattr(cls, "without_training"))
 
 
 def _with_masks(photos: Any, place: str) -> tuple[Any, Sequence[Any]]:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from reverie.cli.parser import Parser, first_positional
 from reverie.cli.pretrained import add_weights_flag, name_as_run
+from reverie.core import registry
 from reverie.core.options import REQUIRED, Option, media_inputs, media_output, options_of_signature
 from reverie.utils.errors import UserError
 
@@ -52,6 +53,12 @@ def do_verb(verb: str, words: list[str]) -> int:
     done = _skip_finished(function.record(method, **arguments), signature, args, arguments)
     run_verb(function.stream(method, **arguments), signature, args, arguments, done)
     return 0
+
+
+def class_without_training(verb: str) -> Any:
+    """The method that a verb works with where no run is given."""
+    able = (name for name, entry in registry.list_methods().items() if verb in entry.verbs)
+    return next(cls for cls in map(registry.method_class, able) if hasattr(cls, "without_training"))
 
 
 def _parser(verb: str) -> Parser:
