@@ -26,7 +26,7 @@ from reverie.core.update import Update
 from reverie.data.images.dataset import Images
 from reverie.media import Image
 from reverie.runs.weights_file import read_weights
-from reverie.training import monitor
+from reverie.training import monitor, prepare
 from reverie.training import trainer as loop
 from reverie.training.monitor import LINES, ROLES, RULES, Alert, Monitor, Rule
 from reverie.training.signals import GracefulStop, Interrupted
@@ -276,7 +276,8 @@ FLOW: dict[str, Any] = dict(data="letters:96", log_every=2, sample_every=5, chec
 @pytest.fixture
 def flow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes the toy a method, and windows as short as its runs."""
-    monkeypatch.setattr(api, "method_class", lambda name: Flow)
+    for module in (api, prepare):
+        monkeypatch.setattr(module, "method_class", lambda name: Flow)
     monkeypatch.setattr(monitor, "RULES", tuple(dataclasses.replace(rule, window=10) for rule in RULES))
 
 
