@@ -20,7 +20,7 @@ import torch
 
 import reverie
 from benchmarks import common
-from reverie.api import load, parse_method
+from reverie.api import load
 from reverie.core.method import Method
 from reverie.core.options import Option
 from reverie.data.text.dataset import Texts
@@ -28,6 +28,7 @@ from reverie.evaluation.evaluate import evaluate
 from reverie.metrics.score import Better, Score
 from reverie.metrics.text import reference_of
 from reverie.runs.run_folder import manifest
+from reverie.training.prepare import parse_method
 from reverie.utils.environment import versions
 from reverie.utils.errors import UserError
 
