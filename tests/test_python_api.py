@@ -406,6 +406,19 @@ def test_training_says_what_it_does_in_four_lines(run: Path, tmp_path: Path, cap
     assert plan.parameters == sum(p.numel() for p in reverie.load(run).parameters())
 
 
+@pytest.mark.parametrize(
+    ("flags", "precision", "faster"),
+    [({"avx512_bf16": True, "amx_bf16": False}, "fp32", "bf16"), ({"avx512_bf16": False}, "bf16", "fp32"),
+     ({"amx_bf16": True}, "bf16", ""), ({"avx512_bf16": False}, "fp32", ""), ({"neon": True}, "fp32", "")],
+)  # fmt: skip
+def test_the_plan_names_the_precision_that_this_cpu_is_faster_with(
+    flags: dict[str, bool], precision: str, faster: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: flags, raising=False)
+    said = reverie.plan("vae:smoke", data=PIXELS, device="cpu", precision=precision, **SHORT).device
+    assert said.partition("; ")[2] == (faster and f"this CPU trains faster with --precision {faster}")
+
+
 def test_opened_data_says_what_it_is() -> None:
     labelled = reverie.open_data((PIXELS, ["a", "b"] * (len(PIXELS) // 2)))
     assert repr(labelled) == f"<images in memory: {len(PIXELS)} images, 2 classes>"

@@ -19,6 +19,7 @@ from reverie.data.description import describe
 from reverie.training.batch_order import BatchOrder
 from reverie.training.memory_format import to_channels_last
 from reverie.utils.distributed import Ranks
+from reverie.utils.environment import has_fast_bf16
 from reverie.utils.formatting import clock
 from reverie.utils.seeding import seed_of
 
@@ -121,13 +122,18 @@ def _describe_data(data: Any, config: Any) -> str:
 
 
 def _device(ranks: Ranks, settings: TrainConfig) -> str:
-    text = f"{settings.threads} threads" if ranks.device.type == "cpu" else ""
+    """Such as "cpu, 2 threads, fp32, batches of 64"."""
+    text = f"{settings.threads} thread{'s' * (settings.threads != 1)}" if ranks.device.type == "cpu" else ""
     if ranks.device.type == "cuda":
         text = torch.cuda.get_device_name(ranks.device)
     parts = [text, settings.precision, f"batches of {settings.batch_size}"]
     if ranks.world_size > 1:
         parts.append(f"{ranks.world_size} processes")
-    return f"{ranks.device}, {', '.join(part for part in parts if part)}"
+    line = f"{ranks.device}, {', '.join(part for part in parts if part)}"
+    faster = {True: "bf16", False: "fp32", None: settings.precision}[has_fast_bf16()]
+    if ranks.device.type == "cpu" and settings.precision != faster:
+        line += f"; this CPU trains faster with --precision {faster}"
+    return line
 
 
 def _free(out: Path) -> int:

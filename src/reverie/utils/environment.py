@@ -57,6 +57,13 @@ def memory_bytes() -> int:
         return total
 
 
+def has_fast_bf16() -> bool | None:
+    """Whether this CPU multiplies bfloat16 in hardware, without which it takes many times as long; None: not known."""
+    known: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # which early releases lack
+    flags = [known[name] for name in ("avx512_bf16", "amx_bf16") if name in known]
+    return any(flags) if flags else None
+
+
 def _cpu() -> str:
     try:  # Linux; elsewhere platform knows the name
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
