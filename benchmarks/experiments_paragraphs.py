@@ -24,12 +24,11 @@ SMALL: dict[str, Any] = {
 EXPERIMENTS = [
     *(
         Experiment(
-            f"scenes-paragraphs-{name}", f"Paragraphs about drawn scenes, {title}", SCENES, f"rtt_gan:{preset}",
+            f"scenes-paragraphs-{name}", f"Paragraphs about drawn scenes, {title}", SCENES, f"rtt_gan:{name}",
             built_in="scenes:10000", options=SMALL, seeds=(0, 1, 2),
         )
-        for preset, name, title in (
-            ("flat", "flat", "one RNN"), ("hierarchical", "hierarchical", "without discriminators"),
-            ("laptop", "full", "with both discriminators"),
+        for name, title in (
+            ("flat", "one RNN"), ("hierarchical", "without discriminators"), ("full", "with both discriminators")
         )
     ),
     Experiment(

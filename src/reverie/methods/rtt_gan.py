@@ -40,7 +40,9 @@ MOST_SENTENCES = 40
 """that can be asked for"""
 SHOWN = 4
 """pictures of a sample grid"""
-LAPTOP: dict[str, Any] = dict(batch_size=16, log_every=50, checkpoint_every=500, sample_every=500)
+LAPTOP: dict[str, Any] = dict(batch_size=16, adv_share=0.0, log_every=50, checkpoint_every=500, sample_every=500)
+"""without discriminators, which at this length cost half of the time and improve no score (docs/describe.md)"""
+FULL: dict[str, Any] = dict(LAPTOP, adv_share=0.25)
 
 
 class RTTGAN(Method):
@@ -122,9 +124,11 @@ class RTTGAN(Method):
         "laptop": LAPTOP,
         "scratch": dict(LAPTOP, encoder="scratch", size=96, grid=12, hidden_dim=128, embed_dim=128, dropout=0.0,
                         lr=2e-3, trigram_penalty=0.0, steps=8_000),
-        "flat": dict(LAPTOP, hierarchical=False, word_attention=False, adv_share=0.0),
-        "hierarchical": dict(LAPTOP, adv_share=0.0),
-        "sentence": dict(LAPTOP, topic_weight=0.0, state_weight=0.0),
+        # what each part adds: one RNN; RNNs of paragraph and of sentences; a discriminator of sentences; all of them
+        "flat": dict(LAPTOP, hierarchical=False, word_attention=False),
+        "hierarchical": LAPTOP,
+        "sentence": dict(FULL, topic_weight=0.0, state_weight=0.0),
+        "full": FULL,
         "paper": dict(embed_dim=512, hidden_dim=512, d_hidden_dim=512, batch_size=16, adv_weight=1e-3, steps=40_000),
     }  # fmt: skip
 
