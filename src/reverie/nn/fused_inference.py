@@ -39,6 +39,18 @@ class Pointwise(nn.Module):
         return F.linear(x.permute(0, 2, 3, 1), self.weight, self.bias).permute(0, 3, 1, 2)
 
 
+def relu6(x: Tensor) -> Tensor:
+    """ReLU6 of x, of any shape; in place only where no gradient is followed, since a view would be copied for it."""
+    return F.relu6(x, inplace=not x.requires_grad)
+
+
+class ReLU6(nn.Module):
+    """As relu6."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return relu6(x)
+
+
 class FoldedSameConv2d(nn.Conv2d):
     """A SameConv2d of an odd kernel and stride 2, whose padding is a part of the kernel where both sides are even."""
 
@@ -67,10 +79,11 @@ def fuse_for_inference(net: Any) -> Any:
         if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
             setattr(net, name, _faster(fuse_conv_bn_eval(conv, norm)))
             setattr(net, after, nn.Identity())
-    for child in net.children():
-        fuse_for_inference(child)
+    for name, child in children:
         if isinstance(child, nn.ReLU6):
-            child.inplace = True
+            setattr(net, name, ReLU6())
+        else:
+            fuse_for_inference(getattr(net, name))
     return net.to(memory_format=torch.channels_last)
 
 

