@@ -21,7 +21,15 @@ from reverie.core.constraints import (
     Range,
     Share,
 )
-from reverie.core.options import build, check_config, constraints, convert, describe, options_of_dataclass
+from reverie.core.options import (
+    build,
+    check_config,
+    constraints,
+    convert,
+    describe,
+    options_of_dataclass,
+    options_of_signature,
+)
 from reverie.utils.errors import UserError
 
 Size = Annotated[int, PowerOfTwo(16)]
@@ -145,3 +153,15 @@ def test_a_verb_refuses_alike(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         with pytest.raises(UserError) as caught:
             method.generate(**{name: value})
         assert line == f"reverie: --{caught.value}"
+
+
+def test_the_help_of_a_parameter_goes_on_where_lines_are_indented() -> None:
+    def verb(n: int, side: int = 8) -> None:
+        """What it does.
+
+        n: how many, which takes
+            two lines to say
+        side: in pixels
+        """
+
+    assert [o.help for o in options_of_signature(verb)] == ["how many, which takes two lines to say", "in pixels"]

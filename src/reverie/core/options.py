@@ -58,9 +58,13 @@ def options_of_dataclass(config: type) -> list[Option]:
 
 
 def options_of_signature(function: Callable[..., Any]) -> list[Option]:
-    """The parameters of a verb (without self), with the docstring's `name: ...` lines as help."""
+    """The parameters of a verb (without self), with the docstring's `name: ...` lines as help.
+
+    A line that is indented goes on with the one above it.
+    """
     hints = get_type_hints(function, include_extras=True)
-    docs = dict(re.findall(r"^\s*(\w+): (.+)$", inspect.getdoc(function) or "", re.M))
+    said = re.findall(r"^(\w+): (.+(?:\n +.+)*)", inspect.getdoc(function) or "", re.M)
+    docs = {name: " ".join(text.split()) for name, text in said}
     parameters = [p for p in inspect.signature(function).parameters.values() if p.name != "self"]
     return [Option(p.name, hints[p.name], p.default, docs.get(p.name, "")) for p in parameters]
 
