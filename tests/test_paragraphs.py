@@ -321,6 +321,13 @@ def test_stray_and_damaged_text_files(folder: Path) -> None:
     assert data.unpaired == (("A text of no image.",),)
 
 
+def test_texts_that_cannot_be_read_are_told_of_by_inspect(folder: Path, capsys: Any) -> None:
+    for image in folder.glob("*.png"):
+        image.with_suffix(".txt").write_bytes("一只狗在草地上跑。".encode("gb18030"))
+    assert main(["data", "inspect", str(folder)]) == 2
+    assert "cannot be read: 0.txt is not UTF-8 in line 1: save it as UTF-8" in capsys.readouterr().err
+
+
 WRONG = {
     "that describe its images; give name.txt beside name.jpg": lambda place: None,
     "are all empty; write a sentence": lambda place: [(place / f"{i}.txt").write_text(" ") for i in range(3)],

@@ -134,13 +134,17 @@ def open_tree(path: Path) -> FileTree:
 
 
 def holds_descriptions(path: Path) -> bool:
-    """Whether at least half of the images at an existing path are described there, by more than labels and tags."""
+    """Whether at least half of the images at an existing path are described there, by more than labels and tags.
+
+    Files of texts that cannot be read count, so that whoever opens the place is told why.
+    """
     with contextlib.suppress(UserError):
         tree = open_tree(path)
         images = [name for name in tree.stamps if is_image(name)]
         if images and any(name.lower().endswith(TABLE_SUFFIXES) for name in tree.stamps):
             found = find_texts(tree, images, _index(dict.fromkeys(images)))
-            return 2 * sum(map(any, found.of.values())) >= len(images) and is_prose(found)
+            described = sum(map(any, found.of.values())) + len(found.faults)
+            return 2 * described >= len(images) and (is_prose(found) if found.of else bool(found.faults))
     return False
 
 
