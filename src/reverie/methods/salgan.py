@@ -62,13 +62,15 @@ class SalGAN(Method):
         """pixels a side that photos are resized to, whole"""
         encoder: Literal["frozen", "finetuned", "scratch"] = "frozen"
         """EfficientNet-Lite0 as ImageNet has trained it, with features computed once; the same, trained on; or the
-        paper's convolutions (section 3.1) from random weights"""
+        paper's network (section 3.1) from random weights, as far as its maps have a value for each cell"""
+        encoder_lr: Positive = 1e-4
+        """learning rate of a finetuned encoder, below that of the readout, which begins with random weights"""
         base_channels: Count = 32
         """channels of the first convolution of an encoder from scratch (the paper: 64), and of the readout"""
         loss: Literal["nll", "bce"] = "nll"
         """of the map: negative log-likelihood of fixations, or the paper's binary cross-entropy with maps (eq. 3)"""
         adv_weight: NonNegative = 0.05
-        """weight of the adversarial loss in the second stage (eq. 5, 1 / alpha); 0: no such stage"""
+        """weight of the adversarial loss in the second stage (eq. 5, 1 / alpha; the paper: 200); 0: no such stage"""
         adv_share: Share = 0.25
         """share of the steps in the second stage"""
         centre_bias: tuple[float, ...] | None = None
@@ -88,22 +90,22 @@ class SalGAN(Method):
     presets = {
         "smoke": dict(size=64, base_channels=8, batch_size=4),
         "laptop": dict(batch_size=16, log_every=25, checkpoint_every=200, sample_every=200),
-        "finetuned": dict(batch_size=16, encoder="finetuned", lr=2e-4),
+        "finetuned": dict(batch_size=8, encoder="finetuned"),
         "paper": dict(
-            encoder="scratch", base_channels=64, loss="bce", batch_size=32, lr=3e-4, weight_decay=1e-4, steps=60_000
+            encoder="scratch", base_channels=64, loss="bce", adv_weight=200.0, batch_size=32, lr=3e-4,
+            weight_decay=1e-4, steps=60_000,
         ),
-    }
+    }  # fmt: skip
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         c = self.config  # with what the data decides filled in
         if c.encoder == "scratch":
-            self.encoder = Encoder(c.base_channels)
+            self.encoder = EncoderDecoder(c.base_channels)
         elif c.encoder == "finetuned":
             self.encoder = load_imagenet_network(fused=False).requires_grad_(True)
-        pretrained = c.encoder != "scratch"
-        widths = [MAP_CHANNELS[s] for s in STRIDES] if pretrained else [c.base_channels * k for k in (2, 4, 8, 8)]
-        self.readout = Readout(sum(widths), c.base_channels, c.dropout)
+        width = 8 * c.base_channels if c.encoder == "scratch" else sum(MAP_CHANNELS[stride] for stride in STRIDES)
+        self.readout = Readout(width, c.base_channels, c.dropout)
         bias = torch.tensor(c.centre_bias or [1.0] * BIAS_CELLS**2).view(1, 1, BIAS_CELLS, BIAS_CELLS)
         cells = c.size // CELL
         bias = F.interpolate(bias, (cells, cells), mode="bilinear", align_corners=False)
@@ -126,10 +128,12 @@ class SalGAN(Method):
                 raise UserError(f"--calibrate adjusts a run that has learnt: {example}.")
             adjusted = [self.readout.log_sigma, self.readout.bias_weight, *self.calibration.parameters()]
             return {"generator": torch.optim.Adam(adjusted, CALIBRATION_LR)}
-        learnt = [*self.readout.parameters(), *(self.encoder.parameters() if c.encoder != "frozen" else ())]
-        learnt = [parameter for parameter in learnt if parameter.requires_grad]
+        groups: list[dict[str, Any]] = [{"params": list(self.readout.parameters())}]
+        if c.encoder != "frozen":
+            lr = c.encoder_lr if c.encoder == "finetuned" else c.lr
+            groups.append({"params": list(self.encoder.parameters()), "lr": lr})
         optimizers: dict[str, torch.optim.Optimizer] = {
-            "generator": torch.optim.AdamW(learnt, c.lr, weight_decay=c.weight_decay, fused=True)
+            "generator": torch.optim.AdamW(groups, c.lr, weight_decay=c.weight_decay, fused=True)
         }
         if self.adversarial:
             optimizers["discriminator"] = torch.optim.Adam(self.discriminator.parameters(), 2e-4, (0.5, 0.999))
@@ -144,7 +148,7 @@ class SalGAN(Method):
         ]
 
     def optional_modules(self) -> tuple[str, ...]:
-        return ("discriminator", "calibration")  # a calibration begins with a run that has none
+        return ("discriminator", "calibration", "encoder")  # calibrating and fine-tuning begin with runs that lack them
 
     def step(self, batch: Batch, update: Update, adversarial: bool = False) -> Metrics:
         """One step: the loss of the map, and in the second stage a step of D and the adversarial loss (section 3.2)."""
@@ -338,29 +342,30 @@ class Calibration(nn.Module):
         return values * self.log_scale.exp() + torch.einsum("k,khw->hw", self.places, terms)
 
 
-class Encoder(nn.Module):
-    """The paper's encoder, the convolutions of VGG-16 (section 3.1); pooled once more, so that it has four strides."""
+class EncoderDecoder(nn.Module):
+    """The paper's network (section 3.1): the convolutions of VGG-16, and the first two blocks of its decoder.
+
+    The paper's decoder goes on to the size of the image; here it ends at stride 8, since fixations are in cells of 8x8.
+    """
 
     def __init__(self, base_channels: int) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList()
+        pool, enlarge = nn.MaxPool2d(2), nn.Upsample(scale_factor=2)
+        down = ((1, 2, None), (2, 2, pool), (4, 3, pool), (8, 3, pool), (8, 3, pool))
+        layers: list[nn.Module] = []
         width = 3
-        for k, depth in ((1, 2), (2, 2), (4, 3), (8, 3), (8, 3)):
-            layers: list[nn.Module] = [] if width == 3 else [nn.MaxPool2d(2)]
+        for k, depth, resize in (*down, (8, 3, None), (8, 3, enlarge)):
+            layers += [resize] if resize else []
             for _ in range(depth):
                 conv = nn.Conv2d(width, k * base_channels, 3, 1, 1)
-                nn.init.kaiming_normal_(conv.weight)
+                nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
                 layers += [conv, nn.ReLU(True)]
                 width = k * base_channels
-            self.blocks.append(nn.Sequential(*layers))
+        self.layers = nn.Sequential(*layers)
 
-    def features(self, x: Tensor, strides: Sequence[int]) -> list[Tensor]:
-        """Maps of strides 4, 8, 16 and 32 of images [B,3,H,W]."""
-        found = []
-        for block in self.blocks:
-            x = block(x)
-            found.append(F.max_pool2d(x, 2))
-        return found[1:]
+    def features(self, x: Tensor, _: Sequence[int]) -> list[Tensor]:
+        """The map of stride 8 of images [B,3,H,W]."""
+        return [self.layers(x)]
 
 
 def peaked(shares: Tensor, sigma: float = 1.0) -> Tensor:
