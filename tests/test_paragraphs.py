@@ -321,7 +321,7 @@ def test_stray_and_damaged_text_files(folder: Path) -> None:
     assert data.unpaired == (("A text of no image.",),)
 
 
-def test_texts_that_cannot_be_read_are_told_of_by_inspect(folder: Path, capsys: Any) -> None:
+def test_texts_that_cannot_be_read_are_named_by_inspect(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for image in folder.glob("*.png"):
         image.with_suffix(".txt").write_bytes("一只狗在草地上跑。".encode("gb18030"))
     assert main(["data", "inspect", str(folder)]) == 2

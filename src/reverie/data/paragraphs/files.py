@@ -136,7 +136,7 @@ def open_tree(path: Path) -> FileTree:
 def holds_descriptions(path: Path) -> bool:
     """Whether at least half of the images at an existing path are described there, by more than labels and tags.
 
-    Files of texts that cannot be read count, so that whoever opens the place is told why.
+    Files of texts that cannot be read count, so that whoever opens the place learns why.
     """
     with contextlib.suppress(UserError):
         tree = open_tree(path)
