@@ -104,6 +104,23 @@ def test_tiny_images_are_restored(photo: np.ndarray, degradation: str, size: tup
             assert tool.restore(case, tool.settings[0]).shape == original.shape
 
 
+def test_the_same_pixels_are_restored_once(photo: np.ndarray) -> None:
+    case = degraded_case(photo[:40, :43].copy(), "blur", 1.6)
+    calls = []
+
+    def function(case: Case, radius: float) -> np.ndarray:
+        calls.append(radius)
+        return case.degraded / 255 * radius
+
+    tool = UNSHARP._replace(name="counted", function=function)
+    for radius in (0.5, 0.25, 0.5):
+        expected = (case.degraded * radius).round()
+        assert np.abs(baselines.restored_by(tool, case, {"radius": radius}) - expected).max() <= 1
+    other = case._replace(degraded=case.degraded[:, ::-1].copy())
+    assert baselines.restored_by(tool, other, {"radius": 0.5}).shape == (40, 43, 3)
+    assert calls == [0.5, 0.25, 0.5]
+
+
 def test_settings_are_chosen_by_psnr(photo: np.ndarray) -> None:
     case = degraded_case(photo[:40, :40].copy(), "blur", 1.6)
     setting = UNSHARP.best_setting([case])
@@ -120,19 +137,19 @@ def test_tools_get_the_same_degraded_pixels_as_the_network(
 ) -> None:
     cases: list[tuple[str, Case]] = []
     method = reverie.load(workspace / degradation)
-    restore = classical.Tool.restore
+    restored_by = baselines.restored_by
     inputs: list[np.ndarray] = []
     restore_tensor = type(method).restore_tensor
 
     def record_case(tool: classical.Tool, case: Case, setting: dict[str, float]) -> np.ndarray:
         cases.append((tool.name, case))
-        return restore(tool, case, setting)
+        return restored_by(tool, case, setting)
 
     def record_input(own: Method, x: torch.Tensor, *rest: object) -> torch.Tensor:
         inputs.append(x.numpy())
         return restore_tensor(own, x, *rest)
 
-    monkeypatch.setattr(classical.Tool, "restore", record_case)
+    monkeypatch.setattr(baselines, "restored_by", record_case)
     monkeypatch.setattr(type(method), "restore_tensor", record_input)
     found = reverie.evaluate(workspace / degradation, workspace / "photos", seed=3)
     degraded = [((x[0].transpose(1, 2, 0) + 1) * 127.5).round().astype(np.uint8) for x in inputs[-2:]]
