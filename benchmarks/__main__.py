@@ -58,7 +58,7 @@ python -m benchmarks large_image [RUN]           restoring a photo of 12 megapix
 python -m benchmarks class_images --other FILE    images of classes from noise, seen by another network
 python -m benchmarks super_resolution --data ZIP         Set5 and Set14 after one training, beside bicubic
 python -m benchmarks inpainting --data FOLDER            holes of photos after one training, beside the Laplace fill
-python -m benchmarks verb_speed                  blend, saliency and dream: megapixels and activation gain per second
+python -m benchmarks verb_speed                  blend, inpaint, saliency, describe, dream: how fast they are
 python -m benchmarks experiment NAME             run an experiment of the ledger; --check: compare with the ledger
 python -m benchmarks ledger                      render LEDGER.md from ledger/*.json; --check: verify them
 

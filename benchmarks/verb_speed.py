@@ -1,9 +1,11 @@
-"""How fast verbs are that train nothing: blend, saliency, dream.  `python -m benchmarks verb_speed`
+"""How fast verbs are: blend, inpaint, saliency, describe, dream.  `python -m benchmarks verb_speed`
 
 CPU seconds of this process, the best of some rounds, after one that is not counted; imports and files are not in them.
 
     blend               megapixels per second, of a drawn image in another one, with a mask of all but its border
+    inpaint             megapixels per second, by the Laplace fill, of a square hole of a quarter of the pixels
     saliency            megapixels per second, by a network with its first weights, which takes as long as a trained one
+    describe            paragraphs per second, one a picture, of five sentences, likewise
     activation gain     of a layer that is dreamt of, in powers of e, per step and second, by its ascent without jitter;
                         beside a plain loop over the same network as it is published, with the same step, no smoothing
 """
@@ -22,20 +24,31 @@ from torch.nn import functional as F
 from benchmarks import common
 from reverie.core.options import Option
 from reverie.data.images.dataset import Images
+from reverie.data.text.sentences import SPECIAL
 from reverie.dreaming.ascent import Ascent, ascend
 from reverie.dreaming.objective import LayerObjective, read_terms
 from reverie.dreaming.open_network import open_network
 from reverie.dreaming.styles import STYLES
 from reverie.media import Photo
+from reverie.methods.rtt_gan import RTTGAN
 from reverie.methods.salgan import SalGAN
 from reverie.metrics.score import Score
 from reverie.nn.imagenet import load_imagenet_network
 from reverie.transforms.blending import Placement, blend
+from reverie.transforms.laplace_fill import laplace_fill
 from reverie.utils.environment import commit, machine, now, versions
 
 LAYER = STYLES["creatures"].layers[0]
 PLAIN = "_bn0"
 """the module of a block whose output LAYER is: what is expanded, before its ReLU"""
+WORDS = 3_000
+PARAGRAPHS: dict[str, Any] = dict(
+    vocabulary=(*SPECIAL, *(f"word{i}" for i in range(WORDS))),
+    most_sentences=5,
+    most_words=16,
+    language="en",
+    adv_share=0,
+)
 OPTIONS = [
     Option("size", int, 1000, "pixels a side of what is blended and looked at"),
     Option("dream_size", int, 384, "pixels a side of what is dreamt in"),
@@ -63,6 +76,9 @@ def verb_speed(args: dict[str, Any]) -> dict[str, Any]:
     white = torch.zeros(args["size"], args["size"], 1, dtype=torch.uint8)
     white[1:-1, 1:-1] = 255
     mask, looker = Photo(white.numpy()), SalGAN(SalGAN.Config()).eval()
+    describer, pictures = RTTGAN(RTTGAN.Config(**PARAGRAPHS)).eval(), drawn(256, 8)
+    image, hole = a.to_tensor(3), torch.zeros(1, 1, args["size"], args["size"], dtype=torch.bool)
+    hole[:, :, args["size"] // 4 : -args["size"] // 4, args["size"] // 4 : -args["size"] // 4] = True
     gain, seconds = dream_gain(args["dream_size"], args["steps"], rounds)
     plain_gain, plain_seconds = plain_loop_gain(args["dream_size"], args["steps"], rounds)
     steps, side = args["steps"], args["dream_size"]
@@ -72,8 +88,12 @@ def verb_speed(args: dict[str, Any]) -> dict[str, Any]:
     rows = [
         ("blend", megapixels / seconds_of(lambda: blend(a, b, mask, Placement()), rounds), "megapixels/s",
          f"Poisson blending with a mask of all but the border, {about}"),
+        ("inpaint", megapixels / seconds_of(lambda: laplace_fill(image, hole), rounds), "megapixels/s",
+         f"the Laplace fill of the middle half of {about}"),
         ("saliency", megapixels / seconds_of(lambda: looker.density_of(a), rounds), "megapixels/s",
          f"the density of a photo of {about}, seen at {looker.config.size} pixels"),
+        ("describe", 8 / seconds_of(lambda: list(describer.verb("describe")(photos=pictures, sentences=5)), rounds),
+         "paragraphs/s", f"five sentences about each of 8 pictures, {WORDS:,} words known"),
         ("activation gain per step, dream", gain / steps, "", f"log of the objective's growth {climbed}, per step"),
         ("activation gain per step, plain loop", plain_gain / steps, "", f"the same by {plain}"),
         ("activation gain per second, dream", gain / seconds, "1/s", f"log of the objective's growth {climbed}"),

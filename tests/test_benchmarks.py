@@ -582,7 +582,7 @@ def test_speed_of_verbs() -> None:
         {**options, "size": 48, "dream_size": 64, "steps": 2, "rounds": 1, "threads": torch.get_num_threads()}
     )
     found = {score["name"]: score["value"] for score in result["scores"]}
-    assert len(found) == 6
+    assert len(found) == 8
     assert min(found.values()) > 0
     per_step = [found[f"activation gain per step, {who}"] for who in ("dream", "plain loop")]
     assert 0.2 < per_step[0] / per_step[1] < 5, "the same objective, in about the same steps"
