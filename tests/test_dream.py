@@ -114,7 +114,7 @@ def test_what_lies_behind_a_layer_is_not_computed(small: DreamNetwork) -> None:
 
 def test_files_in_torchvisions_format(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    mobilenet, squeezenet = MobileNetV2().eval(), SqueezeNet().eval()
+    mobilenet, squeezenet = MobileNetV2().eval(), SqueezeNet(1000).eval()
     x = images(1, 64, 64)
     torch.save(mobilenet.state_dict(), tmp_path / "mobilenet.pth")
     opened = open_network(tmp_path / "mobilenet.pth")
@@ -124,14 +124,22 @@ def test_files_in_torchvisions_format(tmp_path: Path) -> None:
         assert torch.allclose(opened.logits(x), expected, atol=1e-4)
     assert opened.find_class("golden retriever") == 207
     assert opened.layers["block2.expand"].channels == 96
-    weights = {**squeezenet.state_dict(), "classifier.1.weight": torch.zeros(1000, 512, 1, 1)}
-    safetensors.torch.save_file(weights, tmp_path / "squeezenet.safetensors", {"input": "BGR, 0..255, minus mean"})
-    opened = open_network(tmp_path / "squeezenet.safetensors")
     caffe = ((x + 1) * 127.5).flip(1) - torch.tensor([104.0, 117.0, 123.0])[:, None, None]
-    with torch.no_grad():
-        assert torch.allclose(opened.maps(x, ["fire9"])["fire9"].relu(), squeezenet(caffe), atol=1e-4)
-    with pytest.raises(UserError, match="no classes"):
+    for network, name in ((squeezenet, "whole"), (SqueezeNet().eval(), "features")):
+        about = {"input": "BGR, 0..255, minus mean"}
+        safetensors.torch.save_file(network.state_dict(), tmp_path / f"{name}.safetensors", about)
+        opened = open_network(tmp_path / f"{name}.safetensors")
+        with torch.no_grad():
+            expected = network.features(caffe)
+            assert torch.allclose(opened.maps(x, ["fire9"])["fire9"].relu(), expected, atol=1e-4)
+    with pytest.raises(UserError, match="without its classifier has no classes"):
         opened.find_class(3)
+    opened = open_network(tmp_path / "whole.safetensors")
+    with torch.no_grad():
+        published = squeezenet.classifier[1](squeezenet.features(caffe)).relu().mean((2, 3))
+        assert 0 <= (opened.logits(x) - published).min() <= (opened.logits(x) - published).max() < 0.18
+    assert opened.find_class("golden retriever") == 207
+    assert opened.layers["conv10"].rectified
 
 
 def test_runs_and_modules(run: Path, small: DreamNetwork, tmp_path: Path) -> None:

@@ -176,14 +176,18 @@ def _from_mobilenet(path: Path, values: dict[str, Tensor], metadata: dict[str, s
 
 def _from_squeezenet(path: Path, values: dict[str, Tensor], metadata: dict[str, str], fingerprint: str) -> DreamNetwork:
     prepare = squeezenet.Preprocessing.read(metadata)
-    kept = {name: value for name, value in values.items() if not name.startswith("classifier.")}
-    net = _filled(squeezenet.SqueezeNet(), kept, path, "squeezenet1_1")
-    fires = {f"fire{i + 2}": f"features.{place}.joined" for i, place in enumerate(squeezenet.FIRES)}
+    classes = len(values.get("classifier.1.weight", ()))
+    net = _filled(squeezenet.SqueezeNet(classes), values, path, "squeezenet1_1")
+    named = {"conv1": "features.0"}
+    named |= {f"fire{i + 2}": f"features.{place}.joined" for i, place in enumerate(squeezenet.FIRES)}
+    named |= {"conv10": "classifier.1"} if classes else {}
 
     def call(x: Tensor) -> Tensor:
         return net(prepare.apply((x + 1) * 127.5))
 
-    return DreamNetwork("SqueezeNet 1.1", net, call, 224, fingerprint, (), {"conv1": "features.0", **fires})
+    name = "SqueezeNet 1.1" if classes else "SqueezeNet 1.1 without its classifier"
+    names = _imagenet_classes(classes) if classes else ()
+    return DreamNetwork(name, net, call, squeezenet.SIZE, fingerprint, names, named)
 
 
 def _from_inception(path: Path, values: dict[str, Tensor], fingerprint: str) -> DreamNetwork:

@@ -1,4 +1,4 @@
-"""SqueezeNet 1.1 (Iandola 2016, arXiv:1602.07360), its feature maps, under the names of torchvision's weights.
+"""SqueezeNet 1.1 (Iandola 2016, arXiv:1602.07360), under the names of torchvision's weights; its classifier may lack.
 
 B batch, H, W pixels.
 """
@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+SIZE = 224
+"""pixels a side that torchvision's weights were trained at"""
 FIRES = {3: (64, 16, 64), 4: (128, 16, 64), 6: (128, 32, 128), 7: (256, 32, 128), 9: (256, 48, 192),
          10: (384, 48, 192), 11: (384, 64, 256), 12: (512, 64, 256)}  # fmt: skip
 """place among torchvision's `features` -> channels in, squeezed, and of each of the two expansions"""
@@ -22,9 +24,12 @@ CAFFE_MEAN = (104.0, 117.0, 123.0)
 
 
 class SqueezeNet(nn.Module):
-    """The feature maps of version 1.1, for any image of 17 pixels a side and more."""
+    """The feature maps of version 1.1, for any image of 17 pixels a side and more; where it has classes, their logits.
 
-    def __init__(self) -> None:
+    For evaluation only.
+    """
+
+    def __init__(self, classes: int = 0) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         for place in range(max(FIRES) + 1):
@@ -35,10 +40,16 @@ class SqueezeNet(nn.Module):
             else:
                 layers.append(nn.ReLU() if place else nn.Conv2d(3, 64, 3, 2))
         self.features = nn.Sequential(*layers)
+        self.classifier = nn.Sequential(nn.Dropout(), nn.Conv2d(512, classes, 1)) if classes else None
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B,3,H,W] in the range of the weights -> [B,512,~H/16,~W/16]."""
-        return self.features(x)
+        """[B,3,H,W] in the range of the weights -> [B,512,~H/16,~W/16], or logits [B,classes].
+
+        Logits are means over positions behind a ReLU (section 3.2). Here it is a soft one, within 0.18 of it, so that
+        a class that is seen nowhere has a gradient.
+        """
+        x = self.features(x)
+        return x if self.classifier is None else F.softplus(self.classifier(x), beta=4).mean((2, 3))
 
 
 class Fire(nn.Module):
