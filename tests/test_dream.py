@@ -204,7 +204,7 @@ def test_weights_that_are_none(tmp_path: Path, capsys: pytest.CaptureFixture[str
     torch.save({"a": Malicious()}, tmp_path / "code2.pth")
     for name, said in [
         ("other.pth", "unknown network (the first is layer.weight)"), ("lacking.pth", "is missing"),
-        ("code.pth", "not a weights file"), ("code2.pth", "not a weights file"), ("nothing", "there is no"),
+        ("code.pth", "holds more than weights"), ("code2.pth", "holds more than weights"), ("nothing", "there is no"),
     ]:  # fmt: skip
         assert command("dream", photo, "--weights", tmp_path / name, "--out", tmp_path / "x.png") == 2
         printed = capsys.readouterr()
@@ -212,6 +212,19 @@ def test_weights_that_are_none(tmp_path: Path, capsys: pytest.CaptureFixture[str
         assert printed.err.count("\n") == 1
         assert "this code ran" not in printed.out
     assert not (tmp_path / "x.png").exists()
+    assert command("visualize", "goldfish", "--weights", "imagenet,", "--out", tmp_path / "x.png") == 2
+    assert "names of networks" in capsys.readouterr().err
+
+
+def test_an_animated_photo_is_said_to_be_taken_by_its_first_frame(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frames = [PIL.Image.new("RGB", (20, 24), colour) for colour in ("red", "blue")]
+    frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
+    words = ("--weights", run, "--steps", 1, "--octaves", 1, "--jitter", 0)
+    assert command("dream", tmp_path / "moving.gif", "--out", tmp_path / "still.png", *words) == 0
+    assert "moving.gif has several frames or pages: the first is taken" in capsys.readouterr().err
+    assert np.asarray(PIL.Image.open(tmp_path / "still.png"))[..., 0].mean() > 200
 
 
 # -- the ascent --------------------------------------------------------------------------------------------------------

@@ -339,7 +339,7 @@ def test_wrong_files_give_a_one_line_error(files: dict[str, Path], letters: Imag
         written("empty.pth", b""): "is not a weights file, or damaged",
         written("cut.safetensors", files["tensorflow"].read_bytes()[:-100]): "damaged",
         written("cut.pth", files["mobilenet"].read_bytes()[:200_000]): "damaged",
-        pickled("whole.pth", nn.Linear(2, 2)): "is not a weights file, or damaged",
+        pickled("whole.pth", nn.Linear(2, 2)): "holds more than weights: Python objects, which are not loaded",
         pickled("nested.pth", {"state_dict": weights}): "state_dict",
         pickled("list.pth", [torch.zeros(2)]): "state_dict",
         saved("other.safetensors", {"conv1.weight": torch.zeros(2)}): "an unknown network (the first is conv1.weight)",

@@ -74,7 +74,9 @@ def do_visualize(words: list[str]) -> int:
 
     out = _out(args, f"visualize '{targets[0]}' --out class.png")
     image = Photo.load(args.image) if args.image else None
-    weights = args.weights.split(",") if args.weights else None
+    weights = [name.strip() for name in args.weights.split(",")] if args.weights else None
+    if weights and not all(weights):
+        raise UserError(f"--weights is {args.weights}; give names of networks with commas between them.")
     given = {**_options(args, visualize), "targets": targets, "image": image, "weights": weights}
     _write(stream_visualizations(given), args, out, Image)
     return 0

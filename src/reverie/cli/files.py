@@ -74,7 +74,8 @@ def gather(
     for i, (path, folder) in enumerate(zip(paths, folders, strict=True)):
         try:
             if medium.LAZY:
-                medium.check(path)
+                if remark := medium.check(path):
+                    print(f"reverie: {remark}", file=sys.stderr)
             else:
                 items.append(in_folder(medium.load(path), folder))
             usable.append(i)

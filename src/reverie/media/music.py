@@ -79,8 +79,9 @@ class Music(Item):
     # -- files -----------------------------------------------------------------------------------------------------
 
     @classmethod
-    def check(cls, path: Path) -> None:
+    def check(cls, path: Path) -> str:
         """Nothing: of several files one that cannot be read is passed over when its turn comes."""
+        return ""
 
     @classmethod
     def load(cls, path: str | Path) -> Music:

@@ -60,10 +60,12 @@ class Photo(Item):
     """grey level of 255 that a network sees where alpha is 0"""
 
     @classmethod
-    def check(cls, path: Path) -> None:
-        """Look at the header only. Raises UserError if it shows that the file cannot be used."""
-        if fault := decode.read_header(_read_bytes(path)).fault:
-            raise UserError(f"{path} is not a usable image ({fault}); give another.")
+    def check(cls, path: Path) -> str:
+        """Look at the header only; what a user should know about it. Raises UserError if it cannot be used."""
+        header = decode.read_header(_read_bytes(path))
+        if header.fault:
+            raise UserError(f"{path} is not a usable image ({header.fault}); give another.")
+        return f"{path} has several frames or pages: the first is taken" if header.animated else ""
 
     @classmethod
     def load(cls, path: str | Path) -> Photo:
