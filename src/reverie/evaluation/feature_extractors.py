@@ -263,17 +263,16 @@ def read_weights_file(path: Path, known: str = KNOWN) -> tuple[dict[str, Tensor]
             weights, metadata = safetensors.torch.load(raw), header.get("__metadata__", {})
         else:
             weights, metadata = torch.load(BytesIO(raw), map_location="cpu", weights_only=True), {}
-    except pickle.UnpicklingError:
-        if raw[:2] == b"PK" or raw[:1] == b"\x80":  # an archive of torch.save, or a pickle
+    except Exception as error:  # the readers raise many types on damaged files
+        if isinstance(error, pickle.UnpicklingError) and (raw[:2] == b"PK" or raw[:1] == b"\x80"):  # torch.save; pickle
             raise UserError(
                 f"{path} holds more than weights: Python objects, which are not loaded, since they can run code; save "
                 "only the state_dict of the network."
             ) from None
-        raise UserError(f"{path} is not a weights file, or damaged; give a .safetensors or .pth file: {known}.") from None
-    except Exception as error:  # the readers raise many types on damaged files
         reason = (str(error) or type(error).__name__).splitlines()[0][:120]
+        reason = "" if isinstance(error, pickle.UnpicklingError) else f" ({reason})"
         raise UserError(
-            f"{path} is not a weights file, or damaged ({reason}); give a .safetensors or .pth file: {known}."
+            f"{path} is not a weights file, or damaged{reason}; give a .safetensors or .pth file: {known}."
         ) from None
     if not isinstance(weights, dict) or not all(isinstance(v, Tensor) for v in weights.values()):
         raise UserError(f"{path} holds more than weights; save only the state_dict of the network.")

@@ -8,7 +8,7 @@ A medium is a frozen dataclass derived from Item (which says how an item was mad
     SUFFIX             suffix of the file that save(path) writes, one file for each item; "" if there is no such file
     COMBINED_WRITERS   suffix -> function(items, path) that writes all items into one file
     PRINTED            whether items are printed to the terminal if no output file is named
-    LAZY               whether input files are read one at a time when needed; check(path) then looks at each beforehand,
+    LAZY               whether input files are read one at a time when needed; check(path) then looks at each beforehand
                        and returns what a user should know of it, or ""
 
 Importing this room does not import torch; functions that take or return tensors do.
