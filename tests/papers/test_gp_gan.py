@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import pytest
 import torch
 
 import reverie
+from reverie.cli.main import main
+from reverie.data.images.dataset import Images
 from reverie.media import Photo
 from reverie.methods.gp_gan import GPGAN, composite_of, gain_over, make_composites, masked_error, match_seam
 from reverie.transforms.composites import random_exposure, random_shapes
@@ -17,6 +21,73 @@ from reverie.transforms.composites import random_exposure, random_shapes
 @pytest.fixture(scope="module")
 def photos() -> torch.Tensor:
     return reverie.open_data("shapes:8").prepare(32, 3).batch(np.arange(8))["image"]
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> str:
+    """Six photos 40x30, and masks of four: of 0 and 255, of 0 and 1, empty, and one of no photo."""
+    rng = np.random.default_rng(0)
+    for folder in ("photos", "masks"):
+        (tmp_path / folder).mkdir()
+    box = np.zeros((30, 40), np.uint8)
+    box[10:20, 10:18] = 1
+    for i in range(6):
+        PIL.Image.fromarray(rng.integers(0, 255, (30, 40, 3), np.uint8)).save(tmp_path / "photos" / f"p{i}.jpg")
+    for name, mask in (("p1", 255 * box), ("p2", box), ("p3", 0 * box), ("other", 255 * box)):
+        PIL.Image.fromarray(mask).save(tmp_path / "masks" / f"{name}.png")
+    return f"{tmp_path / 'photos'},{tmp_path / 'masks'}"
+
+
+def test_masks_of_objects_are_found_by_name(places: str) -> None:
+    data = Images.open(places, masks=True).prepare(30, 3)
+    mask = data.batch(range(6))["mask"]
+    assert (mask.shape, mask.dtype) == ((6, 1, 30, 30), torch.bool)
+    assert [int(m.sum()) for m in mask] == [0, 80, 80, 0, 0, 0]
+    assert bool(mask[1:3, 0, 10:20, 5:13].all())  # the photos are cut at both sides to a square
+    assert "3 of 6 images have the mask of an object" in data.notes
+    assert data.fingerprint != Images.open(places.split(",")[0]).fingerprint
+
+
+def test_composites_take_masks_of_objects_half_of_the_time(photos: torch.Tensor) -> None:
+    torch.manual_seed(0)
+    objects = torch.zeros(8, 1, 32, 32, dtype=torch.bool)
+    objects[:6, :, 5:9, 6:20] = True
+    taken = []
+    for _ in range(16):
+        x, _, mask = make_composites(photos, objects)
+        equal = (mask == objects).all((1, 2, 3))
+        taken.append(equal)
+        assert bool(mask.any((1, 2, 3)).all())
+        assert torch.equal(x[~mask.expand_as(x)], photos[~mask.expand_as(x)])
+    share = torch.stack(taken).float().mean(0)
+    assert 0.3 < float(share[:6].mean()) < 0.7
+    assert float(share[6:].max()) == 0
+
+
+def test_it_trains_on_photos_and_masks_of_objects(
+    places: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train = ["train", "gp_gan:smoke", "--steps", "2", "--out", str(tmp_path / "run"), "--data"]
+    assert main([*train, places]) == 0
+    about = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert about["data"]["path"] == ["../photos", "../masks"]
+    assert main(["resume", str(tmp_path / "run"), "--steps", "3"]) == 0
+    photos, masks = places.split(",")
+    train[-2] = str(tmp_path / "other")
+    for wrong, said in (
+        (f"{photos},{tmp_path / 'nowhere'}", "there is no"),
+        (f"{photos},{masks},{masks}", "several places"),
+    ):
+        capsys.readouterr()
+        assert main([*train, wrong]) == 2
+        assert said in capsys.readouterr().err
+    PIL.Image.new("L", (40, 31), 255).save(Path(masks) / "p4.png")
+    assert main([*train, places]) == 2
+    assert "the mask p4.png is 40x31 pixels and its photo 40x30" in capsys.readouterr().err
+    for path in Path(masks).glob("p*.png"):
+        path.unlink()
+    assert main([*train, places]) == 2
+    assert "that of p0.jpg is to be p0.png" in capsys.readouterr().err
 
 
 def test_masks_are_neither_empty_nor_full() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
@@ -104,6 +104,10 @@ class GPGAN(Method):
         if c.adv_weight:
             self.discriminator = PatchGAN(c.channels, c.base_channels, 2)
 
+    @classmethod
+    def open_args(cls, config: Config) -> dict[str, Any]:
+        return {"masks": True}  # --data photos/,masks/ has masks of objects
+
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         c = self.config
         adam = partial(torch.optim.Adam, lr=c.lr, betas=(c.beta1, 0.999), fused=True)
@@ -125,9 +129,10 @@ class GPGAN(Method):
         """One step on composites of photos with themselves: D, then G by squared error and adversarial loss (eq. 3)."""
         c = self.config
         y = batch["image"]
+        objects = [batch["mask"]] if "mask" in batch else []
         if c.hflip:
-            (y,) = paired_random_flip([y])
-        x, p, mask = make_composites(y)
+            y, *objects = paired_random_flip([y, *objects])
+        x, p, mask = make_composites(y, *objects)
         blended = self.generator_output(x, p, mask)
         loss_pixel = masked_error(blended, y, mask)
         metrics = {"loss_pixel": loss_pixel.detach(), "gain": gain_over(p, blended.detach(), y, mask)}
@@ -239,16 +244,22 @@ class GPGAN(Method):
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed_of(0, len(y)))
             self.eval()
-            x, p, mask = make_composites(y)
+            x, p, mask = make_composites(y, batch["mask"][:8] if "mask" in batch else None)
             blended = self.generator_output(x, p, mask)
             self.train()
         labels = ("composite", "Poisson", "GP-GAN", "photo")
         return {"": side_by_side(x, p, blended, y, labels=labels, columns=8)}
 
 
-def make_composites(y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """(composites x, Poisson blends p, masks bool) of photos y: another exposure of each, pasted into it."""
+def make_composites(y: Tensor, objects: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    """(composites x, Poisson blends p, masks bool) of photos y: another exposure of each, pasted into it.
+
+    objects: bool [B,1,H,W], masks of objects in the photos, taken half of the time; where one is empty, never
+    """
     mask = random_shapes(len(y), y.shape[2], y.shape[3], y.device)
+    if objects is not None:
+        taken = objects.any((1, 2, 3), True) & (torch.rand(len(y), 1, 1, 1, device=y.device) < 0.5)
+        mask = torch.where(taken, objects, mask)
     foreground = random_exposure(y)
     p = poisson_in_mask(gradients(foreground), y, mask, iterations=ITERATIONS)
     return torch.where(mask, foreground, y), p, mask

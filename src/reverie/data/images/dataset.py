@@ -21,6 +21,7 @@ from reverie.data.images.conversion import DEFAULT, Levels
 from reverie.data.images.from_python import MemorySource
 from reverie.data.images.label_codes import LabelCodes, separated
 from reverie.data.images.levels import describe_levels, find_levels, level_warnings
+from reverie.data.images.object_masks import ObjectMasks
 from reverie.data.images.records import ImageRecord, Source, nothing_usable
 from reverie.data.images.sources import open_path
 from reverie.data.python_data import PythonData
@@ -92,13 +93,15 @@ class Images:
         self.fingerprint = _fingerprint(split, self.classes, self.items, self.levels)
         self._pixels: np.ndarray | None = None
         self._labels = np.empty(0, np.int64)
+        self._masks: ObjectMasks | None = None
 
     @classmethod
-    def open(cls, spec: str | Path, split: str = "train", splits: str | None = None) -> "Images":
+    def open(cls, spec: str | Path, split: str = "train", splits: str | None = None, masks: bool = False) -> "Images":
         """Open a path (folder, zip, idx or CIFAR files), a built-in set or one to download; only headers are read.
 
         split: "train", "test" or "val" (also "valid" or "validation"), in any case
         splits: what says which split a file is of: "auto", "folders", "files" or "none", as in reverie.data.data_spec
+        masks: whether two places with a comma between them are images and masks of objects in some of them
 
         Raises UserError if there is nothing of that name, no usable image in it, or no such split.
         """
@@ -121,14 +124,28 @@ class Images:
             from reverie.data.download import fetch
 
             return cls(text, text, open_path(fetch(text)), wanted)
-        if "," in text and all(exists(Path(part.strip()).expanduser()) for part in text.split(",")):
+        places = [Path(part.strip()).expanduser() for part in text.split(",")]
+        if len(places) > 1 and all(map(exists, places)):
+            if masks and len(places) == 2:
+                return cls.open(DataSpec(places[0], text.splits), wanted)._with_masks(text, places[1])
             raise UserError(
                 f"{text} are several places, which methods of pairs or of two domains learn from (`reverie methods`); "
                 "give one folder."
             )
+        if any(map(exists, places)):
+            missing = next(place for place in places if not exists(place))
+            raise UserError(f"of the places {text} there is no {missing}; correct its path.")
         names = [*synthetic.NAMES, *downloads]
         guess = "" if "/" in text or "\\" in text else near_miss(text.partition(":")[0], names)
         raise UserError(f"no such path, and no data set of that name: {text}.{guess} Sets: {', '.join(names)}")
+
+    def _with_masks(self, spec: str, place: Path) -> "Images":
+        """self, with masks of objects beside; `spec` names both places. Raises UserError."""
+        self._masks = ObjectMasks(place, self.items)
+        self.spec = spec
+        self.fingerprint = hashlib.sha256((self.fingerprint + self._masks.fingerprint).encode()).hexdigest()[:16]
+        self.notes.append(self._masks.note)
+        return self
 
     def prepare(self, size: int, channels: int | None = None) -> "Images":
         """Decode to squares of `size` pixels, or find them in the cache, and return self.
@@ -157,6 +174,9 @@ class Images:
         self.items = [all_items[i] for i in rows.kept]
         self.notes = self._part.notes + _conversion_notes(self.items, channels, self.levels, size)
         self.warnings = self._read_warnings + level_warnings(rows.pixels)
+        if self._masks:
+            self.dropped += self._masks.prepare(self.items, size)
+            self.notes.append(self._masks.note)
         self._pixels = rows.pixels
         self._labels = np.array([item.label for item in self.items], np.int64)
         return self
@@ -166,7 +186,8 @@ class Images:
         return len(self.items)
 
     def batch(self, index: Sequence[int] | np.ndarray, device: str | torch.device = "cpu") -> dict[str, torch.Tensor]:
-        """The images at B indices: "image" float32 [B,C,H,W] in [-1,1]; "label" int64 [B], only if labelled.
+        """The images at B indices: "image" float32 [B,C,H,W] in [-1,1]; "label" int64 [B], only if labelled; "mask"
+        bool [B,1,H,W], only if opened with masks, False everywhere for images without one.
 
         Raises IndexError if an index is out of range.
         """
@@ -176,6 +197,8 @@ class Images:
         batch = {"image": torch.sub(image, 127.5).div_(127.5)}
         if self.classes:
             batch["label"] = torch.from_numpy(self._labels[rows]).to(device)
+        if self._masks:
+            batch["mask"] = torch.from_numpy(self._masks.batch(rows)[:, None]).to(device)
         return batch
 
     def pixels(self, i: int) -> np.ndarray:
