@@ -38,7 +38,9 @@ class ObjectMasks:
         dropped += [Dropped(name, header.fault) for name, header in headers.items() if header.fault]
         self.headers = {name: header for name, header in headers.items() if not header.fault}
         if not self.headers:
-            raise UserError(nothing_usable(str(place), dropped))
+            raise UserError(
+                nothing_usable(str(place), dropped) if dropped else f"{place} is empty; put the masks there."
+            )
         names = list(self.headers)
         self.levels = find_levels(list(self.headers.values()), lambda i: decode.load_upright(read(self.tree, names[i])))
         digest = hashlib.sha256()
