@@ -15,6 +15,7 @@ from reverie.core.constraints import Count, Decay, MultipleOf, NonNegative, Posi
 from reverie.core.diagnostics import discriminator_auc
 from reverie.core.lr_schedules import cosine_with_warmup
 from reverie.core.method import Method, verb
+from reverie.core.muon import Muon
 from reverie.core.stage import Batch, Metrics, Stage
 from reverie.core.update import Update
 from reverie.data.images.patches import ImagePatches
@@ -82,11 +83,13 @@ class Restoration(Method):
         which gives the highest PSNR"""
         pixel_loss: Literal["l1", "l2"] = "l1"
         """the mean absolute or the mean squared error of pixels"""
-        lr: Positive = 1e-3
-        """learning rate of Adam; it rises over the first tenth of the steps, and falls to 0 along a cosine"""
+        optimizer: Literal["muon", "adam"] = "muon"
+        """of the network that restores; Muon learns in half of Adam's time (see docs/methods.md)"""
+        lr: Positive = 2e-3
+        """learning rate; it rises over the first tenth of the steps, and falls to 0 along a cosine"""
         beta1: Decay = 0.9
-        """Adam's beta1"""
-        beta2: Decay = 0.999
+        """Adam's beta1; with muon, of the last layer and biases"""
+        beta2: Decay = 0.99
         """Adam's beta2"""
         ema_decay: Decay = 0.0
         """decay of averaged weights, which are then the ones in use; 0: none"""
@@ -103,17 +106,17 @@ class Restoration(Method):
                     "max_noise, a lower severity, or max_noise 0 for that severity alone."
                 )
 
-    _laptop = dict(batch_size=8, ema_decay=0.999, steps=6_000, checkpoint_every=1_000, sample_every=1_000)
+    _laptop = dict(batch_size=8, size=64, ema_decay=0.999, steps=4_500, checkpoint_every=1_000, sample_every=1_000)
     presets = {
         "smoke": dict(size=16, base_channels=8, blocks=1, depth=4, batch_size=4),
         "laptop": _laptop,
         "deblur": dict(**_laptop, degradation="blur"),
-        "colourise": dict(**_laptop, degradation="grey", size=64, adv_weight=0.01),
+        "colourise": dict(**_laptop, degradation="grey", adv_weight=0.01),
         "jpeg": dict(**_laptop, degradation="jpeg"),
-        "edges": dict(**_laptop, degradation="edges", size=64, adv_weight=0.01),
+        "edges": dict(**_laptop, degradation="edges", adv_weight=0.01),
         "paper": dict(
             network="ffdnet", base_channels=64, depth=15, max_noise=75.0, batch_size=128, size=70, pixel_loss="l2",
-            steps=160_000,
+            optimizer="adam", lr=1e-3, beta2=0.999, steps=160_000,
         ),  # FFDNet, grey
     }  # fmt: skip
 
@@ -137,8 +140,15 @@ class Restoration(Method):
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         c = self.config
-        adam = partial(torch.optim.Adam, lr=c.lr, betas=(c.beta1, c.beta2), fused=True)
-        optimizers: dict[str, torch.optim.Optimizer] = {"generator": adam(self.generator.parameters())}
+        adam = partial(torch.optim.Adam, fused=True)
+        parameters, betas = list(self.generator.parameters()), (c.beta1, c.beta2)
+        hidden = [p for p in parameters if p.ndim == 4 and len(p) == c.base_channels]  # the last layer has fewer
+        others = [p for p in parameters if all(p is not other for other in hidden)]
+        optimizers: dict[str, torch.optim.Optimizer] = {
+            "generator": Muon(hidden, others, c.lr, betas=betas)
+            if c.optimizer == "muon"
+            else adam(parameters, lr=c.lr, betas=betas)
+        }
         if c.adv_weight:  # as pix2pix's
             optimizers["discriminator"] = adam(self.discriminator.parameters(), lr=2e-4, betas=(0.5, 0.999))
         return optimizers

@@ -52,28 +52,29 @@ def _restore_optimizer(name: str, optimizer: torch.optim.Optimizer, saved: dict[
     """Loads the state of each parameter: momenta and the like. Raises ValueError and others if it is not that."""
     own = optimizer.state_dict()
     parameters = {
-        i: p
+        i: (p, wanted)
         for group, numbered in zip(optimizer.param_groups, own["param_groups"], strict=True)
+        for wanted in [_state_of_a_step(optimizer, group)]
         for i, p in zip(numbered["params"], group["params"], strict=True)
     }
-    wanted = _state_of_a_step(optimizer)
     for i, entries in saved.items():
-        if i not in parameters or entries.keys() != wanted.keys():
+        parameter, wanted = parameters.get(i, (None, {}))
+        if parameter is None or entries.keys() != wanted.keys():
             raise ValueError(f"its optimizer {name} has another state")
         for key, (like_parameter, dtype) in wanted.items():
-            shape = parameters[i].shape if like_parameter else torch.Size()
+            shape = parameter.shape if like_parameter else torch.Size()
             check_tensor(f"{key} of optimizer {name}", torch.empty(shape, dtype=dtype, device="meta"), entries[key])
             if not like_parameter and not entries[key] >= 0:
                 raise ValueError(f"{key} of optimizer {name} is {entries[key]}")
     optimizer.load_state_dict({"state": saved, "param_groups": own["param_groups"]})
 
 
-def _state_of_a_step(optimizer: torch.optim.Optimizer) -> dict[str, tuple[bool, torch.dtype]]:
-    """What an optimizer keeps of a parameter: name -> (whether it has the parameter's shape, its type)."""
-    probe, first = copy.copy(optimizer), optimizer.param_groups[0]
-    parameter = nn.Parameter(torch.zeros_like(first["params"][0].detach().reshape(-1)[:2]))
+def _state_of_a_step(optimizer: torch.optim.Optimizer, group: dict[str, Any]) -> dict[str, tuple[bool, torch.dtype]]:
+    """What an optimizer keeps of a parameter of a group: name -> (whether it has the parameter's shape, its type)."""
+    probe = copy.copy(optimizer)
+    parameter = nn.Parameter(torch.zeros_like(group["params"][0].detach().reshape(-1)[:2]))
     parameter.grad = torch.zeros_like(parameter)
-    probe.state, probe.param_groups = defaultdict(dict), [{**first, "params": [parameter]}]
+    probe.state, probe.param_groups = defaultdict(dict), [{**group, "params": [parameter]}]
     probe.step()
     kept: dict[str, Tensor] = probe.state[parameter]
     return {key: (value.shape == parameter.shape, value.dtype) for key, value in kept.items()}
