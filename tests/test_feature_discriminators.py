@@ -14,7 +14,7 @@ from reverie.core.options import build
 from reverie.core.registry import method_class
 from reverie.nn import imagenet, losses
 from reverie.nn.dcgan_blocks import GENERATORS
-from reverie.nn.feature_discriminator import FINGERPRINT, discriminator_loss, generator_loss
+from reverie.nn.feature_discriminator import FINGERPRINT, FrozenFeatures, discriminator_loss, generator_loss
 from reverie.runs.weights_file import read_weights
 from reverie.transforms.augment import paired_diff_augment
 from reverie.utils.errors import UserError
@@ -102,6 +102,16 @@ def test_an_image_and_its_reconstruction_are_moved_and_cut_alike() -> None:
     assert torch.equal(rec, 2 * moved)
     assert (moved == 0).any()
     assert not torch.equal(moved, x)
+
+
+def test_the_frozen_network_computes_in_float32_where_training_is_in_bf16() -> None:
+    features, x = FrozenFeatures(FINGERPRINT), torch.rand(1, 3, 64, 64, requires_grad=True)
+    alone = features(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        beside = features(x)
+    assert all(torch.equal(a, b) for a, b in zip(alone, beside, strict=True))
+    (gradient,) = torch.autograd.grad(beside[-1].sum(), x)
+    assert gradient.abs().sum() > 0
 
 
 @pytest.mark.parametrize("upsampling", GENERATORS)

@@ -81,7 +81,9 @@ class FrozenFeatures:
         self.network.to(x.device)
         if x.shape[3] < self.min_side:
             x = F.interpolate(x, size=(self.min_side, self.min_side), mode="bilinear", align_corners=False)
-        return self.network.features(x, self.strides)
+        # Not in bf16: on a CPU the gradient of a strided depthwise convolution takes ten times as long in it.
+        with torch.autocast("cpu", enabled=False):
+            return self.network.features(x.float(), self.strides)
 
 
 def check_fingerprint(fingerprint: str | None) -> None:
