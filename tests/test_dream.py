@@ -28,7 +28,7 @@ from reverie.dreaming.open_network import open_network
 from reverie.dreaming.parametrisation import faint_noise, fourier, phases
 from reverie.dreaming.photographs import colour_power, spectrum
 from reverie.dreaming.styles import STYLES
-from reverie.dreaming.visualize import likeness, random_crops
+from reverie.dreaming.visualize import checked_defaults, likeness, optimise, random_crops
 from reverie.media import Photo, read_record
 from reverie.metrics.networks.mobilenet import MobileNetV2
 from reverie.metrics.networks.squeezenet import SqueezeNet
@@ -507,6 +507,21 @@ def test_beginnings_ensembles_and_diversity(small: DreamNetwork, photo: Path) ->
         for d in (1e-9, 30)
     )
     assert unlike < alike
+
+
+def test_classes_climb_two_networks_in_turn_and_channels_one() -> None:
+    both, one = reverie.visualize(["goldfish", "block2:3"], size=32, steps=2, progress=False)
+    assert (both.record or {})["networks"] == ["EfficientNet-Lite0", "EfficientNet-Lite2"]
+    assert (one.record or {})["networks"] == ["EfficientNet-Lite0"]
+    named = reverie.visualize(1, weights=["imagenet", "efficientnet_lite2"], size=32, steps=2, progress=False)[0]
+    assert (named.pixels == both.pixels).all()
+    called = []
+
+    def value_of(name: str) -> Any:
+        return lambda x: (called.append(name), x.sum((1, 2, 3)))[1]
+
+    optimise([value_of("a"), value_of("b")], checked_defaults(steps=5), 16, [0], None)
+    assert "".join(called) == "ababa"
 
 
 def test_a_run_on_ones_own_data(run: Path, tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def fourier(start: Tensor) -> Parametrisation:
         strengths = torch.view_as_complex(values) * scale
         return torch.tanh(along_axes(torch.fft.irfft2(strengths, s=(height, width), norm="ortho")) + _mean())
 
-    return Parametrisation(values, image, 0.05)
+    return Parametrisation(values, image, 0.1)
 
 
 def phases(noise: Tensor) -> Parametrisation:

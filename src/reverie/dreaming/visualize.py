@@ -28,8 +28,8 @@ from reverie.utils.seeding import noise, seed_of
 MEDIA = ("targets", "weights", "image")
 """arguments that are not options"""
 CHANNEL = re.compile(r"(.+):(\d+)")
-MOST_SEEN = 224
-"""pixels a side at most of the crops that the network sees"""
+SEEN = (160, 224)
+"""pixels a side of the crops that the network sees: of larger images five sevenths of their side, within these"""
 
 Value = Callable[[Tensor], Tensor]
 """images [B,3,H,W] -> what is climbed for each, [B]"""
@@ -121,7 +121,7 @@ def optimise(
     described = _begin(given, noise(given["seed"], keys, 3, side, side), first)
     generator = torch.Generator().manual_seed(seed_of(given["seed"], *keys))
     least = given["least_crop"] or (0.2 if given["style"] == "maco" else 0.45)
-    seen = min(side, MOST_SEEN)
+    seen = min(side, max(SEEN[0], min(SEEN[1], side * 5 // 7)))
     optimizer = torch.optim.Adam([described.parameters], given["lr"] or described.lr)
     for step in range(given["steps"]):
         x = described.image()
