@@ -113,7 +113,7 @@ ROWS = {
         reference_loops.cyclegan,
         steps=1,
     ),
-    "restoration": Row("restoration", photos, {}, reference_loops.restoration),
+    "restoration": Row("restoration", photos, dict(optimizer="adam"), reference_loops.restoration),
     "seqgan": Row(
         "seqgan:paper",
         "oracle",

@@ -89,7 +89,9 @@ def test_gradients_that_nobody_wants_are_not_computed() -> None:
 TRANSLATORS = {
     "pix2pix": speed.Row("pix2pix:smoke", "shapes:8", dict(degradation="grey"), reference_loops.pix2pix, steps=2),
     "cyclegan": speed.Row("cyclegan:smoke", speed.domains, {}, reference_loops.cyclegan, steps=2),
-    "restoration": speed.Row("restoration:smoke", speed.photos, {}, reference_loops.restoration, steps=2),
+    "restoration": speed.Row(
+        "restoration:smoke", speed.photos, dict(optimizer="adam"), reference_loops.restoration, steps=2
+    ),
 }
 
 
