@@ -7,8 +7,8 @@ from benchmarks.experiment import MOBILENET, Claim, Experiment
 
 CLASSES = (
     "Classes of ImageNet drawn by a fixed seed, without the 16 that the recipe was chosen on; one image of each, "
-    "climbed from noise, 224 pixels, 160 steps, and classified by EfficientNet-Lite0, which was climbed, and by "
-    "MobileNetV2, which never saw the ascent and is no relative of it."
+    "climbed from noise in 160 steps, and classified by EfficientNet-Lite0, which was climbed, and by MobileNetV2, "
+    "which never saw the ascent and is no relative of it."
 )
 SHIPPED = "two networks"
 """the recipe of `reverie visualize`"""
@@ -16,10 +16,10 @@ SCORES = ("top-1 own", "top-1 other", "spectrum slope")
 
 EXPERIMENTS = [
     Experiment("class-images", "Images of 50 classes from noise",
-               f"{CLASSES} As `reverie visualize CLASS` does: the steps climb Lite0 and Lite2 in turn.", "all",
+               f"{CLASSES} As `reverie visualize CLASS` does: 224 pixels, Lite0 and Lite2 in turn.", "all",
                "class_images", options={"classes": 50, "only": SHIPPED}, features=MOBILENET, seeds=(0, 1, 2)),
-    Experiment("class-images-ablation", "Images of 10 classes from noise, six recipes", CLASSES, "all",
-               "class_images", options={"classes": 10}, features=MOBILENET),
+    Experiment("class-images-ablation", "Images of 8 classes from noise, six recipes", f"{CLASSES} 160 pixels.", "all",
+               "class_images", options={"classes": 8, "size": 160}, features=MOBILENET),
 ]  # fmt: skip
 
 CLAIMS = [

@@ -15,6 +15,7 @@ from reverie.utils.errors import UserError
 
 ELSEWHERE = ("images", "targets", "guide", "weights", "image", "out", "progress")
 """parameters that the command line has positions or flags of its own for"""
+ONE_NETWORK = "a weights file, a run, or a public name (resnet50, vgg16 ...); none: the installed network"
 
 
 def do_dream(words: list[str]) -> int:
@@ -55,7 +56,10 @@ def do_visualize(words: list[str]) -> int:
     """Makes images that a network takes for a class, or that one of its channels answers to most."""
     from reverie.dreaming.visualize import stream_visualizations, visualize
 
-    parser = _parser("visualize", "Makes images of what a class or a channel of a network looks for.", visualize)
+    about = "Makes images of what a class or a channel of a network looks for."
+    several = "as many as wanted, with commas between them, each a weights file, a run, or a public name (resnet50 ...)"
+    none = "the installed networks, for classes imagenet,efficientnet_lite2, for channels imagenet"
+    parser = _parser("visualize", about, visualize, f"{several}; none: {none}")
     parser.add_argument("targets", nargs="*", metavar="[RUN] CLASS",
                         help="classes by name or index, or channels as LAYER:CHANNEL; before them perhaps a run, or a "
                         "weights file, in place of --weights")  # fmt: skip
@@ -104,10 +108,9 @@ def do_atlas(words: list[str]) -> int:
     return 0
 
 
-def _parser(name: str, about: str, function: Callable[..., Any]) -> Parser:
+def _parser(name: str, about: str, function: Callable[..., Any], weights_help: str = ONE_NETWORK) -> Parser:
     """A parser with the flags of all three commands, and one for each parameter of the function."""
     parser = Parser(name, about)
-    weights_help = "a weights file, a run, or a public name (resnet50, vgg16 ...); none: the installed network"
     parser.add_argument("--weights", metavar="NETWORK", help=weights_help)
     parser.add_argument("--list-layers", action="store_true", help="list the network's layers with sizes, and end")
     parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
