@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn.modules import module as hooks
+from torch.overrides import TorchFunctionMode
 
 from reverie.core.method import Method
 from reverie.utils.environment import memory_bytes
@@ -56,13 +57,24 @@ def _check_memory(cls: type[Method], config: Any, copies: int) -> None:
     handles = [hooks.register_module_parameter_registration_hook(count)]
     handles.append(hooks.register_module_buffer_registration_hook(count))
     try:
-        with torch.random.fork_rng(devices=[]), torch.device("meta"):
+        with torch.random.fork_rng(devices=[]), torch.device("meta"), _WithoutValues():
             cls(config)
     except (ArithmeticError, RuntimeError, TypeError, ValueError, NotImplementedError, MemoryError):
         pass  # what cannot be made there, or not at all, is made, or refused, without it
     finally:
         for handle in handles:
             handle.remove()
+
+
+class _WithoutValues(TorchFunctionMode):
+    """No normal numbers for tensors on the meta device, which have no values: torch would load its compiler for them,
+    which takes seconds."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func in (nn.init.normal_, torch.Tensor.normal_):
+            return kwargs["tensor"] if "tensor" in kwargs else args[0]
+        return func(*args, **kwargs)
 
 
 def _name(cls: type[Method]) -> str:

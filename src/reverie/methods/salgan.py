@@ -106,9 +106,10 @@ class SalGAN(Method):
             self.encoder = load_imagenet_network(fused=False).requires_grad_(True)
         width = 8 * c.base_channels if c.encoder == "scratch" else sum(MAP_CHANNELS[stride] for stride in STRIDES)
         self.readout = Readout(width, c.base_channels, c.dropout)
-        bias = torch.tensor(c.centre_bias or [1.0] * BIAS_CELLS**2).view(1, 1, BIAS_CELLS, BIAS_CELLS)
         cells = c.size // CELL
-        bias = F.interpolate(bias, (cells, cells), mode="bilinear", align_corners=False)
+        with torch.device("cpu"):  # on the meta device torch would load its compiler for this, which takes seconds
+            bias = torch.tensor(c.centre_bias or [1.0] * BIAS_CELLS**2).view(1, 1, BIAS_CELLS, BIAS_CELLS)
+            bias = F.interpolate(bias, (cells, cells), mode="bilinear", align_corners=False)
         self.register_buffer("log_bias", (bias / bias.sum()).log())
         if c.calibrate:
             self.calibration = Calibration()
