@@ -18,14 +18,6 @@ ABLATION = (
     ("both", "L1 and adversarial loss", {}), ("l1", "L1 only", {"adv_weight": 0.0}),
     ("adversarial", "adversarial loss only", {"l1_weight": 0.0}),
 )  # fmt: skip
-MONET = (
-    "monet2photo.zip: 250 paintings (a) and 800 photos (b) to train on, 64x64, base_channels 32, 6 blocks, batch 1; "
-    "evaluated on 50 paintings and 100 photos of test. The baseline of a distance is that of the untranslated images. "
-    "The generators are residual, not the paper's: those (`reverie train cyclegan --network resnet --cycle-weight 10 "
-    "--identity-weight 0.5 --ema-decay 0`) laid a grid over all images after 4,000 steps, and their distances were "
-    "above the untranslated (638 and 619 for 460). The network and cycle_weight were chosen on training images that "
-    "were held out."
-)
 SET14 = (
     "super_resolution.zip: trained on patches of the 400 BSDS images, evaluated on the 14 images of Set14 in their own "
     "size. The classical method (extra `classical`) is given exactly the same degraded pixels, and knows how they were "
@@ -60,22 +52,15 @@ EXPERIMENTS = [
         )
         for order, title, weights in ABLATION if order != "adversarial"
     ),
-    *(
-        Experiment(
-            f"monet-{order}", f"Paintings to photos and back, {title}", MONET, "cyclegan:laptop",
-            data="monet2photo.zip", options={**weights, "threads": 1}, features=MOBILENET,
-        )
-        for order, title, weights in (
-            ("full", "both losses", {}), ("cycle", "cycle-consistency loss only", {"adv_weight": 0.0}),
-            ("adversarial", "adversarial loss only", {"cycle_weight": 0.0}),
-        )
-    ),
     Experiment(
         "monet-cut", "Paintings to photos and back, patches compared (CUT)",
-        "monet2photo.zip as in monet-full, evaluated alike. Each way is a CUT by itself, with the residual generators; "
-        "the discriminators see patches of pixels and maps of EfficientNet-Lite0. MobileNetV2, which the images are "
+        "monet2photo.zip: 250 paintings (a) and 800 photos (b) to train on, crops of 128x128 of images of 256x256; "
+        "evaluated on 50 paintings and 100 photos of test, whole. 1,000 steps, not the preset's 6,000: the machine had "
+        "much other work. The baseline of a distance is that of the untranslated images; the target of 400 was set at "
+        "64 pixels, where that is 460. Chosen on training images that were held out. MobileNetV2, which the images are "
         "compared by, is in no training.",
-        "cyclegan:cut", data="monet2photo.zip", options={"threads": 1}, features=MOBILENET,
+        "cyclegan:laptop", data="monet2photo.zip", options={"steps": 1_000, "threads": 1, "precision": "bf16"},
+        features=MOBILENET,
     ),
     Experiment(
         "denoise", "Noise of sigma 25 on Set14, grey", NOISE, "restoration:laptop", data="super_resolution.zip",
@@ -200,16 +185,6 @@ CLAIMS = [
         for score in ("pixel accuracy", "miou")
     ),
     *(
-        Claim(f"monet-{order}", f"{score}, {way}", target=target, beats=beats)
-        for order, target, beats in (
-            ("full", "below the untranslated", "baseline"),
-            ("cycle", "", None),
-            ("adversarial", "", None),
-        )
-        for way in ("a to b", "b to a")
-        for score in ("fid", "kid")
-    ),
-    *(
         Claim("monet-cut", f"fid, {way}", target="<= 400, below the untranslated", at_most=400.0, beats="baseline")
         for way in ("a to b", "b to a")
     ),
@@ -217,11 +192,7 @@ CLAIMS = [
         Claim("monet-cut", f"kid, {way}", target="below the untranslated", beats="baseline")
         for way in ("a to b", "b to a")
     ),
-    *(
-        Claim(f"monet-{order}", f"cycle-consistency l1, {way}")
-        for order in ("full", "cycle", "adversarial")
-        for way in ("a to b", "b to a")
-    ),
+    *(Claim("monet-cut", f"cycle-consistency l1, {way}") for way in ("a to b", "b to a")),
     Claim("photo-12mp", "seam", target="<= 1 level", at_most=1.0),
     *(Claim("photo-12mp", score) for score in ("seconds", "megapixels per second", "memory added")),
     Claim("denoise", "psnr", target=">= 30.0, above non-local means", at_least=30.0, beats="psnr, non-local means"),

@@ -13,9 +13,10 @@ from torch.nn import functional as F
 import reverie
 from reverie.core.update import Update
 from reverie.media import Photo
-from reverie.methods.cyclegan import CycleGAN
+from reverie.methods.cyclegan import CycleGAN, moved_alike
 from reverie.nn.patch_nce import PatchNCE
-from reverie.nn.resnet_generator import ResNetGenerator, tile_overlap
+from reverie.nn.resnet_generator import ResidualGenerator, ResNetGenerator, tile_overlap
+from reverie.transforms.tiling import apply_tiled
 from reverie.utils.distributed import Ranks
 
 
@@ -74,15 +75,40 @@ def test_patches_are_compared_with_the_same_place_of_the_input() -> None:
     assert nce(source, source) < loss
 
 
-@pytest.mark.parametrize("network", ["resnet", "residual"])
-def test_the_encoder_is_the_generator_up_to_its_blocks(network: str) -> None:
+@pytest.mark.parametrize(("network", "border"), [("resnet", 3), ("residual", 0)])
+@pytest.mark.parametrize("blocks", [0, 1, 6])
+def test_the_encoder_is_the_generator_up_to_its_blocks(network: str, border: int, blocks: int) -> None:
     config = CycleGAN.Config(
-        size=16, in_channels=3, out_channels=3, base_channels=4, blocks=6, n_layers_d=1, network=network
+        size=16, in_channels=3, out_channels=3, base_channels=4, blocks=blocks, n_layers_d=1, network=network
     )
     generator = CycleGAN(config).generator_ab
     maps = generator.encode(torch.randn(1, 3, 32, 32))
     assert [x.shape[1] for x in maps] == list(generator.encoder_channels)
-    assert [x.shape[3] for x in maps] == [38, 16, 8, 8, 8]
+    assert [x.shape[3] for x in maps] == [32 + 2 * border, 16, 8, *[8] * min(2, blocks)]
+
+
+def test_what_a_residual_generator_does_to_crops_and_tiles_it_does_to_whole_images() -> None:
+    torch.manual_seed(0)
+    net = ResidualGenerator(1, 2, 4).double()
+    x = torch.rand(1, 1, 320, 300, dtype=torch.double) * 2 - 1
+    with torch.no_grad():
+        assert torch.equal(net(x), x)
+        for parameter in net.parameters():
+            parameter.normal_(0, 0.2)
+        whole = net(x)
+        assert (whole - x).abs().mean() > 0.1
+        assert torch.allclose(apply_tiled(net, x, 264, tile_overlap(4), 4, 16), whole, atol=1e-8)
+        assert torch.allclose(net(x[..., 100:228, 100:228])[..., 60:68, 60:68], whole[..., 160:168, 160:168], atol=1e-8)
+
+
+def test_an_image_and_what_is_made_of_it_are_moved_alike() -> None:
+    x, y = (torch.rand(3, c, 16, 16).requires_grad_() for c in (1, 3))
+    moved = [moved_alike(x, x.expand(-1, 3, -1, -1) * 2) for _ in range(8)]
+    assert all(torch.equal(2 * a, b[:, :1]) for a, b in moved)
+    assert not all(torch.equal(a, x) for a, _ in moved)
+    a, b = moved_alike(x, y)
+    assert not a.requires_grad
+    assert torch.autograd.grad(b.sum(), y)[0].any()
 
 
 @pytest.mark.parametrize("blocks", [6, 9])
@@ -105,19 +131,27 @@ def test_tiles_overlap_as_far_as_the_network_sees(blocks: int) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [dict(discriminator="both", loss="hinge"), dict(objective="cut", discriminator="auto", identity_weight=1.0)],
+    [
+        dict(discriminator="both", loss="hinge"),
+        dict(discriminator="both", objective="cut", identity_weight=1.0, image_pool_size=0),
+        dict(discriminator="features", objective="cut", network="residual", size=32, crop_size=16, ema_decay=0.5),
+        dict(discriminator="auto", objective="cut", adv_weight=0.0),
+        dict(objective="cut", network="residual"),
+    ],
 )
 def test_other_discriminators_and_objectives_translate_both_ways(tmp_path: Path, options: dict[str, Any]) -> None:
     run = tmp_path / "run"
     method = reverie.train("cyclegan:smoke", data="shapes:8,shapes:6", out=run, steps=2, threads=1, **options)
-    assert method.config.discriminator == "both"
-    assert method.config.feature_network
+    assert method.config.discriminator in (options.get("discriminator", "pixels"), "both")
+    assert bool(method.config.feature_network) == ("discriminator" in options)
+    assert method.config.crop_size == 16
     photo = Photo(np.zeros((20, 24, 3), np.uint8), name="x")
     for to in "ab":
         (there,) = method.translate([photo], to=to)
         (back,) = method.cycle([photo], to=to)
         assert there.pixels.shape == back.pixels.shape == photo.pixels.shape
-    assert reverie.evaluate(run, "shapes:40,shapes:40", n=4)
+    scores = reverie.evaluate(run, "shapes:40,shapes:40", n=4)
+    assert {score.reference.size for score in scores} == {options.get("size", 16)}
 
 
 @pytest.mark.parametrize(
@@ -126,6 +160,7 @@ def test_other_discriminators_and_objectives_translate_both_ways(tmp_path: Path,
         (dict(cycle_weight=0.0, adv_weight=0.0), "nothing to train for"),
         (dict(objective="cut", nce_weight=0.0, adv_weight=0.0), "nothing to train for"),
         (dict(objective="gan"), "objective"),
+        (dict(crop_size=18), "crop_size"),
         (dict(nce_weight=-1.0), "nce_weight"),
         (dict(feature_network="0" * 16), "there is no ImageNet network"),
     ],
