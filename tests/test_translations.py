@@ -314,6 +314,45 @@ def test_restoring_in_tiles_changes_nothing(workspace: Path, tmp_path: Path) -> 
     assert np.abs(cut.pixels.astype(int) - whole.pixels).max() <= 1
 
 
+def test_a_self_ensemble_is_the_mean_over_eight_positions(workspace: Path, tmp_path: Path) -> None:
+    method = reverie.load(workspace / "restore")
+    photo = Photo.load(random_image(tmp_path / "a.png", 37, 50))
+    x = photo.to_tensor(3)
+    with torch.no_grad():
+        turned = [x.rot90(k, (2, 3)) for k in range(4)]
+        restored = [method.restore_tensor(v, noise_level=9.0).rot90(-k, (2, 3)) for k, v in enumerate(turned)]
+        turned = [x.flip(2).rot90(k, (2, 3)) for k in range(4)]
+        restored += [method.restore_tensor(v, noise_level=9.0).rot90(-k, (2, 3)).flip(2) for k, v in enumerate(turned)]
+    (one,), (mean,) = (method.verb("restore")([photo], noise_level=9.0, self_ensemble=on) for on in (False, True))
+    expected = photo.with_pixels(torch.cat(restored).mean(0))
+    assert np.abs(mean.pixels.astype(int) - expected.pixels).max() <= 1
+    assert not np.array_equal(mean.pixels, one.pixels)
+
+
+def test_a_self_ensemble_would_move_the_blocks_of_jpeg(tmp_path: Path) -> None:
+    method = reverie.train("restoration:smoke", out=tmp_path, data="shapes:8", degradation="jpeg", threads=1, steps=1)
+    with pytest.raises(UserError, match="self_ensemble is of no use for jpeg"):
+        method.verb("restore")([Photo(np.zeros((16, 16, 3), np.uint8))], self_ensemble=True)
+
+
+def test_muon_has_all_layers_but_the_last() -> None:
+    from reverie.core.muon import Muon
+
+    def groups(**options: object) -> list[list[int]]:
+        cls, _, config, _ = parse_method("restoration:smoke", options)
+        method = cls(cls.resolve_config(config, {"channels": 3}))
+        optimizer = method.optimizers()["generator"]
+        assert isinstance(optimizer, Muon) == (options.get("optimizer") != "adam")
+        owned = [p for group in optimizer.param_groups for p in group["params"]]
+        assert {id(p) for p in owned} == {id(p) for p in method.generator.parameters()}
+        assert len(owned) == len({id(p) for p in owned})
+        return [[p.ndim for p in group["params"]] for group in optimizer.param_groups]
+
+    assert groups(blocks=2) == [[4] * 5, [1] * 5 + [4, 1]]
+    assert groups(network="ffdnet", depth=4) == [[4] * 3, [1] * 5 + [4, 1]]
+    assert groups(blocks=2, optimizer="adam") == [[4, 1] * 6]
+
+
 def test_training_gets_better() -> None:
     """After some steps of training the PSNR is far higher."""
     from reverie.core.update import Update

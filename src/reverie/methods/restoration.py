@@ -25,7 +25,7 @@ from reverie.metrics.full_reference import Restored
 from reverie.nn import losses
 from reverie.nn.denoiser import Denoiser, FFDNet
 from reverie.nn.patchgan import PatchGAN
-from reverie.transforms.augment import paired_random_crop, random_flip
+from reverie.transforms.augment import mean_over_positions, paired_random_crop, random_flip
 from reverie.transforms.degradations import (
     DEGRADATIONS,
     apply_degradation,
@@ -204,19 +204,24 @@ class Restoration(Method):
     @verb
     def restore(
         self, photos: list[Photo], noise_level: NonNegative | None = None,
-        tile: Annotated[int, MultipleOf(256, 512)] = 512,
+        tile: Annotated[int, MultipleOf(256, 512)] = 512, self_ensemble: bool = False,
     ) -> Iterator[Photo]:  # fmt: skip
         """Each photo restored, in its own size, depth and alpha.
 
         photos: photos with the degradation that the run was trained to undo
         noise_level: sigma of the noise in levels of 255, for a run that has learnt noise; none: estimated in each photo
         tile: pixels per side above which a photo is cut into tiles, without seams; a multiple of 256
+        self_ensemble: the mean over the photo flipped and turned in its 8 ways (EDSR, section 3.4), in 8 times the time
         """
         if noise_level is not None:
             self._check_noise_level(noise_level)
+        if self_ensemble and self.config.degradation == "jpeg":
+            raise UserError(
+                "self_ensemble is of no use for jpeg: the blocks of a photo begin at its upper left corner."
+            )
         for photo in photos:
-            restored = self.restore_tensor(photo.to_tensor(self.in_channels).to(self.device), tile, noise_level)
-            yield photo.with_pixels(restored[0])
+            x = photo.to_tensor(self.in_channels).to(self.device)
+            yield photo.with_pixels(self.restore_tensor(x, tile, noise_level, self_ensemble)[0])
 
     def _check_noise_level(self, noise_level: float) -> None:
         learnt = self.config.max_noise
@@ -238,10 +243,12 @@ class Restoration(Method):
             y = photo.to_tensor(self.config.channels)
             yield photo.with_pixels(self.degrade_tensor(y, seed_for(seed, photo), severity)[0])
 
-    def restore_tensor(self, x: Tensor, tile: int = 512, noise_level: float | None = None) -> Tensor:
+    def restore_tensor(
+        self, x: Tensor, tile: int = 512, noise_level: float | None = None, self_ensemble: bool = False
+    ) -> Tensor:
         """One image x [1,C,H,W] of any size, restored; in tiles that overlap so far that they change nothing.
 
-        noise_level: sigma in levels of 255; none: as estimated
+        noise_level: sigma in levels of 255; none: as estimated; self_ensemble: as in `restore`
         """
         sigma = None
         if learnt := self.config.max_noise:
@@ -250,8 +257,13 @@ class Restoration(Method):
         net = self.generator
         least = 2 * net.receptive_radius + net.multiple  # of a very deep network
         tile = max(tile, -(-least // net.multiple) * net.multiple)
-        restore = partial(self.generator_output, sigma=sigma)
-        return apply_tiled(restore, x, tile, net.receptive_radius, net.multiple, blend=0)
+
+        def restore(x: Tensor) -> Tensor:
+            return apply_tiled(
+                partial(self.generator_output, sigma=sigma), x, tile, net.receptive_radius, net.multiple, blend=0
+            )
+
+        return mean_over_positions(restore, x) if self_ensemble else restore(x)
 
     def degrade_tensor(self, y: Tensor, seed: int, severity: float | None = None) -> Tensor:
         """Images y [B,C,H,W] degraded as the run's config says, with random numbers of `seed`."""

@@ -5,6 +5,8 @@ Drawn from torch's global generator, which the training loop seeds at every step
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -22,6 +24,20 @@ def random_flip_and_rotate(x: Tensor, hflip: bool, rotate: bool) -> Tensor:
     for position in (*flip, *turns):
         x = torch.where(torch.rand(len(x), 1, 1, 1, device=x.device) < 0.5, position(x), x)
     return x
+
+
+def mean_over_positions(network: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """The mean of network(x) [B,C',H,W] over the 8 positions of x [B,C,H,W], each turned back (self-ensemble).
+
+    Lim 2017, arXiv:1707.02921, section 3.4. The network must take W x H as well.
+    """
+    total: Tensor | float = 0.0
+    for flipped in (x, x.flip(3)):
+        for turns in range(4):
+            y = network(flipped.rot90(turns, (2, 3))).rot90(-turns, (2, 3))
+            total = total + (y if flipped is x else y.flip(3))
+    assert isinstance(total, Tensor)
+    return total / 8
 
 
 def random_shift(x: Tensor, max_shift: int, reflect: bool = False) -> Tensor:
