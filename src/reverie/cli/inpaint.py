@@ -47,8 +47,8 @@ def do_inpaint(words: list[str]) -> int:
     if args.mask:
         arguments[name], arguments["mask"] = _with_masks(arguments[name], args.mask)
     if run is None:
-        print("note: no run is given, so holes are filled by Laplace's equation, without what a run learns of texture",
-              file=sys.stderr)  # fmt: skip
+        how = "smoothly (Laplace)" if arguments.get("detail") == "none" else "with texture from around them"
+        print(f"note: no run is given, so holes are filled {how}", file=sys.stderr)
     run_verb(function.stream(method, **arguments), signature, args, arguments, [])
     return 0
 

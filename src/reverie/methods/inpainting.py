@@ -232,7 +232,7 @@ class Inpainting(Method):
 
     @classmethod
     def without_training(cls) -> Inpainting:
-        """A method that fills holes with the Laplace fill alone."""
+        """A method that fills holes with the Laplace fill, and texture from around them."""
         method = cls(cls.Config(channels=3, base_channels=2, blocks=0))
         method.learnt, method.origin["synthetic"] = False, False
         return method.eval()
@@ -241,7 +241,7 @@ class Inpainting(Method):
     def inpaint(
         self, photos: list[Photo], mask: list[Photo] | None = None, mask_colour: str = "", mask_alpha: bool = False,
         box: tuple[float, ...] | None = None, invert: bool = False, grow: Annotated[int, Range(0, 1000)] = 0,
-        detail: Detail | None = None,
+        detail: Detail = "texture",
     ) -> Iterator[Photo]:  # fmt: skip
         """Each photo with its hole filled; outside of it the photo's own pixels, in its own size and depth.
 
@@ -252,15 +252,14 @@ class Inpainting(Method):
         box: the hole: left,top,right,bottom as shares of the width and of the height
         invert: whether what is marked stays, and the rest is the hole
         grow: pixels by which the hole is widened all around
-        detail: texture, copied from around the hole in patches, or none, smooth; by default texture with a run alone
-            (with a run that is of holes thicker than half of the size that it learnt at)
+        detail: texture, copied from around the hole in patches (with a run only into holes thicker than half of the
+            size that it learnt at); or none, smooth
         """
         c, marking = self.config, Marking(mask_colour, mask_alpha, box, invert, grow)
         if not self.learnt:
-            yield from inpaint_each(photos, mask, marking, laplace_fill, None, detail=detail or "none")
+            yield from inpaint_each(photos, mask, marking, laplace_fill, None, detail=detail)
             return
-
-        yield from inpaint_each(photos, mask, marking, self.fill, c.size, c.channels, detail or "texture")
+        yield from inpaint_each(photos, mask, marking, self.fill, c.size, c.channels, detail)
 
     def fill(self, image: Tensor, hole: Tensor) -> Tensor:
         """Images [B,C,H,W] of any size with their holes [B,1,H,W] filled; outside of these they are as they were.

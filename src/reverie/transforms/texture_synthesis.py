@@ -3,15 +3,20 @@
 Wexler, Shechtman, Irani 2007 (doi:10.1109/TPAMI.2007.60): every patch of the filled hole is to be like one of the
 known part, and a pixel is the weighted mean of what the patches over it would have it be. The nearest patches are found
 one by one at the coarsest scale, and from there by propagation and random search (PatchMatch: Barnes et al. 2009,
-doi:10.1145/1531326.1531330).   C channels, H, W pixels; images [1,C,H,W] in [-1,1], holes bool [1,1,H,W].
+doi:10.1145/1531326.1531330). How rough the image is around their pixels is compared too (Newson et al. 2014,
+arXiv:1503.05528): what is smooth is not far from anything, so that grass would be filled with a plain.
+C channels, H, W pixels; images [1,C,H,W] in [-1,1], holes bool [1,1,H,W].
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from reverie.transforms.laplace_fill import laplace_fill
 from reverie.transforms.poisson import gradients, poisson_in_mask
 
 RADIUS = 3
@@ -30,6 +35,8 @@ MOST_PATCHES, MOST_COMPARED = 20_000, 50_000_000
 """that are looked through at the coarsest scale, and comparisons of these in a round"""
 LEAST_PATCHES = 64
 """that the known part must have at a scale to be used"""
+ROUGHNESS_RADIUS, ROUGHNESS_WEIGHT = 7, 50**0.5
+"""pixels around a pixel over which its roughness is a mean, and by how much more that counts than a colour"""
 SEARCH = 8
 """share of the longer side that the random search begins with: 1 / 8"""
 TOLERANCE = 1e-3
@@ -48,13 +55,15 @@ def synthesise_texture(x: Tensor, hole: Tensor, guess: Tensor, thickness: int) -
     """
     generator = torch.Generator().manual_seed(0)
     scale: Scale | None = None
+    colours, seen = x.shape[1], torch.cat([x, roughness(x, hole)], 1)
+    expected = torch.cat([guess, _roughness_expected(seen[:, colours:], hole, guess.shape[2:])], 1)
     for factor in factors(thickness / COARSEST):
         inner = [max(2 * RADIUS + 1, round(side / factor)) for side in x.shape[2:]]
-        finer = Scale(*((x, hole) if factor == 1 else shrink(x, hole, inner)), last=factor == 1)
+        finer = Scale(*((seen, hole) if factor == 1 else shrink(seen, hole, inner)), last=factor == 1)
         if finer.sources.sum() < LEAST_PATCHES:
             continue
         if scale is None:
-            start = F.interpolate(guess, (finer.height, finer.width), mode="bicubic", antialias=True)
+            start = F.interpolate(expected, (finer.height, finer.width), mode="bicubic", antialias=True)
             finer.begin(start)
         else:
             finer.carry_on(scale, generator)
@@ -66,7 +75,27 @@ def synthesise_texture(x: Tensor, hole: Tensor, guess: Tensor, thickness: int) -
     # The patches over the edge say what is to be known there; where that differs, the whole is shifted by as much.
     edge = F.max_pool2d(hole.float(), 3, 1, 1).flatten().nonzero()[:, 0]
     scale.pixels[edge] = scale.votes(edge)
-    return poisson_in_mask(gradients(scale.picture()), x, hole, tolerance=TOLERANCE)
+    return poisson_in_mask(gradients(scale.picture()[:, :colours]), x, hole, tolerance=TOLERANCE)
+
+
+def roughness(x: Tensor, hole: Tensor) -> Tensor:
+    """How much the grey level of the known part changes to the right, and downwards, in the mean around each pixel:
+    [1,2,H,W], as it is compared with colours."""
+    level, known, side = x.mean(1, keepdim=True), (~hole).to(x.dtype), 2 * ROUGHNESS_RADIUS + 1
+    found = []
+    for axis in (3, 2):
+        both = known * known.roll(-1, axis)
+        both.narrow(axis, both.shape[axis] - 1, 1).zero_()  # the last ones have no neighbour
+        changes = (level - level.roll(-1, axis)).abs() * both
+        total, count = (F.avg_pool2d(part, side, 1, ROUGHNESS_RADIUS) for part in (changes, both))
+        found.append(ROUGHNESS_WEIGHT * total / count.clamp_min(1e-6))
+    return torch.cat(found, 1)
+
+
+def _roughness_expected(known: Tensor, hole: Tensor, side: Sequence[int]) -> Tensor:
+    """What roughness [1,2,H,W] to expect in the hole, at the size of a guess: that of its edge."""
+    small, small_hole = shrink(known, hole, side)
+    return small if small_hole.all() else laplace_fill(small, small_hole)
 
 
 def factors(coarsest: float) -> list[float]:
@@ -77,17 +106,17 @@ def factors(coarsest: float) -> list[float]:
     return found[::-1]
 
 
-def shrink(x: Tensor, hole: Tensor, inner: list[int]) -> tuple[Tensor, Tensor]:
+def shrink(x: Tensor, hole: Tensor, inner: Sequence[int]) -> tuple[Tensor, Tensor]:
     """An image and its hole at a smaller size: means of the known pixels; a pixel with any of the hole in it is in the
     hole."""
     known = (~hole).to(x.dtype)
-    share = F.interpolate(known, inner, mode="area")
-    small = F.interpolate(x * known, inner, mode="area") / share.clamp_min(1e-6)
+    share = F.interpolate(known, tuple(inner), mode="area")
+    small = F.interpolate(x * known, tuple(inner), mode="area") / share.clamp_min(1e-6)
     return small, share < 1 - 1e-6
 
 
 class Scale:
-    """An image at one scale, as a list of pixels; places are numbers row * width + column.
+    """An image and its roughness at one scale, as a list of pixels; places are numbers row * width + column.
 
     targets: places [N] of the centres of patches that reach into the hole; sources: bool [H W], of those that do not
     matches: [N], the source that each target is like, and distances [N], squared
