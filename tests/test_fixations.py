@@ -70,6 +70,50 @@ def test_matlab_files_of_each_picture(folder: Path, form: str) -> None:
         assert sorted([int(x), int(y)] for x, y, _ in found) == expected
 
 
+def test_matlab_files_of_several_viewers(folder: Path) -> None:
+    """As SALICON has them: a struct for each viewer, pixels counted from 1, beside a matrix that is no map."""
+    for name, points in POINTS.items():
+        gaze = np.zeros((3, 1), [("location", "O"), ("fixations", "O")])
+        for viewer in range(3):
+            of = [[int(x) + 1, int(y) + 1] for x, y, v in points if v == viewer]
+            gaze[viewer, 0] = (np.zeros((4, 2)), np.array(of, np.uint16).reshape(len(of), 2))
+        scipy.io.savemat(folder / "images" / f"{name}.mat", {"gaze": gaze, "resolution": np.array([[30, 40]])})
+    assert reverie.open_data(folder).kind == "fixations"
+    for name, found in points_of(Fixations.open(folder)).items():
+        assert [[int(x), int(y)] for x, y, _ in found] == [[int(x), int(y)] for x, y, _ in POINTS[name]]
+        assert [v for *_, v in found] in ([0, 1], [0], [0, 0])  # viewers who looked nowhere are not numbered
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [(np.ones((30, 40)), "is a density"), (np.eye(20, 40), "its matrix is 40x20 and the picture 40x30")],
+)
+def test_wrong_matlab_files_get_one_line(folder: Path, value: np.ndarray, message: str) -> None:
+    scipy.io.savemat(folder / "images" / "a.mat", {"m": value})
+    with pytest.raises(UserError, match=message):
+        Fixations.open(folder)
+
+
+def test_pictures_of_the_same_name_in_several_folders(tmp_path: Path) -> None:
+    """As in CAT2000: Stimuli/Action/001.png with Maps/Action/001.png."""
+    for i, kind in enumerate(("Action", "Art")):
+        level = np.zeros((30, 40), np.uint8)
+        level[10 * i : 10 * i + 10] = 255
+        for top, pixels in (("Stimuli", np.full((30, 40, 3), 50 * i, np.uint8)), ("Maps", level)):
+            (tmp_path / top / kind).mkdir(parents=True)
+            PIL.Image.fromarray(pixels).save(tmp_path / top / kind / "001.png")
+    data = reverie.open_data(tmp_path)
+    assert data.kind == "fixations"
+    assert [(item.name, item.map) for item in data.items] == [
+        (f"Stimuli/{kind}/001.png", f"Maps/{kind}/001.png") for kind in ("Action", "Art")
+    ]
+    points = {f"{kind}/001.png": [[20, 5, 0]] * n for n, kind in enumerate(("Action", "Art"), 1)}
+    write_json(tmp_path, {**points, "001.png": [[0, 0, 0]]})
+    data = Fixations.open(tmp_path)
+    assert [len(item.points) for item in data.items] == [1, 2]
+    assert "1 names of fixations.json are of no picture, such as 001.png" in data.notes
+
+
 def test_maps_as_pictures(folder: Path) -> None:
     (folder / "maps").mkdir()
     for name in POINTS:

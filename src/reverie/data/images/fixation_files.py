@@ -21,6 +21,11 @@ IMAGE_COLUMNS, VIEWER_COLUMNS = ("image", "name", "file", "filename", "stimulus"
 OUTSIDE, SWAPPED = 0.1, 0.02
 """share of points outside their pictures from which a set is refused; from which swapping x and y is tried"""
 
+DENSE = 0.1
+"""share of a matrix that is not 0 from which it is no map of fixations"""
+FIXATIONS = "fixations"
+"""field of a struct with a viewer's points, as in SALICON"""
+
 Points = np.ndarray
 """float64 [N,3]: x, y, viewer"""
 
@@ -52,8 +57,9 @@ def read_csv(data: bytes, place: str) -> dict[str, Points]:
     return {name: _points(value, f"{place}, {name}") for name, value in found.items()}
 
 
-def read_mat(data: bytes, place: str) -> Points:
-    """The points of one picture: a matrix of its size that is not 0 where it was looked at, or [N,2] of x and y.
+def read_mat(data: bytes, place: str, size: tuple[int, int]) -> Points:
+    """The points of one picture of `size`, height and width: a matrix of its size that is not 0 where it was looked at;
+    [N,2] of x and y; or, as in SALICON, a struct for each viewer whose field "fixations" is [N,2], counted from 1.
 
     Raises UserError, also where SciPy is not installed.
     """
@@ -65,11 +71,10 @@ def read_mat(data: bytes, place: str) -> Points:
         content = loadmat(io.BytesIO(data))
     except Exception as error:  # hostile bytes make it raise almost anything
         raise UserError(f"{place} is no MATLAB file ({' '.join(str(error).split())[:80]}).") from None
-    arrays = [
-        v
-        for k, v in content.items()
-        if not k.startswith("__") and getattr(v, "ndim", 0) == 2 and v.dtype.kind in "iufb"
-    ]
+    values = [value for name, value in content.items() if not name.startswith("__") and isinstance(value, np.ndarray)]
+    if structs := [value[FIXATIONS] for value in values if FIXATIONS in (value.dtype.names or ())]:
+        return _points_of_viewers(structs[0].ravel(), place)
+    arrays = [value for value in values if value.ndim == 2 and value.dtype.kind in "iufb"]
     if len(arrays) != 1:
         raise UserError(
             f"{place} holds {len(arrays)} matrices; it is to hold one: a map of fixations, or [N,2] of x, y."
@@ -77,8 +82,47 @@ def read_mat(data: bytes, place: str) -> Points:
     (matrix,) = arrays
     if matrix.shape[1] in (2, 3):
         return _points(matrix.tolist(), place)
+    if matrix.shape != size:
+        raise UserError(
+            f"{place}: its matrix is {matrix.shape[1]}x{matrix.shape[0]} and the picture {size[1]}x{size[0]}; a map of "
+            "fixations has the size of its picture."
+        )
+    if (share := np.count_nonzero(matrix) / matrix.size) > DENSE:
+        raise UserError(
+            f"{place} is a density and not a map of fixations, as {share:.0%} of it is not 0; save it as a grey "
+            "picture in a folder maps/."
+        )
     rows, columns = np.nonzero(matrix)
     return np.stack([columns + 0.5, rows + 0.5, np.full(len(rows), -1.0)], 1)
+
+
+def _points_of_viewers(viewers: np.ndarray, place: str) -> Points:
+    """The points of several viewers, each [N,2] of x and y of pixels counted from 1. Raises UserError."""
+    found = [_points(one.tolist(), place) for one in viewers if isinstance(one, np.ndarray) and one.size]
+    for number, points in enumerate(found):
+        points[:, :2] -= 0.5
+        points[:, 2] = number
+    return np.concatenate([np.zeros((0, 3)), *found])
+
+
+def match_files(names: Iterable[str], pictures: Iterable[str]) -> dict[str, str]:
+    """File -> the picture that it is of: of the same name without suffix; of several that in a folder of the same name.
+
+    Files of no picture, or of which that is not clear, are left out.
+    """
+    by_stem: dict[str, list[str]] = {}
+    for picture in pictures:
+        by_stem.setdefault(PurePosixPath(picture).stem, []).append(picture)
+    found = {}
+    for name in names:
+        path = PurePosixPath(name)
+        candidates = by_stem.get(path.stem, [])
+        if len(candidates) > 1:
+            folder = path.parent.name
+            candidates = [p for p in candidates if p == name or PurePosixPath(p).parent.name == folder]
+        if len(candidates) == 1:
+            found[name] = candidates[0]
+    return found
 
 
 def _points(value: Any, place: str) -> Points:

@@ -17,7 +17,15 @@ from reverie.data import cache
 from reverie.data.archives import ZIP_ERRORS, Dropped, FileTree, FolderTree, ZipTree, is_zip
 from reverie.data.file_types import SUFFIXES, InvalidFile
 from reverie.data.images import conversion, decode, synthetic
-from reverie.data.images.fixation_files import check_axes, inside, read_csv, read_json, read_mat, split_names
+from reverie.data.images.fixation_files import (
+    check_axes,
+    inside,
+    match_files,
+    read_csv,
+    read_json,
+    read_mat,
+    split_names,
+)
 from reverie.data.images.inspect import split_usage, usage_summary
 from reverie.data.images.records import nothing_usable
 from reverie.data.splits import standard_split
@@ -30,7 +38,9 @@ BIAS_CELLS, BIAS_SIGMA = 32, 0.03
 """cells a side of the centre bias, and its smoothing in sides"""
 BUILT_IN, TRAIN, TEST = "gazes", 400, 100
 """a set that is drawn: shapes, and viewers who look at them; pictures of each split"""
-MAP_FOLDERS = ("maps", "fixation_maps", "fixations", "density")
+MAP_FOLDERS = ("maps", "fixation_maps", "fixationmaps", "fixations", "density")
+PICTURE_FOLDERS = ("images", "stimuli", "pictures", "photos")
+"""beside which a folder maps or density holds maps of where people looked"""
 
 
 class Picture(NamedTuple):
@@ -94,17 +104,21 @@ class Fixations:
 
     @classmethod
     def recognises(cls, spec: str | Path) -> bool:
-        """Whether a path holds a file of fixations, or the name is that of the built-in set."""
+        """Whether a path holds files of fixations, or the name is that of the built-in set."""
         text = str(spec)
         path = Path(text).expanduser()
-        files = [f"fixations.{suffix}" for suffix in ("json", "csv")]
         if not exists(path):
             return text.partition(":")[0] == BUILT_IN
         if path.is_dir():
-            return any((path / file).is_file() for file in files)
+            entries = list(path.iterdir())
+            near = [f"{p.name}/_" if p.is_dir() else p.name for p in entries]
+            near += [p.relative_to(path).as_posix() for p in path.glob("*/*.mat")]
+            if any(name.endswith(".mat") for name in near):
+                near += [p.relative_to(path).as_posix() for p in (*path.glob("*.*"), *path.glob("*/*.*"))]
+            return _name_fixations(near)
         if path.is_file() and is_zip(path):
             with contextlib.suppress(*ZIP_ERRORS), zipfile.ZipFile(path) as archive:
-                return any(PurePosixPath(name).name in files for name in archive.namelist())
+                return _name_fixations(archive.namelist())
         return False
 
     @classmethod
@@ -193,6 +207,18 @@ class Fixations:
         return self._rows
 
 
+def _name_fixations(names: Sequence[str]) -> bool:
+    """Whether a set of these files tells where people looked: a table, a .mat of a picture's name, or maps."""
+    paths = [PurePosixPath(name) for name in names]
+    if any(path.name in ("fixations.json", "fixations.csv") for path in paths):
+        return True
+    folders = {folder.lower() for path in paths for folder in path.parts[:-1]}
+    if folders & set(MAP_FOLDERS) and folders & set(PICTURE_FOLDERS):
+        return True
+    pictures = {path.stem for path in paths if path.suffix.lower() in SUFFIXES}
+    return any(path.suffix.lower() == ".mat" and path.stem in pictures for path in paths)
+
+
 def _no(text: str) -> FileTree:
     raise UserError(f"{text} is neither a folder nor a zip; give a folder with pictures and fixations.json.")
 
@@ -247,60 +273,61 @@ class FileSource(Source):
 
     def __init__(self, tree: FileTree, place: str) -> None:
         self.tree, self.dropped, self.notes = tree, list(tree.skipped), []
-        by_stem, maps = self._images()
-        points = self._points(by_stem, maps, place)
-        pictures: dict[str, Picture] = {}
-        for name, file in sorted(by_stem.items()):
-            header = decode.read_header(tree.read(file))
-            if header.fault:
-                self.dropped.append(Dropped(file, header.fault))
-                continue
-            size = (header.width, header.height) if header.orientation > 4 else (header.height, header.width)
-            if name not in points and name not in maps:
-                self.dropped.append(Dropped(file, "no fixations"))
-                continue
-            pictures[name] = Picture(file, *size, points.get(name, np.zeros((0, 3))), maps.get(name, ""))
-        if points:
-            sizes = {name: (picture.height, picture.width) for name, picture in pictures.items()}
-            if note := check_axes({n: points[n] for n in sizes if n in points}, sizes, place):
-                self.notes.append(note)
-        kept = {}
-        for name, p in pictures.items():
-            p = p._replace(points=inside(p.points, p.height, p.width))
-            if not len(p.points) and not p.map:
-                self.dropped.append(Dropped(p.name, "no fixations"))
+        files, maps = self._images()
+        sizes = self._sizes(files)
+        points = self._points(sizes, maps, place)
+        if points and (note := check_axes(points, sizes, place)):
+            self.notes.append(note)
+        kept = dict[str, Picture]()
+        for file, (height, width) in sizes.items():
+            places = inside(points.get(file, np.zeros((0, 3))), height, width)
+            if len(places) or file in maps:
+                kept[file] = Picture(file, height, width, places, maps.get(file, ""))
             else:
-                kept[name] = p
+                self.dropped.append(Dropped(file, "no fixations"))
         lists = {s: f for f in tree.stamps for s in ("train", "test", "val") if PurePosixPath(f).name == f"{s}.txt"}
-        files = {PurePosixPath(p.name).name: name for name, p in kept.items()}
-        named = split_names({split: tree.read(file) for split, file in lists.items()}, files, place)
-        self.parts = {split: [kept[files[file]] for file in names] for split, names in named.items()} or {
+        by_name = {PurePosixPath(file).name: file for file in kept} | {file: file for file in kept}
+        named = split_names({split: tree.read(file) for split, file in lists.items()}, by_name, place)
+        self.parts = {split: [kept[by_name[name]] for name in names] for split, names in named.items()} or {
             "train": list(kept.values())
         }
 
-    def _images(self) -> tuple[dict[str, str], dict[str, str]]:
-        """(pictures, maps): stem -> file."""
-        pictures, maps = dict[str, str](), dict[str, str]()
-        for file in sorted(self.tree.stamps):
-            path = PurePosixPath(file)
-            if path.suffix.lower() in SUFFIXES:
-                (maps if path.parent.name.lower() in MAP_FOLDERS else pictures)[path.stem] = file
-        return pictures, {stem: file for stem, file in maps.items() if stem in pictures}
+    def _images(self) -> tuple[list[str], dict[str, str]]:
+        """(pictures, picture -> its map)."""
+        images = [file for file in sorted(self.tree.stamps) if PurePosixPath(file).suffix.lower() in SUFFIXES]
+        maps = [f for f in images if {p.lower() for p in PurePosixPath(f).parts[:-1]} & set(MAP_FOLDERS)]
+        if len(maps) == len(images):  # the set itself lies in a folder of such a name
+            maps = [f for f in images if PurePosixPath(f).parent.name.lower() in MAP_FOLDERS]
+        pictures = sorted(set(images) - set(maps), key=lambda file: (PurePosixPath(file).stem, file))
+        return pictures, {owner: file for file, owner in match_files(maps, pictures).items()}
 
-    def _points(self, pictures: dict[str, str], maps: dict[str, str], place: str) -> dict[str, np.ndarray]:
-        """stem -> points, of the one kind of file that there is. Raises UserError."""
+    def _sizes(self, files: Sequence[str]) -> dict[str, tuple[int, int]]:
+        """Height and width of each picture that can be read, upright."""
+        sizes = {}
+        for file in files:
+            header = decode.read_header(self.tree.read(file))
+            if header.fault:
+                self.dropped.append(Dropped(file, header.fault))
+            else:
+                upright = header.orientation <= 4
+                sizes[file] = (header.height, header.width) if upright else (header.width, header.height)
+        return sizes
+
+    def _points(self, sizes: dict[str, tuple[int, int]], maps: dict[str, str], place: str) -> dict[str, np.ndarray]:
+        """Picture -> points, of the one kind of file that there is. Raises UserError."""
         tables = [f for f in self.tree.stamps if PurePosixPath(f).suffix.lower() in (".json", ".csv")]
         tables = [f for f in tables if "fix" in f.lower()] or tables
         if tables:
             file = tables[0]
             read = read_json if file.lower().endswith(".json") else read_csv
-            found = {PurePosixPath(name).stem: p for name, p in read(self.tree.read(file), file).items()}
-            if lost := sorted(found.keys() - pictures.keys()):
+            found = read(self.tree.read(file), file)
+            owners = match_files(found, sizes)
+            if lost := sorted(found.keys() - owners.keys()):
                 self.notes.append(f"{len(lost)} names of {file} are of no picture, such as {lost[0]}")
-            return {stem: p for stem, p in found.items() if stem in pictures}
-        mats = {PurePosixPath(f).stem: f for f in self.tree.stamps if f.lower().endswith(".mat")}
-        if found := {stem: read_mat(self.tree.read(f), f) for stem, f in sorted(mats.items()) if stem in pictures}:
-            return found
+            return {owner: found[name] for name, owner in owners.items()}
+        owners = match_files(sorted(f for f in self.tree.stamps if f.lower().endswith(".mat")), sizes)
+        if owners:
+            return {owner: read_mat(self.tree.read(f), f, sizes[owner]) for f, owner in owners.items()}
         if not maps:
             raise UserError(
                 f"{place} says nowhere where people looked; add fixations.json, {{picture: [[x, y, viewer], ...]}}, "
