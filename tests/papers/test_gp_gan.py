@@ -75,7 +75,7 @@ def test_it_trains_on_photos_and_masks_of_objects(
     photos, masks = places.split(",")
     train[-2] = str(tmp_path / "other")
     for wrong, said in (
-        (f"{photos},{tmp_path / 'nowhere'}", "there is no"),
+        (f"{photos},{tmp_path / 'nowhere'}", "no such path"),
         (f"{photos},{masks},{masks}", "several places"),
     ):
         capsys.readouterr()

@@ -134,7 +134,7 @@ class Images:
             )
         if any(map(exists, places)):
             missing = next(place for place in places if not exists(place))
-            raise UserError(f"of the places {text} there is no {missing}; correct its path.")
+            raise UserError(f"no such path: {missing}, of the places {text}; correct it.")
         names = [*synthetic.NAMES, *downloads]
         guess = "" if "/" in text or "\\" in text else near_miss(text.partition(":")[0], names)
         raise UserError(f"no such path, and no data set of that name: {text}.{guess} Sets: {', '.join(names)}")
