@@ -156,7 +156,7 @@ EXPERIMENTS = [
         "mnist.zip, digits padded to 32x32, 6,000 steps of 64. 10,000 generated digits, the classes in turn, read "
         "by a classifier trained on real training images only; GAN-train: the same classifier is trained on 60,000 "
         "generated digits, and both are tested on the 10,000 test images.",
-        "cvae_gan:laptop", data="mnist.zip", options={"size": 32, "base_channels": 32, "threads": 1},
+        "cvae_gan:plain", data="mnist.zip", options={"size": 32, "base_channels": 32, "threads": 1},
         evaluation={"n": 10_000, "gan_train": True},
     ),
     *(
@@ -211,7 +211,7 @@ EXPERIMENTS = [
             "augmentation", f"{file}.zip", options={"base_channels": 16, "steps": 1_500}, seeds=(0, 1, 2),
         )
         for data, name, file, preset in (
-            ("mnist", "MNIST", "mnist", "laptop"), ("cifar", "CIFAR-10", "cifar10", "stable"),
+            ("mnist", "MNIST", "mnist", "plain"), ("cifar", "CIFAR-10", "cifar10", "stable"),
         )
     ),
     Experiment(

@@ -103,7 +103,7 @@ ROWS = {
     "dcgan32": Row("dcgan:plain", "shapes:2000", dict(size=32, batch_size=64), reference_loops.gan),
     "dcgan64": Row("dcgan:plain", "shapes:2000", dict(size=64, batch_size=64), reference_loops.gan),
     "vae-gan32": Row("vae_gan:plain", "shapes:2000", dict(size=32, batch_size=64)),
-    "cvae-gan32": Row("cvae_gan", "shapes:2000", dict(size=32, batch_size=64)),
+    "cvae-gan32": Row("cvae_gan:plain", "shapes:2000", dict(size=32, batch_size=64)),
     "bigan32": Row("bigan", "shapes:2000", dict(size=32, batch_size=64)),
     "pix2pix256": Row("pix2pix:paper", "shapes:64", dict(degradation="grey"), reference_loops.pix2pix, steps=2),
     "cyclegan128": Row(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +18,7 @@ from reverie.core.update import Update
 from reverie.media import Image
 from reverie.methods.cvae_gan import CVAEGAN, half_square
 from reverie.nn.class_conditional import class_feature_matching
+from reverie.nn.feature_discriminator import FINGERPRINT
 from reverie.utils.distributed import Ranks
 from reverie.utils.errors import UserError
 
@@ -249,3 +253,78 @@ def test_a_penalty_that_batch_norm_would_mix_is_refused() -> None:
 def test_wrong_options_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(UserError):
         model(**options)
+
+
+# -- not the paper's: what the preset laptop has -----------------------------------------------------------------------
+
+LAPTOP: dict[str, Any] = dict(
+    upsampling="resize", loss="hinge", norm="none", adv_weight=1.0, lambda_cls=1.0, feature_network=FINGERPRINT
+)
+
+
+class Losses(Update):
+    """An update that keeps the losses and changes nothing."""
+
+    def __call__(self, which: Any, loss: Any = None, clip: Any = None) -> torch.Tensor:
+        self.losses = which
+        return torch.zeros(())
+
+
+@pytest.mark.parametrize("discriminator", ["pixels", "both"])
+def test_lambda_cls_adds_the_classifier_s_loss_on_generated_images_to_the_generator_alone(discriminator: str) -> None:
+    gan, x, found = model(**LAPTOP, discriminator=discriminator), batch(), []
+    for weight in (0.0, 1.0, 3.0):
+        one = deepcopy(gan)
+        one.config = replace(gan.config, lambda_cls=weight)
+        update = Losses(one.optimizers(), Ranks("cpu"))
+        torch.manual_seed(1)
+        one.step(dict(x), update)
+        found.append({name: float(loss.detach()) for name, loss in update.losses.items()})
+    none, once, thrice = found
+    added = once.pop("generator") - none["generator"]
+    assert added > math.log(3) / 2  # of a classifier that has learnt nothing
+    assert thrice.pop("generator") - none.pop("generator") == pytest.approx(3 * added, rel=1e-2)
+    assert none == once == thrice
+
+
+@pytest.mark.parametrize("upsampling", ["transposed", "resize"])
+def test_class_and_z_reach_the_generator_with_equal_weight_where_the_class_is_learnt_by_a_loss(upsampling: str) -> None:
+    def spread(gan: CVAEGAN) -> float:
+        """How far images of one z and all classes are apart, over that of images of one class and many z."""
+        z, y = torch.randn(30, 16), torch.eye(3)
+        with torch.no_grad():
+            of_z = gan.generator.eval().layers[:2](torch.cat([z, y[:1].expand(30, -1)], 1))
+            of_y = gan.generator.layers[:2](torch.cat([z[:1].expand(3, -1), y], 1))
+        return float(of_y.var(0).mean() / of_z.var(0).mean())
+
+    plain, laptop = (
+        model(latent_dim=16, **{**LAPTOP, "upsampling": upsampling, "lambda_cls": weight}) for weight in (0.0, 1.0)
+    )
+    assert spread(plain) < 0.15
+    assert spread(laptop) > 0.5
+
+
+def test_of_colour_the_classifier_sees_maps_and_learns_the_classes_from_them() -> None:
+    gan = model(**LAPTOP, discriminator="both")
+    update = Update(gan.optimizers(), Ranks("cpu"))
+    colours = torch.tensor([[1.0, -1, -1], [-1, 1, -1], [-1, -1, 1]])
+    x = colours[torch.arange(9) % 3, :, None, None] + 0.1 * torch.randn(9, 3, 16, 16)
+    for update.step in range(15):
+        torch.manual_seed(update.step)
+        metrics = gan.step({"image": x.clamp(-1, 1), "label": torch.arange(9) % 3}, update)
+    assert metrics["accuracy"] == 1
+    gan.eval()
+    assert gan.predict_class(x.clamp(-1, 1)).argmax(1).tolist() == [0, 1, 2] * 3
+    before = gan.classifier.norm.running_mean.clone()
+    gan.train()
+    assert gan.features is not None
+    gan.classifier([m.requires_grad_() for m in gan.features(-x)])  # as of generated images
+    assert torch.equal(gan.classifier.norm.running_mean, before)
+
+
+@pytest.mark.parametrize(("channels", "seen"), [(1, "pixels"), (3, "both")])
+def test_laptop_learns_from_an_imagenet_network_in_colour(channels: int, seen: str) -> None:
+    options = {k: v for k, v in CVAEGAN.preset("laptop").items() if k not in ("batch_size",)}
+    facts = {"native": 32, "channels": channels, "class_names": NAMES}
+    config = CVAEGAN.resolve_config(build(CVAEGAN.Config, options), facts)
+    assert (config.discriminator, config.upsampling, config.lambda_cls) == (seen, "resize", 1.0)

@@ -25,7 +25,7 @@ from reverie.data.images.dataset import Images
 from reverie.media import Code, Image, Photo, comparison_grid, image_grid
 from reverie.media.mask import Marking, made_of, map_holes
 from reverie.nn import losses
-from reverie.nn.class_conditional import ConditionalEncoder, FeatureDiscriminator, class_feature_matching
+from reverie.nn.class_conditional import ConditionalEncoder, FeatureDiscriminator, MapClassifier, class_feature_matching
 from reverie.nn.dcgan_blocks import GENERATORS, NORMS, default_base_channels, default_size, trunk_discriminator
 from reverie.nn.feature_discriminator import (
     FrozenFeatures,
@@ -50,15 +50,13 @@ class CVAEGAN(Method):
     """Class-conditional VAE/GAN: new images of a class, variations of an image, inpainting.
 
     Bao, Chen, Wen, Li, Hua 2017, arXiv:1703.10155
+    laptop is not the paper's: resize-convolutions, adversarial and classifier's losses in place of feature matching; in
+    colour D, C and the reconstruction error see with a frozen ImageNet network (Projected GAN, Sauer 2021).
     """
 
     data_type = Images
     needs_labels = True
-    monitored = {
-        "d_auc": "discriminator_auc",
-        "nn_distance_ratio": "diversity",
-        "active_units": "active_units",
-    }
+    monitored = {"d_auc": "discriminator_auc", "nn_distance_ratio": "diversity", "active_units": "active_units"}
 
     @dataclass(frozen=True)
     class Config:
@@ -84,12 +82,15 @@ class CVAEGAN(Method):
         """lambda 4, weight of mean feature matching by class in the classifier (eq. 6; section 4: 0.001)"""
         adv_weight: NonNegative = 0.0
         """weight of the generator's adversarial loss; the paper has feature matching in its place"""
+        lambda_cls: NonNegative = 0.0
+        """weight of the classifier's cross-entropy on generated images for the generator (AC-GAN, Odena 2016,
+        arXiv:1610.09585); the paper has feature matching by class in its place"""
         upsampling: Literal["transposed", "resize"] = "transposed"
-        """of the generator: transposed convolutions, which can leave a checkerboard; or nearest-neighbour
-        upsampling and a convolution"""
+        """of the generator: transposed convolutions; or nearest-neighbour upsampling, which leaves no checkerboard"""
         discriminator: Literal["pixels", "features", "both", "auto"] = "pixels"
         """what the discriminator sees: pixels, as in the paper; maps of a frozen ImageNet network (Projected GAN, Sauer
-        2021); or both. Its features of eqs. 4 and 8 are those maps then. auto: both for colour, pixels for grey"""
+        2021); or both. With maps the classifier is linear in them, and they are the features of eqs. 4 and 8. auto:
+        both for colour, pixels for grey"""
         feature_network: str | None = None
         """the first 16 hex digits of the SHA-256 of the frozen network's weights; none: the installed one's"""
         loss: Literal["nonsaturating", "hinge", "relativistic"] = "nonsaturating"
@@ -97,11 +98,10 @@ class CVAEGAN(Method):
         norm: Literal["batch", "none"] = "batch"
         """normalisation in the discriminator. With r1_weight: none"""
         r1_weight: NonNegative = 0.0
-        """weight of the zero-centred gradient penalty of the discriminator of pixels: R1 (Mescheder 2018), for the loss
-        relativistic R1 + R2; the paper has none"""
+        """weight of the zero-centred gradient penalty of the discriminator of pixels, R1, or R1 + R2 for the loss
+        relativistic (Mescheder 2018); the paper has none"""
         d_reg_interval: Count = 1
-        """lazy regularisation: steps from one gradient penalty to the next, each weighted by as many (Karras 2019,
-        arXiv:1912.04958, section 3.1)"""
+        """steps from one gradient penalty to the next, weighted by as many (Karras 2019, arXiv:1912.04958, 3.1)"""
         lr: Positive = 2e-4
         """learning rate of Adam"""
         beta1: Decay = 0.5
@@ -111,8 +111,7 @@ class CVAEGAN(Method):
         ema_decay: Decay = 0.0
         """decay per step of the moving average (EMA) of encoder and generator weights; 0: none, as in the paper"""
         diff_augment: bool = False
-        """DiffAugment (Zhao 2020) of real and generated images, translation and cutout; an image and its reconstruction
-        are moved and cut alike"""
+        """DiffAugment (Zhao 2020), translation and cutout; an image and its reconstruction are moved and cut alike"""
         hflip: bool = False
         """random horizontal flips of training images"""
         shift: Annotated[float, Range(0, 0.5)] = 0.0
@@ -125,8 +124,12 @@ class CVAEGAN(Method):
 
     presets = {
         "smoke": dict(size=16, latent_dim=8, base_channels=8, batch_size=16),
-        "laptop": dict(lambda_kl=50.0, lambda_fm_d=1.0, lambda_fm_c=0.1, ema_decay=0.999, steps=6_000),
-        # The paper's errors and an adversarial loss on both kinds of images: photos come out sharper and more varied.
+        "laptop": dict(
+            upsampling="resize", discriminator="auto", loss="hinge", norm="none", r1_weight=0.5, d_reg_interval=16,
+            lambda_rec=1e-3, lambda_kl=0.02, lambda_fm_d=0.0, lambda_fm_c=0.0, adv_weight=1.0, lambda_cls=1.0, lr=1e-3,
+            beta1=0.0, beta2=0.99, ema_decay=0.998, diff_augment=True, batch_size=16, steps=10_000,
+        ),
+        "plain": dict(lambda_kl=50.0, lambda_fm_d=1.0, lambda_fm_c=0.1, ema_decay=0.999, steps=6_000),
         "stable": dict(
             lambda_rec=0.02, lambda_kl=0.01, lambda_fm_d=0.0, lambda_fm_c=0.01, adv_weight=1.0, loss="relativistic",
             norm="none", r1_weight=0.01, d_reg_interval=4, lr=1e-3, beta1=0.0, beta2=0.99, ema_decay=0.999, steps=6_000,
@@ -145,19 +148,22 @@ class CVAEGAN(Method):
         super().__init__(config)
         c = self.config
         if len(c.class_names) < 2:
-            raise UserError(
-                f"there is one class, {c.class_names[0]}; cvae_gan needs 2 or more, each in a folder of its own."
-            )
+            raise UserError(f"there is one class, {c.class_names[0]}; cvae_gan needs 2 or more, a folder for each.")
         self.encoder = ConditionalEncoder(c.size, c.channels, c.base_channels, c.latent_dim, len(c.class_names))
-        latent_dim = c.latent_dim + len(c.class_names)
-        self.generator = GENERATORS[c.upsampling](c.size, c.channels, c.base_channels, latent_dim)
+        inputs = c.latent_dim + len(c.class_names)
+        self.generator = GENERATORS[c.upsampling](c.size, c.channels, c.base_channels, inputs)
+        if c.lambda_cls:  # else z, which is as long as sqrt(Z) one-hot vectors, drowns the class for many steps
+            weight = next(self.generator.parameters()).data  # [Z+K,...], or of a linear layer [D,Z+K]
+            (weight if c.upsampling == "transposed" else weight.T)[c.latent_dim :] *= c.latent_dim**0.5
         self.discriminator: nn.Module = FeatureDiscriminator(c.size, c.channels, c.base_channels, 1, c.norm)
         self.features: FrozenFeatures | None = None
         if c.discriminator != "pixels":
             self.features = FrozenFeatures(c.feature_network)
-            pixels = trunk_discriminator(c.size, c.channels, c.base_channels, NORMS[c.norm])
+            pixels = trunk_discriminator(c.size, c.channels, max(1, c.base_channels // 2), NORMS[c.norm])
             self.discriminator = ProjectedDiscriminator(c.size, pixels if c.discriminator == "both" else None)
-        self.classifier = FeatureDiscriminator(c.size, c.channels, c.base_channels, len(c.class_names))
+            self.classifier: MapClassifier | FeatureDiscriminator = MapClassifier(len(c.class_names))
+        else:
+            self.classifier = FeatureDiscriminator(c.size, c.channels, c.base_channels, len(c.class_names))
         self.real_means = ClassMeans(len(c.class_names), self.classifier.num_features)
         self.fake_means = ClassMeans(len(c.class_names), self.classifier.num_features)
 
@@ -191,9 +197,10 @@ class CVAEGAN(Method):
         D = partial(logits_and_features, self.discriminator, self.features)
         (d_x, fd_x), (d_rec, fd_rec), (d_fake, fd_fake) = (D(images) for images in seen)  # features f_D
         fd_x = [f.detach() for f in fd_x]
-        if c.discriminator != "pixels":
+        of_classifier = (x, rec, fake) if self.features is None else (fd_x, fd_rec, fd_fake)
+        (c_x, fc_x), (c_rec, fc_rec), (c_fake, fc_fake) = map(self.classifier, of_classifier)  # f_C [B,F]
+        if self.features is not None:
             fd_x, fd_rec, fd_fake = normalised_maps(fd_x, fd_rec, fd_fake)
-        (c_x, fc_x), (_, fc_rec), (_, fc_fake) = (self.classifier(images) for images in (x, rec, fake))  # f_C [B,F]
 
         # Discriminator, eq. 3, on both kinds of generated images
         loss_d = discriminator_loss(adversarial, d_x, d_rec, d_fake)
@@ -209,9 +216,11 @@ class CVAEGAN(Method):
         # Mean feature matching, eqs. 4 and 6
         fm_d = half_square([f.mean(0, True) for f in fd_x], [f.mean(0, True) for f in fd_fake])
         fm_c = class_feature_matching(self.real_means, self.fake_means, fc_x.detach(), fc_fake, label)
-        # Not the paper's: the adversarial loss itself, with adv_weight
+        # Not the paper's: the adversarial loss and the classifier's itself, with adv_weight and lambda_cls
         loss_g = generator_loss(adversarial, d_x, d_rec, d_fake)
         generator = c.lambda_rec * loss_rec + c.lambda_fm_d * fm_d + c.lambda_fm_c * fm_c + c.adv_weight * loss_g
+        if c.lambda_cls:
+            generator = generator + c.lambda_cls * F.cross_entropy(torch.cat([c_rec, c_fake]), label.repeat(2))
         encoder = c.lambda_kl * kl + c.lambda_rec * loss_rec
         update({"classifier": loss_cls, "discriminator": loss_d, "encoder": encoder, "generator": generator})
 
@@ -255,7 +264,8 @@ class CVAEGAN(Method):
 
     def predict_class(self, x: Tensor) -> Tensor:
         """The class that the classifier predicts for each image [B,C,H,W], one-hot [B,K]."""
-        return self.one_hot(self.classifier(x)[0].argmax(1))
+        seen = x if self.features is None else self.features(x)
+        return self.one_hot(self.classifier(seen)[0].argmax(1))
 
     def code(self, x: Tensor, label: str = "") -> Tensor:
         """The mean of q(z|x,y), and y: [B,Z+K]. y is the class that the label names, or the predicted one."""
@@ -317,14 +327,9 @@ class CVAEGAN(Method):
 
     @verb
     def variations(
-        self,
-        images: list[Image],
-        n: Count = 8,
-        variation: Share = 0.7,
-        label: str = "",
-        seed: int = 0,
+        self, images: list[Image], n: Count = 8, variation: Share = 0.7, label: str = "", seed: int = 0,
         items: Items = None,
-    ) -> Iterator[Image]:
+    ) -> Iterator[Image]:  # fmt: skip
         """Images of the same class that vary each given image, one row per image.
 
         images: images to vary
@@ -384,14 +389,9 @@ class CVAEGAN(Method):
 
     @verb
     def interpolate(
-        self,
-        images: list[Image] | None = None,
-        n: Count = 8,
-        frames: Count = 10,
-        label: str = "",
-        seed: int = 0,
+        self, images: list[Image] | None = None, n: Count = 8, frames: Count = 10, label: str = "", seed: int = 0,
         items: Items = None,
-    ) -> Iterator[Image]:
+    ) -> Iterator[Image]:  # fmt: skip
         """Rows of images between two: linear interpolation of their latent codes and classes.
 
         images: row r goes from image r to image r + 1; none: between new images
@@ -418,7 +418,6 @@ class CVAEGAN(Method):
         seed: as in generate
         """
         Z, class_names = self.config.latent_dim, self.config.class_names
-
         change = torch.zeros(Z + len(class_names), device=self.device)
         if direction not in class_names:
             weight = self.generator.first_layer_weight()[:Z]

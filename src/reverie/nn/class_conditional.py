@@ -6,11 +6,15 @@ are weights [B,K] that sum to 1: one-hot for a single class.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from reverie.nn.dcgan_blocks import NORMS, ConvTrunk
+from reverie.nn.feature_discriminator import STRIDES
+from reverie.nn.imagenet import MAP_CHANNELS
 from reverie.nn.latent_directions import ClassMeans
 
 
@@ -38,6 +42,27 @@ class FeatureDiscriminator(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         features = self.trunk(x).flatten(1)
         return self.head(features).squeeze(1), features
+
+
+class MapClassifier(nn.Module):
+    """Maps [B,D,h,w] of the frozen ImageNet network -> logits [B,K] and the features [B,F] that they are made of.
+
+    Features are the means of the maps over places, divided by their deviation in real images; logits are linear in
+    them. So few weights learn the classes in some hundreds of steps.
+    """
+
+    def __init__(self, num_classes: int, strides: Sequence[int] = STRIDES) -> None:
+        super().__init__()
+        self.num_features = sum(MAP_CHANNELS[stride] for stride in strides)
+        self.norm = nn.BatchNorm1d(self.num_features, affine=False)
+        self.head = nn.Linear(self.num_features, num_classes)
+
+    def forward(self, maps: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        features = torch.cat([x.mean((2, 3)) for x in maps], 1)
+        if self.training and not features.requires_grad:  # of real images
+            self.norm(features)
+        features = F.batch_norm(features, self.norm.running_mean, self.norm.running_var, eps=self.norm.eps)
+        return self.head(features), features
 
 
 def class_feature_matching(
