@@ -111,6 +111,18 @@ def test_an_image_and_what_is_made_of_it_are_moved_alike() -> None:
     assert torch.autograd.grad(b.sum(), y)[0].any()
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_colours_are_compared_where_both_domains_have_them(channels: int) -> None:
+    config = CycleGAN.Config(
+        size=64, in_channels=3, out_channels=channels, base_channels=4, blocks=1, n_layers_d=1, colour_weight=5.0
+    )
+    gan = CycleGAN(config)
+    x = torch.rand(2, 3, 64, 64)
+    texture = torch.tensor([[0.5, -0.5], [-0.5, 0.5]]).repeat(32, 32)  # of the same mean colours
+    loss = gan.colour_loss((x, x + 0.1), (x, x + texture))
+    assert float(loss) == pytest.approx(5 * 0.1 if channels == 3 else 0.0, abs=1e-5)
+
+
 @pytest.mark.parametrize("blocks", [6, 9])
 def test_tiles_overlap_as_far_as_the_network_sees(blocks: int) -> None:
     """Nothing beyond the overlap changes a pixel: there a tile ends, and its layers pad by mirroring."""
