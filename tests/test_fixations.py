@@ -70,6 +70,41 @@ def test_matlab_files_of_each_picture(folder: Path, form: str) -> None:
         assert sorted([int(x), int(y)] for x, y, _ in found) == expected
 
 
+@pytest.mark.parametrize(("separator", "point"), [(";", ","), (";", "."), ("\t", ".")])
+def test_tables_of_other_programs(folder: Path, separator: str, point: str) -> None:
+    lines = [[f"{name}.png", x, y, v] for name, points in POINTS.items() for x, y, v in points]
+    rows = [separator.join(str(cell) if i == 0 else str(cell).replace(".", point) for i, cell in enumerate(line))
+            for line in lines]  # fmt: skip
+    (folder / "fixations.csv").write_text("\n".join([separator.join(("image", "x", "y", "viewer")), *rows]))
+    expected = {name: [[float(v) for v in p] for p in points] for name, points in POINTS.items()}
+    found = points_of(Fixations.open(folder))
+    assert {name: [p[:2] for p in points] for name, points in found.items()} == {
+        name: [p[:2] for p in points] for name, points in expected.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ("image,x,y\n", "has no rows"),
+        ("", "has no rows"),
+        ("image,x,y\na.png,0.2,0.9\nb.png,1,0.5", "are shares of the width"),
+        ("image,x,y\nz.png,20,9", r"none of the 1 names in fixations.csv, such as z.png, is of a picture"),
+        ("image,x,y\na.png,,9", "leave those without out"),
+    ],
+)
+def test_wrong_tables_get_one_line(folder: Path, table: str, message: str) -> None:
+    (folder / "fixations.csv").write_text(table)
+    with pytest.raises(UserError, match=message):
+        Fixations.open(folder)
+
+
+def test_two_tables_are_one_too_many(folder: Path) -> None:
+    (folder / "fixations.csv").write_text("image,x,y\na.png,10,9")
+    with pytest.raises(UserError, match=r"several tables of fixations, fixations.csv, fixations.json; keep one"):
+        Fixations.open(write_json(folder, as_files(POINTS)))
+
+
 def test_matlab_files_of_several_viewers(folder: Path) -> None:
     """As SALICON has them: a struct for each viewer, pixels counted from 1, beside a matrix that is no map."""
     for name, points in POINTS.items():

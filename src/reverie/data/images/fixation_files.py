@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 from typing import Any
@@ -18,7 +19,7 @@ from reverie.utils.errors import UserError
 
 IMAGE_COLUMNS, VIEWER_COLUMNS = ("image", "name", "file", "filename", "stimulus"), ("viewer", "subject", "observer")
 """of a CSV file, one of each; the others are x and y"""
-OUTSIDE, SWAPPED = 0.1, 0.02
+OUTSIDE, SWAPPED = 0.1, 0.005
 """share of points outside their pictures from which a set is refused; from which swapping x and y is tried"""
 
 DENSE = 0.1
@@ -42,9 +43,19 @@ def read_json(data: bytes, place: str) -> dict[str, Points]:
 
 
 def read_csv(data: bytes, place: str) -> dict[str, Points]:
-    """A table with the columns image, x, y and perhaps viewer, in any order. Raises UserError."""
-    rows = list(csv.DictReader(io.StringIO(data.decode("utf-8-sig", "replace"))))
-    columns = {str(name).strip().lower(): name for name in (rows[0] if rows else {})}
+    """A table with the columns image, x, y and perhaps viewer, in any order, with commas, semicolons or tabs between.
+
+    Raises UserError.
+    """
+    text = data.decode("utf-8-sig", "replace")
+    head = text.partition("\n")[0]
+    separator = max(",;\t", key=head.count)
+    if separator == ";":  # as programs write it where numbers have a decimal comma
+        text = re.sub(r"(\d),(\d)", r"\1.\2", text)
+    rows = list(csv.DictReader(io.StringIO(text), delimiter=separator))
+    if not rows:
+        raise UserError(f"{place} has no rows; it is to have the columns image, x and y, and perhaps viewer.")
+    columns = {str(name).strip().lower(): name for name in rows[0]}
     image = next((columns[name] for name in IMAGE_COLUMNS if name in columns), None)
     viewer = next((columns[name] for name in VIEWER_COLUMNS if name in columns), None)
     if image is None or "x" not in columns or "y" not in columns:
@@ -130,7 +141,9 @@ def _points(value: Any, place: str) -> Points:
     try:
         array = np.asarray(value, np.float64)
     except (TypeError, ValueError):
-        raise UserError(f"{place}: its points are no numbers; give [x, y] or [x, y, viewer] of each.") from None
+        raise UserError(
+            f"{place}: its points are no numbers; give [x, y] or [x, y, viewer] of each, and leave those without out."
+        ) from None
     if not array.size:
         return np.zeros((0, 3))
     if array.ndim != 2 or array.shape[1] not in (2, 3) or not np.isfinite(array).all():
@@ -152,6 +165,11 @@ def check_axes(points: Mapping[str, Points], sizes: Mapping[str, tuple[int, int]
             outside += int(((p[:, x] < 0) | (p[:, x] >= width) | (p[:, y] < 0) | (p[:, y] >= height)).sum())
         return outside / max(total, 1)
 
+    if points and all(float(p[:, :2].max(initial=0)) <= 1 for p in points.values()):
+        raise UserError(
+            f"{place}: no x or y is above 1, so these are shares of the width and of the height; multiply them, since x "
+            "and y are in pixels."
+        )
     share = share_outside(0, 1)
     if share > SWAPPED and share_outside(1, 0) < share / 2:
         raise UserError(

@@ -317,11 +317,18 @@ class FileSource(Source):
         """Picture -> points, of the one kind of file that there is. Raises UserError."""
         tables = [f for f in self.tree.stamps if PurePosixPath(f).suffix.lower() in (".json", ".csv")]
         tables = [f for f in tables if "fix" in f.lower()] or tables
+        if len(tables) > 1:
+            raise UserError(f"{place} has several tables of fixations, {', '.join(sorted(tables)[:3])}; keep one.")
         if tables:
             file = tables[0]
             read = read_json if file.lower().endswith(".json") else read_csv
             found = read(self.tree.read(file), file)
             owners = match_files(found, sizes)
+            if sizes and not owners:
+                such = f", such as {min(found)}," if found else ""
+                raise UserError(
+                    f"none of the {len(found)} names in {file}{such} is of a picture, such as {min(sizes)}; give these."
+                )
             if lost := sorted(found.keys() - owners.keys()):
                 self.notes.append(f"{len(lost)} names of {file} are of no picture, such as {lost[0]}")
             return {owner: found[name] for name, owner in owners.items()}
