@@ -31,6 +31,8 @@ BLACK, WHITE = 0.03, 0.97
 """mask values below and above which a pixel counts as out and as in altogether, since JPEG does not keep 0 and 1"""
 EMPTY = 1e-9
 """how near to pure black or white what was cut away has to be to count as nothing"""
+MOST_PIXELS = 200_000_000
+"""of a foreground that is scaled"""
 MARKED_CLIPPING = 0.001
 """share of clipped values in the mask that is said"""
 
@@ -175,6 +177,8 @@ def _turned(image: Tensor, mask: Tensor, placement: Placement) -> tuple[Tensor, 
     """Image, coverage and mask of the foreground, scaled and rotated; as they are where neither is asked for."""
     if placement.scale != 1:
         size = [max(1, round(side * placement.scale)) for side in image.shape[2:]]
+        if math.prod(size) > MOST_PIXELS:
+            raise UserError(f"at scale {placement.scale:g} the foreground is {size[1]}x{size[0]} pixels; give a smaller.")
         image = F.interpolate(image, size, mode="bicubic", align_corners=False, antialias=True).clamp(-1, 1)
         mask = F.interpolate(mask, size, mode="bilinear", align_corners=False, antialias=True)
     covered = torch.ones_like(mask)

@@ -167,8 +167,8 @@ def check_axes(points: Mapping[str, Points], sizes: Mapping[str, tuple[int, int]
 
     if points and all(float(p[:, :2].max(initial=0)) <= 1 for p in points.values()):
         raise UserError(
-            f"{place}: no x or y is above 1, so these are shares of the width and of the height; multiply them, since x "
-            "and y are in pixels."
+            f"{place}: no x or y is above 1, so these are shares of the width and of the height; multiply them, since "
+            "x and y are in pixels."
         )
     share = share_outside(0, 1)
     if share > SWAPPED and share_outside(1, 0) < share / 2:
