@@ -236,7 +236,7 @@ def test_depth_alpha_profile_and_channels_are_the_backgrounds() -> None:
         (disc(40, 50), {"x": 500}, "lies outside the background"),
         (disc(40, 50), {"x": -45, "y": -38}, "nothing of the masked part"),
         (None, {}, "no alpha"),
-        (disc(40, 50), {"scale": 4e3}, "is 200000x160000 pixels; give a smaller"),
+        (disc(40, 50), {"scale": 4e3}, "is 200000x160000 pixels; lower it"),
     ],
 )
 def test_wrong_input_gets_one_line(mask: Any, placement: dict[str, Any], message: str) -> None:

@@ -178,7 +178,7 @@ def _turned(image: Tensor, mask: Tensor, placement: Placement) -> tuple[Tensor, 
     if placement.scale != 1:
         size = [max(1, round(side * placement.scale)) for side in image.shape[2:]]
         if math.prod(size) > MOST_PIXELS:
-            raise UserError(f"at scale {placement.scale:g} the foreground is {size[1]}x{size[0]} pixels; give a smaller.")
+            raise UserError(f"at scale {placement.scale:g} the foreground is {size[1]}x{size[0]} pixels; lower it.")
         image = F.interpolate(image, size, mode="bicubic", align_corners=False, antialias=True).clamp(-1, 1)
         mask = F.interpolate(mask, size, mode="bilinear", align_corners=False, antialias=True)
     covered = torch.ones_like(mask)
