@@ -49,10 +49,10 @@ def test_shapes_and_ranges_with_features(size: int, channels: int) -> None:
     x = gan.generator(torch.randn(2, 10))
     assert x.shape == (2, channels, size, size)
     assert x.abs().max() <= 1
-    *heads, pixels = gan.discriminator(gan.features(x), x)
+    *heads, thumbnails, pixels = gan.discriminator(gan.features(x), x)
     places = max(size, 64) // 16  # of the coarsest map; finer ones are brought down to 4 x 4
     assert [logits.shape for logits in heads] == [(2, 16), (2, 16), (2, min(places, 4) ** 2)]
-    assert pixels.shape == (2, 1)
+    assert thumbnails.shape == pixels.shape == (2, 1)
     assert not any(isinstance(part, nn.ConvTranspose2d) for part in gan.modules())
 
 
@@ -250,8 +250,8 @@ def test_the_frozen_network_is_not_trained_and_stands_in_no_file(tmp_path: Path)
     assert header["config"]["feature_network"] == FINGERPRINT
     assert {name.split(".")[0] for name in weights} == {"generator", "discriminator"}
     heads = {name.split(".")[1] for name in weights if name.startswith("discriminator")}
-    assert heads == {"heads", "pixels"}
-    assert (tmp_path / "run/resume.pt").stat().st_size < 5_000_000  # the network alone has 18 MB
+    assert heads == {"heads", "thumbnails", "pixels"}
+    assert (tmp_path / "run/resume.pt").stat().st_size < 6_000_000  # the network alone has 18 MB
 
     gan = model(**BOTH)
     update = Update(gan.optimizers(), Ranks("cpu"))

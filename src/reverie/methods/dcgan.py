@@ -25,6 +25,7 @@ from reverie.nn.dcgan_blocks import GENERATORS, default_base_channels, default_s
 from reverie.nn.feature_discriminator import (
     FrozenFeatures,
     ProjectedDiscriminator,
+    ThumbnailHead,
     discriminator_loss,
     generator_loss,
     per_image,
@@ -41,8 +42,9 @@ class DCGAN(Method):
     Radford, Metz, Chintala 2015, arXiv:1511.06434
 
     The preset paper is theirs. laptop is not: its generator has resize-convolutions, and beside the discriminator of
-    pixels there is one that sees with a frozen ImageNet network (Projected GAN, Sauer 2021, arXiv:2111.01007): heads
-    with spectral norm on its maps, no mixing of channels. In equal time its photographs are far nearer to real ones.
+    pixels there are one of thumbnails and one that sees with a frozen ImageNet network (Projected GAN, Sauer 2021,
+    arXiv:2111.01007): heads with spectral norm on its maps, no mixing of channels. In equal time its photographs are
+    far nearer to real ones.
     """
 
     data_type = Images
@@ -66,8 +68,8 @@ class DCGAN(Method):
         nearest-neighbour upsampling and a convolution"""
         discriminator: Literal["pixels", "features", "both", "auto"] = "pixels"
         """what the discriminator sees: pixels, as in the paper; maps of a frozen ImageNet network, each by a small head
-        (Projected GAN, Sauer 2021); or both, by a discriminator of each. auto: both for colour, pixels for grey, since
-        letters came out more legible without a network of photographs"""
+        (Projected GAN, Sauer 2021); or both, by a discriminator of each, and one of 8 x 8 thumbnails. auto: both for
+        colour, pixels for grey, since letters came out more legible without a network of photographs"""
         feature_network: str | None = None
         """the first 16 hex digits of the SHA-256 of the frozen network's weights; none: the installed one's"""
         norm: Literal["batch", "spectral", "none"] = "batch"
@@ -167,8 +169,9 @@ class DCGAN(Method):
         self.discriminator: nn.Module = Discriminator(c.size, c.channels, c.base_channels, c.norm)
         if c.discriminator != "pixels":
             self.features = FrozenFeatures(c.feature_network)
-            pixels = self.discriminator if c.discriminator == "both" else None
-            self.discriminator = ProjectedDiscriminator(c.size, pixels)
+            both = c.discriminator == "both"
+            pixels, thumbnails = (self.discriminator, ThumbnailHead(c.channels)) if both else (None, None)
+            self.discriminator = ProjectedDiscriminator(c.size, pixels, thumbnails=thumbnails)
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         c = self.config

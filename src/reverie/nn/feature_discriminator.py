@@ -25,6 +25,8 @@ FINGERPRINT = SHA256[:16]
 """of the weights of the frozen network: the first 16 hex digits of their SHA-256"""
 STRIDES, MIN_SIDE = (4, 8, 16), 64
 """of the frozen network's maps that a discriminator sees; pixels a side to which smaller images are enlarged for it"""
+THUMBNAIL_SIDE, THUMBNAIL_GAIN = 8, 3.0
+"""pixels a side of thumbnails, and what their values are multiplied by"""
 
 
 def resolve_discriminator(
@@ -114,16 +116,39 @@ class FeatureHead(nn.Sequential):
         super().__init__(*layers, spectral_norm(nn.Conv2d(channels, 1, 3, 1, 1)), nn.Flatten())
 
 
+class ThumbnailHead(nn.Sequential):
+    """Images [B,C,H,W] -> logits [B,1], by their thumbnails alone: the range of colours and layouts of a data set.
+
+    Not in Sauer 2021. Without it hues are few at first, and generated images are more alike (docs/methods.md).
+    """
+
+    def __init__(self, channels: int, hidden_dim: int = 256) -> None:
+        super().__init__(
+            nn.AdaptiveAvgPool2d(THUMBNAIL_SIDE), nn.Flatten(),
+            spectral_norm(nn.Linear(channels * THUMBNAIL_SIDE**2, hidden_dim)), nn.LeakyReLU(0.2, True),
+            spectral_norm(nn.Linear(hidden_dim, hidden_dim)), nn.LeakyReLU(0.2, True),
+            spectral_norm(nn.Linear(hidden_dim, 1)),
+        )  # fmt: skip
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(THUMBNAIL_GAIN * x)
+
+
 class ProjectedDiscriminator(nn.Module):
     """Maps of the frozen network, and images [B,C,H,W] -> logits [B,K] of each head, those of pixels [B,1] last."""
 
-    def __init__(self, size: int, pixels: nn.Module | None, strides: Sequence[int] = STRIDES) -> None:
-        """size: pixels a side; pixels: a discriminator of the images themselves, [B,C,H,W] -> [B], or None."""
+    def __init__(
+        self, size: int, pixels: nn.Module | None, strides: Sequence[int] = STRIDES, thumbnails: nn.Module | None = None
+    ) -> None:
+        """size: pixels a side; pixels: a discriminator of the images themselves, [B,C,H,W] -> [B], or None;
+        thumbnails: a ThumbnailHead, or None."""
         super().__init__()
-        self.heads, self.pixels = FeatureHeads(strides, max(size, MIN_SIDE)), pixels
+        self.heads, self.thumbnails, self.pixels = FeatureHeads(strides, max(size, MIN_SIDE)), thumbnails, pixels
 
     def forward(self, maps: Sequence[Tensor], x: Tensor) -> list[Tensor]:
         logits = self.heads(maps)
+        if self.thumbnails is not None:
+            logits.append(self.thumbnails(x))
         return logits if self.pixels is None else [*logits, self.pixels(x).unsqueeze(1)]
 
 
