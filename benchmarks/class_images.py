@@ -9,6 +9,8 @@ recipe, without those that the recipe of `reverie visualize` was chosen on.
     top-1 own        share of images whose likeliest class, under Lite0, which was climbed, is the target
     top-1 other      the same under the other network, which is what counts: the first is easily fooled
     spectrum slope   of the logarithm of the power of luminance over that of frequency, beside photographs'
+
+The seconds are those of the CPU, with the scores in them.
 """
 
 from __future__ import annotations
@@ -97,8 +99,8 @@ def class_images(args: dict[str, Any], folder: Path) -> dict[str, Any]:
         scores += scores_of(name, x, chosen, own, other, args)
     return {
         "task": "class_images", "scores": [score.to_json() for score in scores], "classes": chosen,
-        "seconds": round(time.process_time() - began, 1), "command": common.command(), "machine": machine(),
-        "versions": versions(), "commit": commit(), "created": now(),
+        "seconds": round(time.process_time() - began, 1), "evaluate_seconds": 0.0,
+        "command": common.command(), "machine": machine(), "versions": versions(), "commit": commit(), "created": now(),
     }  # fmt: skip
 
 
