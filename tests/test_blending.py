@@ -11,6 +11,7 @@ import numpy as np
 import PIL.Image
 import PIL.ImageDraw
 import pytest
+import torch
 
 from reverie.cli.main import main
 from reverie.media import Photo, read_record
@@ -222,6 +223,26 @@ def test_depth_alpha_profile_and_channels_are_the_backgrounds() -> None:
     assert grey.shape == (40, 50, 1)
     colour, _ = blended(photo(40, 50, 1, channels=1), photo(40, 50, 2), disc(40, 50))
     assert colour.shape == (40, 50, 3)
+
+
+def test_what_a_run_has_learnt_counts_in_one_scene_only() -> None:
+    rng = np.random.default_rng(0)
+    scenes = [np.asarray(PIL.Image.fromarray(rng.integers(60, 180, (24, 24, 3), np.uint8)).resize((96, 96), 2))
+              for _ in range(2)]  # fmt: skip
+    mask = Photo(disc(96, 96))
+
+    def added(x: torch.Tensor, p: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
+        return torch.full_like(p, 0.2)
+
+    plain, learnt = [], []
+    for foreground in (scenes[0] * 0.8, scenes[1]):
+        given = Photo(foreground.astype(np.uint8)), Photo(scenes[0]), mask
+        plain.append(blend(*given, Placement()))
+        learnt.append(blend(*given, Placement(), added))
+    moved = [np.abs(a.photo.pixels.astype(int) - b.photo.pixels).mean() for a, b in zip(plain, learnt, strict=True)]
+    assert moved[0] > 4 * moved[1]
+    assert not learnt[0].notes
+    assert "unlike scenes" in learnt[1].notes[0]
 
 
 # -- wrong input -------------------------------------------------------------------------------------------------------
