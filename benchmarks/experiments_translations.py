@@ -68,8 +68,8 @@ EXPERIMENTS = [
     ),
     Experiment(
         "denoise-colour", "Noise of sigma 25 on Set14, colour",
-        f"{NOISE} Trained in bf16, by `--precision bf16`, which this CPU computes faster. BM3D is that of its authors "
-        "(`pip install bm3d`, free for non-commercial use only).",
+        f"{NOISE} Trained in bf16, by `--precision bf16`, which this CPU computes faster, beside much other work: about "
+        "10 CPU minutes. BM3D is that of its authors (`pip install bm3d`, free for non-commercial use only).",
         "restoration:laptop", data="super_resolution.zip", parts=BSDS, options={"precision": "bf16", **RESTORED},
     ),
     Experiment(
@@ -95,7 +95,8 @@ EXPERIMENTS = [
     Experiment(
         "blending", "Blending, composites of photos with known truth",
         "monet2photo.zip, its photos: 800 to train on, 64x64, 1,200 steps; composites of the first 40 of its 100 test "
-        "photos, 256x256, blended in their own size. Trained beside much other work: about 5 CPU minutes. "
+        "photos, 256x256, blended in their own size. Trained beside much other work: about 4 CPU minutes, with the "
+        "evaluation. "
         "OpenCV's seamlessClone is given the same pixels, its mask "
         "centred on itself. The generator starts from what gains along the seam suggest, which is not the paper's.",
         "gp_gan:laptop", data="monet2photo.zip", parts={"train": "trainB/*", "test": "testB/*"},
