@@ -68,8 +68,8 @@ EXPERIMENTS = [
     ),
     Experiment(
         "denoise-colour", "Noise of sigma 25 on Set14, colour",
-        f"{NOISE} Trained in bf16, by `--precision bf16`, which this CPU computes faster, beside much other work: about "
-        "10 CPU minutes. BM3D is that of its authors (`pip install bm3d`, free for non-commercial use only).",
+        f"{NOISE} Trained in bf16, by `--precision bf16`, which this CPU computes faster, beside much other work: "
+        "about 10 CPU minutes. BM3D is that of its authors (`pip install bm3d`, free for non-commercial use only).",
         "restoration:laptop", data="super_resolution.zip", parts=BSDS, options={"precision": "bf16", **RESTORED},
     ),
     Experiment(
