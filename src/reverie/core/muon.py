@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 COEFFICIENTS, ITERATIONS = (3.4445, -4.7750, 2.0315), 5
 """of the iteration that brings singular values near 1, as Jordan tuned them"""
@@ -65,6 +65,14 @@ class Muon(torch.optim.Optimizer):
         mean = state["exp_avg"].lerp_(gradient, 1 - beta1) / (1 - beta1**steps)
         square = state["exp_avg_sq"].lerp_(gradient.square(), 1 - beta2) / (1 - beta2**steps)
         return mean / square.sqrt().add_(ADAM_EPSILON)
+
+
+def muon_of(network: nn.Module, lr: float, betas: tuple[float, float]) -> Muon:
+    """Muon for a network whose last layer is the last one of its modules; what its weights are is as in Muon."""
+    parameters = list(network.parameters())
+    hidden = [p for p in parameters if p.ndim > 1][:-1]
+    chosen = {id(p) for p in hidden}
+    return Muon(hidden, [p for p in parameters if id(p) not in chosen], lr, betas=betas)
 
 
 def orthogonalised(matrix: Tensor) -> Tensor:

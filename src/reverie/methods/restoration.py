@@ -15,7 +15,7 @@ from reverie.core.constraints import Count, Decay, MultipleOf, NonNegative, Posi
 from reverie.core.diagnostics import discriminator_auc
 from reverie.core.lr_schedules import cosine_with_warmup
 from reverie.core.method import Method, verb
-from reverie.core.muon import Muon
+from reverie.core.muon import muon_of
 from reverie.core.stage import Batch, Metrics, Stage
 from reverie.core.update import Update
 from reverie.data.images.patches import ImagePatches
@@ -141,13 +141,11 @@ class Restoration(Method):
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         c = self.config
         adam = partial(torch.optim.Adam, fused=True)
-        parameters, betas = list(self.generator.parameters()), (c.beta1, c.beta2)
-        hidden = [p for p in parameters if p.ndim == 4 and len(p) == c.base_channels]  # the last layer has fewer
-        others = [p for p in parameters if all(p is not other for other in hidden)]
+        betas = (c.beta1, c.beta2)
         optimizers: dict[str, torch.optim.Optimizer] = {
-            "generator": Muon(hidden, others, c.lr, betas=betas)
+            "generator": muon_of(self.generator, c.lr, betas)
             if c.optimizer == "muon"
-            else adam(parameters, lr=c.lr, betas=betas)
+            else adam(self.generator.parameters(), lr=c.lr, betas=betas)
         }
         if c.adv_weight:  # as pix2pix's
             optimizers["discriminator"] = adam(self.discriminator.parameters(), lr=2e-4, betas=(0.5, 0.999))

@@ -17,6 +17,7 @@ from reverie.core.diagnostics import discriminator_auc
 from reverie.core.imported_network import Imported, ImportedUpscaler
 from reverie.core.lr_schedules import constant, cosine
 from reverie.core.method import Method, verb
+from reverie.core.muon import muon_of
 from reverie.core.stage import Batch, Metrics, Stage
 from reverie.core.update import Update
 from reverie.data.images.patches import ImagePatches
@@ -92,14 +93,16 @@ class SRGAN(Method):
         """weight of the adversarial loss (eq. 3: 1e-3)"""
         grid_weight: NonNegative = 10.0
         """weight of the fixed pattern in the adversarial stage (the paper: 0), see grid_error"""
+        optimizer: Literal["muon", "adam"] = "muon"
+        """of the stage "pixels"; Muon learns in half of Adam's time or less (docs/methods.md)"""
         lr: Positive = 2e-3
-        """learning rate of Adam in the stage "pixels" """
+        """learning rate of the stage "pixels" """
         lr_schedule: Literal["cosine", "constant"] = "cosine"
         """of the stage "pixels": to 0 along a cosine, or constant"""
         adv_lr: Positive = 1e-4
         """learning rate of Adam in the adversarial stage, a tenth of it in its second half (section 3.2)"""
         beta1: Decay = 0.9
-        """Adam's beta1"""
+        """Adam's beta1; with muon, of the last layer and biases"""
         beta2: Decay = 0.99
         """Adam's beta2"""
         ema_decay: Decay = 0.999
@@ -121,8 +124,8 @@ class SRGAN(Method):
         "camera": dict(**_laptop, inputs="camera"),
         "paper": dict(
             network="srresnet", base_channels=64, blocks=16, size=24, batch_size=16, min_downscale=1.0, pixel_loss="l2",
-            lr=1e-4, lr_schedule="constant", beta2=0.999, ema_decay=0.0, adv_share=1 / 6, pixel_weight=0.0,
-            adv_weight=1e-3, grid_weight=0.0, steps=1_200_000,
+            optimizer="adam", lr=1e-4, lr_schedule="constant", beta2=0.999, ema_decay=0.0, adv_share=1 / 6,
+            pixel_weight=0.0, adv_weight=1e-3, grid_weight=0.0, steps=1_200_000,
         ),
     }  # fmt: skip
 
@@ -155,10 +158,14 @@ class SRGAN(Method):
         return config, {f"generator.{name}": tensor for name, tensor in net.weights.items()}
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        c = self.config
-        adam = partial(torch.optim.Adam, lr=c.lr, betas=(c.beta1, c.beta2), fused=True)
-        optimizers: dict[str, torch.optim.Optimizer] = {"generator": adam(self.generator.parameters())}
+        c, betas = self.config, (self.config.beta1, self.config.beta2)
+        adam = partial(torch.optim.Adam, lr=c.lr, betas=betas, fused=True)
+        muon = c.optimizer == "muon"
+        optimizers: dict[str, torch.optim.Optimizer] = {
+            "generator": muon_of(self.generator, c.lr, betas) if muon else adam(self.generator.parameters())
+        }
         if c.adv_share:
+            optimizers["generator_adversarial"] = adam(self.generator.parameters())  # with moments of its own
             optimizers["discriminator"] = adam(self.discriminator.parameters())
         return optimizers
 
@@ -169,9 +176,8 @@ class SRGAN(Method):
         stages = [Stage("pixels", c.steps - adversarial, self.step_pixels, schedule)]
         factor = c.adv_lr / c.lr  # of the rates that the optimizers were made with
         last = Stage(
-            "adversarial", adversarial, self.step_adversarial, lambda done: factor if done < 0.5 else factor / 10,
-            reset_optimizers=("generator",),
-        )  # fmt: skip
+            "adversarial", adversarial, self.step_adversarial, lambda done: factor if done < 0.5 else factor / 10
+        )
         return [stage for stage in (*stages, last) if stage.steps]
 
     def ema_decays(self) -> dict[str, float]:
@@ -202,7 +208,7 @@ class SRGAN(Method):
         loss_g = ADVERSARIAL.generator(self.discriminator(upscaled).flatten(), None)
         loss_grid = grid_error(difference, c.scale)
         loss = c.feature_weight * loss_feature + c.adv_weight * loss_g + c.pixel_weight * loss_pixel
-        update("generator", loss + c.grid_weight * loss_grid)
+        update("generator_adversarial", loss + c.grid_weight * loss_grid)
         return {
             "loss_pixel": loss_pixel.detach(), "psnr": psnr_of(difference), "loss_feature": loss_feature.detach(),
             "loss_g": loss_g.detach(), "loss_grid": loss_grid.detach(), "loss_d": loss_d, "d_auc": d_auc,
