@@ -106,7 +106,8 @@ class CycleGAN(Method):
         """the adversarial loss (section 4)"""
         colour_weight: NonNegative = 0.0
         """weight of the difference of an image and its translation in the mean colours of squares of 32 pixels, where
-        both domains have the same channels (not in the papers): against hues that drift"""
+        both domains have the same channels (not in the papers): against hues that drift. 0 where it is in their colours
+        that the domains differ"""
         image_pool_size: CountOrNone = 50
         """generated images of earlier steps, which replace half of the new ones for the discriminators (section 4); 0:
         none"""
