@@ -29,7 +29,10 @@ NOISE = (
     f"{SET14} Noise as uint8, clipped; sigma 25 of 255. The network has learnt all sigmas from 0 to 55, and estimates "
     "that of each image."
 )
-BF16 = "Trained in bf16, by `--precision bf16`, which this CPU computes faster, beside much other work: about 10 CPU minutes."
+BF16 = (
+    "Trained in bf16, by `--precision bf16`, which this CPU computes faster, beside much other work: about 10 CPU "
+    "minutes."
+)
 
 EXPERIMENTS = [
     *(
