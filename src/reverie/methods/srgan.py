@@ -94,7 +94,7 @@ class SRGAN(Method):
         grid_weight: NonNegative = 10.0
         """weight of the fixed pattern in the adversarial stage (the paper: 0), see grid_error"""
         optimizer: Literal["muon", "adam"] = "muon"
-        """of the stage "pixels"; Muon learns in half of Adam's time or less (docs/methods.md)"""
+        """of the generator; Muon learns the nearest pixels in half of Adam's time or less (docs/upscale.md)"""
         lr: Positive = 2e-3
         """learning rate of the stage "pixels" """
         lr_schedule: Literal["cosine", "constant"] = "cosine"
@@ -120,7 +120,7 @@ class SRGAN(Method):
     presets = {
         "smoke": dict(scale=2, size=8, base_channels=8, blocks=1, batch_size=4, adv_share=0.5),
         "laptop": _laptop,
-        "adversarial": dict(**_laptop, adv_share=0.25, steps=8_000),
+        "adversarial": dict(**_laptop, optimizer="adam", adv_share=0.25, steps=8_000),
         "camera": dict(**_laptop, inputs="camera"),
         "paper": dict(
             network="srresnet", base_channels=64, blocks=16, size=24, batch_size=16, min_downscale=1.0, pixel_loss="l2",
@@ -165,7 +165,6 @@ class SRGAN(Method):
             "generator": muon_of(self.generator, c.lr, betas) if muon else adam(self.generator.parameters())
         }
         if c.adv_share:
-            optimizers["generator_adversarial"] = adam(self.generator.parameters())  # with moments of its own
             optimizers["discriminator"] = adam(self.discriminator.parameters())
         return optimizers
 
@@ -176,8 +175,9 @@ class SRGAN(Method):
         stages = [Stage("pixels", c.steps - adversarial, self.step_pixels, schedule)]
         factor = c.adv_lr / c.lr  # of the rates that the optimizers were made with
         last = Stage(
-            "adversarial", adversarial, self.step_adversarial, lambda done: factor if done < 0.5 else factor / 10
-        )
+            "adversarial", adversarial, self.step_adversarial, lambda done: factor if done < 0.5 else factor / 10,
+            reset_optimizers=("generator",),
+        )  # fmt: skip
         return [stage for stage in (*stages, last) if stage.steps]
 
     def ema_decays(self) -> dict[str, float]:
@@ -208,7 +208,7 @@ class SRGAN(Method):
         loss_g = ADVERSARIAL.generator(self.discriminator(upscaled).flatten(), None)
         loss_grid = grid_error(difference, c.scale)
         loss = c.feature_weight * loss_feature + c.adv_weight * loss_g + c.pixel_weight * loss_pixel
-        update("generator_adversarial", loss + c.grid_weight * loss_grid)
+        update("generator", loss + c.grid_weight * loss_grid)
         return {
             "loss_pixel": loss_pixel.detach(), "psnr": psnr_of(difference), "loss_feature": loss_feature.detach(),
             "loss_g": loss_g.detach(), "loss_grid": loss_grid.detach(), "loss_d": loss_d, "d_auc": d_auc,
