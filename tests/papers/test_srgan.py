@@ -15,11 +15,12 @@ import torch.nn.functional as F
 import reverie
 from reverie.cli.main import main
 from reverie.media import Photo
-from reverie.methods.srgan import SRGAN, ensemble_of_positions, grid_error
+from reverie.methods.srgan import SRGAN, grid_error
 from reverie.metrics.full_reference import Restored
 from reverie.metrics.score import Reference
 from reverie.metrics.super_resolution import bicubic_luminance, luminance, upscaling_scores
 from reverie.transforms import upscaling
+from reverie.transforms.augment import mean_over_positions
 from reverie.transforms.resampling import imresize, imresize_tensor
 from reverie.transforms.upscaling import with_hidden_colours
 from reverie.utils.errors import UserError
@@ -124,10 +125,10 @@ def test_the_self_ensemble_is_the_same_for_a_turned_image() -> None:
     net = method(scale=2).generator
     x = torch.rand(1, 3, 12, 9)
     with torch.no_grad():
-        y = ensemble_of_positions(net, x)
-        assert torch.allclose(ensemble_of_positions(net, x.flip(3)).flip(3), y, atol=1e-5)
+        y = mean_over_positions(net, x)
+        assert torch.allclose(mean_over_positions(net, x.flip(3)).flip(3), y, atol=1e-5)
         assert torch.allclose(
-            torch.rot90(ensemble_of_positions(net, torch.rot90(x, 1, (2, 3))), -1, (2, 3)), y, atol=1e-5
+            torch.rot90(mean_over_positions(net, torch.rot90(x, 1, (2, 3))), -1, (2, 3)), y, atol=1e-5
         )
         assert not torch.allclose(net(x), y, atol=1e-5)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -67,9 +67,13 @@ class Muon(torch.optim.Optimizer):
         return mean / square.sqrt().add_(ADAM_EPSILON)
 
 
-def muon_of(network: nn.Module, lr: float, betas: tuple[float, float]) -> Muon:
-    """Muon for a network whose last layer is the last one of its modules; what its weights are is as in Muon."""
+def optimizer_of(
+    network: nn.Module, kind: Literal["muon", "adam"], lr: float, betas: tuple[float, float]
+) -> torch.optim.Optimizer:
+    """Adam, or Muon for a network whose last layer is the last one of its modules."""
     parameters = list(network.parameters())
+    if kind == "adam":
+        return torch.optim.Adam(parameters, lr, betas, fused=True)
     hidden = [p for p in parameters if p.ndim > 1][:-1]
     chosen = {id(p) for p in hidden}
     return Muon(hidden, [p for p in parameters if id(p) not in chosen], lr, betas=betas)

@@ -15,7 +15,7 @@ from reverie.core.constraints import Count, Decay, MultipleOf, NonNegative, Posi
 from reverie.core.diagnostics import discriminator_auc
 from reverie.core.lr_schedules import cosine_with_warmup
 from reverie.core.method import Method, verb
-from reverie.core.muon import muon_of
+from reverie.core.muon import optimizer_of
 from reverie.core.stage import Batch, Metrics, Stage
 from reverie.core.update import Update
 from reverie.data.images.patches import ImagePatches
@@ -140,15 +140,11 @@ class Restoration(Method):
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         c = self.config
-        adam = partial(torch.optim.Adam, fused=True)
-        betas = (c.beta1, c.beta2)
-        optimizers: dict[str, torch.optim.Optimizer] = {
-            "generator": muon_of(self.generator, c.lr, betas)
-            if c.optimizer == "muon"
-            else adam(self.generator.parameters(), lr=c.lr, betas=betas)
-        }
+        optimizers = {"generator": optimizer_of(self.generator, c.optimizer, c.lr, (c.beta1, c.beta2))}
         if c.adv_weight:  # as pix2pix's
-            optimizers["discriminator"] = adam(self.discriminator.parameters(), lr=2e-4, betas=(0.5, 0.999))
+            optimizers["discriminator"] = torch.optim.Adam(
+                self.discriminator.parameters(), lr=2e-4, betas=(0.5, 0.999), fused=True
+            )
         return optimizers
 
     def stages(self) -> list[Stage]:

@@ -17,7 +17,7 @@ from reverie.core.diagnostics import discriminator_auc
 from reverie.core.imported_network import Imported, ImportedUpscaler
 from reverie.core.lr_schedules import constant, cosine
 from reverie.core.method import Method, verb
-from reverie.core.muon import muon_of
+from reverie.core.muon import optimizer_of
 from reverie.core.stage import Batch, Metrics, Stage
 from reverie.core.update import Update
 from reverie.data.images.patches import ImagePatches
@@ -31,7 +31,7 @@ from reverie.nn.basicsr_networks import SEEN, MSRResNet, RRDBNet, SRVGGNetCompac
 from reverie.nn.patchgan import PatchGAN
 from reverie.nn.perceptual_loss import PerceptualLoss
 from reverie.nn.residual_blocks import conv3x3, residual_blocks
-from reverie.transforms.augment import paired_random_crop, random_flip_and_rotate
+from reverie.transforms.augment import mean_over_positions, paired_random_crop, random_flip_and_rotate
 from reverie.transforms.degradations import downscale_as_cameras
 from reverie.transforms.resampling import imresize, imresize_tensor
 from reverie.transforms.upscaling import Upscaler, upscale_photo
@@ -160,10 +160,7 @@ class SRGAN(Method):
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         c, betas = self.config, (self.config.beta1, self.config.beta2)
         adam = partial(torch.optim.Adam, lr=c.lr, betas=betas, fused=True)
-        muon = c.optimizer == "muon"
-        optimizers: dict[str, torch.optim.Optimizer] = {
-            "generator": muon_of(self.generator, c.lr, betas) if muon else adam(self.generator.parameters())
-        }
+        optimizers = {"generator": optimizer_of(self.generator, c.optimizer, c.lr, betas)}
         if c.adv_share:
             optimizers["discriminator"] = adam(self.discriminator.parameters())
         return optimizers
@@ -248,7 +245,7 @@ class SRGAN(Method):
     def upscaler(self, self_ensemble: bool = False) -> Upscaler:
         """The generator, with what has to be known to use it on photos of any size."""
         c, net = self.config, self.generator
-        network = partial(ensemble_of_positions, net) if self_ensemble else net
+        network = partial(mean_over_positions, net) if self_ensemble else net
         upscaler = Upscaler(network, c.channels, c.scale, net.receptive_radius, self.device)
         if c.network != "rrdb":
             return upscaler
@@ -365,19 +362,6 @@ NETWORKS: dict[str, Any] = {
     "compact": CompactSR, "srresnet": SRResNet, "msrresnet": MSRResNet, "srvgg": SRVGGNetCompact,
 }  # fmt: skip
 """by --network: made of channels, base channels, blocks and scale"""
-
-
-def ensemble_of_positions(network: nn.Module, x: Tensor) -> Tensor:
-    """The mean of network(x) over the 8 positions of x, turned back (self-ensemble: EDSR, section 3.4)."""
-    total = None
-    for turns in range(4):
-        for flipped in (False, True):
-            positioned = torch.rot90(x.flip(3) if flipped else x, turns, (2, 3))
-            y = torch.rot90(network(positioned), -turns, (2, 3))
-            y = y.flip(3) if flipped else y
-            total = y if total is None else total + y
-    assert total is not None
-    return total / 8
 
 
 def grid_error(difference: Tensor, scale: int) -> Tensor:
