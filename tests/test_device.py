@@ -89,6 +89,11 @@ def test_every_method_learns_in_bfloat16(name: str, tmp_path: Path) -> None:
     reverie.train(f"{name}:smoke", data=data_of(name), out=tmp_path / "run", precision="bf16", steps=3, **stages)
 
 
+def test_frozen_features_are_used_in_bfloat16(tmp_path: Path) -> None:
+    options = {"encoder": "frozen", "size": 64, "precision": "bf16", "steps": 2}
+    reverie.train("rtt_gan:smoke", data="scenes:16", out=tmp_path / "run", **options)
+
+
 def test_a_step_in_bfloat16_goes_on_with_the_weights_of_its_last_update(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

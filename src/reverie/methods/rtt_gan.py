@@ -318,7 +318,8 @@ class RTTGAN(Method):
             return self.regions(F.adaptive_avg_pool2d(self.encoder(image), c.grid))
         numbers = [-1] * len(image) if rows is None else rows.tolist()
         each = [self._frozen_maps(image[i : i + 1], n) for i, n in enumerate(numbers)]
-        return self.regions(torch.cat(each).to(image.device, image.dtype))
+        maps = [found.to(image.device, image.dtype) for found in each]  # before cat, which autocast refuses for halves
+        return self.regions(torch.cat(maps))
 
     @torch.no_grad()
     def _frozen_maps(self, image: Tensor, row: int) -> Tensor:
