@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import reverie
 from reverie.cli.main import main
 from reverie.data.images.label_maps import find_palette, nearest_colour_indices
 from reverie.data.images.pairs import Pairs
@@ -120,6 +121,16 @@ def test_domains_of_other_names_are_not_pairs(tmp_path: Path) -> None:
         Unpaired.open("shapes:4")
     with pytest.raises(UserError, match="no split 'test'"):
         Unpaired.open(tmp_path, "test")
+
+
+@pytest.mark.parametrize("method", ["cyclegan", "pix2pix", "gp_gan", "dcgan"])
+def test_a_comma_without_a_place_is_not_the_present_folder(method: str, tmp_path: Path) -> None:
+    fill(tmp_path, ["1.png", "2.png"])
+    for spec in (f"{tmp_path},", f",{tmp_path}", f"{tmp_path},,{tmp_path}"):
+        with pytest.raises(UserError, match="nothing stands"):
+            reverie.train(f"{method}:smoke", data=spec, out=tmp_path / "run")
+    with pytest.raises(UserError, match="nowhere, of the places"):
+        reverie.train("cyclegan:smoke", data=f"{tmp_path},{tmp_path}/nowhere", out=tmp_path / "run")
 
 
 COLOURS = np.array([[0, 0, 200], [255, 120, 0], [0, 220, 90], [250, 250, 250]], np.uint8)

@@ -20,6 +20,7 @@ from torch import nn
 
 import reverie
 from reverie.cli.main import main
+from reverie.cli.provenance import describe
 from reverie.dreaming import film
 from reverie.dreaming.ascent import Ascent, ascend, climb, gradient, octave_sizes, windows
 from reverie.dreaming.network import DreamNetwork
@@ -509,9 +510,12 @@ def test_beginnings_ensembles_and_diversity(small: DreamNetwork, photo: Path) ->
     assert unlike < alike
 
 
-def test_classes_climb_two_networks_in_turn_and_channels_one() -> None:
+def test_classes_climb_two_networks_in_turn_and_channels_one(tmp_path: Path) -> None:
     both, one = reverie.visualize(["goldfish", "block2:3"], size=32, steps=2, progress=False)
     assert (both.record or {})["networks"] == ["EfficientNet-Lite0", "EfficientNet-Lite2"]
+    both.save(tmp_path / "both.png")
+    lines = describe(read_record(tmp_path / "both.png")).splitlines()
+    assert [line.split()[1] for line in lines if line.startswith("network ")] == (both.record or {})["networks"]
     assert (one.record or {})["networks"] == ["EfficientNet-Lite0"]
     named = reverie.visualize(1, weights=["imagenet", "efficientnet_lite2"], size=32, steps=2, progress=False)[0]
     assert (named.pixels == both.pixels).all()

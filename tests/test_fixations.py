@@ -241,7 +241,8 @@ def test_inspect_tells_of_fixations(folder: Path, capsys: pytest.CaptureFixture[
     assert main(["data", "inspect", str(folder)]) == 0
     printed = capsys.readouterr().out
     assert "5 fixations" in printed
-    assert "one viewer only" in printed
+    assert "by one viewer each" in printed
+    assert "of 3 pictures with one viewer only" in printed
     assert "salgan" in printed
 
 

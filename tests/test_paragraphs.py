@@ -208,6 +208,17 @@ def test_lists_beside_text_files_are_no_texts_without_an_image(folder: Path) -> 
     assert data.unpaired == (("A text of no image.",),)
 
 
+def test_inspect_says_how_texts_of_another_encoding_become_utf8(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text_files(folder)
+    (folder / "1.txt").write_bytes("一只狗在草地上跑。".encode("gb18030"))
+    assert main(["data", "inspect", str(folder)]) == 0
+    printed = capsys.readouterr().out
+    assert "1: its text is not UTF-8; save it as UTF-8 (iconv -t UTF-8 -f GB18030" in printed
+    assert "1 of 3 files in train cannot be used" in printed
+
+
 def test_a_batch_holds_images_and_numbered_words(folder: Path) -> None:
     text_files(folder)
     data = Paragraphs.open(folder).prepare(32, min_count=2)
@@ -317,7 +328,7 @@ def test_stray_and_damaged_text_files(folder: Path) -> None:
     (folder / "7.txt").write_text("A text of no image.")
     data = Paragraphs.open(folder)
     assert [item.name for item in data.items] == ["0.png", "2.png"]
-    assert "its text is not UTF-8 in line 1: save it as UTF-8 (iconv -t UTF-8 -f GB18030" in data.dropped[0].reason
+    assert "its text is not UTF-8; save it as UTF-8 (iconv -t UTF-8 -f GB18030" in data.dropped[0].reason
     assert data.unpaired == (("A text of no image.",),)
 
 
@@ -325,15 +336,15 @@ def test_texts_that_cannot_be_read_are_named_by_inspect(folder: Path, capsys: py
     for image in folder.glob("*.png"):
         image.with_suffix(".txt").write_bytes("一只狗在草地上跑。".encode("gb18030"))
     assert main(["data", "inspect", str(folder)]) == 2
-    assert "cannot be read: 0.txt is not UTF-8 in line 1: save it as UTF-8" in capsys.readouterr().err
+    assert "cannot be read: 0.txt is not UTF-8; save it as UTF-8" in capsys.readouterr().err
 
 
 WRONG = {
     "that describe its images; give name.txt beside name.jpg": lambda place: None,
     "are all empty; write a sentence": lambda place: [(place / f"{i}.txt").write_text(" ") for i in range(3)],
-    "cannot be read: captions.txt is not UTF-8 in line 1: save it as UTF-8": lambda place: (
-        place / "captions.txt"
-    ).write_bytes("0.png,一只狗在草地上跑。".encode("gb18030")),
+    "cannot be read: captions.txt is not UTF-8; save it as UTF-8": lambda place: (place / "captions.txt").write_bytes(
+        "0.png,一只狗在草地上跑。".encode("gb18030")
+    ),
     "are of no image there, such as 'x0.png'": lambda place: (place / "c.txt").write_text("x0.png,A dog runs here.\n"),
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -54,11 +55,12 @@ def describe(record: dict[str, Any]) -> str:
 
 
 def _weights(record: dict[str, Any]) -> list[str]:
-    """The run, with its training step unless another program trained it; or the network that a dream climbed."""
+    """The run, with its training step unless another program trained it; or the networks that a dream climbed."""
     if _by_formula(record):
         return []
     if "run" in record and not {"step", "imported"} & record.keys():
-        return [f"network    {record['run']}"]
+        names, prints = record.get("networks", []), record.get("fingerprints", [record["run"]])
+        return [f"network    {'  '.join(both)}" for both in zip_longest(names, prints, fillvalue="-")]
     step = "" if "imported" in record else f"  step {record.get('step', '-')}"
     return [f"run        {record.get('run', 'unsaved')}{step}"]
 

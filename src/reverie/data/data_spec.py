@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from reverie.utils.errors import UserError, near_miss
+from reverie.utils.paths import exists
 
 Splits = Literal["auto", "folders", "files", "none"]
 """auto: folders are splits where their names say so, or file names are (data/splits.py); folders: every folder with the
@@ -40,9 +41,16 @@ class DataSpec(str):
     def __new__(
         cls, place: str | Path, splits: str | None = None, pairing: str | None = None, labels: str | None = None
     ) -> DataSpec:
-        """None: as stated with `place` already, if it is a DataSpec, else "auto". Raises UserError for other values."""
+        """None: as stated with `place` already, if it is a DataSpec, else "auto". Raises UserError for other values,
+        and where nothing stands before or after a comma."""
         if isinstance(place, DataSpec) and type(place) is not cls:
             return place  # data in memory, of which nothing is to be guessed
+        parts = [part.strip() for part in str(place).split(",")]
+        if not all(parts) and any(parts) and not exists(place):  # "" as a path would be the present folder
+            where = "before" if not parts[0] else "after"
+            raise UserError(
+                f"nothing stands {where} a comma in {place}; give two places, such as a/,b/, or one without."
+            )
         spec = super().__new__(cls, str(place))
         for name, value, kind in (("splits", splits, Splits), ("pairing", pairing, Pairing)):
             value = value or getattr(place, name, "auto")
@@ -58,3 +66,11 @@ class DataSpec(str):
     def stated(self) -> dict[str, str]:
         """What is not "auto", by name: for run.json."""
         return {name: value for name in STATED if (value := getattr(self, name)) != "auto"}
+
+
+def refuse_missing(spec: str) -> None:
+    """Raises UserError where one of several places with a comma between them is there, and another is not."""
+    places = [part.strip() for part in spec.split(",")]
+    there = [exists(Path(place).expanduser()) for place in places]
+    if any(there) and not all(there):
+        raise UserError(f"no such path: {places[there.index(False)]}, of the places {spec}; correct it.")

@@ -96,8 +96,8 @@ def decode_text(data: bytes) -> str:
     encoding, mark = next(((name, mark) for name, mark in _BOMS if data.startswith(mark)), ("utf-8", b""))
     if encoding == "utf-8" and b"\0" in data:
         raise InvalidFile(
-            "no text, it holds NUL bytes: give plain text; UTF-16 without a byte order mark becomes UTF-8 with "
-            "iconv -f UTF-16LE -t UTF-8"
+            "no text, it holds NUL bytes; give plain text (UTF-16 without a byte order mark becomes UTF-8 with "
+            "iconv -f UTF-16LE -t UTF-8)"
         )
     try:
         text = data[len(mark) :].decode(encoding) if encoding == "utf-8" else data.decode(encoding)
@@ -106,7 +106,7 @@ def decode_text(data: bytes) -> str:
             raise InvalidFile(f"damaged {encoding.upper()}: save it as UTF-8") from None
         where = data[: len(mark) + error.start].count(b"\n") + 1
         raise InvalidFile(
-            f"not UTF-8 in line {where}: save it as UTF-8 (iconv -t UTF-8 -f GB18030 does, or SHIFT_JIS, WINDOWS-1252)"
+            f"not UTF-8; save it as UTF-8 (iconv -t UTF-8 -f GB18030 does, or SHIFT_JIS, WINDOWS-1252): line {where}"
         ) from None
     return unicodedata.normalize("NFC", text.removeprefix("\ufeff"))
 

@@ -41,6 +41,7 @@ def record_of(
         "method": verb,
         "run": networks[0].fingerprint,
         "networks": [network.name for network in networks],
+        "fingerprints": [network.fingerprint for network in networks],
         "verb": verb,
         "arguments": arguments,
         "reverie": __version__,

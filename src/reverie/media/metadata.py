@@ -52,9 +52,14 @@ def is_record(value: Any, of_lines: bool = False) -> TypeGuard[dict[str, Any]]:
         and isinstance(value.get("index"), int)
         and _is_list_of(value.get("inputs", []), name=str, digest=str)
         and _is_list_of(value.get("imported", []), name=str, sha256=str)
+        and all(_is_texts(value.get(key, [])) for key in ("networks", "fingerprints"))
         and _has_counts(value, {"tunes": 1} if "tunes" in value else {})
         and _has_counts(value.get("grid", GRID_MINIMUM), GRID_MINIMUM)
     )
+
+
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(entry, str) for entry in value)
 
 
 def _is_list_of(value: Any, **types: type) -> bool:

@@ -317,9 +317,8 @@ class RTTGAN(Method):
         if c.encoder == "scratch":
             return self.regions(F.adaptive_avg_pool2d(self.encoder(image), c.grid))
         numbers = [-1] * len(image) if rows is None else rows.tolist()
-        each = [self._frozen_maps(image[i : i + 1], n) for i, n in enumerate(numbers)]
-        maps = [found.to(image.device, image.dtype) for found in each]  # before cat, which autocast refuses for halves
-        return self.regions(torch.cat(maps))
+        each = [self._frozen_maps(image[i : i + 1], n).to(image) for i, n in enumerate(numbers)]
+        return self.regions(torch.cat(each))  # autocast cannot join halves
 
     @torch.no_grad()
     def _frozen_maps(self, image: Tensor, row: int) -> Tensor:
@@ -395,7 +394,9 @@ class RTTGAN(Method):
             for word in words:
                 if word not in known[len(SPECIAL) :]:
                     hint = near_miss(word, known[len(SPECIAL) :])
-                    raise UserError(f"'{word}' of first is none of the {len(known) - len(SPECIAL)} words.{hint}")
+                    raise UserError(
+                        f"'{word}' in first is none of the {len(known) - len(SPECIAL)} words of the run.{hint}"
+                    )
             numbers = encode(words, known)
             found.append(tuple(numbers if words[-1] in ".!?。！？…" else numbers[:-1]))
         return tuple(found)

@@ -13,7 +13,7 @@ import torch
 
 from reverie.data import cache
 from reverie.data.archives import Dropped
-from reverie.data.data_spec import DataSpec
+from reverie.data.data_spec import DataSpec, refuse_missing
 from reverie.data.description import represent
 from reverie.data.file_types import InvalidFile
 from reverie.data.images import decode, synthetic
@@ -132,9 +132,7 @@ class Images:
                 f"{text} are several places, which methods of pairs or of two domains learn from (`reverie methods`); "
                 "give one folder."
             )
-        if any(map(exists, places)):
-            missing = next(place for place in places if not exists(place))
-            raise UserError(f"no such path: {missing}, of the places {text}; correct it.")
+        refuse_missing(text)
         names = [*synthetic.NAMES, *downloads]
         guess = "" if "/" in text or "\\" in text else near_miss(text.partition(":")[0], names)
         raise UserError(f"no such path, and no data set of that name: {text}.{guess} Sets: {', '.join(names)}")

@@ -129,7 +129,8 @@ class Fixations:
         points = [item.points for item in first.items]
         viewers = [len(np.unique(p[:, 2])) for p in points if len(p) and p[0, 2] >= 0]
         few = sum(len(np.unique(p[:, 2])) == 1 for p in points if len(p) and p[0, 2] >= 0)
-        warnings = [f"{few} pictures have one viewer only: nothing tells what others would look at"] if few else []
+        alone = f"{few} of {len(points)} pictures with one viewer only: nothing tells what others would look at"
+        warnings = [alone] if few else []
         if any(item.map for item in first.items):
             warnings.append("these are maps, without points: scores need points, and there is no centre bias of them")
         return {
@@ -143,7 +144,8 @@ class Fixations:
     @staticmethod
     def describe(report: dict[str, Any]) -> str:
         """The report of `inspect` as text for the terminal."""
-        viewers = f", by about {report['viewers']} viewers each" if report["viewers"] else ""
+        about = "one viewer" if report["viewers"] == 1 else f"about {report['viewers']} viewers"
+        viewers = f", by {about} each" if report["viewers"] else ""
         heading = f"pictures with {report['fixations']} fixations to train on{viewers}"
         return usage_summary(report, heading, "pictures")
 

@@ -231,11 +231,16 @@ def _split_warnings(split: str, part: dict[str, Any]) -> list[str]:
     warnings = []
     if empty := [name for name, count in part["classes"]["sizes"].items() if not count]:
         warnings.append(f"no images in {split} for {len(empty)} classes, such as '{empty[0]}'")
+    return warnings + unused_warning(split, part)
+
+
+def unused_warning(split: str, part: dict[str, Any]) -> list[str]:
+    """A warning where more than a tenth of the files of a split cannot be used; part: as of split_usage."""
     not_images = part["dropped_by_reason"].get("not an image file", {"count": 0})["count"]
     unusable = part["found"] - part["used"] - not_images
-    if unusable > 0.1 * part["found"]:
-        warnings.append(f"{unusable} of {part['found']} files in {split} cannot be used: see the reasons above")
-    return warnings
+    if unusable <= 0.1 * part["found"]:
+        return []
+    return [f"{unusable} of {part['found']} files in {split} cannot be used: see the reasons above"]
 
 
 def _shape_warnings(headers: list[ImageHeader]) -> list[str]:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from reverie.data.archives import Dropped
-from reverie.data.data_spec import DataSpec
+from reverie.data.data_spec import DataSpec, refuse_missing
 from reverie.data.description import represent
 from reverie.data.images import decode, inspect
 from reverie.data.images.conversion import DEFAULT
@@ -78,6 +78,7 @@ class Unpaired:
             return cls(text, split, a, b)
         files = find_paired_files(text)
         if files is None:
+            refuse_missing(text)
             raise UserError(
                 f"{text} does not hold two domains; give two folders with a comma between them, horses/,zebras/, or "
                 "one that holds trainA and trainB."

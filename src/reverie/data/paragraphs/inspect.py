@@ -6,7 +6,7 @@ from collections import Counter
 from statistics import median
 from typing import Any
 
-from reverie.data.images.inspect import SIZE, split_usage, usage_summary
+from reverie.data.images.inspect import SIZE, split_usage, unused_warning, usage_summary
 from reverie.data.paragraphs.dataset import MIN_COUNT, Paragraphs, fit_vocabulary
 from reverie.data.text.sentences import SPECIAL, words_of
 from reverie.utils.errors import UserError
@@ -83,6 +83,7 @@ def _warnings(train: Paragraphs, splits: dict[str, dict[str, Any]]) -> list[str]
     if train.from_files and len(train) < FEW:
         warnings.append(f"few images to learn from ({len(train)}): expect the sentences of the training texts again")
     for split, part in splits.items():
+        warnings += unused_warning(split, part)
         single = len(part["one_sentence"])
         if 2 * single > part["paragraphs"]:
             warnings.append(f"{single} of {part['paragraphs']} texts of {split} are one sentence: captions")
