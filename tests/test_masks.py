@@ -67,6 +67,21 @@ def test_a_colour_marks_the_hole_in_the_photo(colour: str, depth: Any) -> None:
     assert np.array_equal(find_hole(given, None, Marking(colour)).pixels, square())
 
 
+def test_paint_that_jpeg_or_a_brush_has_mixed_is_widened_unless_stated_otherwise() -> None:
+    pixels = photo().pixels.copy()
+    pixels[square()] = (255, 0, 255)
+    sharp = find_hole(photo(pixels=pixels), None, Marking("ff00ff", grow=None))
+    assert np.array_equal(sharp.pixels, square())
+    pixels[6, 9] = (250, 9, 244)
+    painted = photo(pixels=pixels)
+    soft = find_hole(painted, None, Marking("ff00ff", grow=None))
+    assert np.array_equal(soft.pixels, widened(square(), 4))
+    assert "has a soft edge" in soft.notes[0]
+    assert np.array_equal(find_hole(painted, None, Marking("ff00ff", grow=0)).pixels, square())
+    of_mask = find_hole(photo(), mask(pixels), Marking("ff00ff", grow=None))
+    assert np.array_equal(of_mask.pixels, square())
+
+
 def test_a_colour_marks_a_class_in_a_label_map() -> None:
     labels = np.where(square()[:, :, None], (128, 0, 0), (64, 0, 0)).astype(np.uint8)
     assert np.array_equal(find_hole(photo(), mask(labels), Marking("800000")).pixels, square())

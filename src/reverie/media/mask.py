@@ -24,6 +24,8 @@ OPAQUE = 0.97
 """share of full alpha below which a pixel is transparent, at least in part"""
 COLOUR_TOLERANCE = 24
 """levels of 255 by which each channel may differ from a colour: JPEG does not keep colours"""
+SOFT_EDGE = 4
+"""pixels around paint in a photo that JPEG, or a soft brush, has mixed with it: at quality 85 all of them, to some"""
 MOST = 0.5
 """share of a photo above which a hole is said to be large: the mask may be meant the other way round"""
 COLOURED = 64
@@ -44,8 +46,8 @@ class Marking:
     """left, top, right, bottom as shares of the width and of the height"""
     invert: bool = False
     """whether what is marked stays, and the rest is the hole"""
-    grow: int = 0
-    """pixels that the hole is widened by all around"""
+    grow: int | None = 0
+    """pixels that the hole is widened by all around; None: SOFT_EDGE around paint that is not of one colour, else 0"""
 
     def check(self, mask: bool) -> None:
         """Raises UserError unless exactly one thing marks the hole; mask: whether there is a mask file."""
@@ -90,7 +92,11 @@ def find_hole(photo: Photo | Image, mask: Photo | None, marking: Marking) -> Hol
         assert mask is not None
         inside, what = mask_levels(mask, notes) > THRESHOLD, f"white in {whose}"
     inverted = "all but " if marking.invert else ""
-    inside = widened(inside != marking.invert, marking.grow)
+    grow = marking.grow or 0
+    if marking.grow is None and mask is None and marking.colour and not marking.invert and _is_soft(photo, inside):
+        grow = SOFT_EDGE
+        notes.append(f"{what} has a soft edge, as JPEG and brushes make it: {grow} pixels around it are taken too")
+    inside = widened(inside != marking.invert, grow)
     share = float(inside.mean())
     notes.append(f"{inverted}{what} is the hole: {share:.1%} of {name}")
     if not inside.any():
@@ -189,6 +195,12 @@ def _of_colour(source: Photo | Image, colour: str) -> np.ndarray:
     return inside
 
 
+def _is_soft(photo: Photo | Image, inside: np.ndarray) -> bool:
+    """Whether paint is not of one colour: a JPEG or a soft brush has mixed it with what is around it."""
+    painted = photo.pixels[inside]
+    return bool((painted != painted[:1]).any())
+
+
 def _transparent(source: Photo | Image, name: str) -> np.ndarray:
     """Where an image is transparent, at least in part, as bool [H,W]. Raises UserError if it has no alpha."""
     if isinstance(source, Image) and source.file:
@@ -271,9 +283,10 @@ def masks_by_name(names: Sequence[tuple[str, str]], masks: LazyFiles) -> list[Pa
     for path, folder in zip(masks.paths, masks.folders, strict=True):
         by_name.setdefault((folder, path.stem), path)
     found: list[Path | str] = []
+    taken = {(folder, Path(name).stem) for folder, name in names}
     for folder, name in names:
         stem = Path(name).stem
-        there = [other for place, other in by_name if place == folder]
+        there = [other for place, other in by_name if place == folder and (place, other) not in taken]
         message = (
             f"there is no mask for {printable(name)}: a mask has the name of its photo, such as {printable(stem)}.png."
             f"{near_miss(stem, there)}"
