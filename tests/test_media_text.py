@@ -7,9 +7,11 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from reverie.media import Text, save_texts, text_image, text_sheet
+from reverie.media import Photo, Text, save_texts, text_image, text_sheet
+from reverie.media.paragraph import Paragraph, paragraph_sheet, wrapped
 from reverie.media.text import read_text_record
 from reverie.utils.errors import UserError
 
@@ -82,12 +84,20 @@ def _without_caches() -> Iterator[None]:
 @pytest.mark.usefixtures("few_fonts")
 def test_no_box_is_ever_drawn() -> None:
     line = "明月照空山，清风入竹林。"
-    assert "no font of this machine" in text_image._drawable(line)
-    assert text_image._drawable("a 🚀 and 👍🏽 caf\u00e9 😀") == "a [rocket] and [thumbs up sign] caf\u00e9 😀"
+    assert "no font of this machine" in text_image.drawable(line)
+    assert text_image.drawable("a 🚀 and 👍🏽 caf\u00e9 😀") == "a [rocket] and [thumbs up sign] caf\u00e9 😀"
     for text in (line, "สวัสดี", "a 🚀"):
-        for run, font in text_image._runs(text_image._drawable(text)):
+        for run, font in text_image._runs(text_image.drawable(text)):
             assert all(character.isspace() or text_image._has(font, character) for character in run)
     assert text_sheet([line]).companions[".txt"].decode() == f"{line}\n"
+
+
+@pytest.mark.usefixtures("few_fonts")
+def test_paragraphs_that_no_font_can_draw_stand_beside_their_sheet() -> None:
+    paragraph = Paragraph.of(["照片里有一只狗。"], np.full((1, 2, 2), 0.25), "zh")
+    sheet = paragraph_sheet([Photo(np.zeros((8, 8, 3), np.uint8))], [paragraph], ["reference: 一只狗"])
+    assert sheet.companions[".txt"].decode() == "照片里有一只狗。\nreference: 一只狗\n"
+    assert "no font of this machine" in " ".join(wrapped(paragraph.sentences[0]))
 
 
 def test_a_font_of_the_machine_draws_what_ours_has_not(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -112,9 +122,9 @@ def test_a_font_of_the_machine_draws_what_ours_has_not(monkeypatch: pytest.Monke
     (tmp_path / "bad.ttf").write_bytes(b"no font")
     monkeypatch.setattr(text_image, "system_fonts", lambda: sorted(tmp_path.glob("*.ttf")))
     for _ in _without_caches():
-        assert text_image._drawable("a 月") == "a 月"
+        assert text_image.drawable("a 月") == "a 月"
         assert [run for run, _ in text_image._runs("a 月 b")] == ["a ", "月", " b"]
-        assert text_image._drawable("a 明").startswith("[3 characters, CJK")
+        assert text_image.drawable("a 明").startswith("[3 characters, CJK")
 
 
 def test_a_record_is_refused_for_lines_that_were_changed(tmp_path: Path) -> None:

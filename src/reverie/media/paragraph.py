@@ -19,7 +19,7 @@ from reverie.media.image import Image
 from reverie.media.photo import Photo
 from reverie.media.saliency_map import draw_saliency
 from reverie.media.text import Text, save_texts
-from reverie.media.text_image import draw_line
+from reverie.media.text_image import draw_line, drawable
 
 PICTURE, THUMBNAIL, GAP, LINE, LETTERS = 224, 72, 6, 19, 15
 """pixels: sides of a picture and of the small ones that show attention, gaps, from line to line, of letters"""
@@ -73,7 +73,8 @@ def save_paragraphs(paragraphs: Sequence[Paragraph], path: str | Path) -> Path:
 def paragraph_sheet(pictures: Sequence[Photo], paragraphs: Iterable[Paragraph], beside: Sequence[str] = ()) -> Image:
     """Pictures, and right of each its sentences, each with a small picture of where it looked.
 
-    beside: what else to say under each paragraph, such as what a human wrote.
+    beside: what else to say under each paragraph, such as what a human wrote. All of it is also the sheet's companion:
+        text that is written beside it.
     """
     given = list(paragraphs)
     notes = [*beside, *[""] * (len(given) - len(beside))]
@@ -82,7 +83,8 @@ def paragraph_sheet(pictures: Sequence[Photo], paragraphs: Iterable[Paragraph], 
     padded = [
         np.pad(block, ((0, 2 * GAP), (0, width - block.shape[1]), (0, 0)), constant_values=255) for block in blocks
     ]
-    return Image(np.concatenate(padded))
+    lines = [f"{line}\n" for one, note in zip(given, notes, strict=True) for line in (one.line, note) if line]
+    return Image(np.concatenate(padded), companions={".txt": "".join(lines).encode()})
 
 
 def _block(picture: Photo, paragraph: Paragraph, note: str) -> np.ndarray:
@@ -94,9 +96,9 @@ def _block(picture: Photo, paragraph: Paragraph, note: str) -> np.ndarray:
     for sentence, cells in zip(paragraph.sentences, paragraph.attention, strict=True):
         looked = PIL.Image.fromarray(cells).resize(small.pil.size, PIL.Image.Resampling.BILINEAR)
         density = np.asarray(looked, np.float64).clip(1e-9)
-        rows.append((draw_saliency(small, density, "overlay").pil, _wrapped(sentence)))
+        rows.append((draw_saliency(small, density, "overlay").pil, wrapped(sentence)))
     if note:
-        rows.append((None, _wrapped(note)))
+        rows.append((None, wrapped(note)))
     heights = [max(THUMBNAIL if drawn else 0, LINE * len(lines)) + GAP for drawn, lines in rows]
     left = PICTURE + 2 * GAP
     sheet = PIL.Image.new(
@@ -113,7 +115,9 @@ def _block(picture: Photo, paragraph: Paragraph, note: str) -> np.ndarray:
     return np.asarray(sheet)
 
 
-def _wrapped(sentence: str) -> list[str]:
+def wrapped(sentence: str) -> list[str]:
+    """The lines that a sentence takes on a sheet, without what no font has."""
+    sentence = drawable(sentence)
     wide = sum(ord(letter) > 0x2E80 for letter in sentence) > len(sentence) / 2
     return textwrap.wrap(sentence, COLUMNS // 2 if wide else COLUMNS) or [""]
 

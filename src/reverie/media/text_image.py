@@ -45,7 +45,7 @@ def text_sheet(lines: Sequence[str], title: str = "") -> Image:
     The lines themselves are its companion: text that is written beside it.
     """
     rows = [(title, 96)] if title else []
-    rows += [(row, 0) for line in lines for row in _wrap(_drawable(line))]
+    rows += [(row, 0) for line in lines for row in _wrap(drawable(line))]
     across = max((round(_length(row)) for row, _ in rows), default=0)
     size = min(WIDTH, across) + 2 * MARGIN, LINE * max(1, len(rows)) + 2 * MARGIN
     ground = PIL.Image.new("L", size, 255)
@@ -69,7 +69,7 @@ def draw_line(pen: ImageDraw.ImageDraw, at: tuple[float, float], text: str, fill
         x += scaled.getlength(run)
 
 
-def _drawable(line: str) -> str:
+def drawable(line: str) -> str:
     """The line with what no font has replaced: by names, or by a note where that is most of it."""
     short = line[: ROWS * WIDTH]  # no letter is narrower than a pixel; the rest is not even looked at
     missing = [character for character in short if _font_for(character) is None]
