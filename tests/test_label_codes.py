@@ -60,10 +60,13 @@ def write(folder, kind, count=24):
 OPTIONS = dict(steps=60, size=16, crop_jitter=1.0, hflip=False, adv_weight=0.0, dropout=0.0, base_channels=8, lr=5e-3)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_labels_that_look_black_are_learnt_and_come_back_as_they_were(kind, tmp_path):
+@pytest.mark.parametrize(
+    ("kind", "pixel_loss"), [*((kind, "l1") for kind in KINDS), ("ids", "cross_entropy"), ("palette", "cross_entropy")]
+)
+def test_labels_that_look_black_are_learnt_and_come_back_as_they_were(kind, pixel_loss, tmp_path):
     data = write(tmp_path / "d", kind)
-    run = reverie.train("pix2pix:smoke", data=f"{data}", out=tmp_path / "run", degradation="", **OPTIONS)
+    options = {**OPTIONS, "pixel_loss": pixel_loss}
+    run = reverie.train("pix2pix:smoke", data=f"{data}", out=tmp_path / "run", degradation="", **options)
     facts = json.loads((tmp_path / "run" / "run.json").read_text())["data"]["facts"]
     assert set(facts["labels"]) == {"b"}
     right = []
@@ -78,6 +81,11 @@ def test_labels_that_look_black_are_learnt_and_come_back_as_they_were(kind, tmp_
     assert np.mean(right) > 0.9
     if kind != "ids":
         return
+    with pytest.raises(reverie.UserError, match="out_channels is 1"):
+        reverie.train(
+            "pix2pix:smoke", data=f"{write(tmp_path / 'rgb', 'rgb codes')}", out=tmp_path / "grey", degradation="",
+            **{**options, "pixel_loss": "cross_entropy", "out_channels": 1},
+        )  # fmt: skip
     evaluation = reverie.evaluate(tmp_path / "run", str(data), n=8, baselines=False)
     scores = {score.name: score.value for score in evaluation.scores}
     assert scores["pixel accuracy"] > 0.9

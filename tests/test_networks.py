@@ -94,6 +94,19 @@ def test_tiles_of_a_small_receptive_field_change_nothing(name: str, blend: int |
     assert (at_once - short).abs().max() > 1e-4 * at_once.abs().max()
 
 
+def test_tiles_of_label_maps_are_not_blended() -> None:
+    """Where two tiles differ, each pixel has the label of one of them; that of the tile in whose middle it lies."""
+    x = torch.zeros(1, 1, 100, 150)
+    numbers = iter(range(1, 100))
+    y = apply_tiled(lambda part: torch.full_like(part, next(numbers)), x, 64, 8, 2, to_labels=True)
+    labels = y.unique().tolist()
+    assert len(labels) > 4
+    assert all(label == int(label) > 0 for label in labels)
+    assert y[0, 0, 0, 0] == 1
+    ramp = apply_tiled(lambda part: part, torch.arange(150.0).expand(1, 1, 100, 150), 64, 8, 2, to_labels=True)
+    assert torch.equal(ramp, torch.arange(150.0).expand(1, 1, 100, 150))
+
+
 @pytest.mark.parametrize("name", RESTORERS)
 def test_the_receptive_radius(name: str) -> None:
     net = randomised(RESTORERS[name](), 0.1, 1)

@@ -74,3 +74,10 @@ def test_the_size_of_training_is_said_once(tmp_path, capfd, monkeypatch):
     (scaled, *_) = run.translate(photos, working_size=16)
     assert scaled.pixels.shape == (64, 64, 3)
     assert not capfd.readouterr().err
+
+
+def test_a_label_map_is_enlarged_without_new_colours() -> None:
+    x = torch.rand(1, 3, 60, 90)
+    y = apply_at_size(lambda small: (small[:, :1] > 0.5).float(), x, 20, "none", to_labels=True)
+    assert y.shape == (1, 1, 60, 90)
+    assert set(y.unique().tolist()) == {0.0, 1.0}

@@ -16,6 +16,9 @@ from reverie.nn.feature_discriminator import FrozenFeatures
 from reverie.nn.patchgan import PatchGAN, ProjectedPatchGAN
 from reverie.utils.distributed import Ranks
 
+COLOURS = [[0, 0, 0], [255, 0, 0], [0, 0, 255]]
+"""of the classes of label maps"""
+LABELS = {"b": {"colours": COLOURS, "codes": COLOURS, "grey": False, "bits": 8, "table": None}}
 SMALL: dict[str, Any] = dict(size=16, base_channels=4, depth=4, n_layers_d=1, crop_jitter=1.0, hflip=False)
 
 
@@ -66,9 +69,62 @@ def test_heads_see_the_image_and_what_it_was_made_from(discriminator: str) -> No
         assert slope.abs().sum() > 0
 
 
+def test_label_maps_are_learnt_by_cross_entropy() -> None:
+    torch.manual_seed(0)
+    gan = Pix2Pix(resolved({"labels": LABELS}, pixel_loss="cross_entropy", dropout=0.0))
+    assert (gan.config.label_colours, gan.config.deterministic) == ((0, 0, 0, 255, 0, 0, 0, 0, 255), True)
+    assert not [name for name in gan.state_dict() if name.startswith("classes")]
+    a, true = torch.rand(2, 3, 16, 16) * 2 - 1, torch.randint(0, 3, (2, 16, 16))
+    b = torch.tensor(COLOURS)[true].permute(0, 3, 1, 2) / 127.5 - 1
+    update = RecordedLosses(gan.optimizers(), Ranks("cpu"))
+    metrics = gan.step({"a": a, "b": b}, update)
+    with torch.no_grad():
+        logits = gan.generator(a)
+    assert logits.shape == (2, 3, 16, 16)
+    chosen = logits.log_softmax(1).gather(1, true[:, None])
+    assert update.losses == {"generator": pytest.approx(float(-100 * chosen.mean()), rel=1e-4)}
+    assert list(metrics) == ["cross_entropy"]
+    assert gan.classes is not None
+    assert torch.equal(gan.classes.indices(b), true)
+    gan.eval()
+    likeliest = gan.classes.indices(gan.translate_tensor(a[:1], None, 512, 0))
+    assert torch.equal(likeliest, gan.generator(a[:1]).argmax(1))
+
+
+def test_the_discriminator_sees_mean_colours_of_classes() -> None:
+    """Where the adversarial loss is wanted beside cross-entropy, gradients reach all logits."""
+    gan = Pix2Pix(resolved({"labels": LABELS}, pixel_loss="cross_entropy", adv_weight=1.0))
+    assert gan.classes is not None
+    logits = torch.randn(1, 3, 2, 2, requires_grad=True)
+    mean = gan.classes.expected(logits)
+    by_hand = (logits.softmax(1)[:, :, None] * (torch.tensor(COLOURS)[None, :, :, None, None] / 127.5 - 1)).sum(1)
+    assert torch.allclose(mean, by_hand, atol=1e-6)
+    batch = {side: torch.zeros(1, 3, 16, 16) - 1 for side in "ab"}
+    update = RecordedLosses(gan.optimizers(), Ranks("cpu"))
+    assert list(gan.step(batch, update)) == ["loss_d", "d_auc", "cross_entropy", "loss_g"]
+    assert set(update.losses) == {"discriminator", "generator"}
+
+
+def test_auto_learns_labels_as_classes_with_a_frozen_encoder() -> None:
+    """Where the targets are label maps; label maps as inputs change nothing."""
+    auto = dict(discriminator="auto", encoder="auto", pixel_loss="auto")
+    for facts, options, expected in (
+        ({"labels": LABELS}, {}, ("cross_entropy", "frozen", 0, True)),
+        ({"labels": LABELS}, {"network": "resnet", "depth": None}, ("cross_entropy", "scratch", 0, True)),
+        ({"labels": LABELS}, {"encoder": "scratch", "adv_weight": 1.0}, ("cross_entropy", "scratch", 1, True)),
+        ({"labels": LABELS}, {"direction": "BtoA"}, ("l1", "scratch", 1, False)),
+        ({"labels": {"a": LABELS["b"]}}, {}, ("l1", "scratch", 1, False)),
+        ({}, {}, ("l1", "scratch", 1, False)),
+    ):
+        config = resolved(facts, **{**auto, **options})
+        assert (config.pixel_loss, config.encoder, config.adv_weight, config.deterministic) == expected
+        assert (config.label_colours is None) == (config.pixel_loss == "l1")
+        assert Pix2Pix.resolve_config(config, {"native": 16, "in_channels": 3, "out_channels": 3, **facts}) == config
+
+
 def test_auto_follows_the_targets() -> None:
     """Both for colour; pixels for grey ones and label maps, with the paper's weight of the L1 loss."""
-    labels = {"labels": {"b": {}}}
+    labels = {"labels": LABELS}
     for facts, options, expected in (
         ({}, {}, "both"),
         ({"out_channels": 1}, {}, "pixels"),
@@ -83,8 +139,9 @@ def test_auto_follows_the_targets() -> None:
     assert resolved(discriminator="both", l1_weight=0.0).l1_weight == 0
 
 
-def test_a_run_with_a_frozen_network_resumes_bit_for_bit(tmp_path: Path) -> None:
-    options = dict(data="shapes:12", discriminator="auto", loss="hinge", steps=4, log_every=1, threads=1)
+@pytest.mark.parametrize("frozen", [dict(discriminator="auto", loss="hinge"), dict(encoder="frozen")])
+def test_a_run_with_a_frozen_network_resumes_bit_for_bit(tmp_path: Path, frozen: dict[str, Any]) -> None:
+    options = dict(data="shapes:12", steps=4, log_every=1, threads=1, **frozen)
     reverie.train("pix2pix:smoke", out=tmp_path / "whole", **options)
     reverie.train("pix2pix:smoke", out=tmp_path / "cut", callback=lambda step, *_: step < 2, **options)
     assert len((tmp_path / "cut" / "log.jsonl").read_text().splitlines()) < 4
@@ -92,8 +149,9 @@ def test_a_run_with_a_frozen_network_resumes_bit_for_bit(tmp_path: Path) -> None
     whole, cut = (load_file(tmp_path / name / "weights.safetensors") for name in ("whole", "cut"))
     assert whole.keys() == cut.keys()
     assert all(torch.equal(whole[name], cut[name]) for name in whole)
-    assert not [name for name in whole if name.startswith("features")]
-    assert reverie.load(tmp_path / "whole").config.discriminator == "both"
+    assert not [name for name in whole if "features" in name]
+    config = reverie.load(tmp_path / "whole").config
+    assert (config.discriminator, config.encoder) in (("both", "scratch"), ("pixels", "frozen"))
 
 
 @pytest.mark.parametrize(
@@ -104,6 +162,9 @@ def test_a_run_with_a_frozen_network_resumes_bit_for_bit(tmp_path: Path) -> None
         (dict(discriminator="vgg"), "discriminator"),
         (dict(discriminator="auto", degradation="", direction="BtoA"), "holds single images"),
         (dict(l1_weight=-1.0), "l1_weight"),
+        (dict(pixel_loss="cross_entropy"), "for targets that are label maps"),
+        (dict(encoder="frozen", network="resnet"), "encoder frozen"),
+        (dict(label_colours=(0, 0, 0)), "label_colours"),
     ],
 )
 def test_wrong_options_are_one_line(tmp_path: Path, options: dict[str, Any], message: str) -> None:

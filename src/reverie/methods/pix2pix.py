@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from reverie.core.constraints import Count, CountOrNone, Decay, MultipleOf, NonNegative, Positive, PowerOfTwo, Range
 from reverie.core.diagnostics import discriminator_auc
@@ -26,7 +26,16 @@ from reverie.media import Image, Photo
 from reverie.media.image import side_by_side
 from reverie.nn import losses
 from reverie.nn.dcgan_blocks import next_power_of_two
-from reverie.nn.feature_discriminator import FrozenFeatures, discriminator_loss, generator_loss, resolve_discriminator
+from reverie.nn.feature_discriminator import (
+    FINGERPRINT,
+    FrozenFeatures,
+    discriminator_loss,
+    generator_loss,
+    resolve_discriminator,
+)
+from reverie.nn.frozen_encoder_unet import STRIDES, FrozenEncoderUNet
+from reverie.nn.imagenet import weights_path
+from reverie.nn.label_classes import LabelClasses, resolve_pixel_loss
 from reverie.nn.patchgan import MAX_SHIFT, PatchGAN, ProjectedPatchGAN
 from reverie.nn.resnet_generator import ResNetGenerator, blocks_for_size, size_for_blocks, tile_overlap
 from reverie.nn.stochastic_eval import stochastic_eval
@@ -49,6 +58,8 @@ Seen = tuple[list[Tensor], Tensor, Tensor]
 """maps of the frozen network, or none of them, and images a and b"""
 OVERLAP = 64
 """of the U-Net, pixels at each side of a tile that are discarded, and as many that are blended with its neighbour"""
+MOST_FROZEN = 1024
+"""pixels a side of a tile that a frozen encoder sees at once, at most"""
 
 
 class Pix2Pix(Method):
@@ -57,7 +68,8 @@ class Pix2Pix(Method):
     Isola, Zhu, Zhou, Efros 2016, arXiv:1611.07004
 
     The preset paper is theirs. laptop is not: beside the discriminator of pixels there is one that sees with a frozen
-    ImageNet network (Projected GAN, Sauer 2021, arXiv:2111.01007), and the L1 loss weighs less.
+    ImageNet network (Projected GAN, Sauer 2021, arXiv:2111.01007), and the L1 loss weighs less. Where the targets are
+    label maps, it learns their classes by cross-entropy, and that network is the generator's encoder.
     """
 
     data_type = Pairs
@@ -85,6 +97,9 @@ class Pix2Pix(Method):
         """layers of the U-Net's encoder, each of which halves the side; none: down to one pixel, at most 8"""
         blocks: CountOrNone | None = None
         """residual blocks of the ResNet; none: 9 from 256 pixels on, else 6"""
+        encoder: Literal["scratch", "frozen", "auto"] = "scratch"
+        """of the U-Net: the paper's, from random weights; or a frozen ImageNet network, whose maps the decoder reads.
+        auto: frozen for label maps learnt by cross-entropy, else from scratch"""
         upsampling: Literal["transposed", "resize"] = "transposed"
         """in the generator: the paper's transposed convolutions, which can leave checkerboard artefacts, or
         nearest-neighbour upsampling and a convolution, which takes a tenth longer"""
@@ -101,14 +116,21 @@ class Pix2Pix(Method):
         dropout: Decay = 0.5
         """dropout probability in the inner layers of the decoder, the only source of noise (section 3.2). A U-Net of
         depth 5 or less, for 32 pixels say, has no such layers and no dropout"""
-        deterministic: bool = False
-        """whether `translate` runs without dropout and with running statistics; the paper uses dropout and batch
-        statistics as in training (section 3.4)"""
+        deterministic: bool | None = None
+        """whether `translate` runs without dropout and with running statistics; none: only with cross-entropy, since
+        the paper uses dropout and batch statistics as in training (section 3.4)"""
+        pixel_loss: Literal["l1", "cross_entropy", "auto"] = "l1"
+        """L1, as in the paper; or cross-entropy, where the targets are label maps: the generator gives a logit of each
+        of their classes, and its images have the colours of the likeliest. auto: cross-entropy for label maps, else
+        L1"""
+        label_colours: tuple[int, ...] | None = None
+        """R, G, B of each class of the targets, as networks see them, for cross-entropy; none: as the data"""
         l1_weight: NonNegative | None = None
-        """weight of the L1 loss, lambda; 0: adversarial loss alone; none: 100 (section 3.1), or 20 with a discriminator
-        that sees with a frozen network"""
-        adv_weight: NonNegative = 1.0
-        """weight of the adversarial loss; 0: L1 loss alone, without a discriminator"""
+        """weight of the pixel loss, lambda; 0: adversarial loss alone; none: 100 (section 3.1), or 20 with a
+        discriminator that sees with a frozen network"""
+        adv_weight: NonNegative | None = None
+        """weight of the adversarial loss; 0: pixel loss alone, without a discriminator; none: 1, or 0 with
+        cross-entropy, since it costs pixels of the right class, as in the paper (section 4.4)"""
         loss: Literal["nonsaturating", "leastsquares", "hinge"] = "nonsaturating"
         """the adversarial loss; the paper's is nonsaturating"""
         crop_jitter: Annotated[float, Range(1, 2)] = 286 / 256
@@ -134,6 +156,8 @@ class Pix2Pix(Method):
                 raise UserError("l1_weight and adv_weight are both 0, so there is nothing to train for; give one.")
             if self.degradation:
                 check_severity(self.degradation, self.severity)
+            if self.encoder == "frozen" and self.network == "resnet":
+                raise UserError("encoder frozen is a U-Net's, and network is resnet; give one of the two.")
             if self.degradation and self.direction == "BtoA":
                 raise UserError(
                     "direction is for data of pairs; with --degradation the inputs are made from the targets."
@@ -143,7 +167,7 @@ class Pix2Pix(Method):
         size=128, base_channels=32, upsampling="resize", ema_decay=0.999, batch_size=1, checkpoint_every=1_000,
         sample_every=2_000,
     )  # fmt: skip
-    _laptop = dict(**_plain, discriminator="auto", loss="hinge", steps=10_000)
+    _laptop = dict(**_plain, discriminator="auto", encoder="auto", pixel_loss="auto", loss="hinge", steps=10_000)
     presets = {
         "smoke": dict(
             size=16, base_channels=8, degradation="grey", upsampling="resize", ema_decay=0.9, n_layers_d=1, batch_size=4
@@ -169,11 +193,15 @@ class Pix2Pix(Method):
         elif config.direction == "BtoA":
             a_channels, b_channels = b_channels, a_channels
         found = {**facts, "size": size, "in_channels": a_channels, "out_channels": b_channels}
-        if config.discriminator == "auto" and ("a" if config.direction == "BtoA" else "b") in facts.get("labels", {}):
-            config = dataclasses.replace(config, discriminator="pixels")
+        config = resolve_pixel_loss(config, facts.get("labels", {}).get("a" if config.direction == "BtoA" else "b"))
         config, found = resolve_discriminator(config, found, config.out_channels or b_channels)
         found["l1_weight"] = 100.0 if config.discriminator == "pixels" else 20.0
-        if config.network == "unet":
+        found["deterministic"] = config.pixel_loss == "cross_entropy"
+        found["adv_weight"] = 0.0 if config.pixel_loss == "cross_entropy" else 1.0
+        if config.encoder == "frozen":
+            weights_path()  # so that it is missed before training begins
+            found["feature_network"] = FINGERPRINT
+        elif config.network == "unet":
             found["depth"] = min(8, int(math.log2(size)))
         else:
             found["blocks"] = blocks_for_size(size)
@@ -190,16 +218,19 @@ class Pix2Pix(Method):
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         c = self.config  # with what the data decides filled in
-        channels = (c.in_channels, c.out_channels, c.base_channels)
+        self.classes = LabelClasses(c.label_colours, c.out_channels) if c.pixel_loss == "cross_entropy" else None
+        outputs, logits = (c.out_channels, False) if self.classes is None else (len(self.classes.colours), True)
+        channels = (c.in_channels, outputs, c.base_channels)
         self.generator: nn.Module
-        if c.network == "unet":
-            self.generator = UNet(*channels, c.depth, c.norm, c.dropout, c.upsampling)
-            self.multiple, self.least = 2**c.depth, 0  # sides that it takes: multiples, and the least
-            self.overlap = OVERLAP
+        self.multiple, self.least, self.overlap = STRIDES[-1], 0, OVERLAP  # sides that it takes: multiples, the least
+        if c.encoder == "frozen":
+            self.generator = FrozenEncoderUNet(*channels, c.size, c.feature_network, c.norm, c.dropout, logits)
+        elif c.network == "unet":
+            self.generator = UNet(*channels, c.depth, c.norm, c.dropout, c.upsampling, logits)
+            self.multiple = 2**c.depth
         else:
-            self.generator = ResNetGenerator(*channels, c.blocks, c.norm, c.dropout, c.upsampling)
-            self.multiple, self.least = 4, 16
-            self.overlap = tile_overlap(c.blocks)
+            self.generator = ResNetGenerator(*channels, c.blocks, c.norm, c.dropout, c.upsampling, logits)
+            self.multiple, self.least, self.overlap = 4, 16, tile_overlap(c.blocks)
         pixels = PatchGAN(c.in_channels + c.out_channels, c.base_channels, c.n_layers_d, c.norm)
         self.discriminator: nn.Module = pixels
         if c.discriminator in ("features", "both"):
@@ -236,14 +267,21 @@ class Pix2Pix(Method):
         return {"generator": self.config.ema_decay} if self.config.ema_decay else {}
 
     def step(self, batch: Batch, update: Update) -> Metrics:
-        """One step of D, then one of G (section 3.3), on pairs of a batch. G: adv_weight GAN + l1_weight L1 (eq. 4)."""
+        """One step of D, then one of G (section 3.3), on pairs of a batch. G: adv_weight GAN + l1_weight L1 (eq. 4).
+
+        With cross-entropy in the place of L1, D sees the mean colour of each pixel.
+        """
         c, adversarial = self.config, LOSSES[self.config.loss]
         a, b = self.augmented_pair(batch)
-        fake = self.generator_output(a)
-        l1 = (b - fake).abs().mean()  # eq. 3
+        if self.classes is None:
+            fake = self.generator_output(a)
+            loss_pixel = (b - fake).abs().mean()  # eq. 3
+        else:
+            logits = self.generator(a)
+            fake, loss_pixel = self.classes.expected(logits), F.cross_entropy(logits, self.classes.indices(b))
         if not c.adv_weight:
-            update("generator", c.l1_weight * l1)
-            return {"l1": l1.detach()}
+            update("generator", c.l1_weight * loss_pixel)
+            return {c.pixel_loss: loss_pixel.detach()}
 
         # D of eq. 1, halved, so that D learns more slowly relative to G (section 3.3).
         with torch.no_grad():
@@ -254,8 +292,8 @@ class Pix2Pix(Method):
         d_auc = torch.stack([discriminator_auc(r, f) for r, f in zip(real, made, strict=True)]).mean()
 
         loss_g = generator_loss(adversarial, None, self.logits(*seen_fake))
-        update("generator", c.adv_weight * loss_g + c.l1_weight * l1)
-        return {"loss_d": loss_d, "d_auc": d_auc, "l1": l1.detach(), "loss_g": loss_g.detach()}
+        update("generator", c.adv_weight * loss_g + c.l1_weight * loss_pixel)
+        return {"loss_d": loss_d, "d_auc": d_auc, c.pixel_loss: loss_pixel.detach(), "loss_g": loss_g.detach()}
 
     def augmented_pair(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Inputs and targets [B,C,size,size] of a batch, cropped and flipped at random, both alike (section 6.2)."""
@@ -281,6 +319,8 @@ class Pix2Pix(Method):
 
     def generator_output(self, a: Tensor) -> Tensor:
         """b [B,C,H,W] generated from a; with degradation "grey" the luminance of a is kept."""
+        if self.classes is not None:
+            return self.classes.most_likely(self.generator(a))
         return keep_luminance(a, self.generator(a), self.config.degradation)
 
     def seen(self, a: Tensor, b: Tensor) -> Seen:
@@ -312,7 +352,8 @@ class Pix2Pix(Method):
 
         photos: images like the inputs of training
         deterministic: without dropout and with running statistics; none: as the run's config has it
-        tile: pixels per side above which an image is cut into tiles, a multiple of 256
+        tile: pixels per side above which an image is cut into tiles, a multiple of 256; 1024 at most with a frozen
+            encoder, which takes more memory
         seed: of the dropout; a result depends on the seed and its own image alone
         working_size: pixels of the shorter side at which the network works on larger images, such as the size that it
             was trained at; the result is enlarged; none: the image's own size
@@ -329,8 +370,8 @@ class Pix2Pix(Method):
             if working_size is None:
                 note_size(noted, photo.name, min(x.shape[2:]), self.config.size)
             run = partial(self.translate_tensor, deterministic=deterministic, tile=tile, seed=seed_for(seed, photo))
-            labels = inputs is not None or targets is not None
-            y = apply_at_size(run, x.to(self.device), working_size, "none" if labels else detail, inputs is not None)
+            labels = inputs is not None, targets is not None
+            y = apply_at_size(run, x.to(self.device), working_size, "none" if any(labels) else detail, *labels)
             if targets is None:
                 yield photo.with_pixels(y[0])
             else:
@@ -374,7 +415,12 @@ class Pix2Pix(Method):
         """b [1,C,H,W] in [-1,1] for one image a of any size; the other parameters are those of `translate`."""
         if deterministic is None:
             deterministic = self.config.deterministic
-        run = partial(apply_tiled, self.generator_output, x, tile, self.overlap, self.multiple, self.least)
+        if self.config.encoder == "frozen":
+            tile = min(tile, MOST_FROZEN)
+        labels = self.classes is not None
+        run = partial(
+            apply_tiled, self.generator_output, x, tile, self.overlap, self.multiple, self.least, to_labels=labels
+        )
         if deterministic:
             return run()
         with stochastic_eval(self.generator, seed):

@@ -43,7 +43,9 @@ class ResNetGenerator(nn.Sequential):
         norm: str = "instance",
         dropout: float = 0.0,
         upsampling: str = "transposed",
+        logits: bool = False,
     ) -> None:
+        """logits: y is not bounded to [-1,1] by tanh, as in the paper: of classes, one channel for each."""
         bias = norm == "instance"  # a batch norm would subtract it again
         narrow, middle, wide = base_channels, 2 * base_channels, 4 * base_channels
         super().__init__(
@@ -54,7 +56,7 @@ class ResNetGenerator(nn.Sequential):
             *(ResNetBlock(wide, norm, dropout) for _ in range(blocks)),
             upsample_layer(wide, middle, upsampling, 3, bias), norm_layer(norm, middle), nn.ReLU(True),
             upsample_layer(middle, narrow, upsampling, 3, bias), norm_layer(norm, narrow), nn.ReLU(True),
-            nn.ReflectionPad2d(3), nn.Conv2d(narrow, out_channels, 7), nn.Tanh(),
+            nn.ReflectionPad2d(3), nn.Conv2d(narrow, out_channels, 7), nn.Identity() if logits else nn.Tanh(),
         )  # fmt: skip
         self.apply(init_weights)
         compared = [10 + i for i in compared_blocks(blocks)]  # 10 is the first residual block

@@ -30,7 +30,9 @@ class UNet(nn.Module):
         norm: str = "batch",
         dropout: float = 0.5,
         upsampling: str = "transposed",
+        logits: bool = False,
     ) -> None:
+        """logits: y is not bounded to [-1,1] by tanh, as in the paper: of classes, one channel for each."""
         super().__init__()
         bias = norm == "instance"  # a batch norm would subtract it again
         innermost = depth - 1
@@ -49,6 +51,7 @@ class UNet(nn.Module):
             self.up_norms.append(norm_layer(norm, decoder_out[k]) if k else nn.Identity())
         self.dropout = nn.Dropout(dropout)
         self.dropout_layers = [k for k in range(innermost - 1, -1, -1) if k > 3][:DROPOUT_LAYERS]
+        self.bounds = nn.Identity() if logits else nn.Tanh()
         self.apply(init_weights)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -63,7 +66,7 @@ class UNet(nn.Module):
                 y = self.dropout(y)
             if k:
                 y = torch.cat([skips.pop(), y], 1)
-        return torch.tanh(y)
+        return self.bounds(y)
 
     def layers(self) -> list[tuple[nn.Module, nn.Module]]:
         """(convolution, its norm) of the encoder from the outermost to the innermost, then of the decoder back out."""

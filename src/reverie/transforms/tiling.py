@@ -38,14 +38,15 @@ def apply_padded(network: Network, x: Tensor, multiple: int, least: int = 0, sca
 
 def apply_tiled(
     network: Network, x: Tensor, tile: int, overlap: int, multiple: int, least: int = 0, blend: int | None = None,
-    scale: int = 1,
+    scale: int = 1, to_labels: bool = False,
 ) -> Tensor:  # fmt: skip
     """network(x) [1,C',sH,sW] of an image of any size, in tiles of `tile` pixels a side where it is larger than one.
 
     Neighbouring tiles share 2 * (overlap + blend) pixels or more. The outer `overlap` pixels of each tile are discarded
     and the rest is blended. So where a pixel of the result depends on no more than `overlap` pixels around it, tiles
     change nothing, and blend may be 0; by default it is `overlap`. multiple, least: as in `pad_to_multiple`; scale: of
-    a network that enlarges; all else counts pixels of x. Raises ValueError if a tile is too small.
+    a network that enlarges; all else counts pixels of x. to_labels: results are label maps, which are not blended: each
+    pixel is that of the tile that would weigh most. Raises ValueError if a tile is too small.
     """
     height, width = x.shape[2:]
     if max(height, width) <= tile:
@@ -66,10 +67,15 @@ def apply_tiled(
             if total is None:
                 total = x.new_zeros(1, output.shape[1], scale * height, scale * width)
             rows, columns = slice(scale * top, scale * (top + h)), slice(scale * left, scale * (left + w))
-            total[:, :, rows, columns] += output * share
-            weight[:, :, rows, columns] += share
+            sum_here, weight_here = total[:, :, rows, columns], weight[:, :, rows, columns]
+            if to_labels:
+                sum_here.copy_(torch.where(share > weight_here, output, sum_here))
+                weight_here.copy_(torch.maximum(share, weight_here))
+            else:
+                sum_here += output * share
+                weight_here += share
     assert total is not None
-    return total.div_(weight)
+    return total if to_labels else total.div_(weight)
 
 
 def check_tile(tile: int, multiple: int = 256) -> None:

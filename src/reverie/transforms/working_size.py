@@ -24,11 +24,13 @@ RADIUS, EPSILON = 2, 1e-3
 """of the guided filter: pixels at the working size, and the variance (of [-1,1] squared) below which it smooths"""
 
 
-def apply_at_size(network: Network, x: Tensor, size: int | None, detail: Detail, labels: bool = False) -> Tensor:
+def apply_at_size(
+    network: Network, x: Tensor, size: int | None, detail: Detail, labels: bool = False, to_labels: bool = False
+) -> Tensor:
     """network(x) [1,C',H,W] of an image, computed with a shorter side of `size` pixels, in the image's own size.
 
     size: None, or not below the shorter side of x: network(x) as it is. Detail is kept where C' = C or one is 1.
-    labels: whether x is a label map, which is shrunk by picking pixels and has no detail
+    labels, to_labels: whether x, or the result, is a label map: it is resized by picking pixels and has no detail
     """
     height, width = x.shape[2:]
     if size is None or size >= min(height, width):
@@ -37,6 +39,8 @@ def apply_at_size(network: Network, x: Tensor, size: int | None, detail: Detail,
     inner = max(1, round(height * scale)), max(1, round(width * scale))
     small = F.interpolate(x, inner, mode="nearest-exact") if labels else _resize(x, inner)
     result = network(small)
+    if to_labels:
+        return F.interpolate(result, (height, width), mode="nearest-exact")
     if labels or detail == "none" or (x.shape[1] != result.shape[1] and 1 not in (x.shape[1], result.shape[1])):
         return _resize(result, (height, width)).clamp(-1, 1)
     if result.shape[1] == 1 and x.shape[1] == 3:
