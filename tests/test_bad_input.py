@@ -449,6 +449,7 @@ VERBS = [
     ("generate runs/vae -n 2 --seed 1 --out made", "made/000000.png is there already", "--overwrite"),
     ("generate runs/vae -n 2 --out there.png", "there.png is there already", "--overwrite"),
     ("reconstruct runs/vae --out new", "needs images", "FILE"),
+    ("reconstruct photo.jpg --out new", "needs a run before photo.jpg", "reconstruct RUN photo.jpg"),
     ("reconstruct runs/vae nowhere.jpg --out new", "no image at nowhere.jpg", "give image files"),
     ("reconstruct runs/vae photo.jpg nowhere.jpg --out new", "no image at nowhere.jpg", "give image files"),
     ("reconstruct runs/vae text.txt --out new", "text.txt is not a usable image", "give another"),

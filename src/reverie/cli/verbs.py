@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from reverie.cli.parser import Parser, first_positional
+from reverie.cli.pretrained import VERB as WITH_WEIGHTS
 from reverie.cli.pretrained import add_weights_flag, name_as_run
 from reverie.core import registry
 from reverie.core.options import REQUIRED, Option, media_inputs, media_output, options_of_signature
+from reverie.data.file_types import SUFFIXES
 from reverie.utils.errors import UserError
+from reverie.utils.paths import exists
 
 
 class Signature(NamedTuple):
@@ -39,6 +42,9 @@ def do_verb(verb: str, words: list[str]) -> int:
     if run is None:
         parser.epilog = f"`reverie {verb} RUN --help` also shows the options that the run's method has."
         parser.parse(words)  # prints the help, or raises because RUN is missing
+    if Path(str(run)).suffix.lower() in SUFFIXES and exists(str(run)):
+        named = " (or --weights NAME)" if verb == WITH_WEIGHTS else ""
+        raise UserError(f"{verb} needs a run{named} before {run}: reverie {verb} RUN {run}.")
     from reverie.api import load
 
     method = load(str(run))
