@@ -18,6 +18,7 @@ from reverie.data.data_spec import DataSpec
 from reverie.data.images.dataset import Images
 from reverie.data.images.pair_names import match_names
 from reverie.data.images.pairs import Pairs
+from reverie.data.images.patches import ImagePatches
 from reverie.data.images.unpaired import Unpaired
 from reverie.data.kinds import check_medium, kind_of, kinds_at, open_data, reading_warnings
 from reverie.data.music.dataset import MusicDataset
@@ -148,6 +149,7 @@ def test_train_prints_what_inspect_warns_of_and_resume_opens_the_same(
 def test_labels_that_are_lost_are_named(tmp_path: Path) -> None:
     place = images_at(tmp_path / "d", *many("a", 3), *many("b", 3), "cover.png")
     assert any("1 images lie beside them, such as cover.png" in text for text in Images.open(place).warnings)
+    assert not ImagePatches.open(place).warnings  # which are not learnt with labels
     listed = images_at(tmp_path / "e", *many("images", 3))
     (listed / "train.csv").write_text("file,label\n0.png,cat\n")
     assert any(

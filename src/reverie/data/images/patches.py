@@ -16,7 +16,7 @@ from reverie.data.file_types import InvalidFile
 from reverie.data.images import conversion, decode
 from reverie.data.images.dataset import Images
 from reverie.data.images.levels import level_warnings
-from reverie.data.images.records import ImageRecord, nothing_usable
+from reverie.data.images.records import ImageRecord, LabelWarning, nothing_usable
 from reverie.utils.errors import UserError
 
 MAX_PATCHES = 20_000
@@ -37,7 +37,9 @@ class ImagePatches:
         self.images = images
         self.spec, self.name, self.split, self.splits = images.spec, images.name, images.split, images.splits
         self.facts, self.fingerprint = images.facts, images.fingerprint
-        self.dropped, self.notes, self.warnings = list(images.dropped), list(images.notes), list(images.warnings)
+        self.dropped, self.notes = list(images.dropped), list(images.notes)
+        self._read_warnings = [warning for warning in images.warnings if not isinstance(warning, LabelWarning)]
+        self.warnings = list(self._read_warnings)
         self._rows: cache.CachedArray | None = None
 
     @classmethod
@@ -83,7 +85,7 @@ class ImagePatches:
         if not self._rows.kept:
             raise UserError(nothing_usable(self.spec, self.dropped))
         used = f", of which {keep} are used" if keep < total else ""
-        self.warnings = [*self.images.warnings, *level_warnings(self._rows.pixels)]
+        self.warnings = self._read_warnings + level_warnings(self._rows.pixels)
         self.notes = [f"cut into {total} patches of {size} pixels{used}"]
         return self
 

@@ -89,6 +89,10 @@ def nothing_usable(title: str, dropped: list[Dropped]) -> str:
     return f"none of the {len(reasons)} images in {title} can be used: {share} '{main}' (such as {example})"
 
 
+class LabelWarning(str):
+    """A warning on how labels were read, which is of no use where nothing is learnt from labels."""
+
+
 def reason_group(reason: str) -> str:
     """The part of a reason that many files share: "duplicate" of "duplicate: same as a.png"."""
     return reason.partition(":")[0]

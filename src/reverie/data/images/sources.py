@@ -31,7 +31,16 @@ from reverie.data.images import decode
 from reverie.data.images.class_labels import ClassLabels, LocatedFile, find_labels
 from reverie.data.images.conversion import DEFAULT
 from reverie.data.images.decode import ImageHeader
-from reverie.data.images.records import ImageRecord, Source, SplitRecords, is_image, natural_key, nothing_usable, unique
+from reverie.data.images.records import (
+    ImageRecord,
+    LabelWarning,
+    Source,
+    SplitRecords,
+    is_image,
+    natural_key,
+    nothing_usable,
+    unique,
+)
 from reverie.data.media_types import names_of
 from reverie.data.splits import arrange as arrange_names
 from reverie.utils.errors import UserError
@@ -208,7 +217,8 @@ def arrange(
         if files:
             labelled = [(file.name, found.of.get(file.name, ""), headers[file.name]) for file in files]
             parts[split], classes = _split_records(labelled, dropped_in[split], classes, found)
-    warnings = arrangement.warnings + list(found.warnings) + _label_warnings(located, classes, labels)
+    of_labels = (*found.warnings, *_label_warnings(located, classes, labels))
+    warnings = [*arrangement.warnings, *map(LabelWarning, of_labels)]
     for split, part in parts.items():
         if classes and not part.labelled and not found.missing:
             warnings.append(f"{split} is unlabelled although train is not: its images lie outside of class folders")
