@@ -213,6 +213,9 @@ def test_a_run_of_a_column_is_scored_on_plain_text_too(tmp_path: Path, capsys: p
     assert not any("plain text" in note for note in reverie.evaluate(run, tmp_path / "poems.csv", n=100).notes)
     with pytest.raises(UserError, match="without a column 'verse'"):
         reverie.evaluate(run, tmp_path / "other.csv", n=100)
+    assert reverie.evaluate(run, tmp_path / "other.csv", n=100, metrics="bleu", column="words")["bleu-2"].n == 100
+    assert main(["evaluate", str(run), "--data", str(tmp_path / "other.csv"), "--column", "wards"]) == 2
+    assert "without a column 'wards'. Did you mean 'words'?" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("share", "held"), [("0", 0), ("0.25", 300), (None, 120)])

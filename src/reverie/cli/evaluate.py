@@ -53,6 +53,10 @@ def do_evaluate(words: list[str]) -> int:
     method_options = [] if source.method is None else method_score_options(source.method)
     if method_options:
         parser.add_options(method_options, f"scores of {source.description['method']} only")
+    if source.reading_options:
+        # What the run's config says is the default, whatever that is.
+        parser.add_options([option._replace(default=None) for option in source.reading_options],
+                           "how the texts are read; by default as the run read them")  # fmt: skip
     args = vars(parser.parse(words))
     if not args["data"]:
         raise UserError(f"evaluate needs --data: reverie evaluate {run} --data FOLDER.")
@@ -61,7 +65,8 @@ def do_evaluate(words: list[str]) -> int:
     if given.get("metrics") is not None:
         given["metrics"] = read_metrics(given["metrics"])
     config = EvalConfig(**given)
-    method_args = {option.name: args[option.name] for option in method_options if option.name in args}
+    own_options = (*method_options, *source.reading_options)
+    method_args = {option.name: args[option.name] for option in own_options if option.name in args}
     command = shlex.join(["reverie", "evaluate", *words])
     evaluation = evaluate_source(source, spec, config, command, **method_args)
     if args["json"]:

@@ -66,7 +66,8 @@ def evaluate(
     baselines: of restoration runs, also the scores of classical tools on the same degraded images
     lpips: of pairs and restorations, the weights of LPIPS: torchvision's alexnet and the authors' linear ones, in one
         file, or in two with a comma between them
-    method_options: options of the method's own scores, such as k of the VAE
+    method_options: options of the method's own scores, such as k of the VAE; of text also item and column, as in
+        training, where these data are to be read in another way than the training data were
 
     Raises UserError.
     """
@@ -104,6 +105,8 @@ def evaluate_source(
     """As evaluate, of a source that is open; command: what repeats it. Raises UserError."""
     began = time.monotonic()
     method_options = _convert_method_options(source, method_options)
+    read_as = {option.name: method_options.pop(option.name, None) for option in source.reading_options}
+    source = dataclasses.replace(source, read_as={name: value for name, value in read_as.items() if value is not None})
     _check(source, config)
     evaluator = evaluator_for(source).open(source, read_as_trained(source, data), config.split)
     default_n = evaluator.default_n(source, config.full)
@@ -151,7 +154,8 @@ def _convert_method_options(source: SampleSource, given: dict[str, Any]) -> dict
     """The options with their declared types. Raises UserError for names and values that do not fit."""
     known = {}
     if source.method is not None:
-        known = {option.name: option.type for option in method_score_options(source.method)}
+        options = (*method_score_options(source.method), *source.reading_options)
+        known = {option.name: option.type for option in options}
     check_names(given, known, f"evaluate of {source.name}")
     return {name: convert(value, known[name], name) for name, value in given.items()}
 

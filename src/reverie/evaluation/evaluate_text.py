@@ -253,7 +253,7 @@ def _open_lines(source: SampleSource, data: str | Path, split: str) -> tuple[Tex
     try:
         return Texts.open(data, split, **arguments), []
     except UserError:
-        if column is None:
+        if column is None or "column" in source.read_as:
             raise
         with contextlib.suppress(UserError):
             plain = Texts.open(data, split, **{**arguments, "column": None})

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from tqdm import tqdm
 from reverie.api import load
 from reverie.core.generation import at_size
 from reverie.core.method import Method
+from reverie.core.options import Option, options_of_dataclass
 from reverie.data.file_types import SUFFIXES
 from reverie.media import Image
 from reverie.runs.run_folder import Run
@@ -23,6 +24,8 @@ from reverie.utils.errors import UserError
 
 LARGEST_SCORED = 64
 """pixels a side up to which images are scored at the size of the data, if a method works at a smaller one"""
+READING = ("item", "column")
+"""options of how text files are read, which another file than that of training may need"""
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,8 @@ class SampleSource:
     """that scores are written into; None for weights files and folders of images"""
     trained_on: dict[str, Any]
     """what is known of the training data, as the "data" of run.json; {} where nothing is"""
+    read_as: Mapping[str, Any] = field(default_factory=dict)
+    """of READING, what is stated of the files of the reference data, in place of how the training data was read"""
 
     def can(self, verb: str) -> bool:
         """Whether the method has a verb."""
@@ -59,7 +64,13 @@ class SampleSource:
     @property
     def open_args(self) -> dict[str, Any]:
         """How the files of the reference data must be read."""
-        return self.method.open_args(self.method.config) if self.method is not None else {}
+        return {**(self.method.open_args(self.method.config) if self.method is not None else {}), **self.read_as}
+
+    @property
+    def reading_options(self) -> list[Option]:
+        """Those options of the method that may be stated anew of the reference data."""
+        options = options_of_dataclass(type(self.method).Config) if self.method is not None else []
+        return [option for option in options if option.name in READING and option.name in self.open_args]
 
     def score_size(self, native: int) -> int:
         """Pixels a side at which images are scored against data of `native` pixels a side.
