@@ -14,8 +14,8 @@ SCENES = (
 )
 FLICKR = (
     "flickr8k_800.zip: 800 photos with five captions each, which are joined to a paragraph in their order; a tenth is "
-    "held out by a hash of the texts. Greedy, trigram penalty 2. 1,500 steps, not the preset's 4,000, in bf16, which this "
-    "CPU computes faster: 33 times through the 700 photos."
+    "held out by a hash of the texts. Greedy, trigram penalty 2. 1,500 steps, not the preset's 4,000, in bf16, which "
+    "this CPU computes faster: 33 times through the 700 photos."
 )
 SMALL: dict[str, Any] = {
     "size": 96, "grid": 12, "encoder": "scratch", "hidden_dim": 128, "embed_dim": 128, "dropout": 0.0, "lr": 2e-3,
