@@ -28,7 +28,6 @@ from reverie.metrics.inpainting_examples import (
     middle_square,
     read_hole,
 )
-from reverie.nn.fourier_unit import FourierBlock, FourierUnit
 from reverie.transforms.laplace_fill import laplace_fill
 from reverie.transforms.mask_strokes import centre_holes, random_boxes, random_holes, random_strokes
 from test_resume import at_step
@@ -172,25 +171,16 @@ def test_any_size_is_filled_and_outside_the_hole_nothing_changes(size: tuple[int
     assert (alone - filled).abs().max() < 1e-5
 
 
-def test_a_fourier_unit_sees_everything_at_any_size_and_in_bfloat16() -> None:
-    torch.manual_seed(0)
-    unit = FourierUnit(4)
-    for size in ((8, 8), (7, 10)):
-        x = torch.randn(1, 4, *size, requires_grad=True)
-        unit(x)[0, :, 0, 0].sum().backward()
-        assert x.grad is not None
-        assert (x.grad.abs().sum(1) > 0).float().mean() > 0.95
-    with torch.no_grad():  # the transform is its own inverse where the map between is the identity
-        unit.mix.weight.zero_()
-        for k in range(8):
-            unit.mix.weight[k, k] = 1
-        assert unit.mix.bias is not None
-        unit.mix.bias.fill_(100.0)  # no ReLU clips
-        y = unit(x) - unit(torch.zeros_like(x))
-    assert torch.allclose(y, x, atol=1e-2)
-    block = FourierBlock(8)
-    with torch.autocast("cpu", torch.bfloat16):
-        assert torch.isfinite(block(torch.randn(1, 8, 8, 8))).all()
+def test_a_self_ensemble_is_the_mean_over_eight_positions() -> None:
+    x, hole, made = images(1, 3, 21, 43), boxes(1, 21, 43), trained()
+    one, mean = (made.fill(x, hole, on) for on in (False, True))
+    assert not torch.allclose(one, mean, atol=1e-3)
+    square, its_hole = images(1, 3, 32, 32), boxes(1, 32, 32)
+    turned = made.fill(square.rot90(1, (2, 3)), its_hole.rot90(1, (2, 3)), True)
+    assert torch.allclose(turned.rot90(-1, (2, 3)), made.fill(square, its_hole, True), atol=1e-3)
+    untrained = Inpainting.without_training().verb("inpaint")
+    with pytest.raises(UserError, match="of no use without a run"):
+        untrained([Photo(levels(20, 20, 3))], box=(0, 0, 1, 0.5), self_ensemble=True)
 
 
 def test_a_context_encoder_draws_the_hole_anew() -> None:

@@ -8,33 +8,24 @@ from pathlib import Path
 from typing import Any
 
 from reverie.cli.parser import Parser, first_positional
-from reverie.cli.verbs import add_signature, arguments_of, class_without_training, run_verb, signature_of
+from reverie.cli.verbs import Signature, add_signature, arguments_of, class_without_training, run_verb, signature_of
 from reverie.data.archives import is_run
 from reverie.utils.errors import UserError
 from reverie.utils.paths import exists
 
 VERB = "inpaint"
 USAGE = "reverie inpaint [RUN] PHOTO... --mask MASK --out OUT"
-SWITCHES = {"--overwrite", "--json", "--include-generated", "--invert", "--mask-alpha"}
 WEIGHTS_SUFFIX = ".safetensors"
 
 
 def do_inpaint(words: list[str]) -> int:
     """Fills the holes of the user's photos, and writes the results to --out."""
-    first = first_positional(words, SWITCHES)
+    method = class_without_training(VERB).without_training()
+    first = first_positional(words, _parser(method.verb(VERB))[0].switches)
     run = first if first is not None and _is_run(first) else None
-    method = class_without_training(VERB).without_training() if run is None else _load(run)
+    method = method if run is None else _load(run)
     function = method.verb(VERB)
-    signature = signature_of(function)
-    signature = signature._replace(more_inputs=[])  # masks are matched to photos by their names
-    parser = Parser(VERB, "Fills holes of photos by what is around them; needs no trained run.")
-    parser.usage = USAGE
-    parser.add_argument("--mask", metavar="MASK", help="a file for all photos, or a folder with one of each's name: "
-                        "white (above 127 of 255) is the hole")  # fmt: skip
-    parser.add_argument("--out", metavar="OUT", help="a folder, or a name ending in .png for one file of all")
-    parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    add_signature(parser, signature, function.__doc__ or "")
+    parser, signature = _parser(function)
     args = parser.parse(words)
     if run is not None:
         args.inputs.remove(run)
@@ -51,6 +42,20 @@ def do_inpaint(words: list[str]) -> int:
         print(f"note: no run is given, so holes are filled {how}", file=sys.stderr)
     run_verb(function.stream(method, **arguments), signature, args, arguments, [])
     return 0
+
+
+def _parser(function: Any) -> tuple[Parser, Signature]:
+    """The flags of a method's verb; masks, which are matched to photos by their names, are no part of its signature."""
+    signature = signature_of(function)._replace(more_inputs=[])
+    parser = Parser(VERB, "Fills holes of photos by what is around them; needs no trained run.")
+    parser.usage = USAGE
+    parser.add_argument("--mask", metavar="MASK", help="a file for all photos, or a folder with one of each's name: "
+                        "white (above 127 of 255) is the hole")  # fmt: skip
+    parser.add_argument("--out", metavar="OUT", help="a folder, or a name ending in .png for one file of all")
+    parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    add_signature(parser, signature, function.__doc__ or "")
+    return parser, signature
 
 
 def _check(args: Any) -> None:

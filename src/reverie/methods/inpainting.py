@@ -29,11 +29,10 @@ from reverie.metrics.inpainting import inpainting_scores
 from reverie.metrics.inpainting_examples import FilledPhotos, fill_photos, holes_to_test
 from reverie.metrics.score import Score
 from reverie.nn.dcgan_blocks import init_weights
-from reverie.nn.fourier_unit import FourierBlock
 from reverie.nn.patchgan import PatchGAN
 from reverie.nn.perceptual_loss import PerceptualLoss
 from reverie.nn.residual_blocks import conv3x3, residual_blocks
-from reverie.transforms.augment import paired_random_crop, random_flip
+from reverie.transforms.augment import mean_over_positions, paired_random_crop, random_flip
 from reverie.transforms.hole_patches import Detail, fill_holes, inpaint_each
 from reverie.transforms.laplace_fill import laplace_fill
 from reverie.transforms.mask_strokes import centre_holes, random_holes
@@ -41,8 +40,8 @@ from reverie.transforms.resampling import imresize_tensor
 from reverie.transforms.tiling import pad_to_multiple
 from reverie.utils.errors import UserError
 
-ITERATIONS = 5
-"""of the Laplace fill of training images: within a level of 255 of the solution, which those of use are"""
+ITERATIONS = 3
+"""of the Laplace fill of training images: within half a level of 255 of the solution, which those of use are"""
 LEAST_SQUARE = 1e-5
 """added to mean squared errors before their root is taken, as of half a level of 255"""
 ENCODER_MULTIPLE, ENCODER_LEAST = 32, 128
@@ -52,7 +51,7 @@ ENCODER_MULTIPLE, ENCODER_LEAST = 32, 128
 class Inpainting(Method):
     """Inpainting: holes in photos filled with what goes on around them, learnt from whole photos alone.
 
-    Context encoders: Pathak et al. 2016, arXiv:1604.07379; Fourier units for large holes, after LaMa, arXiv:2109.07161
+    Context encoders: Pathak et al. 2016, arXiv:1604.07379; holes anywhere, by a U-Net, as Liu 2018, arXiv:1804.07723
     """
 
     data_type = ImagePatches
@@ -60,21 +59,22 @@ class Inpainting(Method):
 
     @dataclass(frozen=True)
     class Config:
-        size: Annotated[int, MultipleOf(8, 16)] = 128
-        """pixels a side of the images that it is trained on"""
+        size: Annotated[int, MultipleOf(8, 16)] = 64
+        """pixels a side of the images that it is trained on; holes thicker than half of that are filled shrunk"""
         channels: int | None = None
         """1 grey, 3 colour; none: as the data"""
         masks: Literal["mixed", "centre", "free"] = "mixed"
         """holes to learn: the middle half of each side, by which papers compare; random strokes and boxes; or either,
         half of the time"""
-        network: Literal["fourier", "context_encoder"] = "fourier"
-        """residual blocks with Fourier units, added to the Laplace fill; or the paper's encoder-decoder (figure 9)"""
-        base_channels: Count = 48
+        network: Literal["unet", "context_encoder"] = "unet"
+        """a U-Net of residual blocks, added to the Laplace fill; or the paper's encoder-decoder (figure 9)"""
+        base_channels: Count = 64
         """channels at a quarter of the side, of the paper's network at half of it"""
-        blocks: CountOrNone = 4
-        """residual blocks with Fourier units, at an eighth of the side"""
-        min_downscale: Annotated[float, Range(0.25, 1)] = 0.4
-        """training images are crops of photos, downscaled at random to this share of their size or more; 1: never"""
+        blocks: CountOrNone = 3
+        """residual blocks of the U-Net at a sixteenth of the side"""
+        min_downscale: Annotated[float, Range(0.1, 1)] = 0.2
+        """training images are crops of photos, downscaled at random to this share of their size or more, each octave as
+        often; 1: never"""
         hflip: bool = True
         """random horizontal flips of training images"""
         pixel_loss: Literal["rmse", "l1", "l2"] = "rmse"
@@ -88,7 +88,7 @@ class Inpainting(Method):
         """weight of the perceptual loss in the adversarial stage (the paper: 0)"""
         adv_weight: NonNegative = 0.01
         """weight of the adversarial loss (the paper: 0.001)"""
-        lr: Positive = 5e-4
+        lr: Positive = 1e-3
         """learning rate of Adam in the stage "pixels": it rises over the first tenth of the steps, and falls to 0 along
         a cosine"""
         adv_lr: Positive = 2e-4
@@ -101,7 +101,7 @@ class Inpainting(Method):
         """Adam's beta2"""
         ema_decay: Decay = 0.998
         """decay of averaged weights, which are then the ones in use; 0: none"""
-        steps: Count = 6_000
+        steps: Count = 10_000
         """training steps"""
 
         def __post_init__(self) -> None:
@@ -111,16 +111,16 @@ class Inpainting(Method):
                     "or more."
                 )
 
-    _laptop = dict(batch_size=8, checkpoint_every=1_000, sample_every=1_000)
+    _laptop = dict(batch_size=16, checkpoint_every=1_000, sample_every=1_000)
     presets = {
         "smoke": dict(size=16, base_channels=8, blocks=1, min_downscale=1.0, batch_size=4, adv_share=0.5),
         "laptop": _laptop,
-        "adversarial": dict(**_laptop, adv_share=0.25, steps=8_000),
+        "adversarial": dict(**_laptop, adv_share=0.25, steps=12_000),
         "centre": dict(**_laptop, masks="centre"),
         "free": dict(**_laptop, masks="free"),
         "paper": dict(
-            network="context_encoder", masks="centre", base_channels=64, batch_size=64, min_downscale=1.0,
-            pixel_loss="l2", adv_share=1.0, pixel_weight=0.999, feature_weight=0.0, adv_weight=0.001, adv_lr=2e-3,
+            network="context_encoder", size=128, masks="centre", batch_size=64, min_downscale=1.0, pixel_loss="l2",
+            adv_share=1.0, pixel_weight=0.999, feature_weight=0.0, adv_weight=0.001, adv_lr=2e-3,
             d_lr=2e-4, beta1=0.5, beta2=0.999, ema_decay=0.0, steps=100_000,
         ),
     }  # fmt: skip
@@ -134,9 +134,9 @@ class Inpainting(Method):
         c = self.config  # with what the data decides filled in
         self.learnt = True
         if c.network == "context_encoder":
-            self.generator: FourierFill | ContextEncoder = ContextEncoder(c.channels, c.base_channels)
+            self.generator: FillUNet | ContextEncoder = ContextEncoder(c.channels, c.base_channels)
         else:
-            self.generator = FourierFill(c.channels, c.base_channels, c.blocks)
+            self.generator = FillUNet(c.channels, c.base_channels, c.blocks)
         if c.adv_share:
             self.discriminator = PatchGAN(c.channels + 1, 32, 2, "instance")
         self.perceptual_loss = PerceptualLoss()
@@ -199,7 +199,7 @@ class Inpainting(Method):
     def random_examples(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(photos y, what the generator gets x, holes) of random crops of photos; one downscale for all of a batch."""
         c, side = self.config, image.shape[3]
-        share = 1 - (1 - c.min_downscale) * float(torch.rand(()))  # on the CPU: no value is read back
+        share = c.min_downscale ** float(torch.rand(()))  # on the CPU: no value is read back
         (y,) = paired_random_crop([image], min(side, round(c.size / share)))
         y = random_flip(y) if c.hflip else y
         y = y if y.shape[3] == c.size else imresize_tensor(y, (c.size, c.size), levels=True)
@@ -240,8 +240,8 @@ class Inpainting(Method):
     @verb
     def inpaint(
         self, photos: list[Photo], mask: list[Photo] | None = None, mask_colour: str = "", mask_alpha: bool = False,
-        box: tuple[float, ...] | None = None, invert: bool = False, grow: Annotated[int, Range(0, 1000)] = 0,
-        detail: Detail = "texture",
+        box: tuple[float, ...] | None = None, invert: bool = False, grow: Annotated[int, Range(0, 1000)] | None = None,
+        detail: Detail = "texture", self_ensemble: bool = False,
     ) -> Iterator[Photo]:  # fmt: skip
         """Each photo with its hole filled; outside of it the photo's own pixels, in its own size and depth.
 
@@ -251,17 +251,23 @@ class Inpainting(Method):
         mask_alpha: whether what is transparent marks the hole: in the mask, or without one in the photo itself
         box: the hole: left,top,right,bottom as shares of the width and of the height
         invert: whether what is marked stays, and the rest is the hole
-        grow: pixels by which the hole is widened all around
+        grow: pixels by which the hole is widened all around; none: 4 where paint in the photo has a soft edge, else 0
         detail: texture, copied from around the hole in patches (with a run only into holes thicker than half of the
             size that it learnt at); or none, smooth
+        self_ensemble: the mean over the photo flipped and turned in its 8 ways, in 8 times the time; with a run
         """
         c, marking = self.config, Marking(mask_colour, mask_alpha, box, invert, grow)
         if not self.learnt:
+            if self_ensemble:
+                raise UserError(
+                    "self_ensemble is of no use without a run: the Laplace fill is the same in all positions."
+                )
             yield from inpaint_each(photos, mask, marking, laplace_fill, None, detail=detail)
             return
-        yield from inpaint_each(photos, mask, marking, self.fill, c.size, c.channels, detail)
+        fill = partial(self.fill, self_ensemble=self_ensemble)
+        yield from inpaint_each(photos, mask, marking, fill, c.size, c.channels, detail)
 
-    def fill(self, image: Tensor, hole: Tensor) -> Tensor:
+    def fill(self, image: Tensor, hole: Tensor, self_ensemble: bool = False) -> Tensor:
         """Images [B,C,H,W] of any size with their holes [B,1,H,W] filled; outside of these they are as they were.
 
         On any device, whichever the networks are on. What an image has in its hole is of no consequence. Raises
@@ -269,8 +275,13 @@ class Inpainting(Method):
         """
         net, size = self.generator, image.shape[2:]
         x, mask = laplace_fill(image, hole).to(self.device), hole.to(self.device, image.dtype)
-        padded = [pad_to_multiple(t, net.multiple, net.least) for t in (x, mask)]
-        filled = net(*padded)[:, :, : size[0], : size[1]].clamp(-1, 1)
+        padded = pad_to_multiple(torch.cat([x, mask], 1), net.multiple, net.least)
+
+        def network(t: Tensor) -> Tensor:
+            return net(t[:, :-1], t[:, -1:])
+
+        filled = mean_over_positions(network, padded) if self_ensemble else network(padded)
+        filled = filled[:, :, : size[0], : size[1]].clamp(-1, 1)
         return torch.where(hole, filled.to(image.device), image)
 
     # -- scores --------------------------------------------------------------------------------------------------------
@@ -314,29 +325,35 @@ class Inpainting(Method):
         return {"": side_by_side(*columns, labels=("hole", "Laplace", "inpainted", "original"), columns=8)}
 
 
-class FourierFill(nn.Module):
-    """(x [B,C,H,W], mask [B,1,H,W]) -> x plus what belongs into the hole, at first nothing; H, W multiples of 8.
+class FillUNet(nn.Module):
+    """(x [B,C,H,W], mask [B,1,H,W]) -> x plus what belongs into the hole, at first nothing; H, W multiples of 16.
 
-    Sixteen pixels are the channels of one (as in FFDNet, arXiv:1710.04026); the blocks with Fourier units, which see
-    the whole image, work at an eighth of the side.
+    A U-Net (Ronneberger 2015, arXiv:1505.04597) of residual blocks, at a quarter, an eighth and a sixteenth of the
+    side; sixteen pixels are the channels of one (as in FFDNet, arXiv:1710.04026).
     """
 
-    multiple, least = 8, 8
+    multiple, least = 16, 16
 
     def __init__(self, channels: int, base_channels: int, blocks: int) -> None:
         super().__init__()
-        wide = 2 * base_channels
-        self.enter = nn.Sequential(conv3x3(16 * (channels + 1), base_channels), *residual_blocks(base_channels, 1))
-        self.down = nn.Conv2d(base_channels, wide, 3, 2, 1)
-        self.blocks = nn.Sequential(*(FourierBlock(wide) for _ in range(blocks)))
-        self.up = nn.Conv2d(wide, 4 * base_channels, 1)
-        self.leave = nn.Sequential(*residual_blocks(base_channels, 1), conv3x3(base_channels, 16 * channels, scale=0.0))
+        widths = [base_channels * k for k in (1, 2, 4)]
+        steps = list(pairwise(widths))
+        self.enter = conv3x3(16 * (channels + 1), widths[0])
+        self.encoder = nn.ModuleList(residual_blocks(c, n) for c, n in zip(widths, (1, 2, blocks), strict=True))
+        self.down = nn.ModuleList(nn.Conv2d(narrow, wide, 3, 2, 1) for narrow, wide in steps)
+        self.up = nn.ModuleList(nn.Conv2d(wide, 4 * narrow, 1) for narrow, wide in steps)
+        self.decoder = nn.ModuleList(residual_blocks(narrow, 1) for narrow, _ in steps)
+        self.leave = conv3x3(widths[0], 16 * channels, scale=0.0)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        outer = self.enter(F.pixel_unshuffle(torch.cat([x, mask], 1), 4))
-        inner = self.blocks(F.relu(self.down(outer)))
-        added = self.leave(outer + F.pixel_shuffle(self.up(inner), 2))
-        return x + mask * F.pixel_shuffle(added, 4)
+        y = self.enter(F.pixel_unshuffle(torch.cat([x, mask], 1), 4))
+        maps = [self.encoder[0](y)]
+        for down, blocks in zip(self.down, self.encoder[1:], strict=True):
+            maps.append(blocks(F.relu(down(maps[-1]))))
+        y = maps.pop()
+        for up, blocks in zip(reversed(self.up), reversed(self.decoder), strict=True):
+            y = blocks(maps.pop() + F.pixel_shuffle(up(y), 2))
+        return x + mask * F.pixel_shuffle(self.leave(y), 4)
 
 
 class ContextEncoder(nn.Module):
