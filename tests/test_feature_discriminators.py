@@ -39,7 +39,7 @@ def test_a_run_on_features_is_resumed_bit_for_bit_and_holds_no_frozen_network(na
     assert all(torch.equal(value, cut[key]) for key, value in straight.items())
     assert header["config"]["feature_network"] == FINGERPRINT
     assert "features" not in {key.split(".")[0] for key in straight}
-    assert (tmp_path / "cut/resume.pt").stat().st_size < 5_000_000  # the network alone has 18 MB
+    assert (tmp_path / "cut/resume.pt").stat().st_size < 8_000_000  # the network alone has 18 MB
     assert json.loads((tmp_path / "cut/run.json").read_text())["config"]["discriminator"] == "both"
 
 

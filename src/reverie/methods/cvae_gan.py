@@ -25,11 +25,18 @@ from reverie.data.images.dataset import Images
 from reverie.media import Code, Image, Photo, comparison_grid, image_grid
 from reverie.media.mask import Marking, made_of, map_holes
 from reverie.nn import losses
-from reverie.nn.class_conditional import ConditionalEncoder, FeatureDiscriminator, MapClassifier, class_feature_matching
+from reverie.nn.class_conditional import (
+    ConditionalEncoder,
+    FeatureDiscriminator,
+    MapClassifier,
+    class_feature_matching,
+    class_weights,
+)
 from reverie.nn.dcgan_blocks import GENERATORS, NORMS, default_base_channels, default_size, trunk_discriminator
 from reverie.nn.feature_discriminator import (
     FrozenFeatures,
     ProjectedDiscriminator,
+    ThumbnailHead,
     check_penalty,
     discriminator_loss,
     generator_loss,
@@ -42,7 +49,7 @@ from reverie.nn.feature_discriminator import (
 from reverie.nn.latent_directions import ClassMeans, direction_vector
 from reverie.transforms.augment import geometric_diff_augment, paired_diff_augment, random_flip_and_shift
 from reverie.transforms.square_holes import square_holes
-from reverie.utils.errors import UserError, near_miss
+from reverie.utils.errors import UserError
 from reverie.utils.seeding import noise
 
 
@@ -50,8 +57,8 @@ class CVAEGAN(Method):
     """Class-conditional VAE/GAN: new images of a class, variations of an image, inpainting.
 
     Bao, Chen, Wen, Li, Hua 2017, arXiv:1703.10155
-    laptop is not the paper's: resize-convolutions, adversarial and classifier's losses in place of feature matching; in
-    colour D, C and the reconstruction error see with a frozen ImageNet network (Projected GAN, Sauer 2021).
+    laptop is not the paper's: resize-convolutions, an adversarial loss in place of feature matching; in colour D, which
+    sees the class, C and the reconstruction error see with a frozen ImageNet network (Projected GAN, Sauer 2021).
     """
 
     data_type = Images
@@ -74,17 +81,17 @@ class CVAEGAN(Method):
         lambda_kl: NonNegative = 3.0
         """lambda 1, weight of the KL (section 4: 3)"""
         lambda_rec: NonNegative = 1.0
-        """lambda 2, weight of the reconstruction error: of pixels, and of the discriminator's and classifier's features
-        (eq. 8; section 4: 1)"""
+        """lambda 2, weight of the error of reconstructions in pixels and features of D and C (eq. 8; section 4: 1)"""
         lambda_fm_d: NonNegative = 1e-3
         """lambda 3, weight of mean feature matching in the discriminator (eq. 4; section 4: 0.001)"""
         lambda_fm_c: NonNegative = 1e-3
         """lambda 4, weight of mean feature matching by class in the classifier (eq. 6; section 4: 0.001)"""
         adv_weight: NonNegative = 0.0
         """weight of the generator's adversarial loss; the paper has feature matching in its place"""
-        lambda_cls: NonNegative = 0.0
-        """weight of the classifier's cross-entropy on generated images for the generator (AC-GAN, Odena 2016,
-        arXiv:1610.09585); the paper has feature matching by class in its place"""
+        class_conditioning: Literal["none", "classifier", "projection", "auto"] = "none"
+        """what makes generated images be of their class, beside lambda_fm_c. none: as in the paper; classifier: its
+        cross-entropy of them, for the generator (AC-GAN, Odena 2016, arXiv:1610.09585); projection: the discriminator's
+        heads of maps see the class (Miyato & Koyama 2018). auto: projection with maps, else classifier"""
         upsampling: Literal["transposed", "resize"] = "transposed"
         """of the generator: transposed convolutions; or nearest-neighbour upsampling, which leaves no checkerboard"""
         discriminator: Literal["pixels", "features", "both", "auto"] = "pixels"
@@ -121,13 +128,15 @@ class CVAEGAN(Method):
 
         def __post_init__(self) -> None:
             check_penalty(self)
+            if self.class_conditioning == "projection" and self.discriminator == "pixels":
+                raise UserError("class_conditioning projection needs maps; give --discriminator both, or classifier.")
 
     presets = {
         "smoke": dict(size=16, latent_dim=8, base_channels=8, batch_size=16),
         "laptop": dict(
             upsampling="resize", discriminator="auto", loss="hinge", norm="none", r1_weight=0.5, d_reg_interval=16,
-            lambda_rec=1e-3, lambda_kl=0.02, lambda_fm_d=0.0, lambda_fm_c=0.0, adv_weight=1.0, lambda_cls=1.0, lr=1e-3,
-            beta1=0.0, beta2=0.99, ema_decay=0.998, diff_augment=True, batch_size=16, steps=10_000,
+            lambda_rec=1e-3, lambda_kl=0.02, lambda_fm_d=0.0, lambda_fm_c=0.0, adv_weight=1.0, lr=1e-3, beta1=0.0,
+            beta2=0.99, ema_decay=0.998, class_conditioning="auto", diff_augment=True, batch_size=16, steps=10_000,
         ),
         "plain": dict(lambda_kl=50.0, lambda_fm_d=1.0, lambda_fm_c=0.1, ema_decay=0.999, steps=6_000),
         "stable": dict(
@@ -142,7 +151,11 @@ class CVAEGAN(Method):
         size = config.size or default_size(facts["native"])
         latent_dim = 16 if (config.channels or facts["channels"]) == 1 else 64
         facts = {**facts, "size": size, "base_channels": default_base_channels(size), "latent_dim": latent_dim}
-        return super().resolve_config(*resolve_discriminator(config, facts))
+        config, facts = resolve_discriminator(config, facts)
+        if config.class_conditioning == "auto":
+            grey = config.discriminator == "pixels"
+            config = replace(config, class_conditioning="classifier" if grey else "projection")
+        return super().resolve_config(config, facts)
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
@@ -152,15 +165,17 @@ class CVAEGAN(Method):
         self.encoder = ConditionalEncoder(c.size, c.channels, c.base_channels, c.latent_dim, len(c.class_names))
         inputs = c.latent_dim + len(c.class_names)
         self.generator = GENERATORS[c.upsampling](c.size, c.channels, c.base_channels, inputs)
-        if c.lambda_cls:  # else z, which is as long as sqrt(Z) one-hot vectors, drowns the class for many steps
+        if c.class_conditioning != "none":  # else z, as long as sqrt(Z) one-hot vectors, drowns the class at first
             weight = next(self.generator.parameters()).data  # [Z+K,...], or of a linear layer [D,Z+K]
             (weight if c.upsampling == "transposed" else weight.T)[c.latent_dim :] *= c.latent_dim**0.5
         self.discriminator: nn.Module = FeatureDiscriminator(c.size, c.channels, c.base_channels, 1, c.norm)
         self.features: FrozenFeatures | None = None
         if c.discriminator != "pixels":
             self.features = FrozenFeatures(c.feature_network)
-            pixels = trunk_discriminator(c.size, c.channels, max(1, c.base_channels // 2), NORMS[c.norm])
-            self.discriminator = ProjectedDiscriminator(c.size, pixels if c.discriminator == "both" else None)
+            trunk = trunk_discriminator(c.size, c.channels, max(1, c.base_channels // 2), NORMS[c.norm])
+            pixels, thumbnails = (trunk, ThumbnailHead(c.channels)) if c.discriminator == "both" else (None, None)
+            num_classes = len(c.class_names) if c.class_conditioning == "projection" else 0
+            self.discriminator = ProjectedDiscriminator(c.size, pixels, thumbnails, num_classes)
             self.classifier: MapClassifier | FeatureDiscriminator = MapClassifier(len(c.class_names))
         else:
             self.classifier = FeatureDiscriminator(c.size, c.channels, c.base_channels, len(c.class_names))
@@ -179,10 +194,7 @@ class CVAEGAN(Method):
         return {"encoder": self.config.ema_decay, "generator": self.config.ema_decay} if self.config.ema_decay else {}
 
     def step(self, batch: Batch, update: Update) -> Metrics:
-        """One step of algorithm 1.
-
-        batch: "image" [B,C,H,W] in [-1,1] and "label" [B]
-        """
+        """One step of algorithm 1. batch: "image" [B,C,H,W] in [-1,1] and "label" [B]."""
         c, adversarial = self.config, losses.ADVERSARIAL_LOSSES[self.config.loss]
         x, label = random_flip_and_shift(batch["image"], c.hflip, c.shift), batch["label"]  # [B,C,H,W] in [-1,1], [B]
         y = self.one_hot(label)  # [B,K]
@@ -194,7 +206,7 @@ class CVAEGAN(Method):
         reg_step = c.r1_weight > 0 and update.step % c.d_reg_interval == 0
         seen = (*paired_diff_augment(x, rec), geometric_diff_augment(fake)) if c.diff_augment else (x, rec, fake)
         seen = (seen[0].detach().requires_grad_() if reg_step else seen[0], *seen[1:])  # by the discriminator
-        D = partial(logits_and_features, self.discriminator, self.features)
+        D = partial(logits_and_features, self.discriminator, self.features, y=y)
         (d_x, fd_x), (d_rec, fd_rec), (d_fake, fd_fake) = (D(images) for images in seen)  # features f_D
         fd_x = [f.detach() for f in fd_x]
         of_classifier = (x, rec, fake) if self.features is None else (fd_x, fd_rec, fd_fake)
@@ -216,11 +228,10 @@ class CVAEGAN(Method):
         # Mean feature matching, eqs. 4 and 6
         fm_d = half_square([f.mean(0, True) for f in fd_x], [f.mean(0, True) for f in fd_fake])
         fm_c = class_feature_matching(self.real_means, self.fake_means, fc_x.detach(), fc_fake, label)
-        # Not the paper's: the adversarial loss and the classifier's itself, with adv_weight and lambda_cls
         loss_g = generator_loss(adversarial, d_x, d_rec, d_fake)
         generator = c.lambda_rec * loss_rec + c.lambda_fm_d * fm_d + c.lambda_fm_c * fm_c + c.adv_weight * loss_g
-        if c.lambda_cls:
-            generator = generator + c.lambda_cls * F.cross_entropy(torch.cat([c_rec, c_fake]), label.repeat(2))
+        if c.class_conditioning == "classifier":
+            generator = generator + F.cross_entropy(torch.cat([c_rec, c_fake]), label.repeat(2))
         encoder = c.lambda_kl * kl + c.lambda_rec * loss_rec
         update({"classifier": loss_cls, "discriminator": loss_d, "encoder": encoder, "generator": generator})
 
@@ -248,19 +259,8 @@ class CVAEGAN(Method):
         return self.generator(torch.cat([z, y], 1))
 
     def class_weights(self, label: str) -> Tensor:
-        """The classes y [K] that a label names: one class, or "cat+dog" for half of each.
-
-        Raises UserError if there is no such class.
-        """
-        class_names = self.config.class_names
-        names = [label] if label in class_names else label.split("+")  # a class may be called c++
-        weights = torch.zeros(len(class_names), device=self.device)
-        for name in names:
-            if name not in class_names:
-                hint = near_miss(name, list(class_names)) or f" There are: {', '.join(class_names)}."
-                raise UserError(f"there is no class '{name}'.{hint}")
-            weights[class_names.index(name)] += 1
-        return weights / weights.sum()
+        """The classes y [K] that a label names: one class, or "cat+dog" for half of each."""
+        return class_weights(label, self.config.class_names).to(self.device)
 
     def predict_class(self, x: Tensor) -> Tensor:
         """The class that the classifier predicts for each image [B,C,H,W], one-hot [B,K]."""

@@ -16,6 +16,7 @@ from reverie.nn.dcgan_blocks import NORMS, ConvTrunk
 from reverie.nn.feature_discriminator import STRIDES
 from reverie.nn.imagenet import MAP_CHANNELS
 from reverie.nn.latent_directions import ClassMeans
+from reverie.utils.errors import UserError, near_miss
 
 
 class ConditionalEncoder(nn.Module):
@@ -81,3 +82,18 @@ def class_feature_matching(
     means = fake_means.means() + batch_means - batch_means.detach()
     present = members.sum(0) > 0
     return 0.5 * (real_means.means() - means)[present].square().sum()
+
+
+def class_weights(label: str, class_names: Sequence[str]) -> Tensor:
+    """The classes y [K] that a label names: one class, or "cat+dog" for half of each.
+
+    Raises UserError if there is no such class.
+    """
+    names = [label] if label in class_names else label.split("+")  # a class may be called c++
+    weights = torch.zeros(len(class_names))
+    for name in names:
+        if name not in class_names:
+            hint = near_miss(name, list(class_names)) or f" There are: {', '.join(class_names)}."
+            raise UserError(f"there is no class '{name}'.{hint}")
+        weights[class_names.index(name)] += 1
+    return weights / weights.sum()

@@ -95,14 +95,20 @@ def check_fingerprint(fingerprint: str | None) -> None:
 
 
 class FeatureHeads(nn.ModuleList):
-    """Maps [B,D,h,w] of some strides -> logits [B,K], h/4 x w/4 or more places of each map."""
+    """Maps [B,D,h,w] of some strides -> logits [B,K], h/4 x w/4 or more places of each map.
 
-    def __init__(self, strides: Sequence[int], size: int, channels: int = 64) -> None:
+    With num_classes N, the images' classes y [B,N] are needed too.
+    """
+
+    def __init__(self, strides: Sequence[int], size: int, channels: int = 64, num_classes: int = 0) -> None:
         """size: pixels a side of the images that the network sees; channels: of the heads' own maps."""
-        super().__init__(FeatureHead(MAP_CHANNELS[stride], size // stride, channels) for stride in strides)
+        heads = (FeatureHead(MAP_CHANNELS[stride], size // stride, channels) for stride in strides)
+        super().__init__(ClassConditionalHead(head, channels, num_classes) if num_classes else head for head in heads)
+        self.conditional = num_classes > 0
 
-    def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        return [head(x) for head, x in zip(self, maps, strict=True)]
+    def forward(self, maps: Sequence[Tensor], y: Tensor | None = None) -> list[Tensor]:
+        classes = (y,) if self.conditional else ()
+        return [head(x, *classes) for head, x in zip(self, maps, strict=True)]
 
 
 class FeatureHead(nn.Sequential):
@@ -114,6 +120,25 @@ class FeatureHead(nn.Sequential):
             layers += [spectral_norm(nn.Conv2d(channels, channels, 4, 2, 1)), nn.LeakyReLU(0.2, True)]
             side //= 2
         super().__init__(*layers, spectral_norm(nn.Conv2d(channels, 1, 3, 1, 1)), nn.Flatten())
+
+
+class ClassConditionalHead(nn.Module):
+    """A map [B,D,h,h] and its class y [B,N] -> logits [B,s*s] of a FeatureHead.
+
+    To each logit the inner product of an embedding of the class and of what the logit is made of is added (projection,
+    Miyato & Koyama 2018, arXiv:1802.05637, eq. 3).
+    """
+
+    def __init__(self, head: FeatureHead, channels: int, num_classes: int) -> None:
+        """channels: of the head's own maps."""
+        super().__init__()
+        self.head, self.embedding = head, spectral_norm(nn.Linear(num_classes, channels, bias=False))
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        *layers, last, flatten = self.head
+        for layer in layers:
+            x = layer(x)
+        return flatten(last(x) + (x * self.embedding(y)[:, :, None, None]).sum(1, keepdim=True))
 
 
 class ThumbnailHead(nn.Sequential):
@@ -135,27 +160,37 @@ class ThumbnailHead(nn.Sequential):
 
 
 class ProjectedDiscriminator(nn.Module):
-    """Maps of the frozen network, and images [B,C,H,W] -> logits [B,K] of each head, those of pixels [B,1] last."""
+    """Maps of the frozen network, and images [B,C,H,W] -> logits [B,K] of each head, those of pixels [B,1] last.
+
+    With num_classes, the heads of maps take the images' classes y [B,N] too.
+    """
 
     def __init__(
-        self, size: int, pixels: nn.Module | None, strides: Sequence[int] = STRIDES, thumbnails: nn.Module | None = None
+        self,
+        size: int,
+        pixels: nn.Module | None,
+        thumbnails: nn.Module | None = None,
+        num_classes: int = 0,
     ) -> None:
         """size: pixels a side; pixels: a discriminator of the images themselves, [B,C,H,W] -> [B], or None;
-        thumbnails: a ThumbnailHead, or None."""
+        thumbnails: a ThumbnailHead, or None; num_classes: N, or 0 where there are none."""
         super().__init__()
-        self.heads, self.thumbnails, self.pixels = FeatureHeads(strides, max(size, MIN_SIDE)), thumbnails, pixels
+        self.heads = FeatureHeads(STRIDES, max(size, MIN_SIDE), num_classes=num_classes)
+        self.thumbnails, self.pixels = thumbnails, pixels
 
-    def forward(self, maps: Sequence[Tensor], x: Tensor) -> list[Tensor]:
-        logits = self.heads(maps)
+    def forward(self, maps: Sequence[Tensor], x: Tensor, y: Tensor | None = None) -> list[Tensor]:
+        logits = self.heads(maps, y)
         if self.thumbnails is not None:
             logits.append(self.thumbnails(x))
         return logits if self.pixels is None else [*logits, self.pixels(x).unsqueeze(1)]
 
 
 def logits_and_features(
-    discriminator: nn.Module, features: FrozenFeatures | None, x: Tensor
+    discriminator: nn.Module, features: FrozenFeatures | None, x: Tensor, y: Tensor | None = None
 ) -> tuple[list[Tensor], list[Tensor]]:
     """Images [B,C,H,W] -> logits [B,K] of each head, those of pixels last, and what images are compared by.
+
+    y: their classes [B,N], for a ProjectedDiscriminator that takes them.
 
     That is the frozen network's maps, or without one the features [B,...] that the discriminator of pixels returns
     beside its logits [B].
@@ -164,7 +199,7 @@ def logits_and_features(
         logits, compared = discriminator(x)
         return [logits.unsqueeze(1)], [compared]
     maps = features(x)
-    return discriminator(maps, x), maps
+    return discriminator(maps, x, y), maps
 
 
 def discriminator_loss(adversarial: Adversarial, real: Sequence[Tensor], *fakes: Sequence[Tensor]) -> Tensor:
