@@ -22,6 +22,7 @@ from reverie.methods.cyclegan import CycleGAN
 from reverie.methods.restoration import Restoration
 from reverie.metrics.full_reference import psnrs, segmentation_metrics, ssim
 from reverie.training.prepare import parse_method
+from reverie.transforms.resampling import imresize_tensor
 from reverie.utils.errors import UserError
 
 
@@ -297,6 +298,20 @@ def test_the_noise_level_is_named_or_estimated(workspace: Path, tmp_path: Path) 
     assert restored.record["arguments"]["noise_level"] == 20
 
 
+def test_correlated_noise_is_taken_off_at_half_size_first(workspace: Path, tmp_path: Path) -> None:
+    method = reverie.load(workspace / "restore")
+    for height, width in ((36, 51), (5, 4)):
+        x = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(0)) * 2 - 1
+        half = imresize_tensor(x, ((height + 1) // 2, (width + 1) // 2))
+        with torch.no_grad():
+            changed = method.restore_tensor(half) - half
+            expected = method.restore_tensor(x + imresize_tensor(changed, (height, width)))
+            assert torch.equal(method.restore_tensor(x, correlated=True), expected)
+            assert not torch.equal(method.restore_tensor(x), expected)
+    (restored,) = method.verb("restore")([Photo.load(random_image(tmp_path / "a.png", 20, 30))], correlated=True)
+    assert restored.record["arguments"]["correlated"] is True
+
+
 def test_a_network_of_one_severity_takes_no_noise_level(tmp_path: Path) -> None:
     options = dict(data="shapes:8", threads=1, steps=1)
     for number, run in enumerate((dict(max_noise=0.0), dict(degradation="blur"))):
@@ -305,6 +320,8 @@ def test_a_network_of_one_severity_takes_no_noise_level(tmp_path: Path) -> None:
         assert method.verb("restore")([photo])[0].pixels.shape == (16, 16, 3)
         with pytest.raises(UserError, match="noise_level is of no use: the run restores"):
             method.verb("restore")([photo], noise_level=20.0)
+        with pytest.raises(UserError, match="correlated is of no use: the run restores"):
+            method.verb("restore")([photo], correlated=True)
 
 
 def test_restoring_in_tiles_changes_nothing(workspace: Path, tmp_path: Path) -> None:

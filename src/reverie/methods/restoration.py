@@ -35,6 +35,7 @@ from reverie.transforms.degradations import (
     keep_luminance,
 )
 from reverie.transforms.noise_estimation import estimate_sigma
+from reverie.transforms.resampling import imresize_tensor
 from reverie.transforms.tiling import apply_tiled
 from reverie.utils.errors import UserError
 from reverie.utils.seeding import seed_for
@@ -198,7 +199,7 @@ class Restoration(Method):
     @verb
     def restore(
         self, photos: list[Photo], noise_level: NonNegative | None = None,
-        tile: Annotated[int, MultipleOf(256, 512)] = 512, self_ensemble: bool = False,
+        tile: Annotated[int, MultipleOf(256, 512)] = 512, self_ensemble: bool = False, correlated: bool = False,
     ) -> Iterator[Photo]:  # fmt: skip
         """Each photo restored, in its own size, depth and alpha.
 
@@ -206,7 +207,11 @@ class Restoration(Method):
         noise_level: sigma of the noise in levels of 255, for a run that has learnt noise; none: estimated in each photo
         tile: pixels per side above which a photo is cut into tiles, without seams; a multiple of 256
         self_ensemble: the mean over the photo flipped and turned in its 8 ways (EDSR, section 3.4), in 8 times the time
+        correlated: for noise of a grain larger than a pixel, as most cameras' own processing leaves it: the photo is
+            denoised at half its size first
         """
+        if correlated and not self.config.max_noise:
+            raise UserError(f"correlated is of no use: the run restores {self.degradation_description} alone.")
         if noise_level is not None:
             self._check_noise_level(noise_level)
         if self_ensemble and self.config.degradation == "jpeg":
@@ -215,7 +220,7 @@ class Restoration(Method):
             )
         for photo in photos:
             x = photo.to_tensor(self.in_channels).to(self.device)
-            yield photo.with_pixels(self.restore_tensor(x, tile, noise_level, self_ensemble)[0])
+            yield photo.with_pixels(self.restore_tensor(x, tile, noise_level, self_ensemble, correlated)[0])
 
     def _check_noise_level(self, noise_level: float) -> None:
         learnt = self.config.max_noise
@@ -238,12 +243,17 @@ class Restoration(Method):
             yield photo.with_pixels(self.degrade_tensor(y, seed_for(seed, photo), severity)[0])
 
     def restore_tensor(
-        self, x: Tensor, tile: int = 512, noise_level: float | None = None, self_ensemble: bool = False
-    ) -> Tensor:
+        self, x: Tensor, tile: int = 512, noise_level: float | None = None, self_ensemble: bool = False,
+        correlated: bool = False,
+    ) -> Tensor:  # fmt: skip
         """One image x [1,C,H,W] of any size, restored; in tiles that overlap so far that they change nothing.
 
-        noise_level: sigma in levels of 255; none: as estimated; self_ensemble: as in `restore`
+        noise_level: sigma in levels of 255; none: as estimated; self_ensemble, correlated: as in `restore`
         """
+        if correlated:  # noise that is smooth at this size is nearly white at half of it, and its sigma estimated there
+            half = imresize_tensor(x, ((x.shape[2] + 1) // 2, (x.shape[3] + 1) // 2))
+            changed = self.restore_tensor(half, tile, None, self_ensemble) - half
+            x = x + imresize_tensor(changed, (x.shape[2], x.shape[3]))
         sigma = None
         if learnt := self.config.max_noise:
             level = min(estimate_sigma(x), learnt) if noise_level is None else noise_level
