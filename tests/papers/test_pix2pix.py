@@ -119,6 +119,7 @@ def test_auto_learns_labels_as_classes_with_a_frozen_encoder() -> None:
         config = resolved(facts, **{**auto, **options})
         assert (config.pixel_loss, config.encoder, config.adv_weight, config.deterministic) == expected
         assert (config.label_colours is None) == (config.pixel_loss == "l1")
+        assert (config.lr, config.dropout) == ((1e-3, 0.2) if config.encoder == "frozen" else (2e-4, 0.5))
         assert Pix2Pix.resolve_config(config, {"native": 16, "in_channels": 3, "out_channels": 3, **facts}) == config
 
 

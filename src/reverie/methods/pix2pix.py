@@ -113,9 +113,10 @@ class Pix2Pix(Method):
         """layers of the discriminator: 1 for patches of 16 pixels, 3 for 70 (section 6.1.2)"""
         norm: Literal["batch", "instance"] = "batch"
         """normalisation; with batch size 1 the two differ only in the running statistics that batch norm keeps"""
-        dropout: Decay = 0.5
-        """dropout probability in the inner layers of the decoder, the only source of noise (section 3.2). A U-Net of
-        depth 5 or less, for 32 pixels say, has no such layers and no dropout"""
+        dropout: Decay | None = None
+        """dropout probability in the inner layers of the decoder, the only source of noise (section 3.2); or of the
+        channels of a frozen encoder's maps; none: 0.5, or there 0.2. A U-Net of depth 5 or less, for 32 pixels say, has
+        no such layers and no dropout"""
         deterministic: bool | None = None
         """whether `translate` runs without dropout and with running statistics; none: only with cross-entropy, since
         the paper uses dropout and batch statistics as in training (section 3.4)"""
@@ -137,8 +138,8 @@ class Pix2Pix(Method):
         """side of training images relative to the random crop taken from them (section 6.2); 1: no crop"""
         hflip: bool = True
         """flip pairs horizontally at random (section 6.2)"""
-        lr: Positive = 2e-4
-        """learning rate of Adam (section 3.3)"""
+        lr: Positive | None = None
+        """learning rate of Adam; none: 2e-4 (section 3.3), or 1e-3 with a frozen encoder"""
         beta1: Decay = 0.5
         """Adam's beta1 (section 3.3)"""
         beta2: Decay = 0.999
@@ -198,6 +199,7 @@ class Pix2Pix(Method):
         found["l1_weight"] = 100.0 if config.discriminator == "pixels" else 20.0
         found["deterministic"] = config.pixel_loss == "cross_entropy"
         found["adv_weight"] = 0.0 if config.pixel_loss == "cross_entropy" else 1.0
+        found["lr"], found["dropout"] = (1e-3, 0.2) if config.encoder == "frozen" else (2e-4, 0.5)
         if config.encoder == "frozen":
             weights_path()  # so that it is missed before training begins
             found["feature_network"] = FINGERPRINT

@@ -12,8 +12,8 @@ from reverie.nn.unet import norm_layer
 
 STRIDES = (2, 4, 8, 16, 32)
 """of the frozen network's maps that the decoder reads"""
-SEEN_SIDE, MOST_ZOOM = 256, 4
-"""pixels a side at which the frozen network, which has learnt at 224, sees images of the size of training, or larger;
+SEEN_SIDE, MOST_ZOOM = 128, 4
+"""pixels a side at which the frozen network, which has learnt at 224, sees images of the size of training, at least;
 and the factor by which these are enlarged at most"""
 
 
