@@ -378,9 +378,9 @@ def test_laptop_learns_from_an_imagenet_network_in_colour(channels: int, seen: s
 
 
 def test_projection_without_maps_is_refused() -> None:
-    with pytest.raises(UserError, match="projection needs maps; give --discriminator both, or classifier"):
+    with pytest.raises(UserError, match="needs --discriminator both or features; or give --class-conditioning auto"):
         model(class_conditioning="projection")
     facts = {"native": 32, "channels": 1, "class_names": NAMES}
     grey = build(CVAEGAN.Config, {"class_conditioning": "projection", "discriminator": "auto"})
-    with pytest.raises(UserError, match="projection needs maps"):
+    with pytest.raises(UserError, match="projection needs --discriminator"):
         CVAEGAN.resolve_config(grey, facts)

@@ -129,7 +129,7 @@ class CVAEGAN(Method):
         def __post_init__(self) -> None:
             check_penalty(self)
             if self.class_conditioning == "projection" and self.discriminator == "pixels":
-                raise UserError("class_conditioning projection needs maps; give --discriminator both, or classifier.")
+                raise UserError("projection needs --discriminator both or features; or give --class-conditioning auto.")
 
     presets = {
         "smoke": dict(size=16, latent_dim=8, base_channels=8, batch_size=16),
