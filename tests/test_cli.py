@@ -215,7 +215,7 @@ def test_data_inspect(command: Command, tmp_path: Path) -> None:
     assert found["splits"]["train"]["used"] == 3
     assert found["splits"]["train"]["found"] == 4
     assert [drop["name"] for drop in found["splits"]["train"]["dropped"]] == ["3.png"]
-    assert found["facts"] == {"channels": 1, "classes": 0, "native": 20}
+    assert found["facts"] == {"channels": 1, "classes": 0, "native": 20, "photographs": False}
     assert set(METHODS) <= set(found["methods"])
     assert "3.png" in output
     assert "not an image" in output

@@ -319,7 +319,7 @@ def test_idx(dot, gz, form, tmp_path):
     np.testing.assert_array_equal(images.array[..., 0], pixels[:, :6])
     assert images.batch(range(9))["label"].tolist() == labels.tolist()
     assert images.classes == ["0", "1", "2"]
-    assert images.facts == {"channels": 1, "classes": 3, "native": 6}
+    assert images.facts == {"channels": 1, "classes": 3, "native": 6, "photographs": True}
     assert images.splits == (["train"] if form == "file" else ["train", "test"])
     if form != "file":
         test = Images.open(path, "test").prepare(6)

@@ -6,12 +6,17 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import reverie
 from reverie.core.options import build
 from reverie.core.registry import method_class
+from reverie.evaluation.evaluators_base import seen_in_training_notes
+from reverie.evaluation.feature_extractors import open_features
+from reverie.evaluation.samples_source import open_source
 from reverie.nn import imagenet, losses
 from reverie.nn.dcgan_blocks import GENERATORS
 from reverie.nn.feature_discriminator import FINGERPRINT, FrozenFeatures, discriminator_loss, generator_loss
@@ -66,6 +71,24 @@ def test_auto_sees_features_of_colour_and_pixels_of_grey(name: str, channels: in
     assert config.feature_network == (None if channels == 1 else FINGERPRINT)
     with pytest.raises(UserError, match="no ImageNet network beef"):
         method.resolve_config(method.Config(feature_network="beef"), facts)
+
+
+def test_auto_of_dcgan_sees_features_of_grey_photographs(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for i in range(8):
+        smooth = Image.fromarray(rng.integers(0, 256, (5, 5), np.uint8)).resize((32, 32), Image.Resampling.BICUBIC)
+        smooth.save(tmp_path / f"{i}.png")
+    options = dict(discriminator="auto", size=16, norm="none", steps=1)
+    photographs = reverie.train("dcgan:smoke", data=tmp_path, out=tmp_path / "photographs.run", **options)
+    letters = reverie.train("dcgan:smoke", data="letters:26", out=tmp_path / "letters.run", **options)
+    assert (photographs.config.channels, photographs.config.discriminator) == (1, "both")
+    assert photographs.config.feature_network == FINGERPRINT
+    assert (letters.config.channels, letters.config.discriminator) == (1, "pixels")
+    net = open_features(None, None)
+    of_photographs, of_letters = (open_source(tmp_path / f"{name}.run") for name in ("photographs", "letters"))
+    assert "flatters its scores" in seen_in_training_notes(of_photographs, net)[0]
+    assert not seen_in_training_notes(of_letters, net)
+    assert not seen_in_training_notes(of_photographs, None)
 
 
 @pytest.mark.parametrize(

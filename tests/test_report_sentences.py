@@ -18,6 +18,7 @@ import torch
 import reverie
 from report_files import ABOUT, SCORES, TEST, Tags, alert, evaluated, line, log, report, section, write_run
 from reverie.evaluation.compare import Cell, Comparison
+from reverie.evaluation.evaluators import EVALUATORS
 from reverie.media import Image, Music, comparison_grid, grid_of_groups, rolls, text_sheet, with_sound
 from reverie.media.image import image_grid, side_by_side
 from reverie.media.sound_preview import MAX_BYTES
@@ -25,7 +26,7 @@ from reverie.metrics.score import Reference, Score, why_incomparable, why_meanin
 from reverie.report import compare, page
 from reverie.report.baselines import lost_to
 from reverie.report.compare import Column, Line
-from reverie.report.headline import main_score
+from reverie.report.headline import ITEMS, main_score
 from reverie.report.reading import READING, meaning
 from reverie.report.run_record import read_record
 from reverie.training.monitor import RULES
@@ -96,6 +97,14 @@ def test_the_main_score_is_of_what_the_run_makes() -> None:
     assert main_score([dataclasses.replace(SCORES[0], value=math.nan)]) is None
     onset = dataclasses.replace(PSNR, name="onset accuracy", group="reconstruction")
     assert main_score([dataclasses.replace(onset, name="accuracy"), onset]) == onset
+    of_hole = dataclasses.replace(PSNR, name="psnr-hole, centre", group="image similarity")
+    classical = dataclasses.replace(PSNR, name="psnr, BM3D", group="baselines")
+    assert main_score([classical, dataclasses.replace(PSNR, name="psnr, centre"), of_hole]) == of_hole
+    assert main_score([classical]) is None
+
+
+def test_every_kind_of_data_has_a_name_for_its_items() -> None:
+    assert set(EVALUATORS) == set(ITEMS)
 
 
 def test_columns_and_rows_of_images_say_what_they_show(run: Path) -> None:

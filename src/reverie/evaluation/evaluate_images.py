@@ -20,6 +20,7 @@ from reverie.evaluation.class_conditional import (
     takes_labels,
 )
 from reverie.evaluation.eval_config import EvalConfig
+from reverie.evaluation.evaluators_base import seen_in_training_notes
 from reverie.evaluation.feature_classifier import classifier_name
 from reverie.evaluation.feature_extractors import CLASSIFIER, open_features
 from reverie.evaluation.image_metrics import (
@@ -227,7 +228,7 @@ def _score_generated(
     features = None if net is None else FeatureSets(net, fake, sets)
     if features is not None:
         result.scores += list(feature_scores(features, sets, seed))
-        result.notes += _feature_notes(features, sets)
+        result.notes += [*seen_in_training_notes(source, net), *_feature_notes(features, sets)]
     result.scores.append(sharpness_score(fake, sets, seed))
     if takes_labels(source.method) and config.wants(*CLASS_SCORES):
         _score_classes(result, source, sets, fake, features, config)
@@ -243,7 +244,8 @@ def _score_generated(
 
 def _feature_notes(features: FeatureSets, sets: ReferenceSets) -> list[str]:
     notes, width = [], features.net.width
-    if sets.data.array.shape[3] == 1 and features.net.name != classifier_name():
+    drawn = sets.data.array.shape[3] == 1 and not sets.data.facts.get("photographs")
+    if drawn and features.net.name != classifier_name():
         labelled = "; --features classifier compares by one that learns the classes here"
         advice = labelled if sets.data.facts["classes"] else ""
         notes.append(f"the feature network has learnt photos, and tells little of grey drawings or letters{advice}.")

@@ -15,7 +15,13 @@ from reverie.data.images.conversion import convert_channels
 from reverie.data.images.label_maps import nearest_colour_indices
 from reverie.evaluation.baselines import TUNING_IMAGES, add_baselines, has_baselines, time_baselines
 from reverie.evaluation.eval_config import EvalConfig
-from reverie.evaluation.evaluators_base import OneSplit, SplitEvaluator, open_split, training_data_notes
+from reverie.evaluation.evaluators_base import (
+    OneSplit,
+    SplitEvaluator,
+    open_split,
+    seen_in_training_notes,
+    training_data_notes,
+)
 from reverie.evaluation.feature_extractors import open_features
 from reverie.evaluation.image_metrics import FEATURE_SCORES, LAPLACIAN
 from reverie.evaluation.lpips import add_lpips, open_lpips
@@ -109,7 +115,7 @@ class PairEvaluator(TranslationEvaluator):
         if with_baselines or wants_features:
             train, others = self._other_targets(source, n)
         if wants_features:
-            self._score_features(result, images, others, reference, config, conditions)
+            self._score_features(result, source, images, others, reference, config, conditions)
         if with_baselines:
             add_baselines(
                 result, source.method, images.targets, images.inputs, train, others[:TUNING_IMAGES], reference,
@@ -175,6 +181,7 @@ class PairEvaluator(TranslationEvaluator):
     def _score_features(
         self,
         result: Evaluation,
+        source: SampleSource,
         images: _Translated,
         others: list[np.ndarray],
         reference: Reference,
@@ -184,6 +191,7 @@ class PairEvaluator(TranslationEvaluator):
         """Paired feature distance, FID and KID. others: further targets, whose FID and KID are given beside."""
         names = ("paired feature distance", "fid", "kid")
         net, n = open_features(config.features, self.data), len(images.outputs)
+        result.notes += seen_in_training_notes(source, net)
         outputs = net.features(np.stack(images.outputs), "translations")
         targets = net.features(np.stack(images.targets), "targets")
         distances, of_others = ((targets - x).norm(dim=1) for x in (outputs, targets.roll(1, 0)))
@@ -231,6 +239,7 @@ class UnpairedEvaluator(TranslationEvaluator):
             count = min(n, len(getattr(self.data, side)))
             sides[side] = [self.data.pixels(i, side) for i in range(count)]
         net = open_features(config.features, self.data) if config.wants("fid", "kid") else None
+        result.notes += seen_in_training_notes(source, net)
         estimate, some = TimeEstimate(), sides["a"][:1]
         estimate.add("translations there and back", sum(map(len, sides.values())), 1,
                      lambda k: _there_and_back(source.method, some, "b"))  # fmt: skip

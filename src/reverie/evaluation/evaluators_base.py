@@ -98,3 +98,13 @@ def training_data_notes(source: SampleSource, data: Any) -> list[str]:
     if source.trained_on.get("fingerprint") == data.fingerprint:
         return ["the reference is the training data, so that memorised items score well."]
     return []
+
+
+def seen_in_training_notes(source: SampleSource, net: Any) -> list[str]:
+    """A note where images are compared by the network that the run's discriminator has seen with."""
+    if net is None or getattr(getattr(source.method, "config", None), "feature_network", None) != net.fingerprint:
+        return []
+    return [
+        f"{net.name} is the network that the discriminator saw with in training, which flatters its scores; to compare "
+        "with other methods give another network: --features FILE."
+    ]

@@ -69,7 +69,7 @@ class DCGAN(Method):
         discriminator: Literal["pixels", "features", "both", "auto"] = "pixels"
         """what the discriminator sees: pixels, as in the paper; maps of a frozen ImageNet network, each by a small head
         (Projected GAN, Sauer 2021); or both, by a discriminator of each, and one of 8 x 8 thumbnails. auto: both for
-        colour, pixels for grey, since letters came out more legible without a network of photographs"""
+        colour and for grey photographs, pixels for drawings in grey, since letters came out more legible"""
         feature_network: str | None = None
         """the first 16 hex digits of the SHA-256 of the frozen network's weights; none: the installed one's"""
         norm: Literal["batch", "spectral", "none"] = "batch"
@@ -160,7 +160,7 @@ class DCGAN(Method):
     def resolve_config(cls, config: Config, facts: dict[str, Any]) -> Config:
         size = config.size or default_size(facts["native"])
         facts = {**facts, "size": size, "base_channels": default_base_channels(size)}
-        return super().resolve_config(*resolve_discriminator(config, facts))
+        return super().resolve_config(*resolve_discriminator(config, facts, grey_photographs=True))
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)

@@ -30,11 +30,12 @@ THUMBNAIL_SIDE, THUMBNAIL_GAIN = 8, 3.0
 
 
 def resolve_discriminator(
-    config: Any, facts: dict[str, Any], channels: int | None = None
+    config: Any, facts: dict[str, Any], channels: int | None = None, grey_photographs: bool = False
 ) -> tuple[Any, dict[str, Any]]:
     """A method's config and what is known of its data, with the network that its discriminator sees with.
 
     channels: of the images that the discriminator sees; None: those of config or facts, where these have any.
+    grey_photographs: whether "auto" is both for these too; it then stays "auto" until grey data has been prepared
 
     config.discriminator is "pixels", "features", "both", or "auto": both for colour and pixels for grey, since letters
     came out more legible without a network of photographs. Raises UserError if the network is needed and not installed,
@@ -46,6 +47,8 @@ def resolve_discriminator(
     channels = channels or getattr(config, "channels", None) or facts.get("channels")
     if seen == "auto" and channels:
         seen = "pixels" if channels == 1 else "both"
+        if channels == 1 and grey_photographs:
+            seen = {None: "auto", True: "both", False: "pixels"}[facts.get("photographs")]
     if seen in ("features", "both"):
         weights_path()  # so that it is missed before training begins
         facts = {**facts, "feature_network": FINGERPRINT}

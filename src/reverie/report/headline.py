@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from reverie.metrics.score import Score
-from reverie.report.baselines import lost_to
+from reverie.report.baselines import BASELINES, lost_to
 from reverie.report.monitor import alert_names, is_long_enough
 from reverie.report.reading import READING, score_title
 from reverie.report.run_record import Record, is_number
@@ -16,12 +16,12 @@ from reverie.utils.formatting import clock
 
 ITEMS = {
     "images": "images", "photos": "patches", "pairs": "pairs of images", "unpaired": "images", "text": "lines",
-    "music": "windows of music",
+    "music": "windows of music", "fixations": "pictures with fixations", "paragraphs": "images with paragraphs",
 }  # fmt: skip
 """what one item of a kind of data is called, in the plural"""
 MAIN_SCORES = (
-    "psnr", "pixel accuracy", "accuracy", "fid", "kid", "fid, a to b", "fid, b to a", "cycle-consistency l1, a to b",
-    "nll-oracle", "bleu-3", "bits/dim", "nll", "nll-gen",
+    "psnr-y", "psnr-hole", "psnr", "cider-d", "nss", "pixel accuracy", "accuracy", "fid", "kid", "fid, a to b",
+    "fid, b to a", "cycle-consistency l1, a to b", "nll-oracle", "bleu-3", "bits/dim", "nll", "nll-gen",
 )  # fmt: skip
 """scores that say most about a run in one number, the first that it has"""
 OF_RECONSTRUCTIONS = ("onset accuracy", "melody onset accuracy", "drums onset accuracy", "psnr")
@@ -51,7 +51,11 @@ def headline(record: Record) -> Headline:
 
 def main_score(scores: list[Score]) -> Score | None:
     """The score that says most about a run; None if there is none of these."""
-    usable = {s.name: s for s in scores if math.isfinite(s.value) and s.group != "reconstruction"}
+    usable: dict[str, Score] = {}
+    for s in scores:
+        if math.isfinite(s.value) and s.group not in ("reconstruction", BASELINES):
+            for name in (s.name, s.name.partition(", ")[0]):  # "psnr-hole" is the first of "psnr-hole, centre"
+                usable.setdefault(name, s)
     reconstructed = {s.name: s for s in scores if math.isfinite(s.value) and s.group == "reconstruction"}
     found = [usable[name] for name in MAIN_SCORES if name in usable]
     found += [reconstructed[name] for name in OF_RECONSTRUCTIONS if name in reconstructed]

@@ -20,7 +20,7 @@ from reverie.data.images import decode, synthetic
 from reverie.data.images.conversion import DEFAULT, Levels
 from reverie.data.images.from_python import MemorySource
 from reverie.data.images.label_codes import LabelCodes, separated
-from reverie.data.images.levels import describe_levels, find_levels, level_warnings
+from reverie.data.images.levels import are_photographs, describe_levels, find_levels, level_warnings
 from reverie.data.images.object_masks import ObjectMasks
 from reverie.data.images.records import ImageRecord, Source, nothing_usable
 from reverie.data.images.sources import open_path
@@ -52,7 +52,8 @@ class Images:
         splits: those of the three that the source has.
         classes: the names of the classes; [] if unlabelled.
         facts: "channels" 1 (all files are grey) or 3, "classes" their number (0 if unlabelled), "native" the median
-            short side in pixels; "levels", how values become 8 bits, where it is not by the container of each file.
+            short side in pixels; "levels", how values become 8 bits, where it is not by the container of each file;
+            after `prepare` in grey "photographs", whether they are any or drawings.
         items: records (name, label, header) of the images that are used, in the order of the rows; `prepare` removes
             those that turn out to be damaged.
         dropped: files that are not used, and why; `prepare` adds those that turn out to be damaged.
@@ -172,6 +173,8 @@ class Images:
         self.items = [all_items[i] for i in rows.kept]
         self.notes = self._part.notes + _conversion_notes(self.items, channels, self.levels, size)
         self.warnings = self._read_warnings + level_warnings(rows.pixels)
+        if channels == 1:
+            self.facts["photographs"] = are_photographs(rows.pixels)
         if self._masks:
             self.dropped += self._masks.prepare(self.items, size)
             self.notes.append(self._masks.note)

@@ -41,11 +41,13 @@ TOLERATED = 0.05
 """share of the files that a background may erase before another one is tried"""
 
 EXAMINED = 500
-"""decoded images of a set whose values are looked at for warnings, at most"""
+"""decoded images of a set whose values are looked at, at most"""
 NEARLY_BLACK = 32
 """levels of 255: a set that stays below, or within so many, is warned of"""
 FLAT = 2
 """levels of 255 that an image spans at most to be of a single one"""
+GROUND = 0.3
+"""share of the pixels of an image that are of one level, from which on it has a ground, as drawings have"""
 
 Open = Callable[[int], Image.Image]
 """i -> image i, decoded, in its own mode. Raises InvalidFile"""
@@ -208,3 +210,13 @@ def level_warnings(rows: np.ndarray) -> list[str]:
         share = f"{flat} of {len(chosen)} images" + (" looked at" if len(chosen) < len(rows) else "")
         return [f"{share} are of a single level: they teach a generator to make blank images; remove them"]
     return []
+
+
+def are_photographs(rows: np.ndarray) -> bool:
+    """Whether grey images are photographs and no drawings, which have a ground: a level that much of an image is of.
+
+    rows: uint8 [N,H,W,1], decoded; up to EXAMINED of them, evenly spaced, are looked at. The commonest level's share of
+    an image has a median of .02 in photographs (.09 in facades); .71 in MNIST, .74 in built-in letters.
+    """
+    chosen = rows[:: -(-len(rows) // EXAMINED)]
+    return float(np.median([np.bincount(row.ravel()).max() / row.size for row in chosen])) < GROUND
