@@ -244,6 +244,7 @@ def test_wrong_input_gives_a_one_line_error(run: Path, tmp_path: Path, capsys: p
         ([DATA, *out, *given, "--balance-to", "5"], "5 images or more"),
         ([DATA, *out, *given, "--per-class", "5", "--balance-to", "9"], "not both"),
         ([DATA, *out, *given, "--per-class", "0"], "must be 1 or more"),
+        ([DATA, *out, "--method", "cvae_gan", "--latent-dim", "9"], "--latent-dim is an option of training"),
         ([DATA, *out, *given, "--per-class", "5", "--tar", "-1"], "tar is -1"),
         ([DATA, *out, *given, "--per-class", "5", "--shard", "3/2"], "I/N"),
         (

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 from reverie.cli.data_options import DATA_OPTIONS, stated_spec
 from reverie.cli.parser import Parser
+from reverie.core import registry
 from reverie.core.options import Option
 from reverie.utils.errors import UserError
 
@@ -30,6 +33,7 @@ def do_augment(words: list[str]) -> int:
     parser.add_argument("--shard", metavar="I/N", help="make only part I of N; the N parts together are the whole")
     parser.add_options(OPTIONS, "options")
     parser.add_options(DATA_OPTIONS, "options of the data")
+    _refuse_training_options(words, parser)
     args = vars(parser.parse(words))
     if not args["out"]:
         raise UserError(f"augment needs --out: reverie augment {args['data']} --out FOLDER.")
@@ -42,3 +46,21 @@ def do_augment(words: list[str]) -> int:
     card = out / "CARD.md"
     print(f"{out}; look at {card}" if card.is_file() else out)
     return 0
+
+
+def _refuse_training_options(words: list[str], parser: Parser) -> None:
+    """Raises UserError for a flag of `train`, with the commands that take it."""
+    flags = [word.partition("=")[0] for word in words if word.startswith("--")]
+    unknown = [flag for flag in flags if flag not in parser.option_flags]
+    if not unknown:
+        return
+    from reverie.core.train_config import TrainConfig
+
+    able = [registry.method_class(name) for name, entry in registry.list_methods().items() if "generate" in entry.verbs]
+    trained = {option.name for config in (TrainConfig, *(cls.Config for cls in able)) for option in fields(config)}
+    for flag in unknown:
+        if flag.removeprefix("--").replace("-", "_") in trained:
+            raise UserError(
+                f"{flag} is an option of training: reverie train METHOD --data DATA {flag} ... --out RUN; then "
+                "reverie augment DATA --run RUN."
+            )
