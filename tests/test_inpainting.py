@@ -456,7 +456,7 @@ def test_evaluate_scores_a_run_beside_the_laplace_fill(run: Path, tmp_path: Path
         (["evaluate", "RUN", "--data", "shapes:6", "--test-size", "20"], "a multiple of 8"),
         (["evaluate", "RUN", "--data", "shapes:6", "--test-size", "64"], "no image of the reference is large enough"),
         (["evaluate", "RUN", "--data", "shapes:6", "--test-masks", "nowhere"], "no folder of mask files"),
-        (["train", "inpainting:smoke", "--data", "shapes:6", "--out", "r", "--size", "20"], "a multiple of 8, 16 or"),
+        (["train", "inpainting:smoke", "--data", "shapes:6", "--out", "r", "--size", "24"], "a multiple of 16, 16 or"),
         (["train", "inpainting", "--data", "shapes:6", "--out", "r"], "smaller than 320 pixels a side"),
         (["train", "inpainting:paper", "--data", "shapes:6", "--out", "r", "--size", "96"], "context encoder takes"),
         (["train", "inpainting:smoke", "--data", "shapes:6", "--out", "r", "--masks", "hole"], "one of"),

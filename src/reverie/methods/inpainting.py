@@ -59,7 +59,7 @@ class Inpainting(Method):
 
     @dataclass(frozen=True)
     class Config:
-        size: Annotated[int, MultipleOf(8, 16)] = 64
+        size: Annotated[int, MultipleOf(16, 16)] = 64
         """pixels a side of the images that it is trained on; holes thicker than half of that are filled shrunk"""
         channels: int | None = None
         """1 grey, 3 colour; none: as the data"""
