@@ -219,7 +219,11 @@ def test_data_inspect(command: Command, tmp_path: Path) -> None:
     assert set(METHODS) <= set(found["methods"])
     assert "3.png" in output
     assert "not an image" in output
-    assert {"dcgan", "vae"} < set(output.splitlines()[-1].removeprefix("methods that can learn from it: ").split(", "))
+    can, need = output.splitlines()[-2:]
+    assert {"dcgan", "vae"} < set(can.removeprefix("methods that can learn from it: ").split(", "))
+    assert "srgan (160 pixels a side)" in need.removeprefix("methods that need larger images")
+    assert found["too_small_for"]["srgan"] == 160
+    assert "srgan" not in found["methods"]
 
 
 def test_names_that_the_output_cannot_spell_are_no_traceback(tmp_path: Path) -> None:

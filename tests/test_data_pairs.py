@@ -227,7 +227,7 @@ def test_data_inspect_names_the_kind_and_the_methods_for_it(tmp_path: Path, caps
     for name, kind, able in (
         ("pairs", "pairs", {"pix2pix", "cyclegan"}),
         ("two", "unpaired", {"cyclegan"}),
-        ("pairs/A", "images", {"pix2pix", "restoration", "dcgan"}),
+        ("pairs/A", "images", {"pix2pix", "gp_gan", "dcgan"}),
     ):
         assert main(["data", "inspect", str(tmp_path / name), "--json"]) == 0
         found = json.loads(capsys.readouterr().out)

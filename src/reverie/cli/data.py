@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from reverie.cli.data_options import DATA_OPTIONS, stated_spec
 from reverie.cli.parser import Parser
@@ -51,6 +52,8 @@ def do_inspect(words: list[str]) -> int:
         entry.name for entry in registry.list_methods().values()
         if can_learn_from(entry.data_type, report["kind"]) and (labelled or not entry.needs_labels)
     ]  # fmt: skip
+    report["too_small_for"] = _too_small_for(report)
+    report["methods"] = [name for name in report["methods"] if name not in report["too_small_for"]]
     if args.json:
         print(json.dumps(report))
     else:
@@ -58,4 +61,23 @@ def do_inspect(words: list[str]) -> int:
         if len(report["kinds"]) > 1:
             print(f"kinds found: {', '.join(map(str, kinds_at(spec)))}; --kind looks at another than {kind.data.kind}")
         print(f"methods that can learn from it: {', '.join(report['methods']) or 'none'}")
+        if needed := report["too_small_for"]:
+            listed = ", ".join(f"{name} ({side} pixels a side)" for name, side in needed.items())
+            print(f"methods that need larger images, or a smaller --size than by default: {listed}")
     return 0
+
+
+def _too_small_for(report: dict[str, Any]) -> dict[str, int]:
+    """Of the methods of a report on images those that cut patches larger than all images: name -> side in pixels."""
+    if report["kind"] != "images":
+        return {}
+    from reverie.training.prepare import parse_method
+
+    largest, needed = report["splits"]["train"]["sizes"]["short_side"]["max"], {}
+    for name in report["methods"]:
+        if registry.list_methods()[name].data_type == "ImagePatches":
+            cls, _, config, _ = parse_method(name, {})
+            side = cls.data_args(cls.resolve_config(config, report["facts"]))["size"]
+            if side > largest:
+                needed[name] = side
+    return needed

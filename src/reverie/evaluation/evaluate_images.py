@@ -320,7 +320,9 @@ def _open_network(result: Evaluation, sets: ReferenceSets, spec: str | Path | No
     """
     count = len(sets.reference)
     if count < MIN_IMAGES:
-        result.skip(FEATURE_SCORES, f"{count} reference images are too few to compare distributions: {MIN_IMAGES}")
+        result.skip(
+            FEATURE_SCORES, f"{count} reference images are too few to compare distributions; it takes {MIN_IMAGES}"
+        )
         return None
     if str(spec) == CLASSIFIER and len(sets.train.classes) < 2:  # the scores that need no network are still computed
         why = "the data has no labels of two or more classes to train a feature network on; leave --features away"

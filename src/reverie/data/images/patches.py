@@ -66,7 +66,7 @@ class ImagePatches:
                 continue
             positions += [(item, top, left) for top in _offsets(height, size) for left in _offsets(width, size)]
         if not positions:
-            raise UserError(nothing_usable(self.spec, self.dropped))
+            raise UserError(f"{nothing_usable(self.spec, self.dropped)}; give larger ones, or a smaller --size.")
         total, keep = len(positions), min(MAX_PATCHES, len(positions))
         positions = [positions[i * total // keep] for i in range(keep)]
         read_full = lru_cache(cache.workers() + 1)(self.images.read_full)  # consecutive patches are of one photograph
