@@ -80,4 +80,9 @@ def test_a_label_map_is_enlarged_without_new_colours() -> None:
     x = torch.rand(1, 3, 60, 90)
     y = apply_at_size(lambda small: (small[:, :1] > 0.5).float(), x, 20, "none", to_labels=True)
     assert y.shape == (1, 1, 60, 90)
+    seen: list[torch.Size] = []
+    network = lambda inner: seen.append(inner.shape) or (inner[:, :1] > 0.5).float()  # noqa: E731
+    assert apply_at_size(network, x, None, "none", to_labels=True, least=64).shape == y.shape
+    assert apply_at_size(network, x, None, "none", to_labels=True, least=60).shape == y.shape
+    assert seen == [(1, 3, 64, 96), (1, 3, 60, 90)]
     assert set(y.unique().tolist()) == {0.0, 1.0}

@@ -358,7 +358,7 @@ class Pix2Pix(Method):
             encoder, which takes more memory
         seed: of the dropout; a result depends on the seed and its own image alone
         working_size: pixels of the shorter side at which the network works on larger images, such as the size that it
-            was trained at; the result is enlarged; none: the image's own size
+            was trained at; the result is enlarged; none: the image's own size, with cross-entropy at least that size
         detail: with working_size, what the network changes is added to the image itself (difference), or follows its
             edges (guided); none, and with label maps: the result is only enlarged
 
@@ -366,14 +366,15 @@ class Pix2Pix(Method):
         """
         check_tile(tile, self.multiple)
         inputs, targets = (self.label_codes(side) for side in self.domains())
-        noted: set[str] = set()
+        noted, least = set[str](), self.config.size if self.classes is not None else 0
         for photo in photos:
             x = photo.to_tensor(self.config.in_channels) if inputs is None else self.label_tensor(photo, inputs)
             if working_size is None:
                 note_size(noted, photo.name, min(x.shape[2:]), self.config.size)
             run = partial(self.translate_tensor, deterministic=deterministic, tile=tile, seed=seed_for(seed, photo))
             labels = inputs is not None, targets is not None
-            y = apply_at_size(run, x.to(self.device), working_size, "none" if any(labels) else detail, *labels)
+            keep = "none" if any(labels) else detail
+            y = apply_at_size(run, x.to(self.device), working_size, keep, *labels, least=least)
             if targets is None:
                 yield photo.with_pixels(y[0])
             else:

@@ -25,15 +25,19 @@ RADIUS, EPSILON = 2, 1e-3
 
 
 def apply_at_size(
-    network: Network, x: Tensor, size: int | None, detail: Detail, labels: bool = False, to_labels: bool = False
-) -> Tensor:
+    network: Network, x: Tensor, size: int | None, detail: Detail, labels: bool = False, to_labels: bool = False,
+    least: int = 0,
+) -> Tensor:  # fmt: skip
     """network(x) [1,C',H,W] of an image, computed with a shorter side of `size` pixels, in the image's own size.
 
-    size: None, or not below the shorter side of x: network(x) as it is. Detail is kept where C' = C or one is 1.
+    size: None, or not below the shorter side of x: network(x) as it is; least: without a size, smaller images are
+    enlarged to a shorter side of so many pixels. Detail is kept where C' = C or one is 1.
     labels, to_labels: whether x, or the result, is a label map: it is resized by picking pixels and has no detail
     """
     height, width = x.shape[2:]
-    if size is None or size >= min(height, width):
+    if size is None and min(height, width) < least:
+        size = least
+    elif size is None or size >= min(height, width):
         return network(x)
     scale = size / min(height, width)
     inner = max(1, round(height * scale)), max(1, round(width * scale))
