@@ -148,7 +148,7 @@ def test_train_prints_what_inspect_warns_of_and_resume_opens_the_same(
 
 def test_labels_that_are_lost_are_named(tmp_path: Path) -> None:
     place = images_at(tmp_path / "d", *many("a", 3), *many("b", 3), "cover.png")
-    assert any("1 images lie beside them, such as cover.png" in text for text in Images.open(place).warnings)
+    assert any("beside them is 1 image, such as cover.png" in text for text in Images.open(place).warnings)
     assert not ImagePatches.open(place).warnings  # which are not learnt with labels
     listed = images_at(tmp_path / "e", *many("images", 3))
     (listed / "train.csv").write_text("file,label\n0.png,cat\n")

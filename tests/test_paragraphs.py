@@ -317,7 +317,7 @@ def test_what_cannot_be_used_is_named_with_the_reason(folder: Path, capsys: pyte
     printed = capsys.readouterr().out
     assert "2: no text (2.png, 4.png)" in printed
     assert "1: its text is empty (1.png)" in printed
-    assert "texts of 2 images that are not here, such as 8.png: kept as unpaired" in printed
+    assert "texts of 2 images not here, such as 8.png: kept as unpaired" in printed
     assert "2 of one sentence: 3.png, 5.png" in printed
     assert "texts without an image: 2" in printed
 

@@ -29,6 +29,7 @@ from reverie.data.paragraphs.inspect import describe_paragraphs, inspect_paragra
 from reverie.data.python_data import PythonData, python_data
 from reverie.data.text.dataset import Texts
 from reverie.utils.errors import UserError, near_miss
+from reverie.utils.formatting import counted
 from reverie.utils.paths import exists
 
 
@@ -85,7 +86,8 @@ class Found(NamedTuple):
     """the name of one"""
 
     def __str__(self) -> str:
-        return f"{self.kind.data.kind} ({self.files} {'file' if self.files == 1 else 'files'}, such as {self.example})"
+        example = self.example if self.files == 1 else f"such as {self.example}"
+        return f"{self.kind.data.kind} ({counted(self.files, 'file')}, {example})"
 
 
 def kinds_at(spec: str | Path) -> list[Found]:

@@ -44,6 +44,7 @@ from reverie.data.images.records import (
 from reverie.data.media_types import names_of
 from reverie.data.splits import arrange as arrange_names
 from reverie.utils.errors import UserError
+from reverie.utils.formatting import counted
 
 
 class FileSource:
@@ -235,8 +236,8 @@ def _label_warnings(located: list[LocatedFile], classes: list[str] | None, label
     if classes or labels != "auto" or len(folders) < 2 or 2 * len(loose) >= len(train):
         return []
     return [
-        f"{len(folders)} folders look like classes, but {len(loose)} images lie beside them, such as {loose[0]}, "
-        "so nothing is labelled: move them into folders, or leave them out with --labels folders"
+        f"{len(folders)} folders look like classes, but beside them {'is' if len(loose) == 1 else 'are'} "
+        f"{counted(len(loose), 'image')}, such as {loose[0]}, so nothing is labelled: move them into folders, or leave them out with --labels folders"
     ]
 
 

@@ -26,6 +26,7 @@ from reverie.data.python_data import PythonData
 from reverie.data.splits import SPLITS, arrange
 from reverie.data.text.held_out import held_out
 from reverie.utils.errors import UserError
+from reverie.utils.formatting import counted
 
 WANTED = (
     "give name.txt beside name.jpg, captions.csv (name,caption), metadata.jsonl (file_name, text), or a JSON list of "
@@ -187,7 +188,7 @@ def _nothing(place: str, found: ImageTexts) -> str:
 
 def _note_on_unpaired(found: ImageTexts) -> str:
     names = found.without_image
-    return f"texts of {len(names)} images that are not here, such as {min(names)}: kept as unpaired" if names else ""
+    return f"texts of {counted(len(names), 'image')} not here, such as {min(names)}: kept as unpaired" if names else ""
 
 
 def _with_held_out(parts: dict[str, Part], share: float) -> dict[str, Part]:
