@@ -237,7 +237,8 @@ def _label_warnings(located: list[LocatedFile], classes: list[str] | None, label
         return []
     return [
         f"{len(folders)} folders look like classes, but beside them {'is' if len(loose) == 1 else 'are'} "
-        f"{counted(len(loose), 'image')}, such as {loose[0]}, so nothing is labelled: move them into folders, or leave them out with --labels folders"
+        f"{counted(len(loose), 'image')}, such as {loose[0]}, so nothing is labelled: move them into folders, or "
+        "leave them out with --labels folders"
     ]
 
 
