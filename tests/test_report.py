@@ -63,6 +63,8 @@ def test_scores_have_their_usual_names() -> None:
         "GAN-train accuracy", "data-copying auc": "Data-copying AUC", "normalised mse": "Normalised MSE",
         "cycle-consistency l1, a to b": "Cycle-consistency L1, a to b", "nn dice similarity": "NN Dice similarity",
         "teacher-forced onset accuracy": "Teacher-forced onset accuracy", "per_class_coverage": "Per class coverage",
+        "psnr-y": "PSNR-Y", "cider-d": "CIDEr-D", "nss": "NSS", "distinct-1": "Distinct-1", "density": "Density",
+        "distinctness": "Distinctness",
     }  # fmt: skip
     assert {name: score_title(name) for name in titles} == titles
 

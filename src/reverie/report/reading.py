@@ -10,10 +10,11 @@ READING = {
     "match": "best near the value of real data",
     "neither": "neither high nor low is better",
 }
-SPELLINGS = {"dice": "Dice", "miou": "mIoU"} | {
+SPELLINGS = {"dice": "Dice", "miou": "mIoU", "cider": "CIDEr"} | {
     acronym: acronym.upper()
     for acronym in (
-        "auc", "bleu", "elbo", "fid", "gan", "kid", "kl", "l1", "lpips", "mse", "nll", "nn", "psnr", "ssim",
+        "auc", "bleu", "cc", "d", "elbo", "fid", "gan", "kid", "kl", "l1", "lpips", "mse", "nll", "nn", "nss", "psnr",
+        "sim", "ssim", "y",
     )
 }  # fmt: skip
 """words of the names of scores that are not written in lower case"""
@@ -86,7 +87,7 @@ def score_title(name: str) -> str:
     """What a score is called on a page: "self-bleu-2" -> "Self-BLEU-2"; what follows a comma stays as it is."""
     head, comma, rest = name.partition(", ")
     title = re.sub("[a-z]+[0-9]*", lambda word: SPELLINGS.get(word[0], word[0]), head.replace("_", " "))
-    if not title.startswith(tuple(SPELLINGS.values())):
+    if not re.match(rf"({'|'.join(SPELLINGS.values())})\b", title):
         title = title[:1].upper() + title[1:]
     return title + comma + rest
 
