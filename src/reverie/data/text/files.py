@@ -110,7 +110,7 @@ def _choose_column(header: list[str], column: str | None) -> str:
     if column is not None:
         if found := find_column(header, column):
             return found
-        raise InvalidFile(f"without a column '{column}'.{near_miss(column, header)} It has: {names}; --column names one")
+        raise InvalidFile(f"without a column '{column}'.{near_miss(column, header)} It has: {names}; give --column")
     if len(header) == 1:
         return header[0]
     known = [key for key in header if key.casefold() in TEXT_COLUMNS]
