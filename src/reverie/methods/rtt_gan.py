@@ -46,7 +46,7 @@ FULL: dict[str, Any] = dict(LAPTOP, adv_share=0.25)
 
 
 class RTTGAN(Method):
-    """Paragraphs about pictures, sentence by sentence, against discriminators of sentences and of their order.
+    """Paragraphs about pictures, sentence by sentence; by some presets against discriminators of sentences and order.
 
     Liang, Hu, Zhang, Gan, Xing 2017, arXiv:1703.07022; docs/describe.md lists what is not as in the paper
     """
