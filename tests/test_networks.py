@@ -35,7 +35,7 @@ from reverie.transforms.degradations import (
     jpeg,
     transfer_colour,
 )
-from reverie.transforms.noise_estimation import estimate_sigma
+from reverie.transforms.noise_estimation import estimate_sigma, seems_correlated
 from reverie.transforms.tiling import apply_padded, apply_tiled
 
 
@@ -145,9 +145,22 @@ def test_the_sigma_of_noise_is_estimated(channels: int, sigma: float) -> None:
     assert estimate_sigma(noisy) == pytest.approx(sigma, rel=0.05)
 
 
+def test_noise_of_coarse_grain_is_told_from_white_noise() -> None:
+    torch.manual_seed(0)
+    clean = smooth(1, 3, 200, 300) * 0.5
+    white = torch.randn_like(clean)
+    coarse = torch.nn.functional.avg_pool2d(white, 3, 1, 1)
+    coarse = coarse / coarse.std()
+    assert not seems_correlated(clean)
+    assert not seems_correlated(clean + white * 15 / 127.5)
+    assert seems_correlated(clean + coarse * 15 / 127.5)
+
+
 @pytest.mark.parametrize("size", [(1, 1), (3, 9), (64, 2)])
 def test_flat_and_tiny_images_have_no_noise(size: tuple[int, int]) -> None:
-    assert estimate_sigma(torch.full((1, 3, *size), 200 / 127.5 - 1)) == 0
+    flat = torch.full((1, 3, *size), 200 / 127.5 - 1)
+    assert estimate_sigma(flat) == 0
+    assert not seems_correlated(flat)
 
 
 def test_stochastic_eval_leaves_no_trace() -> None:

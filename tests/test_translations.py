@@ -298,7 +298,9 @@ def test_the_noise_level_is_named_or_estimated(workspace: Path, tmp_path: Path) 
     assert restored.record["arguments"]["noise_level"] == 20
 
 
-def test_correlated_noise_is_taken_off_at_half_size_first(workspace: Path, tmp_path: Path) -> None:
+def test_correlated_noise_is_taken_off_at_half_size_first(
+    workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     method = reverie.load(workspace / "restore")
     for height, width in ((36, 51), (5, 4)):
         x = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(0)) * 2 - 1
@@ -310,6 +312,11 @@ def test_correlated_noise_is_taken_off_at_half_size_first(workspace: Path, tmp_p
             assert not torch.equal(method.restore_tensor(x), expected)
     (restored,) = method.verb("restore")([Photo.load(random_image(tmp_path / "a.png", 20, 30))], correlated=True)
     assert restored.record["arguments"]["correlated"] is True
+    assert "coarse grain" not in capsys.readouterr().err
+    small = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
+    grain = np.asarray(PIL.Image.fromarray(small).resize((60, 40)))
+    method.verb("restore")([Photo(grain, name="a.png"), Photo(grain, name="b.png")])
+    assert capsys.readouterr().err == "note: noise in a.png, if any, is of coarse grain; --correlated removes more\n"
 
 
 def test_a_network_of_one_severity_takes_no_noise_level(tmp_path: Path) -> None:

