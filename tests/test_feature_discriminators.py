@@ -65,7 +65,7 @@ def test_without_the_network_training_says_so_first_and_generating_goes_on(
 @pytest.mark.parametrize("channels", [1, 3])
 def test_auto_sees_features_of_colour_and_pixels_of_grey(name: str, channels: int) -> None:
     method = method_class(name)
-    facts = {"native": 32, "channels": channels, "class_names": ("a", "b")}
+    facts = {"native": 32, "channels": channels, "class_names": ("a", "b"), "photographs": False}
     config = method.resolve_config(method.Config(discriminator="auto"), facts)
     assert config.discriminator == ("pixels" if channels == 1 else "both")
     assert config.feature_network == (None if channels == 1 else FINGERPRINT)
@@ -73,19 +73,20 @@ def test_auto_sees_features_of_colour_and_pixels_of_grey(name: str, channels: in
         method.resolve_config(method.Config(feature_network="beef"), facts)
 
 
-def test_auto_of_dcgan_sees_features_of_grey_photographs(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["dcgan", "vae_gan"])
+def test_auto_sees_features_of_grey_photographs(name: str, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for i in range(8):
         smooth = Image.fromarray(rng.integers(0, 256, (5, 5), np.uint8)).resize((32, 32), Image.Resampling.BICUBIC)
         smooth.save(tmp_path / f"{i}.png")
     options = dict(discriminator="auto", size=16, norm="none", steps=1)
-    photographs = reverie.train("dcgan:smoke", data=tmp_path, out=tmp_path / "photographs.run", **options)
-    letters = reverie.train("dcgan:smoke", data="letters:26", out=tmp_path / "letters.run", **options)
+    photographs = reverie.train(f"{name}:smoke", data=tmp_path, out=tmp_path / "photographs.run", **options)
+    letters = reverie.train(f"{name}:smoke", data="letters:26", out=tmp_path / "letters.run", **options)
     assert (photographs.config.channels, photographs.config.discriminator) == (1, "both")
     assert photographs.config.feature_network == FINGERPRINT
     assert (letters.config.channels, letters.config.discriminator) == (1, "pixels")
     net = open_features(None, None)
-    of_photographs, of_letters = (open_source(tmp_path / f"{name}.run") for name in ("photographs", "letters"))
+    of_photographs, of_letters = (open_source(tmp_path / f"{which}.run") for which in ("photographs", "letters"))
     assert "flatters its scores" in seen_in_training_notes(of_photographs, net)[0]
     assert not seen_in_training_notes(of_letters, net)
     assert not seen_in_training_notes(of_photographs, None)

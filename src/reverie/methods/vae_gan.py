@@ -83,8 +83,8 @@ class VAEGAN(Method):
         nearest-neighbour upsampling and a convolution"""
         discriminator: Literal["pixels", "features", "both", "auto"] = "pixels"
         """what the discriminator sees: pixels, as in the paper; maps of a frozen ImageNet network (Projected GAN, Sauer
-        2021); or both. With maps, reconstructions are compared in them and in pixels. auto: both for colour, pixels
-        for grey"""
+        2021); or both. With maps, reconstructions are compared in them and in pixels. auto: both for colour and for
+        grey photographs, pixels for drawings in grey"""
         feature_network: str | None = None
         """the first 16 hex digits of the SHA-256 of the frozen network's weights; none: the installed one's"""
         loss: Literal["nonsaturating", "hinge", "relativistic"] = "nonsaturating"
@@ -148,7 +148,7 @@ class VAEGAN(Method):
         size = config.size or default_size(facts["native"])
         latent_dim = 16 if (config.channels or facts["channels"]) == 1 else 128
         facts = {**facts, "size": size, "base_channels": default_base_channels(size), "latent_dim": latent_dim}
-        return super().resolve_config(*resolve_discriminator(config, facts))
+        return super().resolve_config(*resolve_discriminator(config, facts, grey_photographs=True))
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)

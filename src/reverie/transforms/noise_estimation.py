@@ -52,9 +52,9 @@ def estimate_sigma(x: Tensor) -> float:
 def seems_correlated(x: Tensor) -> bool:
     """Whether a photo x [1,C,H,W] seems to have noise of a grain larger than a pixel, which estimate_sigma hardly sees.
 
-    White noise averages out where the photo is made smaller, correlated noise comes out. Of pieces of 40 photos of BSDS
-    this holds for 90 % with simulated camera noise (sigma 20 before the colours are interpolated; of sigma 8 for 12 %),
-    for 2.5 % without noise, and for none with white noise of 10.
+    White noise averages out where the photo is made smaller, correlated noise comes out. Of 50 photos of BSDS it is so
+    for 96 % with simulated camera noise (sigma 20 before the colours are interpolated; of sigma 8 for 4 %; of 20 behind
+    JPEG of quality 92 for 14 %), for 2 % without noise, and for none with white noise of 10.
     """
     half = estimate_sigma(imresize_tensor(x, ((x.shape[2] + 1) // 2, (x.shape[3] + 1) // 2)))
     return half >= COARSE and half > COARSER * estimate_sigma(x)
