@@ -244,6 +244,13 @@ def test_examples_are_crops_with_their_laplace_fill(masks: str) -> None:
     assert {"mixed": 0 < middles < 8, "centre": middles == 8, "free": middles == 0}[masks]
 
 
+def test_photos_of_any_size_from_that_of_training_on_are_learnt_from() -> None:
+    for native, least in ((1000, 0.2), (320, 0.2), (256, 0.25), (100, 0.64), (40, 1.0)):
+        config = Inpainting.resolve_config(Inpainting.Config(), {"native": native, "channels": 3})
+        assert config.min_downscale == least
+        assert Inpainting.data_args(config)["size"] <= max(64, native)
+
+
 def test_some_steps_gain_on_the_laplace_fill(tmp_path: Path) -> None:
     """Of stripes, which go on straight through a hole."""
     rows = np.arange(64)[:, None]

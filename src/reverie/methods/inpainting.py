@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -74,7 +74,7 @@ class Inpainting(Method):
         """residual blocks of the U-Net at a sixteenth of the side"""
         min_downscale: Annotated[float, Range(0.1, 1)] = 0.2
         """training images are crops of photos, downscaled at random to this share of their size or more, each octave as
-        often; 1: never"""
+        often; 1: never. Where the median of the photos is too small for that: no further than to `size`"""
         hflip: bool = True
         """random horizontal flips of training images"""
         pixel_loss: Literal["rmse", "l1", "l2"] = "rmse"
@@ -124,6 +124,11 @@ class Inpainting(Method):
             d_lr=2e-4, beta1=0.5, beta2=0.999, ema_decay=0.0, steps=100_000,
         ),
     }  # fmt: skip
+
+    @classmethod
+    def resolve_config(cls, config: Config, facts: dict[str, Any]) -> Config:
+        least = min(1.0, config.size / facts["native"])
+        return super().resolve_config(replace(config, min_downscale=max(config.min_downscale, least)), facts)
 
     @classmethod
     def data_args(cls, config: Config) -> dict[str, Any]:
