@@ -44,6 +44,8 @@ ITERATIONS = 3
 """of the Laplace fill of training images: within half a level of 255 of the solution, which those of use are"""
 LEAST_SQUARE = 1e-5
 """added to mean squared errors before their root is taken, as of half a level of 255"""
+LESS = 0.75
+"""share of the median of photos that are small, from which on they are learnt from"""
 ENCODER_MULTIPLE, ENCODER_LEAST = 32, 128
 """pixels: sides of images that a context encoder takes"""
 
@@ -74,7 +76,7 @@ class Inpainting(Method):
         """residual blocks of the U-Net at a sixteenth of the side"""
         min_downscale: Annotated[float, Range(0.1, 1)] = 0.2
         """training images are crops of photos, downscaled at random to this share of their size or more, each octave as
-        often; 1: never. Where the median of the photos is too small for that: no further than to `size`"""
+        often; 1: never. Less far where the median of the photos is too small for that"""
         hflip: bool = True
         """random horizontal flips of training images"""
         pixel_loss: Literal["rmse", "l1", "l2"] = "rmse"
@@ -127,8 +129,9 @@ class Inpainting(Method):
 
     @classmethod
     def resolve_config(cls, config: Config, facts: dict[str, Any]) -> Config:
-        least = min(1.0, config.size / facts["native"])
-        return super().resolve_config(replace(config, min_downscale=max(config.min_downscale, least)), facts)
+        if config.size > config.min_downscale * facts["native"]:  # so that not the larger half alone is learnt from
+            config = replace(config, min_downscale=min(1.0, config.size / (LESS * facts["native"])))
+        return super().resolve_config(config, facts)
 
     @classmethod
     def data_args(cls, config: Config) -> dict[str, Any]:
