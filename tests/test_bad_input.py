@@ -308,6 +308,8 @@ VAE, DCGAN = "train vae:smoke --data letters:64 --out new", "train dcgan:smoke -
 CLASSIFIER = "train classifier:smoke --data letters:64 --out new"
 TRAIN = [
     ("train", "METHOD", "train --help"),
+    ("train --data data/ok --out runs/new", "METHOD", "train --help"),
+    ("train upscale --data data/ok --out runs/new", "no method 'upscale'", "srgan"),
     ("train dcgna --data letters:64 --out new", "no method 'dcgna'", "Did you mean 'dcgan'"),
     ("train pixels --data letters:64 --out new", "no method 'pixels'", "dcgan, ", "music_vae, "),
     ("train ../cli --data letters:64 --out new", "no method '../cli'", "dcgan, ", "music_vae, "),

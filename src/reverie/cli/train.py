@@ -137,7 +137,8 @@ def _method_argument(words: list[str], parser: Parser) -> str | None:
     if named is not None and named.partition(":")[0] not in known:
         # It may stand behind a switch of the method, such as --hflip, that cannot be known yet.
         named = next((word for word in words if word.partition(":")[0] in known), named)
-    return named
+    of_flag = dict(zip(words[1:], words, strict=False)).get(named or "")
+    return None if of_flag in ("--data", "--out", "--config", "--from") else named
 
 
 def _add_train_options(parser: Parser, named: str | None, words: list[str]) -> list[str]:

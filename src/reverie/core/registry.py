@@ -48,6 +48,8 @@ def find(name: str) -> Entry:
     """The method of this name. Raises UserError, with the nearest name, where there is none."""
     known = list_methods()
     if name not in known:
+        if able := [entry.name for entry in known.values() if name in entry.verbs]:
+            raise UserError(f"there is no method '{name}': runs of {', '.join(able)} do that; train one.")
         hint = near_miss(name, list(known)) or f" There are: {', '.join(known)}."
         raise UserError(f"there is no method '{name}'.{hint}")
     return known[name]
