@@ -171,18 +171,6 @@ def test_any_size_is_filled_and_outside_the_hole_nothing_changes(size: tuple[int
     assert (alone - filled).abs().max() < 1e-5
 
 
-def test_a_self_ensemble_is_the_mean_over_eight_positions() -> None:
-    x, hole, made = images(1, 3, 21, 43), boxes(1, 21, 43), trained()
-    one, mean = (made.fill(x, hole, on) for on in (False, True))
-    assert not torch.allclose(one, mean, atol=1e-3)
-    square, its_hole = images(1, 3, 32, 32), boxes(1, 32, 32)
-    turned = made.fill(square.rot90(1, (2, 3)), its_hole.rot90(1, (2, 3)), True)
-    assert torch.allclose(turned.rot90(-1, (2, 3)), made.fill(square, its_hole, True), atol=1e-3)
-    untrained = Inpainting.without_training().verb("inpaint")
-    with pytest.raises(UserError, match="of no use without a run"):
-        untrained([Photo(levels(20, 20, 3))], box=(0, 0, 1, 0.5), self_ensemble=True)
-
-
 def test_a_context_encoder_draws_the_hole_anew() -> None:
     net = ContextEncoder(1, 4, bottleneck=8).eval()
     for side in (128, 160):

@@ -32,7 +32,7 @@ from reverie.nn.dcgan_blocks import init_weights
 from reverie.nn.patchgan import PatchGAN
 from reverie.nn.perceptual_loss import PerceptualLoss
 from reverie.nn.residual_blocks import conv3x3, residual_blocks
-from reverie.transforms.augment import mean_over_positions, paired_random_crop, random_flip
+from reverie.transforms.augment import paired_random_crop, random_flip
 from reverie.transforms.hole_patches import Detail, fill_holes, inpaint_each
 from reverie.transforms.laplace_fill import laplace_fill
 from reverie.transforms.mask_strokes import centre_holes, random_holes
@@ -249,7 +249,7 @@ class Inpainting(Method):
     def inpaint(
         self, photos: list[Photo], mask: list[Photo] | None = None, mask_colour: str = "", mask_alpha: bool = False,
         box: tuple[float, ...] | None = None, invert: bool = False, grow: Annotated[int, Range(0, 1000)] | None = None,
-        detail: Detail = "texture", self_ensemble: bool = False,
+        detail: Detail = "texture",
     ) -> Iterator[Photo]:  # fmt: skip
         """Each photo with its hole filled; outside of it the photo's own pixels, in its own size and depth.
 
@@ -262,20 +262,14 @@ class Inpainting(Method):
         grow: pixels by which the hole is widened all around; none: 4 where paint in the photo has a soft edge, else 0
         detail: texture, copied from around the hole in patches (with a run only into holes thicker than half of the
             size that it learnt at); or none, smooth
-        self_ensemble: the mean over the photo flipped and turned in its 8 ways, in 8 times the time; with a run
         """
         c, marking = self.config, Marking(mask_colour, mask_alpha, box, invert, grow)
         if not self.learnt:
-            if self_ensemble:
-                raise UserError(
-                    "self_ensemble is of no use without a run: the Laplace fill is the same in all positions."
-                )
             yield from inpaint_each(photos, mask, marking, laplace_fill, None, detail=detail)
             return
-        fill = partial(self.fill, self_ensemble=self_ensemble)
-        yield from inpaint_each(photos, mask, marking, fill, c.size, c.channels, detail)
+        yield from inpaint_each(photos, mask, marking, self.fill, c.size, c.channels, detail)
 
-    def fill(self, image: Tensor, hole: Tensor, self_ensemble: bool = False) -> Tensor:
+    def fill(self, image: Tensor, hole: Tensor) -> Tensor:
         """Images [B,C,H,W] of any size with their holes [B,1,H,W] filled; outside of these they are as they were.
 
         On any device, whichever the networks are on. What an image has in its hole is of no consequence. Raises
@@ -283,13 +277,8 @@ class Inpainting(Method):
         """
         net, size = self.generator, image.shape[2:]
         x, mask = laplace_fill(image, hole).to(self.device), hole.to(self.device, image.dtype)
-        padded = pad_to_multiple(torch.cat([x, mask], 1), net.multiple, net.least)
-
-        def network(t: Tensor) -> Tensor:
-            return net(t[:, :-1], t[:, -1:])
-
-        filled = mean_over_positions(network, padded) if self_ensemble else network(padded)
-        filled = filled[:, :, : size[0], : size[1]].clamp(-1, 1)
+        padded = [pad_to_multiple(t, net.multiple, net.least) for t in (x, mask)]
+        filled = net(*padded)[:, :, : size[0], : size[1]].clamp(-1, 1)
         return torch.where(hole, filled.to(image.device), image)
 
     # -- scores --------------------------------------------------------------------------------------------------------
