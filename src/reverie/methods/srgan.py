@@ -235,7 +235,8 @@ class SRGAN(Method):
 
         photos: small photos, grey or in colour
         scale: how many times as large, each side, such as 2.5, by Lanczos behind the network; none: its own scale
-        tile: pixels per side above which a photo is cut into tiles; less takes less memory; none: 256, if deep 384
+        tile: pixels per side above which a photo is cut into tiles; less takes less memory; none: 256, or 384 for deep
+            networks, whose pixels depend on others far away
         self_ensemble: the mean over 8 flips and rotations of the photo: a little better, 8 times as slow
         """
         upscaler = self.upscaler(self_ensemble)
