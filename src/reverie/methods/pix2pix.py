@@ -63,7 +63,7 @@ MOST_FROZEN = 1024
 
 
 class Pix2Pix(Method):
-    """Image-to-image translation learnt from pairs: labels to facades, grey to colour, edges to photos.
+    """Image-to-image translation learnt from pairs: labels to photos and back, grey to colour, edges to photos.
 
     Isola, Zhu, Zhou, Efros 2016, arXiv:1611.07004
 
@@ -131,7 +131,7 @@ class Pix2Pix(Method):
         discriminator that sees with a frozen network"""
         adv_weight: NonNegative | None = None
         """weight of the adversarial loss; 0: pixel loss alone, without a discriminator; none: 1, or 0 with
-        cross-entropy, since it costs pixels of the right class, as in the paper (section 4.4)"""
+        cross-entropy, since it costs pixels of the right class, as in the paper's segmentation"""
         loss: Literal["nonsaturating", "leastsquares", "hinge"] = "nonsaturating"
         """the adversarial loss; the paper's is nonsaturating"""
         crop_jitter: Annotated[float, Range(1, 2)] = 286 / 256
