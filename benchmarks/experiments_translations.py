@@ -59,7 +59,7 @@ EXPERIMENTS = [
     Experiment(
         "photos-classes", "Photos of facades to labels, classes by a frozen encoder",
         "facades.zip, its 400 pairs of train, 128x128, batch 1; evaluated on the 106 pairs of test. 4,000 steps, not "
-        "the preset's 10,000, in bf16: 5 CPU minutes. Cross-entropy over the 12 classes and nothing else; the encoder "
+        "the preset's 10,000, in bf16. Cross-entropy over the 12 classes and nothing else; the encoder "
         "is EfficientNet-Lite0 as ImageNet has trained it, and frozen. Chosen on the pairs of val.",
         "pix2pix:laptop", data="facades.zip", options={"steps": 4_000, "threads": 1, "precision": "bf16"},
     ),
