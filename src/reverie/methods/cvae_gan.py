@@ -96,8 +96,8 @@ class CVAEGAN(Method):
         """of the generator: transposed convolutions; or nearest-neighbour upsampling, which leaves no checkerboard"""
         discriminator: Literal["pixels", "features", "both", "auto"] = "pixels"
         """what the discriminator sees: pixels, as in the paper; maps of a frozen ImageNet network (Projected GAN, Sauer
-        2021); or both. With maps the classifier is linear in them, and they are the features of eqs. 4 and 8. auto:
-        both for colour, pixels for grey"""
+        2021); or both, and 8 x 8 thumbnails. With maps the classifier is linear in them, and they are the features of
+        eqs. 4 and 8. auto: both for colour, pixels for grey"""
         feature_network: str | None = None
         """the first 16 hex digits of the SHA-256 of the frozen network's weights; none: the installed one's"""
         loss: Literal["nonsaturating", "hinge", "relativistic"] = "nonsaturating"
@@ -135,7 +135,7 @@ class CVAEGAN(Method):
         "smoke": dict(size=16, latent_dim=8, base_channels=8, batch_size=16),
         "laptop": dict(
             upsampling="resize", discriminator="auto", loss="hinge", norm="none", r1_weight=0.5, d_reg_interval=16,
-            lambda_rec=1e-3, lambda_kl=0.02, lambda_fm_d=0.0, lambda_fm_c=0.0, adv_weight=1.0, lr=1e-3, beta1=0.0,
+            lambda_rec=3e-3, lambda_kl=0.06, lambda_fm_d=0.0, lambda_fm_c=0.0, adv_weight=1.0, lr=1e-3, beta1=0.0,
             beta2=0.99, ema_decay=0.998, class_conditioning="auto", diff_augment=True, batch_size=16, steps=10_000,
         ),
         "plain": dict(lambda_kl=50.0, lambda_fm_d=1.0, lambda_fm_c=0.1, ema_decay=0.999, steps=6_000),
