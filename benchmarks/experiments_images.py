@@ -119,7 +119,8 @@ EXPERIMENTS = [
     Experiment(
         "cifar-laptop", "DCGAN on CIFAR-10, a discriminator with a frozen network",
         f"{CIFAR} But batch 16; the discriminator sees pixels, thumbnails and maps of EfficientNet-Lite0. MobileNetV2, "
-        "by which the images are compared, is in no training. In bf16, which this CPU computes faster.", "dcgan:laptop",
+        "by which the images are compared, is in no training. In bf16, which this CPU computes faster, beside much "
+        "other work: about half an hour of one core.", "dcgan:laptop",
         data="cifar10.zip", options={"threads": 1, "precision": "bf16"}, evaluation={"n": 5_000}, features=MOBILENET,
     ),
     Experiment(

@@ -145,7 +145,7 @@ def test_the_sigma_of_noise_is_estimated(channels: int, sigma: float) -> None:
     assert estimate_sigma(noisy) == pytest.approx(sigma, rel=0.05)
 
 
-def test_noise_of_coarse_grain_is_told_from_white_noise() -> None:
+def test_noise_of_coarse_grain_is_distinguished_from_white_noise() -> None:
     torch.manual_seed(0)
     clean = smooth(1, 3, 200, 300) * 0.5
     white = torch.randn_like(clean)
