@@ -239,6 +239,7 @@ class PixelFeatures:
 
     width: int = 8
     definition: str = "pixels"
+    fingerprint: str = "of no network"
 
     def features(self, pixels: np.ndarray, what: str) -> torch.Tensor:
         return torch.from_numpy(pixels.reshape(len(pixels), -1)[:, ::97][:, :8].astype(np.float64) / 255)

@@ -193,7 +193,7 @@ def test_the_size_follows_the_data() -> None:
 def test_the_laptop_preset_looks_at_photographs_with_both_and_at_letters_with_pixels(channels: int) -> None:
     preset = {k: v for k, v in DCGAN.presets["laptop"].items() if k != "batch_size"}
     for given in ({}, {"channels": channels}):
-        facts = {"native": 32, "channels": 4 - channels if given else channels}
+        facts = {"native": 32, "channels": 4 - channels if given else channels, "photographs": False}
         c = DCGAN.resolve_config(DCGAN.Config(**preset, **given), facts)
         assert c.discriminator == ("pixels" if channels == 1 else "both")
         assert c.feature_network == (None if channels == 1 else FINGERPRINT)

@@ -251,7 +251,7 @@ class Pix2Pix(Method):
         size = max(16, 2**net.depth) if net.depth else size_for_blocks(net.blocks or 0)
         names = ("in_channels", "out_channels", "base_channels", "depth", "blocks", "norm")
         config = {name: getattr(net, name) for name in names}
-        config |= {"network": net.kind, "size": size, "dropout": 0.5 if net.dropout else 0.0}
+        config |= {"network": net.kind, "size": size, "dropout": 0.5 if net.dropout else 0.0, "deterministic": False}
         return config, {f"generator.{name}": tensor for name, tensor in net.weights.items()}
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
