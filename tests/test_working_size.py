@@ -81,7 +81,11 @@ def test_a_label_map_is_enlarged_without_new_colours() -> None:
     y = apply_at_size(lambda small: (small[:, :1] > 0.5).float(), x, 20, "none", to_labels=True)
     assert y.shape == (1, 1, 60, 90)
     seen: list[torch.Size] = []
-    network = lambda inner: seen.append(inner.shape) or (inner[:, :1] > 0.5).float()  # noqa: E731
+
+    def network(inner: torch.Tensor) -> torch.Tensor:
+        seen.append(inner.shape)
+        return (inner[:, :1] > 0.5).float()
+
     assert apply_at_size(network, x, None, "none", to_labels=True, least=64).shape == y.shape
     assert apply_at_size(network, x, None, "none", to_labels=True, least=60).shape == y.shape
     assert seen == [(1, 3, 64, 96), (1, 3, 60, 90)]

@@ -105,6 +105,16 @@ def test_the_discriminator_sees_mean_colours_of_classes() -> None:
     assert set(update.losses) == {"discriminator", "generator"}
 
 
+def test_without_an_adversarial_loss_there_is_no_discriminator() -> None:
+    """Weights that have one, as of a run with the loss, load all the same."""
+    both, alone = Pix2Pix(resolved()), Pix2Pix(resolved(adv_weight=0.0))
+    weights = both.state_dict()
+    assert any(name.startswith("discriminator.") for name in weights)
+    alone.load_weights(weights)
+    assert {name.partition(".")[0] for name in alone.state_dict()} == {"generator"}
+    assert all(torch.equal(x, weights[name]) for name, x in alone.state_dict().items())
+
+
 def test_auto_learns_labels_as_classes_with_a_frozen_encoder() -> None:
     """Where the targets are label maps; label maps as inputs change nothing."""
     auto = dict(discriminator="auto", encoder="auto", pixel_loss="auto")

@@ -184,13 +184,16 @@ class Method(nn.Module):
         return None
 
     def load_weights(self, weights: dict[str, Tensor]) -> None:
-        """Loads the weights of a weights file; optional modules that it lacks are deleted.
+        """Loads the weights of a weights file; optional modules that it lacks are deleted, and those that are in
+        it alone are passed over.
 
         Raises RuntimeError if names, shapes or types are not those of this method, or values are not finite.
         """
         for module in self.optional_modules():
             if hasattr(self, module) and not any(name.startswith(f"{module}.") for name in weights):
                 delattr(self, module)
+        absent = {module for module in self.optional_modules() if not hasattr(self, module)}
+        weights = {name: x for name, x in weights.items() if name.partition(".")[0] not in absent}
         own = self.state_dict()
         check_values(own, weights)
         transient = own.keys() - dict(self.persistent_tensors(own.items())).keys()

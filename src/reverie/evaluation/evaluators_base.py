@@ -101,10 +101,10 @@ def training_data_notes(source: SampleSource, data: Any) -> list[str]:
 
 
 def seen_in_training_notes(source: SampleSource, net: Any) -> list[str]:
-    """A note where images are compared by the network that the run's discriminator has seen with."""
+    """A note where images are compared by the frozen network that the run has learnt with."""
     if net is None or getattr(getattr(source.method, "config", None), "feature_network", None) != net.fingerprint:
         return []
     return [
-        f"{net.name} is the network that the discriminator saw with in training, which flatters its scores; to compare "
-        "with other methods give another network: --features FILE."
+        f"{net.name} is the frozen network that the run has learnt with, which flatters its scores; to compare with "
+        "other methods give another network: --features FILE."
     ]

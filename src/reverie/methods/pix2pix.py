@@ -197,10 +197,10 @@ class Pix2Pix(Method):
         config = resolve_pixel_loss(config, facts.get("labels", {}).get("a" if config.direction == "BtoA" else "b"))
         config, found = resolve_discriminator(config, found, config.out_channels or b_channels)
         found["l1_weight"] = 100.0 if config.discriminator == "pixels" else 20.0
-        found["deterministic"] = config.pixel_loss == "cross_entropy"
-        found["adv_weight"] = 0.0 if config.pixel_loss == "cross_entropy" else 1.0
-        found["lr"], found["dropout"] = (1e-3, 0.2) if config.encoder == "frozen" else (2e-4, 0.5)
-        if config.encoder == "frozen":
+        classes, frozen = config.pixel_loss == "cross_entropy", config.encoder == "frozen"
+        found |= {"deterministic": classes, "adv_weight": 0.0 if classes else 1.0}
+        found |= {"lr": 1e-3, "dropout": 0.2} if frozen else {"lr": 2e-4, "dropout": 0.5}
+        if frozen:
             weights_path()  # so that it is missed before training begins
             found["feature_network"] = FINGERPRINT
         elif config.network == "unet":
@@ -223,16 +223,17 @@ class Pix2Pix(Method):
         self.classes = LabelClasses(c.label_colours, c.out_channels) if c.pixel_loss == "cross_entropy" else None
         outputs, logits = (c.out_channels, False) if self.classes is None else (len(self.classes.colours), True)
         channels = (c.in_channels, outputs, c.base_channels)
-        self.generator: nn.Module
         self.multiple, self.least, self.overlap = STRIDES[-1], 0, OVERLAP  # sides that it takes: multiples, the least
-        if c.encoder == "frozen":
+        if c.network == "resnet":
+            self.generator: nn.Module = ResNetGenerator(*channels, c.blocks, c.norm, c.dropout, c.upsampling, logits)
+            self.multiple, self.least, self.overlap = 4, 16, tile_overlap(c.blocks)
+        elif c.encoder == "frozen":
             self.generator = FrozenEncoderUNet(*channels, c.size, c.feature_network, c.norm, c.dropout, logits)
-        elif c.network == "unet":
+        else:
             self.generator = UNet(*channels, c.depth, c.norm, c.dropout, c.upsampling, logits)
             self.multiple = 2**c.depth
-        else:
-            self.generator = ResNetGenerator(*channels, c.blocks, c.norm, c.dropout, c.upsampling, logits)
-            self.multiple, self.least, self.overlap = 4, 16, tile_overlap(c.blocks)
+        if not c.adv_weight:
+            return
         pixels = PatchGAN(c.in_channels + c.out_channels, c.base_channels, c.n_layers_d, c.norm)
         self.discriminator: nn.Module = pixels
         if c.discriminator in ("features", "both"):
@@ -411,8 +412,7 @@ class Pix2Pix(Method):
 
     def label_tensor(self, photo: Photo, codes: LabelCodes) -> Tensor:
         """A label map [1,C,H,W] in [-1,1] as the network sees it."""
-        pixels = codes.encode(photo.pixels, self.config.in_channels)
-        return torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 127.5 - 1
+        return torch.from_numpy(codes.encode(photo.pixels, self.config.in_channels)).movedim(2, 0)[None] / 127.5 - 1
 
     def translate_tensor(self, x: Tensor, deterministic: bool | None, tile: int, seed: int) -> Tensor:
         """b [1,C,H,W] in [-1,1] for one image a of any size; the other parameters are those of `translate`."""

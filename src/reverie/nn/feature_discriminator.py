@@ -37,9 +37,9 @@ def resolve_discriminator(
     channels: of the images that the discriminator sees; None: those of config or facts, where these have any.
     grey_photographs: whether "auto" is both for these too; it then stays "auto" until grey data has been prepared
 
-    config.discriminator is "pixels", "features", "both", or "auto": both for colour and pixels for grey, since letters
-    came out more legible without a network of photographs. Raises UserError if the network is needed and not installed,
-    or is not the one of config.feature_network.
+    config.discriminator is "pixels", "features", "both", or "auto": both for colour and pixels for grey, or
+    for drawings in grey, since letters came out more legible without a network of photographs. Raises UserError if the
+    network is needed and not installed, or is not the one of config.feature_network.
     """
     if config.feature_network is not None:
         check_fingerprint(config.feature_network)
@@ -193,10 +193,10 @@ def logits_and_features(
 ) -> tuple[list[Tensor], list[Tensor]]:
     """Images [B,C,H,W] -> logits [B,K] of each head, those of pixels last, and what images are compared by.
 
-    y: their classes [B,N], for a ProjectedDiscriminator that takes them.
-
     That is the frozen network's maps, or without one the features [B,...] that the discriminator of pixels returns
     beside its logits [B].
+
+    y: the images' classes [B,N], for a ProjectedDiscriminator that takes them.
     """
     if features is None:
         logits, compared = discriminator(x)
