@@ -68,13 +68,23 @@ class Muon(torch.optim.Optimizer):
 
 
 def optimizer_of(
-    network: nn.Module, kind: Literal["muon", "adam"], lr: float, betas: tuple[float, float]
-) -> torch.optim.Optimizer:
-    """Adam, or Muon for a network whose last layer is the last one of its modules."""
+    network: nn.Module, kind: Literal["muon", "adam"], lr: float, betas: tuple[float, float],
+    outputs: Sequence[Tensor] | None = None, weight_decay: float = 0.0,
+) -> torch.optim.Optimizer:  # fmt: skip
+    """Adam, or Muon, for all weights of a network.
+
+    outputs: weights of last layers and tables of embeddings, which Muon leaves to Adam; None: the last layer's, where
+        it is the last one of the network's modules
+    weight_decay: of Adam, decoupled (AdamW: Loshchilov 2017, arXiv:1711.05101); Muon has none
+    """
     parameters = list(network.parameters())
     if kind == "adam":
+        if weight_decay:
+            return torch.optim.AdamW(parameters, lr, betas, weight_decay=weight_decay, fused=True)
         return torch.optim.Adam(parameters, lr, betas, fused=True)
-    hidden = [p for p in parameters if p.ndim > 1][:-1]
+    matrices = [p for p in parameters if p.ndim > 1]
+    left = {id(p) for p in (matrices[-1:] if outputs is None else outputs)}
+    hidden = [p for p in matrices if id(p) not in left]
     chosen = {id(p) for p in hidden}
     return Muon(hidden, [p for p in parameters if id(p) not in chosen], lr, betas=betas)
 

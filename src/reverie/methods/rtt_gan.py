@@ -17,6 +17,7 @@ from reverie.core.diagnostics import discriminator_auc
 from reverie.core.generation import BLOCK
 from reverie.core.lr_schedules import cosine, cosine_with_warmup
 from reverie.core.method import Method, verb
+from reverie.core.muon import optimizer_of
 from reverie.core.stage import Batch, Metrics, Stage
 from reverie.core.update import Update
 from reverie.data.paragraphs.dataset import Paragraphs
@@ -103,14 +104,16 @@ class RTTGAN(Method):
         """share of the steps in which only the discriminators learn"""
         adv_share: Share = 0.25
         """share of the steps in which generator and discriminators learn in turn; 0: neither of these stages"""
+        optimizer: Literal["muon", "adam"] = "muon"
+        """of the generator; Muon learns as much in a quarter of the steps (docs/describe.md)"""
         lr: Positive = 1e-3
-        """learning rate of the generator's Adam, with warm-up and cosine decay to 0"""
+        """learning rate of the generator, with warm-up and cosine decay to 0"""
         d_lr: Positive = 1e-3
         """learning rate of the discriminators' Adam"""
         adv_lr_scale: Positive = 0.1
         """factor on both learning rates in the adversarial stage, with cosine decay to 0"""
         weight_decay: NonNegative = 1e-4
-        """of AdamW"""
+        """of AdamW, with optimizer adam"""
         clip: Positive = 1.0
         """largest norm of the generator's gradient"""
         trigram_penalty: NonNegative = 2.0
@@ -123,13 +126,14 @@ class RTTGAN(Method):
                       batch_size=4, d_share=0.25),
         "laptop": LAPTOP,
         "scratch": dict(LAPTOP, encoder="scratch", size=96, grid=12, hidden_dim=128, embed_dim=128, dropout=0.0,
-                        lr=2e-3, trigram_penalty=0.0, steps=8_000),
+                        lr=4e-3, trigram_penalty=0.0, steps=2_500),
         # what each part adds: one RNN; RNNs of paragraph and of sentences; a discriminator of sentences; all of them
         "flat": dict(LAPTOP, hierarchical=False, word_attention=False),
         "hierarchical": LAPTOP,
         "sentence": dict(FULL, topic_weight=0.0, state_weight=0.0),
         "full": FULL,
-        "paper": dict(embed_dim=512, hidden_dim=512, d_hidden_dim=512, batch_size=16, adv_weight=1e-3, steps=40_000),
+        "paper": dict(embed_dim=512, hidden_dim=512, d_hidden_dim=512, batch_size=16, adv_weight=1e-3, optimizer="adam",
+                      steps=40_000),
     }  # fmt: skip
 
     def __init__(self, config: Config) -> None:
@@ -160,14 +164,12 @@ class RTTGAN(Method):
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         c = self.config
-        learnt = [*self.regions.parameters(), *self.generator.parameters()]
-        learnt += self.encoder.parameters() if c.encoder == "scratch" else ()
-        optimizers: dict[str, torch.optim.Optimizer] = {
-            "generator": torch.optim.AdamW(learnt, c.lr, weight_decay=c.weight_decay, fused=True)
-        }
-        if own := [parameter for network in self.discriminators for parameter in network.parameters()]:
-            optimizers["discriminators"] = torch.optim.Adam(own, c.d_lr, (0.5, 0.999), fused=True)
-        return optimizers
+        learnt = nn.ModuleList([self.regions, self.generator, *([self.encoder] if c.encoder == "scratch" else [])])
+        outputs = [*self.regions.outputs(), *self.generator.outputs()]
+        generator = optimizer_of(learnt, c.optimizer, c.lr, (0.9, 0.999), outputs, c.weight_decay)
+        own = [parameter for network in self.discriminators for parameter in network.parameters()]
+        others = {"discriminators": torch.optim.Adam(own, c.d_lr, (0.5, 0.999), fused=True)} if own else {}
+        return {"generator": generator, **others}
 
     def stages(self) -> list[Stage]:
         c = self.config
@@ -259,9 +261,8 @@ class RTTGAN(Method):
         """Words [B,S,T] drawn from the generator, without dropout."""
         how = self.decoding(temperature=1.0)
         self.generator.eval()
-        words = write(
-            self.generator, regions, how, torch.rand(len(regions), numbers_needed(how), device=regions.device)
-        )
+        u = torch.rand(len(regions), numbers_needed(how), device=regions.device)
+        words = write(self.generator, regions, how, u)
         self.generator.train()
         return words.words
 
@@ -360,15 +361,14 @@ class RTTGAN(Method):
         if temperature and beam > 1:
             raise UserError(f"beam is {beam} and temperature {temperature:g}; give one of them.")
         how = self.decoding(sentences, beam, temperature, trigram_penalty, self.encode_first(first))
+        numbers = numbers_needed(how)
         for start in range(0, len(photos), BLOCK):
             group = [photos[i] for i in range(start, min(start + BLOCK, len(photos)))]
             filled = group + [group[-1]] * (BLOCK - len(group))
             images = torch.cat([self.read(photo) for photo in filled])
             u = None
             if temperature:
-                u = torch.cat(
-                    [uniforms(seed_for(seed, p), [0], numbers_needed(how), device=self.device) for p in filled]
-                )
+                u = torch.cat([uniforms(seed_for(seed, p), [0], numbers, device=self.device) for p in filled])
             written = write(self.generator, self.regions_of(images), how, u)
             for i, photo in enumerate(group):
                 yield self.paragraph(written, i, photo, attention)

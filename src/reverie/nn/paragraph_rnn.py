@@ -37,6 +37,10 @@ class Regions(nn.Module):
         features = F.dropout(torch.cat(both, 2).transpose(1, 2), self.dropout, self.training)
         return self.norm(self.enter(features)).relu() + self.places
 
+    def outputs(self) -> list[Tensor]:
+        """Weights of the last layer, and the table of places."""
+        return [self.words.weight, self.places]
+
     def loss_words(self, regions: Tensor, words: Tensor) -> Tensor:
         """The loss of the words [B,S,T] of paragraphs being those of the regions [B,M,H], each of its likeliest one.
 
@@ -274,6 +278,11 @@ class ParagraphGenerator(nn.Module):
         self.sentence = SentenceRNN(vocab_size, embed_dim, hidden_dim, dropout, word_attention)
         self.paragraph = ParagraphRNN(embed_dim, hidden_dim) if hierarchical else None
         self.overall = None if hierarchical else nn.Linear(hidden_dim, hidden_dim)
+
+    def outputs(self) -> list[Tensor]:
+        """Weights of last layers, to which the table of embeddings is tied."""
+        stops = [] if self.paragraph is None else [self.paragraph.stop.weight]
+        return [self.sentence.embedding.weight, *stops]
 
     def flat_topic(self, regions: Tensor) -> Tensor:
         """The one topic [B,H] of a flat generator, from the mean region."""

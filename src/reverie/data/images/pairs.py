@@ -92,6 +92,7 @@ class Pairs:
             if codes.recoded:
                 self.facts["out_channels" if domain == "b" else "in_channels"] = codes.channels
                 note += "; as they hardly differ, a network sees colours that are far apart, and outputs are put back"
+            note += "; pix2pix learns their classes where they are its targets"
             self.notes.append(note)
         if levels := {d: i.levels.to_json() for d, i in (("a", a), ("b", b)) if i is not None and i.levels != DEFAULT}:
             self.facts["levels"] = levels
