@@ -47,7 +47,7 @@ CONTENDERS = (
     Contender("vae", "vae:laptop"),
     Contender("vae_gan", "vae_gan:plain", low_data="vae_gan:low_data"),
     Contender("cvae_gan", "cvae_gan:stable"),
-    Contender("bigan", "bigan:laptop"),
+    Contender("bigan", "bigan:plain"),
 )
 LOW_DATA: dict[str, Any] = {"hflip": True, "shift": 1 / 16}
 """options of all for small sets, which would be memorised"""

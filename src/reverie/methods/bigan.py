@@ -35,13 +35,13 @@ from reverie.nn.dcgan_blocks import (
     default_size,
 )
 from reverie.nn.feature_discriminator import (
-    MIN_SIDE,
-    STRIDES,
-    FeatureHeads,
     FrozenFeatures,
+    ProjectedDiscriminator,
+    ThumbnailHead,
     check_penalty,
     discriminator_loss,
     generator_loss,
+    normalised_maps,
     resolve_discriminator,
 )
 from reverie.nn.latent_directions import direction_vector
@@ -57,6 +57,10 @@ class BiGAN(Method):
     """GAN that also learns an encoder: its discriminator sees pairs of image and latent code.
 
     Donahue, Krähenbühl, Darrell 2016, arXiv:1605.09782; with a stochastic encoder: ALI, Dumoulin 2016, arXiv:1606.00704
+
+    The preset laptop is not theirs: a discriminator sees images alone too, in a frozen ImageNet network's maps and as
+    thumbnails (BigBiGAN, Donahue & Simonyan 2019, arXiv:1907.02544), codes lie on a sphere, and G(E(x)) is held near x
+    and E(G(z)) near z (ALICE, Li 2017, arXiv:1709.01215). Without these, reconstructions of photographs are blurs.
     """
 
     data_type = Images
@@ -77,8 +81,9 @@ class BiGAN(Method):
         """q(z|x): one code per image (BiGAN), or a Gaussian (ALI)"""
         network: Literal["conv", "mlp"] = "conv"
         """convolutional networks, or MLPs with two hidden layers (Donahue 2016, section 4.2)"""
-        prior: Literal["normal", "uniform"] = "normal"
-        """p(z): standard normal, or uniform in [-1,1], as in Donahue 2016"""
+        prior: Literal["normal", "uniform", "sphere"] = "normal"
+        """p(z): standard normal; uniform in [-1,1], as in Donahue 2016; or uniform on the sphere of radius sqrt(Z), on
+        which the codes of images then lie too, as far from 0 as those that the generator learns from"""
         latent_dim: Count | None = None
         """dimensions of the latent code z. None: 16 for grey, 64 for colour"""
         base_channels: Count | None = None
@@ -90,9 +95,9 @@ class BiGAN(Method):
         """of the convolutional generator: transposed convolutions, as in the papers, which can leave a checkerboard; or
         nearest-neighbour upsampling and a convolution"""
         discriminator: Literal["pixels", "both", "auto"] = "pixels"
-        """what the discriminator sees: pairs of pixels and code, as in the papers; both: images alone too (BigBiGAN,
-        Donahue & Simonyan 2019, arXiv:1907.02544: s_x), in maps of a frozen ImageNet network (Projected GAN, Sauer
-        2021). auto: both for colour, pixels for grey"""
+        """what the discriminator sees: pairs of pixels and code, as in the papers; both: images alone too (BigBiGAN:
+        s_x), in maps of a frozen ImageNet network (Projected GAN, Sauer 2021) and as 8 x 8 thumbnails. auto: both for
+        colour and for grey photographs, pixels for drawings in grey"""
         feature_network: str | None = None
         """the first 16 hex digits of the SHA-256 of the frozen network's weights; none: the installed one's"""
         loss: Literal["nonsaturating", "hinge", "relativistic"] = "nonsaturating"
@@ -105,6 +110,11 @@ class BiGAN(Method):
         d_reg_interval: Count = 1
         """lazy regularisation: steps from one gradient penalty to the next, each weighted by as many (Karras 2019,
         arXiv:1912.04958, section 3.1)"""
+        cycle_weight: NonNegative = 0.0
+        """weight of the distance of G(E(x)) from x (ALICE): mean squared errors of pixels and, with discriminator both,
+        of the frozen network's maps, each channel divided by its deviation; the papers have none"""
+        latent_weight: NonNegative = 0.0
+        """weight of the mean squared error of E(G(z)) from z (ALICE); the papers have none"""
         lr: Positive = 2e-4
         """learning rate of Adam"""
         beta1: Decay = 0.5
@@ -119,7 +129,8 @@ class BiGAN(Method):
         ema_decay: Decay = 0.0
         """decay per step of the moving average (EMA) of generator and encoder weights; 0: none, as in the papers"""
         diff_augment: bool = False
-        """DiffAugment (Zhao 2020) of real and generated images, translation and cutout"""
+        """DiffAugment (Zhao 2020), translation and cutout, of real and generated images; with discriminator both, of
+        those that are seen alone"""
         hflip: bool = False
         """random horizontal flips of training images"""
         shift: Annotated[float, Range(0, 0.5)] = 0.0
@@ -139,10 +150,15 @@ class BiGAN(Method):
     )
     presets = {
         "smoke": dict(size=16, latent_dim=8, base_channels=8, hidden_dim=32, batch_size=16),
-        "laptop": dict(ema_decay=0.999, steps=6_000),
+        "laptop": dict(
+            upsampling="resize", discriminator="auto", loss="hinge", norm="none", r1_weight=0.5, d_reg_interval=16,
+            prior="sphere", cycle_weight=1.0, latent_weight=1.0, hidden_dim=256, diff_augment=True, lr=1e-3, beta1=0.0,
+            beta2=0.99, ema_decay=0.998, batch_size=16,
+        ),
+        "plain": dict(ema_decay=0.999, steps=6_000),
         "ali": dict(encoder="stochastic", ema_decay=0.999, steps=6_000),
         "paper": dict(**_mnist, lr_schedule="late", steps=187_500),  # 400 epochs of MNIST
-    }
+    }  # fmt: skip
 
     @classmethod
     def resolve_config(cls, config: Config, facts: dict[str, Any]) -> Config:
@@ -150,7 +166,7 @@ class BiGAN(Method):
         size = config.size or fitting
         latent_dim = 16 if (config.channels or facts["channels"]) == 1 else 64
         facts = {**facts, "size": size, "base_channels": default_base_channels(size), "latent_dim": latent_dim}
-        return super().resolve_config(*resolve_discriminator(config, facts))
+        return super().resolve_config(*resolve_discriminator(config, facts, grey_photographs=True))
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
@@ -172,9 +188,10 @@ class BiGAN(Method):
                 *mlp(c.latent_dim, c.hidden_dim, inputs, nn.BatchNorm1d), nn.Tanh(), nn.Unflatten(1, shape)
             )
             self.discriminator = JointDiscriminatorMLP(inputs + c.latent_dim, c.hidden_dim, NORMS_1D[c.norm])
-        self.heads: FeatureHeads | None = None
+        self.heads: ProjectedDiscriminator | None = None
         if c.discriminator == "both":
-            self.features, self.heads = FrozenFeatures(c.feature_network), FeatureHeads(STRIDES, max(c.size, MIN_SIDE))
+            self.features = FrozenFeatures(c.feature_network)
+            self.heads = ProjectedDiscriminator(c.size, None, ThumbnailHead(c.channels))
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         c = self.config
@@ -198,8 +215,12 @@ class BiGAN(Method):
         c, D, adversarial = self.config, self.discriminator, losses.ADVERSARIAL_LOSSES[self.config.loss]
         x = random_flip_and_shift(batch["image"], c.hflip, c.shift)  # [B,C,H,W] in [-1,1]
         z = self.sample_prior(len(x))  # [B,Z]
-        code, fake = self.sample_posterior(x), self.generator(z)
-        real, made = (self.augment(images) for images in (x, fake))
+        fake, found = self.generator(z), None
+        if c.latent_weight:  # in one batch, of which the encoder's norm takes the statistics
+            code, found = self.sample_posterior(torch.cat([x, fake])).chunk(2)
+        else:
+            code = self.sample_posterior(x)
+        real, made = (x, fake) if self.heads is not None else (self.augment(images) for images in (x, fake))
 
         reg_step = c.r1_weight > 0 and update.step % c.d_reg_interval == 0
         if reg_step:
@@ -215,14 +236,35 @@ class BiGAN(Method):
         if not adversarial.paired:
             loss_g = loss_g + adversarial.generator(-d_real, None)
         if self.heads is not None:  # images alone
-            with torch.no_grad():
-                real_maps = self.features(real)
-            h_real, h_fake = self.heads(real_maps), self.heads(self.features(made))
+            h_real, h_fake = self.logits_alone(self.heads, x.detach()), self.logits_alone(self.heads, fake)
             loss_d = loss_d + discriminator_loss(adversarial, h_real, h_fake)
             loss_g = loss_g + generator_loss(adversarial, h_real, h_fake)
+        cycles = {}
+        if c.cycle_weight:
+            cycles["loss_cycle"] = self.distance(x.detach(), self.generator(code))
+            loss_g = loss_g + c.cycle_weight * cycles["loss_cycle"]
+        if found is not None:
+            cycles["loss_latent"] = (found - z.detach()).square().mean()
+            loss_g = loss_g + c.latent_weight * cycles["loss_latent"]
         update({"generator_encoder": loss_g, "discriminator": loss_d})
-        metrics = {"loss_d": loss_d.detach(), "loss_g": loss_g.detach(), **active_units(code)}
+        metrics = {"loss_d": loss_d, "loss_g": loss_g, **cycles}
+        metrics = {name: loss.detach() for name, loss in metrics.items()} | active_units(code)
         return {**metrics, **diagnostics(d_real, d_fake, x, fake)}
+
+    def logits_alone(self, heads: ProjectedDiscriminator, images: Tensor) -> list[Tensor]:
+        """The logits [B,K] of each head for images alone, augmented."""
+        seen = self.augment(images)
+        return heads(self.features(seen), seen)
+
+    def distance(self, x: Tensor, again: Tensor) -> Tensor:
+        """How far reconstructions are from images x, by pixels and by the frozen network's maps where there are any."""
+        pixels = (again - x).square().mean()
+        if self.heads is None:
+            return pixels
+        with torch.no_grad():
+            maps = self.features(x)
+        pairs = zip(*normalised_maps(maps, self.features(again)), strict=True)
+        return pixels + torch.stack([(a - b).square().mean() for a, b in pairs]).mean()
 
     def augment(self, x: Tensor) -> Tensor:
         """Real or generated images [B,C,H,W] as the discriminator gets them."""
@@ -233,20 +275,26 @@ class BiGAN(Method):
     def sample_prior(self, n: int) -> Tensor:
         """z [n,Z] drawn from p(z) with torch's global generator, for training."""
         shape = (n, self.config.latent_dim)
-        if self.config.prior == "normal":
-            return torch.randn(shape, device=self.device)
-        return 2 * torch.rand(shape, device=self.device) - 1
+        if self.config.prior == "uniform":
+            return 2 * torch.rand(shape, device=self.device) - 1
+        return self.placed(torch.randn(shape, device=self.device))
+
+    def placed(self, z: Tensor) -> Tensor:
+        """Codes [B,Z] where those of the prior lie: on its sphere, or where they are."""
+        if self.config.prior != "sphere":
+            return z
+        return z * (self.config.latent_dim**0.5 / z.norm(dim=1, keepdim=True).clamp_min(1e-6))
 
     def sample_posterior(self, x: Tensor) -> Tensor:
         """Codes [B,Z] drawn from q(z|x) for images [B,C,H,W]; E(x) of a deterministic encoder."""
         if self.config.encoder == "deterministic":
-            return self.encoder(x)
+            return self.code(x)
         mean, log_variance = self.encoder(x).chunk(2, 1)
-        return mean + (log_variance.clamp(-20, 10) / 2).exp() * torch.randn_like(mean)
+        return self.placed(mean + (log_variance.clamp(-20, 10) / 2).exp() * torch.randn_like(mean))
 
     def code(self, x: Tensor) -> Tensor:
         """The codes [B,Z] of images [B,C,H,W]: E(x), or the mean of q(z|x)."""
-        return self.encoder(x)[:, : self.config.latent_dim]
+        return self.placed(self.encoder(x)[:, : self.config.latent_dim])
 
     def codes(self, images: Sequence[Image] | None) -> Tensor | None:
         """The codes [N,Z] of given images; None for none."""
@@ -258,7 +306,7 @@ class BiGAN(Method):
 
         def of(items: Sequence[int]) -> Tensor:
             z = noise(seed, items, self.config.latent_dim, device=self.device)
-            return z if self.config.prior == "normal" else torch.erf(z / math.sqrt(2))  # 2 P(Z < z) - 1: uniform
+            return torch.erf(z / math.sqrt(2)) if self.config.prior == "uniform" else self.placed(z)  # 2 P(Z < z) - 1
 
         return of
 
@@ -295,14 +343,14 @@ class BiGAN(Method):
     def interpolate(
         self, images: list[Image] | None = None, n: Count = 8, frames: Count = 10, seed: int = 0, items: Items = None
     ) -> Iterator[Image]:
-        """Rows of images between two: interpolation of their latent codes, spherical with a normal prior.
+        """Rows of images between two: interpolation of their latent codes, spherical but with a uniform prior.
 
         images: row r goes from image r to image r + 1; none: between new images
         n: number of rows without images; row r goes from image 2r to image 2r + 1 of `generate`
         frames: images per row, both ends included
         seed: as in generate
         """
-        between = slerp if self.config.prior == "normal" else lerp
+        between = lerp if self.config.prior == "uniform" else slerp
         codes, latents = self.codes(images), self.latents(seed)
         yield from interpolate_images(self.generator, latents, codes, n, frames, items, between, sources=images)
 
