@@ -18,8 +18,8 @@ FLICKR = (
     "this CPU computes faster: 33 times through the 700 photos."
 )
 SMALL: dict[str, Any] = {
-    "size": 96, "grid": 12, "encoder": "scratch", "hidden_dim": 128, "embed_dim": 128, "dropout": 0.0, "lr": 4e-3,
-    "trigram_penalty": 0.0, "steps": 2_500, "threads": 1,
+    "size": 96, "grid": 12, "encoder": "scratch", "hidden_dim": 128, "embed_dim": 128, "dropout": 0.0,
+    "optimizer": "muon", "lr": 4e-3, "trigram_penalty": 0.0, "steps": 2_500, "threads": 1,
 }  # fmt: skip
 
 EXPERIMENTS = [
