@@ -99,7 +99,7 @@ def test_auto_sees_features_of_grey_photographs(name: str, tmp_path: Path) -> No
         ("cvae_gan", dict(discriminator="features", norm="none", r1_weight=1.0), "r1_weight is for a discr"),
         ("vae_gan", dict(discriminator="both", r1_weight=1.0), "give --norm none"),
         ("bigan", dict(discriminator="features"), "one of 'pixels', 'both', 'auto'"),
-        ("bigan", dict(network="mlp", upsampling="resize"), "upsampling is for network conv"),
+        ("bigan", dict(network="mlp", upsampling="resize"), "upsampling resize is for network conv"),
     ],
 )  # fmt: skip
 def test_wrong_options_are_one_line(name: str, options: dict[str, Any], message: str) -> None:

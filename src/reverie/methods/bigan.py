@@ -142,7 +142,7 @@ class BiGAN(Method):
             if self.network == "conv" and self.size is not None and not PowerOfTwo(16).allows(self.size):
                 raise UserError(f"size is {self.size}; with network conv it must be a power of two from 16.")
             if self.network == "mlp" and self.upsampling != "transposed":
-                raise UserError("upsampling is for network conv; leave it away, or give --network conv.")
+                raise UserError("upsampling resize is for network conv; with mlp take bigan:plain or bigan:paper.")
             check_penalty(self)
 
     _mnist = dict(
