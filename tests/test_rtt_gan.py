@@ -404,6 +404,34 @@ def test_texts_without_a_picture_teach_the_discriminators() -> None:
     assert not torch.equal(method.sentence_discriminator.embedding.weight[8], before)
 
 
+def test_muon_has_the_matrices_and_leaves_tables_and_outputs_to_adam() -> None:
+    cls = registry.method_class("rtt_gan")
+    given = {k: v for k, v in cls.presets["smoke"].items() if k in cls.Config.__annotations__}
+    facts = dict(vocabulary=("a",) * VOCAB, most_sentences=3, most_words=5, language="en")
+    method: Any = cls(cls.Config(**{**given, **facts, "optimizer": "muon"}))
+    optimizer = method.optimizers()["generator"]
+    own = {id(p) for p in [*method.encoder.parameters(), *method.regions.parameters(), *method.generator.parameters()]}
+    groups = {group["hidden"]: {id(p) for p in group["params"]} for group in optimizer.param_groups}
+    assert groups[True] | groups[False] == own
+    assert not groups[True] & groups[False]
+    sentence = method.generator.sentence
+    assert {id(sentence.looks.weight_hh_l0), id(method.regions.enter.weight)} <= groups[True]
+    left = sentence.embedding.weight, method.regions.places, method.regions.words.weight
+    assert {id(p) for p in (*left, method.generator.paragraph.stop.weight, sentence.bias)} <= groups[False]
+
+
+def test_a_run_by_muon_is_resumed_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    options: dict[str, Any] = dict(data=DATA, threads=1, optimizer="muon", adv_share=0.0, steps=5, checkpoint_every=2)
+    reverie.train("rtt_gan:smoke", out=tmp_path / "straight", **options)
+    count_steps(monkeypatch, stop_at=3)
+    with pytest.raises(BaseException, match="reverie resume"):
+        reverie.train("rtt_gan:smoke", out=tmp_path / "cut", **options)
+    monkeypatch.undo()
+    reverie.resume(tmp_path / "cut")
+    straight, cut = ((tmp_path / run / "weights.safetensors").read_bytes() for run in ("straight", "cut"))
+    assert straight == cut
+
+
 def test_scores_of_drawn_scenes(run: Path) -> None:
     found = reverie.evaluate(run, DATA, n=8, split="val")
     real = {score.name: score.real for score in found}
