@@ -153,7 +153,7 @@ class BiGAN(Method):
         "laptop": dict(
             upsampling="resize", discriminator="auto", loss="hinge", norm="none", r1_weight=0.5, d_reg_interval=16,
             prior="sphere", cycle_weight=1.0, latent_weight=1.0, hidden_dim=256, diff_augment=True, lr=1e-3, beta1=0.0,
-            beta2=0.99, ema_decay=0.998, batch_size=16,
+            beta2=0.99, ema_decay=0.998, batch_size=16, steps=6_000,
         ),
         "plain": dict(ema_decay=0.999, steps=6_000),
         "ali": dict(encoder="stochastic", ema_decay=0.999, steps=6_000),
