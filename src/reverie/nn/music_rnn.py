@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from reverie.nn.lstm import LSTM
+
 
 def normal_to_uniform(normal: Tensor) -> Tensor:
     """Uniform numbers in [0,1) from standard normal ones, by the normal distribution function."""
@@ -163,7 +165,7 @@ def lstm_state(x: Tensor, num_layers: int) -> tuple[Tensor, Tensor]:
 def make_lstm(input_dim: int, hidden_dim: int, num_layers: int, bidirectional: bool = False) -> nn.LSTM:
     """An LSTM [S,T,input_dim] -> [S,T,hidden_dim] with 1 added to the biases of its forget gates, so that it remembers
     at first (Jozefowicz 2015, section 2.2; the default of the authors' library)."""
-    lstm = nn.LSTM(input_dim, hidden_dim, num_layers, batch_first=True, bidirectional=bidirectional)
+    lstm = LSTM(input_dim, hidden_dim, num_layers, batch_first=True, bidirectional=bidirectional)
     with torch.no_grad():
         for name, bias in lstm.named_parameters():
             if name.startswith("bias_ih"):

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reverie.data.text.sentences import PAD
+from reverie.nn.lstm import LSTM
 
 
 class SentenceDiscriminator(nn.Module):
@@ -19,7 +20,7 @@ class SentenceDiscriminator(nn.Module):
     def __init__(self, vocab_size: int, embed_dim: int, hidden_dim: int) -> None:
         super().__init__()
         self.embedding = nn.Embedding(vocab_size, embed_dim, padding_idx=PAD)
-        self.rnn = nn.LSTM(embed_dim, hidden_dim, batch_first=True)
+        self.rnn = LSTM(embed_dim, hidden_dim, batch_first=True)
         self.output = nn.Linear(hidden_dim, 1)
 
     def forward(self, words: Tensor, dropout: float = 0.0) -> tuple[Tensor, Tensor]:
@@ -42,7 +43,7 @@ class TopicDiscriminator(nn.Module):
 
     def __init__(self, inputs: int, hidden_dim: int) -> None:
         super().__init__()
-        self.rnn = nn.LSTM(inputs + 1, hidden_dim, batch_first=True)
+        self.rnn = LSTM(inputs + 1, hidden_dim, batch_first=True)
         self.output = nn.Linear(hidden_dim, 1)
 
     def forward(self, vectors: Tensor, exists: Tensor, dropout: float = 0.0) -> Tensor:

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from reverie.data.text.sentences import END, PAD, START, UNKNOWN
+from reverie.nn.lstm import LSTM
 
 
 class Regions(nn.Module):
@@ -166,11 +167,11 @@ class SentenceRNN(nn.Module):
         nn.init.normal_(self.embedding.weight, std=embed_dim**-0.5)
         self.topic = nn.Linear(hidden_dim, embed_dim)
         self.start = nn.Linear(hidden_dim, hidden_dim)
-        self.looks = nn.LSTM(embed_dim, hidden_dim, batch_first=True)
+        self.looks = LSTM(embed_dim, hidden_dim, batch_first=True)
         self.regions = Attention(hidden_dim)
         self.words = Attention(hidden_dim) if word_attention else None
         self.mix = nn.Linear((3 if word_attention else 2) * hidden_dim, hidden_dim)
-        self.says = nn.LSTM(hidden_dim, hidden_dim, batch_first=True)
+        self.says = LSTM(hidden_dim, hidden_dim, batch_first=True)
         self.leave = nn.Linear(2 * hidden_dim, embed_dim)
         self.bias = nn.Parameter(torch.zeros(vocab_size))
 
