@@ -22,7 +22,7 @@ FOLDER = "."
 
 EXPERIMENTS = [
     Experiment("inpainting", "Holes filled", DATA.format(test=f"{CENTRE[:-1]}; {IRREGULAR}"), "inpainting:laptop",
-               "inpainting", FOLDER, options={"steps": 4_000, "precision": "bf16", "threads": 1}),
+               "inpainting", FOLDER, options={"threads": 1}),
     Experiment("inpainting-small", "Holes after a short training", DATA.format(test=f"{CENTRE[:-1]}; {IRREGULAR}"),
                "inpainting:adversarial", "inpainting", FOLDER, options=SMALL),
 ]  # fmt: skip
