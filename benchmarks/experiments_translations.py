@@ -99,9 +99,12 @@ EXPERIMENTS = [
         data="super_resolution.zip", parts=BSDS, options={"steps": 2_000, **RESTORED},
     ),
     Experiment(
-        "colourise", "Grey to colour, Set14",
-        f"{SET14} Two of the 14 are grey: untouched they are perfect, which alone lifts the baseline above the figure.",
-        "restoration:colourise", data="super_resolution.zip", parts=BSDS, options=RESTORED,
+        "colorization", "Grey photos in colour, landscapes",
+        "monet2photo.zip, its photos: 800 to train on, 100 of test in their own size, those without colour left out. "
+        "Of the temperature, the paper's, and of the other options nothing was tuned on them: each was tried once for "
+        "150 CPU seconds or less, on other photos.",
+        "colorization:laptop", data="monet2photo.zip", parts={"train": "trainB/*", "test": "testB/*"},
+        options={"threads": 1},
     ),
     Experiment(
         "blending", "Blending, composites of photos with known truth",
@@ -230,6 +233,6 @@ CLAIMS = [
         for tool in ("total variation", "bilateral filter")
     ),
     *(Claim("jpeg", f"psnr, {tool}") for tool in ("total variation", "bilateral filter")),
-    Claim("colourise", "psnr"),
-    *(Claim(name, "ssim") for name in ("denoise", "denoise-colour", "deblur", "jpeg", "colourise")),
+    *(Claim("colorization", score) for score in ("psnr", "ssim", "colourfulness")),
+    *(Claim(name, "ssim") for name in ("denoise", "denoise-colour", "deblur", "jpeg")),
 ]

@@ -18,4 +18,5 @@ DATA = {
 
 def data_of(method: str) -> str:
     """The set that a method of that name can be trained on."""
-    return DATA[registry.find(method).data_type]
+    entry = registry.find(method)
+    return "shapes:96" if entry.needs_colour else DATA[entry.data_type]

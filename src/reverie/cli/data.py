@@ -47,10 +47,11 @@ def do_inspect(words: list[str]) -> int:
         raise UserError(f"--{next(iter(of_text)).replace('_', '-')} is about text; {args.data} holds {kind.data.kind}.")
     report = kind.inspect(spec, **of_text)
     report["kinds"] = [{"kind": one.kind.data.kind, "files": one.files} for one in kinds_at(spec)]
-    labelled = bool(report["facts"].get("classes"))
+    labelled, grey = bool(report["facts"].get("classes")), report["facts"].get("channels") == 1
     report["methods"] = [
         entry.name for entry in registry.list_methods().values()
         if can_learn_from(entry.data_type, report["kind"]) and (labelled or not entry.needs_labels)
+        and not (grey and entry.needs_colour)
     ]  # fmt: skip
     report["too_small_for"] = _too_small_for(report)
     report["methods"] = [name for name in report["methods"] if name not in report["too_small_for"]]

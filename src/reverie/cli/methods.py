@@ -26,5 +26,6 @@ def do_methods(words: list[str]) -> int:
         print(f"{name:12} {entry.summary}")
         labelled = "labelled " if entry.needs_labels else ""
         source = f"{labelled}{SOURCES.get(entry.data_type, entry.data_type.lower())}"
+        source += " in colour" if entry.needs_colour else ""
         print(f"{'':12} learns from {source}; presets {', '.join(entry.presets)}; verbs {', '.join(entry.verbs)}")
     return 0

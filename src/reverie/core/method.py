@@ -55,7 +55,7 @@ class Method(nn.Module):
       arXiv number or DOI;
     - `Config`, a flat frozen dataclass with a string under each field (`core/options.py`), and `steps` among them; what
       the data decides (channels, class_names, a vocabulary) is a field with default None, see `resolve_config`;
-    - `presets`, `data_type`, `monitored`, and where they apply `needs_labels` and `is_classifier`;
+    - `presets`, `data_type`, `monitored`, and where they apply `needs_labels`, `needs_colour` and `is_classifier`;
     - `__init__(self, config)`, which calls `super().__init__(config)` and makes the networks; random numbers of
       initialisation are torch's, seeded by the loop;
     - `optimizers`, `stages`, the step or steps, and verbs: functions with the decorator `verb`.
@@ -83,6 +83,8 @@ class Method(nn.Module):
     it is not finite. Example: {"d_auc": "discriminator_auc", "nn_distance_ratio": "diversity"}."""
     needs_labels: ClassVar[bool] = False
     """whether it can only be trained on data with classes"""
+    needs_colour: ClassVar[bool] = False
+    """whether it can only be trained on images in colour"""
     is_classifier: ClassVar[bool] = False
     """whether it predicts something of given images, rather than making new ones"""
 

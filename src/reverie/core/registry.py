@@ -31,6 +31,7 @@ class Entry:
     data_type: str
     """the kind of data: the name of a class of reverie.data, or "" where nothing is learnt"""
     needs_labels: bool
+    needs_colour: bool
     is_classifier: bool
     """whether it predicts something of given images, rather than making new ones"""
     importable: bool
@@ -80,7 +81,6 @@ def _read(path: Path, changed: int) -> Entry:
             facts[ast.unparse(statement.targets[0])] = statement.value
         elif isinstance(statement, ast.AnnAssign) and statement.value:
             facts[ast.unparse(statement.target)] = statement.value
-    presets = facts.get("presets")
     data_type = ast.unparse(facts["data_type"]) if "data_type" in facts else ""
     return Entry(
         name=path.stem,
@@ -88,9 +88,10 @@ def _read(path: Path, changed: int) -> Entry:
         paper=next((line.strip() for line in lines[1:] if "arXiv" in line), ""),
         data_type="" if data_type == "None" else data_type,
         needs_labels="needs_labels" in facts and ast.unparse(facts["needs_labels"]) == "True",
+        needs_colour="needs_colour" in facts and ast.unparse(facts["needs_colour"]) == "True",
         is_classifier="is_classifier" in facts and ast.unparse(facts["is_classifier"]) == "True",
         importable=any(isinstance(f, ast.FunctionDef) and f.name == "from_imported" for f in node.body),
-        presets=tuple(ast.literal_eval(k) for k in presets.keys if k) if isinstance(presets, ast.Dict) else (),
+        presets=tuple(ast.literal_eval(k) for k in getattr(facts.get("presets"), "keys", ()) if k),
         verbs=tuple(
             verb_name(f.name)
             for f in node.body

@@ -16,7 +16,7 @@ from filelock import FileLock
 from reverie.core.options import Option, check_names, convert, options_of_signature
 from reverie.data.python_data import place_of
 from reverie.evaluation.eval_config import EvalConfig
-from reverie.evaluation.evaluators import KINDS_WITH_TARGETS, evaluator_for
+from reverie.evaluation.evaluators import evaluator_for, has_targets
 from reverie.evaluation.evaluators_base import read_as_trained
 from reverie.evaluation.metric_selection import keep_wanted, read_metrics
 from reverie.evaluation.result import Evaluation
@@ -136,8 +136,7 @@ def _check(source: SampleSource, config: EvalConfig) -> None:
     if not 0 <= config.seed < 2**63:
         raise UserError(f"seed is {config.seed}; give a whole number from 0 to 2^63 - 1.")
     evaluator_for(source).check(source, config.n)
-    has_targets = source.method is not None and source.method.data_type.kind in KINDS_WITH_TARGETS
-    if config.lpips is not None and not has_targets:
+    if config.lpips is not None and not has_targets(source):
         raise UserError(f"{source.name} has no target images that lpips could compare with; leave --lpips away.")
     if source.run_folder is not None and not os.access(source.run_folder, os.W_OK):
         raise UserError(

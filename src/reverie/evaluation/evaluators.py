@@ -24,8 +24,13 @@ EVALUATORS: dict[str, type[Evaluator]] = {
     "paragraphs": ParagraphEvaluator,
 }
 """by the kind of data that a method is trained on"""
-KINDS_WITH_TARGETS = ("pairs", "photos")
-"""kinds of data where each output has a target image, which LPIPS needs"""
+
+
+def has_targets(source: SampleSource) -> bool:
+    """Whether each output of the source's method has a target image, which LPIPS needs."""
+    return hasattr(source.method, "restoration_examples") or (
+        source.method is not None and source.method.data_type.kind in ("pairs", "photos")
+    )
 
 
 def evaluator_for(source: SampleSource) -> type[Evaluator]:
@@ -33,4 +38,6 @@ def evaluator_for(source: SampleSource) -> type[Evaluator]:
     of images, that of images."""
     if hasattr(source.method, "inpainting_examples"):
         return InpaintingEvaluator
+    if hasattr(source.method, "restoration_examples"):
+        return RestorationEvaluator
     return EVALUATORS["images" if source.method is None else source.method.data_type.kind]

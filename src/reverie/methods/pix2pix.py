@@ -46,7 +46,7 @@ from reverie.transforms.degradations import (
     apply_degradation_seeded,
     check_severity,
     degraded_channels,
-    keep_luminance,
+    transfer_colour,
 )
 from reverie.transforms.tiling import apply_tiled, check_tile
 from reverie.transforms.working_size import Detail, apply_at_size, note_size
@@ -324,7 +324,7 @@ class Pix2Pix(Method):
         """b [B,C,H,W] generated from a; with degradation "grey" the luminance of a is kept."""
         if self.classes is not None:
             return self.classes.most_likely(self.generator(a))
-        return keep_luminance(a, self.generator(a), self.config.degradation)
+        return transfer_colour(a, self.generator(a)) if self.config.degradation == "grey" else self.generator(a)
 
     def seen(self, a: Tensor, b: Tensor) -> Seen:
         """What the discriminator sees of pairs (a, b): with a frozen network they are moved a little, both alike."""

@@ -33,7 +33,6 @@ from reverie.transforms.degradations import (
     apply_degradation_seeded,
     check_severity,
     degraded_channels,
-    keep_luminance,
 )
 from reverie.transforms.noise_estimation import estimate_sigma, seems_correlated
 from reverie.transforms.resampling import imresize_tensor
@@ -48,7 +47,7 @@ DEFAULT_SIGMA = DEGRADATIONS["noise"].severity
 
 
 class Restoration(Method):
-    """Image restoration: noise, blur, JPEG, lost colour; learnt from good images alone, which it degrades itself.
+    """Image restoration: noise, blur, JPEG; learnt from good images alone, which it degrades itself.
 
     The noise map of FFDNet (Zhang 2017, arXiv:1710.04026), the residual blocks of EDSR (Lim 2017, arXiv:1707.02921),
     the objective of pix2pix (Isola 2016, arXiv:1611.07004)
@@ -59,7 +58,7 @@ class Restoration(Method):
 
     @dataclass(frozen=True)
     class Config:
-        degradation: Literal["grey", "edges", "sketch", "blur", "motion", "focus", "noise", "jpeg", "small"] = "noise"
+        degradation: Literal["edges", "sketch", "blur", "motion", "focus", "noise", "jpeg", "small"] = "noise"
         """what the network learns to undo"""
         severity: Positive | None = None
         """of the degradation (noise: sigma in levels of 255; jpeg: quality; blurs: pixels); none: its default"""
@@ -113,7 +112,6 @@ class Restoration(Method):
         "smoke": dict(size=16, base_channels=8, blocks=1, depth=4, batch_size=4),
         "laptop": _laptop,
         "deblur": dict(**_laptop, degradation="blur"),
-        "colourise": dict(**_laptop, degradation="grey", adv_weight=0.01),
         "jpeg": dict(**_laptop, degradation="jpeg"),
         "edges": dict(**_laptop, degradation="edges", adv_weight=0.01),
         "paper": dict(
@@ -184,12 +182,8 @@ class Restoration(Method):
         return torch.rand(n, 1, 1, 1, device=self.device) * c.max_noise if c.max_noise else None
 
     def generator_output(self, x: Tensor, sigma: Tensor | None) -> Tensor:
-        """y [B,C,H,W] restored from x; with degradation "grey" the luminance of x is kept.
-
-        sigma: of the noise in x, for a network with a noise map
-        """
-        y = self.generator(x, None if sigma is None else sigma / 127.5)
-        return keep_luminance(x, y, self.config.degradation)
+        """y [B,C,H,W] restored from x; sigma: of the noise in x, for a network with a noise map."""
+        return self.generator(x, None if sigma is None else sigma / 127.5)
 
     def discriminate(self, x: Tensor, y: Tensor) -> Tensor:
         """The discriminator's logits [N] for the patches of pairs (x, y)."""

@@ -38,6 +38,16 @@ def sharpness(images: np.ndarray) -> Tensor:
     return torch.cat(variances)
 
 
+def colourfulness(pixels: np.ndarray) -> float:
+    """How colourful an image uint8 [H,W,3] is: 0 if it is grey; 15 slightly, 45 averagely, 109 extremely.
+
+    Hasler & Süsstrunk 2003, doi:10.1117/12.477378, section 7
+    """
+    red, green, blue = torch.from_numpy(pixels).double().unbind(2)
+    opponents = torch.stack([red - green, (red + green) / 2 - blue]).flatten(1)
+    return float(opponents.std(1, correction=0).norm() + 0.3 * opponents.mean(1).norm())
+
+
 def ratio_of_means(a: Tensor, b: Tensor) -> Mean:
     """mean(a) / mean(b) of two independent samples, and its standard error to first order."""
     value = float(a.mean() / b.mean())

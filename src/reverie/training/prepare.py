@@ -20,6 +20,7 @@ from reverie.data.images.decode import MIN_SIDE
 from reverie.data.kinds import check_medium
 from reverie.data.python_data import PythonData
 from reverie.training.memory_format import memory_format_for
+from reverie.transforms.degradations import NO_COLOUR
 from reverie.utils.distributed import Ranks
 from reverie.utils.errors import UserError, near_miss
 
@@ -130,6 +131,8 @@ def prepare_data(ranks: Ranks, cls: type[Method], config: Any, data: Any) -> Non
     """Decodes the data. Raises UserError if the method cannot learn from it."""
     if cls.needs_labels and not data.classes:
         raise UserError(without_labels(data))
+    if cls.needs_colour and data.facts["channels"] == 1:
+        raise UserError(NO_COLOUR)
     _main_first(ranks, lambda: data.prepare(**cls.data_args(config)))
     if len(data) < 2:
         dropped = f" ({len(data.dropped)} files were dropped: reverie data inspect says why)" if data.dropped else ""

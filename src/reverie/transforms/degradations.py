@@ -18,6 +18,7 @@ from reverie.data.images.conversion import LUMA
 from reverie.transforms.resampling import imresize_tensor
 from reverie.utils.errors import UserError
 
+NO_COLOUR = "the images are grey, so there is no colour to learn; give images in colour."
 DegradationName = Literal["grey", "edges", "sketch", "blur", "motion", "focus", "noise", "jpeg", "small"]
 
 
@@ -108,18 +109,13 @@ def downscale_as_cameras(y: Tensor, size: tuple[int, int], scale: int) -> Tensor
 def degraded_channels(degradation: DegradationName, channels: int) -> int:
     """The channels of degraded images. Raises UserError if images of one channel are to lose their colour."""
     if degradation == "grey" and channels == 1:
-        raise UserError("the images are grey, so there is no colour to learn; give images in colour.")
+        raise UserError(NO_COLOUR)
     return 1 if DEGRADATIONS[degradation].grey else channels
 
 
 def grey(x: Tensor, _: float = 0.0) -> Tensor:
     """The luminance [B,1,H,W] of x [B,C,H,W]; the second argument is the severity, of which there is none."""
     return x if x.shape[1] == 1 else (x * x.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
-
-
-def keep_luminance(x: Tensor, y: Tensor, degradation: str) -> Tensor:
-    """The generated y [B,C,H,W]; with the luminance of its input x where the degradation keeps that ("grey")."""
-    return transfer_colour(x, y) if degradation == "grey" else y
 
 
 def transfer_colour(x: Tensor, y: Tensor) -> Tensor:

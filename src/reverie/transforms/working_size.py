@@ -50,7 +50,7 @@ def apply_at_size(
     if result.shape[1] == 1 and x.shape[1] == 3:
         x, small = x.mean(1, keepdim=True), small.mean(1, keepdim=True)
     if detail == "guided":
-        return _guided(small, result, x).clamp(-1, 1)
+        return guided_upsample(small, result, x).clamp(-1, 1)
     return (x + _resize(result - small, (height, width))).clamp(-1, 1)
 
 
@@ -73,7 +73,7 @@ def _resize(x: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(x, size, mode="bicubic", antialias=True, align_corners=False)
 
 
-def _guided(small: Tensor, result: Tensor, x: Tensor) -> Tensor:
+def guided_upsample(small: Tensor, result: Tensor, x: Tensor) -> Tensor:
     """The result [1,C',h,w] of `small` [1,C,h,w], enlarged along the edges of x [1,C,H,W].
 
     A fast guided filter (He, Sun 2015, arXiv:1505.00996): result = a * small + b around each pixel, a and b enlarged.
