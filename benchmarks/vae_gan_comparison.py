@@ -38,19 +38,10 @@ class Contender:
     method: str
     """METHOD:PRESET"""
     options: dict[str, Any] = field(default_factory=dict)
-    low_data: str = ""
-    """METHOD:PRESET for small sets; "": the same"""
 
 
-CONTENDERS = (
-    Contender("dcgan", "dcgan:stable"),
-    Contender("vae", "vae:laptop"),
-    Contender("vae_gan", "vae_gan:plain", low_data="vae_gan:low_data"),
-    Contender("cvae_gan", "cvae_gan:stable"),
-    Contender("bigan", "bigan:plain"),
-)
-LOW_DATA: dict[str, Any] = {"hflip": True, "shift": 1 / 16}
-"""options of all for small sets, which would be memorised"""
+CONTENDERS = tuple(Contender(name, f"{name}:laptop") for name in ("dcgan", "vae", "vae_gan", "cvae_gan", "bigan"))
+"""each as a user gets it"""
 VAE_GAN_OVER = (("fid", "vae"), ("sharpness", "vae"), ("mse", "dcgan"))
 """the scores in which VAE/GAN should be better, and than which method"""
 
@@ -62,11 +53,9 @@ OPTIONS = [
     Option("data", str, "", "images: a path, or the name of a set (needed)"),
     Option("features", str, "", "the feature network; none: a classifier of the data's own labels"),
     Option("minutes", float, 12.0, "of training for each, at the pace that is measured first"),
-    Option("base_channels", int, 32, "of all networks"),
     Option("size", int, 32, "pixels per side"),
     Option("side", str, "", "a or b: the data are pairs, and this side of them is trained on"),
-    Option("low_data", bool, False, "for some hundreds of images: all flip and shift them at random, and vae_gan is "
-           "vae_gan:low_data"),
+    Option("hflip", bool, False, "all flip images at random, for some hundreds of them"),
     Option("n", int, 5_000, "generated images that are scored"),
     Option("seed", int, 0, "of all runs"),
     Option("threads", int, 1, "CPU threads"),
@@ -94,7 +83,7 @@ def vae_gan_comparison(args: dict[str, Any], folder: Path) -> tuple[dict[str, An
     """The result and the comparison; args: OPTIONS by name; folder: for the run folders."""
     if args["side"]:
         args = {**args, "data": str(extract_side(args["data"], args["side"], args["size"], folder / "data"))}
-    contenders = contenders_for(args["data"], args["low_data"])
+    contenders = contenders_for(args["data"])
     paces = measure_paces(contenders, args, folder / "paces.json")
     seconds = {one.name: train(one, args, paces[one.name], folder / one.name) for one in contenders}
     page = args["out"].with_suffix(".html") if args["out"] else folder / "vae_gan_comparison.html"
@@ -118,13 +107,10 @@ def vae_gan_comparison(args: dict[str, Any], folder: Path) -> tuple[dict[str, An
     return result, comparison
 
 
-def contenders_for(data: str, low_data: bool) -> list[Contender]:
+def contenders_for(data: str) -> list[Contender]:
     """The methods that can be trained on the data: class-conditional ones only where it has labels."""
     labelled = bool(Images.open(data).classes)
-    able = [one for one in CONTENDERS if labelled or not find(one.name).needs_labels]
-    if low_data:
-        return [dataclasses.replace(one, method=one.low_data or one.method) for one in able]
-    return able
+    return [one for one in CONTENDERS if labelled or not find(one.name).needs_labels]
 
 
 def extract_side(data: str, side: str, size: int, out: Path) -> Path:
@@ -163,8 +149,7 @@ def measure_paces(contenders: Sequence[Contender], args: dict[str, Any], file: P
 
 def train_options(args: dict[str, Any]) -> dict[str, Any]:
     """The training options that all methods share."""
-    options = {name: args[name] for name in ("size", "base_channels", "seed", "threads")}
-    return {**options, **LOW_DATA} if args["low_data"] else options
+    return {name: args[name] for name in ("size", "hflip", "seed", "threads")}
 
 
 def train(contender: Contender, args: dict[str, Any], pace: float, out: Path) -> float:

@@ -359,9 +359,10 @@ def test_vae_gan_comparison_end_to_end(
 ) -> None:
     monkeypatch.setattr("reverie.evaluation.feature_classifier.PRESET", "smoke")
     reverie.train("classifier:smoke", data="shapes:240", out=tmp_path / "classifier")
-    small = ["--minutes", "0.4", "--base-channels", "4", "--size", "16", "-n", "64"]
+    small = ["--minutes", "0.4", "--size", "16", "-n", "64"]
     small += ["--features", str(tmp_path / "classifier")]
-    contenders = [dataclasses.replace(one, options={"log_every": 5}) for one in vae_gan_comparison.CONTENDERS]
+    few = {"log_every": 5, "base_channels": 4}
+    contenders = [dataclasses.replace(one, options=few) for one in vae_gan_comparison.CONTENDERS]
     monkeypatch.setattr(vae_gan_comparison, "CONTENDERS", contenders)
     monkeypatch.setattr(vae_gan_comparison, "TIMING_TURNS", 1)
     monkeypatch.setattr(vae_gan_comparison, "TIMING_STEPS", 3)
@@ -386,19 +387,13 @@ def test_vae_gan_comparison_end_to_end(
     assert "fid, vae_gan over vae: " in capsys.readouterr().out
 
 
-def test_small_sets_are_augmented_for_all_in_the_comparison() -> None:
-    """The same for each method, by options that each of them has."""
-    words = ["--data", "shapes", "--low-data", "--base-channels", "4"]
-    args = common.parse_options("vae_gan_comparison", "", vae_gan_comparison.OPTIONS, words)[0]
-    contenders = vae_gan_comparison.contenders_for("shapes", low_data=True)
-    for one in contenders:
-        options = {**vae_gan_comparison.train_options(args), **one.options}
-        cls, _, config, _ = parse_method(one.method, options)
-        assert (config.hflip, config.shift) == (True, 1 / 16)
-        assert cls.Config.__dataclass_fields__["shift"].default == 0
-    assert "vae_gan:low_data" in {one.method for one in contenders}
-    assert vae_gan_comparison.contenders_for("shapes", low_data=False) == list(vae_gan_comparison.CONTENDERS)
-    assert not {"hflip", "shift"} & set(vae_gan_comparison.train_options({**args, "low_data": False}))
+def test_all_in_the_comparison_flip_images_or_none() -> None:
+    """The same for each method, by an option that each of them has."""
+    for words in (["--hflip"], []):
+        args = common.parse_options("vae_gan_comparison", "", vae_gan_comparison.OPTIONS, ["--data", "shapes", *words])
+        for one in vae_gan_comparison.contenders_for("shapes"):
+            config = parse_method(one.method, {**vae_gan_comparison.train_options(args[0]), **one.options})[2]
+            assert config.hflip == bool(words)
 
 
 def test_sharpness_is_compared_with_the_floor(tmp_path: Path) -> None:
