@@ -2,7 +2,8 @@
 
 Of a labelled set only a few real images of each class are given. A class-conditional generator is trained on these
 alone and generates images of each class. The same classifier, with the same steps, is trained on the real images, on
-real and generated images together, and on the generated images alone; all are tested on the whole test split.
+real and generated images together, half of each, and on the generated images alone; all are tested on the whole test
+split.
 """
 
 from __future__ import annotations
@@ -32,7 +33,6 @@ OPTIONS = [
     Option("counts", str, "20,100,500", "real images of each class, with commas between the numbers"),
     Option("per_class", int, 1000, "generated images of each class"),
     Option("steps", int, 2000, "training steps of the generator"),
-    Option("base_channels", int, 32, "of the generator's networks"),
     Option("size", int, 32, "pixels per side"),
     Option("seeds", int, 3, "number of draws of the real images, each with runs of its own"),
     Option("threads", int, 1, "CPU threads"),
@@ -86,7 +86,7 @@ def run_one(args: dict[str, Any], train: Images, test: Images, count: int, seed:
     real = InMemoryImages(
         np.array(train.array[few]), train.labels[few], train.classes, f"{count} of each of {train.name}"
     )
-    options = {name: args[name] for name in ("steps", "base_channels", "size", "threads")}
+    options = {name: args[name] for name in ("steps", "size", "threads")}
     quiet = dict(checkpoint_every=10**9, sample_every=args["steps"], seed=seed)
     generator = common.train_or_resume(args["method"], real, folder / "generator", **options, **quiet)
     fake = [generator.verb("generate")(n=args["per_class"], label=name, seed=seed) for name in train.classes]
@@ -122,9 +122,10 @@ def run_one(args: dict[str, Any], train: Images, test: Images, count: int, seed:
 
 
 def _concatenated(real: InMemoryImages, pixels: np.ndarray, labels: np.ndarray) -> InMemoryImages:
-    return InMemoryImages(
-        np.concatenate([real.array, pixels]), np.concatenate([real.labels, labels]), real.classes, "real and generated"
-    )
+    """Both together: the real images are repeated until they are as many, since few among thousands would not count."""
+    rows = np.resize(np.arange(len(real)), max(len(real), len(pixels)))
+    both, of_both = np.concatenate([real.array[rows], pixels]), np.concatenate([real.labels[rows], labels])
+    return InMemoryImages(both, of_both, real.classes, "real and generated")
 
 
 def _counts(text: str, data: Images) -> list[int]:

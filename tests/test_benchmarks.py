@@ -313,25 +313,15 @@ def test_augmentation_end_to_end(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(augmentation, "PRESET", "smoke")
-    small = [
-        "--counts",
-        "4,9",
-        "--per-class",
-        "6",
-        "--steps",
-        "3",
-        "--base-channels",
-        "4",
-        "--size",
-        "16",
-        "--seeds",
-        "2",
-    ]
+    small = ["--method", "cvae_gan:smoke", "--counts", "4,9", "--per-class", "6", "--steps", "3", "--size", "16"]
+    small += ["--seeds", "2"]
     assert main(["augmentation", "--data", "shapes:100", *small, "--out", str(tmp_path / "result.json")]) == 0
     result = json.loads((tmp_path / "result.json").read_text())
     assert [(run["seed"], run["count"]) for run in result["runs"]] == [(0, 4), (0, 9), (1, 4), (1, 9)]
     scores = {score["name"]: score for score in result["runs"][1]["scores"]}
     assert list(scores) == ["real, 9", "real and generated, 9", "generated, 9"]
+    first = result["runs"][0]["scores"][1]["definition"]
+    assert "trained on 60 images (real and generated): 4 real ones" in first  # 20 of all classes, repeated, as 30
     assert "trained on 75 images (real and generated): 9 real ones" in scores["real and generated, 9"]["definition"]
     assert scores["generated, 9"]["baseline"] == scores["real, 9"]["value"]
     table = capsys.readouterr().out.splitlines()
