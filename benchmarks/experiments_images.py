@@ -45,8 +45,8 @@ COMPARISON = (
 )
 AUGMENTATION = (
     "20 and 100 real images of each class, 32x32; cvae_gan:laptop, 1,000 of its 10,000 steps, is trained on these "
-    "alone and generates 1,000 of each class. One classifier, the same steps, is trained on the real ones, on both, half "
-    "of each, and on the generated ones alone; accuracy on the test split."
+    "alone and generates 1,000 of each class. One classifier, the same steps, is trained on the real ones, on both, "
+    "half of each, and on the generated ones alone; accuracy on the test split."
 )
 
 EXPERIMENTS = [
