@@ -178,8 +178,8 @@ EXPERIMENTS = [
     ),
     Experiment(
         "vae-gan-comparison-cifar", "GAN, VAE and their combinations on CIFAR-10",
-        COMPARISON.format(minutes=8, size=32, n=5_000, reference="10,000"), "all", "vae_gan_comparison", "cifar10.zip",
-        features=MOBILENET, options={"minutes": 8.0},
+        COMPARISON.format(minutes=8, size=32, n=1_000, reference="10,000"), "all", "vae_gan_comparison", "cifar10.zip",
+        features=MOBILENET, options={"minutes": 8.0, "n": 1_000},
     ),
     Experiment(
         "vae-gan-comparison-facades", "GAN, VAE and their combinations on photos of facades",
