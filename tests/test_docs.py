@@ -51,6 +51,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             save(folder / side / f"{i:03}.png", pixels)
         save(folder / "facades" / f"{i:03}.png", np.concatenate([pixels, 255 - pixels], 1))
     save(folder / "photo.jpg", shapes.array[0])
+    save(folder / "old.jpg", shapes.array[0].mean(2).astype(np.uint8))
     save(folder / "labels.png", 255 - shapes.array[0])
     save(folder / "person.png", shapes.array[1][:40, :32])
     save(folder / "mask.png", np.pad(np.full((30, 22), 255, np.uint8), 5))
