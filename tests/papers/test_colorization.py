@@ -81,8 +81,12 @@ def test_grey_images_among_the_others_teach_nothing() -> None:
         losses.append(float(loss.detach()))
         return loss.detach()
 
-    method().step({"image": without}, update)
-    method().step({"image": torch.cat([colourful[:1], without[:1]])}, update)
+    net = method()
+    before = net.generator.frequencies.clone()
+    net.step({"image": without}, update)
+    assert torch.equal(net.generator.frequencies, before)
+    net.step({"image": torch.cat([colourful[:1], without[:1]])}, update)
+    assert not torch.equal(net.generator.frequencies, before)
     assert losses[0] == 0
     assert losses[1] > 0
 

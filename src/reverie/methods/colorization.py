@@ -1,5 +1,6 @@
 """Colorization.   B batch, H, W pixels; images y [B,3,H,W] and their luminance x [B,1,H,W], in [-1,1]; chroma
-[B,2,h,w], blue and red less luminance, in [-1,1]; Q classes of chroma; logits [B,Q,h,w], at a quarter of the side."""
+[B,2,h,w], blue and red less luminance, in [-1,1]; Q classes of chroma; logits [B,Q,h,w], at a
+quarter of the side that the frozen network sees."""
 
 from __future__ import annotations
 
@@ -130,7 +131,8 @@ class Colorization(Method):
         truth = chroma(y)
         target = to_classes(F.avg_pool2d(truth, net.stride))
         coloured = (truth.abs().amax((1, 2, 3)) > LEAST_CHROMA).float()
-        net.frequencies.lerp_(target.mean((0, 2, 3)), PACE)
+        seen = (target.mean((2, 3)) * coloured[:, None]).sum(0) / coloured.sum().clamp_min(1)
+        net.frequencies.lerp_(seen, PACE * coloured.amax())  # of grey images alone nothing is counted
         weight = rarity(net.frequencies, c.uniform_share)
         each = -(target * logits.log_softmax(1)).sum(1) * torch.einsum("bqhw,q->bhw", target, weight)  # [B,h,w]
         loss = (each.mean((1, 2)) * coloured).sum() / coloured.sum().clamp_min(1)
