@@ -68,8 +68,8 @@ EXPERIMENTS = [
         "monet-cut", "Paintings to photos and back, patches compared (CUT)",
         "monet2photo.zip: 250 paintings (a) and 800 photos (b) to train on, crops of 128x128 of images of 256x256; "
         "evaluated on 50 paintings and 100 photos of test, whole. The baseline of a distance is that of the "
-        "untranslated images; the target of 400 was set at 64 pixels, where that is 460. Chosen on training images that "
-        "were held out. MobileNetV2, which the images are compared by, is in no training.",
+        "untranslated images; the target of 400 was set at 64 pixels, where that is 460. Chosen on training images "
+        "that were held out. MobileNetV2, which the images are compared by, is in no training.",
         "cyclegan:laptop", data="monet2photo.zip", options={"threads": 1}, features=MOBILENET,
     ),
     Experiment(
