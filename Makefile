@@ -3,10 +3,12 @@
 # make ledger renders LEDGER.md from ledger/*.json
 PYTHON ?= python3
 BIN := .venv/bin
-# Where pip is told of wheels on disk, they are used as they are; elsewhere uv picks the torch build that fits the
-# machine (without a GPU: the CPU build, not gigabytes of CUDA).
+# Where pip is told of a folder with a wheel of torch for this Python, that one is used; elsewhere uv picks the build that
+# fits the machine (without a GPU: the CPU build, not gigabytes of CUDA). What is behind an address is taken as it is.
 LINKS := $(or $(PIP_FIND_LINKS),$(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null))
-WHERE := $(if $(LINKS),--find-links $(LINKS),--torch-backend=auto)
+ABI := $(shell $(PYTHON) -c "import sys; print('cp%d%d' % sys.version_info[:2])" 2>/dev/null)
+TORCH := $(findstring ://,$(LINKS))$(wildcard $(addsuffix /torch-*-$(ABI)-*.whl,$(LINKS)))
+WHERE := $(addprefix --find-links ,$(LINKS)) $(if $(TORCH),,--torch-backend=auto)
 INSTALL := $(BIN)/uv pip install -q --compile-bytecode --python $(BIN)/python $(WHERE) -c constraints.txt
 
 .PHONY: demo test test-slow lint format ledger clean
