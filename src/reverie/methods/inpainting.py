@@ -70,10 +70,10 @@ class Inpainting(Method):
         half of the time"""
         network: Literal["unet", "context_encoder"] = "unet"
         """a U-Net of residual blocks, added to the Laplace fill; or the paper's encoder-decoder (figure 9)"""
-        base_channels: Count = 64
-        """channels at a quarter of the side, of the paper's network at half of it"""
+        base_channels: Count = 32
+        """channels at half of the side; each halving doubles them (the paper: 64)"""
         blocks: CountOrNone = 3
-        """residual blocks of the U-Net at a sixteenth of the side"""
+        """residual blocks of the U-Net at an eighth of the side"""
         min_downscale: Annotated[float, Range(0.1, 1)] = 0.2
         """training images are crops of photos, downscaled at random to this share of their size or more, each octave as
         often; 1: never. Less far where the median of the photos is too small for that"""
@@ -103,7 +103,7 @@ class Inpainting(Method):
         """Adam's beta2"""
         ema_decay: Decay = 0.998
         """decay of averaged weights, which are then the ones in use; 0: none"""
-        steps: Count = 10_000
+        steps: Count = 6_000
         """training steps"""
 
         def __post_init__(self) -> None:
@@ -117,12 +117,12 @@ class Inpainting(Method):
     presets = {
         "smoke": dict(size=16, base_channels=8, blocks=1, min_downscale=1.0, batch_size=4, adv_share=0.5),
         "laptop": _laptop,
-        "adversarial": dict(**_laptop, adv_share=0.25, steps=12_000),
+        "adversarial": dict(**_laptop, adv_share=0.25, steps=8_000),
         "centre": dict(**_laptop, masks="centre"),
         "free": dict(**_laptop, masks="free"),
         "paper": dict(
-            network="context_encoder", size=128, masks="centre", batch_size=64, min_downscale=1.0, pixel_loss="l2",
-            adv_share=1.0, pixel_weight=0.999, feature_weight=0.0, adv_weight=0.001, adv_lr=2e-3,
+            network="context_encoder", size=128, base_channels=64, masks="centre", batch_size=64, min_downscale=1.0,
+            pixel_loss="l2", adv_share=1.0, pixel_weight=0.999, feature_weight=0.0, adv_weight=0.001, adv_lr=2e-3,
             d_lr=2e-4, beta1=0.5, beta2=0.999, ema_decay=0.0, steps=100_000,
         ),
     }  # fmt: skip
@@ -323,34 +323,34 @@ class Inpainting(Method):
 
 
 class FillUNet(nn.Module):
-    """(x [B,C,H,W], mask [B,1,H,W]) -> x plus what belongs into the hole, at first nothing; H, W multiples of 16.
+    """(x [B,C,H,W], mask [B,1,H,W]) -> x plus what belongs into the hole, at first nothing; H, W multiples of 8.
 
-    A U-Net (Ronneberger 2015, arXiv:1505.04597) of residual blocks, at a quarter, an eighth and a sixteenth of the
-    side; sixteen pixels are the channels of one (as in FFDNet, arXiv:1710.04026).
+    A U-Net (Ronneberger 2015, arXiv:1505.04597) of residual blocks, at half, a quarter and an eighth of the side; four
+    pixels are the channels of one (as in FFDNet, arXiv:1710.04026).
     """
 
-    multiple, least = 16, 16
+    multiple, least = 8, 16
 
     def __init__(self, channels: int, base_channels: int, blocks: int) -> None:
         super().__init__()
         widths = [base_channels * k for k in (1, 2, 4)]
         steps = list(pairwise(widths))
-        self.enter = conv3x3(16 * (channels + 1), widths[0])
-        self.encoder = nn.ModuleList(residual_blocks(c, n) for c, n in zip(widths, (1, 2, blocks), strict=True))
+        self.enter = conv3x3(4 * (channels + 1), widths[0])
+        self.encoder = nn.ModuleList(residual_blocks(c, n) for c, n in zip(widths, (3, 2, blocks), strict=True))
         self.down = nn.ModuleList(nn.Conv2d(narrow, wide, 3, 2, 1) for narrow, wide in steps)
         self.up = nn.ModuleList(nn.Conv2d(wide, 4 * narrow, 1) for narrow, wide in steps)
-        self.decoder = nn.ModuleList(residual_blocks(narrow, 1) for narrow, _ in steps)
-        self.leave = conv3x3(widths[0], 16 * channels, scale=0.0)
+        self.decoder = nn.ModuleList(residual_blocks(c, n) for c, n in zip(widths, (2, 3), strict=False))
+        self.leave = conv3x3(widths[0], 4 * channels, scale=0.0)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        y = self.enter(F.pixel_unshuffle(torch.cat([x, mask], 1), 4))
+        y = self.enter(F.pixel_unshuffle(torch.cat([x, mask], 1), 2))
         maps = [self.encoder[0](y)]
         for down, blocks in zip(self.down, self.encoder[1:], strict=True):
             maps.append(blocks(F.relu(down(maps[-1]))))
         y = maps.pop()
         for up, blocks in zip(reversed(self.up), reversed(self.decoder), strict=True):
             y = blocks(maps.pop() + F.pixel_shuffle(up(y), 2))
-        return x + mask * F.pixel_shuffle(self.leave(y), 4)
+        return x + mask * F.pixel_shuffle(self.leave(y), 2)
 
 
 class ContextEncoder(nn.Module):
