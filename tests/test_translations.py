@@ -263,6 +263,27 @@ def test_unpaired_translations_are_scored_beside_the_untranslated_images(workspa
     assert {"fid, a to b", "kid, b to a"} <= {line["score"] for line in found.skipped}
 
 
+@pytest.mark.parametrize(("train", "real"), [(40, "40 images of training, side b"), (39, "")])
+def test_unpaired_translations_are_scored_beside_as_many_images_of_training(
+    workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, train: int, real: str
+) -> None:
+    monkeypatch.setattr("reverie.evaluation.evaluate_translations.open_features", lambda spec, data: PixelFeatures())
+    items = reverie.open_data("shapes:80").prepare(24).array
+    for split, chosen in (("train", items[40 : 40 + train]), ("test", items[:40])):
+        for side, images in (("A", chosen), ("B", 255 - chosen)):
+            (tmp_path / f"{split}{side}").mkdir()
+            for i, item in enumerate(images):
+                PIL.Image.fromarray(item).save(tmp_path / f"{split}{side}" / f"{i}.png")
+    net = workspace / "cycle" / "weights.safetensors"  # a file that exists; the features are those of the stand-in
+    found = reverie.evaluate(workspace / "cycle", tmp_path, features=net, n=40)
+    score = found["fid, a to b"]
+    assert score.real_source == real
+    if real:
+        assert score.real < score.value  # other images of b are nearer to b than what three steps have learnt
+    of_training = reverie.evaluate(workspace / "cycle", tmp_path, features=net, n=40, split="train")
+    assert of_training["fid, a to b"].real is None
+
+
 def test_restored_images_are_scored_beside_the_degraded_ones(workspace: Path) -> None:
     found = reverie.evaluate(workspace / "restore", "shapes:24", n=6)
     assert found["psnr"].baseline == pytest.approx(20.3, abs=1.0)  # sigma 25: 20 log10(255/25) = 20.2, clipped

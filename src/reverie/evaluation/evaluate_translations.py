@@ -217,7 +217,7 @@ class PairEvaluator(TranslationEvaluator):
             stand_in = net.features(np.stack(others[:n]), "other targets")
             source_name = f"{n} other target images"
         result.scores += _distribution_scores(
-            outputs, targets, stand_in, source_name, net, reference, config.seed, "image similarity"
+            outputs, targets, net, reference, config.seed, "image similarity", others=stand_in, others_name=source_name
         )
 
 
@@ -231,7 +231,8 @@ class UnpairedEvaluator(TranslationEvaluator):
     def evaluate(
         self, result: Evaluation, source: SampleSource, config: EvalConfig, method_options: dict[str, Any]
     ) -> None:
-        """Both ways: cycle-consistency, and FID and KID to the other domain; the baseline is without translation."""
+        """Both ways: cycle-consistency, and FID and KID to the other domain; the baseline is without translation, and
+        real data are as many images of training."""
         n = config.n or self.default_n(source, config.full)
         result.notes += training_data_notes(source, self.data)
         sides = {}
@@ -244,9 +245,10 @@ class UnpairedEvaluator(TranslationEvaluator):
         estimate.add("translations there and back", sum(map(len, sides.values())), 1,
                      lambda k: _there_and_back(source.method, some, "b"))  # fmt: skip
         estimate.say("" if config.full else "; --full takes more")
-        features = {}
+        features, train = {}, None
         if net is not None:
             features = {side: net.features(np.stack(pixels), f"side {side}") for side, pixels in sides.items()}
+            train = self._training_split(source)
         for side, target in (("a", "b"), ("b", "a")):
             way = f"{side} to {target}"
             outputs, back = _there_and_back(source.method, sides[side], target)
@@ -267,10 +269,19 @@ class UnpairedEvaluator(TranslationEvaluator):
                 result.skip(names, f"{count} images are too few to compare distributions; it takes {MIN_IMAGES}")
             else:
                 translated = net.features(np.stack(outputs), "translations")
+                others = _spread(train, target, len(outputs)) if train else []
                 result.scores += _distribution_scores(
-                    translated, features[target], features[side], "the same images before translation", net,
-                    reference, config.seed, way, f", {way}", is_real=False,
+                    translated, features[target], net, reference, config.seed, way, f", {way}",
+                    others=net.features(np.stack(others), "images of training") if others else None,
+                    others_name=f"{len(others)} images of training, side {target}", untranslated=features[side],
                 )  # fmt: skip
+
+    def _training_split(self, source: SampleSource) -> Any:
+        """The images of training, prepared as those that are scored; None where these are of training themselves."""
+        if self.data.split == "train" or "train" not in self.data.splits:
+            return None
+        train = type(self.data).open(self.data.spec, "train")
+        return train.prepare(**{**source.data_args, "size": _method_config(source).size})
 
     def comparison_images(self, source: SampleSource, seed: int) -> dict[str, Image | str]:
         """Both ways: input, translation, translation there and back."""
@@ -305,48 +316,43 @@ def _cycle_score(inputs: list[np.ndarray], back: list[np.ndarray], reference: Re
     )  # fmt: skip
 
 
+def _spread(data: Any, side: str, n: int) -> list[np.ndarray]:
+    """n images uint8 [H,W,C] of a side, evenly spread; none where it has fewer, whose FID would be higher."""
+    count = len(getattr(data, side))
+    return [data.pixels(i * count // n, side) for i in range(n)] if count >= n else []
+
+
 def _distribution_scores(
-    fake: Tensor,
-    real: Tensor,
-    stand_in: Tensor | None,
-    stand_in_name: str,
-    net: Any,
-    reference: Reference,
-    seed: int,
-    group: str,
-    suffix: str = "",
-    is_real: bool = True,
-) -> list[Score]:
+    fake: Tensor, real: Tensor, net: Any, reference: Reference, seed: int, group: str, suffix: str = "", *,
+    others: Tensor | None = None, others_name: str = "", untranslated: Tensor | None = None,
+) -> list[Score]:  # fmt: skip
     """FID and KID of the features [N,D] of translations against those of real images [M,D] of the target domain.
 
-    stand_in: features of other real images, or without `is_real` of what there is without translation; suffix: of the
-    names.
+    suffix: of the names; others: features of other real images, N of them; untranslated: features of the images before
+    translation
     """
-    kid = kernel_distance(real, fake)
-    values = {"fid": (frechet_distance(real, fake), None), "kid": kid}
-    beside: dict[str, float | None] = {"fid": None, "kid": None}
-    if stand_in is not None:
-        beside = {"fid": frechet_distance(real, stand_in), "kid": kernel_distance(real, stand_in).value}
+
+    def fid(features: Tensor) -> tuple[float, float | None]:
+        return frechet_distance(real, features), None
+
+    def kid(features: Tensor) -> tuple[float, float | None]:
+        return kernel_distance(real, features)
+
     scores = []
-    for name, (value, std_error) in values.items():
+    for name, distance in (("fid", fid), ("kid", kid)):
         better, definition = FEATURE_SCORES[name]
-        definition = f"{definition}; {len(real)} real images; features: {net.definition}"
+        value, std_error = distance(fake)
         score = Score(
-            f"{name}{suffix}",
-            value,
-            "",
-            better,
-            definition,
-            reference,
-            len(fake),
-            seed,
-            std_error=std_error,
-            group=group,
-        )
-        if is_real:
-            scores.append(replace(score, real=beside[name], real_source=stand_in_name))
-        else:
-            scores.append(replace(score, baseline=beside[name], baseline_name=stand_in_name))
+            f"{name}{suffix}", value, "", better,
+            f"{definition}; {len(real)} real images; features: {net.definition}", reference, len(fake), seed,
+            std_error=std_error, group=group,
+        )  # fmt: skip
+        if others is not None:
+            score = replace(score, real=distance(others)[0], real_source=others_name)
+        if untranslated is not None:
+            before = "the same images before translation"
+            score = replace(score, baseline=distance(untranslated)[0], baseline_name=before)
+        scores.append(score)
     return scores
 
 
