@@ -14,7 +14,7 @@ CENTRE = "the hole is the middle 64 of 128 pixels a side."
 IRREGULAR = "the holes of irregular_masks.zip at 256 pixels a side, of the photos that are that large."
 SMALL = {
     "steps": 2_500, "adv_share": 0.12, "lr": 5e-4, "pixel_weight": 1.0, "feature_weight": 0.3, "adv_weight": 0.01,
-    "precision": "bf16", "threads": 1,
+    "threads": 1,
 }  # fmt: skip
 """2,200 steps by pixels, then 300 with a discriminator that has little to say"""
 FOLDER = "."
