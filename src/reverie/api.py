@@ -229,7 +229,10 @@ def load(path: str | Path) -> Method:
         raise UserError(f"{file} cannot be used: {error}") from None
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
-        raise UserError(f"{file} does not fit its own config ({reason}); the file was changed: restore it.") from None
+        raise UserError(
+            f"{file} does not fit its own config ({reason}); it was changed, or is of another version of Reverie: "
+            "restore it, or train again."
+        ) from None
     method.data_facts = (header.get("data") or {}).get("facts") or {}
     method.origin = {"method": header["method"], "run": digest[:16], "step": header.get("step")}
     if "imported" in header:  # another program has trained it

@@ -45,7 +45,10 @@ def restore_state(run: Run, method: Method, update: Update, ema: EMA, averager: 
         averager.load(state["metrics"], ranks)
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
         reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error).splitlines()[-1].strip()
-        raise UserError(f"{run.path}: resume.pt does not fit run.json ({reason}); restore both from a copy.") from None
+        raise UserError(
+            f"{run.path}: resume.pt does not fit run.json ({reason}); one was changed, or the run is of another "
+            "version of Reverie: restore both from a copy, or train again."
+        ) from None
 
 
 def _restore_optimizer(name: str, optimizer: torch.optim.Optimizer, saved: dict[int, dict[str, Any]]) -> None:
