@@ -245,8 +245,8 @@ class UnpairedEvaluator(TranslationEvaluator):
         estimate.add("translations there and back", sum(map(len, sides.values())), 1,
                      lambda k: _there_and_back(source.method, some, "b"))  # fmt: skip
         estimate.say("" if config.full else "; --full takes more")
-        features, train = {}, None
-        if net is not None:
+        fewest, features, train = min(map(len, sides.values())), {}, None
+        if net is not None and fewest >= MIN_IMAGES:
             features = {side: net.features(np.stack(pixels), f"side {side}") for side, pixels in sides.items()}
             train = self._training_split(source)
         for side, target in (("a", "b"), ("b", "a")):
@@ -264,9 +264,8 @@ class UnpairedEvaluator(TranslationEvaluator):
             names = [f"{name}, {way}" for name in ("fid", "kid")]
             if net is None:
                 continue
-            if min(len(outputs), len(sides[target])) < MIN_IMAGES:
-                count = min(len(outputs), len(sides[target]))
-                result.skip(names, f"{count} images are too few to compare distributions; it takes {MIN_IMAGES}")
+            if fewest < MIN_IMAGES:
+                result.skip(names, f"{fewest} images are too few to compare distributions; it takes {MIN_IMAGES}")
             else:
                 translated = net.features(np.stack(outputs), "translations")
                 others = _spread(train, target, len(outputs)) if train else []

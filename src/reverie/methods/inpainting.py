@@ -339,7 +339,7 @@ class FillUNet(nn.Module):
         self.encoder = nn.ModuleList(residual_blocks(c, n) for c, n in zip(widths, (3, 2, blocks), strict=True))
         self.down = nn.ModuleList(nn.Conv2d(narrow, wide, 3, 2, 1) for narrow, wide in steps)
         self.up = nn.ModuleList(nn.Conv2d(wide, 4 * narrow, 1) for narrow, wide in steps)
-        self.decoder = nn.ModuleList(residual_blocks(c, n) for c, n in zip(widths, (2, 3), strict=False))
+        self.decoder = nn.ModuleList(residual_blocks(c, n) for c, n in zip(widths[:-1], (2, 3), strict=True))
         self.leave = conv3x3(widths[0], 4 * channels, scale=0.0)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
