@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean
 from tempfile import TemporaryDirectory
@@ -29,19 +28,8 @@ from reverie.utils.atomic_files import replace_text
 from reverie.utils.environment import commit, machine, now, versions
 from reverie.utils.errors import UserError
 
-
-@dataclass(frozen=True)
-class Contender:
-    """One of the methods of the table."""
-
-    name: str
-    method: str
-    """METHOD:PRESET"""
-    options: dict[str, Any] = field(default_factory=dict)
-
-
-CONTENDERS = tuple(Contender(name, f"{name}:laptop") for name in ("dcgan", "vae", "vae_gan", "cvae_gan", "bigan"))
-"""each as a user gets it"""
+METHODS = ("dcgan", "vae", "vae_gan", "cvae_gan", "bigan")
+"""each by its preset laptop, as a user gets it"""
 VAE_GAN_OVER = (("fid", "vae"), ("sharpness", "vae"), ("mse", "dcgan"))
 """the scores in which VAE/GAN should be better, and than which method"""
 
@@ -83,9 +71,9 @@ def vae_gan_comparison(args: dict[str, Any], folder: Path) -> tuple[dict[str, An
     """The result and the comparison; args: OPTIONS by name; folder: for the run folders."""
     if args["side"]:
         args = {**args, "data": str(extract_side(args["data"], args["side"], args["size"], folder / "data"))}
-    contenders = contenders_for(args["data"])
-    paces = measure_paces(contenders, args, folder / "paces.json")
-    seconds = {one.name: train(one, args, paces[one.name], folder / one.name) for one in contenders}
+    methods = methods_for(args["data"])
+    paces = measure_paces(methods, args, folder / "paces.json")
+    seconds = {name: train(name, args, paces[name], folder / name) for name in methods}
     page = args["out"].with_suffix(".html") if args["out"] else folder / "vae_gan_comparison.html"
     comparison = compare(
         [folder / name for name in seconds], args["data"], out=page, features=args["features"] or None, n=args["n"],
@@ -107,10 +95,10 @@ def vae_gan_comparison(args: dict[str, Any], folder: Path) -> tuple[dict[str, An
     return result, comparison
 
 
-def contenders_for(data: str) -> list[Contender]:
+def methods_for(data: str) -> list[str]:
     """The methods that can be trained on the data: class-conditional ones only where it has labels."""
     labelled = bool(Images.open(data).classes)
-    return [one for one in CONTENDERS if labelled or not find(one.name).needs_labels]
+    return [name for name in METHODS if labelled or not find(name).needs_labels]
 
 
 def extract_side(data: str, side: str, size: int, out: Path) -> Path:
@@ -125,22 +113,22 @@ def extract_side(data: str, side: str, size: int, out: Path) -> Path:
     return out
 
 
-def measure_paces(contenders: Sequence[Contender], args: dict[str, Any], file: Path) -> dict[str, float]:
+def measure_paces(methods: Sequence[str], args: dict[str, Any], file: Path) -> dict[str, float]:
     """Steps per minute of each, timed in turns so that the machine is as busy for one as for another.
 
     What was measured before is read from `file`, so that an interrupted table can be resumed.
     """
     if file.is_file():
         return json.loads(file.read_text(encoding="utf-8"))
-    measured: dict[str, list[float]] = {one.name: [] for one in contenders}
+    measured: dict[str, list[float]] = {name: [] for name in methods}
     for _ in range(TIMING_TURNS):
-        for one in contenders:
-            options = {**train_options(args), **common.QUIET, **one.options, "log_every": TIMING_STEPS}
+        for name in methods:
+            options = {**train_options(args), **common.QUIET, "log_every": TIMING_STEPS}
             with TemporaryDirectory() as folder:
                 run = Path(folder) / "run"
-                reverie.train(one.method, data=args["data"], out=run, steps=TIMING_STEPS, **options)
+                reverie.train(f"{name}:laptop", data=args["data"], out=run, steps=TIMING_STEPS, **options)
                 lines = Run(run).lines()
-            measured[one.name] += [60 * line["steps_per_s"] for line in lines if "steps_per_s" in line]
+            measured[name] += [60 * line["steps_per_s"] for line in lines if "steps_per_s" in line]
     paces = {name: mean(values) for name, values in measured.items()}
     file.parent.mkdir(parents=True, exist_ok=True)
     replace_text(file, json.dumps(paces, indent=2) + "\n")
@@ -152,12 +140,12 @@ def train_options(args: dict[str, Any]) -> dict[str, Any]:
     return {name: args[name] for name in ("size", "hflip", "seed", "threads")}
 
 
-def train(contender: Contender, args: dict[str, Any], pace: float, out: Path) -> float:
+def train(method: str, args: dict[str, Any], pace: float, out: Path) -> float:
     """Trains for the minutes of `args` at `pace` steps per minute, or resumes. Returns the seconds that it took."""
     steps = max(1, round(args["minutes"] * pace))
     cadence = dict(checkpoint_every=1_000, sample_every=max(1, steps // 4))
-    options = {**train_options(args), **cadence, **contender.options}
-    common.train_or_resume(contender.method, args["data"], out, steps=steps, **options)
+    options = {**train_options(args), **cadence}
+    common.train_or_resume(f"{method}:laptop", args["data"], out, steps=steps, **options)
     return common.training_seconds(out)
 
 

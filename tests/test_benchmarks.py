@@ -352,8 +352,8 @@ def test_vae_gan_comparison_end_to_end(
     small = ["--minutes", "0.4", "--size", "16", "-n", "64"]
     small += ["--features", str(tmp_path / "classifier")]
     few = {"log_every": 5, "base_channels": 4}
-    contenders = [dataclasses.replace(one, options=few) for one in vae_gan_comparison.CONTENDERS]
-    monkeypatch.setattr(vae_gan_comparison, "CONTENDERS", contenders)
+    shared = vae_gan_comparison.train_options
+    monkeypatch.setattr(vae_gan_comparison, "train_options", lambda args: {**shared(args), **few})
     monkeypatch.setattr(vae_gan_comparison, "TIMING_TURNS", 1)
     monkeypatch.setattr(vae_gan_comparison, "TIMING_STEPS", 3)
     monkeypatch.setattr("reverie.evaluation.evaluate_images.RECONSTRUCTED", 8)
@@ -367,9 +367,9 @@ def test_vae_gan_comparison_end_to_end(
     result = json.loads((tmp_path / "result.json").read_text())
     scores = {score["name"]: score["value"] for score in result["scores"]}
     assert "vae_gan" in (tmp_path / "result.html").read_text()
-    for one in vae_gan_comparison.CONTENDERS:
-        assert {f"sharpness, {one.name}", f"mse, {one.name}"} <= set(scores)
-        assert scores[f"minutes, {one.name}"] > 0
+    for name in vae_gan_comparison.METHODS:
+        assert {f"sharpness, {name}", f"mse, {name}"} <= set(scores)
+        assert scores[f"minutes, {name}"] > 0
     ours, theirs = scores["mse, vae_gan"], scores["mse, dcgan"]
     assert scores["mse, vae_gan over dcgan"] == pytest.approx(ours / theirs)
     assert scores["gan-test accuracy, cvae_gan"] >= 0
@@ -381,8 +381,8 @@ def test_all_in_the_comparison_flip_images_or_none() -> None:
     """The same for each method, by an option that each of them has."""
     for words in (["--hflip"], []):
         args = common.parse_options("vae_gan_comparison", "", vae_gan_comparison.OPTIONS, ["--data", "shapes", *words])
-        for one in vae_gan_comparison.contenders_for("shapes"):
-            config = parse_method(one.method, {**vae_gan_comparison.train_options(args[0]), **one.options})[2]
+        for name in vae_gan_comparison.methods_for("shapes"):
+            config = parse_method(f"{name}:laptop", vae_gan_comparison.train_options(args[0]))[2]
             assert config.hflip == bool(words)
 
 
