@@ -103,7 +103,7 @@ class Inpainting(Method):
         """Adam's beta2"""
         ema_decay: Decay = 0.998
         """decay of averaged weights, which are then the ones in use; 0: none"""
-        steps: Count = 6_000
+        steps: Count = 12_000
         """training steps"""
 
         def __post_init__(self) -> None:
@@ -117,7 +117,7 @@ class Inpainting(Method):
     presets = {
         "smoke": dict(size=16, base_channels=8, blocks=1, min_downscale=1.0, batch_size=4, adv_share=0.5),
         "laptop": _laptop,
-        "adversarial": dict(**_laptop, adv_share=0.25, steps=8_000),
+        "adversarial": dict(**_laptop, adv_share=0.2, steps=15_000),
         "centre": dict(**_laptop, masks="centre"),
         "free": dict(**_laptop, masks="free"),
         "paper": dict(
