@@ -18,7 +18,7 @@ from reverie.core.update import Update
 from reverie.media import Image
 from reverie.methods.cvae_gan import CVAEGAN, half_square
 from reverie.nn import losses
-from reverie.nn.class_conditional import MapClassifier, class_feature_matching
+from reverie.nn.class_conditional import ConditionalGenerator, MapClassifier, class_feature_matching
 from reverie.nn.feature_discriminator import (
     FINGERPRINT,
     ClassConditionalHead,
@@ -347,6 +347,29 @@ def test_class_and_z_reach_the_generator_with_equal_weight_where_the_class_is_le
     )
     assert spread(plain) < 0.15
     assert spread(laptop) > 0.5
+
+
+@pytest.mark.parametrize("upsampling", ["transposed", "resize"])
+def test_by_projection_the_class_scales_and_shifts_what_z_draws(upsampling: str) -> None:
+    """Of every batch norm, by gains and shifts that mix as the classes do."""
+    gan = model(**{**LAPTOP, "upsampling": upsampling, "class_conditioning": "projection"}, discriminator="both").eval()
+    generator = gan.generator
+    assert isinstance(generator, ConditionalGenerator)
+    assert generator.first_layer_weight().shape[0] == gan.config.latent_dim
+    norms = [layer for layer in generator.generator.layers if isinstance(layer, torch.nn.BatchNorm2d)]
+    assert len(norms) == len(generator.gains) == len(generator.shifts) == 2
+
+    z, (cat, dog, _) = torch.randn(1, 5), torch.eye(3)[:, None]
+    with torch.no_grad():
+        images = [gan.decode_classes(z, y) for y in (cat, dog, (cat + dog) / 2)]
+        assert not torch.allclose(images[0], images[1], atol=1e-4)
+        for layer in (*generator.gains, *generator.shifts):  # of owls as of half a cat and half a dog
+            layer.weight[:, 2] = (layer.weight[:, 0] + layer.weight[:, 1]) / 2
+        assert torch.allclose(gan.decode_classes(z, torch.eye(3)[2:]), images[2], atol=1e-6)
+        for layer in (*generator.gains, *generator.shifts):
+            layer.weight.zero_()
+        assert torch.equal(gan.decode_classes(z, cat), gan.decode_classes(z, dog))
+        assert torch.allclose(gan.decode_classes(z, cat), generator.generator(z), atol=1e-6)
 
 
 def test_of_colour_the_classifier_sees_maps_and_learns_the_classes_from_them() -> None:

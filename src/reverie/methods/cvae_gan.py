@@ -31,8 +31,9 @@ from reverie.nn.class_conditional import (
     MapClassifier,
     class_feature_matching,
     class_weights,
+    conditional_generator,
 )
-from reverie.nn.dcgan_blocks import GENERATORS, NORMS, default_base_channels, default_size, trunk_discriminator
+from reverie.nn.dcgan_blocks import NORMS, default_base_channels, default_size, trunk_discriminator
 from reverie.nn.feature_discriminator import (
     FrozenFeatures,
     ProjectedDiscriminator,
@@ -91,7 +92,8 @@ class CVAEGAN(Method):
         class_conditioning: Literal["none", "classifier", "projection", "auto"] = "none"
         """what makes generated images be of their class, beside lambda_fm_c. none: as in the paper; classifier: its
         cross-entropy of them, for the generator (AC-GAN, Odena 2016, arXiv:1610.09585); projection: the discriminator's
-        heads of maps see the class (Miyato & Koyama 2018). auto: projection with maps, else classifier"""
+        heads of maps see the class, and it scales and shifts the generator's maps (conditional batch norm: Miyato &
+        Koyama 2018, arXiv:1802.05637). auto: projection with maps, else classifier"""
         upsampling: Literal["transposed", "resize"] = "transposed"
         """of the generator: transposed convolutions; or nearest-neighbour upsampling, which leaves no checkerboard"""
         discriminator: Literal["pixels", "features", "both", "auto"] = "pixels"
@@ -163,11 +165,9 @@ class CVAEGAN(Method):
         if len(c.class_names) < 2:
             raise UserError(f"there is one class, {c.class_names[0]}; cvae_gan needs 2 or more, a folder for each.")
         self.encoder = ConditionalEncoder(c.size, c.channels, c.base_channels, c.latent_dim, len(c.class_names))
-        inputs = c.latent_dim + len(c.class_names)
-        self.generator = GENERATORS[c.upsampling](c.size, c.channels, c.base_channels, inputs)
-        if c.class_conditioning != "none":  # else z, as long as sqrt(Z) one-hot vectors, drowns the class at first
-            weight = next(self.generator.parameters()).data  # [Z+K,...], or of a linear layer [D,Z+K]
-            (weight if c.upsampling == "transposed" else weight.T)[c.latent_dim :] *= c.latent_dim**0.5
+        self.generator = conditional_generator(
+            c.upsampling, c.size, c.channels, c.base_channels, c.latent_dim, len(c.class_names), c.class_conditioning
+        )
         self.discriminator: nn.Module = FeatureDiscriminator(c.size, c.channels, c.base_channels, 1, c.norm)
         self.features: FrozenFeatures | None = None
         if c.discriminator != "pixels":

@@ -12,11 +12,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from reverie.nn.dcgan_blocks import NORMS, ConvTrunk
+from reverie.nn.dcgan_blocks import GENERATORS, NORMS, ConvTrunk, Generator, ResizeGenerator
 from reverie.nn.feature_discriminator import STRIDES
 from reverie.nn.imagenet import MAP_CHANNELS
 from reverie.nn.latent_directions import ClassMeans
 from reverie.utils.errors import UserError, near_miss
+
+CLASS_DEVIATION = 0.1
+"""standard deviation of the gains and shifts of classes at first"""
 
 
 class ConditionalEncoder(nn.Module):
@@ -29,6 +32,52 @@ class ConditionalEncoder(nn.Module):
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         return self.head(torch.cat([self.trunk(x).flatten(1), y], 1))
+
+
+class ConditionalGenerator(nn.Module):
+    """Codes [B,Z+K], z and the class y, -> images [B,C,H,W]: from z, by batch norms that y scales and shifts.
+
+    Conditional batch norm (Dumoulin 2017, arXiv:1610.07629), as in the generator that the projection discriminator was
+    published with (Miyato & Koyama 2018, arXiv:1802.05637). A first layer that is given z and y soon draws one layout
+    for each class.
+    """
+
+    def __init__(self, generator: Generator | ResizeGenerator, latent_dim: int, num_classes: int) -> None:
+        super().__init__()
+        self.generator, self.sizes = generator, (latent_dim, num_classes)
+        norms = [layer for layer in generator.layers if isinstance(layer, nn.BatchNorm2d)]
+        self.gains = nn.ModuleList(nn.Linear(num_classes, norm.num_features, bias=False) for norm in norms)
+        self.shifts = nn.ModuleList(nn.Linear(num_classes, norm.num_features, bias=False) for norm in norms)
+        for layer in (*self.gains, *self.shifts):
+            nn.init.normal_(layer.weight, 0, CLASS_DEVIATION)
+
+    def forward(self, code: Tensor) -> Tensor:
+        x, y = code.split(self.sizes, 1)
+        of_class = zip(self.gains, self.shifts, strict=True)
+        for layer in self.generator.layers:
+            x = layer(x)
+            if isinstance(layer, nn.BatchNorm2d):
+                gain, shift = next(of_class)
+                x = x * (1 + gain(y)[:, :, None, None]) + shift(y)[:, :, None, None]
+        return x
+
+    def first_layer_weight(self) -> Tensor:
+        """As Generator.first_layer_weight; what the class adds comes after it."""
+        return self.generator.first_layer_weight()
+
+
+def conditional_generator(
+    upsampling: str, size: int, channels: int, base_channels: int, latent_dim: int, num_classes: int, conditioning: str
+) -> Generator | ResizeGenerator | ConditionalGenerator:
+    """A generator of codes [B,Z+K] by the options `upsampling` and `class_conditioning` of CVAE-GAN."""
+    kind = GENERATORS[upsampling]
+    if conditioning == "projection":
+        return ConditionalGenerator(kind(size, channels, base_channels, latent_dim), latent_dim, num_classes)
+    generator = kind(size, channels, base_channels, latent_dim + num_classes)
+    if conditioning == "classifier":  # else z, as long as sqrt(Z) one-hot vectors, drowns the class at first
+        weight = next(generator.parameters()).data  # [Z+K,...], or of a linear layer [D,Z+K]
+        (weight if upsampling == "transposed" else weight.T)[latent_dim:] *= latent_dim**0.5
+    return generator
 
 
 class FeatureDiscriminator(nn.Module):
