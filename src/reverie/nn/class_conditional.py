@@ -35,16 +35,17 @@ class ConditionalEncoder(nn.Module):
 
 
 class ConditionalGenerator(nn.Module):
-    """Codes [B,Z+K], z and the class y, -> images [B,C,H,W]: from z, by batch norms that y scales and shifts.
+    """Codes [B,Z+K], z and the class y, -> images [B,C,H,W]: by a generator of both, whose batch norms y scales and
+    shifts too.
 
     Conditional batch norm (Dumoulin 2017, arXiv:1610.07629), as in the generator that the projection discriminator was
-    published with (Miyato & Koyama 2018, arXiv:1802.05637). A first layer that is given z and y soon draws one layout
-    for each class.
+    published with (Miyato & Koyama 2018, arXiv:1802.05637). Where the first layer alone is given y, each class has one
+    layout for the first thousands of steps; where it is not, images are often of another class.
     """
 
-    def __init__(self, generator: Generator | ResizeGenerator, latent_dim: int, num_classes: int) -> None:
+    def __init__(self, generator: Generator | ResizeGenerator, num_classes: int) -> None:
         super().__init__()
-        self.generator, self.sizes = generator, (latent_dim, num_classes)
+        self.generator, self.num_classes = generator, num_classes
         norms = [layer for layer in generator.layers if isinstance(layer, nn.BatchNorm2d)]
         self.gains = nn.ModuleList(nn.Linear(num_classes, norm.num_features, bias=False) for norm in norms)
         self.shifts = nn.ModuleList(nn.Linear(num_classes, norm.num_features, bias=False) for norm in norms)
@@ -52,7 +53,7 @@ class ConditionalGenerator(nn.Module):
             nn.init.normal_(layer.weight, 0, CLASS_DEVIATION)
 
     def forward(self, code: Tensor) -> Tensor:
-        x, y = code.split(self.sizes, 1)
+        x, y = code, code[:, -self.num_classes :]
         of_class = zip(self.gains, self.shifts, strict=True)
         for layer in self.generator.layers:
             x = layer(x)
@@ -62,7 +63,7 @@ class ConditionalGenerator(nn.Module):
         return x
 
     def first_layer_weight(self) -> Tensor:
-        """As Generator.first_layer_weight; what the class adds comes after it."""
+        """As Generator.first_layer_weight, of [Z+K,D]."""
         return self.generator.first_layer_weight()
 
 
@@ -70,14 +71,16 @@ def conditional_generator(
     upsampling: str, size: int, channels: int, base_channels: int, latent_dim: int, num_classes: int, conditioning: str
 ) -> Generator | ResizeGenerator | ConditionalGenerator:
     """A generator of codes [B,Z+K] by the options `upsampling` and `class_conditioning` of CVAE-GAN."""
-    kind = GENERATORS[upsampling]
-    if conditioning == "projection":
-        return ConditionalGenerator(kind(size, channels, base_channels, latent_dim), latent_dim, num_classes)
-    generator = kind(size, channels, base_channels, latent_dim + num_classes)
-    if conditioning == "classifier":  # else z, as long as sqrt(Z) one-hot vectors, drowns the class at first
-        weight = next(generator.parameters()).data  # [Z+K,...], or of a linear layer [D,Z+K]
-        (weight if upsampling == "transposed" else weight.T)[latent_dim:] *= latent_dim**0.5
-    return generator
+    generator = GENERATORS[upsampling](size, channels, base_channels, latent_dim + num_classes)
+    if conditioning == "none":
+        return generator
+    weight = next(generator.parameters()).data  # [Z+K,...], or of a linear layer [D,Z+K]
+    of_class = (weight if upsampling == "transposed" else weight.T)[latent_dim:]
+    of_class *= latent_dim**0.5  # else z, as long as sqrt(Z) one-hot vectors, drowns the class at first
+    if conditioning == "classifier":
+        return generator
+    of_class /= 2  # the batch norms add to it
+    return ConditionalGenerator(generator, num_classes)
 
 
 class FeatureDiscriminator(nn.Module):
