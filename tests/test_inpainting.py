@@ -171,6 +171,14 @@ def test_any_size_is_filled_and_outside_the_hole_nothing_changes(size: tuple[int
     assert (alone - filled).abs().max() < 1e-5
 
 
+@pytest.mark.parametrize(("options", "alike"), [({}, True), ({"hflip": False}, False), ({"adv_share": 0.5}, False)])
+def test_mirror_images_are_filled_alike_where_both_were_learnt_from(options: dict[str, Any], alike: bool) -> None:
+    """But a mean would blur what an adversarial stage invents."""
+    x, hole = images(2), boxes(2)
+    filled, mirrored = trained(**options).fill(x, hole), trained(**options).fill(x.flip(3), hole.flip(3)).flip(3)
+    assert torch.allclose(filled, mirrored, atol=1e-3) == alike
+
+
 def test_a_context_encoder_draws_the_hole_anew() -> None:
     net = ContextEncoder(1, 4, bottleneck=8).eval()
     for side in (128, 160):

@@ -272,14 +272,18 @@ class Inpainting(Method):
     def fill(self, image: Tensor, hole: Tensor) -> Tensor:
         """Images [B,C,H,W] of any size with their holes [B,1,H,W] filled; outside of these they are as they were.
 
-        On any device, whichever the networks are on. What an image has in its hole is of no consequence. Raises
-        UserError if a hole covers a whole image.
+        By a network that has learnt from mirrored photos too, the mean of what it paints into an image and its mirror
+        image (as the self-ensemble of Lim 2017, arXiv:1707.02921, section 3.4), but not after an adversarial stage. On
+        any device, whichever the networks are on. What an image has in its hole is of no consequence. Raises UserError
+        if a hole covers a whole image.
         """
-        net, size = self.generator, image.shape[2:]
+        c, net, size = self.config, self.generator, image.shape[2:]
         x, mask = laplace_fill(image, hole).to(self.device), hole.to(self.device, image.dtype)
         padded = [pad_to_multiple(t, net.multiple, net.least) for t in (x, mask)]
-        filled = net(*padded)[:, :, : size[0], : size[1]].clamp(-1, 1)
-        return torch.where(hole, filled.to(image.device), image)
+        filled = net(*padded)
+        if c.hflip and not c.adv_share:  # the mean is nearer to the photo; it would blur invented texture
+            filled = (filled + net(*(t.flip(3) for t in padded)).flip(3)) / 2
+        return torch.where(hole, filled[:, :, : size[0], : size[1]].clamp(-1, 1).to(image.device), image)
 
     # -- scores --------------------------------------------------------------------------------------------------------
 
