@@ -77,7 +77,7 @@ def conditional_generator(
     weight = next(generator.parameters()).data  # [Z+K,...], or of a linear layer [D,Z+K]
     of_class = (weight if upsampling == "transposed" else weight.T)[latent_dim:]
     of_class *= latent_dim**0.5  # else z, as long as sqrt(Z) one-hot vectors, drowns the class at first
-    if conditioning == "classifier":
+    if conditioning != "projection":
         return generator
     of_class /= 2  # the batch norms add to it
     return ConditionalGenerator(generator, num_classes)
