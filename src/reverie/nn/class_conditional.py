@@ -39,8 +39,8 @@ class ConditionalGenerator(nn.Module):
     shifts too.
 
     Conditional batch norm (Dumoulin 2017, arXiv:1610.07629), as in the generator that the projection discriminator was
-    published with (Miyato & Koyama 2018, arXiv:1802.05637). Where the first layer alone is given y, each class has one
-    layout for the first thousands of steps; where it is not, images are often of another class.
+    published with (Miyato & Koyama 2018, arXiv:1802.05637). Where the first layer alone is given y, each class long has
+    one layout; where the norms alone are, images are often of another class (docs/methods.md).
     """
 
     def __init__(self, generator: Generator | ResizeGenerator, num_classes: int) -> None:
