@@ -47,6 +47,8 @@ OPTIONS = [
     Option("out", Path, None, "write the result to this JSON file"),
 ]
 
+NOT_OF_TRAINING = ("data", "method", "runs", "out")
+
 
 def main(words: list[str]) -> None:
     """Trains, evaluates and prints the scores."""
@@ -67,7 +69,9 @@ def super_resolution(args: dict[str, Any], out: Path) -> dict[str, Any]:
     places = {
         name: common.unpack(args["data"], {"": p}, out.with_name(f"{out.name}-{name}")) for name, p in patterns.items()
     }
-    options = {name: args[name] for name in ("scale", "steps", "threads", "seed") if name != "steps" or args[name]}
+    options = {name: value for name, value in args.items() if name not in NOT_OF_TRAINING}
+    if not args["steps"]:
+        del options["steps"]
     common.train_or_resume(args["method"], places["train"], out, **options)
     scores = [
         dataclasses.replace(score, name=f"{score.name}, {name}")
