@@ -83,7 +83,7 @@ def train(
     if ranks.is_main:
         _print_warnings(cls, config, data, opened)
     spec = data if isinstance(data, str | Path) else data.spec
-    model = build_method(cls, config, settings)
+    model = build_method(cls, config, settings, ranks)
     settings = with_memory_format(settings, model, ranks)
     begun = {"init": begin_with(model, initial)} if initial else {}
     model.optimizers()  # what a method refuses for its weights is refused before there is a folder
@@ -112,6 +112,10 @@ def train(
             keep_initial(run, model, _header(model, about))
             print(printable(describe_initial(model, begun["init"])), file=sys.stderr)
         return _fit(run, model, opened, settings, ranks, about, callback)
+    except Exception:
+        if ranks.is_main:
+            run.drop_if_unbegun()
+        raise
     finally:
         run.release()  # a notebook keeps the exception, and with it the run
 
@@ -131,7 +135,7 @@ def plan(
         initial, options = _inherit(method, init_from, options)
     cls, _, config, settings, opened = prepare_method(method, data, options, ranks)
     _print_warnings(cls, config, data, opened)
-    model = build_method(cls, config, settings)
+    model = build_method(cls, config, settings, ranks)
     if init_from is not None:
         begin_with(model, initial)
     settings = with_memory_format(settings, model, ranks)
@@ -188,7 +192,7 @@ def resume(
                 f"{len(opened)} items of {opened.spec} can be used, where {run} began with {n}; `reverie data inspect` "
                 "says what is dropped: correct that, or train a new run."
             )
-        method = build_method(cls, config, settings)
+        method = build_method(cls, config, settings, ranks)
         total, done = sum(stage.steps for stage in method.stages()), manifest(folder.path).get("step", 0)
         if steps is not None and total < done:
             raise UserError(f"{run} is at step {done} already; give --steps {done} or more, or train a new run.")

@@ -242,7 +242,7 @@ def collect_predictions(items: Iterable[Any], predictions: list[dict[str, Any]],
     """Yields the items; appends the prediction of each that has one to `predictions`, and prints it where `aloud`."""
     for item in items:
         if item.prediction:
-            predictions.append({"of": ", ".join(source["name"] for source in item.inputs), **item.prediction})
+            predictions.append({"of": item.source_file, **item.prediction})
             if aloud:
                 print(*predictions[-1].values(), sep="  ", flush=True)
         yield item

@@ -31,8 +31,14 @@ def decode_codes(method: Any, codes: Any) -> ItemList[Any]:
     finally:
         method.train(was_training)
     record = {**method.origin, "verb": "decode", "arguments": {}, "reverie": __version__, "synthetic": True}
-    sources = [getattr(code, "inputs", ()) for code in codes] if isinstance(codes, list) else [()] * len(made)
+    given = codes if isinstance(codes, list) else [None] * len(made)
     return ItemList(
-        dataclasses.replace(item, inputs=inputs, index=None if inputs else i).with_provenance({**record, "index": i})
-        for i, (item, inputs) in enumerate(zip(made, sources, strict=True))
+        _of_code(item, code, i).with_provenance({**record, "index": i})
+        for i, (item, code) in enumerate(zip(made, given, strict=True))
     )
+
+
+def _of_code(item: Any, code: Any, index: int) -> Any:
+    """An item that names the input that its code was made from, and lies in the same folder; or item number `index`."""
+    inputs, folder = getattr(code, "inputs", ()), getattr(code, "folder", "")
+    return dataclasses.replace(item, inputs=inputs, index=None if inputs else index, folder=folder)

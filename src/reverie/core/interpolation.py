@@ -89,7 +89,8 @@ def edit_images(
     """
     endpoints = edit_endpoints(change, latents, codes, frames)
     rows = n if codes is None else len(codes)
-    yield from _rows_of_images(decode, endpoints, lerp, rows, frames, items, sources)
+    for image in _rows_of_images(decode, endpoints, lerp, rows, frames, items, sources):
+        yield image.in_row_about(sources, frames) if sources else image
 
 
 def row_endpoints(latents: Latents, codes: Tensor | None = None) -> Endpoints:

@@ -50,8 +50,8 @@ class Code(Item):
 def save_codes(codes: Sequence[Code], path: str | Path) -> Path:
     """Write a CSV table with one row for each code, and return its path; missing folders are made.
 
-    Columns: file (that was encoded), its digest, run that encoded it, z1, z2, ...; values have nine significant
-    digits, which is enough to read back the same float32.
+    Columns: file (that was encoded, below the folder that was given), its digest, run that encoded it, z1, z2, ...;
+    values have nine significant digits, which is enough to read back the same float32.
     """
     path = Path(path)
     file = io.StringIO(newline="")
@@ -59,9 +59,9 @@ def save_codes(codes: Sequence[Code], path: str | Path) -> Path:
     dimensions = [f"z{i}" for i in range(1, len(codes[0].values) + 1)]
     table.writerow(["file", "digest", "run", *dimensions])
     for code in codes:
-        source = code.inputs[0] if code.inputs else {"name": "", "digest": ""}
+        digest = code.inputs[0]["digest"] if code.inputs else ""
         run = (code.record or {}).get("run", "")
         values = [f"{value:.9g}" for value in code.values]
-        table.writerow([source["name"], source["digest"], run, *values])
+        table.writerow([code.source_file, digest, run, *values])
     replace_bytes(path, file.getvalue().encode("utf-8", "backslashreplace"))
     return path

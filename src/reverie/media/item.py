@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
@@ -25,8 +26,8 @@ class Item:
     prediction: dict[str, Any] | None = None
     """what a classifier says of it, such as {"class": "cat", "probability": 0.93}"""
     folder: str = ""
-    """where its file lies below the folder that was given, or where the one input lay that it was made from, such as
-    "a/b"; outputs are written into the same"""
+    """where its file lies below the folder that was given, or where the input lay that it was made from, such as "a/b";
+    outputs are written into the same"""
     columns: int = 0
     """how many items stand side by side in a grid of them; 0: as many as make the grid square"""
 
@@ -44,6 +45,12 @@ class Item:
         if self.prediction:
             parts += [f"{key} {value}" for key, value in self.prediction.items() if isinstance(value, str | float)][:2]
         return f"<{' '.join(part for part in parts if part)}>"
+
+    @property
+    def source_file(self) -> str:
+        """The file that it was made from, with its folder below the one that was given, such as "a/b/x.png"."""
+        names = ", ".join(source["name"] for source in self.inputs)
+        return f"{self.folder}/{names}" if self.folder and len(self.inputs) == 1 else names
 
     @property
     def details(self) -> dict[str, Any] | None:
@@ -71,3 +78,11 @@ class Item:
     def in_rows_of(self: Medium, columns: int) -> Medium:
         """A copy that stands in rows of `columns` items when several are put into one grid."""
         return dataclasses.replace(self, columns=columns)
+
+    def in_row_about(self: Medium, sources: Sequence[Any], columns: int) -> Medium:
+        """A copy in rows of `columns` items, made from all `sources`: row r shows source r changed, and its files have
+        the name and the folder of that one."""
+        assert self.index is not None
+        source = sources[self.index // columns]
+        named: dict[str, Any] = {"name": source.name, "folder": source.folder}
+        return dataclasses.replace(self.made_from(*sources).in_rows_of(columns), **named)

@@ -53,7 +53,7 @@ class Paragraph(Text):
     def details(self) -> dict[str, Any]:
         """What `--json` says of it: the sentences, and the share of each cell in each, row by row."""
         shares = [[[round(float(share), 4) for share in row] for row in cells] for cells in self.attention]
-        return {"of": ", ".join(s["name"] for s in self.inputs), "sentences": list(self.sentences), "attention": shares}
+        return {"of": self.source_file, "sentences": list(self.sentences), "attention": shares}
 
     def save(self, path: str | Path) -> Path:
         """As Text.save; with a picture also NAME.attention.png."""

@@ -349,7 +349,7 @@ class CVAEGAN(Method):
             return torch.cat([z, code[:, Z:]], 1)
 
         for image in generate_images(self.generator, latents, select_items(items, len(images), n)):
-            yield image.made_from(*images).in_rows_of(n)
+            yield image.in_row_about(images, n)
 
     @verb
     def inpaint(

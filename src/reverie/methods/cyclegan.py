@@ -34,7 +34,7 @@ from reverie.nn.feature_discriminator import (
 from reverie.nn.image_pool import ImagePool
 from reverie.nn.imagenet import MAP_CHANNELS
 from reverie.nn.patch_nce import PatchNCE
-from reverie.nn.patchgan import MAX_SHIFT, PatchGAN, ProjectedPatchGAN
+from reverie.nn.patchgan import MAX_SHIFT, PatchGAN, ProjectedPatchGAN, check_side
 from reverie.nn.resnet_generator import (
     ResidualGenerator,
     ResNetGenerator,
@@ -155,7 +155,11 @@ class CycleGAN(Method):
         config = replace(config, crop_size=min(config.crop_size or size, size))
         found = {**facts, "size": size, "blocks": blocks_for_size(size)}
         channels = min(getattr(config, side) or facts[side] for side in ("in_channels", "out_channels"))
-        return super().resolve_config(*resolve_discriminator(config, found, channels))
+        config = super().resolve_config(*resolve_discriminator(config, found, channels))
+        if config.adv_weight and config.discriminator != "features":
+            assert config.crop_size is not None
+            check_side(config.crop_size, config.n_layers_d)
+        return config
 
     @classmethod
     def data_args(cls, config: Config) -> dict[str, Any]:

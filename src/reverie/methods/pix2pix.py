@@ -36,7 +36,7 @@ from reverie.nn.feature_discriminator import (
 from reverie.nn.frozen_encoder_unet import STRIDES, FrozenEncoderUNet
 from reverie.nn.imagenet import weights_path
 from reverie.nn.label_classes import LabelClasses, resolve_pixel_loss
-from reverie.nn.patchgan import MAX_SHIFT, PatchGAN, ProjectedPatchGAN
+from reverie.nn.patchgan import MAX_SHIFT, PatchGAN, ProjectedPatchGAN, check_side
 from reverie.nn.resnet_generator import ResNetGenerator, blocks_for_size, size_for_blocks, tile_overlap
 from reverie.nn.stochastic_eval import stochastic_eval
 from reverie.nn.unet import UNet
@@ -207,7 +207,10 @@ class Pix2Pix(Method):
             found["depth"] = min(8, int(math.log2(size)))
         else:
             found["blocks"] = blocks_for_size(size)
-        return super().resolve_config(config, found)
+        config = super().resolve_config(config, found)
+        if config.adv_weight and config.discriminator != "features":
+            check_side(size, config.n_layers_d)
+        return config
 
     @classmethod
     def data_args(cls, config: Config) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def direction_vector(
     if class_names:
         others = f"or one of the classes {', '.join(class_names)}"
     else:
-        others = "the run had no classes to learn others from"
+        others = "directions of classes it has learnt none"
     raise UserError(f"there is no direction '{direction}'; give one from z1 to z{latent_dim}; {others}.")
 
 

@@ -5,6 +5,7 @@ B batch, C channels, H, W pixels, K patches; images [B,C,H,W] in [-1,1].
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -15,6 +16,7 @@ from reverie.nn.dcgan_blocks import init_weights
 from reverie.nn.feature_discriminator import MIN_SIDE, STRIDES, FeatureHead
 from reverie.nn.imagenet import MAP_CHANNELS
 from reverie.nn.unet import norm_layer
+from reverie.utils.errors import UserError
 
 HEAD_CHANNELS = 64
 """of the maps inside a head"""
@@ -38,6 +40,17 @@ class PatchGAN(nn.Sequential):
             layers.append(nn.LeakyReLU(0.2, True))
         super().__init__(*layers, nn.Conv2d(base_channels * min(2**n_layers, 8), 1, 4, 1, 1))
         self.apply(init_weights)
+
+
+def check_side(side: int, n_layers: int) -> None:
+    """Raises UserError if images of so many pixels a side are too small for a PatchGAN of n_layers."""
+    least = 3 * 2**n_layers  # so that two places are left for the last norm, and one for the logits
+    if side < least:
+        most = int(math.log2(side / 3))
+        raise UserError(
+            f"images of {side} pixels a side are too small for a discriminator of {n_layers} layers, which takes "
+            f"{least} or more: give a larger --size, or --n-layers-d {most}."
+        )
 
 
 class ProjectedPatchGAN(nn.Module):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from torch import nn
 
 from reverie.core.construct import TRAINED_COPIES, construct
 from reverie.core.method import Method
@@ -143,13 +144,19 @@ def prepare_data(ranks: Ranks, cls: type[Method], config: Any, data: Any) -> Non
         )
 
 
-def build_method(cls: type[Method], config: Any, settings: TrainConfig) -> Method:
-    """The method with its first weights. Raises UserError if there are no steps to train."""
+def build_method(cls: type[Method], config: Any, settings: TrainConfig, ranks: Ranks) -> Method:
+    """The method with its first weights. Raises UserError if there are no steps to train, or batches of one item where
+    a layer needs several."""
     torch.manual_seed(settings.seed)  # the first weights follow from the seed
     method = construct(cls, config, TRAINED_COPIES)
     steps = [stage.steps for stage in method.stages()]
     if min(steps) < 0 or sum(steps) < 1:
         raise UserError(f"steps is {min(steps)}; it must be 1 or more.")
+    if settings.batch_size == ranks.world_size and any(isinstance(m, nn.BatchNorm1d) for m in method.modules()):
+        raise UserError(
+            f"batch_size is {settings.batch_size}, one item for each process, and this network has a batch norm, which "
+            f"compares the items of a batch: give {2 * ranks.world_size} or more."
+        )
     return method
 
 

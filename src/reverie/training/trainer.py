@@ -59,6 +59,8 @@ def fit(
     cadence = Cadence(stages, settings)
     total = cadence.total
     buffers = [b for _, b in method.persistent_tensors(method.named_buffers()) if b.is_floating_point()]
+    # What is infinite at first, such as a best value so far, may stay so; all else a run could not be loaded with.
+    weights_to_check = [x for x in (*method.parameters(), *buffers) if x.isfinite().all()]
     sums = averager.state(ranks)  # gathered by all ranks, before one of them saves
 
     def save() -> None:
@@ -118,7 +120,7 @@ def fit(
             stopping = ranks.any(stop.requested)
             saving = cadence.saves(step) or stopping
             if saving:
-                alerts += monitor.check_weights(step, method.parameters(), buffers)
+                alerts += monitor.check_weights(step, weights_to_check)
             if cadence.measures(step) and measures and not any(alert.fatal for alert in alerts):
                 diversity = ranks.broadcast(measure_samples)
                 progress.log_samples(step, stage.name, diversity)
