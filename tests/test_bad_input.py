@@ -368,6 +368,13 @@ TRAIN = [
     (f"{CLASSIFIER} --shift -0.1", "shift is -0.1", "0 to 0.5"),
     (f"{VAE} --shift 0.6", "shift is 0.6", "0 to 0.5"),
     (f"{CLASSIFIER} --ema-decay 1", "--ema-decay is 1.0", "from 0 to below 1"),
+    (
+        "train cyclegan:smoke --data data/photos,data/photos --out new --n-layers-d 3",
+        "16 pixels a side are too small",
+        "24 or more",
+        "--size, or --n-layers-d 2",
+    ),
+    ("train bigan:paper --data letters:64 --out new --batch-size 1", "batch_size is 1", "batch norm", "2 or more"),
     ("train vae:smoke --out new", "--data", "FOLDER"),
     ("train vae:smoke --data letters:64", "--out", "runs/NAME"),
     ("train vae:smoke --data letters:64 --out ''", "--out", "runs/NAME"),

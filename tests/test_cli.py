@@ -278,6 +278,22 @@ def test_words_may_stand_in_any_order(command: Command, trained: Path) -> None:
     assert pixels(Path("d")) == pixels(Path("e")) == pixels(Path("f"))
 
 
+def test_codes_and_what_is_made_of_them_keep_folders(command: Command, trained: Path) -> None:
+    run = trained / "vae"
+    for folder, seed in (("given/a", 0), ("given/b", 1)):
+        command(f"generate '{run}' -n 2 --seed {seed} --out {folder}")
+    command(f"encode '{run}' given --include-generated --out codes.csv")
+    rows = [line.split(",")[0] for line in Path("codes.csv").read_text().splitlines()[1:]]
+    assert rows == ["a/000000.png", "a/000001.png", "b/000000.png", "b/000001.png"]
+    command(f"decode '{run}' codes.csv --out decoded")
+    command(f"reconstruct '{run}' given --include-generated --out reconstructed")
+    for name in rows:
+        assert pixels(Path("decoded") / name) == pixels(Path("reconstructed") / name)
+    Path("codes.csv").write_text(Path("codes.csv").read_text().replace("a/000000", "../../out/of/000000"))
+    command(f"decode '{run}' codes.csv --out inside")
+    assert Path("inside/out/of/000000.png").is_file(), "a table names no file outside of the folder"
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_generate(command: Command, trained: Path, method: str) -> None:
     output = command(f"generate '{trained / method}' -n 5 --seed 3 --out out")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL.Image
 import pytest
 
 from reverie.cli.main import main
@@ -110,6 +111,30 @@ def test_a_job_that_was_cut_off_goes_on(run: Path, tmp_path: Path, capsys: pytes
     (out / "000002.png").write_bytes(b"")
     assert main(shlex.split(words)) == 2
     assert "000002.png is there already" in capsys.readouterr().err
+
+
+def test_a_folder_that_gains_files_goes_on(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given, out = tmp_path / "given", tmp_path / "made"
+    assert main(shlex.split(f"generate '{run}' -n 4 --out '{given}'")) == 0
+    (given / "000000.png").rename(tmp_path / "later.png")
+    words = f"reconstruct '{run}' '{given}' --out '{out}' --include-generated"
+    assert main(shlex.split(words)) == 0
+    first = {file.name: file.stat().st_mtime_ns for file in out.iterdir()}
+    (tmp_path / "later.png").rename(given / "000000.png")  # so that the others have another place among all
+    assert main(shlex.split(words)) == 0
+    assert sorted(file.name for file in out.iterdir()) == ["000000.png", *sorted(first)]
+    assert all((out / name).stat().st_mtime_ns == then for name, then in first.items())
+
+
+def test_files_of_one_stem_keep_their_whole_names(run: Path, tmp_path: Path) -> None:
+    given = tmp_path / "given"
+    assert main(shlex.split(f"generate '{run}' -n 2 --out '{given}'")) == 0
+    with PIL.Image.open(given / "000000.png") as image:
+        image.convert("RGB").save(given / "000000.jpg")
+    words = f"reconstruct '{run}' '{given}' --out '{tmp_path / 'out'}' --include-generated"
+    assert main(shlex.split(words)) == 0
+    names = ["000000.jpg.png", "000000.png.png", "000001.png"]
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == names
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")

@@ -387,6 +387,11 @@ def test_weights_are_checked_whatever_the_log_shows(
     assert json.loads((tmp_path / "run" / "save.json").read_text())["step"] == 5
 
 
+def test_weights_that_overflow_are_never_saved(tmp_path: Path) -> None:
+    with pytest.raises(TrainingFailed, match="a weight is not finite"):  # losses stay finite, running variances do not
+        reverie.train("dcgan:smoke", data="letters:96", out=tmp_path / "run", lr=1e9)
+
+
 def unlucky(monkeypatch: pytest.MonkeyPatch, times: int, lasted: int = 6) -> None:
     """The monitor raises an alert at step 12, `times` times, whatever the run is like; it has lasted so many steps."""
 

@@ -350,6 +350,14 @@ def test_a_network_of_one_severity_takes_no_noise_level(tmp_path: Path) -> None:
             method.verb("restore")([photo], correlated=True)
 
 
+def test_a_grey_photo_stays_grey_in_a_network_of_colours(workspace: Path) -> None:
+    method = reverie.load(workspace / "restore")
+    photo = Photo(np.random.default_rng(0).integers(0, 256, (24, 40, 1), np.uint8), profile=b"grey")
+    for verb in ("restore", "degrade"):
+        (made,) = method.verb(verb)([photo])
+        assert (made.pixels.shape, made.profile) == ((24, 40, 1), b"grey")
+
+
 def test_restoring_in_tiles_changes_nothing(workspace: Path, tmp_path: Path) -> None:
     method = reverie.load(workspace / "restore")
     photo = Photo.load(random_image(tmp_path / "large.png", 530, 700))

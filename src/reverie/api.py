@@ -29,6 +29,7 @@ from reverie.training.initial_weights import (
     begin_with,
     describe_initial,
     drop_initial,
+    drop_unbegun,
     keep_initial,
     read_initial,
     restore_initial,
@@ -114,7 +115,7 @@ def train(
         return _fit(run, model, opened, settings, ranks, about, callback)
     except Exception:
         if ranks.is_main:
-            run.drop_if_unbegun()
+            drop_unbegun(run)
         raise
     finally:
         run.release()  # a notebook keeps the exception, and with it the run

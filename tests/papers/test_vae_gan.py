@@ -208,7 +208,7 @@ def test_unlabelled_data_knows_no_classes() -> None:
     gan = model(class_names=())
     assert gan.class_means is None
     gan.step({"image": batch()["image"]}, Update(gan.optimizers(), Ranks("cpu")))
-    with pytest.raises(UserError, match="no classes to learn others from"):
+    with pytest.raises(UserError, match="directions of classes it has learnt none"):
         gan.eval().edit(direction="b")
 
 
@@ -231,6 +231,11 @@ def test_codes_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixtu
     Image(np.full((20, 16, 1), 90, np.uint8)).save(image)
     assert main(["encode", run, str(image), "--out", str(tmp_path / "codes.csv")]) == 0
     assert len((tmp_path / "codes.csv").read_text().splitlines()) == 2
+    for i in range(2):
+        Image(np.full((20, 16, 1), 90 + i, np.uint8)).save(tmp_path / f"given/of/{i}.png")
+    assert main(["edit", run, str(tmp_path / "given"), "--frames", "2", "--out", str(tmp_path / "rows")]) == 0
+    names = sorted(file.name for file in (tmp_path / "rows/of").iterdir())
+    assert names == ["0-000001.png", "0.png", "1-000002.png", "1-000003.png"]
     capsys.readouterr()
     for words, message in (
         (["encode", run, str(image), "--out", str(tmp_path / "folder")], "give a name ending in .csv for one file"),

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -166,7 +167,8 @@ def write(
     """Writes items of a medium to `out`: one file each as they come, or all into one file if `out` has a suffix.
 
     A file is named after the one input that its item was made from, else by its index; where several items come from
-    one input, by both, except the first. Folders of the inputs, below a folder that was given, are made in `out` too.
+    one input, by both, except the first. Of inputs a.jpg and a.png in one folder the outputs keep the whole names, as
+    in a.jpg.png. Folders of the inputs, below a folder that was given, are made in `out` too.
 
     inputs: the input files; one that is still to be read is never written over, not even with `overwrite`.
     Returns the files; those that the same call made before are left as they are. Raises UserError where another file
@@ -206,9 +208,10 @@ def _write_each(
         print(f"{out} is a link: the files go to {out.resolve()}", file=sys.stderr)
     files: list[Path] = []
     names: set[str] = set()
+    shared = _shared_stems(inputs)
     for item in items:
         index = item.record["index"] if item.record else len(files)
-        name = _file_name(item, index)
+        name = _file_name(item, index, shared)
         if item.folder:
             name = f"{item.folder}/{name}"
         while name in names:  # inputs of the same name from two folders
@@ -228,12 +231,27 @@ def _write_each(
     return files
 
 
-def _file_name(item: Any, index: int) -> str:
-    """The name of an item's file, without suffix: that of the one input, or that which the item has taken over."""
+def _shared_stems(inputs: Sequence[Any] | None) -> set[tuple[str, str]]:
+    """(folder, stem) of input files that differ in their suffix alone."""
+    if inputs is None:
+        return set()
+    if isinstance(inputs, LazyFiles):
+        names = {(folder, path.name) for folder, path in zip(inputs.folders, inputs.paths, strict=True)}
+    else:
+        names = {(item.folder, getattr(item, "name", "")) for item in inputs}
+    count = Counter((folder, Path(name).stem) for folder, name in names)
+    return {place for place, n in count.items() if n > 1}
+
+
+def _file_name(item: Any, index: int, shared: set[tuple[str, str]]) -> str:
+    """The name of an item's file, without suffix: that of the one input, or that which the item has taken over.
+
+    shared: the result of _shared_stems, for names that do not depend on the order of files
+    """
     name = item.inputs[0]["name"] if len(item.inputs) == 1 else getattr(item, "name", "")
     if not name:
         return f"{index:06d}"
-    stem = Path(name).stem
+    stem = name if (item.folder, Path(name).stem) in shared else Path(name).stem
     # By the item's index and not by a count, since a shard may not hold the first item of an input.
     return f"{stem}-{index:06d}" if item.index else stem
 
@@ -250,11 +268,14 @@ def collect_predictions(items: Iterable[Any], predictions: list[dict[str, Any]],
 
 def _is_made(item: Any, path: Path) -> bool:
     """Whether a file is there already that the same run made by the same call as this item, which need not be written
-    again: so a job that was cut off goes on where it stopped."""
+    again: so a job that was cut off goes on where it stopped. An item without an index of its own depends on its input
+    alone, so that its place among them, which a new file in the folder changes, does not matter."""
     if item.record is None or path.is_symlink() or not path.is_file():
         return False
+    ignored = {"index": None} if item.index is None else {}
     try:
-        return bool(read_record(path) == json.loads(json.dumps(_record_in_file(item))))
+        theirs, ours = read_record(path), json.loads(json.dumps(_record_in_file(item)))
+        return bool({**theirs, **ignored} == {**ours, **ignored})
     except (UserError, OSError, ValueError):
         return False
 

@@ -184,8 +184,9 @@ def _print_outcome(folder: Path) -> None:
     name, step = run.about["method"], manifest(folder)["step"]
     method = registry.method_class(name)
     verb, function = next(iter(method.verbs().items()))
-    required = [medium for option, medium in media_inputs(getattr(method, function)) if option.default is REQUIRED]
-    inputs = "".join(f" {medium.NOUN.upper()}" for medium in required)
+    media = media_inputs(getattr(method, function))
+    inputs = "".join(f" {medium.NOUN.upper()}" for option, medium in media if option.default is REQUIRED)
+    inputs += "".join(" --mask MASK" for option, _ in media if option.name == "mask")
     alerts = [line["alert"] for line in run.lines() if "alert" in line]
     for alert in alerts:
         print(f"monitor alert: {alert['name']}: {alert['what']}")

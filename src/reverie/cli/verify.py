@@ -30,6 +30,9 @@ def verify(file: Path, run: Path, inputs: list[Any]) -> Verdict:
     if one of the inputs that the record names is missing.
     """
     record, method = read_record(file), load(run)
+    if not record.get("run"):
+        verb = record.get("verb")
+        return _cannot_compare(printable(f"no run made it: {verb} without one did; give that command again to compare"))
     for name in ("method", "run"):
         if record.get(name) != method.origin[name]:
             why = f"another {name} made it: {record.get(name)}, not {method.origin[name]}"

@@ -155,11 +155,8 @@ class CycleGAN(Method):
         config = replace(config, crop_size=min(config.crop_size or size, size))
         found = {**facts, "size": size, "blocks": blocks_for_size(size)}
         channels = min(getattr(config, side) or facts[side] for side in ("in_channels", "out_channels"))
-        config = super().resolve_config(*resolve_discriminator(config, found, channels))
-        if config.adv_weight and config.discriminator != "features":
-            assert config.crop_size is not None
-            check_side(config.crop_size, config.n_layers_d)
-        return config
+        assert config.crop_size is not None
+        return check_side(super().resolve_config(*resolve_discriminator(config, found, channels)), config.crop_size)
 
     @classmethod
     def data_args(cls, config: Config) -> dict[str, Any]:

@@ -207,10 +207,7 @@ class Pix2Pix(Method):
             found["depth"] = min(8, int(math.log2(size)))
         else:
             found["blocks"] = blocks_for_size(size)
-        config = super().resolve_config(config, found)
-        if config.adv_weight and config.discriminator != "features":
-            check_side(size, config.n_layers_d)
-        return config
+        return check_side(super().resolve_config(config, found), size)
 
     @classmethod
     def data_args(cls, config: Config) -> dict[str, Any]:

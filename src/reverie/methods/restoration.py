@@ -33,6 +33,7 @@ from reverie.transforms.degradations import (
     apply_degradation_seeded,
     check_severity,
     degraded_channels,
+    grey,
 )
 from reverie.transforms.noise_estimation import estimate_sigma, seems_correlated
 from reverie.transforms.resampling import imresize_tensor
@@ -196,7 +197,7 @@ class Restoration(Method):
         self, photos: list[Photo], noise_level: NonNegative | None = None,
         tile: Annotated[int, MultipleOf(256, 512)] = 512, self_ensemble: bool = False, correlated: bool = False,
     ) -> Iterator[Photo]:  # fmt: skip
-        """Each photo restored, in its own size, depth and alpha.
+        """Each photo restored, in its own size, depth and alpha; a grey photo stays grey.
 
         photos: photos with the degradation that the run was trained to undo
         noise_level: sigma of the noise in levels of 255, for a run that has learnt noise; none: estimated in each photo
@@ -220,7 +221,11 @@ class Restoration(Method):
                 looked_for = False  # one note is enough
                 name = printable(photo.name or "a photo")
                 print(f"note: noise in {name}, if any, is of coarse grain; --correlated removes more", file=sys.stderr)
-            yield photo.with_pixels(self.restore_tensor(x, tile, noise_level, self_ensemble, correlated)[0])
+            y = self.restore_tensor(x, tile, noise_level, self_ensemble, correlated)
+            # What the network adds in colour is none of a grey photo's.
+            if photo.pixels.shape[2] == 1 and self.in_channels == 3:
+                y = grey(y)
+            yield photo.with_pixels(y[0])
 
     def _check_noise_level(self, noise_level: float) -> None:
         learnt = self.config.max_noise
@@ -239,7 +244,7 @@ class Restoration(Method):
         """
         check_severity(self.config.degradation, severity)
         for photo in photos:
-            y = photo.to_tensor(self.config.channels)
+            y = photo.to_tensor(1 if photo.pixels.shape[2] == 1 else self.config.channels)
             yield photo.with_pixels(self.degrade_tensor(y, seed_for(seed, photo), severity)[0])
 
     def restore_tensor(

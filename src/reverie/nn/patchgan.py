@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -42,15 +43,17 @@ class PatchGAN(nn.Sequential):
         self.apply(init_weights)
 
 
-def check_side(side: int, n_layers: int) -> None:
-    """Raises UserError if images of so many pixels a side are too small for a PatchGAN of n_layers."""
+def check_side(config: Any, side: int) -> Any:
+    """A method's config as it is. Raises UserError if images of `side` pixels are too small for its PatchGAN."""
+    n_layers = config.n_layers_d
     least = 3 * 2**n_layers  # so that two places are left for the last norm, and one for the logits
-    if side < least:
+    if config.adv_weight and config.discriminator != "features" and side < least:
         most = int(math.log2(side / 3))
         raise UserError(
             f"images of {side} pixels a side are too small for a discriminator of {n_layers} layers, which takes "
             f"{least} or more: give a larger --size, or --n-layers-d {most}."
         )
+    return config
 
 
 class ProjectedPatchGAN(nn.Module):

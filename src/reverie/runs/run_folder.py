@@ -37,8 +37,6 @@ FILES = (RESUME, WEIGHTS, MANIFEST)
 LAST_GOOD = "last_good"
 UNDER_WAY = (".lock", "run.json.new")
 """what a process leaves that dies before there is a run"""
-UNBEGUN = ("run.json", "initial.safetensors")
-"""what a run consists of before its first sample, line of the log or checkpoint"""
 
 
 class Run:
@@ -127,11 +125,6 @@ class Run:
     def release(self) -> None:
         """Lets others write here again."""
         self._lock.release()
-
-    def drop_if_unbegun(self) -> None:
-        """Removes the folder if nothing was learnt in it yet, so that a corrected command can have its name."""
-        if all(file.name in (*UNDER_WAY, *UNBEGUN) for file in self.path.iterdir()):
-            shutil.rmtree(self.path, ignore_errors=True)
 
     # -- checkpoints -------------------------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from reverie.core.method import Method
 from reverie.core.options import options_of_dataclass
-from reverie.runs.run_folder import WEIGHTS, Run
+from reverie.runs.run_folder import UNDER_WAY, WEIGHTS, Run
 from reverie.runs.weights_file import check_values, read_weights, write_weights
 from reverie.utils.atomic_files import disk_errors, flush
 from reverie.utils.errors import UserError
@@ -113,6 +114,12 @@ def keep_initial(run: Run, method: Method, header: dict[str, Any]) -> None:
         write_weights(part, weights, {**header, "step": 0})
         flush(part)
         part.replace(path)
+
+
+def drop_unbegun(run: Run) -> None:
+    """Removes the folder of a run that failed before it learnt anything, so that a corrected command can have it."""
+    if all(file.name in ("run.json", INITIAL, *UNDER_WAY) for file in run.path.iterdir()):
+        shutil.rmtree(run.path, ignore_errors=True)
 
 
 def restore_initial(run: Run, method: Method) -> None:

@@ -119,8 +119,7 @@ def fit(
             progress.tick(step)
             stopping = ranks.any(stop.requested)
             saving = cadence.saves(step) or stopping
-            if saving:
-                alerts += monitor.check_weights(step, weights_to_check)
+            alerts += monitor.check_weights(step, weights_to_check) if saving else []
             if cadence.measures(step) and measures and not any(alert.fatal for alert in alerts):
                 diversity = ranks.broadcast(measure_samples)
                 progress.log_samples(step, stage.name, diversity)
