@@ -329,3 +329,15 @@ def test_a_hole_in_too_small_a_photo_of_texture_stays_smooth() -> None:
     made = fill_holes(photo, hole, laplace_fill, None, detail="texture").pixels
     assert np.array_equal(made[~hole], photo.pixels[~hole])
     assert np.abs(made.astype(int) - fill_holes(photo, hole, laplace_fill, None).pixels).max() <= 1
+
+
+def test_a_scratch_from_corner_to_corner_is_filled_piece_by_piece() -> None:
+    hole = np.zeros((900, 1200), bool)
+    for i in range(900):
+        hole[i, i + 100 : i + 106] = True
+    patches = list(patches_of(hole, None))
+    assert sum((p.rows.stop - p.rows.start) * (p.columns.stop - p.columns.start) for p in patches) < hole.size / 2
+    own = np.zeros(hole.shape, int)
+    for patch in patches:
+        own[patch.rows, patch.columns] += patch.own
+    assert np.array_equal(own, hole.astype(int)), "each pixel of the hole belongs to one piece"

@@ -71,7 +71,9 @@ def _parser(verb: str) -> Parser:
     """The arguments that all verbs have."""
     parser = Parser(verb, f"Runs {verb} of a trained method; the results go to --out.")
     parser.add_argument("run", metavar="RUN", help="a run folder, or a weights file")
-    out_help = "a folder for one file per item, or a name such as all.png for one file; what is text is printed without it"
+    out_help = (
+        "a folder for one file per item, or a name such as all.png for one file; what is text is printed without it"
+    )
     parser.add_argument("--out", metavar="OUT", help=out_help)
     parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
     parser.add_argument("--json", action="store_true", help="print one JSON object")

@@ -4,6 +4,7 @@ and put back in full size.   B batch, C channels, H, W pixels; images [B,C,H,W] 
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -26,6 +27,9 @@ Fill = Callable[[Tensor, Tensor], Tensor]
 """(image [B,C,H,W], hole [B,1,H,W]) -> the image with its hole filled, of any H and W"""
 CELL = 32
 """pixels a side of the cells that holes are grouped by: those in neighbouring cells are filled together"""
+LONG, THIN = 256, 32
+"""pixels a side, at least, and times as long as it is thick: of the squares that a thin hole is cut into whose box holds
+little of it, such as a scratch from corner to corner"""
 NO_RESIZE = 1.25
 """times as thick as a hole may be at most that is still filled at its own size"""
 SEAM_TOLERANCE = 1e-4
@@ -109,7 +113,7 @@ def inpaint_each(
 
 def patches_of(hole: np.ndarray, size: int | None, detail: Detail = "none") -> Iterator[Patch]:
     """The patches that a hole bool [H,W] is filled by, from above; `size` and `detail` as in `fill_holes`."""
-    for corner, members in groups_of(hole):
+    for corner, members in (square for group in groups_of(hole) for square in squares_of(*group)):
         rows, columns = (
             slice(part.start + at, part.stop + at) for part, at in zip(box_of(members), corner, strict=True)
         )
@@ -150,6 +154,17 @@ def groups_of(hole: np.ndarray) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
         part = hole[rows.start * CELL : rows.stop * CELL, columns.start * CELL : columns.stop * CELL]
         ours = cells[rows, columns].repeat(CELL, 0).repeat(CELL, 1)[: part.shape[0], : part.shape[1]]
         yield (rows.start * CELL, columns.start * CELL), part & ours
+
+
+def squares_of(corner: tuple[int, int], members: np.ndarray) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
+    """A part of a hole as of groups_of; if it is long and thin, piece by piece, so that time follows the hole."""
+    side = max(LONG, THIN * thickness_of(members))
+    if max(members.shape) <= side or members.mean() * THIN > 1:
+        yield corner, members
+        return
+    for top, left in itertools.product(*(range(0, length, side) for length in members.shape)):
+        if (piece := members[top : top + side, left : left + side]).any():
+            yield (corner[0] + top, corner[1] + left), piece
 
 
 def box_of(hole: np.ndarray) -> tuple[slice, slice]:
