@@ -130,6 +130,18 @@ def test_real_classes_survive_unusual_split_names(tmp_path: Path) -> None:
         assert len(Images.open(place, splits="none")) == 8
 
 
+def test_a_longer_name_beside_a_split_is_no_part_of_it(tmp_path: Path) -> None:
+    classes = [f"{split}/{name}" for split in ("train", "valid", "test") for name in "ab"]
+    place = images_at(tmp_path / "d", *(file for folder in classes for file in many(folder, 2)))
+    images_at(place, *many("images to test", 1), *many("test1/a", 1))
+    assert sorted(item.name for item in Images.open(place, "test").items)[-1] == "test1/a/0.png"
+    assert len(Images.open(place, "test")) == 5
+    assert any("images to test beside" in text and "left out" in text for text in Images.open(place).warnings)
+    german = images_at(tmp_path / "e", *many("tst/a", 2), *many("x/a", 2))
+    assert any("named tst: if these are splits or domains, give one folder" in w for w in Images.open(german).warnings)
+    assert Images.open(images_at(tmp_path / "f", *many("tst/a", 2), *many("trn/a", 2))).splits == ["train", "test"]
+
+
 def test_train_prints_what_inspect_warns_of_and_resume_opens_the_same(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,8 +1,8 @@
 """Which files of a tree are for training, testing and validation, by the names of folders or files: one rule for all.
 
-* Names: train, training, trainval (and tr); test, testing (ts, te); val, valid, validation, validate, dev, develop,
-  development; eval and evaluation are the test split, or beside a test split the validation split. Any case, and as one
-  word of a longer name: seg_train, DIV2K_train_HR, train2017, test_images, PublicTest, imagesTr, trainset.
+* Names: train, training, trainval (and tr, trn); test, testing (ts, te, tst); val, valid, validation, validate, dev,
+  develop, development; eval and evaluation are test, or beside a test split val. Any case, and as
+  one word of a longer name: seg_train, DIV2K_train_HR, train2017, test_images, PublicTest, imagesTr, trainset.
 * Folders that enclose all files are stripped first, whatever they are called, and again inside each split, so that
   archive/train/train/cat/1.png is image cat/1.png of train.
 * The folders that are left are splits if their names say so of train and of another split, and what else is in these
@@ -12,6 +12,7 @@
   another split hold more than half of the files, or have class folders in common, the others are left out instead.
 * Where no folder is a split, file names may say it: if nine tenths of them begin or end with a split's name
   (train_001.png, cat_3_test.png), train and another one among them. The other files are left out.
+* Beside a folder that is called test alone, a longer name such as "images to test" is no split and left out.
 * Several folders of one split are distinguished by the rest of their names: trainA and trainB are A and B of train;
   train2014 and train2017, which differ by digits only, are one.
 
@@ -34,7 +35,9 @@ NAMES = {
     **dict.fromkeys(("eval", "evaluation"), "eval"),
 }
 """words that name a split -> train, test, val; or eval, which is test unless there is a test split too"""
-_SHORT = {"tr": "train", "ts": "test", "te": "test", "tst": "test"}
+SPLIT_COLUMNS = ("split", "subset", "set", "partition")
+"""columns of tables that say which split a row is of"""
+_SHORT = {"tr": "train", "trn": "train", "ts": "test", "te": "test", "tst": "test"}
 """names that count only as a whole name or as the end of one in camel case (imagesTr)"""
 _UNUSED = {"pred", "predict", "prediction", "predictions", "unlabeled", "unlabelled", "unsup", "extra", "submission"}
 """names of parts that are published beside splits and belong to none"""
@@ -176,6 +179,8 @@ def _choose(paths: dict[tuple[str, ...], int], splits: str) -> tuple[dict[str, t
     loose = tops.pop("", 0)
     parsed = {top: _parse(top) for top in tops}
     named = {top: name for top, name in parsed.items() if name}
+    if splits != "folders":
+        named = _without_longer_names(named)
     if _are_splits(named, splits):
         chosen = _standard(named)
         others = sorted(top for top in tops if top not in named)
@@ -192,6 +197,16 @@ def _choose(paths: dict[tuple[str, ...], int], splits: str) -> tuple[dict[str, t
         warning = f"{_listed(sorted(tops))} and no train: all are trained on, by the folders inside"
         return {f"{top}/": ("train", "") for top in tops}, [f"{warning}; --splits folders to keep them apart"]
     return {}, _name_warnings(named, tops, loose)
+
+
+def _without_longer_names(named: dict[str, _Name]) -> dict[str, _Name]:
+    """Without folders that say more than another one of their split, which is called test alone: "images to test". Such
+    words may be of train too, as in train, train_masks, test and test_masks."""
+    of_train = {name.rest for name in named.values() if name.split == "train"}
+    plain = {name.split for name in named.values() if not name.rest}
+    return {
+        top: name for top, name in named.items() if not name.rest or name.rest in of_train or name.split not in plain
+    }
 
 
 def _are_splits(named: dict[str, _Name], splits: str) -> bool:
@@ -327,10 +342,12 @@ def _name_warnings(named: dict[str, _Name], tops: Counter[str], loose: int) -> l
         return []
     if loose:
         return [f"folder {_listed(like)} beside {loose} files: all are taken together; a split: --splits folders"]
-    return [
-        f"classes named {_listed(like)}: if these are splits or domains, --splits folders takes them so, or give one "
-        "folder at a time; if they are classes, --splits none says so"
-    ]
+    words = f"classes named {_listed(like)}: if these are splits or domains"
+    if any(named[top].split == "train" for top in first):
+        words += ", --splits folders takes them so, or"
+    else:
+        words += ","
+    return [f"{words} give one folder at a time; if they are classes, --splits none says so"]
 
 
 def _listed(names: list[str], shown: int = 5) -> str:
