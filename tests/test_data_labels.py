@@ -109,7 +109,15 @@ TABLES = {
     "other columns": ("meta.csv", "width,file,label,sex\n" + rows(12, "8,{i}.png,{animal},m")),
     "objects": ("metadata.jsonl", rows(12, '{{"file_name": "imgs/{i}.png", "label": "{animal}"}}')),
     "a list": ("train.txt", rows(12, "imgs/{i}.png {animal}")),
-}
+    "a list with more columns": ("val.txt", rows(12, "{i}.png\t{animal}\t0\t0\t8\t8")),
+    "a list without suffixes": ("list.txt", "#Image CLASS\n" + rows(12, "{i} {animal}")),
+    "JSON by name": ("labels.json", json.dumps({f"{i}.png": ANIMALS[i % 3] for i in range(12)})),
+    "JSON by class": ("l.json", json.dumps({animal: [f"{i}.png" for i in range(k, 12, 3)] for k, animal in
+                                            enumerate(ANIMALS)})),
+    "JSON of objects by name": ("l.json", json.dumps({f"{i}.png": {"label": ANIMALS[i % 3]} for i in range(12)})),
+    "JSON list": ("labels.json", json.dumps([{"file": f"{i}.png", "label": ANIMALS[i % 3]} for i in range(12)])),
+    "JSON of StyleGAN": ("dataset.json", json.dumps({"labels": [[f"{i}.png", ANIMALS[i % 3]] for i in range(12)]})),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("what", TABLES)
@@ -171,6 +179,112 @@ def test_splits_of_tables(tmp_path: Path) -> None:
         assert (images.splits, len(images), len(Images.open(place, "test"))) == (["train", "test"], 9, 3)
         assert classes_of(Images.open(place, "test")) == dict(zip(names[9:], ANIMALS, strict=True))
         assert len(open_data(place, splits="none")) == 12
+
+
+CELEBA = {
+    "as CSV": {
+        "list_attr_celeba.csv": "image_id,Smiling,Male\n" + rows(12, "{i:06}.png,1,-1").replace("1,-1", "-1,1", 7),
+        "list_eval_partition.csv": "image_id,partition\n" + rows(12, "{i:06}.png,{k}"),
+        "list_bbox_celeba.csv": "image_id,x_1,width\n" + rows(12, "{i:06}.png,95,2{i}"),
+    },
+    "as published": {
+        "list_attr_celeba.txt": "12\nSmiling Male\n" + rows(12, "{i:06}.png  1 -1").replace(" 1 -1", "-1  1", 7),
+        "list_eval_partition.txt": rows(12, "{i:06}.png {k}"),
+        "identity_CelebA.txt": "".join(f"{i:06}.png {i % 5}\n" for i in range(12)),
+    },
+}
+
+
+@pytest.mark.parametrize("form", CELEBA)
+def test_celeba_has_attributes_and_a_partition(tmp_path: Path, form: str, capsys: pytest.CaptureFixture[str]) -> None:
+    place = images_at(tmp_path / "d", *(f"img_align_celeba/{i:06}.png" for i in range(12)))
+    for name, text in CELEBA[form].items():
+        write(place, name, text)
+    images = open_data(place)
+    assert (images.classes, images.splits, len(images)) == ([], ["train", "test", "val"], 4)
+    assert any("list_eval_partition." in note and "(0 train, 1 val, 2 test)" in note for note in images.notes)
+    assert main(["train", "cvae_gan:smoke", "--data", str(place), "--out", str(tmp_path / "r")]) == 2
+    assert "Smiling, Male" in capsys.readouterr().err
+    smiling = open_data(place, labels="Smiling")
+    assert (smiling.classes, len(smiling), len(open_data(place, "val", labels="Smiling"))) == (["1", "-1"], 4, 4)
+    assert len(open_data(place, splits="none", labels="Smiling")) == 12
+    if form == "as published":
+        with pytest.raises(UserError, match=r"which say different things; --labels identity_CelebA\.txt:2"):
+            open_data(place, labels="2")
+        assert len(open_data(place, labels="identity_CelebA.txt:2").classes) == 4  # of those that train has
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "splits", "warning"),
+    [
+        ("split.csv", "file,split\n" + rows(12, "{i}.png,{k}").replace(",2", ",3"), 1, "do not say which are train"),
+        ("meta.csv", "file,is_valid,age\n" + rows(12, "{i}.png,False,{i}").replace("False", "True", 3), 2, ""),
+        ("split.json", json.dumps({"train": list(range(8)), "val": list(range(8, 12))}), 2, ""),
+        ("split.json", json.dumps({"train": [[f"{i}.png", 0] for i in range(8)], "val": [["8.png", 0]]}), 2, ""),
+        (
+            "set.csv",
+            "file,test\n" + rows(12, "{i}.png,1").replace(",1", ",0", 4),
+            1,
+            "column 'test' of set.csv is taken",
+        ),
+    ],
+)
+def test_columns_of_splits_are_no_classes(tmp_path: Path, name: str, text: str, splits: int, warning: str) -> None:
+    place = images_at(tmp_path / "d", *(f"{i}.png" for i in range(12)))
+    write(place, name, text)
+    images = Images.open(place)
+    assert len(images.splits) == splits
+    assert any(warning in text for text in images.warnings) if warning else images.classes == []
+
+
+LISTS = {
+    "of paths without suffix": {"meta/train.txt": rows(8, "{animal}/n{i}"), "meta/test.txt": "ship/n8\ncat/n9\n"},
+    "of numbers": {
+        "images.txt": "".join(f"{i + 1} {ANIMALS[i % 3]}/n{i}.png\n" for i in range(10)),
+        "classes.txt": "1 cat\n2 dog\n3 ship\n",
+        "image_class_labels.txt": "".join(f"{i + 1} {i % 3 + 1}\n" for i in range(10)),
+        "train_test_split.txt": "".join(f"{i + 1} {int(i < 8)}\n" for i in range(10)),
+    },
+    "of names and numbers": {
+        "trainval.txt": rows(8, "n{i} {k} 1 1"), "test.txt": "n8 3 1 1\nn9 1 1 1\n",
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", LISTS)
+def test_lists_say_the_splits_of_class_folders(tmp_path: Path, what: str) -> None:
+    names = [f"images/{ANIMALS[i % 3]}/n{i}.png" for i in range(10)]
+    place = images_at(tmp_path / "d", *names, "images/cat/10.png")
+    for name, text in LISTS[what].items():
+        write(place, name, text)
+    images, test = Images.open(place), Images.open(place, "test")
+    assert (images.classes, sorted(classes_of(images)), sorted(classes_of(test))) == (
+        list(ANIMALS), sorted(names[:8]), sorted(names[8:]),
+    )  # fmt: skip
+    assert [tuple(drop) for drop in images.dropped if drop.name.endswith(".png")] == [
+        ("images/cat/10.png", "named as of no split")
+    ]
+    write(place, "train2.txt", rows(10, "{animal}/n{i}"))
+    if what == "of paths without suffix":
+        assert any("different splits of images/ship/n8.png" in text for text in Images.open(place).warnings)
+
+
+def test_a_table_of_a_split_labels_its_folder(tmp_path: Path) -> None:
+    """As in Tiny ImageNet."""
+    place = images_at(tmp_path / "d", *(f"train/{ANIMALS[i % 3]}/images/{i}.png" for i in range(9)),
+                      *(f"val/images/val_{i}.png" for i in range(6)))  # fmt: skip
+    write(place, "val/val_annotations.txt", rows(6, "val_{i}.png\t{animal}\t0\t0"))
+    for i in range(30):
+        write(place, f"train/{ANIMALS[i % 3]}/{i}_boxes.txt", f"{i}.png\t0\t0\t8\t8\n")
+    assert list(classes_of(Images.open(place, "val")).values()) == 2 * list(ANIMALS)
+
+
+def test_tables_of_folders_name_the_images_beside_them(tmp_path: Path) -> None:
+    place = images_at(tmp_path / "d", *(f"{split}/{i}.png" for split in ("train", "test") for i in range(3)))
+    write(place, "train/metadata.csv", "file_name,label\n" + rows(3, "{i}.png,{animal}"))
+    write(place, "test/metadata.csv", "file_name,label\n0.png,ship\n1.png,ship\n2.png,cat\n")
+    assert list(classes_of(Images.open(place)).values()) == list(ANIMALS)
+    assert list(classes_of(Images.open(place, "test")).values()) == ["ship", "ship", "cat"]
 
 
 def test_splits_of_folders_and_a_table_of_train(tmp_path: Path) -> None:
@@ -279,6 +393,18 @@ def test_folders_that_share_out_a_set_are_warned_of(tmp_path: Path) -> None:
         "images_part_0 are taken for classes; --labels states none" in text for text in Images.open(place).warnings
     )
     assert open_data(place, labels="none").classes == []
+
+
+def test_classes_that_may_be_none_are_named(tmp_path: Path) -> None:
+    names = [f"set/{way}/{animal}/{i}.png" for way in ("color", "grey") for animal in ANIMALS for i in range(2)]
+    ways = images_at(tmp_path / "d", *names)
+    text = f"as --data, such as {ways}/set/color"
+    assert any(text in warning and "such as cat" in warning for warning in Images.open(ways).warnings)
+    assert Images.open(ways / "set" / "color").classes == list(ANIMALS)
+    singles = images_at(tmp_path / "e", *(f"{i}.png" for i in range(12)))
+    write(singles, "train.csv", "id,label\n" + rows(12, "{i},{i}.25"))
+    assert any("12 classes for 12 images" in warning for warning in Images.open(singles).warnings)
+    assert Images.open(images_at(tmp_path / "f", *(f"{a}/x/{i}.png" for a in "ab" for i in range(6)))).warnings == []
 
 
 # -- the whole way -----------------------------------------------------------------------------------------------------

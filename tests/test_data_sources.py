@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from reverie.data.images.class_labels import without_labels
 from reverie.data.images.dataset import Images
 from reverie.data.images.records import natural_key
 from reverie.data.kinds import open_data
@@ -131,6 +132,22 @@ def test_classes_of_other_splits_are_those_of_train(tmp_path):
     assert test.classes == ["a", "c"]
     assert placed(test) == {"test/c/4.png": "c"}
     assert [tuple(drop) for drop in test.dropped] == [("test/b/3.png", "class not in train: b")]
+
+
+@pytest.mark.parametrize(
+    ("test_names", "why"),
+    [
+        (["test/test/1.png", "test/test/2.png"], "its images lie in test, and train has no such class"),
+        (["test/images/1.png", "test/images/2.png"], "its images lie in images, and train has no such class"),
+        (["test/A/1.png", "test/C/2.png"], "its classes, A, C, differ from those of train, a, c, by case: rename them"),
+    ],
+)
+def test_a_split_without_a_class_of_train_is_unlabelled(test_names, why, tmp_path):
+    test = Images.open(folder(tmp_path / "d", pngs("train/a/1.png", "train/c/2.png", *test_names)), "test")
+    assert placed(test) == dict.fromkeys(test_names, "")
+    assert test.dropped == []
+    assert f"test is unlabelled although train is not: {why}" in test.warnings
+    assert without_labels(test).endswith(f"has no labels in its split test: {why}; give --split train, which has.")
 
 
 def test_duplicates_across_splits_are_kept(tmp_path):
@@ -414,13 +431,22 @@ def test_a_name_that_is_none(spec, words):
     [
         ({}, "is empty"),
         ({"a.txt": b"x", "b/c.md": b"y"}, r"no images in .* \(2 other files\)"),
-        ({"in.zip": b"x"}, "unpack in.zip"),
+        ({"in.zip": b"x"}, r"unpack in.zip, or give .*d/in\.zip$"),
+        ({"data.tar.gz": b"x"}, r"unpack data.tar.gz$"),
     ],
 )
 def test_a_folder_without_images_is_one_line(files, words, tmp_path):
     (tmp_path / "d").mkdir()
     with pytest.raises(UserError, match=words):
         Images.open(folder(tmp_path / "d", files))
+
+
+def test_archives_that_cannot_be_given_are_to_be_unpacked(tmp_path):
+    with pytest.raises(UserError, match=r"unpack it and in\.zip in it, and give the folder$"):
+        Images.open(packed(tmp_path / "d.zip", {"in.zip": b"x"}))
+    (tmp_path / "d.tar").write_bytes(b"x")
+    with pytest.raises(UserError, match="unpack it, and give the folder"):
+        Images.open(tmp_path / "d.tar")
 
 
 def test_a_single_image_is_not_a_data_set(tmp_path):

@@ -13,7 +13,7 @@ DATA_OPTIONS = [
     Option("pairing", Pairing, "auto", "which images are pairs: side-by-side, the halves of each; folders, two of "
            "them; targets, the second ones alone; none; auto, as shapes and names suggest"),
     Option("labels", str, "auto", "what says the class of an image: folders; names, the beginnings of file names; a "
-           "column of a table beside the images; none; auto, folders or else a table"),
+           "column of a table beside the images, or TABLE:COLUMN; none; auto, folders or else a table"),
 ]  # fmt: skip
 
 

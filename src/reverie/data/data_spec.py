@@ -18,7 +18,8 @@ the two images of each pair, matched by their names; targets: the second images 
 STATED = ("splits", "pairing", "labels")
 """what is stated of how a place is read"""
 LABELS = ("auto", "folders", "names", "none")
-"""what says which class an image is of, beside the name or number of a column of a table (data/images/class_labels.py).
+"""what says which class an image is of, beside the name or number of a column of a table, or TABLE:COLUMN
+(data/images/class_labels.py).
 auto: folders, else a table; folders: first-level folders; names: what file names say before their number; none: nothing
 does"""
 
@@ -36,7 +37,7 @@ class DataSpec(str):
     splits: Splits
     pairing: Pairing
     labels: str
-    """of LABELS, or the name or number of a column"""
+    """of LABELS, or a column: its name, number, or TABLE:COLUMN"""
 
     def __new__(
         cls, place: str | Path, splits: str | None = None, pairing: str | None = None, labels: str | None = None

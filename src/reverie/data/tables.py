@@ -1,4 +1,4 @@
-"""Tables: CSV, TSV, or JSON with one object a line or in one list.
+"""Tables: CSV, TSV, lines of text, or JSON with one object a line, in one list, or by name.
 
 The first row of CSV and TSV is the header; a field may hold line breaks between quotes. Text is UTF-8, with or without
 a byte order mark, or UTF-16 or UTF-32 with one, and may be compressed with gzip. Letters are composed (NFC).
@@ -6,6 +6,7 @@ a byte order mark, or UTF-16 or UTF-32 with one, and may be compressed with gzip
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import gzip
 import io
@@ -15,7 +16,7 @@ import unicodedata
 import zlib
 from collections import Counter
 from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from reverie.data import file_types
 from reverie.data.archives import Dropped
@@ -27,6 +28,7 @@ LARGEST_FIELD = 1 << 24
 
 _BOMS = (("utf-8", b"\xef\xbb\xbf"), ("utf-32", b"\xff\xfe\0\0"), ("utf-32", b"\0\0\xfe\xff"), ("utf-16", b"\xff\xfe"),
          ("utf-16", b"\xfe\xff"))  # fmt: skip
+NUMBER = re.compile(r"[-+]?\d*\.?\d+(e[-+]?\d+)?", re.IGNORECASE)
 _LINE_END = re.compile("\r\n|\n|\r")
 
 
@@ -47,30 +49,102 @@ class Table(NamedTuple):
 def read_table(name: str, data: bytes) -> Table:
     """The table in a file of that name, or in the lines of a text file: its fields, without white space around them.
 
-    Lines of text have the columns "1", "2" ... between commas, tabs, or else the last white space; so has a CSV without
-    a header, which is one whose first row names an image. Raises InvalidFile if there is none.
+    Lines of text, JSON objects of name and value, and a CSV whose first row names an image have no header: their
+    columns are "1", "2" ... Only lines below a line with their number, as CelebA has it, or below one with one field
+    less than all others have a header; the latter leaves out the first column, which is called "file".
+
+    Raises InvalidFile if there is none.
     """
     text, suffix = decode_text(data), suffix_of(name)
     if suffix in JSON_SUFFIXES:
-        objects = [row for _, row in json_rows(name, text, suffix, [])]
-        header = list(dict.fromkeys(key for row in objects[:100] for key in row))
-        return Table(header, [{key: _as_text(row.get(key)) for key in header} for row in objects])
+        return _json_table(name, text, suffix)
     if suffix in (".csv", ".tsv"):
-        fields = [[field.strip() for field in row] for _, row in csv_rows(text, suffix)]
+        fields, headed = [[field.strip() for field in row] for _, row in csv_rows(text, suffix)], True
     else:
-        lines = [line.strip() for line in _LINE_END.split(text) if line.strip()]
-        fields = [
-            re.split(r"\s*[,;\t]\s*", line) if re.search("[,;\t]", line) else line.rsplit(None, 1) for line in lines
-        ]
+        fields, headed = _fields_of_lines(text)
     width = Counter(map(len, fields)).most_common(1)[0][0] if fields else 0
-    if width < 2:
-        raise InvalidFile("no table of two columns or more")
-    first = fields[0]
+    if not width:
+        raise InvalidFile("an empty table")
+    first, rows = fields[0], fields[1:]
     names_image = any(field[field.rfind(".") :].lower() in file_types.SUFFIXES for field in first)
-    without_header = suffix not in (".csv", ".tsv") or names_image
-    header = [str(i) for i in range(1, width + 1)] if without_header else first
-    rows = fields if without_header else fields[1:]
+    if suffix not in (".csv", ".tsv") and len(first) == width - 1 and all(len(row) == width for row in rows):
+        return _table_of_rows(["file", *first], rows)
+    if headed and not names_image:
+        return _table_of_rows(first, rows)
+    return _table_of_rows(_numbers(width), fields)
+
+
+def _table_of_rows(header: list[str], rows: list[list[str]]) -> Table:
     return Table(header, [dict(zip(header, [*row, *[""] * len(header)], strict=False)) for row in rows])
+
+
+def _numbers(width: int) -> list[str]:
+    """The names of columns without a header."""
+    return [str(i) for i in range(1, width + 1)]
+
+
+def _fields_of_lines(text: str) -> tuple[list[list[str]], bool]:
+    """The fields of lines of text, and whether the first line is a header. Lines with # before them are none.
+
+    Fields stand between commas, tabs or semicolons. Without these they stand between white space, if all lines have as
+    many, and begin with an image's name or have numbers after a name; else before and after the last white space, since
+    names may hold spaces.
+    """
+    lines = [line.strip() for line in _LINE_END.split(text) if line.strip()]
+    while lines and lines[0].startswith("#"):
+        lines.pop(0)
+    counted = len(lines) > 2 and lines[0].isdecimal() and len(re.split(r"[\s,;]+", lines[-1])) > 1
+    lines = lines[counted:]
+    words = [line.split() for line in lines]
+    last = words[-1] if words else []
+    like_last = len(last) > 2 and all(len(row) == len(last) for row in words[1:])
+    if like_last and not re.search("[,;\t]", "\n".join(lines)):
+        names_image = last[0][last[0].rfind(".") :].lower() in file_types.SUFFIXES
+        if names_image or all(NUMBER.fullmatch(word) for row in words[1:] for word in row[1:]):
+            return words, counted
+    separated = [re.split(r"\s*[,;\t]\s*", s) if re.search("[,;\t]", s) else s.rsplit(None, 1) for s in lines]
+    return separated, counted
+
+
+def _json_table(name: str, text: str, suffix: str) -> Table:
+    content: Any = None
+    if suffix == ".json":
+        with contextlib.suppress(ValueError, RecursionError):
+            content = json.loads(text)
+    objects: list[dict[str, Any]] = (
+        _objects_by_name(content)
+        if isinstance(content, dict)
+        else [row for _, row in json_rows(name, text, suffix, [])]
+    )
+    header = list(dict.fromkeys(key for row in objects[:100] for key in row))
+    return Table(header, [{key: _as_text(row.get(key)) for key in header} for row in objects])
+
+
+def _objects_by_name(content: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows of {"a.png": "cat"}, {"a.png": {"label": "cat"}}, {"cat": ["a.png", "b.png"]}, of pairs under a name,
+    {"labels": [["a.png", 0]]}, or of a single list of objects under one. Raises InvalidFile for others."""
+    lists = {key: value for key, value in content.items() if isinstance(value, list)}
+    if content and all(isinstance(value, str | int | float) for value in content.values()):
+        return [{"1": key, "2": value} for key, value in content.items()]
+    if content and all(isinstance(value, dict) for value in content.values()):
+        return [{"file": key, **value} for key, value in content.items()]
+    if len(lists) == 1:
+        key, entries = next(iter(lists.items()))
+        if all(isinstance(entry, dict) for entry in entries):
+            return entries
+        if all(isinstance(entry, list) and len(entry) == 2 for entry in entries):
+            return [{"1": name, key: value} for name, value in entries]
+    if not lists or lists != content:
+        raise InvalidFile("no JSON of a table")
+    return [_with_key(entry, key) for key, entries in lists.items() for entry in entries]
+
+
+def _with_key(entry: Any, key: str) -> dict[str, Any]:
+    """A row of an entry that stands under a key: {"train": ["a.png"]}, {"train": [["a.png", 0]]} or of objects."""
+    if isinstance(entry, dict):
+        return {**entry, "key": key}
+    fields = [*(entry if isinstance(entry, list) else [entry]), key]
+    return dict(zip(_numbers(len(fields)), fields, strict=True))
 
 
 def _as_text(value: object) -> str:

@@ -24,6 +24,7 @@ from reverie.core.lr_schedules import cosine_with_warmup, resnet_steps
 from reverie.core.method import Method, verb
 from reverie.core.stage import Batch, Metrics, Stage
 from reverie.core.update import Update
+from reverie.data.images.class_labels import without_labels
 from reverie.data.images.dataset import Images
 from reverie.media import Image, image_grid
 from reverie.media.text_image import draw_line
@@ -222,7 +223,7 @@ class Classifier(Method):
         Raises UserError if the data has no labels, or classes that this run did not learn.
         """
         if not data.classes:
-            raise UserError(f"{data.spec} has no labels; put each class into a folder of its own, named after it.")
+            raise UserError(without_labels(data))
         class_names = self.config.class_names
         unknown = [name for name in data.classes if name not in class_names]
         if unknown:

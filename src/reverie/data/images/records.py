@@ -14,6 +14,15 @@ from reverie.data.images.conversion import Levels
 from reverie.data.images.decode import ImageHeader
 
 
+class LocatedFile(NamedTuple):
+    """An image file and where it belongs by its path."""
+
+    name: str
+    split: str
+    folder: str
+    """the first-level folder inside the split; "" if there is none"""
+
+
 class ImageRecord(NamedTuple):
     """One image of a data set."""
 

@@ -28,12 +28,14 @@ from reverie.data import cache
 from reverie.data.archives import Dropped, FileTree, FolderTree, ZipTree, is_zip
 from reverie.data.file_types import InvalidFile, UnreadableFile, unread_kind
 from reverie.data.images import decode
-from reverie.data.images.class_labels import ClassLabels, LocatedFile, find_labels
+from reverie.data.images.class_labels import UNLABELLED, ClassLabels, find_labels
 from reverie.data.images.conversion import DEFAULT
 from reverie.data.images.decode import ImageHeader
+from reverie.data.images.image_tables import ImageTables, find_tables
 from reverie.data.images.records import (
     ImageRecord,
     LabelWarning,
+    LocatedFile,
     Source,
     SplitRecords,
     is_image,
@@ -41,10 +43,18 @@ from reverie.data.images.records import (
     nothing_usable,
     unique,
 )
+from reverie.data.images.table_splits import TableSplits, find_splits
 from reverie.data.media_types import names_of
 from reverie.data.splits import arrange as arrange_names
 from reverie.utils.errors import UserError
 from reverie.utils.formatting import counted
+
+_PACKED = (".zip", ".tar", ".tgz", ".tar.gz", ".tbz2", ".tar.bz2", ".txz", ".tar.xz", ".tar.zst", ".7z", ".rar")
+"""archives, of which zips are read"""
+
+
+FEWEST_SINGLE = 10
+"""classes from which on it is warned of if most of them have one image"""
 
 
 class FileSource:
@@ -91,7 +101,10 @@ def open_path(path: Path, splits: str = "auto", labels: str = "auto") -> Source:
     elif is_zip(path) or path.suffix.lower() == ".zip":
         tree = ZipTree(path)
     else:
-        raise UserError(f"{path} is neither a folder, a zip nor an idx file: give the folder that the images are in")
+        unpack = "unpack it, and " if path.name.lower().endswith(_PACKED) else ""
+        raise UserError(
+            f"{path} is neither a folder, a zip nor an idx file: {unpack}give the folder that the images are in"
+        )
     if any(is_image(name) for name in tree.stamps):
         return FileSource(tree, str(path), splits, labels)
     if arrays := idx_cifar.find_array_files(tree.stamps):
@@ -102,9 +115,16 @@ def open_path(path: Path, splits: str = "auto", labels: str = "auto") -> Source:
         raise UserError(f"{path} is empty: give a folder or zip with images in it")
     if kinds := sorted({kind for name in tree.stamps if (kind := unread_kind(name))}):
         raise UserError(f"no images that can be read in {path} ({len(tree.stamps)} files): {kinds[0]}")
-    packed = sorted(name for name in tree.stamps if name.lower().endswith((".zip", ".tar", ".tgz", ".tar.gz")))
-    hint = f"unpack {packed[0]}, or give its path" if packed else "give a folder or zip with JPEG, PNG, ... files"
+    packed = sorted(name for name in tree.stamps if name.lower().endswith(_PACKED))
+    hint = _how_to_unpack(path, packed[0]) if packed else "give a folder or zip with JPEG, PNG, ... files"
     raise UserError(f"no images in {path} ({len(tree.stamps)} other files): {hint}")
+
+
+def _how_to_unpack(path: Path, name: str) -> str:
+    """What to do with an archive inside a folder or a zip: the path of a zip in a folder can be given."""
+    if not path.is_dir():
+        return f"unpack it and {name} in it, and give the folder"
+    return f"unpack {name}, or give {path / name}" if name.lower().endswith(".zip") else f"unpack {name}"
 
 
 def scan(tree: FileTree) -> tuple[dict[str, ImageHeader], list[Dropped]]:
@@ -207,38 +227,79 @@ def arrange(
             dropped_in[split].append(Dropped(name, header.fault))
         else:
             located.append(LocatedFile(name, split, folder if slash else ""))
-    others = [drop.name for drop in dropped if drop.name in tree.stamps] if tree else []
     has_splits = bool(arrangement.folders or arrangement.files or arrangement.lone or splits != "auto")
-    found = find_labels(located, others, tree, title, labels, has_splits)
-    dropped_in = {split: [d for d in drops if d.name not in found.tables] for split, drops in dropped_in.items()}
+    beside = ImageTables([])
+    if tree and not (has_splits and labels in ("none", "names", "folders")):
+        beside = find_tables(located, [drop.name for drop in dropped if drop.name in tree.stamps], tree)
+    of_tables = TableSplits() if has_splits else find_splits(located, beside.tables)
+    if of_tables.of:
+        dropped_in["train"] += [Dropped(f.name, "named as of no split") for f in located if f.name not in of_tables.of]
+        located = [file._replace(split=of_tables.of[file.name]) for file in located if file.name in of_tables.of]
+    found = find_labels(located, beside, title, labels)
+    read_here = {*found.tables, *of_tables.tables}
     classes: list[str] | None = None
     parts: dict[str, SplitRecords] = {}
-    for split in dropped_in:
-        files = [file for file in located if (found.splits.get(file.name) or file.split) == split]
+    warnings = [*arrangement.warnings, *of_tables.warnings, *map(LabelWarning, found.warnings)]
+    for split, drops in dropped_in.items():
+        files = [(f.name, found.of.get(f.name, ""), headers[f.name]) for f in located if f.split == split]
         if files:
-            labelled = [(file.name, found.of.get(file.name, ""), headers[file.name]) for file in files]
-            parts[split], classes = _split_records(labelled, dropped_in[split], classes, found)
-    of_labels = (*found.warnings, *_label_warnings(located, classes, labels))
-    warnings = [*arrangement.warnings, *map(LabelWarning, of_labels)]
-    for split, part in parts.items():
-        if classes and not part.labelled and not found.missing:
-            warnings.append(f"{split} is unlabelled although train is not: its images lie outside of class folders")
+            drops = [drop for drop in drops if drop.name not in read_here]
+            part, classes = _split_records(files, drops, classes, found)
+            parts[split] = part._replace(notes=[*part.notes, *of_tables.notes] if split == "train" else part.notes)
+            why = [note.removeprefix(UNLABELLED) for note in part.notes if note.startswith(UNLABELLED)]
+            if why and not found.missing:
+                warnings.append(LabelWarning(f"{split} is unlabelled although train is not: {why[0]}"))
+    if "train" in parts:
+        place = title if isinstance(tree, FolderTree) else ""
+        warnings += map(LabelWarning, _label_warnings(located, parts["train"], classes or [], labels, place))
     return classes or [], parts, warnings
 
 
-def _label_warnings(located: list[LocatedFile], classes: list[str] | None, labels: str) -> list[str]:
-    """Why images are unlabelled although most are in folders."""
-    folders = {file.folder for file in located if file.split == "train" and file.folder}
+def _label_warnings(
+    located: list[LocatedFile], part: SplitRecords, classes: list[str], labels: str, place: str
+) -> list[str]:
+    """Why images of train are unlabelled although most are in folders; or which classes may be none.
+
+    part: the split train; place: the folder that the files are in, "" for a zip
+    """
     train = [file for file in located if file.split == "train"]
+    folders = {file.folder for file in train if file.folder}
     loose = [file.name for file in train if not file.folder]
     if labels not in ("auto", "none") and not classes:
         return [f"--labels {labels} finds fewer than two classes, so nothing is labelled"]
-    if classes or labels != "auto" or len(folders) < 2 or 2 * len(loose) >= len(train):
+    if classes:
+        return _of_doubtful_classes(train, part, classes, place)
+    if labels != "auto" or len(folders) < 2 or 2 * len(loose) >= len(train):
         return []
     return [
         f"{len(folders)} folders look like classes, but beside them {'is' if len(loose) == 1 else 'are'} "
         f"{counted(len(loose), 'image')}, such as {loose[0]}, so nothing is labelled: move them into folders, or "
         "leave them out with --labels folders"
+    ]
+
+
+def _of_doubtful_classes(train: list[LocatedFile], part: SplitRecords, classes: list[str], place: str) -> list[str]:
+    """A warning where hardly any class has two images, or all class folders hold the same folders."""
+    if len(classes) >= FEWEST_SINGLE and 2 * len(classes) >= len(part.items):
+        return [
+            f"{len(classes)} classes for {len(part.items)} images, such as {classes[0]}: names or numbers that are no "
+            "classes? --labels none takes none"
+        ]
+    inside: dict[str, set[str]] = {}
+    for file in train:
+        outer, _, inner = file.name.rpartition("/")[0].rpartition("/")
+        if outer.rpartition("/")[2] != file.folder:
+            return []  # deeper, or no deeper than the class
+        inside.setdefault(file.folder, set()).add(inner)
+    common = set.intersection(*inside.values()) if set(inside) == set(classes) else set()
+    if len(common) < 2 or 2 * len(common) < len(set.union(*inside.values())):
+        return []
+    outer = train[0].name.rpartition("/")[0].rpartition("/")[0]
+    listed = ", ".join(classes[:3]) + (" ..." if classes[3:] else "")
+    return [
+        f"{listed} are taken for classes, and these folders hold the same ones, such as "
+        f"{min(common, key=natural_key)}; if those are the classes, give one of the outer folders as --data, "
+        f"{f'such as {place}/{outer}' if place else f'unpacked, such as {outer}'}"
     ]
 
 
@@ -255,22 +316,40 @@ def _split_records(
         dropped = dropped + [Dropped(name, found.missing) for name, label, _ in files if not label]
         files = named
     labels = {label for _, label, _ in files}
-    may_be_labelled = len(labels) > 1 if classes is None else bool(classes)
-    labelled = may_be_labelled and "" not in labels
-    if classes and files and not labelled:
-        where = "images outside the class folders" if not found.missing else f"many images {found.missing}"
-        notes.append(f"there are {where}: this split is unlabelled, although train is labelled")
-    if not labelled:
+    why = _why_unlabelled(labels, classes, found) if classes and files else ""
+    if why:
+        notes.append(UNLABELLED + why)
+    if why or (len(labels) < 2 or "" in labels if classes is None else not classes):
         kept = unique(files, dropped, lambda folder: "")
         items = [ImageRecord(name, -1, header) for name, _, header in kept]
         return SplitRecords(items, dropped, notes, False), classes or []
     if classes is None:
         classes = sorted(labels, key=natural_key)
     label_of = {name: i for i, name in enumerate(classes)}
-    dropped += [Dropped(name, f"class not in train: {label}") for name, label, _ in files if label not in label_of]
+    of_case = {name.casefold(): f", which has '{name}'" for name in classes}
+    dropped += [
+        Dropped(name, f"class not in train: {label}{of_case.get(label.casefold(), '')}")
+        for name, label, _ in files
+        if label not in label_of
+    ]
     kept = unique([file for file in files if file[1] in label_of], dropped, lambda label: label)
     items = [ImageRecord(name, label_of[label], header) for name, label, header in kept]
     return SplitRecords(items, dropped, notes, True), classes
+
+
+def _why_unlabelled(labels: set[str], classes: list[str], found: ClassLabels) -> str:
+    """Why a split with these labels, "" for none, is unlabelled although train has classes; "" if it is labelled.
+
+    A split without any class of train is: test/test/ or test/images/ is where its images lie, and no class.
+    """
+    if "" in labels:
+        return f"many images are {found.missing}" if found.missing else "its images lie outside of class folders"
+    if not labels or labels & set(classes):
+        return ""
+    listed = ", ".join(sorted(labels, key=natural_key)[:4])
+    if {label.casefold() for label in labels} & {name.casefold() for name in classes}:
+        return f"its classes, {listed}, differ from those of train, {', '.join(classes[:4])}, by case: rename them"
+    return f"its images lie in {listed}, and train has no such class"
 
 
 @contextlib.contextmanager

@@ -15,10 +15,10 @@ import PIL.Image
 
 from reverie.data.archives import Dropped, FileTree, FolderTree, ZipTree, is_zip
 from reverie.data.images import conversion, decode
-from reverie.data.images.class_labels import ImageIndex, LocatedFile
 from reverie.data.images.decode import ImageHeader
 from reverie.data.images.from_python import MemorySource
-from reverie.data.images.records import ImageRecord, is_image, unique
+from reverie.data.images.image_tables import ImageIndex
+from reverie.data.images.records import ImageRecord, LocatedFile, is_image, unique
 from reverie.data.images.sources import read, scan
 from reverie.data.paragraphs.records import DescribedImage, Paragraph, Part
 from reverie.data.paragraphs.texts import TABLE_SUFFIXES, ImageTexts, find_texts, is_prose, paragraphs_of

@@ -23,10 +23,10 @@ from typing import Any, NamedTuple
 from reverie.data.archives import FileTree
 from reverie.data.file_types import SUFFIXES, InvalidFile
 from reverie.data.images.annotations import find_annotations
-from reverie.data.images.class_labels import ImageIndex
+from reverie.data.images.image_tables import ImageIndex
 from reverie.data.images.records import is_image
 from reverie.data.paragraphs.records import Paragraph
-from reverie.data.splits import NAMES, split_named, standard_split
+from reverie.data.splits import NAMES, SPLIT_COLUMNS, split_named, standard_split
 from reverie.data.tables import JSON_SUFFIXES, csv_rows, decode_text, json_rows, suffix_of
 from reverie.data.text.sentences import split_sentences, words_of
 
@@ -42,7 +42,6 @@ TEXT_COLUMNS = (
     "paragraph", "paragraphs", "text", "caption", "captions", "description", "sentence", "sentences", "comment", "raw",
 )  # fmt: skip
 """columns that are read of several, in this order; of others the one with the longest texts"""
-SPLIT_COLUMNS = ("split", "subset", "set", "partition")
 _LISTED = "|".join(re.escape(suffix[1:]) for suffix in sorted(SUFFIXES))
 _ROW = re.compile(rf'\s*"?[^\t,;|"\n]*\.(?:{_LISTED})"?\s*(?:#\d+)?\s*([\t,;|])', re.IGNORECASE)
 """how a row of a table begins whose first column names an image, and what stands after it"""
