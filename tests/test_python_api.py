@@ -94,6 +94,10 @@ def test_the_same_images_in_any_form_are_the_same_data(data: Any) -> None:
         ((PIXELS, ["cat" if x else "9" for x in LABELS]), ["9", "cat"]), (Labelled(), ["cat", "dog"]),
         (Labelled(as_dict=True), ["cat", "dog"]), (DataLoader(Labelled(), batch_size=5, shuffle=True), ["cat", "dog"]),
         (HuggingFace(), ["cat", "dog"]), ({"train": HuggingFace(), "test": HuggingFace()}, ["cat", "dog"]),
+        ((PIXELS, np.array(LABELS)[:, None]), ["0", "1"]), ((PIXELS, [[x] for x in LABELS]), ["0", "1"]),
+        ((PIXELS, (x for x in LABELS)), ["0", "1"]), ((PIXELS, [2 - 3 * x for x in LABELS]), ["2", "-1"]),
+        ({"train": (PIXELS, LABELS), "test": (PIXELS[:2], [1, 7])}, ["0", "1"]),
+        ({"train": (PIXELS, LABELS), "test": (PIXELS[:2], [-1, -1])}, ["0", "1"]),
     ],
 )  # fmt: skip
 def test_labels_come_along(data: Any, classes: list[str]) -> None:
@@ -101,6 +105,66 @@ def test_labels_come_along(data: Any, classes: list[str]) -> None:
     assert opened.classes == classes
     assert list(opened.labels) == LABELS
     assert (opened.array == PIXELS).all()
+
+
+def test_a_class_that_train_lacks_is_dropped_and_a_missing_label_is_said() -> None:
+    test = reverie.open_data({"train": (PIXELS, LABELS), "test": (PIXELS[:2], [1, 7])}, "test").prepare(16)
+    assert [(drop.name, drop.reason) for drop in test.dropped] == [("test/1", "class not in train: 7")]
+    assert list(test.labels) == [1]
+    partly = reverie.open_data((PIXELS, [None, *LABELS[1:]]))
+    assert (partly.classes, partly.warnings) == ([], ["unlabelled: 1 of 24 images have no label"])
+    assert reverie.open_data((PIXELS, [-1, *LABELS[1:]])).warnings[0].startswith("-1 is taken for a class")
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (PIXELS, "have no labels; give (images, labels)"), ((PIXELS, ["a"] * N), "are 'a'"),
+        ((PIXELS, [None, *LABELS[1:]]), "1 of 24 images"), ((PIXELS, np.eye(2)[LABELS]), "labels.argmax(1)"),
+        ((PIXELS, np.eye(2)[LABELS].tolist()), "labels.argmax(1)"), ((PIXELS, {0, 1}), "type set"),
+        ((PIXELS, {"1.png": 0}), "type dict"), ((PIXELS, "cat"), "type str"), ((PIXELS, None), "None"),
+        ([(x, np.eye(2)[0]) for x in PIXELS], "labels.argmax(1)"),
+    ],
+)  # fmt: skip
+def test_data_in_memory_never_gets_advice_about_folders(data: Any, words: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError) as error:
+        reverie.train("cvae_gan:smoke", data=data, out=tmp_path / "x")
+    assert words in str(error.value)
+    assert "folder" not in str(error.value)
+    assert "pairs" not in str(error.value)
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_path_of_no_file_is_refused_and_two_folders_are_two_places(kind: Any, tmp_path: Path) -> None:
+    for i, folder in enumerate(("cat", "dog")):
+        (tmp_path / folder).mkdir()
+        for j in range(3):
+            PIL.Image.fromarray(PIXELS[3 * i + j]).save(tmp_path / folder / f"{j}.png")
+    cat, dog = ([kind(tmp_path / folder / f"{i}.png") for i in range(3)] for folder in ("cat", "dog"))
+    wrong = kind(tmp_path / "cat" / "typo.png")
+    for data in (
+        [*cat, wrong], [cat[0], wrong], [wrong, wrong], [(cat[0], "a"), (wrong, "b")], (cat, [*dog[:2], wrong]),
+        {"image": [cat[0], wrong], "label": [0, 1]}, {"train": cat, "test": [wrong]}, [PIXELS[0], wrong],
+    ):  # fmt: skip
+        with pytest.raises(UserError, match=r"there is no file .*typo\.png"):
+            reverie.open_data(data)
+    folders = kind(tmp_path / "cat"), kind(tmp_path / "dog")
+    assert str(reverie.open_data(folders).spec) == f"{tmp_path / 'cat'},{tmp_path / 'dog'}"
+    assert reverie.train("cyclegan:smoke", data=folders, out=tmp_path / "run", **SHORT).origin["step"] == 2
+    with pytest.raises(UserError, match="no such path"):
+        reverie.open_data((kind(tmp_path / "cat"), kind(tmp_path / "dgo")))
+    for data in ([folders[0]], [*folders, folders[0]], {"train": folders[0]}):
+        with pytest.raises(UserError, match=r"is a folder in a list|stands where images"):
+            reverie.open_data(data)
+    assert reverie.open_data(["see photo.png", "a line", "and one more"]).kind == "text"
+    assert reverie.open_data((cat, ["a", "b", "a"])).classes == ["a", "b"]
+
+
+def test_pairs_of_unequal_number_are_refused(tmp_path: Path) -> None:
+    for data in ((PIXELS[:9], PIXELS[9:14]), {"train": (PIXELS, PIXELS), "test": (PIXELS[:9], PIXELS[9:14])}):
+        with pytest.raises(UserError, match="9 inputs and 5 targets"):
+            reverie.train("pix2pix:smoke", data=data, out=tmp_path / "x")
+    assert "9 and 5 images in memory" in reverie.open_data((PIXELS[:9], PIXELS[9:14])).spec
 
 
 def test_grey_masks_alpha_and_deep_values() -> None:
@@ -302,6 +366,25 @@ def test_training_from_a_run_begins_with_its_weights(run: Path, tmp_path: Path, 
     with pytest.raises(UserError, match="holds a vae, and a dcgan is to be trained"):
         reverie.train("dcgan:smoke", data=fewer, out=tmp_path / "x", init_from=run)
     assert not (tmp_path / "x").exists()
+
+
+def test_a_loaded_method_stands_for_its_run(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained = reverie.train("vae:smoke", data=PIXELS, out=tmp_path / "run", **SHORT)
+    monkeypatch.chdir(tmp_path)
+    loaded = reverie.load("run")
+    monkeypatch.chdir("/")
+    assert reverie.evaluate(trained, PIXELS, metrics="copying").run["weights"] == loaded.origin["run"]
+    assert (tmp_path / "run" / "scores.json").exists()
+    assert len(reverie.compare([loaded, reverie.load(run)], PIXELS, metrics="copying", out=None).evaluations) == 2
+    tuned = reverie.train("vae", data=PIXELS, out=tmp_path / "tuned", init_from=loaded, **SHORT)
+    assert reverie.resume(tuned, data=PIXELS, steps=3).origin["step"] == 3
+    with pytest.raises(UserError, match="holds other weights than this VAE by now"):
+        reverie.evaluate(tuned, PIXELS)
+    with pytest.raises(UserError, match="was not loaded from a run; give the path"):
+        reverie.evaluate(type(loaded)(loaded.config), PIXELS)
+    for wrong in (3, None, PIXELS):
+        with pytest.raises(UserError, match="a run is of the type"):
+            reverie.evaluate(wrong, PIXELS)
 
 
 def test_a_tuned_run_resumes_before_its_first_checkpoint(run: Path, tmp_path: Path, monkeypatch: Any) -> None:

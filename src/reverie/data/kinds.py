@@ -260,7 +260,10 @@ def check_medium(data_type: Any, spec: str | Path) -> list[str]:
     medium = next((kind.medium for kind in KINDS if kind.data is data_type), None)
     if isinstance(spec, PythonData):
         if medium not in (None, found_medium := kind_of(spec).medium):
-            raise UserError(f"{spec} are {found_medium}, and no {medium}; `reverie methods` names the methods for it.")
+            example = f" (such as '{spec.example_line}')" if spec.has_lines else ""
+            raise UserError(
+                f"{spec}{example} are {found_medium}, and no {medium}; `reverie methods` names the methods for it."
+            )
         return []
     found = kinds_at(spec) if medium else []
     own = next((one for one in found if one.kind.medium == medium), None)

@@ -8,25 +8,30 @@ alone or as a dict of splits {"train": ..., "test": ...}:
 * images with labels: a tuple (images, labels); a list of (image, label); labels are whole numbers or names
 * images with texts: the same with descriptions, or lists of them, in the place of labels
 * pairs: a list of (image, image), or a tuple (images, images); two domains without pairs: the latter
+* two folders or zips, (a, b): the same as the text "a,b"
 * lines: a list of str; music: a list of paths of MIDI files, or of reverie's own music
 * a torch Dataset or DataLoader whose items are images, (image, label), or dicts; of a DataLoader the data set is taken
 * a Hugging Face data set, or a dict of columns: columns image or img, label or labels, text or caption
+
+Texts are paths if half of them are files or end as files do; a path of no file is refused, not learnt from as a line.
 
 N items.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set, ValuesView
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import PIL.Image
 
-from reverie.data.archives import Dropped
+from reverie.data.archives import Dropped, is_zip
 from reverie.data.data_spec import DataSpec
 from reverie.data.file_types import InvalidFile
+from reverie.data.media_types import medium_of
 from reverie.data.splits import SPLITS, split_named
 from reverie.runs.data_place import IN_MEMORY
 from reverie.utils.errors import UserError
@@ -38,6 +43,8 @@ LABEL_COLUMNS = ("label", "labels", "fine_label", "class", "category", "y")
 TEXT_COLUMNS = ("text", "sentence", "line", "content")
 CAPTION_COLUMNS = ("paragraph", "paragraphs", "text", "caption", "captions", "description", "sentence", "sentences")
 """columns that describe images"""
+PATHS_TRIED = 200
+"""texts of a list that are looked at to find out whether they are paths"""
 WHAT_IS_TAKEN = (
     "give a path, the name of a set, a list of images, an array [N,H,W,C], a tensor [N,C,H,W], (images, labels), "
     "a list of lines, a torch Dataset, or a Hugging Face data set"
@@ -52,7 +59,7 @@ class Rows(NamedTuple):
     partners: list[Any] | None = None
     """the second image of each pair, or the images of the second domain"""
     labels: list[Any] | None = None
-    """whole numbers or names; None or -1 of an item that has none"""
+    """whole numbers or names; None of an item that has none, or -1 where the classes of numbers have names"""
     names: list[str] | None = None
     """of the classes, where labels are numbers and the data says what they stand for"""
     texts: list[list[str]] | None = None
@@ -70,14 +77,17 @@ class PythonData(DataSpec):
         """Raises UserError if there are no items."""
         first = rows.get("train") or next(iter(rows.values()))
         count = sum(len(part.items) for part in rows.values())
-        if not first.items:
-            raise UserError("the data in memory holds no items; give two or more.")
+        partners = sum(len(part.partners or ()) for part in rows.values())
+        if not first.items or first.partners == []:
+            which = "second part of the data" if first.items else "data"
+            raise UserError(f"the {which} in memory holds no items; give two or more.")
         noun = "line" if is_text(first.items) else "image"
         if not is_text(first.items) and hasattr(first.items[0], "midi"):
             noun = "tune"
+        counts = str(count)
         if noun == "image" and first.partners is not None:
-            noun = "pair"
-        spec = cls(f"{count} {noun}{'' if count == 1 else 's'}{IN_MEMORY}")
+            counts, noun = (counts, "pair") if count == partners else (f"{count} and {partners}", "image")
+        spec = cls(f"{counts} {noun}{'' if counts == '1' else 's'}{IN_MEMORY}")
         spec.rows = rows
         return spec
 
@@ -87,9 +97,24 @@ class PythonData(DataSpec):
         return all(is_text(part.items) for part in self.rows.values())
 
     @property
+    def example_line(self) -> str:
+        """The beginning of the first line."""
+        first = next(iter(self.rows.values())).items[0]
+        return " ".join(str(getattr(first, "line", first)).split())[:40]
+
+    @property
     def has_pairs(self) -> bool:
         """Whether each item has a partner, or there is a second domain."""
         return any(part.partners is not None for part in self.rows.values())
+
+    def check_pairs(self) -> None:
+        """Raises UserError where a split has not as many second images as first ones."""
+        for split, part in self.rows.items():
+            if part.partners is not None and len(part.partners) != len(part.items):
+                raise UserError(
+                    f"there are {len(part.items)} inputs and {len(part.partners)} targets in {split}; give one target "
+                    "for each input, in the same order."
+                )
 
     @property
     def has_texts(self) -> bool:
@@ -140,9 +165,14 @@ class MemoryTree:
 
 
 def python_data(value: Any) -> Any:
-    """A path, the name of a set or open data as it is; anything else as PythonData. Raises UserError."""
+    """A path, the name of a set or open data as it is, two folders as "a,b"; anything else as PythonData.
+
+    Raises UserError.
+    """
     if isinstance(value, str | Path) or (hasattr(value, "fingerprint") and hasattr(value, "batch")):
         return value
+    if places := _two_places(value):
+        return places
     if isinstance(value, Mapping) and value and all(_split_of(key) for key in value):
         return PythonData.of({str(_split_of(key)): _rows(part) for key, part in value.items()})
     return PythonData.of({"train": _rows(value)})
@@ -155,10 +185,10 @@ def place_of(value: Any) -> str | Path:
 
 
 def is_text(items: Sequence[Any]) -> bool:
-    """Whether items are lines rather than paths: texts, not all of them files that exist."""
-    if not all(isinstance(item, str) for item in items):
-        return bool(items) and all(hasattr(item, "line") for item in items)
-    return not all(_is_file(item) for item in items[:100])
+    """Whether items are lines: texts, which paths are not any more (see _known), or reverie's own."""
+    return bool(items) and (
+        all(isinstance(item, str) for item in items) or all(hasattr(item, "line") for item in items)
+    )
 
 
 def is_image(value: Any) -> bool:
@@ -204,8 +234,23 @@ def _split_of(key: Any) -> str | None:
     return "test" if found == "eval" else found if found in SPLITS else None
 
 
+def _two_places(value: Any) -> str:
+    """Two folders or zips, of which one at least is there, as "a,b"; "" for anything else. Raises UserError."""
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        return ""
+    if not all(isinstance(one, str | Path) for one in value) or not any(map(_is_place, value)):
+        return ""
+    if comma := next((one for one in value if "," in str(one)), None):
+        raise UserError(f"{comma} has a comma in its name, which stands between two places; rename it.")
+    return ",".join(map(str, value))
+
+
 def _rows(value: Any) -> Rows:
     """The rows of one split, of anything that may hold some. Raises UserError."""
+    if isinstance(value, str | Path):
+        raise UserError(
+            f"{value} stands where images or lines in memory are expected; give these, or one path alone as the data."
+        )
     loaded = getattr(value, "dataset", None)
     if loaded is not None and hasattr(value, "batch_size"):  # a DataLoader: its order and batches are of no importance
         value = loaded
@@ -243,6 +288,12 @@ def _two(first: Any, second: Any) -> Rows | None:
     """(images, labels) or (images, images); None where the tuple is a list of two items."""
     if is_image(first) and not (is_array(first) and len(first.shape) == 3):
         return None
+    if isinstance(first, str | Path | bytes):
+        return None
+    second = list(second) if isinstance(second, Iterator | ValuesView) else second
+    without_order = isinstance(second, Set | Mapping) and not any(name in second for name in IMAGE_COLUMNS)
+    if without_order or (isinstance(second, str | None) and not is_image(first)):
+        raise UserError(f"the labels are {_kind(second)}; give a list with one for each image, in the same order.")
     if (texts := _texts(second)) is not None:
         rows = _rows(first)
         if len(texts) != len(rows.items):
@@ -254,7 +305,7 @@ def _two(first: Any, second: Any) -> Rows | None:
             raise UserError(f"there are {len(rows.items)} images and {len(labels)} labels; give one label for each.")
         return rows._replace(labels=labels)
     many = [value for value in (first, second) if is_array(value) or isinstance(value, Sequence | Iterable)]
-    if len(many) == 2 and not isinstance(first, str | Path) and not isinstance(second, str | Path):
+    if len(many) == 2 and not isinstance(second, str):
         if isinstance(first, tuple) and isinstance(second, tuple):
             return None  # two items of a list, such as two pairs
         return Rows(_rows(first).items, _rows(second).items)
@@ -262,14 +313,30 @@ def _two(first: Any, second: Any) -> Rows | None:
 
 
 def _labels(value: Any) -> list[Any] | None:
-    """A list of labels; None if the value is none."""
+    """A list of labels; None if the value is none. Raises UserError for labels of several values each."""
+    if isinstance(value, list | tuple) and value and all(map(_is_row, value)):
+        lengths = {len(one) for one in value}
+        value = np.array([np.asarray(_on_cpu(one)) for one in value]) if len(lengths) == 1 else value
     if is_array(value):
-        return None if len(value.shape) != 1 else [_label(one) for one in np.asarray(_on_cpu(value)).tolist()]
+        array = np.asarray(_on_cpu(value))
+        if array.ndim == 2 and array.shape[1] > 1:
+            raise UserError(
+                f"the labels are of shape {list(array.shape)}; give one whole number or name for each image (of "
+                "one-hot rows: labels.argmax(1))."
+            )
+        return [_label(one) for one in array.ravel().tolist()] if array.ndim in (1, 2) else None
     if isinstance(value, list | tuple | range) and value and all(_is_label(one) for one in value):
-        if all(isinstance(one, str) and _is_file(one) for one in value):
+        if _are_paths(value):
             return None  # the images of a second domain
         return [_label(one) for one in value]
     return None
+
+
+def _is_row(value: Any) -> bool:
+    """Whether a value is a row of numbers or names, such as [1] or [0, 1, 0]."""
+    if is_array(value):
+        return len(value.shape) == 1 and len(value) > 0
+    return isinstance(value, list | tuple) and bool(value) and all(isinstance(one, str | int | float) for one in value)
 
 
 def _texts(value: Any) -> list[list[str]] | None:
@@ -295,12 +362,14 @@ def _is_label(value: Any) -> bool:
 
 
 def _label(value: Any) -> Any:
-    """A label as an int, a str or None. Raises UserError for other values."""
+    """A label as an int, a str or None, also of NaN. Raises UserError for other values."""
     if is_array(value):
         value = np.asarray(_on_cpu(value)).item()
     if value is None or isinstance(value, str):
         return value
-    if isinstance(value, float) and value != int(value):
+    if isinstance(value, float) and math.isnan(value):  # what is missing in a table of pandas
+        return None
+    if isinstance(value, float) and not value.is_integer():
         raise UserError(f"a label is {value}; labels are whole numbers or names.")
     return int(value)
 
@@ -334,14 +403,41 @@ def _of_items(items: list[Any], names: Any = None) -> Rows:
 
 
 def _known(items: list[Any]) -> list[Any]:
-    """The items, if all are of a kind that can be learnt from. Raises UserError."""
+    """The items, if all are of a kind that can be learnt from; texts that are paths become Path. Raises UserError."""
+    if all(isinstance(item, str) for item in items) and not (_are_paths(items) or all(map(_is_place, items))):
+        return items
     for i, item in enumerate(items):
-        text = isinstance(item, str | Path | bytes) or hasattr(item, "line") or hasattr(item, "midi")
-        if isinstance(item, Mapping) and isinstance(item.get("bytes"), bytes):
+        known = isinstance(item, bytes) or hasattr(item, "line") or hasattr(item, "midi")
+        if isinstance(item, str | Path):
+            items[i] = Path(item)
+        elif isinstance(item, Mapping) and isinstance(item.get("bytes"), bytes):
             items[i] = item["bytes"]
-        elif not (text or is_image(item)):
+        elif not (known or is_image(item)):
             raise UserError(f"item {i} of the data is {_kind(item)}; {WHAT_IS_TAKEN}.")
+    _check_files([item for item in items if isinstance(item, Path)])
     return items
+
+
+def _are_paths(items: Sequence[Any]) -> bool:
+    """Whether texts are paths rather than lines or names: half of them are files, or end as those of data do."""
+    if not all(isinstance(item, str) for item in items):
+        return False
+    tried = items[:: -(-len(items) // PATHS_TRIED)]
+    found = sum(medium_of(item) in ("image", "music", "text", "table") or _is_file(item) for item in tried)
+    return 2 * found >= len(tried)
+
+
+def _check_files(paths: list[Path]) -> None:
+    """Raises UserError where one is no file."""
+    missing = [path for path in paths if not _is_file(path)]
+    if not missing:
+        return
+    if _is_place(missing[0]):
+        raise UserError(
+            f"{missing[0]} is a folder in a list of files; give one folder as it is, two as 'a,b', or the files."
+        )
+    more = f", and {len(missing) - 1} more of the {len(paths)} paths are missing too" if len(missing) > 1 else ""
+    raise UserError(f"there is no file {missing[0]}{more}; correct it, or leave it out.")
 
 
 def _used_columns(names: list[Any]) -> list[str]:
@@ -379,8 +475,16 @@ def _kind(value: Any) -> str:
     return "None" if value is None else f"of the type {type(value).__name__}{shape}"
 
 
-def _is_file(text: str) -> bool:
+def _is_file(path: str | Path) -> bool:
     try:
-        return Path(text).is_file()
-    except (OSError, ValueError):
+        return Path(path).expanduser().is_file()
+    except (OSError, RuntimeError, ValueError):  # too long, a ~ of nobody, a zero character
+        return False
+
+
+def _is_place(path: str | Path) -> bool:
+    """Whether a path is a folder or a zip."""
+    try:
+        return (place := Path(path).expanduser()).is_dir() or is_zip(place)
+    except (OSError, RuntimeError, ValueError):
         return False

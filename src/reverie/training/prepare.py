@@ -16,8 +16,8 @@ from reverie.core.method import Method
 from reverie.core.options import build, check_config, check_names, options_of_dataclass
 from reverie.core.registry import method_class
 from reverie.core.train_config import TrainConfig
-from reverie.data.images.class_labels import without_labels
 from reverie.data.images.decode import MIN_SIDE
+from reverie.data.images.from_python import why_unlabelled
 from reverie.data.kinds import check_medium
 from reverie.data.python_data import PythonData
 from reverie.training.memory_format import memory_format_for
@@ -131,7 +131,7 @@ def _main_first(ranks: Ranks, load_data: Callable[[], Any]) -> Any:
 def prepare_data(ranks: Ranks, cls: type[Method], config: Any, data: Any) -> None:
     """Decodes the data. Raises UserError if the method cannot learn from it."""
     if cls.needs_labels and not data.classes:
-        raise UserError(without_labels(data))
+        raise UserError(why_unlabelled(data))
     if cls.needs_colour and data.facts["channels"] == 1:
         raise UserError(NO_COLOUR)
     _main_first(ranks, lambda: data.prepare(**cls.data_args(config)))

@@ -8,12 +8,15 @@ Values are read by one rule for a set, decided over all of its arrays:
 
 Other ranges, such as those of tensors normalised by a mean and a deviation, are refused, as are NaN and infinity.
 Pillow images, bytes and paths are read as files are. All items are used, repeated ones too.
+
+The classes are those of train, as for files: images of another split whose class train lacks are dropped. A number is a
+class also where it is -1, as in a table; where the data names the classes of numbers, -1 stands for none.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +27,11 @@ from PIL import ImageOps
 from reverie.data.archives import Dropped
 from reverie.data.file_types import InvalidFile, quiet_pillow
 from reverie.data.images import decode
+from reverie.data.images.class_labels import without_labels
 from reverie.data.images.conversion import COLOUR_MODES, DEFAULT, GREY_MODES, is_deep, is_grey, to_array
 from reverie.data.images.decode import ImageHeader
 from reverie.data.images.label_maps import fit_labels
-from reverie.data.images.records import ImageRecord, SplitRecords, natural_key
+from reverie.data.images.records import ImageRecord, LabelWarning, SplitRecords, natural_key
 from reverie.data.python_data import PythonData, Rows, hwc, is_array
 from reverie.utils.errors import UserError
 
@@ -47,11 +51,12 @@ class MemorySource:
             raise UserError(f"{data} are single images; give pairs: a list of (input, target), or (inputs, targets).")
         scale = scale_of([item for items in found.values() for item in items or ()], self.title)
         self.images: dict[str, Any] = {}
-        self.classes, self.parts = class_names(list(data.rows.values())) if side == 0 else [], {}
+        self.classes, self.warnings = class_names(data.rows) if side == 0 else ([], [])
+        self.parts: dict[str, SplitRecords] = {}
         for split, items in found.items():
             records, dropped = [], list[Dropped]()
-            labels = label_indices(data.rows[split], self.classes) if self.classes else [-1] * len(items or ())
-            for i, (item, label) in enumerate(zip(items or (), labels, strict=False)):
+            labels = label_indices(data.rows, split, self.classes) if self.classes else [-1] * len(items or ())
+            for i, (item, label) in enumerate(zip(items or (), labels, strict=True)):
                 name = f"{split}/{i}"
                 self.images[name] = _stored(item, scale)
                 header = _header(self.images[name])
@@ -59,6 +64,8 @@ class MemorySource:
                     name = str(item)
                 if header.fault:
                     dropped.append(Dropped(name, header.fault))
+                elif isinstance(label, str):
+                    dropped.append(Dropped(name, f"class not in train: {label}"))
                 else:
                     records.append(ImageRecord(name, label, header))
             labelled = bool(self.classes) and all(record.label >= 0 for record in records)
@@ -98,36 +105,73 @@ class MemorySource:
         """Nothing: the images stay in memory."""
 
 
-def class_names(parts: Sequence[Rows]) -> list[str]:
-    """The classes that labels name, in natural order, or as the data lists them; [] for fewer than two.
+def class_names(rows: Mapping[str, Rows]) -> tuple[list[str], list[LabelWarning]]:
+    """The classes of train, in natural order or as the data lists them, and warnings; [] for fewer than two.
 
-    Raises UserError for a label that has no name.
+    rows: by split. Raises UserError for a label that has no name.
     """
-    given = {label for rows in parts for label in rows.labels or () if label is not None and label != -1}
-    names = next((rows.names for rows in parts if rows.names), None)
-    numbers = {label for label in given if not isinstance(label, str)}
-    if names and numbers:
-        if out := sorted(label for label in numbers if not 0 <= label < len(names)):
-            raise UserError(f"a label is {out[0]}, and there are {len(names)} names of classes: 0 to {len(names) - 1}.")
-        return list(names) if len(names) > 1 else []
-    known = sorted({str(label) for label in given}, key=natural_key)
-    if "" in known:
-        raise UserError("a label is an empty text; give each class a name.")
-    return known if len(known) > 1 else []
+    said = _classes_said(rows, _train(rows))
+    known, names = {name for name in said if name is not None}, _names(rows)
+    for split in rows:
+        _classes_said(rows, split)  # each label has a name
+    if len(known) < 2:
+        return [], []
+    if None in said:
+        return [], [LabelWarning(f"unlabelled: {said.count(None)} of {len(said)} images have no label")]
+    warnings = []
+    if "-1" in known and known != {"-1", "1"} and not names:
+        warnings.append(LabelWarning("-1 is taken for a class like the others; where it stands for none, give None"))
+    if names and known <= set(names):
+        return [name for name in dict.fromkeys(names) if name in known], warnings
+    return sorted(known, key=natural_key), warnings
 
 
-def label_indices(rows: Rows, classes: list[str]) -> list[int]:
-    """The index of the class of each item; -1 where it has none."""
-    index = {name: i for i, name in enumerate(classes)}
+def label_indices(rows: Mapping[str, Rows], split: str, classes: list[str]) -> list[int | str]:
+    """The index of the class of each item of a split; -1 where it has none, its name where train lacks it."""
+    index: dict[str | None, int] = {name: i for i, name in enumerate(classes)}
+    index[None] = -1
+    if "-1" not in index:  # a test split without labels
+        index["-1"] = -1
+    return [index.get(name, str(name)) for name in _classes_said(rows, split)]
 
-    def of(label: Any) -> int:
-        if label is None or label == -1:
-            return -1
-        if rows.names and not isinstance(label, str):
-            return int(label)
-        return index.get(str(label), -1)
 
-    return [of(label) for label in rows.labels] if rows.labels is not None else [-1] * len(rows.items)
+def why_unlabelled(data: Any) -> str:
+    """Why open data has no classes, and what may be done."""
+    spec = data.spec
+    if not isinstance(spec, PythonData):
+        return without_labels(data)
+    said = _classes_said(spec.rows, _train(spec.rows))
+    if None not in said:
+        return f"all labels of {spec} are '{said[0]}'; learning classes takes two or more."
+    if (count := said.count(None)) < len(said):
+        return f"{count} of {len(said)} images of {spec} have no label; give each one, or leave these out."
+    return f"{spec} have no labels; give (images, labels) with one whole number or name for each image."
+
+
+def _train(rows: Mapping[str, Rows]) -> str:
+    """The split that decides the classes."""
+    return "train" if "train" in rows else next(iter(rows))
+
+
+def _names(rows: Mapping[str, Rows]) -> list[str] | None:
+    """The names of the classes that numbers stand for, where the data says them."""
+    return next((part.names for part in rows.values() if part.names), None)
+
+
+def _classes_said(rows: Mapping[str, Rows], split: str) -> list[str | None]:
+    """The class that the label of each item of a split says; None where it has none. Raises UserError."""
+    part, names = rows[split], _names(rows)
+
+    def said(label: Any) -> str | None:
+        if label == "":
+            raise UserError("a label is an empty text; give each class a name.")
+        if label is None or isinstance(label, str) or not names:
+            return None if label is None else str(label)
+        if not -1 <= label < len(names):
+            raise UserError(f"a label is {label}, and there are {len(names)} names of classes: 0 to {len(names) - 1}.")
+        return names[label] if label >= 0 else None
+
+    return [None] * len(part.items) if part.labels is None else [said(label) for label in part.labels]
 
 
 def scale_of(items: Sequence[Any], title: str) -> tuple[float, float]:

@@ -110,6 +110,7 @@ class Pairs:
         text = DataSpec(spec)
         if isinstance(text, PythonData):
             split = standard_split(split)
+            text.check_pairs()
             sides = (0, 1) if text.has_pairs else (0,)
             in_memory = [MemorySource(text, side) for side in sides]
             colours = map(_memory_palette, in_memory) if text.has_pairs else ()
