@@ -22,6 +22,7 @@ from reverie.data.python_data import python_data
 from reverie.report.page import refresh_report, write_report
 from reverie.runs.data_place import relative_paths, spec_of_run, split_spec
 from reverie.runs.run_folder import WEIGHTS, Run, manifest
+from reverie.runs.run_place import run_place
 from reverie.runs.weights_file import read_weights
 from reverie.training.callback import Callback, LogCallback
 from reverie.training.initial_weights import (
@@ -53,7 +54,7 @@ from reverie.utils.errors import TrainingFailed, UserError, printable
 
 def train(
     method: str, *, data: Any, out: str | Path, command: str = "", splits: str | None = None,
-    pairing: str | None = None, labels: str | None = None, init_from: str | Path | None = None,
+    pairing: str | None = None, labels: str | None = None, init_from: str | Path | Method | None = None,
     callback: Callback | None = None, **options: Any,
 ) -> Method:  # fmt: skip
     """Trains a method on data into a new run folder, and returns it ready for its verbs.
@@ -64,9 +65,9 @@ def train(
     out: the new folder
     command: what run.json notes as the command that repeats the run; "": this call
     splits, pairing, labels: how a path is read, as in reverie.open_data; None: "auto", as names suggest
-    init_from: a run folder or weights file of the same method to begin with the weights of; options of the method that
-        are not given are then those of that run, unless a preset is named. Parts that depend on the number of classes
-        begin anew where it is another one, and that is said
+    init_from: a run folder or weights file of the same method to begin with the weights of, or what `load` returned of
+        one; options of the method that are not given are then those of that run, unless a preset is named. Parts that
+        depend on the number of classes begin anew where it is another one, and that is said
     callback: function(step, metrics, run), called at each line of the log; if it returns False, training stops there
         as if it had been interrupted, but without an error; an exception in it is raised when a checkpoint is saved
     options: fields of the method's Config and of TrainConfig
@@ -123,7 +124,7 @@ def train(
 
 def plan(
     method: str, *, data: Any, out: str | Path = "runs/new", splits: str | None = None, pairing: str | None = None,
-    labels: str | None = None, init_from: str | Path | None = None, timed: bool = True, **options: Any,
+    labels: str | None = None, init_from: str | Path | Method | None = None, timed: bool = True, **options: Any,
 ) -> Plan:  # fmt: skip
     """What `train` with these arguments would do: data, networks and their parameters, time, disk and memory.
 
@@ -144,7 +145,7 @@ def plan(
 
 
 def resume(
-    run: str | Path,
+    run: str | Path | Method,
     *,
     steps: int | None = None,
     data: Any = None,
@@ -153,6 +154,7 @@ def resume(
 ) -> Method:
     """Goes on with a run as if it had never stopped, and returns the method ready for its verbs.
 
+    run: a run folder, or what `load` or `train` returned of it
     steps: a new total number of steps
     data: where the data is now, if it was moved; open data, or the same data in memory
     callback: as in train
@@ -161,6 +163,7 @@ def resume(
 
     Raises UserError for any other option, other data, and a folder that is damaged or of another format.
     """
+    run = run_place(run)
     folder = Run.open(run)
     about = folder.about
     try:
@@ -210,11 +213,15 @@ def resume(
         folder.release()
 
 
-def load(path: str | Path) -> Method:
+def load(path: str | Path | Method) -> Method:
     """A trained method, ready for its verbs, from a run folder or a weights file. Raises UserError if it is none.
 
-    Also by the name of a network that the extra `realesrgan` brings, such as "realesr-animevideov3".
+    Also by the name of a network that the extra `realesrgan` brings, such as "realesr-animevideov3". A method that is
+    loaded already is returned as it is.
     """
+    if isinstance(path, Method):
+        return path
+    path = run_place(path)
     file = Path(path)
     if str(path) in PRETRAINED and not file.exists():
         return _load_pretrained(str(path))
@@ -238,6 +245,7 @@ def load(path: str | Path) -> Method:
             f"{file} does not fit its own config ({reason}); it was changed, or is of another version of Reverie: "
             "restore it, or train again."
         ) from None
+    method.loaded_from = Path(path).absolute()
     method.data_facts = (header.get("data") or {}).get("facts") or {}
     method.origin = {"method": header["method"], "run": digest[:16], "step": header.get("step")}
     if "imported" in header:  # another program has trained it
@@ -254,6 +262,7 @@ def _load_pretrained(name: str) -> Method:
     method.load_weights(weights)
     sha256 = PRETRAINED[name].sha256[-1]
     imported = [{"name": network.name, "sha256": sha256}]
+    method.loaded_from = name
     method.origin = {"method": kind, "run": sha256[:16], "step": None, "imported": imported}
     return method.eval()
 
@@ -329,10 +338,10 @@ def _header(method: Method, about: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _inherit(method: str, init_from: str | Path, options: dict[str, Any]) -> tuple[Initial, dict[str, Any]]:
+def _inherit(method: str, init_from: str | Path | Method, options: dict[str, Any]) -> tuple[Initial, dict[str, Any]]:
     """The weights to begin with, and the options with those of their run where none are given. Raises UserError."""
     name, _, preset = method.partition(":")
-    initial = read_initial(init_from, name)
+    initial = read_initial(run_place(init_from), name)
     inherited = {} if preset else initial.inherited(method_class(name).Config, options)
     return initial, {**inherited, **options}
 

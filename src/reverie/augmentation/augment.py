@@ -26,13 +26,14 @@ from reverie.augmentation.plan import PLAN_FILE, Plan
 from reverie.core import registry
 from reverie.core.generation import BLOCK, Shard
 from reverie.core.method import Method
-from reverie.data.images.class_labels import without_labels
 from reverie.data.images.dataset import Images
+from reverie.data.images.from_python import why_unlabelled
 from reverie.data.python_data import place_of
 from reverie.evaluation.class_conditional import takes_labels
 from reverie.evaluation.eval_config import EvalConfig
 from reverie.evaluation.metric_selection import read_metrics
 from reverie.media import Image
+from reverie.runs.run_place import run_place
 from reverie.utils.atomic_files import disk_errors, flush, replace_text
 from reverie.utils.errors import UserError
 
@@ -41,7 +42,7 @@ def augment(
     data: Any,
     out: str | Path,
     *,
-    run: str | Path | None = None,
+    run: str | Path | Method | None = None,
     method: str = "",
     per_class: int | None = None,
     balance_to: int | None = None,
@@ -55,7 +56,8 @@ def augment(
 
     data: labelled images, a place or in memory as in reverie.train
     out: the folder
-    run: the run that generates them; None: OUT.run, which is TRAINED first if it is not there
+    run: the run that generates them, its folder or what reverie.load returned of it; None: OUT.run, which is TRAINED
+        first if it is not there
     method: METHOD[:PRESET] to train; "": the first class-conditional method
     per_class: the number of images of each class
     balance_to: the number of images of each class, real ones included; neither: that of the largest class
@@ -75,7 +77,7 @@ def augment(
     counts = _class_counts(images, per_class, balance_to)
     if tar < 0:
         raise UserError(f"tar is {tar}; give the number of items of a tar, such as 1000, or 0 for class folders.")
-    run_folder = Path(run) if run is not None else _trained_run(images, method, out)
+    run_folder = Path(run_place(run)) if run is not None else _trained_run(images, method, out)
     model = load(run_folder)
     _check_classes(model, images, run_folder)
     subfolder = "train" if len(images.splits) > 1 else ""
@@ -101,7 +103,7 @@ def augment(
 def _class_counts(images: Images, per_class: int | None, balance_to: int | None) -> dict[str, int]:
     """The number of images to generate of each class. Raises UserError."""
     if len(images.classes) < 2:
-        raise UserError(without_labels(images))
+        raise UserError(why_unlabelled(images))
     for name in images.classes:
         if name in (".", "..") or set(name) & set('/\\:*?"<>|'):
             raise UserError(f"the class '{name}' cannot be the name of a folder; rename it.")

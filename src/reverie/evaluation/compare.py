@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from reverie.core.method import Method
 from reverie.data.python_data import place_of
 from reverie.evaluation.eval_config import EvalConfig
 from reverie.evaluation.evaluate import evaluate_source
@@ -21,6 +22,7 @@ from reverie.evaluation.samples_source import SampleSource, open_source
 from reverie.metrics.score import Score, why_incomparable
 from reverie.report.compare import Column, Line, page
 from reverie.report.run_record import read_record
+from reverie.runs.run_place import run_place
 from reverie.utils.atomic_files import disk_errors, replace_text
 from reverie.utils.errors import UserError
 
@@ -100,7 +102,7 @@ def _cell_text(cell: Cell, best: bool) -> str:
 
 
 def compare(
-    runs: Sequence[str | Path],
+    runs: Sequence[str | Path | Method],
     data: Any,
     *,
     out: str | Path | None = "compare.html",
@@ -117,11 +119,11 @@ def compare(
 ) -> Comparison:
     """Scores each run against the data, unless its scores.json is of the same config, and writes one page on all.
 
-    runs: run folders, two or more; out: the page, None for none; the others: as in evaluate, which may TRAIN a
-    classifier. Raises UserError.
+    runs: run folders, or what reverie.load returned of them, two or more; out: the page, None for none; the others: as
+    in evaluate, which may TRAIN a classifier. Raises UserError.
     """
-    data, runs = place_of(data), list(runs)
-    if len(runs) < 2:
+    data, places = place_of(data), [run_place(run) for run in runs]
+    if len(places) < 2:
         raise UserError("compare takes two runs or more: reverie compare runs/a runs/b --data FOLDER.")
     page_path = None if out is None else Path(out)
     if page_path is not None and page_path.suffix.lower() not in (".html", ".htm"):
@@ -129,9 +131,9 @@ def compare(
         raise UserError(f"cannot write {page_path}: the comparison is an HTML page; name it {name}.")
     names = None if metrics is None else read_metrics(metrics)
     config = EvalConfig(features, names, full, n, seed, split, gan_train, baselines, lpips)
-    sources = [open_source(run) for run in runs]
-    evaluators = _open_evaluators(runs, sources, data, config)
-    comparison = Comparison(_short_names([Path(run) for run in runs]))
+    sources = [open_source(run) for run in places]
+    evaluators = _open_evaluators(places, sources, data, config)
+    comparison = Comparison(_short_names([Path(run) for run in places]))
     for name, source, evaluator in zip(comparison.names, sources, evaluators, strict=True):
         comparison.evaluations.append(_read_or_evaluate(name, source, evaluator, data, config))
     comparison.rows = _rows(comparison.evaluations)

@@ -13,6 +13,7 @@ from typing import Any
 
 from filelock import FileLock
 
+from reverie.core.method import Method
 from reverie.core.options import Option, check_names, convert, options_of_signature
 from reverie.data.python_data import place_of
 from reverie.evaluation.eval_config import EvalConfig
@@ -24,6 +25,7 @@ from reverie.evaluation.samples_source import SampleSource, open_source
 from reverie.metrics.score import why_meaningless
 from reverie.report.page import write_report
 from reverie.runs.run_folder import Run
+from reverie.runs.run_place import run_place
 from reverie.utils.atomic_files import disk_errors, flush, replace_text
 from reverie.utils.environment import versions
 from reverie.utils.errors import UserError
@@ -33,7 +35,7 @@ FIGURE_SUFFIXES = (".png", ".txt", ".wav")
 
 
 def evaluate(
-    run: str | Path,
+    run: str | Path | Method,
     data: Any,
     *,
     features: str | Path | None = None,
@@ -49,7 +51,8 @@ def evaluate(
 ) -> Evaluation:
     """Scores a run against data; writes scores.json, figures/ and report.html into its folder.
 
-    run: a run folder; or a weights file or a folder of images, for which nothing is written
+    run: a run folder, or what reverie.load or reverie.train returned of it; or a weights file or a folder of images,
+        for which nothing is written
     data: the data set, a place or in memory as in reverie.train; its test split is the reference, or half of its only
         split
     features: the network that images are compared by: None or "imagenet", which is installed; "inception", which is
@@ -72,7 +75,7 @@ def evaluate(
     Raises UserError.
     """
     names = None if metrics is None else read_metrics(metrics)
-    data = place_of(data)
+    run, data = run_place(run), place_of(data)
     config = EvalConfig(features, names, full, n, seed, split, gan_train, baselines, lpips)
     command = _python_call(run, data, config, method_options)
     return evaluate_source(open_source(run), data, config, command, **method_options)
