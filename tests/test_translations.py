@@ -446,6 +446,29 @@ def test_segmentation_metrics_by_hand() -> None:
     assert segmentation_metrics(predicted, true, 4) == pytest.approx((0.75, (1 / 2 + 1 / 2 + 1) / 3))
 
 
+def test_a_degradation_of_the_preset_is_of_single_images_and_one_that_is_given_is_refused_beside_pairs(
+    workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pairs, images = str(workspace / "pairs"), reverie.open_data("shapes:6").prepare(16).array
+    for data, made in ((pairs, "as given"), ((images, images), "as given"), ("shapes:8", "made by grey")):
+        for preset in ("smoke", "colourise"):
+            plan = reverie.plan(f"pix2pix:{preset}", data=data, size=16, timed=False)
+            assert f"inputs {made}" in plan.data
+    reverie.train("pix2pix:smoke", data=pairs, out=tmp_path / "run", direction="BtoA", steps=1)
+    two = f"{pairs}/trainA,{pairs}/trainB"
+    for data, words in ((two, "give one of the two places"), ((images, images), "give the targets alone")):
+        with pytest.raises(reverie.UserError, match=f"leave out --degradation, or {words}"):
+            reverie.train("pix2pix:smoke", data=data, out=tmp_path / "x", degradation="grey")
+    for run, place, message in (
+        ("grey", pairs, "makes its inputs of single images (grey); say --pairing none"),
+        ("pix", "shapes:40", "learnt from pairs, with which its translations are compared: give images side by side"),
+    ):
+        assert main(["evaluate", str(workspace / run), "--data", place]) == 2
+        error = capsys.readouterr().err
+        assert message in error
+        assert "--degradation" not in error
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -453,7 +476,6 @@ def test_segmentation_metrics_by_hand() -> None:
         (["train", "cyclegan", "--data", "shapes:8"], "does not hold two domains"),
         (["train", "cyclegan:smoke", "--data", "letters:8,shapes:8", "--network", "residual"], "keeps its channels"),
         (["train", "cyclegan:smoke", "--data", "letters:8,shapes:8", "--ema-decay", "1"], "below 1"),
-        (["train", "pix2pix:smoke", "--data", "{pairs}"], "leave out --degradation"),
         (["train", "pix2pix:smoke", "--data", "shapes:8", "--ema-decay", "1"], "below 1"),
         (
             ["train", "pix2pix:smoke", "--data", "shapes:8", "--degradation", "jpeg", "--severity", "0"],

@@ -33,6 +33,7 @@ from reverie.metrics.distribution import frechet_distance, kernel_distance
 from reverie.metrics.full_reference import full_reference_scores, psnrs, segmentation_metrics
 from reverie.metrics.pixels import ratio_of_means, sharpness
 from reverie.metrics.score import Better, Reference, Score, standard_error
+from reverie.utils.errors import UserError
 
 MIN_IMAGES = 32
 """translated and real images that a comparison of distributions takes, at least"""
@@ -66,6 +67,21 @@ class _Translated(NamedTuple):
 
 class PairEvaluator(TranslationEvaluator):
     """Compares translations with their targets."""
+
+    @classmethod
+    def open(cls: type[OneSplit], source: SampleSource, data: str | Path, split: str | None) -> OneSplit:
+        """As of translations. Raises UserError also for single images of a run on pairs, and the other way round."""
+        opened, made = open_split(source, data, split), _method_config(source).degradation
+        if made and opened.a is not None:
+            raise UserError(
+                f"{data} holds pairs, and the run makes its inputs of single images ({made}); {opened.how_to_unpair}."
+            )
+        if not made and opened.a is None and not opened.maybe_pairs:
+            raise UserError(
+                f"{data} holds single images, and the run learnt from pairs, with which its translations are "
+                f"compared: {opened.how_to_pair}. `reverie translate` takes single images."
+            )
+        return super().open(source, data, split)
 
     def evaluate(
         self, result: Evaluation, source: SampleSource, config: EvalConfig, method_options: dict[str, Any]

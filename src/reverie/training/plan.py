@@ -113,6 +113,9 @@ def describe_plan(method: Method, data: Any, settings: TrainConfig, ranks: Ranks
 def _describe_data(data: Any, config: Any) -> str:
     """Such as "photos: 1,231 images, 3 classes, at 64 x 64 in colour"."""
     text = describe(data)
+    if data.kind == "pairs":
+        made = getattr(config, "degradation", "")
+        text += f", inputs made by {made}" if made else ", inputs as given"
     if size := getattr(config, "size", None):
         colour = {1: " in grey", 3: " in colour"}.get(getattr(config, "channels", None) or 0, "")
         text += f", at {size} x {size}{colour}"

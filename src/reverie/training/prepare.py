@@ -40,15 +40,19 @@ def prepare_method(method: str, data: Any, options: dict[str, Any], ranks: Ranks
     """From "name:preset", data and options to what can be trained.
 
     The data is opened and prepared, and what it decides (channels, classes, vocabulary) is written into the config.
+    Where the method may make the inputs of pairs itself and a preset alone says how, it does so of single images, while
+    pairs are taken as they are.
     data: a path, the name of a set, or open data. Raises UserError where the method cannot learn from the data.
     """
     ranks = ranks or Ranks(str(options.get("device", "auto")))
-    if getattr(data, "has_pairs", False) and hasattr(method_class(method.partition(":")[0]).Config, "degradation"):
-        options = {"degradation": "", **options}  # inputs are given, whatever a preset would make
-    cls, preset, config, settings = parse_method(method, options)
+    makes_inputs = hasattr(method_class(method.partition(":")[0]).data_type, "restate")
+    by_preset = makes_inputs and "degradation" not in options
+    cls, preset, config, settings = parse_method(method, {**options, "degradation": ""} if by_preset else options)
     chosen = getattr(config, "size", None) is not None
     settings = settle_machine(settings, ranks)
     opened = open_on_ranks(ranks, cls, config, data, options)
+    if by_preset and getattr(opened, "a", None) is None:
+        config = parse_method(method, options)[2]
     config = cls.resolve_config(config, facts_of(opened))
     prepare_data(ranks, cls, config, opened)
     config = cls.resolve_config(config, facts_of(opened))  # preparing has decided the rest, such as the vocabulary

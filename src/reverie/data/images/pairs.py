@@ -183,19 +183,15 @@ class Pairs:
 
         Raises UserError for single images without a degradation, for pairs with one, and as Images.prepare does.
         """
-        guessed = self.a is None and getattr(self.spec, "pairing", "auto") == "auto"
-        if guessed and (near := near_pairs(self.b)):
+        if near := self.maybe_pairs:
             raise UserError(f"{self.spec} {near[0]}.")
         if self.a is None and not degradation:
             raise UserError(
-                f"{self.spec} holds single images, not pairs: name a way to make inputs of them, such as "
-                "--degradation grey; or give images side by side in one file, or two folders: photos/,maps/."
+                f"{self.spec} holds single images, not pairs: {self.how_to_pair}; or name a way to make inputs of "
+                "them, such as --degradation grey."
             )
         if self.a is not None and degradation:
-            raise UserError(
-                f"{self.spec} holds pairs already; leave out --degradation, or say --pairing none to take the images "
-                "whole, --pairing targets to take the second ones alone."
-            )
+            raise UserError(f"{self.spec} holds pairs already; leave out --degradation, or {self.how_to_unpair}.")
         self._channels = {"a": in_channels, "b": out_channels}
         self.b.prepare(size, None if self._recoded("b") else out_channels)
         if self.a is None:
@@ -211,6 +207,33 @@ class Pairs:
         found = [f"domain {d}: {w}" for d, i in sides if i is not None and not self._recoded(d) for w in i.warnings]
         self.warnings = list(dict.fromkeys([*self.warnings, *found]))
         return self
+
+    @property
+    def maybe_pairs(self) -> list[str]:
+        """A warning where what was taken for single images may be pairs side by side; else []."""
+        guessed = self.a is None and getattr(self.spec, "pairing", "auto") == "auto"
+        return near_pairs(self.b) if guessed else []
+
+    @property
+    def how_to_pair(self) -> str:
+        """How pairs are given in the place of these single images."""
+        if isinstance(self.spec, PythonData):
+            return "give a list of (input, target), or (inputs, targets)"
+        stated = getattr(self.spec, "splits", None)
+        with contextlib.suppress(UserError):
+            files = find_paired_files(DataSpec(str(self.spec), splits=stated, pairing="folders"))
+            if files is not None and files.match().paired:
+                return "if its two folders hold the two images of each pair, --pairing folders says so"
+        return "give images side by side in one file, or two folders: photos/,maps/"
+
+    @property
+    def how_to_unpair(self) -> str:
+        """How single images are given in the place of these pairs."""
+        if isinstance(self.spec, PythonData):
+            return "give the targets alone"
+        if two_paths(self.spec):
+            return "give one of the two places"
+        return "say --pairing none to take the images whole, --pairing targets to take the second ones alone"
 
     def __len__(self) -> int:
         """The number of pairs; before `prepare`, as far as headers show."""
