@@ -13,6 +13,7 @@ from PIL import Image
 
 import reverie
 from reverie.cli.main import main
+from reverie.data.images.dataset import Images
 from reverie.data.images.label_maps import find_palette, nearest_colour_indices
 from reverie.data.images.pairs import Pairs
 from reverie.data.images.patches import ImagePatches
@@ -235,6 +236,57 @@ def test_data_inspect_names_the_kind_and_the_methods_for_it(tmp_path: Path, caps
         assert able <= set(found["methods"])
         assert main(["data", "inspect", str(tmp_path / name)]) == 0
         assert found["name"] in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        ("{}.jpg", "{}_mask.png"), ("img_{}_input.png", "img_{}_target.png"), ("{}_A.png", "{}_B.png"),
+        ("s{}/image.png", "s{}/mask.png"),
+    ],
+)  # fmt: skip
+def test_pairs_in_one_folder_are_matched_by_words_of_their_names(tmp_path: Path, a: str, b: str) -> None:
+    for i in range(12):
+        fill((tmp_path / a.format(i)).parent, [Path(a.format(i)).name], i)
+        fill((tmp_path / b.format(i)).parent, [Path(b.format(i)).name], 50 + i)
+    pairs = open_data(tmp_path)
+    assert isinstance(pairs, Pairs)
+    assert len(pairs.prepare(24)) == 12
+    shown = [np.asarray(smooth_image(50 + int("".join(filter(str.isdigit, item.name))))) for item in pairs.b.items]
+    assert all(np.array_equal(pairs.pixels(i), image) for i, image in enumerate(shown))
+    assert "named as the second images of pairs" in " ".join(Images.open(tmp_path).warnings)
+    assert open_data(tmp_path, pairing="none").kind == "images"
+    fill(tmp_path, [f"other{i}.png" for i in range(6)], 90)
+    assert open_data(tmp_path).kind == "images"  # fewer than nine tenths
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        ("JPEGImages/2007_{}.jpg", "SegmentationClass/2007_{}.png"),
+        ("ISIC_Data/ISIC_{}.jpg", "ISIC_GT/ISIC_{}_segmentation.png"),
+        ("leftImg8bit/train/x/x_{}_leftImg8bit.png", "gtFine/train/x/x_{}_gtFine_labelIds.png"),
+        ("images/{}.png", "edges/{}.png"), ("one/8{}7.png", "two/8{}7.png"),
+        ("train/{}.jpg", "train_masks/{}_mask.gif"),
+    ],
+)  # fmt: skip
+def test_folders_that_look_like_pairs_are_named_to_all_methods(tmp_path: Path, a: str, b: str) -> None:
+    for i in range(4):
+        fill((tmp_path / a.format(i)).parent, [Path(a.format(i)).name], i)
+        fill((tmp_path / b.format(i)).parent, [Path(b.format(i)).name], 50 + i)
+    warning = next(text for text in Images.open(tmp_path).warnings if "as the two images of pairs" in text)
+    first, second = a.partition("/")[0], b.partition("/")[0]
+    assert f"4 files of {second} have the names of files of {first}," in warning
+    assert "--pairing folders" in warning
+    with pytest.raises(UserError, match="--pairing folders says so"):
+        Pairs.open(tmp_path).prepare(16)
+    assert not any("pairs" in text for text in open_data(tmp_path, pairing="none").warnings)
+
+
+def test_classes_that_are_numbered_alike_are_no_pairs(tmp_path: Path) -> None:
+    for i, name in enumerate(("cat", "dog")):
+        fill(tmp_path / name, [f"{j}.png" for j in range(8)], 20 * i)
+    assert open_data(tmp_path).warnings == []
 
 
 def test_classes_named_by_letters_are_classes(tmp_path: Path) -> None:

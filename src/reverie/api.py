@@ -22,7 +22,7 @@ from reverie.data.python_data import python_data
 from reverie.report.page import refresh_report, write_report
 from reverie.runs.data_place import relative_paths, spec_of_run, split_spec
 from reverie.runs.run_folder import WEIGHTS, Run, manifest
-from reverie.runs.run_place import run_place
+from reverie.runs.run_place import keep_place, run_place
 from reverie.runs.weights_file import read_weights
 from reverie.training.callback import Callback, LogCallback
 from reverie.training.initial_weights import (
@@ -245,7 +245,7 @@ def load(path: str | Path | Method) -> Method:
             f"{file} does not fit its own config ({reason}); it was changed, or is of another version of Reverie: "
             "restore it, or train again."
         ) from None
-    method.loaded_from = Path(path).absolute()
+    keep_place(method, Path(path).absolute())
     method.data_facts = (header.get("data") or {}).get("facts") or {}
     method.origin = {"method": header["method"], "run": digest[:16], "step": header.get("step")}
     if "imported" in header:  # another program has trained it
@@ -262,7 +262,7 @@ def _load_pretrained(name: str) -> Method:
     method.load_weights(weights)
     sha256 = PRETRAINED[name].sha256[-1]
     imported = [{"name": network.name, "sha256": sha256}]
-    method.loaded_from = name
+    keep_place(method, name)
     method.origin = {"method": kind, "run": sha256[:16], "step": None, "imported": imported}
     return method.eval()
 

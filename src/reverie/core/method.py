@@ -93,8 +93,6 @@ class Method(nn.Module):
         self.config = config
         self.origin: dict[str, Any] = {"method": type(self).__module__.rpartition(".")[2]}
         """what the record of every item says of where it is from; api.load adds run and step"""
-        self.loaded_from: Any = None
-        """the run folder or weights file that api.load read it from; None: none"""
         self.data_facts: dict[str, Any] = {}
         """what verbs need to know of the data that the run learnt from: KEPT_FACTS, those that there are"""
 

@@ -19,9 +19,9 @@ def run_place(run: Any) -> str | Path:
     """
     if isinstance(run, str | os.PathLike):
         return run if isinstance(run, str) else Path(run)
-    if not hasattr(run, "loaded_from"):
+    if not hasattr(run, "origin"):
         raise UserError(f"a run is of the type {type(run).__name__}; give its folder, or what reverie.load returns.")
-    if run.loaded_from is None:
+    if not hasattr(run, "loaded_from"):
         raise UserError(f"this {type(run).__name__} was not loaded from a run; give the path of one.")
     place = Path(run.loaded_from)
     if place.exists():
@@ -29,3 +29,8 @@ def run_place(run: Any) -> str | Path:
         if read_weights(file)[2][:16] != run.origin["run"]:
             raise UserError(f"{place} holds other weights than this {type(run).__name__} by now; load it again.")
     return run.loaded_from
+
+
+def keep_place(method: Any, place: str | Path) -> None:
+    """Notes in a method the run folder or weights file that it was loaded from, or the name of an installed network."""
+    method.loaded_from = place

@@ -21,6 +21,7 @@ from reverie.data.images.conversion import DEFAULT, Levels
 from reverie.data.images.from_python import MemorySource
 from reverie.data.images.label_codes import LabelCodes, separated
 from reverie.data.images.levels import are_photographs, describe_levels, find_levels, level_warnings
+from reverie.data.images.likely_pairs import likely_pairs
 from reverie.data.images.object_masks import ObjectMasks
 from reverie.data.images.records import ImageRecord, Source, nothing_usable
 from reverie.data.images.sources import open_path
@@ -115,6 +116,9 @@ class Images:
         path = Path(text).expanduser()
         if exists(path):
             images = cls(text, _title(path), open_path(path, text.splits, text.labels), wanted)
+            if wanted == "train":
+                images._read_warnings += likely_pairs(text, images.items)
+                images.warnings = list(images._read_warnings)
             if synthetic.is_name(text) or text in _download_names():
                 images.notes.append(f"{path.resolve()} is read; rename it to use the data set of that name")
             return images

@@ -74,6 +74,17 @@ def match_names(a: Iterable[str], b: Iterable[str]) -> Matching:
     return found._replace(removed=(_shown(ours), _shown(theirs)) if matched else ("", ""))
 
 
+def split_role(name: str) -> tuple[Form, tuple[str, ...]]:
+    """The words of a file's name, without folder and suffix, and those of ROLES among them.
+
+    >>> split_role("0001_input"), split_role("7")
+    (((1,), ('input',)), ((7,), ()))
+    """
+    form = _words_of(name)
+    roles = [i for i, word in enumerate(form) if word in ROLES and (i == len(form) - 1 or len(str(word)) > 1)]
+    return tuple(word for i, word in enumerate(form) if i not in roles), tuple(str(form[i]) for i in roles)
+
+
 def _rest(left: list[str], right: list[str], found: Matching) -> tuple[list[str], list[str]]:
     """The names that are not matched yet and can be."""
     taken = set(found.partner.values())

@@ -6,6 +6,8 @@ How the domains are found, in a folder or a zip of one:
 * `A/ B/`, inside splits or around them (`train/A`, `A/train`), or two of the other names in DOMAIN_FOLDERS, also as a
   part of names (`DIV2K_train_HR`, `DIV2K_train_LR_bicubic`); with `pairing` folders, any two folders;
 * two paths with a comma between them: `photos/,maps/`, each a folder or a zip, with splits inside or without;
+* files of one folder whose names differ only by words that say which image it is, nine tenths of them:
+  `0001_input.png` and `0001_target.png`, or `0001.jpg` and `0001_mask.png`;
 * images that are mostly twice as wide as high, within SIDE_TOLERANCE: A and B side by side in one file, cut at the
   middle, the layout of the pix2pix data sets; with `pairing` side-by-side, images of any shape.
 
@@ -15,8 +17,10 @@ Which folders are splits: see `reverie.data.splits`. Files of two folders are a 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -25,10 +29,11 @@ import numpy as np
 from PIL import Image
 
 from reverie.data.archives import Dropped, FileTree, FolderTree, ZipTree, is_zip
+from reverie.data.data_spec import DataSpec
 from reverie.data.images import decode
 from reverie.data.images.conversion import DEFAULT, Levels, to_array
 from reverie.data.images.decode import ImageHeader
-from reverie.data.images.pair_names import match_names
+from reverie.data.images.pair_names import match_names, split_role
 from reverie.data.images.records import ImageRecord, SplitRecords, natural_key, nothing_usable
 from reverie.data.images.sources import read, scan
 from reverie.data.media_types import names_of
@@ -53,6 +58,10 @@ DOMAINS = "ab"
 SPLIT_ORDER = ("train", "test", "val")
 SIDE_TOLERANCE = 0.05
 """by how much the width of two images side by side may differ from twice the height, relative"""
+NAMED = 0.9
+"""share of the files of a place that have to be named as the two images of pairs are"""
+NAMES_TRIED = 200
+"""names that are looked at first; where fewer than a third say which image of a pair it is, there are no such pairs"""
 NEAR = (1.8, 2.25)
 """aspect ratios that may be pairs side by side or not, so that it has to be stated which"""
 
@@ -202,7 +211,18 @@ def find_paired_files(spec: str) -> PairedFiles | None:
         return _from_named_folders(path, arrangement, domain_of)
     if pairing == "folders":
         raise UserError(f"{spec} does not hold two folders with the two images of each pair; give both: photos/,maps/.")
-    return _from_halves(_scan(path), arrangement, any_shape=pairing == "side-by-side")
+    scanned = _scan(path)
+    if halves := _from_halves(scanned, arrangement, any_shape=pairing == "side-by-side"):
+        return halves
+    return _from_roles(scanned, arrangement)
+
+
+def pair_folders(spec: str) -> bool:
+    """Whether a place holds two folders whose files would be pairs if --pairing folders said so."""
+    with contextlib.suppress(UserError):
+        files = find_paired_files(DataSpec(str(spec), getattr(spec, "splits", None), "folders"))
+        return files is not None and files.match().paired
+    return False
 
 
 def _domains(names: Iterable[str], arrangement: Arrangement, any_name: bool) -> dict[str, int]:
@@ -220,14 +240,26 @@ def _domains(names: Iterable[str], arrangement: Arrangement, any_name: bool) -> 
     if len(tops) != 2:
         return {}
     first, second = sorted(tops, key=natural_key)
+    order = domain_order(first, second)
+    if order is None:
+        return {first: 0, second: 1} if any_name else {}
+    return {first: order, second: 1 - order}
+
+
+def domain_order(first: str, second: str) -> int | None:
+    """The domain, 0 or 1, that the first of two folders holds by their names; None if these say of none."""
     words, others = (re.findall(r"\d+|[^\W\d_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", top)) for top in (first, second))
-    left, right = {word.lower() for word in words}, {word.lower() for word in others}
+    return _order({word.lower() for word in words}, {word.lower() for word in others})
+
+
+def _order(left: set[str], right: set[str]) -> int | None:
+    """The domain, 0 or 1, of what is named by the words `left` where the other one is by `right`; None if unknown."""
     left, right = left - right, right - left
     for pair in DOMAIN_FOLDERS:
         for order, (one, other) in enumerate((pair, pair[::-1])):
             if one in left and other in right and all(_beside(word) for word in (left - {one}) | (right - {other})):
-                return {first: order, second: 1 - order}
-    return {first: 0, second: 1} if any_name else {}
+                return order
+    return None
 
 
 def _beside(word: str) -> bool:
@@ -309,6 +341,54 @@ def _from_halves(scanned: Sequence[DomainFile], arrangement: Arrangement, any_sh
         else:
             a[key] = b[key] = file._replace(header=header._replace(width=header.width // 2))
     return files
+
+
+def pairs_by_role(names: Sequence[str]) -> dict[str, str]:
+    """The pairs among files of the same folders whose names differ by words that say which image it is: A -> B.
+
+    {} unless NAMED of the names are of such pairs, all of the same two words, of which it is known which is A: those of
+    DOMAIN_FOLDERS, or one word and none (0001.jpg and 0001_mask.png).
+    """
+    tried = sorted(names)[:NAMES_TRIED]  # neighbours, since partners follow one another
+    if 3 * sum(bool(split_role(_stem(name))[1]) for name in tried) < len(tried):
+        return {}
+    groups: dict[tuple[object, ...], list[tuple[tuple[str, ...], str]]] = {}
+    for name in names:
+        words, role = split_role(_stem(name))
+        if words or "/" in name:
+            groups.setdefault((name.rpartition("/")[0], words), []).append((role, name))
+    twos = [sorted(group) for group in groups.values() if len(group) == 2 and group[0][0] != group[1][0]]
+    common = Counter((one[0], other[0]) for one, other in twos).most_common(1)
+    if not common or common[0][1] < 2 or 2 * common[0][1] < NAMED * len(names):
+        return {}
+    (one, other), _ = common[0]
+    left, right = set(one) - set(other), set(other) - set(one)
+    order = 0 if not left and len(right) == 1 and len(min(right)) > 1 else _order(left, right)
+    if order is None:
+        return {}
+    return {two[order][1]: two[1 - order][1] for two in twos if (two[0][0], two[1][0]) == (one, other)}
+
+
+def _stem(name: str) -> str:
+    return _without_suffix(name.rpartition("/")[2])
+
+
+def _from_roles(scanned: Sequence[DomainFile], arrangement: Arrangement) -> PairedFiles | None:
+    """The domains in files of the same folders whose names say which image of a pair they are; None if they do not."""
+    partner = pairs_by_role([file.name for file in scanned])
+    if not partner:
+        return None
+    pair_of = {**{a: a for a in partner}, **{b: a for a, b in partner.items()}}
+    located, outside = [], []
+    for file in scanned:
+        split, _ = arrangement.locate(file.name)
+        if split is None or file.name not in pair_of:
+            why = arrangement.outside if split is None else "not named as an image of a pair"
+            outside.append(Dropped(file.name, why))
+        else:
+            _, key = arrangement.locate(pair_of[file.name])
+            located.append((Location(split, _without_suffix(key), int(file.name not in partner)), file))
+    return _from_folders(located, outside, arrangement.warnings)
 
 
 def _is_double(header: ImageHeader) -> bool:

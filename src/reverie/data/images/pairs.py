@@ -35,6 +35,7 @@ from reverie.data.images.paired_files import (
     PairedSource,
     check_not_empty,
     find_paired_files,
+    pair_folders,
     two_paths,
 )
 from reverie.data.python_data import PythonData
@@ -219,11 +220,8 @@ class Pairs:
         """How pairs are given in the place of these single images."""
         if isinstance(self.spec, PythonData):
             return "give a list of (input, target), or (inputs, targets)"
-        stated = getattr(self.spec, "splits", None)
-        with contextlib.suppress(UserError):
-            files = find_paired_files(DataSpec(str(self.spec), splits=stated, pairing="folders"))
-            if files is not None and files.match().paired:
-                return "if its two folders hold the two images of each pair, --pairing folders says so"
+        if pair_folders(self.spec):
+            return "if its two folders hold the two images of each pair, --pairing folders says so"
         return "give images side by side in one file, or two folders: photos/,maps/"
 
     @property
