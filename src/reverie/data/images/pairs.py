@@ -26,6 +26,7 @@ from reverie.data.images.decode import ImageHeader
 from reverie.data.images.from_python import MemorySource
 from reverie.data.images.label_codes import LabelCodes
 from reverie.data.images.label_maps import complete_palette, find_palette, fit_labels
+from reverie.data.images.likely_pairs import likely_pairs
 from reverie.data.images.paired_files import (
     DOMAINS,
     NEAR,
@@ -222,6 +223,8 @@ class Pairs:
             return "give a list of (input, target), or (inputs, targets)"
         if pair_folders(self.spec):
             return "if its two folders hold the two images of each pair, --pairing folders says so"
+        if isinstance(self.spec, DataSpec) and (likely := likely_pairs(self.spec, self.b.items)):
+            return likely[0]
         return "give images side by side in one file, or two folders: photos/,maps/"
 
     @property
