@@ -28,8 +28,8 @@ Fill = Callable[[Tensor, Tensor], Tensor]
 CELL = 32
 """pixels a side of the cells that holes are grouped by: those in neighbouring cells are filled together"""
 LONG, THIN = 256, 32
-"""pixels a side, at least, and times as long as it is thick: of the squares that a thin hole is cut into whose box holds
-little of it, such as a scratch from corner to corner"""
+"""of the squares that a thin hole is cut into whose box holds little of it, such as a scratch from corner to corner:
+pixels a side, at least, and how many times as long as the hole is thick"""
 NO_RESIZE = 1.25
 """times as thick as a hole may be at most that is still filled at its own size"""
 SEAM_TOLERANCE = 1e-4
