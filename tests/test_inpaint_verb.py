@@ -235,6 +235,8 @@ def test_every_way_to_mark_a_hole(files: Path) -> None:
     grown = (Photo.load("grown.png").pixels != pixels_of(H, W)).any(2)
     assert grown[12:15, 22:38].mean() > 0.9
     assert not grown[:12].any()
+    inpaint("p.png --box 0.25,0.25,0.375,0.5 --box 0.375,0.25,0.5,0.5 --out two.png")  # several boxes are their union
+    assert np.array_equal(Photo.load("two.png").pixels, made[0].pixels)
 
 
 def test_a_folder_takes_masks_by_name(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -286,6 +288,8 @@ def test_a_run_of_cvae_gan_takes_the_same_masks(files: Path) -> None:
         ("photos p.png --mask masks --out o", "there is no mask for p.png"),
         ("p.png --mask m.png --box 0,0,1,1 --out o.png", "--mask and --box each say where the hole is"),
         ("p.png --box 1,2 --out o.png", "give left,top,right,bottom as shares"),
+        ("p.png --box 0.1,0.1,0.2 --box 0.5 --out o.png", "each takes 4 values"),
+        ("p.png --box 0,0,.1,.1 --box .5,.5,.501,.9 --out o.png", "the box 0.5,0.5,0.501,0.9 holds no pixel"),
         ("p.png --box 20,10,40,20 --out o.png", "Pixels 20,10,40,20 of p.png (80x60) are 0.25,0.1667,0.5,0.3333."),
         ("p.png --mask-colour 12 --out o.png", "'12' is no colour"),
         ("p.png --mask-alpha --out o.png", "p.png has no alpha"),

@@ -6,8 +6,40 @@ import argparse
 from collections.abc import Callable
 from typing import Any, NoReturn, get_args
 
-from reverie.core.options import REQUIRED, Option, alternatives, convert
+from reverie.core.constraints import Repeated
+from reverie.core.options import REQUIRED, Option, alternatives, constraints, convert
 from reverie.utils.errors import UserError, near_miss
+
+
+class Given(argparse.Action):
+    """Keeps the value of an argument. A flag that is given twice with two values is refused: either may be meant."""
+
+    def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, flag: str | None = None) -> None:
+        if flag is not None and parser.given.setdefault(self.dest, values) != values:
+            before, now = (str(value) for value in (parser.given[self.dest], values))
+            raise UserError(f"{flag} is given twice, as {before} and as {now}; give it once.")
+        setattr(namespace, self.dest, values)
+
+
+class GivenSwitch(argparse.BooleanOptionalAction):
+    """--x or --no-x, and not both."""
+
+    def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, flag: str | None = None) -> None:
+        before = parser.given.setdefault(self.dest, flag)
+        if str(before).startswith("--no-") != str(flag).startswith("--no-"):
+            raise UserError(f"{before} and {flag} are both given; give one of them.")
+        super().__call__(parser, namespace, values, flag)
+
+
+class GivenGroups(argparse.Action):
+    """Joins the values of an option that may be given several times, such as boxes of four numbers each."""
+
+    def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, flag: str | None = None) -> None:
+        before = parser.given.get(self.dest)
+        if before is not None and any(group is None or len(group) % self.const for group in (before, values)):
+            raise UserError(f"{flag} is given several times; each takes {self.const} values with commas between.")
+        parser.given[self.dest] = values if before is None else before + values
+        setattr(namespace, self.dest, parser.given[self.dest])
 
 
 class Parser(argparse.ArgumentParser):
@@ -18,12 +50,16 @@ class Parser(argparse.ArgumentParser):
             prog=f"reverie {name}", description=about, allow_abbrev=False,
             formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=32, width=112),
         )  # fmt: skip
+        self.given: dict[str, Any] = {}
+        """what the flags that were met so far, while words are parsed, have been given"""
+        self.register("action", None, Given)
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message} (see {self.prog} --help).")
 
     def parse(self, words: list[str]) -> argparse.Namespace:
-        """Parses all words. Raises UserError for a word or flag that it does not know."""
+        """Parses all words. Raises UserError for what it does not know, and for a flag that is given twice."""
+        self.given.clear()
         known, extra = self.parse_known_intermixed_args(words)  # files may stand behind flags
         for word in extra:
             if word.startswith("-"):
@@ -42,9 +78,11 @@ class Parser(argparse.ArgumentParser):
             if len(option.name) == 1:
                 flags.append("-" + option.name)
             default = "" if option.default in (REQUIRED, None, "", ()) else f" [{option.default}]"
-            kind: dict[str, Any] = {"action": argparse.BooleanOptionalAction}
+            kind: dict[str, Any] = {"action": GivenSwitch}
             if bool not in alternatives(option.type):
                 kind = {"type": _converter(option), "metavar": _metavar(option.type)}
+                for repeated in (c for c in constraints(option.type) if isinstance(c, Repeated)):
+                    kind |= {"action": GivenGroups, "const": repeated.size}
             text = (option.help + default).replace("%", "%%")
             group.add_argument(*flags, dest=option.name, default=argparse.SUPPRESS, help=text, **kind)
 

@@ -72,7 +72,21 @@ class MultipleOf:
         return f"a multiple of {self.step}, {self.least} or more"
 
 
-Constraint = Range | PowerOfTwo | MultipleOf
+@dataclass(frozen=True)
+class Repeated:
+    """Of a tuple: groups of `size` values. On the command line the option may be given several times, a group each."""
+
+    size: int
+
+    def allows(self, value: Any) -> bool:
+        """Whether one value may be in a group: any."""
+        return True
+
+    def __str__(self) -> str:
+        return f"{self.size} of them or a multiple"
+
+
+Constraint = Repeated | Range | PowerOfTwo | MultipleOf
 
 Positive = Annotated[float, Range(above=0)]
 """a number above 0, such as a learning rate"""
@@ -86,3 +100,5 @@ Count = Annotated[int, Range(1)]
 """1 or more"""
 CountOrNone = Annotated[int, Range(0)]
 """0 or more, where 0 means none or never"""
+Boxes = Annotated[tuple[float, ...], Repeated(4)]
+"""left, top, right, bottom of each box, one box after the other"""

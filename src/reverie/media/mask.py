@@ -43,7 +43,7 @@ class Marking:
     alpha: bool = False
     """what is transparent in the mask file, or where there is none in the photo itself"""
     box: tuple[float, ...] | None = None
-    """left, top, right, bottom as shares of the width and of the height"""
+    """left, top, right, bottom as shares of the width and of the height; of several boxes one after the other"""
     invert: bool = False
     """whether what is marked stays, and the rest is the hole"""
     grow: int | None = 0
@@ -83,7 +83,7 @@ def find_hole(photo: Photo | Image, mask: Photo | None, marking: Marking) -> Hol
         check_same_size(mask, photo, f"the photo {name}", "a mask has the size of its photo")
     notes: list[str] = []
     if marking.box is not None:
-        inside, what = _box(marking.box, height, width, name), "the box"
+        inside, what = _boxes(marking.box, height, width, name)
     elif marking.colour:
         inside, what = _of_colour(source, marking.colour), f"the colour {marking.colour} in {whose}"
     elif marking.alpha:
@@ -116,8 +116,6 @@ def _nothing(source: Photo | Image, mask: Photo | None, marking: Marking, what: 
     """The message on a hole without pixels."""
     if marking.invert:
         return f"{what} is all of {name}, so with --invert nothing is in the hole; leave --invert away."
-    if marking.box is not None:
-        return f"the box {','.join(map(str, marking.box))} holds no pixel of {name}; give a larger one."
     if marking.colour:
         advice = f"no pixel is within {COLOUR_TOLERANCE} levels of it; give the colour that marks the hole."
     elif marking.alpha:
@@ -164,8 +162,17 @@ def check_same_size(mask: Photo, photo: Photo | Image, whose: str, rule: str) ->
     )
 
 
+def _boxes(edges: tuple[float, ...], height: int, width: int, name: str) -> tuple[np.ndarray, str]:
+    """What lies in any of the boxes as bool [H,W], and what that is called. Raises UserError."""
+    inside = np.zeros((height, width), bool)
+    each = len(edges) if len(edges) % 4 else 4  # a number that is missing is not taken from the next box
+    for start in range(0, max(1, len(edges)), each):
+        inside |= _box(edges[start : start + each], height, width, name)
+    return inside, "the box" if len(edges) == 4 else f"what lies in the {len(edges) // 4} boxes"
+
+
 def _box(box: tuple[float, ...], height: int, width: int, name: str) -> np.ndarray:
-    """A box of shares as bool [H,W]. Raises UserError."""
+    """A box of shares as bool [H,W]. Raises UserError, also where it holds no pixel."""
     given = ",".join(f"{edge:g}" for edge in box)
     if len(box) != 4 or not (0 <= box[0] < box[2] <= 1 and 0 <= box[1] < box[3] <= 1):
         fits = len(box) == 4 and 0 <= box[0] < box[2] <= width and 0 <= box[1] < box[3] <= height
@@ -175,6 +182,8 @@ def _box(box: tuple[float, ...], height: int, width: int, name: str) -> np.ndarr
             f"box is {given}; give left,top,right,bottom as shares of the width and of the height, from 0 to 1.{pixels}"
         )
     left, top, right, bottom = (round(edge * side) for edge, side in zip(box, (width, height) * 2, strict=True))
+    if left == right or top == bottom:
+        raise UserError(f"the box {given} holds no pixel of {name}; give a larger one.")
     inside = np.zeros((height, width), bool)
     inside[top:bottom, left:right] = True
     return inside

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from reverie.core.constraints import Count, Decay, NonNegative, Positive, PowerOfTwo, Range, Share
+from reverie.core.constraints import Boxes, Count, Decay, NonNegative, Positive, PowerOfTwo, Range, Share
 from reverie.core.diagnostics import active_units, diagnostics
 from reverie.core.generation import Items, encode_images, generate_images, map_images, select_items
 from reverie.core.interpolation import edit_images, interpolate_images
@@ -354,7 +354,7 @@ class CVAEGAN(Method):
     @verb
     def inpaint(
         self, images: list[Image], mask: list[Photo] | None = None, mask_colour: str = "", mask_alpha: bool = False,
-        box: tuple[float, ...] | None = None, invert: bool = False, grow: Annotated[int, Range(0, 1000)] = 0,
+        box: Boxes | None = None, invert: bool = False, grow: Annotated[int, Range(0, 1000)] = 0,
         iterations: Count = 10, label: str = "",
     ) -> Iterator[Image]:  # fmt: skip
         """Inpainting: each image with the content of its hole replaced, the rest unchanged (section 5.3).
@@ -363,7 +363,7 @@ class CVAEGAN(Method):
         mask: one for all images or one for each, of their sizes, white (above 127 of 255) where the hole is
         mask_colour: the hole is what has this colour, such as ff00ff, in the mask, or without one in the image
         mask_alpha: the hole is what is transparent in the mask, or without one in the image
-        box: the hole is left,top,right,bottom as shares of the width and of the height
+        box: the hole is left,top,right,bottom as shares of the width and of the height; several times for several
         invert: what is marked stays, and the rest is the hole
         grow: pixels of the image that the hole is widened by
         iterations: times that the filled image is encoded and decoded

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from reverie.core.constraints import Count, CountOrNone, Decay, MultipleOf, NonNegative, Positive, Range, Share
+from reverie.core.constraints import Boxes, Count, CountOrNone, Decay, MultipleOf, NonNegative, Positive, Range, Share
 from reverie.core.diagnostics import discriminator_auc
 from reverie.core.lr_schedules import cosine_with_warmup
 from reverie.core.method import Method, verb
@@ -248,7 +248,7 @@ class Inpainting(Method):
     @verb
     def inpaint(
         self, photos: list[Photo], mask: list[Photo] | None = None, mask_colour: str = "", mask_alpha: bool = False,
-        box: tuple[float, ...] | None = None, invert: bool = False, grow: Annotated[int, Range(0, 1000)] | None = None,
+        box: Boxes | None = None, invert: bool = False, grow: Annotated[int, Range(0, 1000)] | None = None,
         detail: Detail = "texture",
     ) -> Iterator[Photo]:  # fmt: skip
         """Each photo with its hole filled; outside of it the photo's own pixels, in its own size and depth.
@@ -257,7 +257,7 @@ class Inpainting(Method):
         mask: of the photos' sizes, white where the hole is: one for each photo, or one for all
         mask_colour: a colour that marks the hole, such as ff00ff: in the mask, or without one in the photo itself
         mask_alpha: whether what is transparent marks the hole: in the mask, or without one in the photo itself
-        box: the hole: left,top,right,bottom as shares of the width and of the height
+        box: the hole: left,top,right,bottom as shares of the width and of the height; several times for several
         invert: whether what is marked stays, and the rest is the hole
         grow: pixels by which the hole is widened all around; none: 4 where paint in the photo has a soft edge, else 0
         detail: texture, copied from around the hole in patches (with a run only into holes thicker than half of the
