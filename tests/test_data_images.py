@@ -18,7 +18,7 @@ from PIL import Image
 
 from reverie.data import cache
 from reverie.data.file_types import InvalidFile, quiet_pillow
-from reverie.data.images import decode
+from reverie.data.images import decode, tiff
 from reverie.data.images.dataset import Images
 from reverie.data.images.patches import ImagePatches
 from reverie.data.images.unpaired import Unpaired
@@ -300,7 +300,7 @@ INVALID = {
     "webp.png": (webp_header(), "takes more than 800 MB to decode: 8000 x 8000"),
     "photo.jpg": (b"\0\0\0\x18ftypheic" + bytes(64), HEIC),
     "photo.heic": (b"\0\0\0\x18ftypheic" + bytes(64), HEIC),
-    "lab.tif": (encode(Image.new("LAB", (8, 8)), "TIFF"), "colour mode not supported: LAB"),
+    "lab.tif": (encode(Image.new("LAB", (8, 8)), "TIFF"), f"colour mode not supported: LAB; {tiff.TO_PNG}"),
     "notes.txt": (b"hello", "not an image file"),
 }
 

@@ -12,7 +12,7 @@ import PIL.ImageOps
 import pytest
 import torch
 
-from reverie.media import Photo, read_record
+from reverie.media import Image, Photo, read_record
 from reverie.utils.errors import UserError
 
 RECORD = {"arguments": {}, "index": 0, "synthetic": True}
@@ -33,7 +33,7 @@ def test_depth_and_alpha_survive(tmp_path: Path, channels: int, alpha: bool, ful
     photo = Photo(pixels, random_levels(13, 21, 1, full)[:, :, 0] if alpha else None, "x.png", record=RECORD)
     read = Photo.load(photo.save(tmp_path / "x.png"))
     assert read.pixels.dtype == pixels.dtype
-    assert np.array_equal(read.pixels[:, :, :channels], pixels)
+    assert np.array_equal(read.pixels, pixels)  # grey stays grey
     assert (read.alpha is None) is not alpha
     assert photo.alpha is None or np.array_equal(read.alpha, photo.alpha)
     assert read_record(tmp_path / "x.png") == RECORD
@@ -91,6 +91,62 @@ def deep_tiff(pixels: np.ndarray, orientation: int) -> bytes:
     return b"II*\0" + struct.pack("<I", 8 + len(data)) + data + struct.pack("<H", len(tags)) + entries + b"\0" * 4
 
 
+@pytest.mark.parametrize("kind", ["<", ">", "< deflate", "> deflate", "< tiles", "< alpha", "> premultiplied"])
+def test_planar_tiffs_of_sixteen_bits_are_what_interleaved_ones_are(tmp_path: Path, kind: str) -> None:
+    tifffile = pytest.importorskip("tifffile")
+    colour = random_levels(40, 50, 3, 65535)
+    alpha = np.where(np.arange(50) < 20, 0, np.where(np.arange(50) < 30, 30_000, 65535)) * np.ones((40, 1))
+    stored = np.dstack([colour * (alpha[:, :, None] / 65535), alpha]) if "premultiplied" in kind else colour
+    stored = np.dstack([colour, alpha]) if "alpha" in kind else stored
+    how = {
+        "planarconfig": "separate", "photometric": "rgb", "byteorder": kind[0],
+        "compression": "zlib" if "deflate" in kind else None, "tile": (16, 16) if "tiles" in kind else None,
+        "extrasamples": ["unassalpha" if "alpha" in kind else "assocalpha"] if stored.shape[2] == 4 else None,
+    }  # fmt: skip
+    tifffile.imwrite(tmp_path / "x.tif", np.moveaxis(stored.round().astype(np.uint16), 2, 0), **how)
+    photo, image = Photo.load(tmp_path / "x.tif"), Image.load(tmp_path / "x.tif")
+    seen = alpha[0] > 0 if stored.shape[2] == 4 else np.ones(50, bool)
+    assert np.abs(photo.pixels.astype(int) - colour)[:, seen].max() <= (2 if "premultiplied" in kind else 0)
+    assert (photo.alpha is None) == (stored.shape[2] == 3)
+    assert photo.alpha is None or np.array_equal(photo.alpha, alpha)
+    assert np.abs(image.pixels.astype(int) - colour // 256)[:, -20:].max() <= 1
+
+
+def test_premultiplied_colours_are_divided_by_their_alpha(tmp_path: Path) -> None:
+    pytest.importorskip("cv2", reason="16 bits in colour take OpenCV, an extra")
+    tifffile = pytest.importorskip("tifffile")
+    stored = np.array([[[1000, 20_000, 0, 30_000], [7, 8, 9, 65535], [0, 0, 0, 0], [9, 1, 1, 3]]] * 4, np.uint16)
+    for name, extra in (("assoc", "assocalpha"), ("unassoc", "unassalpha"), ("none", "unspecified")):
+        tifffile.imwrite(tmp_path / f"{name}.tif", stored, photometric="rgb", extrasamples=[extra])
+    photo = Photo.load(tmp_path / "assoc.tif")
+    assert photo.pixels[0].tolist() == [[2185, 43690, 0], [7, 8, 9], [0, 0, 0], [65535, 21845, 21845]]
+    assert photo.alpha is not None
+    assert np.array_equal(photo.alpha, stored[:, :, 3])
+    assert np.array_equal(Photo.load(tmp_path / "unassoc.tif").pixels, stored[:, :, :3])
+    assert Photo.load(tmp_path / "none.tif").alpha is None  # a fourth channel that is not said to be alpha
+
+
+def test_sound_tiffs_that_are_not_read_are_named(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    tifffile = pytest.importorskip("tifffile")
+    pytest.importorskip("cv2", reason="16 bits in colour take OpenCV, an extra")
+    grey = np.zeros((8, 9), np.uint16)
+    how = {"photometric": "minisblack", "planarconfig": "contig", "extrasamples": ["unassalpha"]}
+    tifffile.imwrite(tmp_path / "la.tif", np.dstack([grey, grey]), **how)
+    tifffile.imwrite(tmp_path / "float.tif", np.zeros((8, 9, 3), np.float32), photometric="rgb")
+    tifffile.imwrite(tmp_path / "cmyk.tif", np.zeros((8, 9, 4), np.uint16), photometric="separated")
+    PIL.Image.fromarray(grey.astype(np.uint8)).save(tmp_path / "x.tga")
+    (tmp_path / "x.tga").rename(tmp_path / "tga.png")
+    PIL.Image.fromarray(grey.astype(np.uint8)).save(tmp_path / "x.pcx")
+    for name, kind in {
+        "la.tif": "TIFF of grey with alpha, 16 bits a channel", "float.tif": "RGB, 32 floating-point bits a channel",
+        "cmyk.tif": "CMYK of 16 bits a channel", "tga.png": "an image of a kind that is not read",
+        "x.pcx": "an image of a kind that is not read",
+    }.items():  # fmt: skip
+        with pytest.raises(UserError, match=rf"{kind}.*; convert it to .*`magick mogrify -format png"):
+            Photo.load(tmp_path / name)
+    assert capfd.readouterr().err == ""  # what OpenCV says
+
+
 def test_depth_and_transparency_of_rarer_files(tmp_path: Path) -> None:
     grey = random_levels(5, 7, 1, 65535)[:, :, 0]
     PIL.Image.fromarray(grey).save(tmp_path / "g.png", transparency=int(grey[2, 3]))
@@ -114,6 +170,21 @@ def test_the_colour_profile_is_kept(tmp_path: Path, full: int) -> None:
     output = photo.with_pixels(photo.to_tensor(3)[0])
     assert PIL.Image.open(output.save(tmp_path / "y.png")).info["icc_profile"] == profile
     assert photo.with_pixels(photo.to_tensor(1)[0]).profile is None
+
+
+@pytest.mark.parametrize("alpha", [False, True])
+@pytest.mark.parametrize("full", [255, 65535])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("space", [b"GRAY", b"RGB ", b"CMYK"])
+def test_a_profile_of_other_channels_is_dropped(
+    tmp_path: Path, space: bytes, channels: int, full: int, alpha: bool
+) -> None:
+    pytest.importorskip("cv2", reason="16 bits in colour take OpenCV, an extra")
+    sRGB = PIL.ImageCms.ImageCmsProfile(PIL.ImageCms.createProfile("sRGB")).tobytes()
+    profile = sRGB[:16] + space + sRGB[20:]
+    opacity = random_levels(5, 7, 1, full)[:, :, 0] if alpha else None
+    path = Photo(random_levels(5, 7, channels, full), opacity, profile=profile).save(tmp_path / "x.png")
+    assert (Photo.load(path).profile == profile) is ({1: b"GRAY", 3: b"RGB "}[channels] == space)
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png"])

@@ -23,6 +23,7 @@ _EXR = "high dynamic range, which is not read; convert it to 16-bit PNG or float
 _MEDICAL = "a medical scan, which is not read; convert it to 16-bit PNG or TIFF, such as with dcm2niix or dcmj2pnm"
 _VIDEO = "a video, which is not read; extract frames, such as with `ffmpeg -i in.mp4 %06d.png`"
 _OTHER = "an image of a kind that is not read; convert it to PNG, such as with `magick mogrify -format png FILE`"
+_TGA = b"TRUEVISION-XFILE.\0"  # how files of it end
 UNREAD = {
     **dict.fromkeys((".heic", ".heif", ".hif", ".heics", ".heifs"), _HEIC),
     **dict.fromkeys(
@@ -47,6 +48,7 @@ UNREAD = {
     ),
 }  # fmt: skip
 """suffixes, in lower case, of images that are not read -> what they are, and how to convert them"""
+NOT_AN_IMAGE = "not an image, despite its suffix"
 MAX_BYTES = 512 * 1024 * 1024
 """size of the largest file that is read"""
 
@@ -75,7 +77,15 @@ def kind_by_bytes(data: bytes) -> str:
         return _EXR
     if head.startswith((b"FUJIFILMCCD-RAW", b"IIRO", b"IIU\0")):
         return _RAW
-    return _OTHER if head.startswith((b"DDS ", b"icns", b"\0\0\1\0", b"II\xbc\x01")) else ""
+    return _OTHER if head.startswith((b"DDS ", b"icns", b"\0\0\1\0", b"II\xbc\x01")) or data.endswith(_TGA) else ""
+
+
+def reason_of(fault: str, name: str) -> str:
+    """Why a file cannot be used, where its bytes say nothing by its suffix.   fault: as its bytes have it"""
+    if fault != NOT_AN_IMAGE:
+        return fault
+    suffix = name[name.rfind(".") :].lower()
+    return unread_kind(name) or (fault if suffix in SUFFIXES else "not an image of a kind that is read")
 
 
 class InvalidFile(Exception):

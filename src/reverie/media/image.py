@@ -68,7 +68,7 @@ class Image(Item):
     @classmethod
     def read(cls, data: bytes, place: str = "the input") -> Image:
         """As `load`, from the bytes of an image file; `place` is its path, or what error messages call it."""
-        from reverie.data.file_types import InvalidFile, quiet_pillow
+        from reverie.data.file_types import InvalidFile, quiet_pillow, reason_of
         from reverie.data.images.decode import read_full, read_header
 
         try:
@@ -77,7 +77,8 @@ class Image(Item):
                 by_rule = header.alpha or header.bits > 8
                 return cls(read_full(data), Path(place).name, data if by_rule else b"")
         except InvalidFile as invalid:
-            raise UserError(f"{place} is not a usable image ({invalid}); give another.") from None
+            reason = reason_of(str(invalid), place)
+            raise UserError(f"{place} is not a usable image ({reason}); give another.") from None
 
     def with_levels(self, levels: Levels) -> Image:
         """A copy whose file is read by the rule of a set: 16 bits, float and alpha as in the data of a run."""

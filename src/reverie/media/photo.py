@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import PIL.Image
 
-from reverie.data.file_types import SUFFIXES, InvalidFile, quiet_pillow
+from reverie.data.file_types import SUFFIXES, InvalidFile, quiet_pillow, reason_of
 from reverie.data.images import decode
 from reverie.data.images.conversion import LUMA, Levels
 from reverie.media.image import Image, image_grid
 from reverie.media.item import Item
 from reverie.media.metadata import png_text_chunks
-from reverie.media.photo_file import opencv, png_chunk, read_photo, with_palette
+from reverie.media.photo_file import as_deep_grey_alpha, opencv, png_chunk, read_photo, with_palette
 from reverie.utils.atomic_files import replace_bytes
 from reverie.utils.errors import UserError
 
@@ -64,7 +64,7 @@ class Photo(Item):
         """Look at the header only; what a user should know about it. Raises UserError if it cannot be used."""
         header = decode.read_header(_read_bytes(path))
         if header.fault:
-            raise UserError(f"{path} is not a usable image ({header.fault}); give another.")
+            raise UserError(f"{path} is not a usable image ({reason_of(header.fault, path.name)}); give another.")
         return f"{path} has several frames or pages: the first is taken" if header.animated else ""
 
     @classmethod
@@ -83,11 +83,12 @@ class Photo(Item):
             with quiet_pillow():
                 pixels, alpha, profile = read_photo(data, place)
         except InvalidFile as invalid:
-            raise UserError(f"{place} is not a usable image ({invalid}); give another.") from None
+            reason = reason_of(str(invalid), place)
+            raise UserError(f"{place} is not a usable image ({reason}); give another.") from None
         except (UserError, MemoryError):
             raise
         except Exception as error:  # hostile bytes make Pillow's plugins raise almost anything
-            reason = decode.as_invalid_file(error)
+            reason = str(decode.as_invalid_file(error))
             raise UserError(f"{place} is not a usable image ({reason}); give another.") from None
         return cls(pixels, alpha, Path(place).name, profile)
 
@@ -190,19 +191,18 @@ class Photo(Item):
         """The bytes of a PNG that carries the record and the colour profile."""
         planes = self.pixels if self.alpha is None else np.dstack([self.pixels, self.alpha])
         planes = planes[:, :, 0] if planes.shape[2] == 1 else planes
-        if planes.dtype == np.uint8 or planes.ndim == 2:
+        two_deep = planes.dtype == np.uint16 and planes.ndim == 3 and planes.shape[2] == 2
+        if planes.dtype == np.uint8 or planes.ndim == 2 or two_deep:
             buffer = io.BytesIO()
-            image = PIL.Image.fromarray(planes)
+            image = PIL.Image.fromarray(planes.astype(">u2").view(np.uint8) if two_deep else planes)
             if self.table:
                 image = with_palette(self.pixels, self.table)
             image.save(buffer, format="PNG", pnginfo=png_text_chunks(self.record), icc_profile=self.profile)
-            return buffer.getvalue()
+            return as_deep_grey_alpha(buffer.getvalue()) if two_deep else buffer.getvalue()
         return self._png_byopencv(planes)  # Pillow writes 16 bits in one channel only
 
     def _png_byopencv(self, planes: np.ndarray) -> bytes:
-        """A PNG of uint16 [H,W,2..4], grey or RGB with alpha or without."""
-        if planes.shape[2] == 2:  # OpenCV does not write grey with alpha
-            planes = np.dstack([planes[:, :, :1]] * 3 + [planes[:, :, 1:]])
+        """A PNG of uint16 [H,W,3 or 4], RGB with alpha or without."""
         bgr = np.ascontiguousarray(planes[:, :, [2, 1, 0, 3][: planes.shape[2]]])
         data = opencv(self.name or "the image").imencode(".png", bgr)[1].tobytes()
         metadata = b"".join(png_chunk(chunk[0], chunk[1]) for chunk in png_text_chunks(self.record).chunks)

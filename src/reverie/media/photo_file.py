@@ -14,10 +14,12 @@ import numpy as np
 import PIL.Image
 
 from reverie.data.file_types import InvalidFile
-from reverie.data.images import conversion, decode
+from reverie.data.images import conversion, decode, tiff
 from reverie.utils.errors import UserError
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+PNG_COLOUR_TYPE, GREY_WITH_ALPHA = 25, 4
+"""where a PNG says what its channels are, and what it says of these"""
 PIXEL_CHUNKS = frozenset((b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"))
 """chunks of a PNG that its pixels depend on"""
 _TURNS = {2: (True, 0), 3: (False, 2), 4: (True, 2), 5: (True, 1), 6: (False, 3), 7: (True, 3), 8: (False, 1)}
@@ -44,18 +46,25 @@ def read_photo(data: bytes, place: str | Path) -> PhotoFile:
     if header.fault:
         raise InvalidFile(header.fault)
     image = decode.load_upright(data)  # also where OpenCV decodes: it does not notice all damage before it takes memory
-    profile = None if header.mode == "CMYK" else image.info.get("icc_profile")  # CMYK becomes RGB
+    icc = None if header.mode == "CMYK" else image.info.get("icc_profile")  # CMYK becomes RGB
     if header.bits == 16 and not header.mode.startswith("I"):  # Pillow keeps 8 of them, without a word
         width, height, mode = *image.size, image.mode
         del image  # before the same is decoded again
         if width * height * len(mode) * 2 > decode.MAX_MEMORY:
             raise InvalidFile(f"takes more than {decode.MAX_MEMORY // 10**6} MB to decode: {width} x {height}")
-        orientation = 1 if header.format == "TIFF" else header.orientation  # OpenCV turns a TIFF upright itself
-        pixels, alpha = _decode_deep(data, place, orientation)
+        pixels, alpha = _decode_deep(data, place, header)
         if sorted(pixels.shape[:2]) != sorted((width, height)):
             raise InvalidFile("damaged file: two decoders find two sizes")
-        return PhotoFile(pixels, alpha, profile)
-    return PhotoFile(*_planes(image, header), profile)
+    else:
+        pixels, alpha = _planes(image, header)
+    return PhotoFile(pixels, alpha, _fitting_profile(icc, pixels.shape[2]))
+
+
+def _fitting_profile(profile: bytes | None, channels: int) -> bytes | None:
+    """An ICC profile, but None for one of a colour space of other channels: PNG forbids a grey one on RGB, and RGB's
+    tells nothing of grey."""
+    space = profile[16:20] if profile else b""
+    return profile if space == {1: b"GRAY", 3: b"RGB "}[channels] else None
 
 
 def _planes(image: PIL.Image.Image, header: decode.ImageHeader) -> tuple[np.ndarray, np.ndarray | None]:
@@ -83,18 +92,46 @@ def _planes(image: PIL.Image.Image, header: decode.ImageHeader) -> tuple[np.ndar
     return pixels, alpha
 
 
-def _decode_deep(data: bytes, place: str | Path, orientation: int) -> tuple[np.ndarray, np.ndarray | None]:
-    """Pixels and alpha of 16 bits a channel in colour, by OpenCV, turned by an EXIF orientation."""
+def _decode_deep(data: bytes, place: str | Path, header: decode.ImageHeader) -> tuple[np.ndarray, np.ndarray | None]:
+    """Pixels and alpha of 16 bits a channel in colour, or of grey with alpha, upright."""
+    if header.mode == "CMYK":
+        raise InvalidFile(f"CMYK of 16 bits a channel, which is not read; {tiff.TO_PNG}")
+    with decode.open_image(data) as image:
+        planar, premultiplied = tiff.is_deep_planar(image), tiff.has_premultiplied_alpha(image)
+        tags = tiff.tags_of(image)
+    if planar:
+        planes = np.dstack([np.asarray(channel).astype(np.uint16) for channel in tiff.planar_channels(data, tags)])
+    else:
+        planes = _decode_byopencv(data, place, 1 if tags else header.orientation)  # OpenCV turns TIFFs upright itself
+    alpha = np.ascontiguousarray(planes[:, :, -1]) if planes.shape[2] in (2, 4) and header.alpha else None
+    grey = planes.shape[2] < 3 or (data.startswith(PNG_SIGNATURE) and data[PNG_COLOUR_TYPE] == GREY_WITH_ALPHA)
+    colour = np.ascontiguousarray(planes[:, :, : 1 if grey else 3])
+    if premultiplied and alpha is not None:
+        for k in range(colour.shape[2]):  # one after another, for the sake of memory
+            product = colour[:, :, k].astype(np.uint64) * 65535
+            share = np.maximum(alpha, 1).astype(np.uint64)
+            colour[:, :, k] = np.minimum((product + share // 2) // share, 65535)
+    return colour, alpha
+
+
+def _decode_byopencv(data: bytes, place: str | Path, orientation: int) -> np.ndarray:
+    """uint16 [H,W,1..4], grey or RGB and perhaps alpha, turned by an EXIF orientation. Raises InvalidFile."""
     cv2 = opencv(place)
-    planes = cv2.imdecode(np.frombuffer(_pixels_only(data), np.uint8), cv2.IMREAD_UNCHANGED)  # [H,W] or [H,W,C], BGR
+    log = cv2.utils.logging  # it would say on stderr what is said in one line below
+    level = log.getLogLevel()
+    log.setLogLevel(log.LOG_LEVEL_SILENT)
+    try:
+        planes = cv2.imdecode(np.frombuffer(_pixels_only(data), np.uint8), cv2.IMREAD_UNCHANGED)  # [H,W] or BGR
+    except cv2.error:
+        planes = None
+    finally:
+        log.setLogLevel(level)
     if planes is None or planes.dtype != np.uint16:
-        raise InvalidFile("16 bits a channel in a form that is not supported")
+        raise InvalidFile(f"16 bits a channel in a form that is not supported; {tiff.TO_PNG}")
     planes = planes[:, :, None] if planes.ndim == 2 else planes
     mirrored, quarter_turns = _TURNS.get(orientation, (False, 0))
     planes = np.rot90(planes[:, ::-1] if mirrored else planes, quarter_turns)
-    alpha = np.ascontiguousarray(planes[:, :, -1]) if planes.shape[2] in (2, 4) else None
-    colour = planes[:, :, :1] if planes.shape[2] < 3 else planes[:, :, 2::-1]
-    return np.ascontiguousarray(colour), alpha
+    return planes if planes.shape[2] < 3 else planes[:, :, [2, 1, 0, 3][: planes.shape[2]]]
 
 
 def _pixels_only(data: bytes) -> bytes:
@@ -126,6 +163,13 @@ def with_palette(pixels: np.ndarray, table: bytes) -> PIL.Image.Image:
     image = PIL.Image.fromarray(first[np.searchsorted(palette, packed)].astype(np.uint8), "L")
     image.putpalette(table)
     return image
+
+
+def as_deep_grey_alpha(data: bytes) -> bytes:
+    """The PNG of grey with alpha of 16 bits each whose bytes, high before low, were written as 8-bit RGBA: Pillow
+    writes no such file and OpenCV neither. Rows are filtered by the bytes of a pixel, which are four in both."""
+    header = data[16:24] + bytes((16, GREY_WITH_ALPHA)) + data[26:29]
+    return PNG_SIGNATURE + png_chunk(b"IHDR", header) + data[33:]
 
 
 def png_chunk(kind: bytes, data: bytes) -> bytes:

@@ -21,12 +21,13 @@ import io
 import re
 import threading
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from reverie.data.file_types import InvalidFile, UnreadableFile, kind_by_bytes
+from reverie.data.file_types import NOT_AN_IMAGE, InvalidFile, UnreadableFile, kind_by_bytes
+from reverie.data.images import tiff
 from reverie.data.images.conversion import (
     COLOUR_MODES,
     DEFAULT,
@@ -39,8 +40,8 @@ from reverie.data.images.conversion import (
     to_array,
 )
 
-VERSION = 1  # part of every cache key: raise it whenever the same bytes would give other pixels
-HEADER_VERSION = 5  # kept with every scan: raise it whenever the same bytes would give another ImageHeader
+VERSION = 2  # part of every cache key: raise it whenever the same bytes would give other pixels
+HEADER_VERSION = 6  # kept with every scan: raise it whenever the same bytes would give another ImageHeader
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "PPM", "AVIF", "JPEG2000", "QOI")  # MPO is read as JPEG
 _DEEP_PPM = re.compile(rb"P6\s+(?:#[^\n]*\n\s*)*\d+\s+(?:#[^\n]*\n\s*)*\d+\s+(?:#[^\n]*\n\s*)*65535\s")
 MAX_PIXELS = 100_000_000
@@ -53,7 +54,6 @@ _MAGIC = (b"\xff\xd8", b"\x89PNG", b"RIFF", b"BM", b"II*\0", b"MM\0*", b"GIF8") 
 _ORIENTATION = 0x0112  # the EXIF tag
 _LATE_ORIENTATION = (b"eXIf", b"Raw profile type exif", b"XML:com.adobe.xmp")  # of PNG: may hold the orientation
 _COPIES = {"WEBP": 4, "AVIF": 4, "JPEG2000": 3}  # of an image that their decoders hold
-_TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_BITS, _TIFF_PHOTOMETRIC = 256, 257, 258, 262  # TIFF tags
 _ALONE = threading.Lock()  # held while a huge image is decoded, which takes up to 400 MB
 _NO_MEMORY = "not enough memory"
 
@@ -163,15 +163,22 @@ def _decoded(data: bytes, side: int = 0) -> Iterator[Image.Image]:
                 # least twice the final side is left to Lanczos, so the result is the same within one or two levels
                 image.draft(image.mode, (side, side))
             with _ALONE if image.width * image.height > HUGE_PIXELS else contextlib.nullcontext():
-                image.load()
-                if image.format == "TIFF" and getattr(image, "tag_v2", {}).get(_TIFF_PHOTOMETRIC) == 0:
-                    image.info[ZERO_IS_WHITE] = True
-                ImageOps.exif_transpose(image, in_place=True)
-                yield image
+                yield _loaded(image, data)
     except InvalidFile:
         raise
     except Exception as error:  # hostile bytes make Pillow's plugins raise almost anything
         raise as_invalid_file(error) from None
+
+
+def _loaded(image: Image.Image, data: bytes) -> Image.Image:
+    """An open image decoded, and turned upright."""
+    if tiff.is_deep_planar(image) and image.tile[0][0] == "raw":  # type: ignore[attr-defined]  # of files
+        return tiff.in_8_bits(image, data)
+    image.load()
+    if tiff.tags_of(image).get(tiff.PHOTOMETRIC) == 0:
+        image.info[ZERO_IS_WHITE] = True
+    ImageOps.exif_transpose(image, in_place=True)
+    return image
 
 
 def open_image(data: bytes) -> Image.Image:
@@ -183,10 +190,9 @@ def open_image(data: bytes) -> Image.Image:
     except UnidentifiedImageError:
         if other := kind_by_bytes(data):
             raise InvalidFile(other) from None
-        known = data.startswith(_MAGIC)
-        raise InvalidFile(
-            "damaged header, or a kind not supported" if known else "not an image, despite its suffix"
-        ) from None
+        if not data.startswith(_MAGIC):
+            raise InvalidFile(NOT_AN_IMAGE) from None
+        raise InvalidFile(tiff.unread_kind_of_tiff(data) or "damaged header, or a kind not supported") from None
     except Image.DecompressionBombError:
         raise InvalidFile("more than 100 megapixels") from None
     copies = _COPIES.get(image.format or "", 1)
@@ -197,14 +203,14 @@ def open_image(data: bytes) -> Image.Image:
     if min(image.size) < MIN_SIDE:
         raise InvalidFile(f"smaller than {MIN_SIDE} pixels on a side: {min(image.size)}-pixel image")
     if image.mode not in GREY_MODES | COLOUR_MODES and not image.mode.startswith("I;16"):
-        raise InvalidFile(f"colour mode not supported: {image.mode}")
+        raise InvalidFile(f"colour mode not supported: {image.mode}; {tiff.TO_PNG}")
     return image
 
 
 def _stored_size(image: Image.Image) -> tuple[int, int]:
     """Width and height as stored. For a TIFF with an orientation some versions of Pillow report them as turned."""
-    tags: Any = getattr(image, "tag_v2", {}) if image.format == "TIFF" else {}
-    return int(tags.get(_TIFF_WIDTH, image.width)), int(tags.get(_TIFF_HEIGHT, image.height))
+    tags = tiff.tags_of(image)
+    return int(tags.get(tiff.WIDTH, image.width)), int(tags.get(tiff.HEIGHT, image.height))
 
 
 def _orientation(image: Image.Image, data: bytes) -> int:
@@ -230,8 +236,7 @@ def _bits(image: Image.Image, data: bytes) -> int:
     if image.format == "PNG":
         return data[24]
     if image.format == "TIFF":
-        tags: Any = getattr(image, "tag_v2", {})
-        bits = tags.get(_TIFF_BITS, 8)
+        bits = tiff.tags_of(image).get(tiff.BITS, 8)
         return int(max(bits)) if isinstance(bits, tuple) else int(bits)
     deep = image.format == "PPM" and _DEEP_PPM.match(data) is not None
     if image.mode.startswith("I;16") or deep:
