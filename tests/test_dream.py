@@ -323,6 +323,23 @@ def test_the_same_seed_gives_the_same_file(photo: Path, tmp_path: Path) -> None:
     assert command("provenance", tmp_path / "a.png") == 0
 
 
+def test_a_film_is_in_srgb_and_keeps_transparency(tmp_path: Path) -> None:
+    from PIL import ImageCms
+
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    swapped = profile.replace(b"rXYZ", b"?XYZ").replace(b"gXYZ", b"rXYZ").replace(b"?XYZ", b"gXYZ")
+    red = np.zeros((16, 24, 3), np.uint16) + np.array([65535, 0, 0], np.uint16)
+    alpha = np.where(np.arange(24) < 12, 0, 65535).astype(np.uint16) * np.ones((16, 1), np.uint16)
+    frames = [Photo(red, alpha, profile=swapped), Photo(red // 2, alpha, profile=swapped)]
+    with PIL.Image.open(film.save_film(frames, tmp_path / "film.webp")) as webp:
+        first = np.asarray(webp.convert("RGBA")).astype(int)
+    assert (first[:, :12, 3] == 0).all()
+    assert (first[:, 12:, 3] == 255).all()
+    assert np.abs(first[4:12, 16:20, :3] - [0, 255, 0]).max() < 40  # what the profile takes for red is green
+    pytest.importorskip("imageio_ffmpeg")
+    assert film.save_film(frames, tmp_path / "film.mp4").stat().st_size > 0
+
+
 def test_what_a_photo_keeps(tmp_path: Path) -> None:
     from PIL import ImageCms
 

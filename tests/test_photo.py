@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from reverie.media import Image, Photo, read_record
+from reverie.media.saliency_map import draw_saliency
 from reverie.utils.errors import UserError
 
 RECORD = {"arguments": {}, "index": 0, "synthetic": True}
@@ -185,6 +186,18 @@ def test_a_profile_of_other_channels_is_dropped(
     opacity = random_levels(5, 7, 1, full)[:, :, 0] if alpha else None
     path = Photo(random_levels(5, 7, channels, full), opacity, profile=profile).save(tmp_path / "x.png")
     assert (Photo.load(path).profile == profile) is ({1: b"GRAY", 3: b"RGB "}[channels] == space)
+
+
+@pytest.mark.parametrize(("channels", "full"), [(1, 255), (3, 255), (3, 65535)])
+def test_an_overlay_of_saliency_keeps_alpha_and_the_profile_of_colours(channels: int, full: int) -> None:
+    alpha = random_levels(5, 7, 1, full)[:, :, 0]
+    photo = Photo(random_levels(5, 7, channels, full), alpha, profile=b"icc")
+    density = np.arange(1.0, 36).reshape(5, 7) / 630
+    made = {form: draw_saliency(photo, density, form) for form in ("overlay", "heat", "map")}
+    assert made["overlay"].profile == (b"icc" if channels == 3 else None)
+    assert made["overlay"].alpha is not None
+    assert np.abs(made["overlay"].alpha.astype(float) - alpha * (255 / full)).max() <= 0.5
+    assert made["heat"].alpha is made["map"].alpha is made["heat"].profile is made["map"].profile is None
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png"])

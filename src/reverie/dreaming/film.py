@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
+from PIL import ImageCms
 
 from reverie.media import XMP, Photo
 from reverie.utils.atomic_files import replace_bytes, replacing
@@ -34,23 +37,46 @@ def check_film(path: Path) -> None:
 
 
 def save_film(frames: Sequence[Photo], path: Path) -> Path:
-    """Writes frames of one size as an animated WebP or an MP4, by the suffix.
+    """Writes frames of one size as an animated WebP or an MP4, by the suffix, in sRGB.
 
-    An MP4's sides are even: an odd one gets its last row or column twice. Raises UserError if the frames' sizes differ
-    or there is none, and if an MP4 cannot be written.
+    A WebP has the frames' alpha; in an MP4, which can have none, they are laid on white. An MP4's sides are
+    even: an odd one gets its last row or column twice. Raises UserError if the frames' sizes differ or there is none,
+    and if an MP4 cannot be written.
     """
-    pictures = [frame.pil.convert("RGB") for frame in frames]
+    pictures = [_picture(frame) for frame in frames]
     if len({picture.size for picture in pictures}) != 1:
         raise UserError(f"{path} takes frames of one size; give --out a folder.")
     if path.suffix.lower() == ".mp4":
-        return _save_mp4([np.asarray(picture) for picture in pictures], path)
+        return _save_mp4([np.asarray(_on_white(picture)) for picture in pictures], path)
     buffer = io.BytesIO()
+    # of frames with alpha each is whole, since libwebp 1.6 loses alpha where a frame is a change of the one before
+    whole = {"kmin": 0, "kmax": 1} if any(picture.mode == "RGBA" for picture in pictures) else {}
     pictures[0].save(
         buffer, format="WEBP", save_all=True, append_images=pictures[1:], duration=round(1000 / FRAMES_PER_SECOND),
-        loop=0, quality=82, xmp=XMP.encode(),
+        loop=0, quality=82, xmp=XMP.encode(), **whole,
     )  # fmt: skip
     replace_bytes(path, buffer.getvalue())
     return path
+
+
+def _picture(frame: Photo) -> PIL.Image.Image:
+    """A frame of 8 bits in sRGB, which players take every film for: RGB, or RGBA where it has alpha."""
+    picture = frame.pil.convert("RGB")
+    if frame.profile and frame.pixels.shape[2] == 3:
+        with contextlib.suppress(ImportError, OSError, ValueError, ImageCms.PyCMSError):  # a profile that is damaged
+            profile = ImageCms.ImageCmsProfile(io.BytesIO(frame.profile))
+            ImageCms.profileToProfile(picture, profile, ImageCms.createProfile("sRGB"), inPlace=True)
+    alpha = frame.alpha_in_8_bits()
+    if alpha is not None:
+        picture.putalpha(PIL.Image.fromarray(alpha))
+    return picture
+
+
+def _on_white(picture: PIL.Image.Image) -> PIL.Image.Image:
+    """RGB"""
+    if picture.mode == "RGB":
+        return picture
+    return PIL.Image.alpha_composite(PIL.Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
 
 
 def _save_mp4(frames: Sequence[np.ndarray], path: Path) -> Path:

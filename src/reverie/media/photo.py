@@ -156,6 +156,12 @@ class Photo(Item):
             pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)  # in 16 bits white would overflow
         return Image(pixels, self.name, record=self.record, inputs=self.inputs, folder=self.folder)
 
+    def alpha_in_8_bits(self) -> np.ndarray | None:
+        """uint8 [H,W], 0 transparent; None: opaque."""
+        if self.alpha is None or self.alpha.dtype == np.uint8:
+            return self.alpha
+        return ((self.alpha.astype(np.uint32) + 128) // 257).astype(np.uint8)
+
     @property
     def pil(self) -> PIL.Image.Image:
         """As a Pillow image of 8 bits without alpha, mode L or RGB."""

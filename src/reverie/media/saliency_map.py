@@ -41,7 +41,9 @@ class SaliencyMap(Photo):
 
 
 def draw_saliency(photo: Photo, density: np.ndarray, form: Form, writes_density: bool = False) -> SaliencyMap:
-    """A density [H,W] of a photo as a picture of that size."""
+    """A density [H,W] of a photo as a picture of that size. An overlay has the photo's alpha, and the profile of its
+    colours; the other forms show the density alone."""
+    alpha, profile = None, None
     share = density / density.max()
     if form in ("map", "bias"):
         pixels = (share * 65535).round().astype(np.uint16)[:, :, None]
@@ -52,8 +54,10 @@ def draw_saliency(photo: Photo, density: np.ndarray, form: Form, writes_density:
             below = photo.image().pixels.astype(np.float64)
             opacity = OPACITY * np.sqrt(share)[:, :, None]
             pixels = below * (1 - opacity) + heat * opacity  # grey photos become coloured
+            alpha, profile = photo.alpha_in_8_bits(), photo.profile if photo.pixels.shape[2] == 3 else None
         pixels = pixels.round().astype(np.uint8)
-    made = SaliencyMap(pixels, density=density.astype(np.float32), writes_density=writes_density)
+    values = density.astype(np.float32)
+    made = SaliencyMap(pixels, alpha, profile=profile, density=values, writes_density=writes_density)
     return made.made_from(photo)
 
 
