@@ -90,7 +90,6 @@ def test_tables_of_other_programs(folder: Path, separator: str, point: str) -> N
         ("", "has no rows"),
         ("image,x,y\na.png,0.2,0.9\nb.png,1,0.5", "are shares of the width"),
         ("image,x,y\nz.png,20,9", r"none of the 1 names in fixations.csv, such as z.png, is of a picture"),
-        ("image,x,y\na.png,,9", "leave those without out"),
     ],
 )
 def test_wrong_tables_get_one_line(folder: Path, table: str, message: str) -> None:
@@ -161,6 +160,48 @@ def test_maps_as_pictures(folder: Path) -> None:
     assert float(shares[:, :, :2, :2].sum()) == pytest.approx(2, abs=1e-5)
 
 
+def test_maps_in_colours_are_refused_and_their_shape_is_told(folder: Path) -> None:
+    (folder / "maps").mkdir()
+    level = np.tile(np.linspace(0, 255, 40).astype(np.uint8), (30, 1))
+    jet = np.dstack([level, 255 - np.abs(level - 128.0) * 2, 255 - level]).clip(0, 255).astype(np.uint8)
+    noisy = (level[:, :, None] + np.random.default_rng(0).integers(-6, 7, (30, 40, 3))).clip(0, 255).astype(np.uint8)
+    for name in POINTS:
+        PIL.Image.fromarray(jet).save(folder / "maps" / f"{name}.png")
+    with pytest.raises(UserError, match="all 3 'its map is in colours; give a grey one, brighter where"):
+        Fixations.open(folder)
+    PIL.Image.fromarray(noisy).resize((20, 15)).save(folder / "maps" / "a.png")  # grey with the noise of JPEG, smaller
+    PIL.Image.fromarray(np.dstack([level, level])).save(folder / "maps" / "b.png")
+    data = Fixations.open(folder)
+    assert [(Path(drop.name).stem, drop.reason[:24]) for drop in data.dropped] == [
+        ("b", "its map is transparent i"), ("c", "its map is in colours; g"),
+    ]  # fmt: skip
+    assert not data.warnings
+    PIL.Image.fromarray(level[:, :20]).save(folder / "maps" / "b.png")
+    PIL.Image.fromarray(level.T).save(folder / "maps" / "c.png")
+    data = Fixations.open(folder)
+    assert "1 maps have another shape than their pictures" in data.warnings[0]
+    assert "maps/b.png, 20x30 of 40x30" in data.warnings[0]
+    assert [drop.reason[:32] for drop in data.dropped] == ["its map is turned by a quarter; "]
+    data = Fixations.open(write_json(folder, as_files(POINTS)))  # points are taken where a map cannot be
+    assert [bool(item.map) for item in data.items] == [True, True, False]
+    assert len(data.items[2].points) == 2
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ("a.png,1,2\nb.png,abc,3\n", "line 3: x is 'abc', which is no finite number; mend the line or leave it out"),
+        ("a.png,1,2\n\nb.png,3,\n", "line 4: y is empty"),
+        ("a.png,1,nan\n", "line 2: y is 'nan'"),
+        (",1,2\n", "line 2: image is empty"),
+    ],
+)
+def test_a_bad_line_of_a_table_is_named(folder: Path, rows: str, message: str) -> None:
+    (folder / "fixations.csv").write_text(f"image,x,y\n{rows}")
+    with pytest.raises(UserError, match=f"fixations.csv, {message}"):
+        Fixations.open(folder)
+
+
 def test_counts_lie_where_the_points_are(folder: Path) -> None:
     data = Fixations.open(write_json(folder, as_files(POINTS))).prepare(32)  # 4 x 4 cells of 10 x 7.5 pixels
     shares = data.batch(range(3))["counts"][:, 0].numpy()
@@ -211,7 +252,7 @@ def test_a_picture_without_fixations_is_dropped_with_the_reason(folder: Path) ->
     [
         ("[1, 2]", "holds no object"),
         ("{", "is no JSON"),
-        ('{"a.png": [["x", "y"]]}', "its points are no numbers"),
+        ('{"a.png": [[1, 2], ["x", "y"]]}', "its points are no numbers, such as number 2;"),
         ('{"a.png": [[1]]}', "are not"),
         ('{"a.png": [[1, NaN]]}', "finite"),
     ],

@@ -20,6 +20,7 @@ from reverie.core.lr_schedules import cosine
 from reverie.core.method import Method, verb
 from reverie.core.stage import Batch, Metrics, Stage
 from reverie.core.update import Update
+from reverie.data.images.conversion import has_chroma
 from reverie.data.images.fixations import BIAS_CELLS, CELL, Fixations
 from reverie.media import Image, Photo
 from reverie.media.image import side_by_side
@@ -262,7 +263,9 @@ class SalGAN(Method):
         return values.flatten().softmax(0).view(shape).cpu().numpy()
 
     def _read_bias(self, picture: Photo) -> Tensor:
-        """The log centre bias [1,1,h,w] of a grey picture. Raises UserError if it is of one grey."""
+        """The log centre bias [1,1,h,w] of a grey picture. Raises UserError if it is of one grey, or in colours."""
+        if has_chroma(picture.pixels):
+            raise UserError(f"bias-map {picture.name} is in colours; give a grey one, brighter where people look more.")
         levels = torch.from_numpy(picture.pixels.astype(np.float32)).mean(2)[None, None]
         if float(levels.amax() - levels.amin()) == 0:
             raise UserError(f"bias-map {picture.name} is of one grey; give a density, such as --form bias writes.")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
@@ -15,7 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from reverie.utils.errors import UserError
+from reverie.data.file_types import InvalidFile
+from reverie.data.images import conversion, decode
+from reverie.utils.errors import UserError, printable
 
 IMAGE_COLUMNS, VIEWER_COLUMNS = ("image", "name", "file", "filename", "stimulus"), ("viewer", "subject", "observer")
 """of a CSV file, one of each; the others are x and y"""
@@ -52,17 +55,23 @@ def read_csv(data: bytes, place: str) -> dict[str, Points]:
     separator = max(",;\t", key=head.count)
     if separator == ";":  # as programs write it where numbers have a decimal comma
         text = re.sub(r"(\d),(\d)", r"\1.\2", text)
-    rows = list(csv.DictReader(io.StringIO(text), delimiter=separator))
+    reader = csv.DictReader(io.StringIO(text), delimiter=separator)
+    rows = [(reader.line_num, row) for row in reader]
     if not rows:
         raise UserError(f"{place} has no rows; it is to have the columns image, x and y, and perhaps viewer.")
-    columns = {str(name).strip().lower(): name for name in rows[0]}
+    columns = {str(name).strip().lower(): name for name in rows[0][1]}
     image = next((columns[name] for name in IMAGE_COLUMNS if name in columns), None)
     viewer = next((columns[name] for name in VIEWER_COLUMNS if name in columns), None)
     if image is None or "x" not in columns or "y" not in columns:
         raise UserError(f"{place} needs the columns image, x and y, and perhaps viewer; it has {', '.join(columns)}.")
     found: dict[str, list[list[Any]]] = {}
     numbers: dict[str, int] = {}
-    for row in rows:
+    for line, row in rows:
+        cells = {"image": row[image], "x": row[columns["x"]], "y": row[columns["y"]]}
+        for column, cell in cells.items():
+            if not cell or (column != "image" and not _is_finite(cell)):
+                said = f"'{printable(cell[:40])}', which is no finite number" if cell else "empty"
+                raise UserError(f"{place}, line {line}: {column} is {said}; mend the line or leave it out.")
         who = -1 if viewer is None else numbers.setdefault(row[viewer], len(numbers))
         found.setdefault(row[image], []).append([row[columns["x"]], row[columns["y"]], who])
     return {name: _points(value, f"{place}, {name}") for name, value in found.items()}
@@ -116,6 +125,36 @@ def _points_of_viewers(viewers: np.ndarray, place: str) -> Points:
     return np.concatenate([np.zeros((0, 3)), *found])
 
 
+def fault_of_map(header: decode.ImageHeader, data: bytes, size: tuple[int, int]) -> str:
+    """Why a picture cannot be the map of where people looked in one of `size`, height and width; "" if it can."""
+    if header.fault:
+        return f"its map cannot be read: {header.fault}"
+    if header.alpha or not header.grey:
+        try:
+            image = decode.load_upright(data)
+            alpha = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
+            coloured = conversion.has_chroma(conversion.to_array(image, 3))
+        except InvalidFile as invalid:
+            return f"its map cannot be read: {invalid}"
+        if coloured:
+            return "its map is in colours; give a grey one, brighter where people looked more"
+        if alpha is not None and alpha.getextrema() != (255, 255):
+            return "its map is transparent in part; give an opaque one, brighter where people looked more"
+    if size[0] != size[1] and upright_size(header) == size[::-1]:
+        return "its map is turned by a quarter; save it as the picture is shown"
+    return ""
+
+
+def has_shape_of(map_size: tuple[int, int], size: tuple[int, int]) -> bool:
+    """Whether a map has the sides of its picture in proportion, up to a pixel of rounding."""
+    return abs(map_size[0] * size[1] - map_size[1] * size[0]) <= sum(size)
+
+
+def upright_size(header: decode.ImageHeader) -> tuple[int, int]:
+    """Height and width of a picture as it is shown."""
+    return (header.height, header.width) if header.orientation <= 4 else (header.width, header.height)
+
+
 def match_files(names: Iterable[str], pictures: Iterable[str]) -> dict[str, str]:
     """File -> the picture that it is of: of the same name without suffix; of several that in a folder of the same name.
 
@@ -141,14 +180,26 @@ def _points(value: Any, place: str) -> Points:
     try:
         array = np.asarray(value, np.float64)
     except (TypeError, ValueError):
+        rows = enumerate(value, 1) if isinstance(value, list) else ()
+        bad = next((n for n, row in rows if not (isinstance(row, list) and all(map(_is_finite, row)))), None)
+        which = f", such as number {bad}" if bad else ""
         raise UserError(
-            f"{place}: its points are no numbers; give [x, y] or [x, y, viewer] of each, and leave those without out."
+            f"{place}: its points are no numbers{which}; give [x, y] or [x, y, viewer] of each, and leave those "
+            "without out."
         ) from None
     if not array.size:
         return np.zeros((0, 3))
     if array.ndim != 2 or array.shape[1] not in (2, 3) or not np.isfinite(array).all():
         raise UserError(f"{place}: its points are not [x, y] or [x, y, viewer] each, finite numbers.")
     return array if array.shape[1] == 3 else np.concatenate([array, np.full((len(array), 1), -1.0)], 1)
+
+
+def _is_finite(value: Any) -> bool:
+    """Whether a cell or an entry is a finite number."""
+    try:
+        return math.isfinite(float(value))
+    except (TypeError, ValueError, OverflowError):
+        return False
 
 
 def check_axes(points: Mapping[str, Points], sizes: Mapping[str, tuple[int, int]], place: str) -> str:

@@ -19,12 +19,15 @@ from reverie.data.file_types import SUFFIXES, InvalidFile
 from reverie.data.images import conversion, decode, synthetic
 from reverie.data.images.fixation_files import (
     check_axes,
+    fault_of_map,
+    has_shape_of,
     inside,
     match_files,
     read_csv,
     read_json,
     read_mat,
     split_names,
+    upright_size,
 )
 from reverie.data.images.inspect import split_usage, usage_summary
 from reverie.data.images.records import nothing_usable
@@ -73,7 +76,7 @@ class Fixations:
                 f"no split '{split}' in {spec}: it has {', '.join(self.splits)}.{near_miss(split, self.splits)}"
             )
         self.items = list(source.parts[split])
-        self.dropped, self.notes, self.warnings = list(source.dropped), list(source.notes), list[str]()
+        self.dropped, self.notes, self.warnings = list(source.dropped), list(source.notes), list(source.warnings)
         if not self.items:
             raise UserError(nothing_usable(spec, self.dropped))
         digest = hashlib.sha256(split.encode())
@@ -130,7 +133,7 @@ class Fixations:
         viewers = [len(np.unique(p[:, 2])) for p in points if len(p) and p[0, 2] >= 0]
         few = sum(len(np.unique(p[:, 2])) == 1 for p in points if len(p) and p[0, 2] >= 0)
         alone = f"{few} of {len(points)} pictures with one viewer only: nothing tells what others would look at"
-        warnings = [alone] if few else []
+        warnings = [*first.warnings, *([alone] if few else [])]
         if any(item.map for item in first.items):
             warnings.append("these are maps, without points: scores need points, and there is no centre bias of them")
         return {
@@ -256,6 +259,7 @@ class Source:
     parts: dict[str, list[Picture]]
     dropped: list[Dropped]
     notes: list[str]
+    warnings: list[str]
 
     def stamp(self, item: Picture) -> str:
         """What changes with the picture."""
@@ -274,19 +278,24 @@ class FileSource(Source):
     """A folder or a zip. Raises UserError where it holds no fixations."""
 
     def __init__(self, tree: FileTree, place: str) -> None:
-        self.tree, self.dropped, self.notes = tree, list(tree.skipped), []
+        self.tree, self.dropped, self.notes, self.warnings = tree, list(tree.skipped), [], []
         files, maps = self._images()
         sizes = self._sizes(files)
         points = self._points(sizes, maps, place)
         if points and (note := check_axes(points, sizes, place)):
             self.notes.append(note)
-        kept = dict[str, Picture]()
+        kept, faults = dict[str, Picture](), self._faulty_maps(maps, sizes)
         for file, (height, width) in sizes.items():
             places = inside(points.get(file, np.zeros((0, 3))), height, width)
-            if len(places) or file in maps:
-                kept[file] = Picture(file, height, width, places, maps.get(file, ""))
+            usable = file in maps and file not in faults
+            if len(places) or usable:
+                kept[file] = Picture(file, height, width, places, maps[file] if usable else "")
             else:
-                self.dropped.append(Dropped(file, "no fixations"))
+                self.dropped.append(Dropped(file, faults.get(file, "no fixations")))
+        if without := sorted(faults.keys() & kept.keys()):
+            self.warnings.append(f"{len(without)} pictures have points and no map, since {faults[without[0]]}")
+        if not kept and self.dropped:
+            raise UserError(nothing_usable(place, self.dropped))
         lists = {s: f for f in tree.stamps for s in ("train", "test", "val") if PurePosixPath(f).name == f"{s}.txt"}
         by_name = {PurePosixPath(file).name: file for file in kept} | {file: file for file in kept}
         named = split_names({split: tree.read(file) for split, file in lists.items()}, by_name, place)
@@ -311,9 +320,25 @@ class FileSource(Source):
             if header.fault:
                 self.dropped.append(Dropped(file, header.fault))
             else:
-                upright = header.orientation <= 4
-                sizes[file] = (header.height, header.width) if upright else (header.width, header.height)
+                sizes[file] = upright_size(header)
         return sizes
+
+    def _faulty_maps(self, maps: dict[str, str], sizes: dict[str, tuple[int, int]]) -> dict[str, str]:
+        """Picture -> why its map cannot be used; warns of maps of another shape than their pictures."""
+        faults, others = {}, []
+        for file in maps.keys() & sizes.keys():
+            data = self.tree.read(maps[file])
+            header = decode.read_header(data)
+            if fault := fault_of_map(header, data, sizes[file]):
+                faults[file] = fault
+            elif not has_shape_of(upright_size(header), sizes[file]):
+                others.append(f"{maps[file]}, {header.width}x{header.height} of {sizes[file][1]}x{sizes[file][0]}")
+        if others:
+            self.warnings.append(
+                f"{len(others)} maps have another shape than their pictures and are stretched to it, such as "
+                f"{min(others)}; where they show a part only, cut the pictures to it"
+            )
+        return faults
 
     def _points(self, sizes: dict[str, tuple[int, int]], maps: dict[str, str], place: str) -> dict[str, np.ndarray]:
         """Picture -> points, of the one kind of file that there is. Raises UserError."""
@@ -363,7 +388,7 @@ class DrawnSource(Source):
         if number and not (number.isascii() and number.isdecimal() and int(number) > 0):
             raise UserError(f"'{number}' in {spec} is not a number of pictures; use, for example, {BUILT_IN}:100")
         counts = {"train": int(number or TRAIN), "test": TEST}
-        self.dropped, self.notes = [], []
+        self.dropped, self.notes, self.warnings = [], [], []
         self.parts = {split: [self._drawn(split, i) for i in range(count)] for split, count in counts.items()}
 
     def _drawn(self, split: str, i: int) -> Picture:
