@@ -299,6 +299,7 @@ def test_a_run_of_cvae_gan_takes_the_same_masks(files: Path) -> None:
         ("p.png --mask m.png --out p.png", "p.png is there already"),
         ("p.png --mask m.png --scale 2 --out o.png", "has no flag '--scale'"),
         ("m.safetensors p.png --mask m.png --out o.png", "m.safetensors"),
+        ("p.png --mask e.png --out o.png", "too little of p.png is outside the hole, 60 of 4800 pixels"),
         ("p.png --mask text.txt --out o.png", "text.txt is not a usable image"),
         ("p.png --mask empty --out o.png", "there is no image at empty"),
     ],
@@ -306,6 +307,9 @@ def test_a_run_of_cvae_gan_takes_the_same_masks(files: Path) -> None:
 def test_a_wrong_command_is_one_line(files: Path, words: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
     Path("text.txt").write_text("no image")
     Path("empty").mkdir()
+    PIL.Image.fromarray(np.where(np.arange(W) < W - 1, 255, 0).astype(np.uint8) * np.ones((H, 1), np.uint8)).save(
+        "e.png"
+    )
     inpaint(words, 2)
     lines = capsys.readouterr().err.splitlines()
     assert message in lines[-1]

@@ -119,6 +119,14 @@ def test_a_hole_grows_evenly_and_not_beyond_the_frame() -> None:
     assert widened(corner, 1).sum() == 3
 
 
+def test_how_much_is_in_the_hole_is_not_rounded_to_nothing_or_all() -> None:
+    for size, said in ((1, "1 pixel of"), (7, "7 pixels of"), (10_000, "25.0% of"), (39_999, "all but 1 pixel of")):
+        levels = np.zeros(40_000, np.uint8)
+        levels[:size] = 255
+        of = Photo(np.zeros((200, 200, 3), np.uint8), name="p.png")
+        assert f"is the hole: {said} p.png" in find_hole(of, mask(levels.reshape(200, 200)), Marking()).notes[0]
+
+
 @pytest.mark.parametrize(
     ("given", "marking", "message"),
     [

@@ -98,7 +98,7 @@ def find_hole(photo: Photo | Image, mask: Photo | None, marking: Marking) -> Hol
         notes.append(f"{what} has a soft edge, as JPEG and brushes make it: {grow} pixels around it are taken too")
     inside = widened(inside != marking.invert, grow)
     share = float(inside.mean())
-    notes.append(f"{inverted}{what} is the hole: {share:.1%} of {name}")
+    notes.append(f"{inverted}{what} is the hole: {_extent(inside)} of {name}")
     if not inside.any():
         raise UserError(_nothing(source, mask, marking, what, name))
     if inside.all():
@@ -110,6 +110,15 @@ def find_hole(photo: Photo | Image, mask: Photo | None, marking: Marking) -> Hol
         advice = "leave --invert away" if marking.invert else "give --invert"
         notes.append(f"most of {name} is in the hole; if it is the other way round, {advice}")
     return Hole(inside, notes)
+
+
+def _extent(inside: np.ndarray) -> str:
+    """How much of a photo a hole is, without rounding it to nothing or all."""
+    number = int(inside.sum())
+    share, rest = f"{number / inside.size:.1%}", inside.size - number
+    if share == "0.0%" and number:
+        return f"{number} pixel{'s' if number > 1 else ''}"
+    return f"all but {rest} pixel{'s' if rest > 1 else ''}" if share == "100.0%" and rest else share
 
 
 def _nothing(source: Photo | Image, mask: Photo | None, marking: Marking, what: str, name: str) -> str:
@@ -271,7 +280,7 @@ def map_holes(
 def _say(notes: list[str], said: set[str]) -> None:
     """Prints notes to stderr, those of each kind once."""
     for note in notes:
-        kind = re.sub(r"[\d.]+%.*| of \S+ is", "", note)
+        kind = re.sub(r"(?<=is the hole: ).*| of \S+ is", "", note)
         if kind not in said:
             said.add(kind)
             print(f"note: {printable(note)}", file=sys.stderr)

@@ -22,6 +22,7 @@ from reverie.transforms.poisson import gradients, poisson_in_mask
 from reverie.transforms.texture_synthesis import COARSEST, shrink, synthesise_texture
 from reverie.transforms.tiling import apply_tiled
 from reverie.transforms.upscaling import with_hidden_colours
+from reverie.utils.errors import UserError
 
 Fill = Callable[[Tensor, Tensor], Tensor]
 """(image [B,C,H,W], hole [B,1,H,W]) -> the image with its hole filled, of any H and W"""
@@ -68,6 +69,8 @@ def fill_holes(
         result is enlarged; None: whatever the size
     channels: C of what it takes; None: those of the photo
     detail: of such holes; where size is None, of all
+
+    Raises UserError where too little around a hole is known.
     """
     channels = channels or photo.pixels.shape[2]
     pixels = photo.pixels.copy()
@@ -82,6 +85,12 @@ def fill_holes(
         small, small_hole = x, holes
         if patch.factor > 1:
             small, small_hole = shrink(x, holes, [max(8, round(side / patch.factor / 8) * 8) for side in x.shape[2:]])
+            if small_hole.all():
+                name, known = photo.name or "the photo", int((~hole).sum())
+                raise UserError(
+                    f"too little of {name} is outside the hole, {known} of {hole.size} pixels, or in too thin lines, "
+                    "to fill it from; mark a smaller part."
+                )
         filled = _fill_channels(small, small_hole, fill, size, channels)
         if detail == "texture" and (patch.factor > 1 or texture_in_all):
             filled = synthesise_texture(x, holes, filled, patch.thickness)
