@@ -51,9 +51,13 @@ def test_bad_images_are_passed_over(place: Path, tmp_path: Path, verb: str, caps
     run = place / ("classifier" if verb == "classify" else "vae")
     out = tmp_path / ("codes.csv" if verb == "encode" else "made")
     assert main(shlex.split(f"{verb} '{run}' '{place / 'images'}' --out '{out}'")) == 2
-    error = capsys.readouterr().err.splitlines()[-1]
+    *listed, error = capsys.readouterr().err.splitlines()
     assert "cut.png" in error
     assert "(and 3 more)" in error
+    for name, reason in (("cut", "truncated"), ("empty", "empty file"), ("head", ""), ("text", "not an image")):
+        (line,) = (line for line in listed if f"{name}.png" in line)
+        assert line.startswith("passed over: ")
+        assert reason in line
     assert f"The results of the others are in {out}." in error
     if verb == "encode":
         assert len(out.read_text().splitlines()) == 1 + 3
@@ -68,6 +72,18 @@ def test_bad_images_without_out(place: Path, capsys: pytest.CaptureFixture[str])
     assert len(report["predictions"]) == 3
     assert len(report["failed"]) == 4
     assert "(and 3 more) The others are done." in printed.err
+
+
+def test_of_many_bad_images_the_first_are_listed(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for i in range(23):
+        (tmp_path / f"{i:02}.png").write_bytes(b"")
+    assert main(shlex.split(f"reconstruct '{place / 'vae'}' '{tmp_path}' --out '{tmp_path / 'made'}'")) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert [line[-6:] for line in lines[19:21]] == ["other.", "3 more"]
+    assert "(and 22 more)" in lines[-1]
+    assert len(lines) == 22
 
 
 @pytest.fixture(scope="module")

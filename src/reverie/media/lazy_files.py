@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from reverie.utils.errors import UserError
+from reverie.utils.errors import UserError, one_line
 
 OURS = ("reverie", "torch")
 """packages whose lines a warning is not about; those of torch stand between, where gradients are switched off"""
+MOST_LISTED = 20
+"""messages on files that were passed over that are shown, a line each"""
 
 
 def in_folder(item: Any, folder: str) -> Any:
@@ -21,7 +23,12 @@ def in_folder(item: Any, folder: str) -> Any:
 
 
 def summary_of(failed: Sequence[str]) -> str:
-    """The first of several messages, and how many there are."""
+    """The first of several messages, and how many there are; each is a line of stderr before, up to MOST_LISTED."""
+    if len(failed) > 1:
+        for message in failed[:MOST_LISTED]:
+            print(f"passed over: {one_line(message)}", file=sys.stderr)
+        if len(failed) > MOST_LISTED:
+            print(f"passed over: {len(failed) - MOST_LISTED} more", file=sys.stderr)
     return f"{failed[0]} (and {len(failed) - 1} more)" if len(failed) > 1 else failed[0]
 
 

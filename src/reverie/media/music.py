@@ -23,6 +23,7 @@ from reverie.data.music.midi_writer import KEPT, VELOCITY, Kept, notes_in, veloc
 from reverie.data.music.windows import LEADS
 from reverie.media.image import Image, image_grid
 from reverie.media.item import Item
+from reverie.media.lazy_files import summary_of
 from reverie.media.piano_roll import draw_roll, pitch_range
 from reverie.media.synth import RATE, drum, tone, wav_bytes
 from reverie.utils.atomic_files import replace_bytes
@@ -389,10 +390,9 @@ def read_tunes(tunes: Sequence[Music], names: Sequence[str], reading: Reading) -
         else:
             usable.append(tune.read_as(names, reading))
     if failed and not usable:
-        more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
-        message = failed[0]
+        message = summary_of(failed)
         failed.clear()
-        raise UserError(f"{message}{more}")
+        raise UserError(message)
     return usable
 
 
