@@ -160,7 +160,7 @@ def test_maps_as_pictures(folder: Path) -> None:
     assert float(shares[:, :, :2, :2].sum()) == pytest.approx(2, abs=1e-5)
 
 
-def test_maps_in_colours_are_refused_and_their_shape_is_told(folder: Path) -> None:
+def test_maps_in_colours_are_refused_and_other_shapes_warned_of(folder: Path) -> None:
     (folder / "maps").mkdir()
     level = np.tile(np.linspace(0, 255, 40).astype(np.uint8), (30, 1))
     jet = np.dstack([level, 255 - np.abs(level - 128.0) * 2, 255 - level]).clip(0, 255).astype(np.uint8)
