@@ -391,14 +391,26 @@ def test_a_tuned_run_resumes_before_its_first_checkpoint(run: Path, tmp_path: Pa
     whole = reverie.train("vae", data=PIXELS, out=tmp_path / "whole", init_from=run, **SHORT)
 
     def die(*_: Any) -> None:
-        raise RuntimeError("killed")
+        raise KeyboardInterrupt
 
     monkeypatch.setattr("reverie.api.fit", die)
-    with pytest.raises(RuntimeError, match="killed"):
+    with pytest.raises(KeyboardInterrupt):
         reverie.train("vae", data=PIXELS, out=tmp_path / "cut", init_from=run, **SHORT)
     monkeypatch.undo()
     assert (tmp_path / "cut" / INITIAL).is_file()
     assert reverie.resume(tmp_path / "cut", data=PIXELS).origin["run"] == whole.origin["run"]
+
+
+def test_a_run_that_fails_before_its_first_step_leaves_no_folder(tmp_path: Path, monkeypatch: Any) -> None:
+    def fail(*_: Any) -> None:
+        raise RuntimeError("a layer does not fit")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("reverie.api.fit", fail)
+        with pytest.raises(RuntimeError, match="does not fit"):
+            reverie.train("vae", data=PIXELS, out=tmp_path / "new", **SHORT)
+    assert not (tmp_path / "new").exists()
+    reverie.train("vae", data=PIXELS, out=tmp_path / "new", **SHORT)
 
 
 def test_another_number_of_classes_begins_those_parts_anew(tmp_path: Path, capsys: Any) -> None:
