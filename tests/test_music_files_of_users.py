@@ -12,6 +12,7 @@ import pytest
 
 from reverie.cli.main import main
 from reverie.core import pace
+from reverie.data.data_spec import DataSpec
 from reverie.data.music import midi
 from reverie.data.music.dataset import MusicDataset
 from reverie.data.music.grid import Grid, Reading, make_grid
@@ -84,7 +85,7 @@ def test_versions_of_a_song_stand_in_one_split(tmp_path: Path) -> None:
     """A folder for each song, names with marks of versions, the same phrases in another key and under other names."""
     folders, marks, phrases = dict[str, int](), dict[str, int](), dict[str, int]()  # name -> song
     bodies = {}
-    for i in range(30):
+    for i in range(60):
         files = {
             f"{i:03}/{i:03}.mid": line(i),
             f"{i:03}/versions/{i:03}-v1.mid": line(1000 + i),
@@ -101,7 +102,26 @@ def test_versions_of_a_song_stand_in_one_split(tmp_path: Path) -> None:
         found = split_of_each(save(tmp_path / str(k), {name: bodies[name] for name in songs}))
         assert found.keys() == songs.keys()
         assert set(found.values()) == {"train", "test", "val"}
-        assert len({(songs[name], split) for name, split in found.items()}) == 30, k
+        assert len({(songs[name], split) for name, split in found.items()}) == 60, k
+
+
+def test_a_small_collection_is_learnt_from_as_a_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And what is held out of a larger one is said; a piece stays in its split when others are added."""
+    files = {f"{i}.mid": song(track(line(i, 8))) for i in range(90)}
+    few = save(tmp_path / "few", {name: files[name] for name in list(files)[:12]})
+    assert set(split_of_each(few).values()) == {"train"}
+    words = ["train", "music_vae:smoke", "--out", str(tmp_path / "run"), "--dry-run", "--data"]
+    assert main([*words, str(few)]) == 0
+    assert "note: nothing is held out of fewer than 50 different pieces, here 12" in capsys.readouterr().err
+    some = split_of_each(save(tmp_path / "some", {name: files[name] for name in list(files)[:55]}))
+    more = split_of_each(save(tmp_path / "more", files))
+    assert some == {name: more[name] for name in some}
+    count = {split: list(more.values()).count(split) for split in ("test", "val")}
+    assert main([*words, str(tmp_path / "more")]) == 0
+    said = f"{count['test']} of 90 pieces, chosen by a hash of their notes, are held out as test and {count['val']} as"
+    assert said in capsys.readouterr().err
+    assert said in describe_music(inspect_music(tmp_path / "more"))
+    assert MusicDataset.open(DataSpec(tmp_path / "more", splits="none")).splits == ["train"]
 
 
 def test_different_tunes_with_numbers_are_no_versions(tmp_path: Path) -> None:

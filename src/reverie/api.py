@@ -276,6 +276,8 @@ def _print_warnings(cls: type[Method], config: Any, data: Any, opened: Any) -> N
             warnings.append(f"read with --pairing {pairing}, since --degradation makes the inputs")
     for warning in warnings:
         print(f"warning: {printable(warning)}", file=sys.stderr)
+    for note in getattr(opened, "announced", ()):
+        print(f"note: {printable(note)}", file=sys.stderr)
     size, native = getattr(config, "size", None), opened.facts.get("native")
     if opened.kind in ("pairs", "unpaired") and size and native >= NOTED * size:
         print(

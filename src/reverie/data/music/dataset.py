@@ -3,7 +3,7 @@
 * Files are recognised by their suffix, .mid or .midi; others are listed as dropped, and so is what cannot be read.
 * Folders named train, test, val, valid or validation are splits, as with images. Otherwise every piece goes, by a hash
   of its notes relative to the first, to test (a tenth), val (a tenth) or train, with all versions of it (splits.py);
-  where that would leave nothing to train on, all is train.
+  of fewer than HELD_OUT_FROM different pieces all are train.
 * A piece whose notes are those of an earlier one of its split is dropped.
 * What is modelled is a melody, a bass, drums, or a trio of all three (see data/music/windows.py).
 * Equal windows are used once: repeats are counted among the rejected ones.
@@ -45,11 +45,14 @@ from reverie.data.music.windows import TRIPLETS, VOICES, windows
 from reverie.data.python_data import MemoryTree, PythonData
 from reverie.data.splits import arrange, standard_split
 from reverie.utils.errors import UserError, near_miss
+from reverie.utils.formatting import counted
 from reverie.utils.paths import exists
 
 SPLITS = ("train", "test", "val")
 MAX_BARS = 64
 """bars of a window at most"""
+HELD_OUT_FROM = 50
+"""different pieces from which on some are held out: of fewer, a hash may take half of them instead of a fifth"""
 SAMPLED = 2_000
 """files of a folder that are looked at to recognise what it holds"""
 
@@ -85,6 +88,7 @@ class MusicDataset:
         piece_index: after prepare, int64 [N], the index into `pieces` of each window.
         rejected: after prepare, how many windows are not used, by reason.
         dropped, notes, warnings, fingerprint: as of images.
+        announced: those of the notes that training prints, beside warnings.
     """
 
     kind = "music"
@@ -98,7 +102,7 @@ class MusicDataset:
             raise UserError(f"no split '{split}' in {spec}: it has {', '.join(self.splits)}.")
         self.pieces = list(source.parts[split])
         self._dropped = list(source.dropped[split])
-        self.dropped, self.notes = list(self._dropped), list(source.notes)
+        self.dropped, self.notes, self.announced = list(self._dropped), list(source.notes), list(source.announced)
         self.classes: list[str] = []
         playing = {part for entry in self.pieces for part in entry.parts}
         self.facts: dict[str, Any] = {"part": next(part for part in ("melody", "drums", "bass") if part in playing)}
@@ -270,6 +274,8 @@ class _Source:
     """by split, those without any left out"""
     dropped: dict[str, list[Dropped]]
     notes: list[str]
+    announced: list[str]
+    """see MusicDataset"""
 
     def piece(self, name: str, drums: str = "") -> Piece:
         """The piece of that name; drums: see Reading.drums. Raises InvalidFile."""
@@ -281,7 +287,7 @@ class _SyntheticSource(_Source):
 
     def __init__(self, spec: str) -> None:
         name = spec.partition(":")[0]
-        self.make, self.notes, self.parts = synthetic.SETS[name], [], {}
+        self.make, self.notes, self.announced, self.parts = synthetic.SETS[name], [], [], {}
         for split in ("train", "test"):
             self.parts[split] = []
             for i in range(synthetic.count_of(spec, split)):
@@ -314,7 +320,7 @@ class _FileSource(_Source):
         if not names:
             others = f" ({len(files)} other files)" if files else ": it is empty"
             raise UserError(f"no MIDI files in {path}{others}; give a folder or zip with .mid files.")
-        self.notes: list[str] = []
+        self.notes, self.announced = list[str](), list[str]()
         self.warnings: list[str] = []
         self.parts, self.dropped = {split: [] for split in SPLITS}, {split: [] for split in SPLITS}
         self.dropped["train"] += self.tree.skipped
@@ -359,21 +365,37 @@ class _FileSource(_Source):
         return readable, bool(arrangement.folders or arrangement.lone) or splits == "none"
 
     def _split_by_group(self, readable: list[tuple[str, Entry]]) -> list[tuple[str, Entry]]:
-        """The pieces with splits by a hash of the notes of a group of versions, unless that leaves none to train on."""
+        """The pieces with splits by a hash of the notes of a group of versions; of few groups all are train.
+
+        The split of a piece does not depend on the other groups, so it stays when pieces are added.
+        """
         entries = [entry for _, entry in readable]
         names, digests = [entry.name for entry in entries], [entry.digest for entry in entries]
         groups = group_pieces(names, digests, [entry.phrases for entry in entries if entry.phrases is not None])
         smallest: dict[int, str] = {}
         for group, digest in zip(groups, digests, strict=True):
             smallest[group] = min(digest, smallest.get(group, digest))
-        split = [_split_of(smallest[group]) for group in groups]
-        if "train" not in split:
-            return readable
-        note = "no folder train: pieces went to train, val or test by a hash of their notes"
-        if (versions := len(set(digests)) - len(smallest)) > 0:
-            note += f"; {versions} of them are versions of others, and stand in their split"
-        self.notes.append(note)
+        few = len(smallest) < HELD_OUT_FROM
+        split = ["train" if few else _split_of(smallest[group]) for group in groups]
+        self._note_held_out(dict(zip(digests, split, strict=True)), len(smallest))
         return [(name, entry._replace(phrases=None)) for name, entry in zip(split, entries, strict=True)]
+
+    def _note_held_out(self, split_of: dict[str, str], songs: int) -> None:
+        """Says what is held out of the pieces, by digest, of which so many are no versions of others."""
+        note = (
+            f"nothing is held out of fewer than {HELD_OUT_FROM} different pieces, here {songs}: scores can only compare "
+            "with those learnt from, unless folders are named train and test"
+        )
+        if songs >= HELD_OUT_FROM:
+            total, count = len(split_of), Counter(split_of.values())
+            note = (
+                f"no folder is named test: {count['test']} of {total:,} pieces, chosen by a hash of their notes, are "
+                f"held out as test and {count['val']} as val, and not learnt from (--splits none: none)"
+            )
+            if total > songs:
+                note += f"; {total - songs} of the pieces are versions of others, and stand in their split"
+        self.notes.append(note)
+        self.announced.append(note)
 
     def piece(self, name: str, drums: str = "") -> Piece:
         return read(self.tree.read(name), drums=drums)
