@@ -274,6 +274,18 @@ def test_a_track_is_chosen_by_name_or_number_and_drums_by_name_or_channel(tmp_pa
     assert (music.lines(["drums"], Reading(drums="1"))[0] > 0).sum() == 32
 
 
+def test_notes_below_the_highest_voice_are_counted(tmp_path: Path) -> None:
+    chords = [(b, e, p - below) for b, e, p in line(1) for below in (0, 4, 7)]
+    right, left = track(line(2), name="right"), track([(float(k), k + 1.0, 40) for k in range(32)], name="left")
+    doubled = save(tmp_path / "doubled", {"a.mid": song(track(line(1)), track(line(1)))})
+    for name, data, lost in (("chords", song(track(chords)), "128 of 192"), ("hands", song(right, left), "32 of 96")):
+        found = MusicDataset.open(save(tmp_path / name, {"a.mid": data})).prepare()
+        assert found.announced[-1].startswith(f"{lost} notes begin with a higher one or while it sounds"), name
+        assert found.announced[-1] in describe_music(inspect_music(tmp_path / name))
+    for quiet in (MusicDataset.open(tmp_path / "hands").prepare(track="right"), MusicDataset.open(doubled).prepare()):
+        assert not any("higher one" in note for note in [*quiet.notes, *quiet.announced])
+
+
 def test_counts_are_sums(tmp_path: Path) -> None:
     files = {f"{i}.mid": song(track(line(i), at_0="3/4" if i % 3 == 0 else "2/4")) for i in range(40)}
     files |= {

@@ -53,6 +53,8 @@ MAX_BARS = 64
 """bars of a window at most"""
 HELD_OUT_FROM = 50
 """different pieces from which on some are held out: of fewer, a hash may take half of them instead of a fifth"""
+HIDDEN = 0.01
+"""share of the notes below the highest voice above which they are counted in a note"""
 SAMPLED = 2_000
 """files of a folder that are looked at to recognise what it holds"""
 
@@ -209,7 +211,9 @@ class MusicDataset:
         self.used = len(set(piece_index))
         total = len(kept) + sum(self.rejected.values())
         whole = f"{len(kept)} of {total} windows of {bars} bars, from {self.used} of {len(self.pieces)} pieces"
-        self.notes = [*self._source.notes, f"{whole}: {_summary(self.rejected)}", *notes_on(counts, reading)]
+        hidden = hidden_notes(counts, reading)
+        self.announced = [*self._source.announced, *hidden]
+        self.notes = [*self._source.notes, f"{whole}: {_summary(self.rejected)}", *hidden, *notes_on(counts, reading)]
         if advice := advice_on(self.rejected, reading):
             self.notes.append(advice)
 
@@ -383,8 +387,8 @@ class _FileSource(_Source):
     def _note_held_out(self, split_of: dict[str, str], songs: int) -> None:
         """Says what is held out of the pieces, by digest, of which so many are no versions of others."""
         note = (
-            f"nothing is held out of fewer than {HELD_OUT_FROM} different pieces, here {songs}: scores can only compare "
-            "with those learnt from, unless folders are named train and test"
+            f"nothing is held out of fewer than {HELD_OUT_FROM} different pieces, here {songs}: scores can only "
+            "compare with those learnt from, unless folders are named train and test"
         )
         if songs >= HELD_OUT_FROM:
             total, count = len(split_of), Counter(split_of.values())
@@ -431,6 +435,17 @@ def notes_on(counts: Counter[str], reading: Reading) -> list[str]:
             "steps: swing and timing finer than the grid are lost"
         )
     return notes
+
+
+def hidden_notes(counts: Counter[str], reading: Reading) -> list[str]:
+    """A note on what is lost of music of several voices, where that is more than HIDDEN; counts: see windows."""
+    if reading.voice != "skyline" or counts["hidden"] <= HIDDEN * counts["pitched"]:
+        return []
+    return [
+        f"{counts['hidden']:,} of {counts['pitched']:,} notes begin with a higher one or while it sounds, and are not "
+        "used: the highest voice is what is learnt; --track NAME takes that of one track, --voice single only windows that "
+        "have no other voice"
+    ]
 
 
 def advice_on(rejected: Counter[str], reading: Reading) -> str:

@@ -240,6 +240,8 @@ class Line(NamedTuple):
     """float64 [N]: how many steps it lies behind it, -0.5 to 0.5"""
     polyphonic: np.ndarray
     """bool [T]: whether more than one note sounds"""
+    hidden: int = 0
+    """of the onsets, how many are of notes below the highest voice, which are in no event"""
 
     @property
     def moved(self) -> np.ndarray:
@@ -268,7 +270,9 @@ def line(
         return Line(events, sounds, onsets, shift, count[:steps] > 0)
     np.add.at(count, begin.clip(0, steps), 1)
     np.add.at(count, end.clip(0, steps), -1)
+    hidden = len(set(zip(onsets.tolist(), notes[inside, 2].tolist(), strict=True)))  # what is doubled is not lost
     for at, until, pitch in skyline(begin, end, notes[:, 2]):
+        hidden -= 0 <= at < steps
         if until > 0 and at < steps:
             first = max(at, 0)
             sounds[first:until] = pitch
@@ -276,7 +280,7 @@ def line(
                 events[at] = ON + pitch
             if until < steps:
                 events[until] = OFF  # overwritten where the next note begins at once
-    return Line(events, sounds, onsets, shift, count.cumsum()[:steps] > 1)
+    return Line(events, sounds, onsets, shift, count.cumsum()[:steps] > 1, hidden)
 
 
 def skyline(begin: np.ndarray, end: np.ndarray, pitch: np.ndarray) -> Iterator[tuple[int, int, int]]:

@@ -72,8 +72,8 @@ def windows(
 
     reading: of its `voice`, "skyline" takes the highest voice of a melody or a bass, "single" rejects windows with more
         than one
-    counts: is added to: "onsets" of the windows, those "moved" by more than OFF_GRID, and the bars of other signatures
-        that are as long, such as "in 2/4"
+    counts: is added to: "onsets" of the bars that fit, those "moved" by more than OFF_GRID, those "pitched", of which
+        "hidden" are below the highest voice, and the bars of other signatures that are as long, such as "in 2/4"
 
     A note that sounds when a window begins is struck again there. A trio's windows are counted once for each
     combination of tracks. Raises InvalidFile.
@@ -127,6 +127,9 @@ def _cut(
     played, length = line(notes, piece.tpq, instrument, tick, total, grid), grid.bar * bars
     counts["onsets"] += len(played.onsets)
     counts["moved"] += int((played.moved > OFF_GRID).sum())
+    if instrument != "drums":
+        counts["pitched"] += len(played.onsets)
+        counts["hidden"] += played.hidden
     starts = grid.bar * np.arange(total - bars + 1)  # [M]
     at = starts[:, None] + np.arange(length)  # [M,T]
     silent = played.sounds < 0
