@@ -365,6 +365,44 @@ def test_a_file_of_text_is_text_for_inspect_and_for_training(tmp_path: Path, nam
     assert check_medium(Texts, tmp_path / name) == []
 
 
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [("a.html", "pandoc"), ("a.pdf", "pdftotext"), ("a.docx", "plain text"), ("a.parquet", "CSV"), ("a.mxl", "MIDI"),
+     ("a.bin", "of no kind that is read")],
+)  # fmt: skip
+def test_what_is_not_read_says_what_to_convert_it_to(
+    tmp_path: Path, name: str, advice: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / name).write_bytes(b"<html>\n\0")
+    places = [tmp_path / name, tmp_path] if name != "a.bin" else [tmp_path / name]
+    for place in places:
+        assert main(["data", "inspect", str(place)]) == 2
+        line = capsys.readouterr().err
+        assert line.count("\n") == 1
+        assert advice in line
+        assert "What is read: a folder or zip of images (JPEG, PNG ...), text (.txt, CSV, TSV, JSON, JSONL)" in line
+    if name != "a.bin":
+        with pytest.raises(UserError, match=advice):
+            Texts.open(tmp_path / name)
+
+
+def test_an_unknown_name_lists_the_sets_of_every_kind(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "inspect", "nosuch.txt"]) == 2
+    line = capsys.readouterr().err
+    assert all(name in line for name in ("letters", "mnist", "scenes", "gazes", "verses", "oracle", "tunes", "trios"))
+    assert main(["data", "inspect", "tunse"]) == 2
+    assert "Did you mean 'tunes'?" in capsys.readouterr().err
+
+
+def test_json_and_markdown_are_text_unless_they_describe_images(tmp_path: Path) -> None:
+    for name in ("a.json", "b.md", "c.log"):
+        (tmp_path / name).write_text('["one line", "two"]\n')
+        assert kind_of(tmp_path / name).data is Texts, name
+    assert kind_of(tmp_path).data is Texts
+    images_at(tmp_path, "d.png")
+    assert [one.kind.data.kind for one in kinds_at(tmp_path)] == ["images"]
+
+
 def test_a_file_is_what_its_bytes_are(tmp_path: Path) -> None:
     images_at(tmp_path / "d", "wrong.jpg", "none", "odd.dat")  # all are PNG
     (tmp_path / "d" / "readme").write_text("hello")

@@ -16,6 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import reverie
+from reverie.cli.main import main
+from reverie.data.data_spec import DataSpec
 from reverie.data.text.dataset import Texts
 from reverie.data.text.oracle import GATES, KEYS, Oracle
 from reverie.data.text.scripts import detect_kind
@@ -286,6 +288,9 @@ TABLES = {
     "c.csv": "caption;name\na dog, asleep;1\ntwo lines;2\n",
     "d.jsonl": '{"name": 1, "caption": "a dog, asleep"}\n{"caption": "two\\nlines"}\n{"caption": 3}\nno\n',
     "f.jsonl": '[{"caption": "a dog, asleep"},\n {"caption": "two lines"}]',
+    "h.json": '[{"name": 1, "caption": "a dog, asleep"},\n {"caption": "two lines"}]',
+    "i.json": '{"name": 1, "caption": "a dog, asleep"}\n{"caption": "two lines"}\n',
+    "j.json": '{\n"name": 1,\n"caption": ["a dog, asleep", "two lines"]\n}',
     "g.csv": "sep=;\nname;caption\n1;a dog, asleep\n2;two lines\n",
     "e.txt": 'name,caption\n1,"a dog, asleep"\n2,two lines\n',
 }
@@ -320,6 +325,39 @@ def test_a_table_of_several_columns_asks_which(tmp_path: Path) -> None:
         Texts.open(tmp_path / "b.csv")
     (tmp_path / "one.csv").write_text("poem\na b\n")
     assert Texts.open(tmp_path / "one.csv").prepare().line(0) == "a b"
+
+
+def test_lists_of_strings_are_lines_or_one_item(tmp_path: Path) -> None:
+    poems = '[{"title": "x", "paragraphs": ["a b", "c d"]}, {"title": "y", "paragraphs": ["e", 3]}, {"paragraphs": 1}]'
+    (tmp_path / "poems.json").write_text(poems)
+    for item, lines in (("line", ["a b", "c d"]), ("file", ["a b c d"])):
+        data = Texts.open(tmp_path, column="paragraphs", item=item).prepare()  # in a folder too
+        assert [data.line(i) for i in range(len(data))] == lines
+        assert "column 'paragraphs' of poems.json holds lists" in data.notes[0]
+    assert [drop.reason for drop in data.dropped] == [
+        "without text in column 'paragraphs', which holds lists of something else than texts; give another with "
+        "--column",
+        "without text in column 'paragraphs', which holds numbers; give another with --column",
+    ]
+
+
+def test_a_folder_says_which_files_it_leaves_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Texts where there are tables too and the reverse, Markdown, documents, and files that cannot be read."""
+    write(tmp_path / "a.txt", "a b", "c d")
+    for name in ("b.csv", "c.csv"):
+        (tmp_path / name).write_text("text,n\ne f,1\n")
+    (tmp_path / "notes.docx").write_bytes(b"PK\3\4")
+    (tmp_path / "README.md").write_text("about\n")
+    (tmp_path / "gbk.txt").write_bytes("床前明月光".encode("gbk"))
+    train = ["train", "seqgan:smoke", "--data", str(tmp_path), "--out", str(tmp_path / "run"), "--dry-run"]
+    assert main(train) == 0
+    said = capsys.readouterr().err
+    assert "what is read: 2 files such as a.txt; left out, unless given by its own path: 2 files such as b.csv" in said
+    assert "(--column NAME reads tables instead); README.md; notes.docx, a document, which is not read; save" in said
+    assert "files that are not used: 1 of 2; gbk.txt is not UTF-8" in said
+    tables = Texts.open(tmp_path, column="text")
+    assert tables.announced[0].startswith("what is read: 2 files such as b.csv; left out, unless given by its own")
+    assert tables.announced[0] in tables.notes
 
 
 # -- held-out lines ----------------------------------------------------------------------------------------------------
@@ -418,6 +456,11 @@ def test_splits_follow_names(tmp_path: Path, train: str, test: str) -> None:
     assert [drop.name for drop in data.dropped] == ["readme.txt"]
     with pytest.raises(UserError, match="no split 'val'"):
         Texts.open(tmp_path, "val")
+    if train == "a_train.txt":  # the file alone is joined by the one beside it
+        file = DataSpec(tmp_path / train)
+        assert Texts.open(file).announced[0] == "test is a_test.txt, beside a_train.txt (--splits none: not)"
+        assert Texts.open(DataSpec(file, splits="none")).splits == ["train"]
+        assert len(Texts.open(DataSpec(file, splits="none"))) == 2
 
 
 def test_names_that_only_contain_a_split_are_none(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def do_train(words: list[str]) -> int:
     method_argument = parser.add_argument(
         "method", metavar="METHOD[:PRESET]", help=f"one of {', '.join(registry.list_methods())}"
     )
-    parser.add_argument("--data", metavar="DATA", help="a folder, a zip, an idx file, or the name of a set")
+    parser.add_argument("--data", metavar="DATA", help="a folder, a zip, a file of text, MIDI or idx, or a set")
     parser.add_argument("--out", metavar="RUN", help="the run folder to make")
     parser.add_argument("--config", metavar="FILE", help="a TOML file of options, or a run.json; flags go before it")
     parser.add_argument("--from", metavar="RUN", dest="init_from",

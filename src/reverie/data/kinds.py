@@ -13,20 +13,38 @@ from typing import Any, NamedTuple
 
 from reverie.data.archives import ZIP_ERRORS, is_ignored, is_run, is_zip
 from reverie.data.data_spec import DataSpec
+from reverie.data.images import fixations
 from reverie.data.images import inspect as images
+from reverie.data.images import synthetic as image_sets
 from reverie.data.images.dataset import Images
 from reverie.data.images.fixations import Fixations
+from reverie.data.images.idx_cifar import is_idx
 from reverie.data.images.pairs import Pairs
 from reverie.data.images.patches import ImagePatches
 from reverie.data.images.records import reason_group
 from reverie.data.images.unpaired import Unpaired
-from reverie.data.media_types import HEAD, TABLE_SUFFIXES, TEXT_SUFFIXES, is_text, medium_of, medium_of_bytes
+from reverie.data.media_types import (
+    ASIDE_SUFFIXES,
+    CODE_SUFFIXES,
+    HEAD,
+    TABLE_SUFFIXES,
+    TEXT_SUFFIXES,
+    UNREAD_DOCUMENTS,
+    how_to_convert,
+    is_text,
+    medium_of,
+    medium_of_bytes,
+)
+from reverie.data.music import synthetic as music_sets
 from reverie.data.music.dataset import MusicDataset
 from reverie.data.music.inspect import describe_music, inspect_music
 from reverie.data.music.midi import SUFFIXES as MUSIC_SUFFIXES
+from reverie.data.paragraphs import scenes
 from reverie.data.paragraphs.dataset import Paragraphs
 from reverie.data.paragraphs.inspect import describe_paragraphs, inspect_paragraphs
 from reverie.data.python_data import PythonData, python_data
+from reverie.data.tables import suffix_of
+from reverie.data.text import synthetic as text_sets
 from reverie.data.text.dataset import Texts
 from reverie.utils.errors import UserError, near_miss
 from reverie.utils.formatting import counted
@@ -61,10 +79,15 @@ KINDS = (
     Kind(Images, "images", images.inspect, images.describe, ("paragraphs",)),
 )
 IMAGES = KINDS[-1]
-_MEDIA = {"image": "images", "music": "music", "text": "text", "table": "text"}
+_MEDIA = {"image": "images", "music": "music", "text": "text", "table": "text", "aside": "aside"}
+READ = (
+    "a folder or zip of images (JPEG, PNG ...), text (.txt, CSV, TSV, JSON, JSONL) or MIDI; one such file of text or "
+    "MIDI; idx files"
+)
+"""what can be given, beside names of sets"""
 _WANTED = {
     "images": "give a folder or zip with JPEG, PNG, ... files",
-    "text": "give a text file, or a folder of .txt, .csv or .jsonl files",
+    "text": "give a text file, or a folder of .txt, .csv, .jsonl or .json files",
     "music": "give a folder or zip with .mid files",
 }
 TEXT_SHARE = 10
@@ -105,6 +128,9 @@ def kinds_at(spec: str | Path) -> list[Found]:
         examples.setdefault(medium, name)
     others = [medium for medium in ("music", "images") if counts[medium]]
     others.sort(key=lambda medium: -counts[medium])
+    if not others and counts["aside"]:  # beside images and music it describes them
+        counts["text"] += counts["aside"]
+        examples.setdefault("text", examples["aside"])
     text = ["text"] if counts["text"] else []
     first = text + others if counts["text"] > TEXT_SHARE * sum(counts[other] for other in others) else others + text
     return [Found(_kind_of_medium(medium, spec), counts[medium], examples[medium]) for medium in first]
@@ -113,13 +139,47 @@ def kinds_at(spec: str | Path) -> list[Found]:
 def kind_of(spec: str | Path) -> Kind:
     """The kind of data at a path or of a name, the likely one if there are several.
 
-    Raises UserError if a file has to be read for that and is damaged.
+    Raises UserError if there is no such path or name, or nothing that can be read; or if a file has to be read for that
+    and is damaged.
     """
     if isinstance(spec, PythonData):
         return kind_named(_kind_in_memory(spec))
     if found := kinds_at(spec):
         return found[0].kind
-    return next((kind for kind in KINDS if kind is not IMAGES and _recognises(kind, spec)), IMAGES)
+    for kind in KINDS:
+        if kind is not IMAGES and _recognises(kind, spec):
+            return kind
+    _refuse_unreadable(spec)
+    return IMAGES
+
+
+def _refuse_unreadable(spec: str | Path) -> None:
+    """Raises UserError for a name of no set, a file of no kind, and a place where all that is known is not read.
+
+    What else is no data is for the images to say: idx files, empty folders, images that have to be converted.
+    """
+    text, path = str(spec), Path(spec).expanduser()
+    if not exists(path):
+        names = list(set_names())
+        if not text.strip() or "," in text or text.partition(":")[0] in names:
+            return
+        guess = "" if "/" in text or "\\" in text else near_miss(text.partition(":")[0], names)
+        raise UserError(f"no such path, and no data set of that name: {text}.{guess} Sets: {', '.join(names)}")
+    unread = Counter(advice for name, _ in _files_at(path) if (advice := how_to_convert(name)))
+    if path.is_file() and not is_zip(path) and not is_idx(path.name) and path.suffix.lower() != ".zip":
+        what = next(iter(unread), "of no kind that is read")
+        raise UserError(f"{path} is {what}. What is read: {READ}.")
+    if unread and unread.keys() <= set(UNREAD_DOCUMENTS.values()):
+        advice, count = unread.most_common(1)[0]
+        raise UserError(f"no data in {path}: {counted(count, 'file')} there is {advice}. What is read: {READ}.")
+
+
+def set_names() -> tuple[str, ...]:
+    """The names of all built-in and public sets, of every kind."""
+    from reverie.data.download import PUBLIC  # only here, because most data is local
+
+    of_images = (*image_sets.NAMES, *PUBLIC, fixations.BUILT_IN, scenes.NAME)
+    return (*of_images, *text_sets.NAMES, "oracle", *music_sets.SETS)
 
 
 def kind_named(name: str) -> Kind:
@@ -139,7 +199,7 @@ def _kind_in_memory(data: PythonData) -> str:
     if data.has_pairs:
         alike = all(len(rows.partners or ()) == len(rows.items) for rows in data.rows.values())
         return "pairs" if alike else "unpaired"
-    if data.has_lines or data.suffixes & (TEXT_SUFFIXES | TABLE_SUFFIXES):
+    if data.has_lines or data.suffixes & (TEXT_SUFFIXES | TABLE_SUFFIXES | ASIDE_SUFFIXES):
         return "text"
     return "music" if data.suffixes & MUSIC_SUFFIXES else "images"
 
@@ -162,7 +222,8 @@ def _media_at(path: Path) -> Iterator[tuple[str, str]]:
     looked = 0
     for name, head in _files_at(path):
         known = medium_of(name)
-        if not known and looked < LOOKED_INTO:
+        alone = name == path.name and path.is_file()
+        if (not known or (alone and suffix_of(name) in CODE_SUFFIXES)) and looked < LOOKED_INTO:
             looked += 1
             known = medium_of_bytes(data := head()) or ("text" if path.is_file() and is_text(data) else "")
         if known in _MEDIA:

@@ -8,17 +8,37 @@ from collections.abc import Iterable
 from reverie.data.archives import FileTree
 from reverie.data.file_types import SUFFIXES as IMAGE_SUFFIXES
 from reverie.data.file_types import UNREAD, InvalidFile
+from reverie.data.tables import suffix_of
 
 MUSIC_SUFFIXES = frozenset((".mid", ".midi", ".kar", ".rmi", ".smf"))
 TEXT_SUFFIXES = frozenset((".txt", ".text"))
 TABLE_SUFFIXES = frozenset((".csv", ".tsv", ".jsonl", ".ndjson"))
-_OTHER_SUFFIXES = frozenset(
+ASIDE_SUFFIXES = frozenset((".json", ".md", ".markdown", ".log"))
+"""text that often stands beside data to describe it: it is the data only where there are no images and no music"""
+_DOCUMENT = "a document, which is not read; save it as plain text, such as with `pandoc -t plain FILE -o FILE.txt`"
+_MARKUP = "a text in markup, which is not read; save the text alone, such as with `pandoc -t plain FILE -o FILE.txt`"
+_PDF = "a PDF, which is not read; save its text as .txt, such as with `pdftotext FILE`, or its pages as PNG"
+_TABLE = "a table of a kind that is not read; save it as CSV, such as with `pandas.read_parquet(FILE).to_csv(FILE.csv)`"
+_SCORE = "a score of a kind that is not read; export it as MIDI, such as with MuseScore"
+_SOUND = "a recording, which is not read; music is learnt from MIDI"
+UNREAD_DOCUMENTS = {
+    **dict.fromkeys((".docx", ".doc", ".odt", ".rtf", ".epub", ".mobi", ".azw3", ".ppt", ".pptx"), _DOCUMENT),
+    **dict.fromkeys((".html", ".htm", ".xhtml", ".xml"), _MARKUP),
+    ".pdf": _PDF,
+    **dict.fromkeys((".parquet", ".arrow", ".feather", ".xls", ".xlsx", ".ods", ".sqlite", ".db"), _TABLE),
+    **dict.fromkeys((".musicxml", ".mxl", ".mscz", ".mscx", ".gp3", ".gp4", ".gp5", ".gpx"), _SCORE),
+    **dict.fromkeys((".wav", ".mp3", ".flac", ".ogg", ".m4a"), _SOUND),
+}
+"""suffixes of text and music of kinds that are not read -> what they are, and how to convert them"""
+CODE_SUFFIXES = frozenset(
+    (".bak", ".bib", ".c", ".cfg", ".conf", ".css", ".ini", ".js", ".lst", ".py", ".rst", ".sh", ".tex", ".toml",
+     ".yaml", ".yml")
+)  # fmt: skip
+"""text that is data only where a file is given by its own path"""
+_OTHER_SUFFIXES = CODE_SUFFIXES | frozenset(
     (
-        ".7z", ".avi", ".bak", ".bib", ".c", ".cfg", ".conf", ".css", ".db", ".doc", ".docx", ".flac", ".h5",
-        ".hdf5", ".htm", ".html", ".ini", ".ipynb", ".js", ".json", ".log", ".lst", ".m4a", ".mat", ".md", ".mp3",
-        ".npy", ".npz", ".ogg", ".onnx", ".parquet", ".pkl", ".ppt", ".pptx", ".pt", ".pth", ".py", ".rar", ".rst",
-        ".rtf", ".safetensors", ".sh", ".sqlite", ".tar", ".tex", ".tfrecord", ".tgz", ".toml", ".url", ".wav",
-        ".xls", ".xlsx", ".xml", ".xz", ".yaml", ".yml", ".zip", ".gz", ".bz2", ".zst",
+        ".7z", ".h5", ".hdf5", ".ipynb", ".mat", ".npy", ".npz", ".onnx", ".pkl", ".pt", ".pth", ".rar",
+        ".safetensors", ".tar", ".tfrecord", ".tgz", ".url", ".xz", ".zip", ".gz", ".bz2", ".zst",
     )
 )  # fmt: skip
 """suffixes that say that a file is none of the three; files of other suffixes, or of none, are looked into"""
@@ -30,7 +50,9 @@ _IMAGE_MAGIC = (
 
 
 def medium_of(name: str) -> str:
-    """ "image", "music", "text", "table" or "other", by the suffix of a file's name; "" if that does not say.
+    """ "image", "music", "text", "table", "aside" or "other", by the suffix of a file's name; "" if that does not say.
+
+    aside: of ASIDE_SUFFIXES
 
     >>> medium_of("song.KAR"), medium_of("song.mid.gz"), medium_of("IMG_0001")
     ('music', 'music', '')
@@ -46,7 +68,16 @@ def medium_of(name: str) -> str:
         return "text"
     if suffix in TABLE_SUFFIXES:
         return "table"
-    return "other" if packed or suffix in _OTHER_SUFFIXES or suffix in UNREAD else ""
+    if suffix in ASIDE_SUFFIXES:
+        return "aside"
+    known = suffix in _OTHER_SUFFIXES or suffix in UNREAD_DOCUMENTS or suffix in UNREAD
+    return "other" if packed or known else ""
+
+
+def how_to_convert(name: str) -> str:
+    """What a file of a kind that is not read is by its suffix, and how to convert it; "" for other files."""
+    suffix = suffix_of(name)
+    return UNREAD_DOCUMENTS.get(suffix) or UNREAD.get(suffix, "")
 
 
 def medium_of_bytes(head: bytes) -> str:

@@ -443,8 +443,8 @@ def hidden_notes(counts: Counter[str], reading: Reading) -> list[str]:
         return []
     return [
         f"{counts['hidden']:,} of {counts['pitched']:,} notes begin with a higher one or while it sounds, and are not "
-        "used: the highest voice is what is learnt; --track NAME takes that of one track, --voice single only windows that "
-        "have no other voice"
+        "used: the highest voice is what is learnt; --track NAME takes that of one track, --voice single only windows "
+        "that have no other voice"
     ]
 
 

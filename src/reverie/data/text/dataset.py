@@ -28,7 +28,7 @@ from reverie.data.archives import ZIP_ERRORS, Dropped, files_below
 from reverie.data.description import represent
 from reverie.data.file_types import SUFFIXES as IMAGE_SUFFIXES
 from reverie.data.images.inspect import split_usage, usage_summary
-from reverie.data.media_types import TABLE_SUFFIXES, TEXT_SUFFIXES
+from reverie.data.media_types import ASIDE_SUFFIXES, TABLE_SUFFIXES, TEXT_SUFFIXES
 from reverie.data.python_data import PythonData
 from reverie.data.splits import SPLITS, standard_split
 from reverie.data.tables import suffix_of
@@ -66,6 +66,7 @@ class Texts:
         spec, name, split, splits, classes, notes, dropped, fingerprint: as of reverie.data.images; there are no
             classes, and what is dropped is a file, a line or a row.
         warnings: after prepare, what the user should know before training on it.
+        announced: those of the notes that training prints, beside warnings.
         facts: after prepare, what a method's config takes over: "length", and "tokenizer" and "vocab" or, for an
             oracle, whose tokens are numbers, "vocab_size" and the "vocab" ().
         from_files, held_out: whether the lines are a user's, and whether they were held out by a hash of each.
@@ -91,6 +92,7 @@ class Texts:
         part = Part([], [], []) if oracle else parts[split]
         self.held_out = part.held_out
         self.dropped, self.notes, self.facts = list(part.dropped), list(part.notes), dict[str, Any]()
+        self.announced = list(part.announced)
         self.warnings: list[str] = []
         self._lines, self._array = part.lines, np.empty((0, 0), np.int64)
         digest = hashlib.sha256(f"{split}\n{oracle.digest if oracle else ''}".encode())
@@ -165,7 +167,7 @@ class Texts:
             if path.suffix.lower() == ".npz":
                 return {f"{key}.npy" for key in oracle.KEYS} <= set(names)
         else:
-            return suffix_of(path.name) in TEXT_SUFFIXES | TABLE_SUFFIXES
+            return suffix_of(path.name) in TEXT_SUFFIXES | TABLE_SUFFIXES | ASIDE_SUFFIXES
         texts = others = 0
         for name in names:  # a folder of images is left at the first of them
             if name[name.rfind(".") :].lower() in IMAGE_SUFFIXES:

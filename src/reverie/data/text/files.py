@@ -1,14 +1,16 @@
 """The items of text files: lines, paragraphs or whole files of plain text, or a column of a table.
 
 * Plain text is UTF-8, with or without a byte order mark, or UTF-16 or UTF-32 with one.
-* A table is CSV, TSV, or JSON with one object a line or in one list. The first row of CSV and TSV is the header, which
-  is no data; a field may hold line breaks between quotes.
+* A table is CSV, TSV, or JSON with one object a line or in one list, or one object alone. The first row of CSV and TSV
+  is the header, which is no data; a field may hold line breaks between quotes. A field of JSON may hold a list
+  of strings.
 * Any of them may be compressed with gzip.
 * Letters are composed (NFC); runs of white space, line breaks among them, become one space; blank items are skipped.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from typing import NamedTuple
 
@@ -43,13 +45,13 @@ def read_items(name: str, data: bytes, item: str = "line", column: str | None = 
     """The items of a file. Raises InvalidFile.
 
     name: for its suffix; a file of another suffix than a table's is one if a column is given
-    item: of ITEMS; of a table, each row is one
+    item: of ITEMS; of a table, each row is one, but of a list of strings in a field each string with "line"
     column: the name of a column, or its number from 1
     """
     text = decode_text(data)
     suffix = suffix_of(name)
     of_table = suffix in TABLES or column is not None
-    found = _table(name, text, suffix, column) if of_table else _plain(text, item)
+    found = _table(name, text, suffix, column, item) if of_table else _plain(text, item)
     if not found.texts:
         raise InvalidFile(found.dropped[0].reason if found.dropped else "blank: write one sequence a line")
     return found
@@ -77,11 +79,11 @@ def _plain(text: str, item: str) -> FileItems:
 # -- tables ------------------------------------------------------------------------------------------------------------
 
 
-def _table(name: str, text: str, suffix: str, column: str | None) -> FileItems:
+def _table(name: str, text: str, suffix: str, column: str | None, item: str) -> FileItems:
     """The items of one column. Raises InvalidFile."""
     dropped: list[Dropped] = []
     if suffix in JSON_SUFFIXES:
-        rows = json_rows(name, text, suffix, dropped)
+        rows = _json_rows(name, text, suffix, dropped)
         header = list(dict.fromkeys(key for _, row in rows[:100] for key in row))
         key, note = _choose_column(header, column), ""
         fields = [(number, row.get(key)) for number, row in rows]
@@ -92,16 +94,43 @@ def _table(name: str, text: str, suffix: str, column: str | None) -> FileItems:
         note = f"the first row of {name} is its header; column '{key}' is read"
         at = header.index(key)
         fields = [(number, row[at] if at < len(row) else "") for number, row in table[1:]]
-    found, blank = [], 0
+    found, blank, lists = [], 0, 0
     for number, field in fields:
-        if field is None or isinstance(field, str):
-            line = " ".join((field or "").split())
-            found += [(number, line)] if line else []
-            blank += not line
-        else:
-            reason = f"no text in '{key}', give another --column: {type(field).__name__}"
-            dropped.append(Dropped(f"{name}:{number}", reason))
+        if (strings := _strings(field)) is None:
+            reason = f"without text in column '{key}', which holds {_HOLDS.get(type(field), 'objects')}"
+            dropped.append(Dropped(f"{name}:{number}", f"{reason}; give another with --column"))
+            continue
+        lists += isinstance(field, list)
+        lines = [" ".join(string.split()) for string in (strings if item == "line" else [" ".join(strings)])]
+        found += [(number, line) for line in lines if line]
+        blank += not any(lines)
+    if lists:
+        each = "each string of them is a line; --item file makes each list one sequence"
+        note = f"column '{key}' of {name} holds lists: {each if item == 'line' else 'each is one sequence'}"
     return FileItems(found, blank, dropped, note)
+
+
+_HOLDS = {int: "numbers", float: "numbers", bool: "true and false", list: "lists of something else than texts"}
+"""type of a field of JSON without text -> what it is in a message"""
+
+
+def _strings(field: object) -> list[str] | None:
+    """The texts of a field: a string, a list of them, or nothing; None for what is no text."""
+    if field is None or isinstance(field, str):
+        return [field or ""]
+    if isinstance(field, list) and all(isinstance(string, str) for string in field):
+        return field
+    return None
+
+
+def _json_rows(name: str, text: str, suffix: str, dropped: list[Dropped]) -> list[tuple[int, dict[str, object]]]:
+    """The rows of JSON, as tables.json_rows; a .json that begins with an object is that one, or has one a line."""
+    if suffix == ".json" and text.lstrip()[:1] == "{":
+        try:
+            return [(1, json.loads(text))]
+        except (ValueError, RecursionError):
+            suffix = ".jsonl"
+    return json_rows(name, text, suffix, dropped)
 
 
 def _choose_column(header: list[str], column: str | None) -> str:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from reverie.data.archives import Dropped, FileTree, FolderTree, ZipTree
 from reverie.data.file_types import InvalidFile
-from reverie.data.media_types import TABLE_SUFFIXES, TEXT_SUFFIXES
+from reverie.data.media_types import ASIDE_SUFFIXES, TABLE_SUFFIXES, TEXT_SUFFIXES, UNREAD_DOCUMENTS, how_to_convert
 from reverie.data.python_data import PythonData
 from reverie.data.splits import NAMES, SPLITS, arrange, standard_split
 from reverie.data.tables import suffix_of
@@ -34,6 +34,8 @@ class Part(NamedTuple):
     notes: list[str]
     held_out: bool = False
     """whether its lines were chosen by a hash, since no name says which they are"""
+    announced: tuple[str, ...] = ()
+    """those of the notes that training prints"""
 
 
 def read_parts(
@@ -45,19 +47,24 @@ def read_parts(
     share: of the lines, held out as test where no name says what is
     splits: "auto", "folders" or "none", as in reverie.data.data_spec
     """
-    tree = _open_tree(path)
+    tree = _open_tree(path, splits)
     alone = path.is_file() and not isinstance(tree, ZipTree)  # a file given by its path is read whatever its suffix
-    names = sorted(tree.stamps) if alone else _text_files(tree, column)
+    if alone and (advice := how_to_convert(path.name)):
+        raise UserError(f"{path} is {advice}.")
+    names, said = (sorted(tree.stamps), list[str]()) if alone else _text_files(tree, column)
     if not names:
+        unread = next((f": {name} is {advice}" for name in tree.stamps if (advice := how_to_convert(name))), "")
         raise UserError(
-            f"there is no .txt file in {path}, and no .csv, .tsv or .jsonl ({len(tree.stamps)} others); give one, or a "
-            "folder of them."
+            f"there is no .txt file in {path}, and no .csv, .tsv, .jsonl or .json ({len(tree.stamps)} others){unread}; "
+            "give one, or a folder of them."
         )
     parts = {split: Part([], [], []) for split in SPLITS}
     # a file stands for its lines, so that its name is taken as the name of a folder is
     arrangement = arrange([f"{_stem(name)}/" for name in names], "folders" if splits == "files" else splits)
     for name in names:
         split, _ = arrangement.locate(f"{_stem(name)}/")
+        if alone and name != path.name:
+            said.append(f"{split} is {name}, beside {path.name} (--splits none: not)")
         if split is None:
             parts["train"].dropped.append(Dropped(name, "outside the files of the splits"))
             continue
@@ -75,9 +82,15 @@ def read_parts(
         if found.blank:
             part.notes.append(f"{found.blank} blank lines in {name} were skipped")
     tree.close()
+    unusable = [drop for part in parts.values() for drop in part.dropped if drop.name in names]
+    if unusable:
+        first = f"{unusable[0].name} is {unusable[0].reason}"
+        said.append(f"files that are not used: {len(unusable)} of {len(names):,}; {first}")
     if not parts["train"].lines:
         lost = [drop for part in parts.values() for drop in part.dropped]
         raise UserError(f"no text in {path} can be used: {lost[0].name} is {lost[0].reason}")
+    parts["train"].notes.extend(said)
+    parts["train"] = parts["train"]._replace(announced=tuple(said))
     parts = {split: part for split, part in parts.items() if part.lines}
     return _hold_out(parts["train"], share) if len(parts) == 1 else parts
 
@@ -113,30 +126,67 @@ def _hold_out(part: Part, share: float) -> dict[str, Part]:
     train, test = ([line for line, out in zip(part.lines, flags, strict=True) if out is side] for side in (False, True))
     if not test:
         few = f"{len(train)} lines are too few to hold some out: scores can only compare with those learnt from"
-        return {"train": part._replace(notes=[*part.notes, *([few] if share else [])])}
+        return {"train": _noting(part, few) if share else part}
     note = (
         f"no file is named test: {len(test)} of {len(flags)} lines, chosen by a hash of each, are held out as test and "
         "not learnt from"
     )
-    return {"train": Part(train, part.dropped, [*part.notes, note]), "test": Part(test, [], [note], True)}
+    return {"train": _noting(part._replace(lines=train), note), "test": Part(test, [], [note], True)}
 
 
-def _open_tree(path: Path) -> FileTree:
+def _noting(part: Part, note: str) -> Part:
+    """The part with one more note that training prints."""
+    return part._replace(notes=[*part.notes, note], announced=(*part.announced, note))
+
+
+def _open_tree(path: Path, splits: str = "auto") -> FileTree:
     if path.is_dir():
         return FolderTree(path)
     if path.suffix.lower() == ".zip":
         return ZipTree(path)
     try:
-        return FolderTree(path.parent, [path.name, *_companions(path)])
+        return FolderTree(path.parent, [path.name, *(_companions(path) if splits != "none" else ())])
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}); give the path of a text file.") from None
 
 
-def _text_files(tree: FileTree, column: str | None) -> list[str]:
-    """The files that are read of a folder or zip: plain text, or where there is none, or a column is given, tables."""
-    texts = sorted(name for name in tree.stamps if suffix_of(name) in TEXT_SUFFIXES)
-    tables = sorted(name for name in tree.stamps if suffix_of(name) in TABLE_SUFFIXES)
-    return (tables or texts) if column is not None else (texts or tables)
+def _text_files(tree: FileTree, column: str | None) -> tuple[list[str], list[str]]:
+    """(the files that are read of a folder or zip, a note on what else may be text)
+
+    They are plain text, or where there is none tables; where a column is given, tables, or where there are none plain
+    text. Where there are neither, JSON or Markdown and logs, whichever are more.
+    """
+    groups = {
+        group: sorted(name for name in tree.stamps if suffix_of(name) in suffixes)
+        for group, suffixes in _GROUPS.items()
+    }
+    aside = sorted(("JSON", "Markdown and logs"), key=lambda group: -len(groups[group]))
+    order = ["text", "tables", *aside] if column is None else ["tables", "JSON", "text", "Markdown and logs"]
+    chosen = next((group for group in order if groups[group]), "text")
+    left_out = []
+    for group, names in groups.items():
+        if names and group != chosen:
+            is_table = group in ("tables", "JSON")
+            how = " (--column NAME reads tables instead)" if is_table and column is None else ""
+            left_out.append(f"{_listed(names)}{how}")
+    if unread := sorted(name for name in tree.stamps if suffix_of(name) in UNREAD_DOCUMENTS):
+        left_out.append(f"{_listed(unread)}, {how_to_convert(unread[0])}")
+    if not groups[chosen] or not left_out:
+        return groups[chosen], []
+    note = f"what is read: {_listed(groups[chosen])}; left out, unless given by its own path: {'; '.join(left_out)}"
+    return groups[chosen], [note]
+
+
+_GROUPS = {
+    "text": TEXT_SUFFIXES, "tables": TABLE_SUFFIXES, "JSON": frozenset({".json"}),
+    "Markdown and logs": ASIDE_SUFFIXES - {".json"},
+}  # fmt: skip
+"""kinds of text files, of which a folder is read as one"""
+
+
+def _listed(names: list[str]) -> str:
+    """ "a.csv", "3 files such as a.csv"."""
+    return names[0] if len(names) == 1 else f"{len(names):,} files such as {names[0]}"
 
 
 def _companions(path: Path) -> list[str]:
