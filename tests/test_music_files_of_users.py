@@ -333,14 +333,39 @@ def test_odd_files_are_read_or_named(tmp_path: Path) -> None:
         for drums in ("1", "3", "16", "10"):
             Music.read(data).read_as(["melody"], Reading(drums=drums))
     assert midi.read(running(plain), drums="3").of("drums")[:, 2].tolist() == [p for _, _, p in plain]
-    silent = track(plain)
-    silent[:] = [message for message in silent if message.type != "note_off"]
     for data, why in (
         (song(track(plain), track(plain), form=2), "format 2"), (song(track([])), "no notes"),
-        (song(track(plain))[:12] + b"\xe7\x28" + song(track(plain))[14:], "SMPTE"), (song(silent), "no notes"),
+        (song(track(plain))[:12] + b"\xe7\x28" + song(track(plain))[14:], "SMPTE"),
     ):  # fmt: skip
         with pytest.raises(midi.InvalidFile, match=why):
             midi.read(data)
+
+
+def unended(notes: list[Note], every: int) -> bytes:
+    """A file in which every so many-th note has no note-off."""
+    whole, cut, passed, ends = track(notes), mido.MidiTrack(), 0, 0
+    for message in whole:
+        ends += message.type == "note_off"
+        passed += message.time
+        if message.type != "note_off" or ends % every:
+            cut.append(message.copy(time=passed))
+            passed = 0
+    return song(cut)
+
+
+def test_notes_that_never_end_last_to_the_next(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whether all of them or some; files whose notes all end are read as they were, also with overlapping ones."""
+    melody = [(k / 2, k / 2 + 0.5, 60 + 3 * k % 7) for k in range(32)]
+    files = {"all": unended(melody, 1), "half": unended(melody, 2)}
+    for name, data in files.items():
+        assert midi.read(data).notes[:, :3].tolist() == midi.read(song(track(melody))).notes[:, :3].tolist(), name
+    overlapping = song(track([(0.0, 2.0, 60), (1.0, 3.0, 60), (4.0, 5.0, 62)]))
+    assert midi.whole_part(overlapping) == (overlapping, "")
+    chord = unended([(0.0, 0.5, 60), (0.0, 0.5, 64), (1.0, 1.5, 67)], 1)
+    assert midi.read(chord).notes[:, :3].tolist() == [[0, T, 60], [0, T, 64], [T, 2 * T, 67]]
+    words = ["train", "music_vae:smoke", "--out", str(tmp_path / "run"), "--dry-run", "--data"]
+    assert main([*words, str(save(tmp_path / "data", {"a.mid": files["all"]}))]) == 0
+    assert "a.mid (32 notes without an end, taken to last to the next one" in capsys.readouterr().err
 
 
 # -- verbs -------------------------------------------------------------------------------------------------------------

@@ -366,6 +366,7 @@ class _FileSource(_Source):
             self.notes.append(
                 f"files that are not sound, read as far as they are whole: {len(in_part)}, such as {name} ({note})"
             )
+            self.announced.append(self.notes[-1])
         return readable, bool(arrangement.folders or arrangement.lone) or splits == "none"
 
     def _split_by_group(self, readable: list[tuple[str, Entry]]) -> list[tuple[str, Entry]]:

@@ -27,7 +27,7 @@ def _statuses(data: bytes, at: int, end: int) -> list[int]:
     """The places of the status bytes of the messages of channels in a track's bytes from `at` to `end`."""
     found, status = list[int](), 0
     while at < end:
-        _, at = _variable(data, at, end)  # the time that passes
+        _, at = variable(data, at, end)  # the time that passes
         if at >= end:
             break
         if data[at] & 0x80:
@@ -39,12 +39,12 @@ def _statuses(data: bytes, at: int, end: int) -> list[int]:
         if status < 0xF0:  # under running status its data follows at once
             at += DATA_BYTES[status >> 4]
         else:
-            size, at = _variable(data, at + (status == 0xFF), end)  # 0xFF: a meta event, after its kind
+            size, at = variable(data, at + (status == 0xFF), end)  # 0xFF: a meta event, after its kind
             at += size
     return found
 
 
-def _variable(data: bytes, at: int, end: int) -> tuple[int, int]:
+def variable(data: bytes, at: int, end: int) -> tuple[int, int]:
     """A number of variable length at a place, and the place after it."""
     number = 0
     while at < end:

@@ -1,7 +1,7 @@
 """The MIDI in a file that is wrapped, packed, or slightly wrong, as other programs write or leave it.
 
 gzip and RIFF (.rmi) are unwrapped; bytes before the header (MacBinary) are passed over; of a file that is cut short, or
-that announces more tracks than it has, the whole tracks are kept.
+that announces more tracks than it has, the whole tracks are kept; notes that never end are ended (midi_endings.py).
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import zlib
 from typing import NamedTuple
 
 from reverie.data.file_types import MAX_BYTES, InvalidFile
+from reverie.data.music.midi_endings import end_notes
+from reverie.utils.formatting import counted
 
 _HEADER = b"MThd"
 _SEARCHED = 512
@@ -48,10 +50,14 @@ def whole_part(data: bytes) -> Whole:
                 whole += data[at:end]
                 count += 1
         at = end
+    notes = [note] if note else []
     if 0 < count < tracks and size >= 6:
-        cut = f"cut short, {count} of {tracks} tracks are whole"
-        return Whole(whole[:10] + struct.pack(">H", count) + whole[12:], f"{note}, {cut}" if note else cut)
-    return Whole(data, note)
+        notes.append(f"cut short, {count} of {tracks} tracks are whole")
+        data = whole[:10] + struct.pack(">H", count) + whole[12:]
+    data, endless = end_notes(data)
+    if endless:
+        notes.append(f"{counted(endless, 'note')} without an end, taken to last to the next one of the channel")
+    return Whole(data, ", ".join(notes))
 
 
 def _gunzip(data: bytes) -> bytes:
