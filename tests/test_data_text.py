@@ -278,6 +278,10 @@ def test_an_item_is_a_line_a_paragraph_or_a_file(tmp_path: Path, item: str, item
     file = write(tmp_path / "a.txt", "a b", "c", "", " ", "d", "e")
     data = Texts.open(file, item=item).prepare()
     assert [data.line(i) for i in range(len(data))] == items
+    several = Texts.open(write(tmp_path / "b.txt", *["a b", "c d", ""] * 4), item=item)
+    assert any("4 blocks of several lines" in note for note in several.announced) == (item == "line")
+    single = Texts.open(write(tmp_path / "c.txt", *["a b", "", "c d", ""] * 4), item=item)
+    assert not any("blocks" in note for note in single.notes)
     with pytest.raises(UserError, match="item is 'page'"):
         Texts.open(file, item="page")
 
@@ -377,6 +381,9 @@ def test_a_tenth_of_the_lines_is_held_out_where_nothing_is_named_test(tmp_path: 
     shuffled = Texts.open(write(tmp_path / "b.txt", *reversed(lines), "one more"), "test").prepare(length=12)
     assert len({shuffled.line(i) for i in range(len(shuffled))} ^ found["test"]) <= 2
     assert Texts.open(file, held_out=0).splits == ["train"]
+    repeated = Texts.inspect(str(write(tmp_path / "repeated.txt", *lines[:50] * 30)))
+    assert "50 different lines: too few to hold some out" in repeated["splits"]["train"]["notes"][0]
+    assert "few to learn from, 50 different lines: expect copies of them" in repeated["warnings"]
     assert Texts.open(write(tmp_path / "few.txt", *lines[:450])).splits == ["train"]
 
 

@@ -200,11 +200,16 @@ def test_wrong_signatures_and_grids_get_one_line() -> None:
             MusicDataset.open("tunes:4").prepare(**wrong)
 
 
-def test_signatures_that_are_wrong_can_be_ignored(tmp_path: Path) -> None:
+def test_signatures_that_are_wrong_can_be_ignored(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """ "Take it as 4/4": also where the file changes its signature, or begins with a bar of its own for the pickup."""
-    root = save(tmp_path, {f"train/{i}.mid": song(track(line(i), at_0="3/4", at_9="1/4", at_10="5/4")) for i in (1, 2)})
+    waltzes = {f"train/{i}.mid": song(track(line(i), at_0="3/4", at_9="1/4", at_10="5/4")) for i in (1, 2)}
+    root = save(tmp_path / "root", waltzes)
     with pytest.raises(UserError, match=r"no window of 2 bars in 4/4: .*--ignore-signatures takes all as 4/4"):
         MusicDataset.open(root).prepare()
+    waltz = save(tmp_path / "waltz", {"a.mid": song(track(line(1), at_0="3/4"))})
+    assert any("--time-signature 3/4 takes bars of 3/4" in warning for warning in inspect_music(waltz)["warnings"])
+    assert main(["data", "inspect", str(waltz)]) == 0
+    assert "methods that can learn from it: none" in capsys.readouterr().out
     data = MusicDataset.open(root).prepare(ignore_signatures=True)
     assert (len(data), data.dropped) == (14, [])
     assert "the time signatures of the files are ignored: all is taken as 4/4" in data.notes

@@ -100,10 +100,17 @@ def test_next_to_no_temperature_takes_the_likeliest(temperature: float) -> None:
     assert torch.equal(sample_events(logits, torch.rand(20), temperature), logits.argmax(1))
 
 
-@pytest.mark.parametrize("temperature", [0.0, -1.0, 1e-50])
-def test_generate_needs_a_temperature_above_zero(tmp_path: Path, temperature: float) -> None:
+def test_generate_at_temperature_zero_takes_the_likeliest_word(tmp_path: Path) -> None:
     method = reverie.train(
         "seqgan:smoke", data="verses:20", out=tmp_path / "run", pretrain_steps=1, d_pretrain_steps=0, steps=1, threads=1
     )
-    with pytest.raises(UserError, match="1e-06 or more"):
-        method.verb("generate")(n=1, temperature=temperature)
+    lines = {text.line for text in method.verb("generate")(n=5, temperature=0.0)}
+    assert lines == {text.line for text in method.verb("generate")(n=5, temperature=1e-5, seed=1)}
+    assert len(lines) == 1
+    for start, hint in (("QUIET", "Did you mean 'quiet'"), ("zzz", "Give words of the training lines")):
+        with pytest.raises(
+            UserError, match=f"'{start}' of start is none of the .* words that the run has learnt.*{hint}"
+        ):
+            next(method.verb("generate")(n=1, start=start))
+    with pytest.raises(UserError, match="0 or more"):
+        method.verb("generate")(n=1, temperature=-1.0)

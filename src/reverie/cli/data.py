@@ -54,7 +54,8 @@ def do_inspect(words: list[str]) -> int:
         and not (grey and entry.needs_colour)
     ]  # fmt: skip
     report["too_small_for"] = _too_small_for(report)
-    report["methods"] = [name for name in report["methods"] if name not in report["too_small_for"]]
+    usable = report["splits"]["train"].get("used", 1)  # where nothing is, the report says which options would help
+    report["methods"] = [name for name in report["methods"] if usable and name not in report["too_small_for"]]
     if args.json:
         print(json.dumps(report))
     else:

@@ -57,7 +57,7 @@ class MusicEvaluator:
         """Raises UserError if n is too small for a comparison."""
         if n is not None and source.can("generate") and n < MIN_WINDOWS:
             raise UserError(
-                f"{n} windows are too few to score a generator; give {MIN_WINDOWS} or more, better hundreds."
+                f"{n} windows are too few to score a generator; give -n {MIN_WINDOWS} or more, better hundreds."
             )
         if n is not None and n < 1:
             raise UserError(f"n is {n}; it must be 1 or more.")

@@ -61,7 +61,9 @@ class TextEvaluator:
     def check(cls, source: SampleSource, n: int | None) -> None:
         """Raises UserError if n is too small for a comparison."""
         if n is not None and n < MIN_LINES:
-            raise UserError(f"{n} lines are too few to score a generator; give {MIN_LINES} or more, better thousands.")
+            raise UserError(
+                f"{n} lines are too few to score a generator; give -n {MIN_LINES} or more, better thousands."
+            )
 
     @classmethod
     def open(cls, source: SampleSource, data: str | Path, split: str | None) -> TextEvaluator:

@@ -24,7 +24,7 @@ from reverie.core.stage import Batch, Metrics, Stage
 from reverie.core.update import Update
 from reverie.data.text.dataset import VOCABULARY, Texts
 from reverie.data.text.held_out import HELD_OUT
-from reverie.data.text.tokenizer import END, SPECIAL, UNKNOWN, Tokenizer
+from reverie.data.text.tokenizer import END, SPECIAL, UNKNOWN, Tokenizer, parse
 from reverie.media import Image, Text, text_sheet
 from reverie.metrics.score import Score
 from reverie.metrics.text import nll_gen_scores
@@ -361,14 +361,15 @@ class SeqGAN(Method):
 
     @verb
     def generate(
-        self, n: int = 16, seed: int = 0, temperature: Annotated[float, Range(1e-6)] = 1.0, start: str = "",
+        self, n: int = 16, seed: int = 0, temperature: NonNegative = 1.0, start: str = "",
         items: Items = None,
     ) -> Iterator[Text]:  # fmt: skip
         """Generates new lines.
 
         n: number of lines
         seed: line i depends on (seed, i) alone
-        temperature: divides the logits; below 1 likely tokens become likelier: safer lines, and more alike
+        temperature: divides the logits; below 1 likely tokens become likelier: safer lines, and more alike; 0 takes the
+            likeliest each time, so that all lines are the same one
         start: words or characters that every line begins with
         """
         prefix = self.encode_start(start)
@@ -390,7 +391,11 @@ class SeqGAN(Method):
             start = " ".join(unicodedata.normalize("NFC", start).split())  # as the lines of data are read
             known = self.tokenizer.vocab[len(SPECIAL) :]
             for word in self.tokenizer.unknown(start):
-                raise UserError(f"'{word}' of start is none of the {len(known)} words.{near_miss(word, known)}")
+                near, unit = alike(word, known), UNITS[self.tokenizer.kind]
+                raise UserError(
+                    f"'{word}' of start is none of the {len(known)} {unit} that the run has learnt."
+                    f"{near or f' Give {unit} of the training lines, as they are written there.'}"
+                )
             tokens = self.tokenizer.encode(start) if start else []
         if len(tokens) >= self.config.length:
             raise UserError(f"start has {len(tokens)} tokens; a line has {self.config.length} at most: give fewer.")
@@ -408,6 +413,17 @@ class SeqGAN(Method):
 
     def sample_grids(self, batch: Batch) -> dict[str, Image]:
         return {"": text_sheet([text.line for text in self.verb("generate")(n=16)])}
+
+
+UNITS = {"word": "words", "character": "characters", "subword": "subwords"}
+"""what the tokens of a tokenizer are called"""
+
+
+def alike(word: str, vocabulary: Sequence[str]) -> str:
+    """ " Did you mean 'x'?" for the word of a vocabulary that differs in case alone, or else the closest one."""
+    known = list(dict.fromkeys(parse(spelled).text for spelled in vocabulary))
+    same = next((other for other in known if other.casefold() == word.casefold()), "")
+    return f" Did you mean '{same}'?" if same else near_miss(word, known)
 
 
 def skipped(batch: Batch) -> Metrics:

@@ -20,11 +20,15 @@ CACHED = 2**20
 """float32 weights held at a time: 4 MB"""
 
 
+GREEDY = 1e-6
+"""temperature below which the likeliest word is taken"""
+
+
 class CategoricalSampler:
     """Draws words from softmax((state @ weight.T + bias) / temperature), for any number of states.
 
     weight: [V,H]; bias: [V]; both are copied, laid out for speed
-    temperature: above 0
+    temperature: 0 or more; below GREEDY the likeliest word is taken, whatever the uniform numbers are
     excluded: words that are never drawn
     """
 
@@ -32,6 +36,8 @@ class CategoricalSampler:
         vocab_size, hidden_dim = weight.shape
         self.block = max(1, round(math.sqrt(vocab_size)))
         padded = -(-vocab_size // self.block) * self.block
+        self.greedy = temperature < GREEDY  # logits divided by less would overflow
+        temperature = 1.0 if self.greedy else temperature
         self.weight = weight.new_zeros(hidden_dim, padded)  # [H,NW]
         self.weight[:, :vocab_size] = weight.detach().T / temperature
         self.bias = bias.new_full((padded,), -torch.inf)  # the padding of the last block has no weight
@@ -47,8 +53,11 @@ class CategoricalSampler:
         if states.device.type != "cpu":
             chunk *= 256  # a GPU is not limited by the cache
         pairs = zip(states.split(chunk), u.contiguous().split(chunk), strict=True)
-        drawn = [inverse_cdf(torch.addmm(self.bias, rows, self.weight), self.block, v) for rows, v in pairs]
+        drawn = [self._draw(torch.addmm(self.bias, rows, self.weight), v) for rows, v in pairs]
         return torch.cat(drawn) if len(u) else torch.zeros_like(u, dtype=torch.long)
+
+    def _draw(self, logits: Tensor, u: Tensor) -> Tensor:
+        return logits.argmax(1)[:, None].expand(u.shape) if self.greedy else inverse_cdf(logits, self.block, u)
 
 
 def inverse_cdf(logits: Tensor, block: int, u: Tensor) -> Tensor:

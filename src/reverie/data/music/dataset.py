@@ -210,7 +210,9 @@ class MusicDataset:
         self.part, self.parts, self.bars, self.grid = part, PARTS[part], bars, reading.grid
         self.used = len(set(piece_index))
         total = len(kept) + sum(self.rejected.values())
-        whole = f"{len(kept)} of {total} windows of {bars} bars, from {self.used} of {len(self.pieces)} pieces"
+        whole = (
+            f"{len(kept)} of {total} windows of {bars} bars, from {self.used} of {counted(len(self.pieces), 'piece')}"
+        )
         hidden = hidden_notes(counts, reading)
         self.announced = [*self._source.announced, *hidden]
         self.notes = [*self._source.notes, f"{whole}: {_summary(self.rejected)}", *hidden, *notes_on(counts, reading)]
@@ -332,7 +334,9 @@ class _FileSource(_Source):
         readable, has_splits = self._read(names, splits)
         if not readable:
             reasons = Counter(drop.reason.partition(":")[0] for drop in self.dropped["train"] if drop.name in names)
-            raise UserError(f"none of the {len(names)} MIDI files in {path} can be used: {_summary(reasons, 1)}.")
+            raise UserError(
+                f"none of the {counted(len(names), 'MIDI file')} in {path} can be used: {_summary(reasons, 1)}."
+            )
         if not has_splits:
             readable = self._split_by_group(readable)
         first: dict[tuple[str, str], str] = {}

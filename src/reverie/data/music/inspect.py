@@ -6,13 +6,16 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from reverie.data.music.dataset import MusicDataset
+from reverie.data.music.dataset import MusicDataset, advice_on
+from reverie.data.music.grid import AS_WRITTEN
 from reverie.data.music.leaks import count_shared, lost_pieces
 from reverie.data.music.midi import PARTS
 from reverie.utils.errors import UserError
+from reverie.utils.formatting import counted
 
 SHOWN = 5
 """names of dropped files that are shown for each reason"""
+NO_WINDOW = "no window can be used: see the reasons"
 TRACKS = 12
 """tracks that are listed"""
 FEW = 100
@@ -46,9 +49,9 @@ def describe_music(findings: dict[str, Any]) -> str:
         )
         lines.append(f"tracks, by number and name, for --track (pieces that have them): {', '.join(listed)}")
     for split, part in findings["splits"].items():
-        lines += ["", f"{split}: {part['used']} pieces used of {part['found']} files found"]
+        lines += ["", f"{split}: {counted(part['used'], 'piece')} used of {counted(part['found'], 'file')} found"]
         for bars, counts in part["windows"].items():
-            lines.append(f"  windows  {counts['used']} of {bars} bars, from {counts['pieces']} pieces")
+            lines.append(f"  windows  {counts['used']} of {bars} bars, from {counted(counts['pieces'], 'piece')}")
             lines += [f"           {count} not used: {reason}" for reason, count in counts["rejected"].items()]
         if trios := part["trios"]:
             lines.append(f"  trios    {trios['used']} of {trios['bars']} bars, with --part trio")
@@ -111,7 +114,8 @@ def _warnings(data: MusicDataset, part: dict[str, Any]) -> list[str]:
         return lost_pieces(data)
     warnings = []
     if 0 < part["used"] < FEW:
-        warnings.append(f"only {part['used']} pieces to train on: expect copies of them")
+        warnings.append(f"only {counted(part['used'], 'piece')} to train on: expect copies")
     if not any(counts["used"] for counts in part["windows"].values()):
-        warnings.append("no window can be used: see the reasons")
+        advice = advice_on(data.rejected, AS_WRITTEN)
+        warnings.append(f"no window can be used as it is read by default. {advice}" if advice else NO_WINDOW)
     return warnings + (data.warnings or lost_pieces(data))

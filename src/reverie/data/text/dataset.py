@@ -34,12 +34,13 @@ from reverie.data.splits import SPLITS, standard_split
 from reverie.data.tables import suffix_of
 from reverie.data.text import oracle, synthetic
 from reverie.data.text.files import ITEMS, TABLES
-from reverie.data.text.held_out import HELD_OUT, leaked, near_duplicates
+from reverie.data.text.held_out import HELD_OUT, leaked, line_key, near_duplicates
 from reverie.data.text.oracle import Oracle
 from reverie.data.text.scripts import detect_kind
 from reverie.data.text.sources import Line, Part, parts_in_memory, read_parts
 from reverie.data.text.tokenizer import END, KINDS, SPECIAL, UNKNOWN, Tokenizer, fit_tokenizer, parse
 from reverie.utils.errors import UserError, near_miss
+from reverie.utils.formatting import counted
 from reverie.utils.paths import exists
 from reverie.utils.seeding import uniforms
 
@@ -325,8 +326,10 @@ class Texts:
             "spec": str(spec), "name": first.name, "kind": cls.kind, "classes": [], "facts": facts,
             "splits": {split: _inspect_split(texts) for split, texts in parts.items()}, "warnings": [],
         }  # fmt: skip
-        if len(first) < FEW:
-            findings["warnings"].append(f"{len(first)} lines to learn from are few: expect copies of them")
+        different = len(first) if first.oracle else len({line_key(line.text) for line in first._lines})
+        if different < FEW:
+            lines = counted(different, "different line")
+            findings["warnings"].append(f"few to learn from, {lines}: expect copies of them")
         for split in () if first.oracle else others:
             found = leaked(*([line.text for line in first._parts[name].lines] for name in (split, "train")))
             if any(found):
@@ -342,7 +345,7 @@ class Texts:
         facts = findings["facts"]
         if "tokenizer" in facts:
             kept = {"character": "characters", "subword": "subwords"}.get(facts["tokenizer"], "words")
-            unit = f"by {facts['tokenizer']}, {facts['vocab']:,} {kept}"
+            unit = f"by {facts['tokenizer']}, {facts['vocab'] - len(SPECIAL):,} {kept}"
         else:
             unit = f"{facts['vocab_size']} numbers"
         lines = [usage_summary(findings, f"text, {unit}, up to {facts['length']} tokens a line", "lines"), ""]

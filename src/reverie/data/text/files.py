@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import groupby
 from typing import NamedTuple
 
 from reverie.data.archives import Dropped
@@ -39,6 +40,8 @@ class FileItems(NamedTuple):
     """rows of a table that cannot be read"""
     note: str = ""
     """how the file was read, where that was not asked for"""
+    blocks: int = 0
+    """of a file of lines, what stands between blank lines, where most of that is several lines long"""
 
 
 def read_items(name: str, data: bytes, item: str = "line", column: str | None = None) -> FileItems:
@@ -63,7 +66,7 @@ def _plain(text: str, item: str) -> FileItems:
         lines.pop()  # what follows the last line's end is no line
     if item == "line":
         found = [(number, line) for number, line in enumerate(lines, 1) if line]
-        return FileItems(found, len(lines) - len(found), [])
+        return FileItems(found, len(lines) - len(found), [], blocks=_blocks(lines))
     if item == "file":
         whole = " ".join(filter(None, lines))
         return FileItems([(1, whole)] if whole else [], 0, [])
@@ -74,6 +77,12 @@ def _plain(text: str, item: str) -> FileItems:
         elif line:
             paragraphs.append((number, line))
     return FileItems(paragraphs, 0, [])
+
+
+def _blocks(lines: list[str]) -> int:
+    """How many blocks of lines stand between blank ones, if most are several lines long; else 0."""
+    lengths = [len(list(block)) for filled, block in groupby(lines, key=bool) if filled]
+    return len(lengths) if 2 * sum(length > 1 for length in lengths) > len(lengths) else 0
 
 
 # -- tables ------------------------------------------------------------------------------------------------------------

@@ -13,10 +13,14 @@ from reverie.data.python_data import PythonData
 from reverie.data.splits import NAMES, SPLITS, arrange, standard_split
 from reverie.data.tables import suffix_of
 from reverie.data.text.files import read_items
-from reverie.data.text.held_out import held_out
+from reverie.data.text.held_out import held_out, line_key
 from reverie.utils.errors import UserError
+from reverie.utils.formatting import counted
 
 _ENDING = re.compile(rf"(?:^|(?<=[_\-. ]))({'|'.join(NAMES)})$", re.IGNORECASE)
+
+BLOCKS = 3
+"""blocks of lines between blank ones from which on it is said that each could be a sequence"""
 
 
 class Line(NamedTuple):
@@ -58,7 +62,7 @@ def read_parts(
             f"there is no .txt file in {path}, and no .csv, .tsv, .jsonl or .json ({len(tree.stamps)} others){unread}; "
             "give one, or a folder of them."
         )
-    parts = {split: Part([], [], []) for split in SPLITS}
+    parts, blocks = {split: Part([], [], []) for split in SPLITS}, 0
     # a file stands for its lines, so that its name is taken as the name of a folder is
     arrangement = arrange([f"{_stem(name)}/" for name in names], "folders" if splits == "files" else splits)
     for name in names:
@@ -79,9 +83,16 @@ def read_parts(
         part.lines.extend(Line(f"{name}:{number}", text) for number, text in found.texts)
         part.dropped.extend(found.dropped)
         part.notes.extend([found.note] if found.note else [])
+        blocks += found.blocks if found.blocks > 1 else 0
         if found.blank:
-            part.notes.append(f"{found.blank} blank lines in {name} were skipped")
+            skipped = "was" if found.blank == 1 else "were"
+            part.notes.append(f"{counted(found.blank, 'blank line')} in {name} {skipped} skipped")
     tree.close()
+    if blocks >= BLOCKS:
+        said.append(
+            f"each line is one sequence; {blocks:,} blocks of several lines stand between blank lines, such as poems or "
+            "paragraphs: --item blank-line makes each of them one"
+        )
     unusable = [drop for part in parts.values() for drop in part.dropped if drop.name in names]
     if unusable:
         first = f"{unusable[0].name} is {unusable[0].reason}"
@@ -125,7 +136,8 @@ def _hold_out(part: Part, share: float) -> dict[str, Part]:
     flags = held_out([line.text for line in part.lines], share)
     train, test = ([line for line, out in zip(part.lines, flags, strict=True) if out is side] for side in (False, True))
     if not test:
-        few = f"{len(train)} lines are too few to hold some out: scores can only compare with those learnt from"
+        lines = counted(len({line_key(line.text) for line in train}), "different line")
+        few = f"{lines}: too few to hold some out, so that scores can only compare with those learnt from"
         return {"train": _noting(part, few) if share else part}
     note = (
         f"no file is named test: {len(test)} of {len(flags)} lines, chosen by a hash of each, are held out as test and "
