@@ -23,7 +23,18 @@ from reverie.data.paragraphs import scene_grammar, scenes
 from reverie.data.paragraphs.dataset import Paragraphs, usual_length
 from reverie.data.paragraphs.inspect import inspect_paragraphs
 from reverie.data.paragraphs.scene_grammar import HELD_OUT_PAIRS, Aggregate, Count, Mention, SceneObject, parse
-from reverie.data.text.sentences import END, PAD, SPECIAL, UNKNOWN, decode, encode, split_sentences, text_of, words_of
+from reverie.data.text.sentences import (
+    END,
+    PAD,
+    SPECIAL,
+    UNKNOWN,
+    decode,
+    encode,
+    lines_are_sentences,
+    split_sentences,
+    text_of,
+    words_of,
+)
 from reverie.metrics.scene_facts import check, fact_scores
 from reverie.utils.errors import UserError
 
@@ -74,6 +85,28 @@ SPLIT = {
 @pytest.mark.parametrize("text", SPLIT)
 def test_sentences_end_where_readers_end_them(text: str) -> None:
     assert split_sentences(text) == SPLIT[text]
+
+
+CAPTIONS = [
+    "A dog runs on grass .\nTwo dogs play\nA black dog is in the air",
+    "A man sits\nA man on a rock by the sea .",
+]
+PROSE = "The old house stood at the end of the lane. Nobody had lived there since\nthe war, and the garden was full of"
+VERSE = (
+    "The fog comes in from the sea,\nIt sits over harbour and town,\nOn silent haunches it looks,\nAnd then moves on"
+)
+
+
+@pytest.mark.parametrize(
+    ("texts", "captions"),
+    [(CAPTIONS, True), ([text.lower() for text in CAPTIONS], False), (["a dog runs .\ntwo dogs play ."] * 3, True),
+     ([f"{PROSE}\nthistles and old chairs. It was for sale."] * 3, False), ([VERSE] * 3, False),
+     (["一只狗在跑。\n两个人。"], True),
+     (["Der Mann sitzt am Meer und liest die\nZeitung. Neben ihm liegt ein\nHund, der schläft."], False),
+     ([*CAPTIONS, *["A dog runs. It is fast."] * 3], False), ([""], False)],
+)  # fmt: skip
+def test_lines_of_captions_are_sentences_and_those_of_prose_are_not(texts: list[str], captions: bool) -> None:
+    assert lines_are_sentences(texts) == captions
 
 
 @given(st.text(st.sampled_from("ab Ab.!?…。！？，\n\"”’()1'é"), max_size=40))

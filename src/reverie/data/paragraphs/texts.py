@@ -28,7 +28,7 @@ from reverie.data.images.records import is_image
 from reverie.data.paragraphs.records import Paragraph
 from reverie.data.splits import NAMES, SPLIT_COLUMNS, split_named, standard_split
 from reverie.data.tables import JSON_SUFFIXES, csv_rows, decode_text, json_rows, suffix_of
-from reverie.data.text.sentences import split_sentences, words_of
+from reverie.data.text.sentences import lines_are_sentences, split_sentences, words_of
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".txt", ".token")
 MOST_TABLES = 30
@@ -143,6 +143,9 @@ def _of_files(tree: FileTree, own: dict[str, str], others: Sequence[str]) -> Ima
             of[own[name]] = [text]
         elif not _ABOUT.search(name):
             lost[name] = [text]
+    if lines_are_sentences([text for some in of.values() for text in some]):
+        for some in (*of.values(), *lost.values()):
+            some[:] = some[0].splitlines() or [""]
     return ImageTexts(of, "text files beside the images", lost, faults, used=tuple(texts))
 
 

@@ -56,6 +56,24 @@ def split_sentences(text: str) -> list[str]:
     return found
 
 
+def lines_are_sentences(texts: Sequence[str]) -> bool:
+    """Whether most of the texts are several lines of which each is a sentence, with a full stop or without, as captions
+    are, and no prose or verse whose lines are broken by their length.
+
+    In such prose sentences end within lines, and lines begin with small letters; verse has commas at line ends.
+    """
+    blocks = [[line.strip() for line in text.splitlines() if line.strip()] for text in texts if text.strip()]
+    lines = [line for block in blocks if len(block) > 1 for line in block]
+    if not lines or 2 * sum(len(block) > 1 for block in blocks) < len(blocks):
+        return False
+    within = sum(len(split_sentences(line)) > 1 for line in lines)
+    open_ends = sum(line[-1] in ",;:-—，；：、" for line in lines)
+    anew = sum(line[0].isupper() or line[0].isdecimal() for line in lines)
+    closed = sum(line.rstrip(_CLOSING)[-1:] in tuple(".!?。！？…") for line in lines)
+    few, most = 0.1 * len(lines), 0.95 * len(lines)
+    return max(within, open_ends) <= few and (anew >= most or closed >= 0.7 * len(lines))
+
+
 def _goes_on(before: str, after: str) -> bool:
     """Whether a full stop ends an abbreviation or an initial, or small letters follow, rather than a sentence."""
     last = _LAST_WORD.search(before)

@@ -90,8 +90,8 @@ def read_parts(
     tree.close()
     if blocks >= BLOCKS:
         said.append(
-            f"each line is one sequence; {blocks:,} blocks of several lines stand between blank lines, such as poems or "
-            "paragraphs: --item blank-line makes each of them one"
+            f"each line is one sequence; {blocks:,} blocks of several lines stand between blank lines, such as poems: "
+            "--item blank-line makes each of them one"
         )
     unusable = [drop for part in parts.values() for drop in part.dropped if drop.name in names]
     if unusable:
