@@ -54,7 +54,7 @@ def do_inspect(words: list[str]) -> int:
         and not (grey and entry.needs_colour)
     ]  # fmt: skip
     report["too_small_for"] = _too_small_for(report)
-    usable = report["splits"].get("train", {}).get("used", 1)  # where nothing is, the report says which options would help
+    usable = report["splits"].get("train", {}).get("used", 1)  # if nothing is, the report says which options help
     report["methods"] = [name for name in report["methods"] if usable and name not in report["too_small_for"]]
     if args.json:
         print(json.dumps(report))
