@@ -9,6 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+import reverie
+import reverie.media
 from reverie.data.images.inspect import describe, inspect, nearest_rows
 from reverie.data.kinds import kind_of
 from reverie.utils.errors import UserError
@@ -122,6 +124,17 @@ def test_warnings_of_small_images_and_of_classes_named_like_splits(tmp_path):
     text = "\n".join(inspect(str(folder(tmp_path / "d", files)))["warnings"])
     assert "6 of 6 images are under 16 pixels" in text
     assert "classes named testB, trainA" in text
+
+
+def test_generated_images_among_the_data_are_warned_of(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    for i in range(3):
+        folder(tmp_path / "data", {f"{i}.png": encode(smooth_image(i))})
+    reverie.media.Image(pixels, record={"synthetic": True}).save(tmp_path / "data" / "made.png")
+    reverie.media.Image(pixels, record={"synthetic": False}).save(tmp_path / "data" / "given.png")
+    warned = [w for w in inspect(str(tmp_path / "data"))["warnings"] if "a model generated" in w]
+    assert len(warned) == 1
+    assert warned[0].startswith("1 of 5 images say that a model generated them, such as made.png")
 
 
 def test_two_clear_skies_are_not_near_duplicates(tmp_path):

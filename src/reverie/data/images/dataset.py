@@ -117,7 +117,7 @@ class Images:
         if exists(path):
             images = cls(text, _title(path), open_path(path, text.splits, text.labels), wanted)
             if wanted == "train":
-                images._read_warnings += likely_pairs(text, images.items)
+                images._read_warnings += likely_pairs(text, images.items) + _generated(images.items)
                 images.warnings = list(images._read_warnings)
             if synthetic.is_name(text) or text in _download_names():
                 images.notes.append(f"{path.resolve()} is read; rename it to use the data set of that name")
@@ -276,6 +276,15 @@ def levels_of(source: Source) -> Levels:
         return source.levels
     items = [item for part in source.parts.values() for item in part.items]
     return find_levels([item.header for item in items], lambda i: read_image(items[i]))
+
+
+def _generated(items: list[ImageRecord]) -> list[str]:
+    """A warning if some images were generated, such as a run's own output among its data."""
+    files = [item.name for item in items if item.header.generated]
+    if not files:
+        return []
+    text = f"{len(files)} of {len(items)} images say that a model generated them, such as {files[0]}"
+    return [f"{text}: what they have wrong is learnt too; move them away unless they are meant"]
 
 
 def _fingerprint(split: str, classes: list[str], items: list[ImageRecord], levels: Levels) -> str:

@@ -41,7 +41,8 @@ from reverie.data.images.conversion import (
 )
 
 VERSION = 2  # part of every cache key: raise it whenever the same bytes would give other pixels
-HEADER_VERSION = 6  # kept with every scan: raise it whenever the same bytes would give another ImageHeader
+HEADER_VERSION = 7  # kept with every scan: raise it whenever the same bytes would give another ImageHeader
+GENERATED = "trainedAlgorithmicMedia"  # of IPTC's digital source types
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "PPM", "AVIF", "JPEG2000", "QOI")  # MPO is read as JPEG
 _DEEP_PPM = re.compile(rb"P6\s+(?:#[^\n]*\n\s*)*\d+\s+(?:#[^\n]*\n\s*)*\d+\s+(?:#[^\n]*\n\s*)*65535\s")
 MAX_PIXELS = 100_000_000
@@ -81,6 +82,8 @@ class ImageHeader(NamedTuple):
     """whether the pixels can only be grey"""
     fault: str = ""
     """why the file cannot be used; "" if it can, as far as the header shows"""
+    generated: bool = False
+    """whether its metadata say that a trained model made it"""
 
 
 def read_header(data: bytes) -> ImageHeader:
@@ -103,6 +106,7 @@ def read_header(data: bytes) -> ImageHeader:
                 animated=image.format != "MPO" and bool(getattr(image, "is_animated", False)),
                 alpha=image.has_transparency_data,
                 grey=is_grey(image),
+                generated=_is_generated(image),
                 orientation=_orientation(image, data),  # last, since it may decode
             )
     except InvalidFile as invalid:
@@ -111,6 +115,12 @@ def read_header(data: bytes) -> ImageHeader:
         return ImageHeader("", fault=_NO_MEMORY)  # without a hash, like a file that cannot be read
     except Exception as error:  # hostile bytes make Pillow's plugins raise almost anything
         return ImageHeader(sha, fault=str(as_invalid_file(error)))
+
+
+def _is_generated(image: Image.Image) -> bool:
+    """Whether an image carries IPTC's mark of what trained models make, as those of this program and others do."""
+    xmp = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or b""
+    return GENERATED in (xmp if isinstance(xmp, str) else bytes(xmp).decode("latin-1"))
 
 
 def decode(data: bytes, size: int, channels: int, levels: Levels = DEFAULT) -> np.ndarray:
