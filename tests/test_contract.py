@@ -70,10 +70,12 @@ def arguments(method: Method, verb: str, data: Any) -> dict[str, Any]:
     given: dict[str, Any] = {}
     for option, medium in media_inputs(method.verb(verb)):
         for i in range(3):
-            item = None
             if medium is Music:
                 item = dataclasses.replace(Music.of(data.parts, data.array[i]), name=f"{i}.mid")
-            given.setdefault(option.name, []).append(item or medium(data.pixels(i), name=f"{i}.png"))
+            else:
+                pixels = data.pixels(i)[:, :, :1] if option.name == "bias_map" else data.pixels(i)
+                item = medium(pixels, name=f"{i}.png")
+            given.setdefault(option.name, []).append(item)
     for option in options_of_signature(method.verb(verb)):
         if option.name == "n":
             given["n"] = 3

@@ -404,7 +404,7 @@ def test_classes_that_may_be_none_are_named(tmp_path: Path) -> None:
     singles = images_at(tmp_path / "e", *(f"{i}.png" for i in range(12)))
     write(singles, "train.csv", "id,label\n" + rows(12, "{i},{i}.25"))
     assert any("12 classes for 12 images" in warning for warning in Images.open(singles).warnings)
-    assert Images.open(images_at(tmp_path / "f", *(f"{a}/x/{i}.png" for a in "ab" for i in range(6)))).warnings == []
+    assert Images.open(images_at(tmp_path / "f", *(f"{a}/x/{i}.png" for a in ANIMALS for i in range(6)))).warnings == []
 
 
 # -- the whole way -----------------------------------------------------------------------------------------------------

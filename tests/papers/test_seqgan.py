@@ -297,7 +297,7 @@ def test_start_is_normalised_as_the_lines_of_data_are() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (dict(temperature=0.0), "temperature is 0.*1e-06 or more"),
+        (dict(temperature=-1.0), "temperature is -1.*0 or more"),
         (dict(start="a zebra"), "'zebra' of start is none of the 4 words"),
         (dict(start="a a a a a"), "start has 5 tokens"), (dict(n=0), "n is 0"), (dict(seed=-1), "seed is -1"),
     ],
