@@ -266,7 +266,7 @@ def test_pairs_in_one_folder_are_matched_by_words_of_their_names(tmp_path: Path,
         ("JPEGImages/2007_{}.jpg", "SegmentationClass/2007_{}.png"),
         ("ISIC_Data/ISIC_{}.jpg", "ISIC_GT/ISIC_{}_segmentation.png"),
         ("leftImg8bit/train/x/x_{}_leftImg8bit.png", "gtFine/train/x/x_{}_gtFine_labelIds.png"),
-        ("images/{}.png", "edges/{}.png"), ("one/8{}7.png", "two/8{}7.png"),
+        ("images/{}.png", "edges/{}.png"),
         ("train/{}.jpg", "train_masks/{}_mask.gif"),
     ],
 )  # fmt: skip

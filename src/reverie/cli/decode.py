@@ -35,7 +35,7 @@ def do_decode(words: list[str]) -> int:
         message = f"{args.codes} holds codes of another run, {printable(others[0])}: here they stand for something else"
         print(f"warning: {message}", file=sys.stderr)
     items = method.decode(codes)
-    files = write(items, Path(args.out), args.overwrite, type(items[0]))
+    files = write(items, Path(args.out), args.overwrite, type(items[0]), codes)
     if args.json:
         print(json.dumps({"files": [str(file) for file in files], "seconds": round(time.monotonic() - began, 3)}))
     else:

@@ -42,6 +42,8 @@ def check_failed(inputs: Any, files: Sequence[Path], out: Path | None) -> None:
     failed = getattr(inputs, "failed", ())
     if failed:
         where = f" The results of the others are in {out}." if files and out else " The others are done."
+        if out and not files:
+            where = ""
         raise UserError(summary_of(failed) + where)
 
 
@@ -214,9 +216,9 @@ def _write_each(
         name = _file_name(item, index, shared)
         if item.folder:
             name = f"{item.folder}/{name}"
-        while name in names:  # inputs of the same name from two folders
+        while name.casefold() in names:  # inputs of the same name from two folders
             name += f"-{index:06d}"
-        names.add(name)
+        names.add(name.casefold())
         path = out / f"{name}{medium.SUFFIX}"
         if path.resolve() in getattr(inputs, "pending", ()):
             raise UserError(f"{path} is one of the {medium.NOUN}s given and not read yet; give another --out.")
@@ -232,15 +234,20 @@ def _write_each(
 
 
 def _shared_stems(inputs: Sequence[Any] | None) -> set[tuple[str, str]]:
-    """(folder, stem) of input files that differ in their suffix alone."""
+    """(folder, stem in lower case) of inputs that differ in their suffix alone, or in case."""
     if inputs is None:
         return set()
     if isinstance(inputs, LazyFiles):
         names = {(folder, path.name) for folder, path in zip(inputs.folders, inputs.paths, strict=True)}
     else:
-        names = {(item.folder, getattr(item, "name", "")) for item in inputs}
-    count = Counter((folder, Path(name).stem) for folder, name in names)
+        names = {(item.folder, _name_of(item)) for item in inputs}
+    count = Counter((folder, Path(name).stem.casefold()) for folder, name in names)
     return {place for place, n in count.items() if n > 1}
+
+
+def _name_of(item: Any) -> str:
+    """The name of the one input that an item was made from, or its own; "" for none."""
+    return str(item.inputs[0]["name"] if len(item.inputs) == 1 else getattr(item, "name", ""))
 
 
 def _file_name(item: Any, index: int, shared: set[tuple[str, str]]) -> str:
@@ -248,10 +255,10 @@ def _file_name(item: Any, index: int, shared: set[tuple[str, str]]) -> str:
 
     shared: the result of _shared_stems, for names that do not depend on the order of files
     """
-    name = item.inputs[0]["name"] if len(item.inputs) == 1 else getattr(item, "name", "")
+    name = _name_of(item)
     if not name:
         return f"{index:06d}"
-    stem = name if (item.folder, Path(name).stem) in shared else Path(name).stem
+    stem = name if (item.folder, Path(name).stem.casefold()) in shared else Path(name).stem
     # By the item's index and not by a count, since a shard may not hold the first item of an input.
     return f"{stem}-{index:06d}" if item.index else stem
 
@@ -297,7 +304,7 @@ def _record_in_file(item: Any) -> Any:
 
 def _check_inside(folder: Path, out: Path) -> None:
     """Raises UserError where a folder in `out` is a link that leads elsewhere."""
-    if folder.exists() and not folder.resolve().is_relative_to(out.resolve()):
+    if not folder.resolve().is_relative_to(out.resolve()):
         raise UserError(
             f"{folder} is a link to {folder.resolve()}, outside of {out}; remove it, or give another --out."
         )

@@ -36,7 +36,7 @@ class GivenGroups(argparse.Action):
 
     def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, flag: str | None = None) -> None:
         before = parser.given.get(self.dest)
-        if before is not None and any(group is None or len(group) % self.const for group in (before, values)):
+        if self.dest in parser.given and any(group is None or len(group) % self.const for group in (before, values)):
             raise UserError(f"{flag} is given several times; each takes {self.const} values with commas between.")
         parser.given[self.dest] = values if before is None else before + values
         setattr(namespace, self.dest, parser.given[self.dest])

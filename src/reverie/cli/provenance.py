@@ -16,7 +16,9 @@ def do_provenance(words: list[str]) -> int:
     parser = Parser("provenance", "Shows how a generated file was made; with --verify, generates it again to compare.")
     parser.add_argument("file", metavar="FILE")
     parser.add_argument("--verify", metavar="RUN", help="generate the file again with this run, and compare")
-    parser.add_argument("--inputs", metavar="FILE", nargs="+", default=[], help="the files that it was made from")
+    parser.add_argument(
+        "--inputs", metavar="FILE", nargs="+", action="extend", default=[], help="the files that it was made from"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     args = parser.parse(words)
     from reverie.media import read_record

@@ -5,6 +5,7 @@ B batch, Z latent dimensions, N codes. Item i of rows of `frames` items stands i
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias
 
@@ -13,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from reverie.core.generation import Items, Latents, generate_images, select_items
-from reverie.media import Image
+from reverie.media import Image, inputs_of
 from reverie.utils.errors import UserError
 
 Endpoints: TypeAlias = Callable[[Sequence[int]], tuple[Tensor, Tensor]]
@@ -90,7 +91,7 @@ def edit_images(
     endpoints = edit_endpoints(change, latents, codes, frames)
     rows = n if codes is None else len(codes)
     for image in _rows_of_images(decode, endpoints, lerp, rows, frames, items, sources):
-        yield image.in_row_about(sources, frames) if sources else image
+        yield image.in_row_about(sources or (), frames)
 
 
 def row_endpoints(latents: Latents, codes: Tensor | None = None) -> Endpoints:
@@ -147,6 +148,6 @@ def _rows_of_images(
     items: Items,
     sources: Sequence[Image] | None,
 ) -> Iterator[Image]:
-    chosen = select_items(items, rows, frames)
+    chosen, inputs = select_items(items, rows, frames), inputs_of(sources or ())
     for image in generate_images(decode, row_latents(endpoints, between, frames), chosen):
-        yield image.made_from(*(sources or ())).in_rows_of(frames)
+        yield dataclasses.replace(image, inputs=inputs, columns=frames)

@@ -240,9 +240,15 @@ def _two_places(value: Any) -> str:
         return ""
     if not all(isinstance(one, str | Path) for one in value) or not any(map(_is_place, value)):
         return ""
+    if not all(_is_place(one) or _looks_like_path(one) for one in value):  # a line may be the name of a folder
+        return ""
     if comma := next((one for one in value if "," in str(one)), None):
         raise UserError(f"{comma} has a comma in its name, which stands between two places; rename it.")
     return ",".join(map(str, value))
+
+
+def _looks_like_path(one: str | Path) -> bool:
+    return isinstance(one, Path) or "/" in one or "\\" in one or one.endswith(".zip")
 
 
 def _rows(value: Any) -> Rows:
@@ -420,7 +426,7 @@ def _known(items: list[Any]) -> list[Any]:
 
 def _are_paths(items: Sequence[Any]) -> bool:
     """Whether texts are paths rather than lines or names: half of them are files, or end as those of data do."""
-    if not all(isinstance(item, str) for item in items):
+    if not items or not all(isinstance(item, str) for item in items):
         return False
     tried = items[:: -(-len(items) // PATHS_TRIED)]
     found = sum(medium_of(item) in ("image", "music", "text", "table") or _is_file(item) for item in tried)

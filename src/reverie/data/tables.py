@@ -68,7 +68,7 @@ def read_table(name: str, data: bytes) -> Table:
     first, rows = fields[0], fields[1:]
     names_image = any(field[field.rfind(".") :].lower() in file_types.SUFFIXES for field in first)
     if suffix not in (".csv", ".tsv") and len(first) == width - 1 and all(len(row) == width for row in rows):
-        return _table_of_rows(["file", *first], rows)
+        return _table_of_rows(["0" if "file" in first else "file", *first], rows)
     if headed and not names_image:
         return _table_of_rows(first, rows)
     return _table_of_rows(_numbers(width), fields)
@@ -91,8 +91,7 @@ def _fields_of_lines(text: str) -> tuple[list[list[str]], bool]:
     names may hold spaces.
     """
     lines = [line.strip() for line in _LINE_END.split(text) if line.strip()]
-    while lines and lines[0].startswith("#"):
-        lines.pop(0)
+    lines = lines[next((i for i, line in enumerate(lines) if not line.startswith("#")), len(lines)) :]
     counted = len(lines) > 2 and lines[0].isdecimal() and len(re.split(r"[\s,;]+", lines[-1])) > 1
     lines = lines[counted:]
     words = [line.split() for line in lines]
@@ -111,11 +110,12 @@ def _json_table(name: str, text: str, suffix: str) -> Table:
     if suffix == ".json":
         with contextlib.suppress(ValueError, RecursionError):
             content = json.loads(text)
-    objects: list[dict[str, Any]] = (
-        _objects_by_name(content)
-        if isinstance(content, dict)
-        else [row for _, row in json_rows(name, text, suffix, [])]
-    )
+    if isinstance(content, dict):
+        objects = _objects_by_name(content)
+    elif isinstance(content, list) and content and all(isinstance(e, list) and len(e) == 2 for e in content):
+        objects = [{"1": key, "2": value} for key, value in content]
+    else:
+        objects = [row for _, row in json_rows(name, text, suffix, [])]
     header = list(dict.fromkeys(key for row in objects[:100] for key in row))
     return Table(header, [{key: _as_text(row.get(key)) for key in header} for row in objects])
 
@@ -124,10 +124,11 @@ def _objects_by_name(content: dict[str, Any]) -> list[dict[str, Any]]:
     """The rows of {"a.png": "cat"}, {"a.png": {"label": "cat"}}, {"cat": ["a.png", "b.png"]}, of pairs under a name,
     {"labels": [["a.png", 0]]}, or of a single list of objects under one. Raises InvalidFile for others."""
     lists = {key: value for key, value in content.items() if isinstance(value, list)}
-    if content and all(isinstance(value, str | int | float) for value in content.values()):
+    if content and all(isinstance(value, str | int | float | None) for value in content.values()):
         return [{"1": key, "2": value} for key, value in content.items()]
     if content and all(isinstance(value, dict) for value in content.values()):
-        return [{"file": key, **value} for key, value in content.items()]
+        inner = {name for value in content.values() for name in value}
+        return [{"0" if "file" in inner else "file": key, **value} for key, value in content.items()]
     if len(lists) == 1:
         key, entries = next(iter(lists.items()))
         if all(isinstance(entry, dict) for entry in entries):

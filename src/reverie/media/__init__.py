@@ -16,6 +16,7 @@ Importing this room does not import torch; functions that take or return tensors
 
 from reverie.media.code import Code, save_codes
 from reverie.media.image import Image, comparison_grid, grid_of_groups, image_grid
+from reverie.media.item import inputs_of
 from reverie.media.item_list import ItemList
 from reverie.media.lazy_files import LazyFiles
 from reverie.media.metadata import RECORD, XMP
@@ -39,6 +40,7 @@ __all__ = [
     "comparison_grid",
     "grid_of_groups",
     "image_grid",
+    "inputs_of",
     "medley",
     "photo_grid",
     "read_record",

@@ -49,7 +49,7 @@ def _of_table(path: Path) -> list[Code]:
             raise UserError(f"row {number} of {path} has no number in each of its columns z1 to z{len(at)}.") from None
         known = {name: row[i] if i < len(row) else "" for name, i in place.items()}
         parts = known.get("file", "").replace("\\", "/").split("/")
-        *folders, name = [part for part in parts if part not in ("", ".", "..")] or [""]  # never out of a folder
+        *folders, name = [part for part in parts if part.strip(" .") and ":" not in part] or [""]  # never out of --out
         inputs = ({"name": name, "digest": known.get("digest", "")},) if name else ()
         record = {"run": known["run"]} if known.get("run") else None
         codes.append(Code(values, inputs=inputs, record=record, folder="/".join(folders)))

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
 Medium = TypeVar("Medium", bound="Item")
+
+
+def inputs_of(sources: Iterable[Any]) -> tuple[dict[str, str], ...]:
+    """Item.inputs of what is made from sources, items with a `name` and a `digest`, of which each is computed anew."""
+    return tuple({"name": source.name, "digest": source.digest} for source in sources)
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -72,17 +77,19 @@ class Item:
 
     def made_from(self: Medium, *sources: Any) -> Medium:
         """A copy that names `sources` (items with a `name` and a `digest`) as its inputs."""
-        inputs = tuple({"name": source.name, "digest": source.digest} for source in sources)
-        return dataclasses.replace(self, inputs=inputs, folder=sources[0].folder if len(sources) == 1 else "")
+        return dataclasses.replace(
+            self, inputs=inputs_of(sources), folder=sources[0].folder if len(sources) == 1 else ""
+        )
 
     def in_rows_of(self: Medium, columns: int) -> Medium:
         """A copy that stands in rows of `columns` items when several are put into one grid."""
         return dataclasses.replace(self, columns=columns)
 
     def in_row_about(self: Medium, sources: Sequence[Any], columns: int) -> Medium:
-        """A copy in rows of `columns` items, made from all `sources`: row r shows source r changed, and its files have
-        the name and the folder of that one."""
+        """A copy in rows of `columns` items: row r shows source r changed, and its files have its name and folder."""
+        if not sources:
+            return self.in_rows_of(columns)
         assert self.index is not None
         source = sources[self.index // columns]
         named: dict[str, Any] = {"name": source.name, "folder": source.folder}
-        return dataclasses.replace(self.made_from(*sources).in_rows_of(columns), **named)
+        return dataclasses.replace(self.in_rows_of(columns), **named)

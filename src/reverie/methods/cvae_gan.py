@@ -22,7 +22,7 @@ from reverie.core.method import Method, verb
 from reverie.core.stage import Batch, Metrics, Stage
 from reverie.core.update import Update
 from reverie.data.images.dataset import Images
-from reverie.media import Code, Image, Photo, comparison_grid, image_grid
+from reverie.media import Code, Image, Photo, comparison_grid, image_grid, inputs_of
 from reverie.media.mask import Marking, made_of, map_holes
 from reverie.nn import losses
 from reverie.nn.class_conditional import (
@@ -348,8 +348,9 @@ class CVAEGAN(Method):
             z = (1 - variation**2) ** 0.5 * code[:, :Z] + variation * epsilon
             return torch.cat([z, code[:, Z:]], 1)
 
+        inputs = inputs_of(images)
         for image in generate_images(self.generator, latents, select_items(items, len(images), n)):
-            yield image.in_row_about(images, n)
+            yield replace(image, inputs=inputs).in_row_about(images, n)
 
     @verb
     def inpaint(

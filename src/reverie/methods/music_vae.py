@@ -322,7 +322,7 @@ class MusicVAE(Method):
         chosen = select_items(items, n if codes is None else len(codes), frames)
         latents = row_latents(endpoints, lerp, frames)
         for music in self.generate_music(latents, chosen, seed, temperature, frames):
-            yield music.in_row_about(tunes, frames) if tunes else music.in_rows_of(frames)
+            yield music.made_from(*tunes).in_row_about(tunes, frames)
 
     @verb
     def continue_(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import shutil
 from pathlib import Path
@@ -118,8 +119,9 @@ def keep_initial(run: Run, method: Method, header: dict[str, Any]) -> None:
 
 def drop_unbegun(run: Run) -> None:
     """Removes the folder of a run that failed before it learnt anything, so that a corrected command can have it."""
-    if all(file.name in ("run.json", INITIAL, *UNDER_WAY) for file in run.path.iterdir()):
-        shutil.rmtree(run.path, ignore_errors=True)
+    with contextlib.suppress(OSError):  # the error that is under way is the one to be seen
+        if all(file.name in ("run.json", INITIAL, *UNDER_WAY) for file in run.path.iterdir()):
+            shutil.rmtree(run.path)
 
 
 def restore_initial(run: Run, method: Method) -> None:

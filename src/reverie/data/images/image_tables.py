@@ -25,6 +25,8 @@ from reverie.data.tables import Table, read_table, suffix_of
 
 MAX_TABLES = 20
 """tables that are looked into, and text files that may be some; more of these are something else"""
+MAX_LINES, MOST_LINES = 10_000, 4
+"""of a text file that may be a list of images: so many, or so many for each image"""
 _NO_TABLE = re.compile("submission|sample_sub", re.IGNORECASE)
 _SHEETS = (".xlsx", ".xls", ".parquet", ".ods")
 """tables of programs, which are not read"""
@@ -69,7 +71,10 @@ def find_tables(files: Sequence[LocatedFile], others: Iterable[str], tree: FileT
     for name in names:
         complains = suffix_of(name) in TABLE_SUFFIXES
         try:
-            table = read_table(name, tree.read(name))
+            data = tree.read(name)
+            if not complains and data.count(b"\n") > max(MAX_LINES, MOST_LINES * len(files)):
+                continue  # of something else, such as the attributes of each image one by one
+            table = read_table(name, data)
         except InvalidFile as invalid:
             unread += [f"{name} is {invalid}"] if complains else []
             continue
@@ -137,8 +142,11 @@ class ImageIndex:
     def __init__(self, files: Sequence[LocatedFile]) -> None:
         self.split_of = {file.name: file.split for file in files}
         self.by_name, self.by_stem = defaultdict[str, list[str]](list), defaultdict[str, list[str]](list)
+        self.by_path: dict[str, str] = {}
         for file in files:
-            last = _folded(file.name).rpartition("/")[2]
+            path = _folded(file.name)
+            self.by_path[path] = file.name
+            last = path.rpartition("/")[2]
             self.by_name[last].append(file.name)
             self.by_stem[last.rpartition(".")[0] or last].append(file.name)
 
@@ -148,6 +156,9 @@ class ImageIndex:
         last = path.rpartition("/")[2]
         if not last:
             return ""
+        beside = f"{_folded(table).rpartition('/')[0]}/{path}".lstrip("/")
+        if exact := self.by_path.get(beside) or self.by_path.get(path):
+            return exact
         found = self.by_name.get(last) or []
         if not found and last[last.rfind(".") :] not in SUFFIXES:
             found = self.by_stem.get(last) or []

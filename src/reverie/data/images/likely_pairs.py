@@ -2,13 +2,14 @@
 
 Two folders hold pairs, likely, if the names of nearly all files of the smaller one agree with those in the other as
 `reverie.data.images.pair_names` describes, and something else speaks for it, since the classes of a set are often
-numbered alike (cat/1.jpg, dog/1.jpg): their formats differ, or one is grey; their names say so (edges, masks); the
-sizes vary, and those of each pair are equal; or the names are no running numbers.
+numbered alike (cat/1.jpg, dog/1.jpg): one is grey; their names say so (edges, masks); the sizes vary, and those of each
+pair are equal; or their formats differ, and the names are no running numbers.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -38,7 +39,7 @@ Folder = dict[str, ImageRecord]
 
 def likely_pairs(spec: DataSpec, items: Sequence[ImageRecord]) -> list[str]:
     """A warning where the images of train of a place may be pairs; else []."""
-    if spec.pairing != "auto":
+    if spec.pairing != "auto" or spec.labels in ("folders", "names") or not items:
         return []
     if partner := pairs_by_role([item.name for item in items]):
         a, b = next(iter(partner.items()))
@@ -70,12 +71,12 @@ def _first_folders(items: Sequence[ImageRecord]) -> tuple[str, dict[str, Folder]
 
     No folders if some images are in none, or there are more than MAX_FOLDERS.
     """
-    paths = [item.name.rpartition(".")[0].split("/") for item in items]
-    low, high = min(paths), max(paths)
-    depth = next((i for i, (x, y) in enumerate(zip(low, high, strict=False)) if x != y), 0)
+    low, high = (found(item.name for item in items).split("/") for found in (min, max))
+    depth = next((i for i, (x, y) in enumerate(zip(low[:-1], high[:-1], strict=False)) if x != y), 0)
     folders: dict[str, Folder] = {}
-    for path, item in zip(paths, items, strict=True):
-        if len(path) < depth + 2 or len(folders) > MAX_FOLDERS:
+    for item in items:
+        path = item.name.rpartition(".")[0].split("/")
+        if len(path) < depth + 2 or (path[depth] not in folders and len(folders) == MAX_FOLDERS):
             return "", {}
         folders.setdefault(path[depth], {})["/".join(path[depth + 1 :])] = item
     return "".join(f"{part}/" for part in low[:depth]), folders
@@ -109,7 +110,8 @@ def _pairs(a: str, first: Folder, b: str, second: Folder, alone: bool) -> int:
     headers = [(first[x].header, second[y].header) for x, y in partner.items()]
     alike = sum((x.width, x.height) == (y.width, y.height) for x, y in headers) >= NAMED * len(headers)
     vary = 4 * len({(x.width, x.height) for x, _ in headers}) > len(headers)
-    certain = named or other or (alike and vary) or _no_running_numbers(partner)
+    grey = _are_grey(first) != _are_grey(second)
+    certain = named or grey or (alike and vary) or (other and _no_running_numbers(partner))
     return len(partner) if certain else 0
 
 
@@ -121,5 +123,8 @@ def _is_second(folder: str) -> bool:
 
 def _no_running_numbers(names: Collection[str]) -> bool:
     """Whether names have no numbers, or numbers with gaps: they are not of files that were numbered in their folder."""
-    numbers = [int(found[-1]) for name in names if (found := re.findall(r"\d+", name.rpartition("/")[2]))]
-    return 2 * len(numbers) < len(names) or max(numbers) - min(numbers) >= 2 * len(names)
+    numbers = sorted(int(found[-1]) for name in names if (found := re.findall(r"\d+", name.rpartition("/")[2])))
+    if 2 * len(numbers) < len(names):
+        return True
+    step = math.gcd(*(after - before for before, after in itertools.pairwise(numbers))) or 1  # every tenth frame
+    return (numbers[-1] - numbers[0]) // step >= 2 * len(names)

@@ -50,6 +50,8 @@ DOMAIN_FOLDERS = (
     ("image", "mask"), ("image", "label"), ("imgs", "masks"), ("images", "annotations"), ("original", "edited"),
 )  # fmt: skip
 """names of folders that are two domains, A first, in any case"""
+_ALONE = frozenset(("mask", "masks", "seg", "segmentation", "groundtruth", "annotation", "anno", "depth", "normals"))
+"""words for B where the other image has none"""
 _SIDES = frozenset(
     ("images", "image", "img", "imgs", "bicubic", "unknown", "mild", "difficult", "x", "folder", "set", "domain")
 )
@@ -262,6 +264,13 @@ def _order(left: set[str], right: set[str]) -> int | None:
     return None
 
 
+def _order_alone(word: str) -> int | None:
+    """As _order, of an image without such words and one with a single one: 1 if it is for A, as noisy, 0 for B."""
+    first, second = ({pair[domain] for pair in DOMAIN_FOLDERS} for domain in (0, 1))
+    said = [domain for domain, words in ((1, first), (0, second | _ALONE)) if word in words]
+    return said[0] if len(said) == 1 and len(word) > 1 else None
+
+
 def _beside(word: str) -> bool:
     return word in _SIDES or word.isdecimal()
 
@@ -347,10 +356,10 @@ def pairs_by_role(names: Sequence[str]) -> dict[str, str]:
     """The pairs among files of the same folders whose names differ by words that say which image it is: A -> B.
 
     {} unless NAMED of the names are of such pairs, all of the same two words, of which it is known which is A: those of
-    DOMAIN_FOLDERS, or one word and none (0001.jpg and 0001_mask.png).
+    DOMAIN_FOLDERS, or one of their words and none (0001.jpg and 0001_mask.png, 0001.jpg and 0001_noisy.jpg).
     """
-    tried = sorted(names)[:NAMES_TRIED]  # neighbours, since partners follow one another
-    if 3 * sum(bool(split_role(_stem(name))[1]) for name in tried) < len(tried):
+    tried = [split_role(_stem(name))[1] for name in sorted(names)[:NAMES_TRIED]]  # partners follow one another
+    if 3 * sum(map(bool, tried)) < len(tried) or len(set(tried)) < 2:
         return {}
     groups: dict[tuple[object, ...], list[tuple[tuple[str, ...], str]]] = {}
     for name in names:
@@ -363,7 +372,7 @@ def pairs_by_role(names: Sequence[str]) -> dict[str, str]:
         return {}
     (one, other), _ = common[0]
     left, right = set(one) - set(other), set(other) - set(one)
-    order = 0 if not left and len(right) == 1 and len(min(right)) > 1 else _order(left, right)
+    order = _order_alone(min(right)) if not left and len(right) == 1 else _order(left, right)
     if order is None:
         return {}
     return {two[order][1]: two[1 - order][1] for two in twos if (two[0][0], two[1][0]) == (one, other)}

@@ -21,9 +21,11 @@ from reverie.data.splits import NAMES, SPLIT_COLUMNS, split_named
 
 _CODES = {"0": "train", "1": "val", "2": "test"}
 _YES_OR_NO = {"0": False, "1": True, "false": False, "true": True}
-_CODED = {*SPLIT_COLUMNS, "splits", "usage", "phase", "fold", "folds", "kfold"}
-"""words in the name of a column whose small numbers are no classes"""
 _FOLDS = {"fold", "folds", "kfold"}
+_CODED = {*SPLIT_COLUMNS, "splits", "partitions", *_FOLDS}
+"""words in the name of a column whose small numbers are no classes"""
+_FILLERS = {"is", "in", "for", "set", "split", "data"}
+"""words that a column of yes and no may have beside the name of a split: is_valid, but not is_test_positive"""
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 
 
@@ -94,14 +96,16 @@ def split_column(table: ImageTable, column: str) -> dict[str, str]:
     distinct = table.distinct[column] - {""}
     if not 1 < len(distinct) <= 20:
         return {}
-    named = {value: split_named(value) or "" for value in distinct}
-    if all(named.values()) and len(set(named.values())) > 1:
-        return named
     words = _words_for_splits(table, column)
+    short = any(len(value) < 3 for value in distinct) and not _CODED & set(words)  # tr and te may be languages
+    named = {value: split_named(value) or "" for value in distinct}
+    if all(named.values()) and len(set(named.values())) > 1 and not short:
+        return named
     asked = [NAMES[word] for word in words if word in NAMES]
     if (
         asked
         and ("is" in words or column.isdecimal())
+        and set(words) <= _FILLERS | NAMES.keys()
         and {value.casefold() for value in distinct} <= _YES_OR_NO.keys()
     ):
         yes = "test" if asked[0] == "eval" else asked[0]

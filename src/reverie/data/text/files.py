@@ -93,6 +93,8 @@ def _table(name: str, text: str, suffix: str, column: str | None, item: str) -> 
     dropped: list[Dropped] = []
     if suffix in JSON_SUFFIXES:
         rows = _json_rows(name, text, suffix, dropped)
+        if not rows and dropped:
+            raise InvalidFile(dropped[0].reason)
         header = list(dict.fromkeys(key for _, row in rows[:100] for key in row))
         key, note = _choose_column(header, column), ""
         fields = [(number, row.get(key)) for number, row in rows]
