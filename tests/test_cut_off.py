@@ -135,6 +135,10 @@ def test_files_of_one_stem_keep_their_whole_names(run: Path, tmp_path: Path) -> 
     assert main(shlex.split(words)) == 0
     names = ["000000.jpg.png", "000000.png.png", "000001.png"]
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == names
+    table = tmp_path / "codes.csv"
+    assert main(shlex.split(f"encode '{run}' '{given}' --out '{table}' --include-generated")) == 0
+    assert main(shlex.split(f"decode '{run}' '{table}' --out '{tmp_path / 'decoded'}'")) == 0
+    assert sorted(file.name for file in (tmp_path / "decoded").iterdir()) == names
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
@@ -146,6 +150,13 @@ def test_links_in_out(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert f"is a link: the files go to {elsewhere}" in capsys.readouterr().err
     real = tmp_path / "real"
     real.mkdir()
+    (real / "sub").symlink_to(elsewhere)
+    table = tmp_path / "codes.csv"
+    assert main(shlex.split(f"encode '{run}' '{elsewhere}' --out '{table}' --include-generated")) == 0
+    table.write_text(table.read_text().replace("000000.png", "sub/deep/000000.png"))
+    assert main(shlex.split(f"decode '{run}' '{table}' --out '{real}'")) == 2
+    assert "is a link to" in capsys.readouterr().err
+    assert not (elsewhere / "deep").exists()
     victim = tmp_path / "victim.png"
     (real / "000000.png").symlink_to(victim)
     assert main(shlex.split(f"generate '{run}' -n 1 --out '{real}'")) == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -393,6 +394,17 @@ def test_folders_that_share_out_a_set_are_warned_of(tmp_path: Path) -> None:
         "images_part_0 are taken for classes; --labels states none" in text for text in Images.open(place).warnings
     )
     assert open_data(place, labels="none").classes == []
+
+
+@pytest.mark.parametrize(
+    ("header", "values"), [("phase", "012"), ("is_test_positive", "01"), ("language", ("tr", "te"))]
+)
+def test_columns_that_are_no_splits_are_classes(tmp_path: Path, header: str, values: Sequence[str]) -> None:
+    place = images_at(tmp_path / "d", *(f"{i}.png" for i in range(12)))
+    lines = "".join(f"{i}.png,{values[i % len(values)]}\n" for i in range(12))
+    write(place, "labels.csv", f"file,{header}\n{lines}")
+    images = Images.open(place)
+    assert (len(images.items), images.classes) == (12, sorted(values))
 
 
 def test_classes_that_may_be_none_are_named(tmp_path: Path) -> None:

@@ -242,7 +242,7 @@ def test_data_inspect_names_the_kind_and_the_methods_for_it(tmp_path: Path, caps
     ("a", "b"),
     [
         ("{}.jpg", "{}_mask.png"), ("img_{}_input.png", "img_{}_target.png"), ("{}_A.png", "{}_B.png"),
-        ("s{}/image.png", "s{}/mask.png"),
+        ("s{}/image.png", "s{}/mask.png"), ("{}_noisy.png", "{}.png"),
     ],
 )  # fmt: skip
 def test_pairs_in_one_folder_are_matched_by_words_of_their_names(tmp_path: Path, a: str, b: str) -> None:

@@ -401,6 +401,14 @@ def test_a_tuned_run_resumes_before_its_first_checkpoint(run: Path, tmp_path: Pa
     assert reverie.resume(tmp_path / "cut", data=PIXELS).origin["run"] == whole.origin["run"]
 
 
+def test_no_items_and_two_lines_are_no_paths(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "src").mkdir()
+    with pytest.raises(UserError, match="no items"):
+        reverie.open_data({"image": [], "label": []})
+    assert len(reverie.open_data(["src", "hello there"])) == 2
+
+
 def test_a_run_that_fails_before_its_first_step_leaves_no_folder(tmp_path: Path, monkeypatch: Any) -> None:
     def fail(*_: Any) -> None:
         raise RuntimeError("a layer does not fit")
