@@ -196,7 +196,7 @@ def run_verb(
     elif files:
         place = files[0] if len(files) == 1 else f"{len(files)} files in {args.out}"
         print(f"{place}  ({seconds:.1f} s{f'; {len(done)} were there before' if done else ''})")
-    elif getattr(args, "shard", None):
+    elif args.out and getattr(args, "shard", None):
         print("nothing to do in this shard")
     check_failed(inputs, files, Path(args.out) if args.out else None)
 
