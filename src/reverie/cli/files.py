@@ -41,9 +41,9 @@ def check_failed(inputs: Any, files: Sequence[Path], out: Path | None) -> None:
     """Raises UserError, once the others are done, if input files were passed over."""
     failed = getattr(inputs, "failed", ())
     if failed:
-        where = f" The results of the others are in {out}." if files and out else " The others are done."
-        if out and not files:
-            where = ""
+        where = " The others are done."
+        if out:
+            where = f" The results of the others are in {out}." if files else ""
         raise UserError(summary_of(failed) + where)
 
 

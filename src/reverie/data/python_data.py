@@ -20,18 +20,25 @@ N items.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set, ValuesView
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-import PIL.Image
-
-from reverie.data.archives import Dropped, is_zip
+from reverie.data.archives import Dropped
 from reverie.data.data_spec import DataSpec
 from reverie.data.file_types import InvalidFile
-from reverie.data.media_types import medium_of
+from reverie.data.python_values import (
+    WHAT_IS_TAKEN,
+    are_paths,
+    hwc,
+    is_array,
+    is_file,
+    is_image,
+    is_place,
+    labels_of,
+    texts_of,
+    type_of,
+)
 from reverie.data.splits import SPLITS, split_named
 from reverie.runs.data_place import IN_MEMORY
 from reverie.utils.errors import UserError
@@ -43,12 +50,6 @@ LABEL_COLUMNS = ("label", "labels", "fine_label", "class", "category", "y")
 TEXT_COLUMNS = ("text", "sentence", "line", "content")
 CAPTION_COLUMNS = ("paragraph", "paragraphs", "text", "caption", "captions", "description", "sentence", "sentences")
 """columns that describe images"""
-PATHS_TRIED = 200
-"""texts of a list that are looked at to find out whether they are paths"""
-WHAT_IS_TAKEN = (
-    "give a path, the name of a set, a list of images, an array [N,H,W,C], a tensor [N,C,H,W], (images, labels), "
-    "a list of lines, a torch Dataset, or a Hugging Face data set"
-)
 
 
 class Rows(NamedTuple):
@@ -150,7 +151,7 @@ class MemoryTree:
         if isinstance(item, bytes):
             return item
         if not isinstance(item, str | Path):
-            raise InvalidFile(f"it is {_kind(item)}, not a path")
+            raise InvalidFile(f"it is {type_of(item)}, not a path")
         try:
             return Path(item).expanduser().read_bytes()
         except OSError as error:
@@ -191,43 +192,6 @@ def is_text(items: Sequence[Any]) -> bool:
     )
 
 
-def is_image(value: Any) -> bool:
-    """Whether a value is one image: Pillow's, ours, an array or tensor [H,W], [H,W,C] or [C,H,W]; not a path."""
-    if isinstance(value, PIL.Image.Image) or hasattr(value, "pixels"):
-        return True
-    return is_array(value) and getattr(value, "ndim", 0) in (2, 3) and min(value.shape[-2:]) > 0
-
-
-def is_array(value: Any) -> bool:
-    """Whether a value is an array or tensor."""
-    return hasattr(value, "__array__") and hasattr(value, "shape") and not hasattr(value, "pixels")
-
-
-def hwc(array: Any, batch: bool = False) -> np.ndarray:
-    """An image as an array [H,W] or [H,W,C]; with batch, many as [N,H,W] or [N,H,W,C]. Raises UserError.
-
-    A tensor of torch has its channels first where either may be; a NumPy array has them last.
-    """
-    tensor = hasattr(array, "detach")
-    if tensor:
-        array = array.detach().cpu()
-        array = array.float() if str(array.dtype) == "torch.bfloat16" else array
-    pixels = np.asarray(array)
-    if pixels.dtype.kind not in "buif":
-        raise UserError(f"an array of {pixels.dtype} holds no images; {WHAT_IS_TAKEN}.")
-    shape = pixels.shape[1:] if batch else pixels.shape
-    if len(shape) == 2:
-        return pixels
-    if len(shape) != 3:
-        raise UserError(f"an array of shape {list(pixels.shape)} holds no images; {WHAT_IS_TAKEN}.")
-    first, last = shape[0] in (1, 3, 4), shape[2] in (1, 2, 3, 4)
-    if first and (tensor or not last):
-        return np.moveaxis(pixels, -3, -1)
-    if not last:
-        raise UserError(f"an array of shape {list(pixels.shape)} has neither 1, 3 nor 4 channels; {WHAT_IS_TAKEN}.")
-    return pixels
-
-
 def _split_of(key: Any) -> str | None:
     """The split that a key of a dict names: "train", "test", "val"; None if it names none."""
     found = split_named(key) if isinstance(key, str) else None
@@ -236,11 +200,10 @@ def _split_of(key: Any) -> str | None:
 
 def _two_places(value: Any) -> str:
     """Two folders or zips, of which one at least is there, as "a,b"; "" for anything else. Raises UserError."""
-    if not isinstance(value, tuple | list) or len(value) != 2:
+    if not isinstance(value, tuple | list) or len(value) != 2 or not all(isinstance(one, str | Path) for one in value):
         return ""
-    if not all(isinstance(one, str | Path) for one in value) or not any(map(_is_place, value)):
-        return ""
-    if not all(_is_place(one) or _looks_like_path(one) for one in value):  # a line may be the name of a folder
+    there = [one for one in value if is_place(one)]
+    if not there or not all(one in there or _looks_like_path(one) for one in value):  # a line may be a folder's name
         return ""
     if comma := next((one for one in value if "," in str(one)), None):
         raise UserError(f"{comma} has a comma in its name, which stands between two places; rename it.")
@@ -271,12 +234,12 @@ def _rows(value: Any) -> Rows:
     if isinstance(value, tuple) and len(value) == 2 and (pair := _two(*value)) is not None:
         return pair
     if isinstance(value, bytes) or value is None or isinstance(value, bool | int | float):
-        raise UserError(f"data is {_kind(value)}; {WHAT_IS_TAKEN}.")
+        raise UserError(f"data is {type_of(value)}; {WHAT_IS_TAKEN}.")
     if not isinstance(value, Sequence) and hasattr(value, "__getitem__") and hasattr(value, "__len__"):
         items = [value[i] for i in range(len(value))]  # a data set of torch, which need not say where it ends
         return _of_items(items, getattr(value, "classes", None))
     if not isinstance(value, Iterable):
-        raise UserError(f"data is {_kind(value)}; {WHAT_IS_TAKEN}.")
+        raise UserError(f"data is {type_of(value)}; {WHAT_IS_TAKEN}.")
     return _of_items(list(value), getattr(value, "classes", None))
 
 
@@ -299,13 +262,13 @@ def _two(first: Any, second: Any) -> Rows | None:
     second = list(second) if isinstance(second, Iterator | ValuesView) else second
     without_order = isinstance(second, Set | Mapping) and not any(name in second for name in IMAGE_COLUMNS)
     if without_order or (isinstance(second, str | None) and not is_image(first)):
-        raise UserError(f"the labels are {_kind(second)}; give a list with one for each image, in the same order.")
-    if (texts := _texts(second)) is not None:
+        raise UserError(f"the labels are {type_of(second)}; give a list with one for each image, in the same order.")
+    if (texts := texts_of(second)) is not None:
         rows = _rows(first)
         if len(texts) != len(rows.items):
             raise UserError(f"there are {len(rows.items)} images and {len(texts)} texts; give one text for each.")
         return rows._replace(texts=texts)
-    if (labels := _labels(second)) is not None:
+    if (labels := labels_of(second)) is not None:
         rows = _rows(first)
         if len(labels) != len(rows.items):
             raise UserError(f"there are {len(rows.items)} images and {len(labels)} labels; give one label for each.")
@@ -316,68 +279,6 @@ def _two(first: Any, second: Any) -> Rows | None:
             return None  # two items of a list, such as two pairs
         return Rows(_rows(first).items, _rows(second).items)
     return None
-
-
-def _labels(value: Any) -> list[Any] | None:
-    """A list of labels; None if the value is none. Raises UserError for labels of several values each."""
-    if isinstance(value, list | tuple) and value and all(map(_is_row, value)):
-        lengths = {len(one) for one in value}
-        value = np.array([np.asarray(_on_cpu(one)) for one in value]) if len(lengths) == 1 else value
-    if is_array(value):
-        array = np.asarray(_on_cpu(value))
-        if array.ndim == 2 and array.shape[1] > 1:
-            raise UserError(
-                f"the labels are of shape {list(array.shape)}; give one whole number or name for each image (of "
-                "one-hot rows: labels.argmax(1))."
-            )
-        return [_label(one) for one in array.ravel().tolist()] if array.ndim in (1, 2) else None
-    if isinstance(value, list | tuple | range) and value and all(_is_label(one) for one in value):
-        if _are_paths(value):
-            return None  # the images of a second domain
-        return [_label(one) for one in value]
-    return None
-
-
-def _is_row(value: Any) -> bool:
-    """Whether a value is a row of numbers or names, such as [1] or [0, 1, 0]."""
-    if is_array(value):
-        return len(value.shape) == 1 and len(value) > 0
-    return isinstance(value, list | tuple) and bool(value) and all(isinstance(one, str | int | float) for one in value)
-
-
-def _texts(value: Any) -> list[list[str]] | None:
-    """Descriptions, one or several an item; None if most are no sentences, but names, paths or numbers."""
-    if not isinstance(value, list | tuple) or not value:
-        return None
-    texts = [[entry] if isinstance(entry, str) else entry for entry in value]
-    if not all(isinstance(entry, list | tuple) and all(isinstance(one, str) for one in entry) for entry in texts):
-        return None
-    written = [one.strip() for entry in texts for one in entry if one.strip()]
-    prose = sum(len(one.split()) > 3 or one[-1] in ".!?。！？" for one in written)
-    return [list(entry) for entry in texts] if 2 * prose > len(written) else None
-
-
-def _on_cpu(value: Any) -> Any:
-    return value.detach().cpu() if hasattr(value, "detach") else value
-
-
-def _is_label(value: Any) -> bool:
-    if value is None or isinstance(value, str | int | np.integer | np.str_):
-        return True
-    return is_array(value) and len(value.shape) == 0
-
-
-def _label(value: Any) -> Any:
-    """A label as an int, a str or None, also of NaN. Raises UserError for other values."""
-    if is_array(value):
-        value = np.asarray(_on_cpu(value)).item()
-    if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, float) and math.isnan(value):  # what is missing in a table of pandas
-        return None
-    if isinstance(value, float) and not value.is_integer():
-        raise UserError(f"a label is {value}; labels are whole numbers or names.")
-    return int(value)
 
 
 def _of_items(items: list[Any], names: Any = None) -> Rows:
@@ -399,9 +300,9 @@ def _of_items(items: list[Any], names: Any = None) -> Rows:
             return Rows(_known(columns_of[0]), names=names)
         if len(columns_of) != 2:
             raise UserError(f"the items of the data are tuples of {len(first)}; give (image, label) or (image, image).")
-        if (texts := _texts(columns_of[1])) is not None:
+        if (texts := texts_of(columns_of[1])) is not None:
             return Rows(_known(columns_of[0]), texts=texts)
-        labels = _labels(columns_of[1])
+        labels = labels_of(columns_of[1])
         if labels is not None:
             return Rows(_known(columns_of[0]), labels=labels, names=names)
         return Rows(_known(columns_of[0]), _known(columns_of[1]))
@@ -410,7 +311,7 @@ def _of_items(items: list[Any], names: Any = None) -> Rows:
 
 def _known(items: list[Any]) -> list[Any]:
     """The items, if all are of a kind that can be learnt from; texts that are paths become Path. Raises UserError."""
-    if all(isinstance(item, str) for item in items) and not (_are_paths(items) or all(map(_is_place, items))):
+    if all(isinstance(item, str) for item in items) and not (are_paths(items) or all(map(is_place, items))):
         return items
     for i, item in enumerate(items):
         known = isinstance(item, bytes) or hasattr(item, "line") or hasattr(item, "midi")
@@ -419,26 +320,17 @@ def _known(items: list[Any]) -> list[Any]:
         elif isinstance(item, Mapping) and isinstance(item.get("bytes"), bytes):
             items[i] = item["bytes"]
         elif not (known or is_image(item)):
-            raise UserError(f"item {i} of the data is {_kind(item)}; {WHAT_IS_TAKEN}.")
+            raise UserError(f"item {i} of the data is {type_of(item)}; {WHAT_IS_TAKEN}.")
     _check_files([item for item in items if isinstance(item, Path)])
     return items
 
 
-def _are_paths(items: Sequence[Any]) -> bool:
-    """Whether texts are paths rather than lines or names: half of them are files, or end as those of data do."""
-    if not items or not all(isinstance(item, str) for item in items):
-        return False
-    tried = items[:: -(-len(items) // PATHS_TRIED)]
-    found = sum(medium_of(item) in ("image", "music", "text", "table") or _is_file(item) for item in tried)
-    return 2 * found >= len(tried)
-
-
 def _check_files(paths: list[Path]) -> None:
     """Raises UserError where one is no file."""
-    missing = [path for path in paths if not _is_file(path)]
+    missing = [path for path in paths if not is_file(path)]
     if not missing:
         return
-    if _is_place(missing[0]):
+    if is_place(missing[0]):
         raise UserError(
             f"{missing[0]} is a folder in a list of files; give one folder as it is, two as 'a,b', or the files."
         )
@@ -464,33 +356,12 @@ def _of_columns(columns: dict[str, list[Any]], features: Mapping[str, Any], name
         items = _array_items(items[0])
     if not rest:
         return Rows(_known(items))
-    if (texts := _texts(columns[rest[0]])) is not None:
+    if (texts := texts_of(columns[rest[0]])) is not None:
         return Rows(_known(items), texts=texts)
     if rest[0] in CAPTION_COLUMNS:  # tags or names, and no descriptions
         return Rows(_known(items))
     named = getattr(features.get(rest[0]), "names", None) if features else None
-    labels = _labels(columns[rest[0]])
+    labels = labels_of(columns[rest[0]])
     if labels is None:
         return Rows(_known(items), _known(columns[rest[0]]))
     return Rows(_known(items), labels=labels, names=list(named) if named else names)
-
-
-def _kind(value: Any) -> str:
-    """What a value is, without its content."""
-    shape = f" of shape {list(value.shape)}" if is_array(value) else ""
-    return "None" if value is None else f"of the type {type(value).__name__}{shape}"
-
-
-def _is_file(path: str | Path) -> bool:
-    try:
-        return Path(path).expanduser().is_file()
-    except (OSError, RuntimeError, ValueError):  # too long, a ~ of nobody, a zero character
-        return False
-
-
-def _is_place(path: str | Path) -> bool:
-    """Whether a path is a folder or a zip."""
-    try:
-        return (place := Path(path).expanduser()).is_dir() or is_zip(place)
-    except (OSError, RuntimeError, ValueError):
-        return False

@@ -14,7 +14,7 @@ from PIL import ImageOps
 from reverie.data.archives import is_ignored
 from reverie.data.images.conversion import is_grey, to_array
 from reverie.data.images.from_python import scale_of, to_pillow
-from reverie.data.python_data import is_array, is_image
+from reverie.data.python_values import is_array, is_image
 from reverie.media.image import Image
 from reverie.media.lazy_files import LazyFiles, tell_failed
 from reverie.media.music import Music

@@ -32,7 +32,8 @@ from reverie.data.images.conversion import COLOUR_MODES, DEFAULT, GREY_MODES, is
 from reverie.data.images.decode import ImageHeader
 from reverie.data.images.label_maps import fit_labels
 from reverie.data.images.records import ImageRecord, LabelWarning, SplitRecords, natural_key
-from reverie.data.python_data import PythonData, Rows, hwc, is_array
+from reverie.data.python_data import PythonData, Rows
+from reverie.data.python_values import hwc, is_array
 from reverie.utils.errors import UserError
 
 WHITES = (1, 255, 1023, 4095, 16383, 65535)

@@ -17,7 +17,8 @@ from pathlib import Path
 
 from reverie.data.data_spec import DataSpec
 from reverie.data.images.pair_names import match_names
-from reverie.data.images.paired_files import NAMED, domain_order, pair_folders, pairs_by_role
+from reverie.data.images.pair_roles import NAMED, domain_order, pairs_by_role
+from reverie.data.images.paired_files import pair_folders
 from reverie.data.images.records import ImageRecord
 
 MAX_FOLDERS = 4

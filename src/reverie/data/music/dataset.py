@@ -1,10 +1,7 @@
 """Music from MIDI files, folders and zips of them, or synthetic sets, as windows of bars on a grid.
 
 * Files are recognised by their suffix, .mid or .midi; others are listed as dropped, and so is what cannot be read.
-* Folders named train, test, val, valid or validation are splits, as with images. Otherwise every piece goes, by a hash
-  of its notes relative to the first, to test (a tenth), val (a tenth) or train, with all versions of it (splits.py);
-  of fewer than HELD_OUT_FROM different pieces all are train.
-* A piece whose notes are those of an earlier one of its split is dropped.
+* Of which split a piece is: see data/music/sources.py.
 * What is modelled is a melody, a bass, drums, or a trio of all three (see data/music/windows.py).
 * Equal windows are used once: repeats are counted among the rejected ones.
 
@@ -17,62 +14,39 @@ import contextlib
 import copy
 import hashlib
 import json
-import sys
 import zipfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
-from reverie.data.archives import ZIP_ERRORS, Dropped, FileTree, FolderTree, ZipTree, files_below, is_zip
+from reverie.data.archives import ZIP_ERRORS, Dropped, files_below
 from reverie.data.data_spec import DataSpec
 from reverie.data.description import represent
 from reverie.data.file_types import SUFFIXES as IMAGE_SUFFIXES
 from reverie.data.file_types import InvalidFile
-from reverie.data.media_types import names_of
 from reverie.data.music import synthetic
 from reverie.data.music.grid import NEAREST, OFF_GRID, SIXTEENTHS, Reading, make_grid
 from reverie.data.music.leaks import LEAK, count_shared, lost_pieces
-from reverie.data.music.midi import EVENTS, PARTS, SUFFIXES, Piece, read
-from reverie.data.music.midi_repair import whole_part
-from reverie.data.music.splits import group_pieces, phrases
+from reverie.data.music.midi import EVENTS, PARTS, SUFFIXES
+from reverie.data.music.sources import SPLITS, FileSource, Source, SyntheticSource, progress
 from reverie.data.music.windows import TRIPLETS, VOICES, windows
-from reverie.data.python_data import MemoryTree, PythonData
-from reverie.data.splits import arrange, standard_split
+from reverie.data.python_data import PythonData
+from reverie.data.splits import standard_split
 from reverie.utils.errors import UserError, near_miss
 from reverie.utils.formatting import counted
 from reverie.utils.paths import exists
 
-SPLITS = ("train", "test", "val")
 MAX_BARS = 64
 """bars of a window at most"""
-HELD_OUT_FROM = 50
-"""different pieces from which on some are held out: of fewer, a hash may take half of them instead of a fifth"""
 HIDDEN = 0.01
 """share of the notes below the highest voice above which they are counted in a note"""
 SAMPLED = 2_000
 """files of a folder that are looked at to recognise what it holds"""
-
-
-class Entry(NamedTuple):
-    """A piece that can be read."""
-
-    name: str
-    sha: str
-    """SHA-256 of its bytes"""
-    digest: str
-    """see Piece.digest"""
-    parts: tuple[str, ...]
-    """the instruments that play"""
-    tracks: tuple[str, ...] = ()
-    """the names of the tracks that hold notes, in the order of their numbers"""
-    phrases: np.ndarray | None = None
-    """see splits.phrases; of pieces that come without splits"""
 
 
 class MusicDataset:
@@ -96,7 +70,7 @@ class MusicDataset:
     kind = "music"
     __repr__ = represent
 
-    def __init__(self, spec: str, name: str, source: _Source, split: str) -> None:
+    def __init__(self, spec: str, name: str, source: Source, split: str) -> None:
         self.spec, self.name, self.split = spec, name, split
         self._source = source
         self.splits = [known for known in SPLITS if known in source.parts]
@@ -125,13 +99,13 @@ class MusicDataset:
         if not text.strip():
             raise UserError("no data named: give a folder of MIDI files, a zip of them, or a name such as tunes")
         if isinstance(spec, PythonData):
-            return cls(spec, "music in memory", _FileSource(spec), standard_split(split))
+            return cls(spec, "music in memory", FileSource(spec), standard_split(split))
         path, split = Path(text).expanduser(), standard_split(split)
         if exists(path):
             name = path.resolve().name if path.is_dir() else path.stem
-            return cls(text, name, _FileSource(path, text.splits), split)
+            return cls(text, name, FileSource(path, text.splits), split)
         if synthetic.is_name(text):
-            return cls(text, text, _SyntheticSource(text), split)
+            return cls(text, text, SyntheticSource(text), split)
         guess = "" if "/" in text or "\\" in text else near_miss(text.partition(":")[0], list(synthetic.SETS))
         raise UserError(f"no such path, and no music of that name: {text}.{guess} Sets: {', '.join(synthetic.SETS)}")
 
@@ -168,7 +142,7 @@ class MusicDataset:
     def _leaks(self, part: str, bars: int, reading: Reading) -> list[str]:
         """Warnings of windows of other splits of files that stand in this one too."""
         warnings = []
-        for split in self.splits[1:] if isinstance(self._source, _FileSource) else ():
+        for split in self.splits[1:] if isinstance(self._source, FileSource) else ():
             other = MusicDataset(self.spec, self.name, self._source, split)
             with contextlib.suppress(UserError):  # a split without windows has none in common
                 other._cut(part, bars, reading)
@@ -183,7 +157,7 @@ class MusicDataset:
         self.dropped, self.rejected, counts = list(self._dropped), Counter(), Counter[str]()
         known: set[bytes] = set()
         kept, piece_index = [], list[int]()
-        for k, entry in enumerate(_progress(self.pieces, "cutting")):
+        for k, entry in enumerate(progress(self.pieces, "cutting")):
             try:
                 piece = self._source.piece(entry.name, reading.drums)
                 rows, rejected = windows(piece, part, bars, reading, counts)
@@ -273,155 +247,6 @@ class MusicDataset:
         return sum(suffixes[suffix] for suffix in SUFFIXES) > sum(suffixes[suffix] for suffix in IMAGE_SUFFIXES)
 
 
-class _Source:
-    """Where the pieces of a data set come from."""
-
-    parts: dict[str, list[Entry]]
-    """by split, those without any left out"""
-    dropped: dict[str, list[Dropped]]
-    notes: list[str]
-    announced: list[str]
-    """see MusicDataset"""
-
-    def piece(self, name: str, drums: str = "") -> Piece:
-        """The piece of that name; drums: see Reading.drums. Raises InvalidFile."""
-        raise NotImplementedError
-
-
-class _SyntheticSource(_Source):
-    """A synthetic set."""
-
-    def __init__(self, spec: str) -> None:
-        name = spec.partition(":")[0]
-        self.make, self.notes, self.announced, self.parts = synthetic.SETS[name], [], [], {}
-        for split in ("train", "test"):
-            self.parts[split] = []
-            for i in range(synthetic.count_of(spec, split)):
-                sha = hashlib.sha256(f"{name}/{synthetic.VERSION}/{split}/{i}".encode()).hexdigest()
-                parts = synthetic.PARTS_OF[name]
-                self.parts[split].append(Entry(f"{split}/{i}", sha, sha, parts, parts))
-        self.dropped = {split: [] for split in SPLITS}
-
-    def piece(self, name: str, drums: str = "") -> Piece:
-        split, _, i = name.partition("/")
-        return self.make(split, int(i)).with_drums(drums)
-
-
-class _FileSource(_Source):
-    """MIDI files in a folder or a zip, or one alone."""
-
-    def __init__(self, path: Path | PythonData, splits: str = "auto") -> None:
-        if isinstance(path, PythonData):
-            self.tree: FileTree = MemoryTree(path, ".mid")
-        elif path.is_dir():
-            self.tree = FolderTree(path)
-        elif is_zip(path) or path.suffix.lower() == ".zip":
-            self.tree = ZipTree(path)
-        elif names_of(one := FolderTree(path.parent, [path.name]), "music"):
-            self.tree = one
-        else:
-            raise UserError(f"{path} is no MIDI file, folder or zip: give the folder that .mid files are in")
-        files = self.tree.stamps
-        names = sorted(names_of(self.tree, "music"))
-        if not names:
-            others = f" ({len(files)} other files)" if files else ": it is empty"
-            raise UserError(f"no MIDI files in {path}{others}; give a folder or zip with .mid files.")
-        self.notes, self.announced = list[str](), list[str]()
-        self.warnings: list[str] = []
-        self.parts, self.dropped = {split: [] for split in SPLITS}, {split: [] for split in SPLITS}
-        self.dropped["train"] += self.tree.skipped
-        self.dropped["train"] += [Dropped(name, "not a MIDI file") for name in sorted(set(files) - set(names))]
-        readable, has_splits = self._read(names, splits)
-        if not readable:
-            reasons = Counter(drop.reason.partition(":")[0] for drop in self.dropped["train"] if drop.name in names)
-            raise UserError(
-                f"none of the {counted(len(names), 'MIDI file')} in {path} can be used: {_summary(reasons, 1)}."
-            )
-        if not has_splits:
-            readable = self._split_by_group(readable)
-        first: dict[tuple[str, str], str] = {}
-        for split, entry in readable:
-            original = first.setdefault((split, entry.digest), entry.name)
-            if original == entry.name:
-                self.parts[split].append(entry)
-            else:
-                self.dropped[split].append(Dropped(entry.name, f"duplicate: the tune of {original}"))
-        self.parts = {split: entries for split, entries in self.parts.items() if entries}
-
-    def _read(self, names: list[str], splits: str) -> tuple[list[tuple[str, Entry]], bool]:
-        """(split, entry) of each file that can be read, and whether folders name the splits; others are dropped."""
-        arrangement = arrange(names, splits)
-        self.warnings += arrangement.warnings
-        readable: list[tuple[str, Entry]] = []
-        in_part: dict[str, str] = {}
-        for name in _progress(names, "reading"):
-            split, _ = arrangement.locate(name)
-            try:
-                if not split:
-                    raise InvalidFile(arrangement.outside)
-                data, note = whole_part(self.tree.read(name))
-                readable.append((split, _entry(name, data)))
-                if note:
-                    in_part[name] = note
-            except InvalidFile as invalid:
-                self.dropped[split or "train"].append(Dropped(name, str(invalid)))
-        if in_part:
-            name, note = next(iter(in_part.items()))
-            self.notes.append(
-                f"files that are not sound, read as far as they are whole: {len(in_part)}, such as {name} ({note})"
-            )
-            self.announced.append(self.notes[-1])
-        return readable, bool(arrangement.folders or arrangement.lone) or splits == "none"
-
-    def _split_by_group(self, readable: list[tuple[str, Entry]]) -> list[tuple[str, Entry]]:
-        """The pieces with splits by a hash of the notes of a group of versions; of few groups all are train.
-
-        The split of a piece does not depend on the other groups, so it stays when pieces are added.
-        """
-        entries = [entry for _, entry in readable]
-        names, digests = [entry.name for entry in entries], [entry.digest for entry in entries]
-        groups = group_pieces(names, digests, [entry.phrases for entry in entries if entry.phrases is not None])
-        smallest: dict[int, str] = {}
-        for group, digest in zip(groups, digests, strict=True):
-            smallest[group] = min(digest, smallest.get(group, digest))
-        few = len(smallest) < HELD_OUT_FROM
-        split = ["train" if few else _split_of(smallest[group]) for group in groups]
-        self._note_held_out(dict(zip(digests, split, strict=True)), len(smallest))
-        return [(name, entry._replace(phrases=None)) for name, entry in zip(split, entries, strict=True)]
-
-    def _note_held_out(self, split_of: dict[str, str], songs: int) -> None:
-        """Says what is held out of the pieces, by digest, of which so many are no versions of others."""
-        note = (
-            f"nothing is held out of fewer than {HELD_OUT_FROM} different pieces, here {songs}: scores can only "
-            "compare with those learnt from, unless folders are named train and test"
-        )
-        if songs >= HELD_OUT_FROM:
-            total, count = len(split_of), Counter(split_of.values())
-            note = (
-                f"no folder is named test: {count['test']} of {total:,} pieces, chosen by a hash of their notes, are "
-                f"held out as test and {count['val']} as val, and not learnt from (--splits none: none)"
-            )
-            if total > songs:
-                note += f"; {total - songs} of the pieces are versions of others, and stand in their split"
-        self.notes.append(note)
-        self.announced.append(note)
-
-    def piece(self, name: str, drums: str = "") -> Piece:
-        return read(self.tree.read(name), drums=drums)
-
-
-def _entry(name: str, data: bytes) -> Entry:
-    piece = read(data)
-    parts = tuple(name for name in EVENTS if len(piece.of(name)))
-    tracks = tuple(piece.tracks[k] for k in piece.numbers())
-    return Entry(name, hashlib.sha256(data).hexdigest(), piece.digest, parts, tracks, phrases(piece))
-
-
-def _split_of(digest: str) -> str:
-    """The split of a piece by its digest: a tenth each to test and val."""
-    return {0: "test", 1: "val"}.get(int(digest[:8], 16) * 10 >> 32, "train")
-
-
 def notes_on(counts: Counter[str], reading: Reading) -> list[str]:
     """Notes on what was done to pieces to fit the grid; counts: see windows."""
     notes = []
@@ -473,7 +298,3 @@ def advice_on(rejected: Counter[str], reading: Reading) -> str:
 def _summary(reasons: Counter[str], most: int | None = None) -> str:
     """The most frequent reasons, each after its count."""
     return ", ".join(f"{count} {reason}" for reason, count in reasons.most_common(most)) or "none is rejected"
-
-
-def _progress(items: list[Any], what: str) -> Iterator[Any]:
-    yield from tqdm(items, desc=what, unit=" pieces", delay=1, disable=None, leave=False, file=sys.stderr)
