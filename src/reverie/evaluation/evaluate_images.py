@@ -67,10 +67,8 @@ class ImageEvaluator:
         generates = source.images is not None or source.can("generate")
         count = len(source.images) if source.images is not None and n is None else n
         if generates and count is not None and count < MIN_IMAGES:
-            raise UserError(
-                f"{count} images are too few to score a generator; give {'-n ' * (n is not None)}{MIN_IMAGES} or more, "
-                "better thousands."
-            )
+            least = f"-n {MIN_IMAGES}" if n is not None else MIN_IMAGES
+            raise UserError(f"{count} images are too few to score a generator; give {least} or more, better thousands.")
         if n is not None and n < 1:
             raise UserError(f"n is {n}; it must be 1 or more.")
         if source.images is not None and n is not None and n > len(source.images):
