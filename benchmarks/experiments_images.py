@@ -44,7 +44,7 @@ COMPARISON = (
     "sets. All are timed in turns first, which turns the minutes into steps; the minutes that each took are in its row."
 )
 AUGMENTATION = (
-    "20 and 100 real images of each class, 32x32; cvae_gan:laptop, 1,000 of its 10,000 steps, is trained on these "
+    "{counts} real images of each class, 32x32; cvae_gan:laptop, 1,000 of its 10,000 steps, is trained on these "
     "alone and generates 1,000 of each class. One classifier, the same steps, is trained on the real ones, on both, "
     "half of each, and on the generated ones alone; accuracy on the test split."
 )
@@ -219,10 +219,14 @@ EXPERIMENTS = [
     ),
     *(
         Experiment(
-            f"augmentation-{data}", f"Augmenting {name}", AUGMENTATION, "cvae_gan:laptop", "augmentation",
-            f"{file}.zip", options={"counts": "20,100", "steps": 1_000}, seeds=(0, 1, 2),
+            f"augmentation-{row}", f"Augmenting {name}", AUGMENTATION.format(counts=counts.replace(",", " and ")),
+            "cvae_gan:laptop", "augmentation", f"{file}.zip", options={"counts": counts, "steps": 1_000}, seeds=seeds,
         )
-        for data, name, file in (("mnist", "MNIST", "mnist"), ("cifar", "CIFAR-10", "cifar10"))
+        for row, name, file, counts, seeds in (
+            ("mnist", "MNIST", "mnist", "20,100", (0, 1, 2)),
+            ("cifar", "CIFAR-10", "cifar10", "20,100", (0, 1, 2)),
+            ("cifar-500", "CIFAR-10, 500 of each class", "cifar10", "500", (0,)),
+        )
     ),
     Experiment(
         "monitor", "The monitor",
@@ -312,9 +316,8 @@ CLAIMS = [
         )
     ),
     *(
-        Claim(f"augmentation-{data}", f"{kind}, {count}")
-        for data in ("mnist", "cifar")
-        for count in (20, 100)
+        Claim(f"augmentation-{row}", f"{kind}, {count}")
+        for row, count in (("mnist", 20), ("mnist", 100), ("cifar", 20), ("cifar", 100), ("cifar-500", 500))
         for kind in ("real", "real and generated", "generated")
     ),
     *(

@@ -150,7 +150,7 @@ class Fixations:
         about = "one viewer" if report["viewers"] == 1 else f"about {report['viewers']} viewers"
         viewers = f", by {about} each" if report["viewers"] else ""
         heading = f"pictures with {report['fixations']} fixations to train on{viewers}"
-        return usage_summary(report, heading, "pictures")
+        return usage_summary(report, heading, "picture")
 
     def prepare(self, size: int, channels: int | None = None) -> Fixations:
         """Decode to squares of `size` pixels, the whole picture in each, and return self. Raises UserError."""

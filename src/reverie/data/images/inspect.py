@@ -17,6 +17,7 @@ from reverie.data.images.dataset import Images
 from reverie.data.images.decode import ImageHeader
 from reverie.data.images.records import ImageRecord, reason_group
 from reverie.utils.errors import UserError
+from reverie.utils.formatting import counted
 
 SIZE = 32  # pixels a side that images are decoded to
 THUMBNAIL = 16  # pixels a side
@@ -282,7 +283,7 @@ def describe(report: dict[str, Any]) -> str:
 def _describe_split(split: str, part: dict[str, Any]) -> list[str]:
     """The lines on one split."""
     sizes, classes = part["sizes"], part["classes"]
-    lines = [f"{split}: {part['used']} images used of {part['found']} files found"]
+    lines = [f"{split}: {counted(part['used'], 'image')} used of {counted(part['found'], 'file')} found"]
     short = sizes["short_side"]
     common = ", ".join(f"{size} ({count})" for size, count in sizes["most_common"].items())
     lines.append(f"  sizes    {sizes['smallest']} to {sizes['largest']}; most common {common}")
@@ -301,11 +302,11 @@ def _describe_split(split: str, part: dict[str, Any]) -> list[str]:
 def usage_summary(report: dict[str, Any], heading: str, noun: str) -> str:
     """The report on data of any kind as text: `heading`, then how many items of each split are used or dropped.
 
-    noun: the plural of what an item is called
+    noun: what an item is called
     """
     lines = [f"{report['name']}: {heading}"]
     for split, part in report["splits"].items():
-        lines += ["", f"{split}: {part['used']} {noun} used of {part['found']} found", *_dropped_lines(part)]
+        lines += ["", f"{split}: {counted(part['used'], noun)} used of {part['found']:,} found", *_dropped_lines(part)]
     if report["warnings"]:
         lines += ["", "warnings", *(f"  {warning}" for warning in report["warnings"])]
     return "\n".join(lines)

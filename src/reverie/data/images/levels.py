@@ -18,6 +18,7 @@ spaced, are looked at.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
@@ -101,9 +102,9 @@ def find_levels(headers: Sequence[ImageHeader], open_image: Open) -> Levels:
 def describe_levels(levels: Levels, headers: Iterable[ImageHeader]) -> list[str]:
     """How the files of a set are converted, in words that follow "N of M images", each with N."""
     headers = list(headers)
-    integers = sum((is_deep(h.mode) and h.mode != "F") or (h.bits == 16 and h.mode != "F") for h in headers)
-    black, white = levels.integer
-    counts = {f"have 16 bits a channel: {black:g} to {white:g} scaled to 0 to 255": integers}
+    integers = Counter(h.bits for h in headers if h.mode != "F" and (is_deep(h.mode) or h.bits == 16))
+    scale = "{:g} to {:g} scaled to 0 to 255".format(*levels.integer)
+    counts = {f"have {bits} bits a channel: {scale}": count for bits, count in sorted(integers.items())}
     if levels.real:
         black, white = levels.real
         counts[f"are float: {black:g} to {white:g} scaled to 0 to 255"] = sum(h.mode == "F" for h in headers)

@@ -304,7 +304,7 @@ class Pairs:
         facts = report["facts"]
         colour = {1: "grey", 3: "colour"}
         a, b = colour[facts["in_channels"]], colour[facts["out_channels"]]
-        return inspect.usage_summary(report, f"pairs, a {a}, b {b}, about {facts['native']} pixels high", "pairs")
+        return inspect.usage_summary(report, f"pairs, a {a}, b {b}, about {facts['native']} pixels high", "pair")
 
 
 def near_pairs(images: Images) -> list[str]:

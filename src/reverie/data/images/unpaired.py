@@ -160,7 +160,7 @@ class Unpaired:
         colour = {1: "grey", 3: "colour"}
         a, b = colour[facts["in_channels"]], colour[facts["out_channels"]]
         heading = f"two domains without pairs, A {a}, B {b}, about {facts['native']} pixels a side"
-        return inspect.usage_summary(report, heading, "images")
+        return inspect.usage_summary(report, heading, "image")
 
 
 def _two_specs(spec: str) -> list[str]:

@@ -101,7 +101,7 @@ def describe_paragraphs(report: dict[str, Any]) -> str:
     heading = (
         f"images with paragraphs, {vocabulary['words']:,} words that occur {vocabulary['min_count']} times or more"
     )
-    lines = [usage_summary(report, heading, "images"), ""]
+    lines = [usage_summary(report, heading, "image"), ""]
     for split, part in report["splits"].items():
         several = f" ({part['paragraphs'] / part['used']:.3g} an image)" if part["paragraphs"] != part["used"] else ""
         lines.append(

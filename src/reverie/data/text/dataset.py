@@ -348,7 +348,7 @@ class Texts:
             unit = f"by {facts['tokenizer']}, {facts['vocab'] - len(SPECIAL):,} {kept}"
         else:
             unit = f"{facts['vocab_size']} numbers"
-        lines = [usage_summary(findings, f"text, {unit}, up to {facts['length']} tokens a line", "lines"), ""]
+        lines = [usage_summary(findings, f"text, {unit}, up to {facts['length']} tokens a line", "line"), ""]
         for split, part in findings["splits"].items():
             tokens = part["tokens"]
             line = f"{split}: {tokens['min']} to {tokens['max']} tokens a line, median {tokens['median']}"
