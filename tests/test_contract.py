@@ -25,7 +25,7 @@ from built_in_data import data_of
 from reverie._version import FORMAT
 from reverie.core import registry
 from reverie.core.generation import BLOCK, Shard
-from reverie.core.method import Method
+from reverie.core.method import CODE_NETWORKS, Method
 from reverie.core.options import REQUIRED, build, media_inputs, media_output, options_of_dataclass, options_of_signature
 from reverie.core.train_config import TrainConfig
 from reverie.core.update import Update
@@ -287,7 +287,7 @@ def test_classes_take_turns_where_there_are_any(name: str, folder: Path) -> None
 def test_networks_do_not_mix_items(name: str, folder: Path) -> None:
     """Before rounding too: item i to 1e-5 in batches of 1, 7 and 64, whatever the block size."""
     method = reverie.load(folder)
-    decode = next((getattr(method, n) for n in ("expected", "generator", "decoder") if hasattr(method, n)), None)
+    decode = next((getattr(method, n) for n in CODE_NETWORKS if hasattr(method, n)), None)
     images = "generate" in method.verbs() and media_output(method.verb("generate")) is Image
     if decode is None or not images or not hasattr(method, "latents"):
         pytest.skip("no network from codes to images")

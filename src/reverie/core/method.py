@@ -67,7 +67,7 @@ class Method(nn.Module):
     - Where `generate` has a parameter `label: str = ""`, it names a class; item i without one is of class i mod K, in
       the order of the config's `class_names`. Augmentation and class-conditional scores use it.
     - A method with a code per item has `latents(seed)`, which returns a function from item numbers to codes [B,Z], and
-      a network (or function) `generator`, `decoder` or `expected` from codes to images. Tests decode with it.
+      a network (or function) of CODE_NETWORKS from codes to images: `decode` and the tests use it.
     """
 
     Config: ClassVar[type]
