@@ -174,7 +174,7 @@ def test_records_hold_what_a_line_was_made_from() -> None:
 
 
 def test_a_sheet_shows_every_line_and_cuts_what_is_too_long() -> None:
-    short, tall = text_sheet(["a line"]), text_sheet(["a line"] * 5, title="made at step 5")
+    short, tall = text_sheet(["a line"]), text_sheet(["a line"] * 6)
     assert tall.pixels.shape[0] > 3 * short.pixels.shape[0]
     assert short.pixels.min() == 0
     assert text_sheet(["word " * 200]).pixels.shape[1] <= 1000

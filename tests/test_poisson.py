@@ -11,7 +11,6 @@ from torch import Tensor
 from reverie.transforms.poisson import (
     Gradients,
     dct,
-    gaussian_blur,
     gaussian_poisson,
     gradients,
     inverse_dct,
@@ -22,6 +21,13 @@ from reverie.transforms.poisson import (
 
 def images(*shape: int, seed: int = 0) -> Tensor:
     return torch.from_numpy(np.random.default_rng(seed).standard_normal(shape))
+
+
+def gaussian_blur(x: Tensor, sigma: float) -> Tensor:
+    """G x: [B,C,H,W], the Gaussian of `gaussian_poisson` by SciPy's DCT-II."""
+    rows, columns = (np.pi / side * np.arange(side) for side in x.shape[2:])
+    blur = np.exp(-0.5 * sigma**2 * (rows[:, None] ** 2 + columns**2))
+    return torch.from_numpy(scipy.fft.idctn(scipy.fft.dctn(x.numpy(), axes=(2, 3)) * blur, axes=(2, 3)))
 
 
 def blob(height: int, width: int) -> Tensor:
@@ -56,13 +62,6 @@ def test_an_image_of_its_own_gradients_and_colours_is_itself() -> None:
     x = images(1, 2, 20, 30)
     torch.testing.assert_close(gaussian_poisson(gradients(x), x, 0.3, 0.0), x)
     torch.testing.assert_close(gaussian_poisson(gradients(x), gaussian_blur(x, 1.0), 0.3, 1.0), x)
-
-
-def test_a_blur_keeps_the_mean_and_reflects_at_the_border() -> None:
-    x = images(1, 1, 24, 24)
-    torch.testing.assert_close(gaussian_blur(x, 3.0).mean(), x.mean())
-    constant = torch.full((1, 1, 9, 9), 0.7, dtype=torch.float64)
-    torch.testing.assert_close(gaussian_blur(constant, 2.0), constant)
 
 
 def dense(mask: Tensor, known: Tensor, g: Gradients, attachment: float, target: Tensor) -> Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
 
 from reverie.data.archives import FileTree
 from reverie.data.file_types import SUFFIXES as IMAGE_SUFFIXES
@@ -104,10 +103,10 @@ def is_text(head: bytes) -> bool:
     return False
 
 
-def names_of(tree: FileTree, medium: str, names: Iterable[str] | None = None) -> set[str]:
-    """The names of the files of a tree (or those given) that are "image" or "music"; odd suffixes are looked into."""
+def names_of(tree: FileTree, medium: str) -> set[str]:
+    """The names of the files of a tree that are "image" or "music"; odd suffixes are looked into."""
     found = set()
-    for name in tree.stamps if names is None else names:
+    for name in tree.stamps:
         if (known := medium_of(name)) == medium:
             found.add(name)
         elif not known:

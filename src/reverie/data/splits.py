@@ -196,7 +196,7 @@ def _choose(paths: dict[tuple[str, ...], int], splits: str) -> tuple[dict[str, t
     if len(named) == len(tops) > 1 and not loose and splits == "auto" and len(_common_classes(paths, set(tops))) > 1:
         warning = f"{_listed(sorted(tops))} and no train: all are trained on, by the folders inside"
         return {f"{top}/": ("train", "") for top in tops}, [f"{warning}; --splits folders to keep them apart"]
-    return {}, _name_warnings(named, tops, loose)
+    return {}, _name_warnings(named, loose)
 
 
 def _without_longer_names(named: dict[str, _Name]) -> dict[str, _Name]:
@@ -333,7 +333,7 @@ def _stem(name: str) -> str:
     return name.rpartition(".")[0] or name
 
 
-def _name_warnings(named: dict[str, _Name], tops: Counter[str], loose: int) -> list[str]:
+def _name_warnings(named: dict[str, _Name], loose: int) -> list[str]:
     """On folders that are taken for no splits although their names could be."""
     first = [top for top in sorted(named) if named[top].split != "unused"]
     several = len({named[top].split for top in first}) > 1

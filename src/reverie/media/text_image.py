@@ -39,21 +39,20 @@ _MISSING = "\U0010fffe"
 """a character that no font has, and that is drawn as what stands for those"""
 
 
-def text_sheet(lines: Sequence[str], title: str = "") -> Image:
+def text_sheet(lines: Sequence[str]) -> Image:
     """The lines one under another, black on white; one that is too long for the sheet goes on in the next row.
 
     The lines themselves are its companion: text that is written beside it.
     """
-    rows = [(title, 96)] if title else []
-    rows += [(row, 0) for line in lines for row in _wrap(drawable(line))]
-    across = max((round(_length(row)) for row, _ in rows), default=0)
+    rows = [row for line in lines for row in _wrap(drawable(line))]
+    across = max((round(_length(row)) for row in rows), default=0)
     size = min(WIDTH, across) + 2 * MARGIN, LINE * max(1, len(rows)) + 2 * MARGIN
     ground = PIL.Image.new("L", size, 255)
     pen = ImageDraw.Draw(ground)
-    for i, (row, shade) in enumerate(rows):
+    for i, row in enumerate(rows):
         x = float(MARGIN)
         for run, font in _runs(row):
-            pen.text((x, MARGIN + i * LINE), run, fill=shade, font=font)
+            pen.text((x, MARGIN + i * LINE), run, fill=0, font=font)
             x += font.getlength(run)
     content = "".join(f"{line}\n" for line in lines)
     return Image(np.asarray(ground)[:, :, None].copy(), companions={".txt": content.encode()})

@@ -233,11 +233,6 @@ class VAE(Method):
                 log_px.append(torch.cat([self.log_likelihood_of(image.expand(len(p), *image.shape), p) for p in parts]))
         return torch.stack(log_px, 1) + log_ratio
 
-    def bits_per_dim(self, log_likelihood: Tensor) -> Tensor:
-        """Bits per dimension [B], from log p(x) [B] in nats."""
-        c = self.config
-        return -log_likelihood / (math.log(2) * c.channels * c.size**2)
-
     @torch.no_grad()
     def elbo(self, x: Tensor, seed: int = 0) -> Tensor:
         """log p(x|z) - KL(q(z|x) || p(z)) [B] in nats, float64, on the CPU, with one z from q(z|x) per image.

@@ -141,16 +141,6 @@ def why_meaningless(score: Score) -> str:
     return ""
 
 
-def check_comparable(a: Score, b: Score) -> None:
-    """Raises UserError, naming the difference, unless two scores have one name, definition, reference and n."""
-    if a.name != b.name:
-        raise UserError(f"{a.name} and {b.name} are different scores; compare scores of one name.")
-    if a.hash != b.hash:
-        raise UserError(f"the two {a.name} have different definitions: '{a.definition}'; '{b.definition}'.")
-    if why := why_incomparable(a, b):
-        raise UserError(f"the two {a.name} {why}.")
-
-
 def why_incomparable(a: Score, b: Score) -> str:
     """Why two scores of one name cannot be compared, without that name: many have one reason; "" if they can be."""
     first, other = a.reference, b.reference

@@ -86,16 +86,6 @@ def gaussian_poisson(g: Gradients, colours: Tensor, beta: float, sigma: float) -
     return _inverse_dct2(spectrum / (laplacian + beta * blur.square()))
 
 
-def gaussian_blur(image: Tensor, sigma: float) -> Tensor:
-    """G image: [B,C,H,W], the Gaussian of `gaussian_poisson`; sigma: pixels."""
-    height, width = image.shape[2:]
-    rows, columns = (
-        math.pi / side * torch.arange(side, dtype=image.dtype, device=image.device) for side in (height, width)
-    )
-    blur = torch.exp(-0.5 * sigma**2 * (rows.square()[:, None] + columns.square()))
-    return _inverse_dct2(_dct2(image) * blur)
-
-
 def _dct2(x: Tensor) -> Tensor:
     return dct(dct(x).mT.contiguous()).mT
 

@@ -272,10 +272,6 @@ class Pairs:
             return self.a.pixels(int(rows_a[i]))
         return self.b.pixels(int(rows_b[i]))
 
-    def pair_name(self, i: int) -> str:
-        """The name of pair i: the path of its file inside the domain, without suffix."""
-        return self.b.items[int(self._ready()[1][i])].name.partition("/")[2]
-
     def _ready(self) -> tuple[np.ndarray, np.ndarray]:
         if self._rows is None:
             raise RuntimeError("call prepare(size) before asking for images")
