@@ -274,6 +274,20 @@ def test_an_item_is_the_same_alone_and_among_others(name: str, folder: Path) -> 
             assert all(np.array_equal(values_of(image), values_of(whole[i])) for i, image in enumerate(together))
 
 
+def test_given_images_are_encoded_by_block(name: str, folder: Path) -> None:
+    """So that memory does not grow with them, and no code depends on the others, whatever the verb."""
+    method = reverie.load(folder)
+    if "encode" not in method.verbs() or media_inputs(method.verb("encode"))[0][1] is not Image:
+        return
+    sizes: list[int] = []
+    method.encoder.register_forward_pre_hook(lambda module, given: sizes.append(len(given[0])))
+    c, n = method.config, BLOCK + 4
+    pixels = np.random.default_rng(0).integers(0, 256, (n, c.size, c.size, c.channels), dtype=np.uint8)
+    for verb in {"encode", "reconstruct", "interpolate", "edit", "variations"} & method.verbs().keys():
+        method.verb(verb)([Image(x) for x in pixels])
+        assert set(sizes) == {BLOCK}, verb
+
+
 def test_classes_take_turns_where_there_are_any(name: str, folder: Path) -> None:
     method = reverie.load(folder)
     if not takes_labels(method):

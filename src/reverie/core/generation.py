@@ -101,6 +101,14 @@ def encode_images(
         yield from map(Code.from_latent, group, encode(x))  # as many as there are images
 
 
+def codes_of(
+    encode: Callable[[Tensor], Tensor], images: Sequence[Image] | None, size: int, channels: int, device: torch.device
+) -> Tensor | None:
+    """The codes [N,Z] of given images, those that encode_images yields; None for none."""
+    codes = [encode(x)[: len(group)] for group, x in _batches(images or (), size, channels, device)]
+    return torch.cat(codes) if codes else None
+
+
 def map_images(
     transform: Callable[..., Tensor], images: Sequence[Image], size: int, channels: int, device: torch.device,
     beside: Tensor | None = None,

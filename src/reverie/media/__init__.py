@@ -15,7 +15,7 @@ Importing this room does not import torch; functions that take or return tensors
 """
 
 from reverie.media.code import Code, save_codes
-from reverie.media.image import Image, comparison_grid, grid_of_groups, image_grid
+from reverie.media.image import Image, comparison_grid, grid_of_groups, image_grid, reconstruction_grid
 from reverie.media.item import inputs_of
 from reverie.media.item_list import ItemList
 from reverie.media.lazy_files import LazyFiles
@@ -44,6 +44,7 @@ __all__ = [
     "medley",
     "photo_grid",
     "read_record",
+    "reconstruction_grid",
     "rolls",
     "save_codes",
     "save_texts",

@@ -7,7 +7,7 @@ import hashlib
 import io
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -210,6 +210,12 @@ def comparison_grid(
         rows += [*upper[start : start + columns], *lower[start : start + columns]]
     grid = image_grid(rows, min(columns, len(upper)))
     return dataclasses.replace(grid, row_labels=labels * math.ceil(len(upper) / columns))
+
+
+def reconstruction_grid(x: Tensor, reconstruct: Callable[[list[Image]], Sequence[Image]]) -> Image:
+    """The first 16 of images x [B,C,H,W] in [-1,1], each row of them above their reconstructions."""
+    real = list(Image.from_tensor(x[:16]))
+    return comparison_grid(real, reconstruct(real))
 
 
 def grid_of_groups(images: Sequence[Image], labels: Sequence[str], columns: int = 6) -> Image:

@@ -16,14 +16,14 @@ from torch import Tensor, nn
 
 from reverie.core.constraints import Count, Decay, NonNegative, Positive, PowerOfTwo, Range
 from reverie.core.diagnostics import active_units, diagnostics
-from reverie.core.generation import Items, encode_images, generate_images, map_images, select_items
+from reverie.core.generation import Items, codes_of, encode_images, generate_images, map_images, select_items
 from reverie.core.interpolation import edit_images, interpolate_images, lerp, slerp
 from reverie.core.lr_schedules import constant, late_exponential
 from reverie.core.method import Method, verb
 from reverie.core.stage import Batch, Metrics, Stage
 from reverie.core.update import Update
 from reverie.data.images.dataset import Images
-from reverie.media import Code, Image, comparison_grid
+from reverie.media import Code, Image, reconstruction_grid
 from reverie.nn import losses
 from reverie.nn.dcgan_blocks import (
     GENERATORS,
@@ -296,11 +296,6 @@ class BiGAN(Method):
         """The codes [B,Z] of images [B,C,H,W]: E(x), or the mean of q(z|x)."""
         return self.placed(self.encoder(x)[:, : self.config.latent_dim])
 
-    def codes(self, images: Sequence[Image] | None) -> Tensor | None:
-        """The codes [N,Z] of given images; None for none."""
-        c = self.config
-        return self.code(Image.to_tensor(images, c.size, c.channels).to(self.device)) if images else None
-
     def latents(self, seed: int) -> Callable[[Sequence[int]], Tensor]:
         """A function from item numbers to their z [len(items),Z], drawn from the prior."""
 
@@ -351,7 +346,8 @@ class BiGAN(Method):
         seed: as in generate
         """
         between = lerp if self.config.prior == "uniform" else slerp
-        codes, latents = self.codes(images), self.latents(seed)
+        c, latents = self.config, self.latents(seed)
+        codes = codes_of(self.code, images, c.size, c.channels, self.device)
         yield from interpolate_images(self.generator, latents, codes, n, frames, items, between, sources=images)
 
     @verb
@@ -375,7 +371,8 @@ class BiGAN(Method):
         seed: as in generate
         """
         change = amount * direction_vector(direction, (), None, self.first_layer_weight())
-        codes, latents = self.codes(images), self.latents(seed)
+        c, latents = self.config, self.latents(seed)
+        codes = codes_of(self.code, images, c.size, c.channels, self.device)
         yield from edit_images(
             self.generator, latents, codes, lambda z: (z - change, z + change), n, frames, items, sources=images
         )
@@ -387,8 +384,7 @@ class BiGAN(Method):
         return next(self.generator.parameters()).detach().T
 
     def sample_grids(self, batch: Batch) -> dict[str, Image]:
-        real = list(Image.from_tensor(batch["image"][:16]))
-        return {**super().sample_grids(batch), "reconstruction": comparison_grid(real, self.reconstruct(real))}
+        return {**super().sample_grids(batch), "reconstruction": reconstruction_grid(batch["image"], self.reconstruct)}
 
 
 class JointDiscriminator(nn.Module):

@@ -16,13 +16,13 @@ from torch import Tensor, nn
 
 from reverie.core.constraints import Boxes, Count, Decay, NonNegative, Positive, PowerOfTwo, Range, Share
 from reverie.core.diagnostics import active_units, diagnostics
-from reverie.core.generation import Items, encode_images, generate_images, map_images, select_items
+from reverie.core.generation import Items, codes_of, encode_images, generate_images, map_images, select_items
 from reverie.core.interpolation import edit_images, interpolate_images
 from reverie.core.method import Method, verb
 from reverie.core.stage import Batch, Metrics, Stage
 from reverie.core.update import Update
 from reverie.data.images.dataset import Images
-from reverie.media import Code, Image, Photo, comparison_grid, image_grid, inputs_of
+from reverie.media import Code, Image, Photo, image_grid, inputs_of, reconstruction_grid
 from reverie.media.mask import Marking, made_of, map_holes
 from reverie.nn import losses
 from reverie.nn.class_conditional import (
@@ -274,8 +274,8 @@ class CVAEGAN(Method):
 
     def codes(self, images: Sequence[Image] | None, label: str) -> Tensor | None:
         """The codes [N,Z+K] of given images; None for none."""
-        c = self.config
-        return self.code(Image.to_tensor(images, c.size, c.channels).to(self.device), label) if images else None
+        c, encode = self.config, partial(self.code, label=label)
+        return codes_of(encode, images, c.size, c.channels, self.device)
 
     def latents(self, seed: int, label: str = "") -> Callable[[Sequence[int]], Tensor]:
         """A function from item numbers to z and y [len(items),Z+K]; without a label item i is of class i mod K."""
@@ -437,11 +437,10 @@ class CVAEGAN(Method):
     def sample_grids(self, batch: Batch) -> dict[str, Image]:
         """Samples, a column for each class, and training images above their reconstructions."""
         num_classes = len(self.config.class_names)
-        real = list(Image.from_tensor(batch["image"][:16]))
         samples = self.verb("generate")(n=min(8 * num_classes, 200), seed=0)
         return {
             "": replace(image_grid(samples, min(20, num_classes)), column_labels=self.config.class_names[:20]),
-            "reconstruction": comparison_grid(real, self.reconstruct(real)),
+            "reconstruction": reconstruction_grid(batch["image"], self.reconstruct),
         }
 
 

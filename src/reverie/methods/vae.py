@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from reverie.core.constraints import Count, CountOrNone, Decay, NonNegative, Positive, Range
 from reverie.core.diagnostics import active_units
-from reverie.core.generation import Items, encode_images, generate_images, map_images, select_items
+from reverie.core.generation import Items, codes_of, encode_images, generate_images, map_images, select_items
 from reverie.core.interpolation import interpolate_images
 from reverie.core.lr_schedules import burda, constant, cosine
 from reverie.core.method import Method, verb
@@ -27,7 +27,7 @@ from reverie.core.options import check_value
 from reverie.core.stage import Batch, Metrics, Stage
 from reverie.core.update import Update
 from reverie.data.images.dataset import Images
-from reverie.media import Code, Image, comparison_grid
+from reverie.media import Code, Image, reconstruction_grid
 from reverie.metrics.likelihood import independent_bernoulli, independent_levels, likelihood_scores
 from reverie.metrics.score import Reference, Score
 from reverie.nn.dcgan_blocks import default_base_channels
@@ -328,21 +328,16 @@ class VAE(Method):
         frames: images per row, both ends included
         seed: as in generate
         """
-        codes, latents = self.codes(images), self.latents(seed)
+        c, latents = self.config, self.latents(seed)
+        codes = codes_of(self.code, images, c.size, c.channels, self.device)
         yield from interpolate_images(self.mean_image, latents, codes, n, frames, items, sources=images)
 
     def sample_grids(self, batch: Batch) -> dict[str, Image]:
-        real = list(Image.from_tensor(batch["image"][:16]))
-        return {**super().sample_grids(batch), "reconstruction": comparison_grid(real, self.reconstruct(real))}
+        return {**super().sample_grids(batch), "reconstruction": reconstruction_grid(batch["image"], self.reconstruct)}
 
     def code(self, image: Tensor) -> Tensor:
         """The mean of q(z|x) [B,Z] of images [B,C,H,W]; for bernoulli x is their grey levels, so nothing is drawn."""
         return self.posterior((image + 1) / 2 if self.config.likelihood == "bernoulli" else image)[0]
-
-    def codes(self, images: Sequence[Image] | None) -> Tensor | None:
-        """The codes [N,Z] of given images; None for none."""
-        c = self.config
-        return self.code(Image.to_tensor(images, c.size, c.channels).to(self.device)) if images else None
 
     def latents(self, seed: int) -> Callable[[Sequence[int]], Tensor]:
         """A function from item numbers to their z [len(items),Z], standard normal."""

@@ -15,13 +15,13 @@ from torch import Tensor, nn
 
 from reverie.core.constraints import Count, Decay, NonNegative, Positive, PowerOfTwo, Range
 from reverie.core.diagnostics import active_units, diagnostics
-from reverie.core.generation import Items, encode_images, generate_images, map_images, select_items
+from reverie.core.generation import Items, codes_of, encode_images, generate_images, map_images, select_items
 from reverie.core.interpolation import edit_images, interpolate_images
 from reverie.core.method import Method, verb
 from reverie.core.stage import Batch, Metrics, Stage
 from reverie.core.update import Update
 from reverie.data.images.dataset import Images
-from reverie.media import Code, Image, comparison_grid
+from reverie.media import Code, Image, reconstruction_grid
 from reverie.nn import losses
 from reverie.nn.dcgan_blocks import (
     GENERATORS,
@@ -276,7 +276,8 @@ class VAEGAN(Method):
         frames: images per row, both ends included
         seed: as in generate
         """
-        codes, latents = self.codes(images), self.latents(seed)
+        c, latents = self.config, self.latents(seed)
+        codes = codes_of(self.code, images, c.size, c.channels, self.device)
         yield from interpolate_images(self.decoder, latents, codes, n, frames, items, sources=images)
 
     @verb
@@ -301,23 +302,18 @@ class VAEGAN(Method):
         """
         weight, class_names = self.decoder.first_layer_weight(), self.config.class_names or ()
         change = amount * direction_vector(direction, class_names, self.class_means, weight)
-        codes, latents = self.codes(images), self.latents(seed)
+        c, latents = self.config, self.latents(seed)
+        codes = codes_of(self.code, images, c.size, c.channels, self.device)
         yield from edit_images(
             self.decoder, latents, codes, lambda z: (z - change, z + change), n, frames, items, sources=images
         )
 
     def sample_grids(self, batch: Batch) -> dict[str, Image]:
-        real = list(Image.from_tensor(batch["image"][:16]))
-        return {**super().sample_grids(batch), "reconstruction": comparison_grid(real, self.reconstruct(real))}
+        return {**super().sample_grids(batch), "reconstruction": reconstruction_grid(batch["image"], self.reconstruct)}
 
     def code(self, x: Tensor) -> Tensor:
         """The mean of q(z|x) [B,Z] of images [B,C,H,W]."""
         return self.posterior(x)[0]
-
-    def codes(self, images: Sequence[Image] | None) -> Tensor | None:
-        """The codes [N,Z] of given images; None for none."""
-        c = self.config
-        return self.code(Image.to_tensor(images, c.size, c.channels).to(self.device)) if images else None
 
     def latents(self, seed: int) -> Callable[[Sequence[int]], Tensor]:
         """A function from item numbers to their z [len(items),Z], standard normal."""
