@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 import reverie
 from reverie.cli.main import main
 from reverie.data.images.unpaired import Unpaired
-from reverie.media import Code, Image, ItemList, Text
+from reverie.media import Code, Image, ItemList, Photo, Text
 from reverie.training.initial_weights import INITIAL
 from reverie.utils.errors import UserError
 
@@ -285,6 +285,13 @@ def test_lists_of_items_show_convert_and_save(run: Path, tmp_path: Path) -> None
     assert images.save(tmp_path / "all.png") == [tmp_path / "all.png"]
     with pytest.raises(UserError, match="give a folder, or a name ending in"):
         images.save(tmp_path / "all.gif")
+    both = images + reverie.load(run).generate(n=2, seed=1)
+    assert [path.name for path in both.save(tmp_path / "v1.2")] == [f"{i:06}.png" for i in range(7)]
+    assert [path.name for path in images[3:].save(tmp_path / "last")] == ["000003.png", "000004.png"]
+    deep = ItemList([Photo(np.full((4, 4, 1), 40_000, np.uint16))])
+    assert Photo.load(*deep.save(tmp_path / "deep.png")).pixels.dtype == np.uint16
+    with pytest.raises(UserError, match=r"give a name ending in \.csv"):
+        reverie.load(run).encode(PIXELS[:2]).save(tmp_path / "codes")
     assert len(repr(images)) < 100
     assert len(repr(images[0])) < 100
     method = reverie.load(run)

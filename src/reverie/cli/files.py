@@ -18,15 +18,11 @@ from reverie.data.archives import is_ignored, is_run
 from reverie.data.file_types import SUFFIXES, unread_kind
 from reverie.data.media_types import HEAD, MUSIC_SUFFIXES, medium_of, medium_of_bytes
 from reverie.media import Image, LazyFiles, Text, read_record
+from reverie.media.item_list import check_folder, save_combined
 from reverie.media.lazy_files import in_folder, summary_of
 from reverie.media.text import line_entry
 from reverie.utils.atomic_files import disk_errors
 from reverie.utils.errors import UserError
-
-FILE_SUFFIXES = SUFFIXES | {
-    ".csv", ".txt", ".mid", ".midi", ".wav", ".mp3", ".ogg", ".flac", ".m4a", ".pdf", ".svg", ".mp4",
-}  # fmt: skip
-"""suffixes of --out that mean one file and not a folder"""
 
 
 class Loaded(list[Any]):
@@ -186,26 +182,16 @@ def write(
 def _write_combined(items: Iterable[Any], out: Path, overwrite: bool, medium: Any) -> list[Path]:
     """Writes all items into the one file `out`."""
     _check_free(out, overwrite)
-    combined, suffix = list(items), out.suffix.lower()
-    if not combined:
-        return []
+    combined = list(items)
     with disk_errors(out):
-        if len(combined) == 1 and suffix == medium.SUFFIX:
-            return [combined[0].save(out)]  # as it is: a photo of 16 bits keeps them, a grid would have 8
-        return [medium.COMBINED_WRITERS[suffix](combined, out)]
+        return [save_combined(combined, out, medium)] if combined else []
 
 
 def _write_each(
     items: Iterable[Any], out: Path, overwrite: bool, medium: Any, inputs: Sequence[Any] | None
 ) -> list[Path]:
     """Writes one file per item into the folder `out`."""
-    if out.is_file() or out.suffix.lower() in FILE_SUFFIXES or not medium.SUFFIX:
-        places = []
-        if medium.SUFFIX:
-            places.append("a folder")
-        if medium.COMBINED_WRITERS:
-            places.append(f"a name ending in {' or '.join(medium.COMBINED_WRITERS)} for one file of all")
-        raise UserError(f"cannot write {medium.NOUN}s to {out}; give {', or '.join(places)}.")
+    check_folder(out, medium)
     if out.is_symlink():
         print(f"{out} is a link: the files go to {out.resolve()}", file=sys.stderr)
     files: list[Path] = []

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, SupportsIndex, TypeVar, overload
 
 import numpy as np
 
+from reverie.data.file_types import SUFFIXES
 from reverie.utils.errors import UserError
 
 if TYPE_CHECKING:
@@ -19,6 +20,29 @@ T = TypeVar("T")
 SHOWN = 64
 """items that a notebook shows of a list"""
 LINES_SHOWN = 20
+FILE_SUFFIXES = SUFFIXES | {
+    ".csv", ".txt", ".mid", ".midi", ".wav", ".mp3", ".ogg", ".flac", ".m4a", ".pdf", ".svg", ".mp4",
+}  # fmt: skip
+"""suffixes of a place to write to that mean one file and not a folder"""
+
+
+def check_folder(path: Path, medium: Any) -> None:
+    """Raises UserError where a place cannot be a folder with a file for each item of a medium."""
+    if path.is_file() or path.suffix.lower() in FILE_SUFFIXES or not medium.SUFFIX:
+        places = ["a folder"] if medium.SUFFIX else []
+        if medium.COMBINED_WRITERS:
+            places.append(f"a name ending in {' or '.join(medium.COMBINED_WRITERS)} for one file of all")
+        raise UserError(f"cannot write {medium.NOUN}s to {path}; give {', or '.join(places)}.")
+
+
+def save_combined(items: Sequence[Any], path: Path, medium: Any) -> Path:
+    """Writes all items into one file, whose suffix is of medium.COMBINED_WRITERS."""
+    suffix = path.suffix.lower()
+    if len(items) == 1 and suffix == medium.SUFFIX:
+        saved: Path = items[0].save(path)  # as it is: a photo of 16 bits keeps them, a grid would have 8
+    else:
+        saved = medium.COMBINED_WRITERS[suffix](list(items), path)
+    return saved
 
 
 class ItemList(list[T]):
@@ -66,28 +90,21 @@ class ItemList(list[T]):
     def save(self, place: str | Path) -> list[Path]:
         """Writes the items into a folder, as 000000.png ..., or all into one file, such as all.png; returns the files.
 
-        Files of these names are replaced. Raises UserError for an empty list, or a suffix that the medium has not.
+        An item's number is its index, or where several have one index, its position. Files of these names are
+        replaced. Raises UserError for an empty list, or a suffix that the medium has not.
         """
         path = Path(place)
         if not self:
             raise UserError(f"there are no items to write to {path}.")
         first: Any = self[0]
-        if path.suffix:
-            if path.suffix.lower() not in first.COMBINED_WRITERS:
-                known = ", ".join(first.COMBINED_WRITERS)
-                raise UserError(f"cannot write {first.NOUN}s to {path}; give a folder, or a name ending in {known}.")
-            first.COMBINED_WRITERS[path.suffix.lower()](list(self), path)
-            return [path]
-        if not first.SUFFIX:
-            raise UserError(
-                f"{first.NOUN}s go into one file; give a name ending in {', '.join(first.COMBINED_WRITERS)}."
-            )
-        written = []
-        for i, item in enumerate(self):
-            index = getattr(item, "index", None)
-            written.append(path / f"{i if index is None else index:06}{first.SUFFIX}")
-            item.save(written[-1])  # type: ignore[attr-defined]
-        return written
+        if path.suffix.lower() in first.COMBINED_WRITERS:
+            return [save_combined(self, path, first)]
+        check_folder(path, first)
+        items: list[Any] = list(self)
+        numbers = [item.index for item in items]
+        if None in numbers or len(set(numbers)) < len(numbers):
+            numbers = list(range(len(items)))
+        return [item.save(path / f"{number:06}{first.SUFFIX}") for number, item in zip(numbers, items, strict=True)]
 
     def numpy(self) -> np.ndarray:
         """One array of all items: images uint8 [N,H,W,C], codes float32 [N,Z]. Raises UserError for several sizes."""
