@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,11 @@ import torch
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 import reverie
+from reverie.cli.files import gather
 from reverie.cli.main import main
 from reverie.data.images.unpaired import Unpaired
 from reverie.media import Code, Image, ItemList, Photo, Text
+from reverie.media.from_python import items_of
 from reverie.training.initial_weights import INITIAL
 from reverie.utils.errors import UserError
 
@@ -256,6 +259,20 @@ def test_verbs_take_what_python_has(given: Callable[[Path], Any], run: Path, tmp
     method = reverie.load(run)
     expected = method.reconstruct([Image(PIXELS[0])])
     assert (method.reconstruct(given(tmp_path)).numpy() == expected.numpy()).all()
+
+
+@pytest.mark.parametrize("medium", [Image, Photo])
+def test_a_folder_is_the_same_in_python_and_on_the_command_line(medium: Any, run: Path, tmp_path: Path) -> None:
+    for i, name in enumerate(("a/x.png", "b/x.png", "b/IMG_0001", ".hidden/x.png")):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        PIL.Image.fromarray(PIXELS[i]).save(tmp_path / name, format="PNG")
+    shutil.copytree(run, tmp_path / "run")
+    found = items_of(tmp_path, medium, "images")
+    assert [(item.folder, item.name) for item in found] == [("a", "x.png"), ("b", "IMG_0001"), ("b", "x.png")]
+    assert [item.digest for item in found] == [item.digest for item in gather([str(tmp_path)], medium)]
+    if medium is Image:
+        made = reverie.load(run).reconstruct(tmp_path)
+        assert [image.source_file for image in made] == ["a/x.png", "b/IMG_0001", "b/x.png"]
 
 
 @pytest.mark.parametrize(

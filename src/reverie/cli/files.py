@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from reverie.core.generation import Shard
-from reverie.data.archives import is_ignored, is_run
-from reverie.data.file_types import SUFFIXES, unread_kind
-from reverie.data.media_types import HEAD, MUSIC_SUFFIXES, medium_of, medium_of_bytes
+from reverie.data.file_types import unread_kind
 from reverie.media import Image, LazyFiles, Text, read_record
+from reverie.media.input_files import files_in, folder_below
 from reverie.media.item_list import check_folder, save_combined
 from reverie.media.lazy_files import in_folder, summary_of
 from reverie.media.text import line_entry
@@ -65,9 +64,7 @@ def gather(
             advice = f"what is there is {kinds[0]}" if kinds else f"give {medium.NOUN} files or a folder of them"
             raise UserError(f"there is no {medium.NOUN} at {place}; {advice}.")
         paths += found
-        folders += [
-            "" if root is None else path.relative_to(root).parent.as_posix().removeprefix(".") for path in found
-        ]
+        folders += ["" if root is None else folder_below(path, root) for path in found]
     items = Loaded()
     usable: list[int] = []
     for i, (path, folder) in enumerate(zip(paths, folders, strict=True)):
@@ -93,36 +90,12 @@ def _files_at(place: str, medium: Any) -> tuple[list[Path], Path | None]:
     """The files at a place, and the folder that they lie below; None for a file that is named."""
     path = Path(place)
     if path.is_dir():
-        visible = (p for p in path.rglob("*") if not any(map(is_ignored, p.relative_to(path).parts)))
-        files = sorted(p for p in visible if p.is_file() and _is_of(p, medium))
-        runs = {
-            folder: is_run(str(folder)) for folder in {parent for p in files for parent in p.parents} if folder != path
-        }
-        return [p for p in files if not any(runs.get(parent) for parent in _parents(p, path))], path
+        return files_in(path, medium), path
     if path.exists():
         return [path], None
     fixed = itertools.takewhile(lambda part: not glob.has_magic(part), path.parts)
     found = glob.glob(place, recursive=True)  # noqa: PTH207 - a pattern that no shell expanded, maybe absolute
     return sorted(p for p in map(Path, found) if p.is_file()), Path(*fixed)
-
-
-def _parents(path: Path, root: Path) -> Iterator[Path]:
-    """The folders of a file below a root."""
-    return itertools.takewhile(lambda parent: parent != root, path.parents)
-
-
-def _is_of(path: Path, medium: Any) -> bool:
-    """Whether a file is of a medium, by its suffix, or where that says nothing by its first bytes."""
-    if path.suffix.lower() in medium.INPUT_SUFFIXES:
-        return True
-    if medium_of(path.name) or not medium.INPUT_SUFFIXES & (SUFFIXES | MUSIC_SUFFIXES):
-        return False
-    try:
-        with path.open("rb") as file:
-            found = medium_of_bytes(file.read(HEAD))
-    except OSError:
-        return False
-    return found == ("image" if ".png" in medium.INPUT_SUFFIXES else "music")
 
 
 def _without_generated(paths: list[Path], place: str, out: Path | None) -> list[Path]:

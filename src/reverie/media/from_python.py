@@ -11,12 +11,12 @@ import numpy as np
 import PIL.Image
 from PIL import ImageOps
 
-from reverie.data.archives import is_ignored
 from reverie.data.images.conversion import is_grey, to_array
 from reverie.data.images.from_python import scale_of, to_pillow
 from reverie.data.python_values import is_array, is_image
 from reverie.media.image import Image
-from reverie.media.lazy_files import LazyFiles, tell_failed
+from reverie.media.input_files import files_in, folder_below
+from reverie.media.lazy_files import LazyFiles, in_folder, tell_failed
 from reverie.media.music import Music
 from reverie.media.photo import Photo
 from reverie.media.text import Text
@@ -38,7 +38,8 @@ def items_of(value: Any, medium: Any, name: str) -> Any:
     if medium is Text and isinstance(value, str) and not _is_file(value):
         return [Text(value)]
     if isinstance(value, str | Path) and medium.LAZY:
-        return LazyFiles(_files_at(value, medium), medium, aloud=True)
+        paths, folders = _files_at(value, medium)
+        return LazyFiles(paths, medium, folders=folders, aloud=True)
     many = _listed(value, medium)
     arrays = [item for item in many if is_array(item)]
     scale = scale_of(arrays, name) if arrays else (0, 255)
@@ -46,7 +47,7 @@ def items_of(value: Any, medium: Any, name: str) -> Any:
     failed: list[str] = []
     for i, item in enumerate(many):
         if isinstance(item, str | Path) and not (medium is Text and isinstance(item, str) and not _is_file(item)):
-            _add_files(_files_at(item, medium), medium, items, failed)
+            _add_files(*_files_at(item, medium), medium, items, failed)
         else:
             items.append(_item(item, medium, scale, f"{name}[{i}]"))
     tell_failed(failed, len(items))
@@ -113,26 +114,26 @@ def _of_pillow(image: PIL.Image.Image, medium: Any, place: str) -> Any:
         raise UserError(f"{place} cannot be read ({reason}); give another.") from None
 
 
-def _files_at(place: str | Path, medium: Any) -> list[Path]:
-    """A file, or all files of the medium in a folder. Raises UserError for neither."""
+def _files_at(place: str | Path, medium: Any) -> tuple[list[Path], list[str]]:
+    """A file, or all files of the medium in a folder, and where each lies below it. Raises UserError for neither."""
     path = Path(place).expanduser()
     if not exists(path):
         shown = str(place) if len(str(place)) <= 100 else f"{str(place)[:100]}..."
         raise UserError(f"there is no file {shown}; {_taken(medium)}.")
     if not path.is_dir():
-        return [path]
-    found = (p for p in path.rglob("*") if not any(map(is_ignored, p.relative_to(path).parts)))
-    files = sorted(p for p in found if p.is_file() and p.suffix.lower() in medium.INPUT_SUFFIXES)
+        return [path], [""]
+    files = files_in(path, medium)
     if not files:
         raise UserError(f"there are no {_nouns(medium)} in {path}; {_taken(medium)}.")
-    return files
+    return files, [folder_below(file, path) for file in files]
 
 
-def _add_files(files: list[Path], medium: Any, items: list[Any], failed: list[str]) -> None:
+def _add_files(files: list[Path], folders: list[str], medium: Any, items: list[Any], failed: list[str]) -> None:
     """Adds the items of files, and the messages on files that cannot be used."""
-    for file in files:
+    for file, folder in zip(files, folders, strict=True):
         try:
-            items += medium.load_all(file) if hasattr(medium, "load_all") else [medium.load(file)]
+            found = medium.load_all(file) if hasattr(medium, "load_all") else [medium.load(file)]
+            items += [in_folder(item, folder) for item in found]
         except UserError as error:
             failed.append(str(error))
 
