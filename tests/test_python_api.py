@@ -18,6 +18,8 @@ import reverie
 from reverie.cli.files import gather
 from reverie.cli.main import main
 from reverie.data.images.unpaired import Unpaired
+from reverie.data.python_data import python_data
+from reverie.data.tables import CAPTION_COLUMNS, LINE_COLUMNS
 from reverie.media import Code, Image, ItemList, Photo, Text
 from reverie.media.from_python import items_of
 from reverie.training.initial_weights import INITIAL
@@ -259,6 +261,22 @@ def test_verbs_take_what_python_has(given: Callable[[Path], Any], run: Path, tmp
     method = reverie.load(run)
     expected = method.reconstruct([Image(PIXELS[0])])
     assert (method.reconstruct(given(tmp_path)).numpy() == expected.numpy()).all()
+
+
+@pytest.mark.parametrize("column", [*LINE_COLUMNS, "Lyrics"])
+def test_a_column_of_lines_has_the_names_that_it_has_in_files(column: str, tmp_path: Path) -> None:
+    lines = [f"a line of words {i}" for i in range(4)]
+    rows = [f"{i},{line}" for i, line in enumerate(lines)]
+    (tmp_path / "a.csv").write_text("\n".join([f"title,{column}", *rows]) + "\n")
+    for data in (tmp_path / "a.csv", {"title": list("0123"), column: lines}):
+        opened = reverie.open_data(data).prepare()
+        assert [opened.line(i) for i in range(4)] == lines
+
+
+@pytest.mark.parametrize("column", CAPTION_COLUMNS)
+def test_a_column_that_describes_images_has_the_names_that_it_has_in_files(column: str) -> None:
+    texts = [f"An image of the number {i}." for i in range(N)]
+    assert python_data({"image": list(PIXELS), column: texts}).has_texts
 
 
 @pytest.mark.parametrize("medium", [Image, Photo])

@@ -11,7 +11,8 @@ alone or as a dict of splits {"train": ..., "test": ...}:
 * two folders or zips, (a, b): the same as the text "a,b"
 * lines: a list of str; music: a list of paths of MIDI files, or of reverie's own music
 * a torch Dataset or DataLoader whose items are images, (image, label), or dicts; of a DataLoader the data set is taken
-* a Hugging Face data set, or a dict of columns: columns image or img, label or labels, text or caption
+* a Hugging Face data set, or a dict of columns: columns image or img, label or labels, those of
+  `reverie.data.tables.CAPTION_COLUMNS`; or of LINE_COLUMNS alone
 
 Texts are paths if half of them are files or end as files do; a path of no file is refused, not learnt from as a line.
 
@@ -40,6 +41,7 @@ from reverie.data.python_values import (
     type_of,
 )
 from reverie.data.splits import SPLITS, split_named
+from reverie.data.tables import CAPTION_COLUMNS, LINE_COLUMNS
 from reverie.runs.data_place import IN_MEMORY
 from reverie.utils.errors import UserError
 
@@ -47,9 +49,6 @@ IMAGE_COLUMNS = ("image", "img", "images", "pixel_values", "x")
 PARTNER_COLUMNS = ("target", "output", "image_b", "b")
 """columns of the second images of pairs; `label` where it holds images is one too"""
 LABEL_COLUMNS = ("label", "labels", "fine_label", "class", "category", "y")
-TEXT_COLUMNS = ("text", "sentence", "line", "content")
-CAPTION_COLUMNS = ("paragraph", "paragraphs", "text", "caption", "captions", "description", "sentence", "sentences")
-"""columns that describe images"""
 
 
 class Rows(NamedTuple):
@@ -340,8 +339,8 @@ def _check_files(paths: list[Path]) -> None:
 
 def _used_columns(names: list[Any]) -> list[str]:
     """The columns of images or text, and of labels, partners or what describes images. Raises UserError."""
-    of = [next((name for name in known if name in names), None) for known in (
-        IMAGE_COLUMNS, TEXT_COLUMNS, LABEL_COLUMNS, PARTNER_COLUMNS, CAPTION_COLUMNS)]  # fmt: skip
+    of = [next((name for wanted in known for name in names if str(name).casefold() == wanted), None) for known in (
+        IMAGE_COLUMNS, LINE_COLUMNS, LABEL_COLUMNS, PARTNER_COLUMNS, CAPTION_COLUMNS)]  # fmt: skip
     if of[0] is None and of[1] is None:
         listed = ", ".join(map(str, names[:8]))
         raise UserError(f"the data has the columns {listed}; name the one of the images `image`, or of lines `text`.")
@@ -358,7 +357,7 @@ def _of_columns(columns: dict[str, list[Any]], features: Mapping[str, Any], name
         return Rows(_known(items))
     if (texts := texts_of(columns[rest[0]])) is not None:
         return Rows(_known(items), texts=texts)
-    if rest[0] in CAPTION_COLUMNS:  # tags or names, and no descriptions
+    if rest[0].casefold() in CAPTION_COLUMNS:  # tags or names, and no descriptions
         return Rows(_known(items))
     named = getattr(features.get(rest[0]), "names", None) if features else None
     labels = labels_of(columns[rest[0]])

@@ -25,6 +25,12 @@ from reverie.data.file_types import InvalidFile
 JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
 LARGEST_FIELD = 1 << 24
 """characters of a field of a table"""
+LINE_COLUMNS = ("text", "sentence", "caption", "content", "line", "poem", "lyrics", "body")
+"""names, in lower case, of the column of lines that are learnt from"""
+CAPTION_COLUMNS = (
+    "paragraph", "paragraphs", "text", "caption", "captions", "description", "sentence", "sentences", "comment", "raw",
+)  # fmt: skip
+"""names, in lower case, of the column that describes images; the first of several"""
 
 _BOMS = (("utf-8", b"\xef\xbb\xbf"), ("utf-32", b"\xff\xfe\0\0"), ("utf-32", b"\0\0\xfe\xff"), ("utf-16", b"\xff\xfe"),
          ("utf-16", b"\xfe\xff"))  # fmt: skip

@@ -27,7 +27,7 @@ from reverie.data.images.image_tables import ImageIndex
 from reverie.data.images.records import is_image
 from reverie.data.paragraphs.records import Paragraph
 from reverie.data.splits import NAMES, SPLIT_COLUMNS, split_named, standard_split
-from reverie.data.tables import JSON_SUFFIXES, csv_rows, decode_text, json_rows, suffix_of
+from reverie.data.tables import CAPTION_COLUMNS, JSON_SUFFIXES, csv_rows, decode_text, json_rows, suffix_of
 from reverie.data.text.sentences import lines_are_sentences, split_sentences, words_of
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".txt", ".token")
@@ -37,11 +37,7 @@ SAMPLED = 200
 """rows, or text files, that are looked at to see what they are"""
 PROSE, LEAST = 4, 2
 """words in the middle of all texts, from which on a place is taken for one of descriptions, rather than of labels or
-tags; and from which on a column without one of the names below is read where descriptions are asked for"""
-TEXT_COLUMNS = (
-    "paragraph", "paragraphs", "text", "caption", "captions", "description", "sentence", "sentences", "comment", "raw",
-)  # fmt: skip
-"""columns that are read of several, in this order; of others the one with the longest texts"""
+tags; and from which on a column without a name of CAPTION_COLUMNS is read where descriptions are asked for"""
 _LISTED = "|".join(re.escape(suffix[1:]) for suffix in sorted(SUFFIXES))
 _ROW = re.compile(rf'\s*"?[^\t,;|"\n]*\.(?:{_LISTED})"?\s*(?:#\d+)?\s*([\t,;|])', re.IGNORECASE)
 """how a row of a table begins whose first column names an image, and what stands after it"""
@@ -220,7 +216,7 @@ def _table(name: str, text: str, index: ImageIndex) -> _Table | None:
     if not (named(image) or looks_named(image)):
         return None
     usual = {column: _usual_words(_texts_in(sample, column)) for column in columns if column != image}
-    known = [c for wanted in TEXT_COLUMNS for c in usual if c.casefold() == wanted and usual[c] >= 1]
+    known = [c for wanted in CAPTION_COLUMNS for c in usual if c.casefold() == wanted and usual[c] >= 1]
     prose = sorted((c for c in usual if usual[c] >= LEAST), key=lambda c: -usual[c])
     if not (known or prose):
         return None
@@ -250,7 +246,7 @@ def _as_texts(value: Any) -> list[str]:
     if isinstance(value, list):
         return [text for entry in value for text in _as_texts(entry)]
     if isinstance(value, dict):
-        return next((_as_texts(value[key]) for key in TEXT_COLUMNS if key in value), [])
+        return next((_as_texts(value[key]) for key in CAPTION_COLUMNS if key in value), [])
     return [value] if isinstance(value, str) else []
 
 

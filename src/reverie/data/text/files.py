@@ -18,14 +18,12 @@ from typing import NamedTuple
 from reverie.data.archives import Dropped
 from reverie.data.file_types import InvalidFile
 from reverie.data.media_types import TABLE_SUFFIXES
-from reverie.data.tables import JSON_SUFFIXES, csv_rows, decode_text, find_column, json_rows, suffix_of
+from reverie.data.tables import JSON_SUFFIXES, LINE_COLUMNS, csv_rows, decode_text, find_column, json_rows, suffix_of
 from reverie.utils.errors import near_miss
 
 TABLES = frozenset((*TABLE_SUFFIXES, ".json"))
 ITEMS = ("line", "blank-line", "file")
 """what is one sequence: a line, what stands between blank lines, or a file"""
-TEXT_COLUMNS = ("text", "sentence", "caption", "content", "line", "poem", "lyrics", "body")
-"""names of the column that is read of a table of several, where exactly one of these is there"""
 _LINE_END = re.compile("\r\n|\n|\r")
 
 
@@ -145,7 +143,7 @@ def _json_rows(name: str, text: str, suffix: str, dropped: list[Dropped]) -> lis
 
 
 def _choose_column(header: list[str], column: str | None) -> str:
-    """The column that is read: the one asked for, the only one, or the only one with a name as texts have."""
+    """The column that is read: the one asked for, the only one, or the only one of LINE_COLUMNS."""
     names = ", ".join(header[:12]) or "none"
     if column is not None:
         if found := find_column(header, column):
@@ -153,7 +151,7 @@ def _choose_column(header: list[str], column: str | None) -> str:
         raise InvalidFile(f"without a column '{column}'.{near_miss(column, header)} It has: {names}; give --column")
     if len(header) == 1:
         return header[0]
-    known = [key for key in header if key.casefold() in TEXT_COLUMNS]
+    known = [key for key in header if key.casefold() in LINE_COLUMNS]
     if len(known) == 1:
         return known[0]
     raise InvalidFile(f"a table; say which column holds the text, with --column. It has: {names}")
