@@ -279,6 +279,20 @@ def test_a_column_that_describes_images_has_the_names_that_it_has_in_files(colum
     assert python_data({"image": list(PIXELS), column: texts}).has_texts
 
 
+@pytest.mark.parametrize(
+    ("shape", "count"),
+    [((3, 28, 28), 3), ((4, 28, 28), 4), ((1, 28, 28), 1), ((28, 28, 3), 1), ((28, 28, 1), 1), ((28, 28, 2), 1),
+     ((5, 28, 28), 5), ((28, 28), 1), ((3, 28, 28, 1), 3)],
+)  # fmt: skip
+def test_an_array_is_as_many_images_to_a_verb_as_to_training(shape: tuple[int, ...], count: int) -> None:
+    array = np.arange(np.prod(shape), dtype=np.uint8).reshape(shape)
+    assert [len(items_of(array, medium, "images")) for medium in (Image, Photo)] == [count, count]
+    assert len(python_data(array).rows["train"].items) == count
+    tensor = torch.from_numpy(array)
+    assert len(items_of(tensor, Image, "images")) == len(python_data(tensor).rows["train"].items)
+    assert len(items_of([CHW[0].numpy()], Image, "images")) == 1
+
+
 @pytest.mark.parametrize("medium", [Image, Photo])
 def test_a_folder_is_the_same_in_python_and_on_the_command_line(medium: Any, run: Path, tmp_path: Path) -> None:
     for i, name in enumerate(("a/x.png", "b/x.png", "b/IMG_0001", ".hidden/x.png")):

@@ -35,6 +35,7 @@ from reverie.data.python_values import (
     is_array,
     is_file,
     is_image,
+    is_one_image,
     is_place,
     labels_of,
     texts_of,
@@ -247,7 +248,7 @@ def _array_items(value: Any) -> list[Any]:
     ndim = len(value.shape)
     if ndim == 4:
         return list(hwc(value, batch=True))
-    if ndim == 3 and not (value.shape[-1] in (1, 3, 4) or (hasattr(value, "detach") and value.shape[0] in (1, 3, 4))):
+    if ndim == 3 and not is_one_image(value):
         return list(hwc(value, batch=True))
     return [hwc(value)]
 

@@ -34,6 +34,12 @@ def is_array(value: Any) -> bool:
     return hasattr(value, "__array__") and hasattr(value, "shape") and not hasattr(value, "pixels")
 
 
+def is_one_image(array: Any) -> bool:
+    """Whether an array of three dimensions is one image, rather than several grey ones: it has 1 to 4 channels last,
+    or as a tensor of torch first. A NumPy array [3,H,W] is three grey images, as [N,H,W] is N whatever N is."""
+    return array.shape[-1] in (1, 2, 3, 4) or (hasattr(array, "detach") and array.shape[0] in (1, 3, 4))
+
+
 def hwc(array: Any, batch: bool = False) -> np.ndarray:
     """An image as an array [H,W] or [H,W,C]; with batch, many as [N,H,W] or [N,H,W,C]. Raises UserError.
 

@@ -13,7 +13,7 @@ from PIL import ImageOps
 
 from reverie.data.images.conversion import is_grey, to_array
 from reverie.data.images.from_python import scale_of, to_pillow
-from reverie.data.python_values import is_array, is_image
+from reverie.data.python_values import is_array, is_image, is_one_image
 from reverie.media.image import Image
 from reverie.media.input_files import files_in, folder_below
 from reverie.media.lazy_files import LazyFiles, in_folder, tell_failed
@@ -27,8 +27,9 @@ from reverie.utils.paths import exists
 def items_of(value: Any, medium: Any, name: str) -> Any:
     """What a verb's parameter `list[medium]` was given, as items of the medium: a list, LazyFiles, or None for None.
 
-    value: one item or many: items, Pillow images, arrays [H,W,C] or [N,H,W,C], tensors [C,H,W] or [N,C,H,W], paths of
-        files or folders, the bytes of a file; for Text lines. Values are read as reverie.data.images.from_python says.
+    value: one item or many: items, Pillow images, arrays [H,W,C], [N,H,W] or [N,H,W,C], tensors [C,H,W] or [N,C,H,W], paths
+        of files or folders, the bytes of a file; for Text lines. Values are read as reverie.data.images.from_python
+        says.
     name: of the parameter, for messages, which never show values
 
     Of several files, one that cannot be used is passed over, with a warning. Raises UserError.
@@ -66,12 +67,6 @@ def _listed(value: Any, medium: Any) -> list[Any]:
     if isinstance(value, Mapping) or not isinstance(value, Iterable):
         raise UserError(f"{_nouns(medium)} are needed, not {type(value).__name__}; {_taken(medium)}.")
     return list(value)
-
-
-def is_one_image(value: Any) -> bool:
-    """Whether an array of three dimensions is one image with channels, rather than several grey ones."""
-    tensor = hasattr(value, "detach")
-    return value.shape[-1] in (1, 2, 3, 4) or (tensor and value.shape[0] in (1, 3, 4)) or value.shape[0] in (1, 3, 4)
 
 
 def _item(value: Any, medium: Any, scale: tuple[float, float], place: str) -> Any:
