@@ -446,6 +446,7 @@ def test_evaluate_scores_a_run_beside_the_laplace_fill(run: Path, tmp_path: Path
     mask[4:9] = 255
     (tmp_path / "masks").mkdir()
     PIL.Image.fromarray(mask).save(tmp_path / "masks" / "m.png")
+    (tmp_path / "masks" / "._m.png").write_bytes(b"what macOS notes of m.png")
     words = ["evaluate", str(run), "--data", "shapes:6", "-n", "2", "--test-size", "24", "--no-baselines", "--json"]
     assert main([*words, "--test-masks", str(tmp_path / "masks")]) == 0
     names = [score["name"] for score in json.loads(capsys.readouterr().out)["scores"]]

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from reverie.data.file_types import SUFFIXES
 from reverie.media import Photo
+from reverie.media.input_files import files_in
 from reverie.media.mask import THRESHOLD, mask_levels
 from reverie.transforms.laplace_fill import laplace_fill
 from reverie.transforms.mask_strokes import centre_holes, random_holes
@@ -108,7 +108,7 @@ def middle_square(pixels: np.ndarray, side: int) -> np.ndarray:
 
 def find_masks(folder: Path) -> list[Path]:
     """The image files in a folder, by name. Raises UserError if there are none."""
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES) if folder.is_dir() else []
+    files = files_in(folder, Photo) if folder.is_dir() else []
     if not files:
         raise UserError(f"{folder} is no folder of mask files; give one with images in which the hole is white.")
     return files
