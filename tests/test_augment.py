@@ -186,6 +186,30 @@ def test_a_class_with_a_plus_in_its_name_is_no_mixture(tmp_path: Path, cards: li
         assert np.array_equal(Image.load(file).pixels, image.pixels)
 
 
+@pytest.mark.parametrize(
+    ("names", "fault"),
+    [
+        (("a", "A"), "'A' and 'a' would be one folder"),
+        (("\u00e9", "e\u0301"), "would be one folder"),  # an accent, coded in two ways
+        (("nul.x", "x"), "'nul.x' cannot be"),
+        (("a.", "b"), "'a.' cannot be"),
+        (("a ", "b"), "'a ' cannot be"),
+        (("a:b", "c"), "'a:b' cannot be"),
+    ],
+)
+def test_classes_that_are_no_folders_everywhere(
+    names: tuple[str, str], fault: str, run: Path, tmp_path: Path, cards: list[Any]
+) -> None:
+    shapes = open_data("shapes:30").prepare(16, 3)
+    data = [shapes.pixels(i) for i in range(4)], [*names, *names]
+    with pytest.raises(UserError, match="there is a folder for each class, and") as error:
+        augment(data, tmp_path / "out", run=run, per_class=3)
+    assert fault in str(error.value)
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(UserError, match="knows the classes"):  # in a tar there are no folders
+        augment(data, tmp_path / "out", run=run, per_class=3, tar=2)
+
+
 def test_without_a_run_one_is_trained_and_resumed(
     tmp_path: Path, cards: list[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -36,6 +36,7 @@ from reverie.media import Image
 from reverie.runs.run_place import run_place
 from reverie.utils.atomic_files import disk_errors, flush, replace_text
 from reverie.utils.errors import UserError
+from reverie.utils.paths import folder_fault
 
 
 def augment(
@@ -74,7 +75,7 @@ def augment(
     data = place_of(data)
     names = None if metrics is None else read_metrics(metrics)
     images, out = Images.open(data), Path(out)
-    counts = _class_counts(images, per_class, balance_to)
+    counts = _class_counts(images, per_class, balance_to, tar)
     if tar < 0:
         raise UserError(f"tar is {tar}; give the number of items of a tar, such as 1000, or 0 for class folders.")
     run_folder = Path(run_place(run)) if run is not None else _trained_run(images, method, out)
@@ -100,13 +101,12 @@ def augment(
 # -- the plan ----------------------------------------------------------------------------------------------------------
 
 
-def _class_counts(images: Images, per_class: int | None, balance_to: int | None) -> dict[str, int]:
+def _class_counts(images: Images, per_class: int | None, balance_to: int | None, tar: int) -> dict[str, int]:
     """The number of images to generate of each class. Raises UserError."""
     if len(images.classes) < 2:
         raise UserError(why_unlabelled(images))
-    for name in images.classes:
-        if name in (".", "..") or set(name) & set('/\\:*?"<>|'):
-            raise UserError(f"the class '{name}' cannot be the name of a folder; rename it.")
+    if not tar and (fault := folder_fault(images.classes)):
+        raise UserError(f"there is a folder for each class, and {fault}; rename the class, or write tars: --tar 1000.")
     if per_class is not None and balance_to is not None:
         raise UserError("give --per-class or --balance-to, not both.")
     for option, value in (("per_class", per_class), ("balance_to", balance_to)):

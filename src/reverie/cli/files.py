@@ -22,6 +22,7 @@ from reverie.media.lazy_files import in_folder, summary_of
 from reverie.media.text import line_entry
 from reverie.utils.atomic_files import disk_errors
 from reverie.utils.errors import UserError
+from reverie.utils.paths import folded
 
 
 class Loaded(list[Any]):
@@ -175,9 +176,9 @@ def _write_each(
         name = _file_name(item, index, shared)
         if item.folder:
             name = f"{item.folder}/{name}"
-        while name.casefold() in names:  # inputs of the same name from two folders
+        while folded(name) in names:  # inputs of the same name from two folders
             name += f"-{index:06d}"
-        names.add(name.casefold())
+        names.add(folded(name))
         path = out / f"{name}{medium.SUFFIX}"
         if path.resolve() in getattr(inputs, "pending", ()):
             raise UserError(f"{path} is one of the {medium.NOUN}s given and not read yet; give another --out.")
@@ -193,14 +194,14 @@ def _write_each(
 
 
 def _shared_stems(inputs: Sequence[Any] | None) -> set[tuple[str, str]]:
-    """(folder, stem in lower case) of inputs that differ in their suffix alone, or in case."""
+    """(folder, folded stem) of inputs that differ in their suffix alone, or in case."""
     if inputs is None:
         return set()
     if isinstance(inputs, LazyFiles):
         names = {(folder, path.name) for folder, path in zip(inputs.folders, inputs.paths, strict=True)}
     else:
         names = {(item.folder, _name_of(item)) for item in inputs}
-    count = Counter((folder, Path(name).stem.casefold()) for folder, name in names)
+    count = Counter((folder, folded(Path(name).stem)) for folder, name in names)
     return {place for place, n in count.items() if n > 1}
 
 
@@ -217,7 +218,7 @@ def _file_name(item: Any, index: int, shared: set[tuple[str, str]]) -> str:
     name = _name_of(item)
     if not name:
         return f"{index:06d}"
-    stem = name if (item.folder, Path(name).stem.casefold()) in shared else Path(name).stem
+    stem = name if (item.folder, folded(Path(name).stem)) in shared else Path(name).stem
     # By the item's index and not by a count, since a shard may not hold the first item of an input.
     return f"{stem}-{index:06d}" if item.index else stem
 
