@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
+from filelock import FileLock
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 import reverie
@@ -22,6 +24,7 @@ from reverie.data.python_data import python_data
 from reverie.data.tables import CAPTION_COLUMNS, LINE_COLUMNS
 from reverie.media import Code, Image, ItemList, Photo, Text
 from reverie.media.from_python import items_of
+from reverie.training import initial_weights
 from reverie.training.initial_weights import INITIAL
 from reverie.utils.errors import UserError
 
@@ -465,16 +468,31 @@ def test_no_items_and_two_lines_are_no_paths(tmp_path: Path, monkeypatch: Any) -
     assert len(reverie.open_data(["src", "hello there"])) == 2
 
 
-def test_a_run_that_fails_before_its_first_step_leaves_no_folder(tmp_path: Path, monkeypatch: Any) -> None:
+@pytest.mark.parametrize("cut", ["at the weights to begin with", "at the first step"])
+def test_a_run_that_fails_before_its_first_step_leaves_no_folder(
+    cut: str, run: Path, tmp_path: Path, monkeypatch: Any
+) -> None:
+    def full(path: Path, *_: Any) -> None:
+        path.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
     def fail(*_: Any) -> None:
         raise RuntimeError("a layer does not fit")
 
+    def removes_nothing_open(path: Path) -> None:
+        FileLock(path / ".lock").acquire(timeout=0).lock.release()  # Windows removes no file that is open
+        rmtree(path)
+
+    rmtree = shutil.rmtree
     with monkeypatch.context() as patch:
+        patch.setattr(initial_weights, "write_weights", full)
         patch.setattr("reverie.api.fit", fail)
-        with pytest.raises(RuntimeError, match="does not fit"):
-            reverie.train("vae", data=PIXELS, out=tmp_path / "new", **SHORT)
+        patch.setattr(shutil, "rmtree", removes_nothing_open)
+        given: dict[str, Any] = dict(init_from=run) if "weights" in cut else {}
+        with pytest.raises((UserError, RuntimeError), match="is full" if given else "does not fit"):
+            reverie.train("vae", data=PIXELS, out=tmp_path / "new", **given, **SHORT)
     assert not (tmp_path / "new").exists()
-    reverie.train("vae", data=PIXELS, out=tmp_path / "new", **SHORT)
+    reverie.train("vae", data=PIXELS, out=tmp_path / "new", **given, **SHORT)
 
 
 def test_another_number_of_classes_begins_those_parts_anew(tmp_path: Path, capsys: Any) -> None:

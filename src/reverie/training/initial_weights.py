@@ -15,7 +15,7 @@ from reverie.core.method import Method
 from reverie.core.options import options_of_dataclass
 from reverie.runs.run_folder import UNDER_WAY, WEIGHTS, Run
 from reverie.runs.weights_file import check_values, read_weights, write_weights
-from reverie.utils.atomic_files import disk_errors, flush
+from reverie.utils.atomic_files import disk_errors, replacing
 from reverie.utils.errors import UserError
 
 INITIAL = "initial.safetensors"
@@ -108,19 +108,16 @@ def describe_initial(method: Method, about: dict[str, Any]) -> str:
 
 def keep_initial(run: Run, method: Method, header: dict[str, Any]) -> None:
     """Writes the weights that a run begins with, so that it can be resumed before its first checkpoint."""
-    path = run.path / INITIAL
     weights = {name: x.detach() for name, x in method.persistent_tensors(method.state_dict().items())}
-    with disk_errors(run.path, undo=lambda: path.unlink(missing_ok=True)):
-        part = path.with_suffix(".part")
+    with disk_errors(run.path), replacing(run.path / INITIAL) as part:
         write_weights(part, weights, {**header, "step": 0})
-        flush(part)
-        part.replace(path)
 
 
 def drop_unbegun(run: Run) -> None:
     """Removes the folder of a run that failed before it learnt anything, so that a corrected command can have it."""
     with contextlib.suppress(OSError):  # the error that is under way is the one to be seen
         if all(file.name in ("run.json", INITIAL, *UNDER_WAY) for file in run.path.iterdir()):
+            run.release()  # Windows removes no file that is open
             shutil.rmtree(run.path)
 
 
@@ -128,7 +125,7 @@ def restore_initial(run: Run, method: Method) -> None:
     """Loads the weights that a run began with. Raises UserError if they are not there or do not fit."""
     path = run.path / INITIAL
     if not path.is_file():
-        raise UserError(f"{run.path} was stopped before it had its first weights; train it again with --from.")
+        raise UserError(f"{run.path} was stopped before it had its first weights; remove it, and train again with --from.")
     weights = read_weights(path)[1]
     try:
         check_values(method.state_dict(), weights)
