@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import shlex
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 
 from reverie.cli.main import main
 from reverie.media import Code, Image, Music, Photo, Text, image_grid, read_record, save_codes, save_texts
-from reverie.utils.atomic_files import replace_bytes
+from reverie.utils.atomic_files import read_checked, replace_bytes, replace_text, replacing, write_checked
 
 
 @pytest.fixture(scope="module")
@@ -182,3 +183,38 @@ def test_long_names(tmp_path: Path) -> None:
     path = tmp_path / f"{'長' * 80}.png"
     replace_bytes(path, b"1")
     assert path.read_bytes() == b"1"
+
+
+def test_two_processes_write_one_file(tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    with replacing(path) as one:
+        one.write_text("half of o")
+        with replacing(path) as other:
+            other.write_text("another")
+        assert path.read_text() == "another"
+        one.write_text("one")
+    assert path.read_text() == "one"
+
+
+def test_what_a_killed_process_left_is_removed_in_time(tmp_path: Path) -> None:
+    with replacing(tmp_path / "log.jsonl") as fresh:
+        now, old = (fresh.with_name(f"log.jsonl.{digits}.new") for digits in ("0123cdef", "89ab4567"))
+        fresh.write_text("{}")
+    mine = tmp_path / "log.jsonl.mine.new"
+    for file in (now, old, mine):
+        file.write_text("half")
+    for file in (old, mine):
+        os.utime(file, (0, 0))
+    replace_text(tmp_path / "log.jsonl", "{}")
+    assert sorted(tmp_path.iterdir()) == sorted([tmp_path / "log.jsonl", mine, now])
+
+
+def test_a_checked_file(tmp_path: Path) -> None:
+    path = tmp_path / "scans" / "a.json"
+    assert read_checked(path) is None
+    write_checked(path, b"[1,\n2]")
+    digest = hashlib.sha256(b"[1,\n2]").hexdigest()
+    assert path.read_bytes() == f"{digest}\n[1,\n2]".encode()  # as earlier versions wrote it
+    assert read_checked(path) == b"[1,\n2]"
+    path.write_bytes(path.read_bytes()[:-1])
+    assert read_checked(path) is None

@@ -34,7 +34,7 @@ from reverie.evaluation.eval_config import EvalConfig
 from reverie.evaluation.metric_selection import read_metrics
 from reverie.media import Image
 from reverie.runs.run_place import run_place
-from reverie.utils.atomic_files import disk_errors, flush, replace_text
+from reverie.utils.atomic_files import disk_errors, replace_text, replacing
 from reverie.utils.errors import UserError
 from reverie.utils.paths import folder_fault
 
@@ -213,10 +213,7 @@ def _write_pngs(plan: Plan, model: Method, out: Path, shard: Shard | None) -> No
             continue
         images = act.stream(model, n=count, label=name, seed=plan.seed, items=missing)
         for j, image in zip(missing, images, strict=True):
-            path = _png_path(plan, out, name, j)
-            temporary = path.with_name(f".{path.name}.part.png")
-            image.save(temporary)
-            temporary.replace(path)
+            image.save(_png_path(plan, out, name, j))
             bar.update()
     bar.close()
 
@@ -232,10 +229,8 @@ def _write_tars(plan: Plan, model: Method, out: Path, shard: Shard | None) -> No
             bar.update(len(members))
             continue
         images = _generate_items(plan, model, [item for _, item in members], bar)
-        temporary = path.with_name(f".{path.name}.part")
-        _write_tar(temporary, plan, members, images)
-        flush(temporary)
-        temporary.replace(path)
+        with replacing(path) as fresh:
+            _write_tar(fresh, plan, members, images)
     bar.close()
 
 

@@ -23,6 +23,7 @@ from filelock import FileLock
 from tqdm import tqdm
 
 from reverie.data.file_types import InvalidFile, UnreadableFile, quiet_pillow
+from reverie.utils.atomic_files import read_checked, write_checked
 from reverie.utils.errors import UserError
 
 T = TypeVar("T")
@@ -217,25 +218,16 @@ def _cannot_write(error: OSError, size: int) -> NoReturn:
 
 
 def write_json(path: Path, record: Any) -> None:
-    """Write a JSON file whose first line is the SHA-256 of the rest, renamed into place. Raises OSError."""
-    body = json.dumps(record, separators=(",", ":")).encode()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as file:
-            file.write(hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
-            _sync(file)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    """Write a JSON file that `read_json` checks. Raises OSError."""
+    write_checked(path, json.dumps(record, separators=(",", ":")).encode())
 
 
 def read_json(path: Path) -> Any:
     """What `write_json` wrote; {} if the file is missing or damaged."""
+    body = read_checked(path)
     try:
-        digest, _, body = path.read_bytes().partition(b"\n")
-        return json.loads(body) if hashlib.sha256(body).hexdigest().encode() == digest else {}
-    except (OSError, ValueError):
+        return json.loads(body) if body else {}
+    except ValueError:
         return {}
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from reverie.data.cache import cache_folder
 from reverie.data.images.dataset import Images
 from reverie.data.images.decode import VERSION
 from reverie.metrics.score import Reference
-from reverie.utils.atomic_files import flush
+from reverie.utils.atomic_files import read_checked, write_checked
 from reverie.utils.errors import UserError
 
 MAX_REFERENCE = 10_000
@@ -164,25 +163,15 @@ def _table_path(net: Any, data: Images, rows: np.ndarray) -> Path:
 def _read_table(path: Path, shape: tuple[int, int]) -> np.ndarray | None:
     """None if there is none, or it is damaged."""
     try:
-        digest, _, body = path.read_bytes().partition(b"\n")
-        if hashlib.sha256(body).hexdigest().encode() != digest:
-            return None
-        table = np.load(io.BytesIO(body), allow_pickle=False)
-    except (OSError, ValueError):
+        table = np.load(io.BytesIO(read_checked(path) or b""), allow_pickle=False)
+    except (EOFError, ValueError):
         return None
     return table if table.shape == shape and table.dtype == np.float32 else None
 
 
 def _write_table(path: Path, table: np.ndarray) -> None:
-    """Writes a table after its own checksum. Where the cache cannot be written, features are computed again later."""
+    """Caches a table. Where the cache cannot be written, features are computed again later."""
     body = io.BytesIO()
     np.save(body, table, allow_pickle=False)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
     with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            part.write_bytes(hashlib.sha256(body.getvalue()).hexdigest().encode() + b"\n" + body.getvalue())
-            flush(part)
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+        write_checked(path, body.getvalue())

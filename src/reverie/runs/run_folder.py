@@ -29,14 +29,12 @@ from filelock import FileLock, Timeout
 from reverie._version import FORMAT
 from reverie.runs.format import check_format
 from reverie.runs.weights_file import step_of, write_weights
-from reverie.utils.atomic_files import disk_errors, flush, link, replace_text, sha256
+from reverie.utils.atomic_files import disk_errors, flush, is_temporary, link, replace_text, sha256
 from reverie.utils.errors import UserError
 
 WEIGHTS, RESUME, MANIFEST = "weights.safetensors", "resume.pt", "save.json"
 FILES = (RESUME, WEIGHTS, MANIFEST)
 LAST_GOOD = "last_good"
-UNDER_WAY = (".lock", "run.json.new")
-"""what a process leaves that dies before there is a run"""
 
 
 class Run:
@@ -62,7 +60,7 @@ class Run:
     def create(cls, path: str | Path, about: dict[str, Any]) -> Run:
         """A new run folder with its run.json. Raises UserError if the folder holds something already."""
         run = cls(path)
-        held = sorted(p.name for p in run.path.iterdir() if p.name not in UNDER_WAY) if run.path.is_dir() else []
+        held = sorted(p.name for p in run.path.iterdir() if not is_under_way(p)) if run.path.is_dir() else []
         if "run.json" in held:
             raise UserError(f"{path} already holds a run; go on with `reverie resume {path}`, or give another --out.")
         if held or run.path.is_file():
@@ -84,8 +82,7 @@ class Run:
                 f"there is no run folder {path}; make one with `reverie train METHOD --data DATA --out {path}`."
             )
         if not (run.path / "run.json").is_file():
-            held = {p.name for p in run.path.iterdir()}
-            if held and held <= set(UNDER_WAY):
+            if (held := [*run.path.iterdir()]) and all(map(is_under_way, held)):
                 raise UserError(
                     f"{path} was stopped before training began; give the same `reverie train` command again."
                 )
@@ -279,6 +276,11 @@ class Run:
             ]
             with disk_errors(self.path):
                 replace_text(self.path / "log.jsonl", "".join(json.dumps(line) + "\n" for line in kept))
+
+
+def is_under_way(path: Path) -> bool:
+    """Whether a file is what a process leaves that dies before there is a run."""
+    return path.name == ".lock" or is_temporary(path.name)
 
 
 def _pretty(content: dict[str, Any]) -> str:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from reverie.core.method import Method
 from reverie.core.options import options_of_dataclass
-from reverie.runs.run_folder import UNDER_WAY, WEIGHTS, Run
+from reverie.runs.run_folder import WEIGHTS, Run, is_under_way
 from reverie.runs.weights_file import check_values, read_weights, write_weights
 from reverie.utils.atomic_files import disk_errors, replacing
 from reverie.utils.errors import UserError
@@ -116,7 +116,7 @@ def keep_initial(run: Run, method: Method, header: dict[str, Any]) -> None:
 def drop_unbegun(run: Run) -> None:
     """Removes the folder of a run that failed before it learnt anything, so that a corrected command can have it."""
     with contextlib.suppress(OSError):  # the error that is under way is the one to be seen
-        if all(file.name in ("run.json", INITIAL, *UNDER_WAY) for file in run.path.iterdir()):
+        if all(is_under_way(file) or file.name in ("run.json", INITIAL) for file in run.path.iterdir()):
             run.release()  # Windows removes no file that is open
             shutil.rmtree(run.path)
 
@@ -125,7 +125,7 @@ def restore_initial(run: Run, method: Method) -> None:
     """Loads the weights that a run began with. Raises UserError if they are not there or do not fit."""
     path = run.path / INITIAL
     if not path.is_file():
-        raise UserError(f"{run.path} was stopped before it had its first weights; remove it, and train again with --from.")
+        raise UserError(f"{run.path} was stopped before it had its first weights; remove it, and train it again.")
     weights = read_weights(path)[1]
     try:
         check_values(method.state_dict(), weights)

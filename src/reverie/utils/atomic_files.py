@@ -6,7 +6,10 @@ import contextlib
 import errno
 import hashlib
 import os
+import re
+import secrets
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,6 +19,8 @@ from reverie.utils.errors import UserError
 
 LONGEST_NAME = 240
 """bytes of a file's name that its temporary name may begin with; file systems allow 255 in all"""
+STALE = 3600.0
+"""seconds after which a temporary file that nobody has written to is taken for what a killed process left"""
 
 
 def sha256(path: Path) -> str:
@@ -42,22 +47,38 @@ def flush(path: Path) -> None:
 def replacing(path: Path, durable: bool = True) -> Iterator[Path]:
     """Yields a path to write a file to; when the block ends without error, it replaces `path` in one move.
 
-    A link at `path` is replaced, not what it points to. durable: whether the content is on the disk before the move
+    No other process or thread has the same temporary path. A link at `path` is replaced, not what it points to.
+    durable: whether the content is on the disk before the move; what others that were killed left is then removed too
     """
     name = (
         path.name
         if len(os.fsencode(path.name)) <= LONGEST_NAME
         else hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]
     )
-    fresh = path.with_name(f"{name}.new")
+    fresh = path.with_name(f"{name}.{secrets.token_hex(4)}.new")
     try:
         yield fresh
         if durable:
             flush(fresh)
+            _remove_stale(path.parent, name)
         fresh.replace(path)
     finally:
         with contextlib.suppress(OSError):
             fresh.unlink(missing_ok=True)
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a file has a name as `replacing` yields them."""
+    return re.search(r"\.[0-9a-f]{8}\.new$", name) is not None
+
+
+def _remove_stale(folder: Path, name: str) -> None:
+    """Removes what processes that were killed left of a file."""
+    for file in folder.iterdir():
+        if file.name.startswith(f"{name}.") and is_temporary(file.name):
+            with contextlib.suppress(OSError):  # another process has removed it, or it is of another user
+                if time.time() - file.stat().st_mtime > STALE:
+                    file.unlink()
 
 
 def replace_bytes(path: Path, data: bytes) -> None:
@@ -73,18 +94,32 @@ def replace_text(path: Path, text: str) -> None:
         fresh.write_bytes(text.encode("utf-8", "replace"))
 
 
+def write_checked(path: Path, body: bytes) -> None:
+    """Writes a file whose first line is the SHA-256 of the rest; missing folders are made. Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as fresh:
+        fresh.write_bytes(hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
+
+
+def read_checked(path: Path) -> bytes | None:
+    """What `write_checked` wrote; None if the file is missing or damaged."""
+    try:
+        digest, _, body = path.read_bytes().partition(b"\n")
+    except OSError:
+        return None
+    return body if hashlib.sha256(body).hexdigest().encode() == digest else None
+
+
 def link(file: Path, place: Path) -> None:
     """Puts a file at a second place too, in one move: as a hard link where the file system has them, else as a copy."""
     if place.exists() and place.samefile(file):
         return
-    fresh = place.with_name(place.name + ".new")
-    fresh.unlink(missing_ok=True)
-    try:
-        fresh.hardlink_to(file)
-    except OSError:  # not every file system has links
-        shutil.copyfile(file, fresh)
-        flush(fresh)
-    fresh.replace(place)
+    with replacing(place, durable=False) as fresh:
+        try:
+            fresh.hardlink_to(file)
+        except OSError:  # not every file system has links
+            shutil.copyfile(file, fresh)
+            flush(fresh)
 
 
 class disk_errors:

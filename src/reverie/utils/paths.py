@@ -19,7 +19,7 @@ def exists(path: str | Path) -> bool:
 
 
 def folded(name: str) -> str:
-    """What is equal for two names that are one file on Windows or macOS, which ignore case and how accents are coded."""
+    """What is equal for names that are one file on Windows or macOS, which ignore case and how accents are coded."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
