@@ -37,6 +37,7 @@ from reverie.training.initial_weights import (
 )
 from reverie.training.plan import Plan, describe_plan, make_plan
 from reverie.training.prepare import (
+    Prepared,
     build_method,
     open_on_ranks,
     prepare_data,
@@ -76,18 +77,8 @@ def train(
     after Ctrl-C.
     """
     ranks = Ranks(str(options.get("device", "auto")))
-    data, initial = python_data(data), None
-    data = DataSpec(data, splits, pairing, labels) if isinstance(data, str | Path) else data
-    given = dict(options)
-    if init_from is not None:
-        initial, options = _inherit(method, init_from, options)
-    cls, preset, config, settings, opened = prepare_method(method, data, options, ranks)
-    if ranks.is_main:
-        _print_warnings(cls, config, data, opened)
-    spec = data if isinstance(data, str | Path) else data.spec
-    model = build_method(cls, config, settings, ranks)
-    settings = with_memory_format(settings, model, ranks)
-    begun = {"init": begin_with(model, initial)} if initial else {}
+    spec, prepared, model, begun = _prepare(method, data, (splits, pairing, labels), init_from, options, ranks)
+    cls, preset, config, settings, opened = prepared
     model.optimizers()  # what a method refuses for its weights is refused before there is a folder
     about = {
         "method": method.partition(":")[0],
@@ -102,7 +93,7 @@ def train(
         "versions": versions(),
         "commit": commit(),
         **begun,
-        "command": command or _python_call(method, spec, out, given),
+        "command": command or _python_call(method, spec, out, options),
         "machine": {**machine(), "threads": settings.threads, "ranks": ranks.world_size},
         "created": now(),
     }
@@ -110,7 +101,7 @@ def train(
     try:
         if ranks.is_main:
             print(describe_plan(model, opened, settings, ranks, Path(out)), file=sys.stderr, flush=True)
-        if initial and ranks.is_main:
+        if begun and ranks.is_main:
             keep_initial(run, model, _header(model, about))
             print(printable(describe_initial(model, begun["init"])), file=sys.stderr)
         return _fit(run, model, opened, settings, ranks, about, callback)
@@ -131,17 +122,8 @@ def plan(
     A few steps of each stage are timed (seconds), unless timed is False; no run is written. The rest is as of train.
     """
     ranks = Ranks(str(options.get("device", "auto")))
-    data = python_data(data)
-    data = DataSpec(data, splits, pairing, labels) if isinstance(data, str | Path) else data
-    if init_from is not None:
-        initial, options = _inherit(method, init_from, options)
-    cls, _, config, settings, opened = prepare_method(method, data, options, ranks)
-    _print_warnings(cls, config, data, opened)
-    model = build_method(cls, config, settings, ranks)
-    if init_from is not None:
-        begin_with(model, initial)
-    settings = with_memory_format(settings, model, ranks)
-    return make_plan(model, opened, settings, ranks, Path(out), timed)
+    _, prepared, model, _ = _prepare(method, data, (splits, pairing, labels), init_from, options, ranks)
+    return make_plan(model, prepared.data, prepared.settings, ranks, Path(out), timed)
 
 
 def resume(
@@ -265,6 +247,28 @@ def _load_pretrained(name: str) -> Method:
     keep_place(method, name)
     method.origin = {"method": kind, "run": sha256[:16], "step": None, "imported": imported}
     return method.eval()
+
+
+def _prepare(
+    method: str, data: Any, stated: tuple[str | None, ...], init_from: str | Path | Method | None,
+    options: dict[str, Any], ranks: Ranks,
+) -> tuple[Any, Prepared, Method, dict[str, Any]]:  # fmt: skip
+    """What train and plan begin with: the data's spec, what is settled, the method, what run.json says of `init_from`.
+
+    stated: splits, pairing and labels
+    """
+    data, initial = python_data(data), None
+    data = DataSpec(data, *stated) if isinstance(data, str | Path) else data
+    if init_from is not None:
+        initial, options = _inherit(method, init_from, options)
+    prepared = prepare_method(method, data, options, ranks)
+    if ranks.is_main:
+        _print_warnings(prepared.method, prepared.config, data, prepared.data)
+    model = build_method(prepared.method, prepared.config, prepared.settings, ranks)
+    begun = {"init": begin_with(model, initial)} if initial else {}
+    settings = with_memory_format(prepared.settings, model, ranks)
+    spec = data if isinstance(data, str | Path) else data.spec
+    return spec, prepared._replace(settings=settings), model, begun
 
 
 def _print_warnings(cls: type[Method], config: Any, data: Any, opened: Any) -> None:

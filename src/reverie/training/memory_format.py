@@ -24,7 +24,14 @@ def memory_format_for(method: nn.Module, batch_size: int, device: str) -> Memory
     return "channels_last" if device == "cpu" and convolves and batch_size >= 8 else "contiguous"
 
 
-def to_channels_last(network: nn.Module) -> None:
+def to_device(network: nn.Module, device: torch.device, memory_format: str) -> None:
+    """Puts networks where they are trained, in a memory format, and into training mode."""
+    network.to(device).train()
+    if memory_format == "channels_last":
+        _to_channels_last(network)
+
+
+def _to_channels_last(network: nn.Module) -> None:
     """Puts the weights of convolutions into the memory format channels_last, in place."""
     for parameter in network.parameters():
         if parameter.ndim == 4:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,11 +16,11 @@ from reverie.core.train_config import TrainConfig
 from reverie.core.update import Update
 from reverie.data.description import describe
 from reverie.training.batch_order import BatchOrder
-from reverie.training.memory_format import to_channels_last
+from reverie.training.memory_format import to_device
+from reverie.training.trainer import take_step
 from reverie.utils.distributed import Ranks
 from reverie.utils.environment import has_fast_bf16
 from reverie.utils.formatting import clock
-from reverie.utils.seeding import seed_of
 
 TIMED_STEPS = 20
 """steps of a stage that are timed, at most, after one that warms up"""
@@ -152,22 +151,15 @@ def _free(out: Path) -> int:
 
 def _measure(method: Method, data: Any, settings: TrainConfig, ranks: Ranks) -> float:
     """Seconds that all steps take, by a few of each stage."""
-    method.to(ranks.device).train()
-    if settings.memory_format == "channels_last":
-        to_channels_last(method)
+    to_device(method, ranks.device, settings.memory_format)
     update = Update(method.optimizers(), ranks)
     order = BatchOrder(len(data), settings.batch_size, settings.seed)
     total = 0.0
     for stage in method.stages():
         times: list[float] = []
         while stage.steps and len(times) < 1 + min(TIMED_STEPS, stage.steps) and sum(times) < TIMED_SECONDS:
-            began, step = time.perf_counter(), len(times)
-            ranks.seed(seed_of(settings.seed, step, ranks.rank))
-            update.step = step
-            update.set_lr_factor(1.0)
-            batch = data.batch(order(step)[ranks.rank :: ranks.world_size], ranks.device)
-            with torch.autocast(ranks.device.type, torch.bfloat16, settings.precision == "bf16", cache_enabled=False):
-                metrics: Mapping[str, torch.Tensor] = stage.step(batch, update)
+            began, step = time.perf_counter(), min(len(times), stage.steps - 1)
+            metrics = take_step(step, stage, step / stage.steps, data, order, update, settings)
             [float(value.detach()) for value in metrics.values()]  # waits for the device
             times.append(time.perf_counter() - began)
         later = times[1:] or times

@@ -12,13 +12,14 @@ from typing import Any
 import torch
 
 from reverie.core.method import Method
+from reverie.core.stage import Metrics, Stage
 from reverie.core.train_config import TrainConfig
 from reverie.core.update import Update
 from reverie.runs.run_folder import Run
 from reverie.training.batch_order import BatchOrder, stage_at
 from reverie.training.cadence import Cadence
 from reverie.training.ema import EMA
-from reverie.training.memory_format import to_channels_last
+from reverie.training.memory_format import to_device
 from reverie.training.meter import MetricAverager
 from reverie.training.monitor import Alert, Monitor
 from reverie.training.progress import Progress
@@ -49,15 +50,12 @@ def fit(
     on_log(step, metrics, stop): called at each line of the log; it may set stop.requested. Raises Interrupted when
     asked to stop, after saving a checkpoint, and TrainingFailed where the monitor raises an alert that ends the run.
     """
-    method.to(ranks.device).train()
-    if settings.memory_format == "channels_last":
-        to_channels_last(method)
+    to_device(method, ranks.device, settings.memory_format)
     update = Update(method.optimizers(), ranks)
     ema = EMA(method, method.ema_decays())
     averager = MetricAverager()
     stages = method.stages()
     cadence = Cadence(stages, settings)
-    total = cadence.total
     buffers = [b for _, b in method.persistent_tensors(method.named_buffers()) if b.is_floating_point()]
     # What is infinite at first, such as a best value so far, may stay so; all else a run could not be loaded with.
     weights_to_check = [x for x in (*method.parameters(), *buffers) if x.isfinite().all()]
@@ -80,7 +78,7 @@ def fit(
             return sample_diversity(method, first_items)
 
     step = ranks.broadcast(run.recover) or 0
-    if step < total:
+    if step < cadence.total:
         ranks.run_on_main(run.drop_remainder)
     monitor, seed, lr_factor = _replay_log(run, method, settings)
     if step:
@@ -92,18 +90,9 @@ def fit(
     measures = needs_sample_diversity(method, first_items)
 
     with GracefulStop() as stop, Progress(run, step, stages, settings, ranks.is_main) as progress:
-        while step < total:
-            # One step.
+        while step < cadence.total:
             stage, done = stage_at(stages, step)
-            ranks.seed(seed_of(seed, step, ranks.rank))
-            update.step = step
-            update.set_lr_factor(stage.lr_factor(done) * lr_factor)
-            if not done:
-                update.reset(stage.reset_optimizers)
-            batch = data.batch(order(step)[ranks.rank :: ranks.world_size], ranks.device)
-            # Without a cache: after an update a step would go on with weights that were cast before it.
-            with torch.autocast(ranks.device.type, torch.bfloat16, settings.precision == "bf16", cache_enabled=False):
-                metrics = stage.step(batch, update)
+            metrics = take_step(step, stage, done, data, order, update, settings, lr_factor)
             ranks.mean_(buffers)
             ema.update()
             averager.add(metrics)
@@ -138,8 +127,27 @@ def fit(
             if saving:
                 sums = averager.state(ranks)
                 ranks.run_on_main(save)
-            if stopping and step < total:
-                raise Interrupted(f"stopped and saved at step {step} of {total}; go on with: reverie resume {run.path}")
+            if stopping and step < cadence.total:
+                raise Interrupted(
+                    f"stopped and saved at step {step} of {cadence.total}; go on with: reverie resume {run.path}"
+                )
+
+
+def take_step(
+    step: int, stage: Stage, done: float, data: Any, order: BatchOrder, update: Update, settings: TrainConfig,
+    lr_factor: float = 1.0,
+) -> Metrics:  # fmt: skip
+    """One step of a stage, of which the share `done` is done: its seed, learning rates and batch, then the method's."""
+    ranks = update.ranks
+    ranks.seed(seed_of(order.seed, step, ranks.rank))
+    update.step = step
+    update.set_lr_factor(stage.lr_factor(done) * lr_factor)
+    if not done:
+        update.reset(stage.reset_optimizers)
+    batch = data.batch(order(step)[ranks.rank :: ranks.world_size], ranks.device)
+    # Without a cache: after an update a step would go on with weights that were cast before it.
+    with torch.autocast(ranks.device.type, torch.bfloat16, settings.precision == "bf16", cache_enabled=False):
+        return stage.step(batch, update)
 
 
 def _replay_log(run: Run, method: Method, settings: TrainConfig) -> tuple[Monitor, int, float]:
@@ -162,8 +170,7 @@ def _replay_log(run: Run, method: Method, settings: TrainConfig) -> tuple[Monito
 def _worst(alerts: list[Alert], settings: TrainConfig) -> Alert | None:
     """The alert that ends or rolls back the run, if there is one."""
     fatal = [alert for alert in alerts if alert.fatal]
-    candidates = fatal if settings.on_failure == "warn" else fatal + alerts
-    return candidates[0] if candidates else None
+    return next(iter(fatal if settings.on_failure == "warn" else fatal + alerts), None)
 
 
 def _roll_back(run: Run, settings: TrainConfig, ranks: Ranks, step: int, alert: Alert) -> int:
