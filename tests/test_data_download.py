@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import io
@@ -287,6 +288,21 @@ def test_no_progress_without_a_terminal(register, capsys: pytest.CaptureFixture[
     register("plain")
     fetch("toy")
     assert capsys.readouterr().err == ""
+
+
+def test_what_another_process_has_finished_is_not_downloaded_again(
+    server: Server, register, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @contextlib.contextmanager
+    def lock(place: Path, timeout: float) -> Iterator[None]:
+        place.with_suffix("").write_bytes(BODY)  # by the process that this one waits for
+        yield
+
+    register("plain")
+    (file,) = PUBLIC["toy"].files
+    monkeypatch.setattr(download, "FileLock", lock)
+    assert download.fetch_file(file, "weights", "name a file").read_bytes() == BODY
+    assert (server.requests, capsys.readouterr().err) == (0, "")
 
 
 def archive(*members: tuple[str, bytes], link: str | None = None) -> bytes:

@@ -10,6 +10,7 @@ idna and charset-normalizer would be added.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -20,7 +21,7 @@ import time
 import urllib.error
 import urllib.request
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -166,50 +167,38 @@ def fetch(name: str, *, progress: bool | None = None, wait: Callable[[float], An
             f"no data set to download is called '{name}'; there are {', '.join(PUBLIC)}.{near_miss(name, [*PUBLIC])}"
         )
     entry, home = PUBLIC[name], cache_folder() / "public"
-    if _is_complete(home / name, entry):
-        return home / name
     show = sys.stderr.isatty() if progress is None else progress
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-        with FileLock(home / f"{name}.lock", timeout=LOCK_TIMEOUT):
-            # Another process may received finished while this one waited for the lock.
-            if not _is_complete(home / name, entry):
+    if not _is_complete(home / name, entry):
+        with _locked(home, name, name):
+            if not _is_complete(home / name, entry):  # another process may have filled it while this one waited
                 _fill(home, entry, show, wait)
-    except Timeout as error:
-        raise UserError(
-            f"another process has been downloading {name} for an hour; end it, or delete {error.lock_file}."
-        ) from None
-    except OSError as error:
-        reason = error.strerror or error
-        raise UserError(
-            f"cannot store {name} in {home}: {reason}; free space there, or set REVERIE_CACHE to another folder."
-        ) from error
     return home / name
 
 
-def fetch_file(
-    file: PublicFile,
-    title: str,
-    by_hand: str,
-    *,
-    progress: bool | None = None,
-    wait: Callable[[float], Any] = time.sleep,
-) -> Path:
+def fetch_file(file: PublicFile, title: str, by_hand: str) -> Path:
     """The path in the cache of one verified file, such as weights, which is downloaded if it is not there yet.
 
-    title: what it is, and by_hand: what else a user can do, for messages; the others as in fetch. Raises UserError if
-    it cannot be downloaded, verified or written.
+    title: what it is, and by_hand: what else a user can do, for messages. Raises UserError if it cannot be downloaded,
+    verified or written.
     """
     home = cache_folder() / WEIGHTS
     target = home / file.name
-    if target.is_file() and target.stat().st_size == file.bytes and sha256(target) == file.sha256:
-        return target
-    show = sys.stderr.isatty() if progress is None else progress
+    if not _is_verified(target, file):
+        with _locked(home, file.name, title):
+            if not _is_verified(target, file):  # as above
+                print(f"downloading {title} ({file.bytes / 1e6:.0f} MB, once)", file=sys.stderr)
+                _get(file, home, title, sys.stderr.isatty(), time.sleep, by_hand)
+    return target
+
+
+@contextlib.contextmanager
+def _locked(home: Path, name: str, title: str) -> Iterator[None]:
+    """Inside, this process alone fills home/name. Raises UserError if another one does not end, or nothing can be
+    written."""
     try:
         home.mkdir(parents=True, exist_ok=True)
-        with FileLock(home / f"{file.name}.lock", timeout=LOCK_TIMEOUT):
-            print(f"downloading {title} ({file.bytes / 1e6:.0f} MB, once)", file=sys.stderr)
-            _get(file, home, title, show, wait, by_hand)
+        with FileLock(home / f"{name}.lock", timeout=LOCK_TIMEOUT):
+            yield
     except Timeout as error:
         raise UserError(
             f"another process has been downloading {title} for an hour; end it, or delete {error.lock_file}."
@@ -219,7 +208,6 @@ def fetch_file(
         raise UserError(
             f"cannot store {title} in {home}: {reason}; free space there, or set REVERIE_CACHE to another folder."
         ) from error
-    return target
 
 
 def _fill(home: Path, entry: PublicSet, show: bool, wait: Callable[[float], Any]) -> None:
@@ -263,7 +251,7 @@ def _get(
 ) -> None:
     """Download one file into the folder and verify it, from the first mirror that serves it correctly."""
     target, part = folder / file.name, folder / f"{file.name}.part"
-    if target.exists() and sha256(target) == file.sha256:
+    if _is_verified(target, file):
         return
     failures = []
     for url in file.urls:
@@ -365,6 +353,11 @@ def _read(reply: http.client.HTTPResponse) -> bytes:
         return reply.read(CHUNK)
     except (OSError, http.client.HTTPException) as error:
         raise _Failed(str(error) or type(error).__name__) from None
+
+
+def _is_verified(path: Path, file: PublicFile) -> bool:
+    """Whether a complete file is there."""
+    return path.is_file() and path.stat().st_size == file.bytes and sha256(path) == file.sha256
 
 
 def _verify(part: Path, file: PublicFile, *, fresh: bool) -> None:
