@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -23,8 +22,7 @@ def do_blend(words: list[str]) -> int:
     parser.add_argument("files", nargs="*", metavar="[RUN] FOREGROUND BACKGROUND", help="a run is optional")
     parser.add_argument("--mask", metavar="MASK", help="white where the foreground is taken; none: its alpha")
     parser.add_argument("--out", metavar="OUT", help="a name ending in .png, or a folder")
-    parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_output_flags()
     cls = class_without_training(VERB)
     function = getattr(cls, cls.verbs()[VERB])
     media = {option.name for option, _ in media_inputs(function)}
@@ -38,7 +36,7 @@ def do_blend(words: list[str]) -> int:
         name: value for name, value in vars(args).items() if name in {o.name for o in options_of_signature(function)}
     }
     from reverie.api import load
-    from reverie.cli.files import write
+    from reverie.cli.files import report_files, write
     from reverie.media import Photo
 
     began = time.monotonic()
@@ -47,11 +45,7 @@ def do_blend(words: list[str]) -> int:
     options["mask"] = [Photo.load(args.mask)] if args.mask else None
     items = method.verb(VERB).stream(method, **{**options, **photos})
     files = write(items, Path(args.out), args.overwrite, Photo)
-    seconds = time.monotonic() - began
-    if args.json:
-        print(json.dumps({"files": [str(file) for file in files], "seconds": round(seconds, 3)}))
-    else:
-        print(f"{files[0]}  ({seconds:.1f} s)")
+    report_files(files, args.out, time.monotonic() - began, args.json)
     return 0
 
 

@@ -19,8 +19,7 @@ def do_decode(words: list[str]) -> int:
         "codes", metavar="CODES", help="a .csv as encode writes it, or one array [N,Z]: .npy, .safetensors"
     )
     parser.add_argument("--out", metavar="OUT", help="a folder, or a name such as all.png for one file")
-    parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_output_flags()
     args = parser.parse(words)
     if not args.out:
         raise UserError(f"decode needs --out: reverie decode {args.run} {args.codes} --out FOLDER.")

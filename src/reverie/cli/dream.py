@@ -12,6 +12,7 @@ from typing import Any
 from reverie.cli.parser import Parser
 from reverie.core.options import options_of_signature
 from reverie.utils.errors import UserError
+from reverie.utils.paths import exists
 
 ELSEWHERE = ("images", "targets", "guide", "weights", "image", "out", "progress")
 """parameters that the command line has positions or flags of its own for"""
@@ -67,7 +68,7 @@ def do_visualize(words: list[str]) -> int:
     parser.add_argument("--image", metavar="FILE", help="the picture to begin with, in place of noise")
     args = parser.parse(words)
     targets = list(args.targets)
-    if len(targets) > 1 and not args.weights and _is_place(targets[0]):
+    if len(targets) > 1 and not args.weights and exists(targets[0]):
         args.weights = targets.pop(0)
     if args.list_layers:
         args.weights = args.weights or next(iter(targets), None)
@@ -113,8 +114,7 @@ def _parser(name: str, about: str, function: Callable[..., Any], weights_help: s
     parser = Parser(name, about)
     parser.add_argument("--weights", metavar="NETWORK", help=weights_help)
     parser.add_argument("--list-layers", action="store_true", help="list the network's layers with sizes, and end")
-    parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_output_flags()
     parser.add_options([o for o in options_of_signature(function) if o.name not in ELSEWHERE], "options")
     return parser
 
@@ -134,14 +134,6 @@ def _list_layers(args: argparse.Namespace) -> int:
     return 0
 
 
-def _is_place(text: str) -> bool:
-    """Whether a word is a file or a folder, rather than a class."""
-    try:
-        return Path(text).exists()
-    except (OSError, ValueError):
-        return False
-
-
 def _out(args: argparse.Namespace, example: str) -> Path:
     """Where the results go. Raises UserError if that was not said."""
     if not args.out:
@@ -151,7 +143,7 @@ def _out(args: argparse.Namespace, example: str) -> Path:
 
 def _write(items: Iterator[Any], args: argparse.Namespace, out: Path, medium: Any, inputs: Any = None) -> list[Path]:
     """Writes items to `out` as they come, and says where they are."""
-    from reverie.cli.files import write
+    from reverie.cli.files import report_files, write
     from reverie.dreaming.film import SUFFIXES, check_film, save_film
     from reverie.utils.atomic_files import disk_errors
 
@@ -165,10 +157,5 @@ def _write(items: Iterator[Any], args: argparse.Namespace, out: Path, medium: An
             files = [save_film(frames, out)]
     else:
         files = write(items, out, args.overwrite, medium, inputs)
-    seconds = time.monotonic() - began
-    if args.json:
-        print(json.dumps({"files": [str(file) for file in files], "seconds": round(seconds, 3)}))
-    else:
-        place = files[0] if len(files) == 1 else f"{len(files)} files in {out}"
-        print(f"{place}  ({seconds:.1f} s)")
+    report_files(files, out, time.monotonic() - began, args.json)
     return files

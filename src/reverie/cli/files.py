@@ -223,6 +223,15 @@ def _file_name(item: Any, index: int, shared: set[tuple[str, str]]) -> str:
     return f"{stem}-{index:06d}" if item.index else stem
 
 
+def report_files(files: Sequence[Path], out: Any, seconds: float, as_json: bool, note: str = "", **more: Any) -> None:
+    """Prints where files are and what they took; as JSON with `more`, of which what is empty is left out."""
+    if as_json:
+        found = {name: value for name, value in more.items() if value}
+        print(json.dumps({"files": [str(file) for file in files], **found, "seconds": round(seconds, 3)}))
+    else:
+        print(f"{files[0] if len(files) == 1 else f'{len(files)} files in {out}'}  ({seconds:.1f} s{note})")
+
+
 def collect_predictions(items: Iterable[Any], predictions: list[dict[str, Any]], aloud: bool) -> Iterator[Any]:
     """Yields the items; appends the prediction of each that has one to `predictions`, and prints it where `aloud`."""
     for item in items:

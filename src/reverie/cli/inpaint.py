@@ -23,7 +23,10 @@ def do_inpaint(words: list[str]) -> int:
     method = class_without_training(VERB).without_training()
     first = first_positional(words, _parser(method.verb(VERB))[0].switches)
     run = first if first is not None and _is_run(first) else None
-    method = method if run is None else _load(run)
+    if run is not None:
+        from reverie.api import load
+
+        method = load(run)
     function = method.verb(VERB)
     parser, signature = _parser(function)
     args = parser.parse(words)
@@ -52,8 +55,7 @@ def _parser(function: Any) -> tuple[Parser, Signature]:
     parser.add_argument("--mask", metavar="MASK", help="a file for all photos, or a folder with one of each's name: "
                         "white (above 127 of 255) is the hole")  # fmt: skip
     parser.add_argument("--out", metavar="OUT", help="a folder, or a name ending in .png for one file of all")
-    parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_output_flags()
     add_signature(parser, signature, function.__doc__ or "")
     return parser, signature
 
@@ -71,12 +73,6 @@ def _check(args: Any) -> None:
 def _is_run(word: str) -> bool:
     """Whether a word is a run folder or a weights file."""
     return (exists(word) and Path(word).is_dir() and is_run(word)) or word.endswith(WEIGHTS_SUFFIX)
-
-
-def _load(run: str) -> Any:
-    from reverie.api import load
-
-    return load(run)
 
 
 def _with_masks(photos: Any, place: str) -> tuple[Any, Sequence[Any]]:

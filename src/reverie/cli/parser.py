@@ -86,6 +86,11 @@ class Parser(argparse.ArgumentParser):
             text = (option.help + default).replace("%", "%%")
             group.add_argument(*flags, dest=option.name, default=argparse.SUPPRESS, help=text, **kind)
 
+    def add_output_flags(self) -> None:
+        """Adds the flags of commands that write files."""
+        self.add_argument("--overwrite", action="store_true", help="replace files that exist")
+        self.add_argument("--json", action="store_true", help="print one JSON object")
+
     @property
     def option_flags(self) -> list[str]:
         """The flags added so far."""

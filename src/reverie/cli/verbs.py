@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -75,8 +74,7 @@ def _parser(verb: str) -> Parser:
         "a folder for one file per item, or a name such as all.png for one file; what is text is printed without it"
     )
     parser.add_argument("--out", metavar="OUT", help=out_help)
-    parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_output_flags()
     add_weights_flag(parser, verb)
     return parser
 
@@ -167,7 +165,7 @@ def run_verb(
 
     done: files of items that were there before
     """
-    from reverie.cli.files import check_failed, collect_predictions, write
+    from reverie.cli.files import check_failed, collect_predictions, report_files, write
 
     began = time.monotonic()
     predictions: list[dict[str, Any]] = []
@@ -182,20 +180,10 @@ def run_verb(
     else:
         lines = _print_items(items, signature.output_medium.PRINTED, args.json)
     seconds = time.monotonic() - began
-    if args.json:
-        report: dict[str, Any] = {"files": [str(file) for file in files]}
-        if predictions:
-            report["predictions"] = predictions
-        if details:
-            report["details"] = details
-        if failed := getattr(inputs, "failed", ()):
-            report["failed"] = list(failed)
-        if lines:
-            report["lines"] = lines
-        print(json.dumps({**report, "seconds": round(seconds, 3)}))
-    elif files:
-        place = files[0] if len(files) == 1 else f"{len(files)} files in {args.out}"
-        print(f"{place}  ({seconds:.1f} s{f'; {len(done)} were there before' if done else ''})")
+    if args.json or files:
+        note = f"; {len(done)} were there before" if done else ""
+        more = dict(predictions=predictions, details=details, failed=getattr(inputs, "failed", ()), lines=lines)
+        report_files(files, args.out, seconds, args.json, note, **more)
     elif args.out and getattr(args, "shard", None):
         print("nothing to do in this shard")
     check_failed(inputs, files, Path(args.out) if args.out else None)
