@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -433,6 +435,13 @@ def test_a_column_goes_with_the_run(tmp_path: Path, capsys: pytest.CaptureFixtur
     reverie.resume(run, steps=3)
     evaluation = reverie.evaluate(run, place, metrics="copying")
     assert evaluation["nn distance ratio"].n > 0
+    shutil.copytree(run, tmp_path / "copy")
+    reverie.compare([run, tmp_path / "copy"], place, labels="tone", metrics="copying", out=None)
+    compared = json.loads((run / "scores.json").read_text())
+    assert "--labels tone" in compared["command"]
+    assert main([*shlex.split(compared["command"])[1:], "--json"]) == 0  # what is recorded gives the same scores
+    assert json.loads((run / "scores.json").read_text())["scores"] == compared["scores"]
+    assert "labels='tone'" in reverie.evaluate(run, place, labels="tone", metrics="copying").command
     assert main(["augment", str(place), "--labels", "animal", "--run", str(run), "--per-class", "2", "--out",
                  str(tmp_path / "more"), "--metrics", "copying"]) == 0  # fmt: skip
     made = sorted(path.relative_to(tmp_path / "more").parts[0] for path in (tmp_path / "more").rglob("*.png"))

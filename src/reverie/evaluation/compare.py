@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from reverie.core.method import Method
+from reverie.data.data_spec import DataSpec
 from reverie.data.python_data import place_of
 from reverie.evaluation.eval_config import EvalConfig
 from reverie.evaluation.evaluate import evaluate_source
@@ -106,6 +107,9 @@ def compare(
     data: Any,
     *,
     out: str | Path | None = "compare.html",
+    splits: str | None = None,
+    pairing: str | None = None,
+    labels: str | None = None,
     features: str | Path | None = None,
     n: int | None = None,
     seed: int = 0,
@@ -122,7 +126,7 @@ def compare(
     runs: run folders, or what reverie.load returned of them, two or more; out: the page, None for none; the others: as
     in evaluate, which may TRAIN a classifier. Raises UserError.
     """
-    data, places = place_of(data), [run_place(run) for run in runs]
+    data, places = DataSpec(place_of(data), splits, pairing, labels), [run_place(run) for run in runs]
     if len(places) < 2:
         raise UserError("compare takes two runs or more: reverie compare runs/a runs/b --data FOLDER.")
     page_path = None if out is None else Path(out)
@@ -198,7 +202,8 @@ def _read_or_evaluate(
 def _evaluate_command(run_folder: Path, data: str | Path, config: EvalConfig) -> str:
     """The command line of this evaluation."""
     options = {
-        "--data": data, "--features": config.features, "-n": config.n, "--seed": config.seed or None,
+        "--data": data, **{f"--{name}": value for name, value in getattr(data, "stated", {}).items()},
+        "--features": config.features, "-n": config.n, "--seed": config.seed or None,
         "--split": config.split, "--lpips": config.lpips,
         "--metrics": None if config.metrics is None else ",".join(n.replace(" ", "-") for n in config.metrics),
     }  # fmt: skip

@@ -15,6 +15,7 @@ from filelock import FileLock
 
 from reverie.core.method import Method
 from reverie.core.options import Option, check_names, convert, options_of_signature
+from reverie.data.data_spec import DataSpec
 from reverie.data.python_data import place_of
 from reverie.evaluation.eval_config import EvalConfig
 from reverie.evaluation.evaluators import evaluator_for, has_targets
@@ -38,6 +39,9 @@ def evaluate(
     run: str | Path | Method,
     data: Any,
     *,
+    splits: str | None = None,
+    pairing: str | None = None,
+    labels: str | None = None,
     features: str | Path | None = None,
     n: int | None = None,
     seed: int = 0,
@@ -55,6 +59,7 @@ def evaluate(
         for which nothing is written
     data: the data set, a place or in memory as in reverie.train; its test split is the reference, or half of its only
         split
+    splits, pairing, labels: how a path is read, as in reverie.open_data; None: as the run read its data
     features: the network that images are compared by: None or "imagenet", which is installed; "inception", which is
         downloaded; "classifier", of the data's own labels, which is TRAINED here if the cache has none (minutes,
         announced on stderr); a weights file, or a classifier's run folder
@@ -75,7 +80,7 @@ def evaluate(
     Raises UserError.
     """
     names = None if metrics is None else read_metrics(metrics)
-    run, data = run_place(run), place_of(data)
+    run, data = run_place(run), DataSpec(place_of(data), splits, pairing, labels)
     config = EvalConfig(features, names, full, n, seed, split, gan_train, baselines, lpips)
     command = _python_call(run, data, config, method_options)
     return evaluate_source(open_source(run), data, config, command, **method_options)
@@ -84,6 +89,7 @@ def evaluate(
 def _python_call(run: str | Path, data: str | Path, config: EvalConfig, method_options: dict[str, Any]) -> str:
     """The call of reverie.evaluate that repeats this evaluation, without defaults."""
     options: dict[str, Any] = {
+        **getattr(data, "stated", {}),
         "features": None if config.features is None else str(config.features), "n": config.n, "seed": config.seed,
     }  # fmt: skip
     if config.split:
