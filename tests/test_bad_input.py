@@ -399,6 +399,7 @@ RESUME = [
     ("resume runs/othermethod", "runs/othermethod/run.json", "no method 'vaee'", "Did you mean 'vae'"),
     ("resume runs/otherfield", "runs/otherfield/run.json", "no option 'base_chanels'", "Did you mean 'base_channels'"),
     ("resume runs/othertype", "runs/othertype/run.json", "base_channels is 'wide'", "a whole number"),
+    ("resume runs/gone --on-failure stopp", "--on-failure is 'stopp'", "one of 'warn', 'stop', 'rollback'"),
     ("resume runs/gone", "data of runs/gone", "not at", "data/nowhere", "--data"),
     ("resume runs/changed", "data/others", "fingerprint", "not what runs/changed began with", "--data"),
     ("resume runs/own --data letters:64", "letters:64", "fingerprint", "not what runs/own began with"),

@@ -21,6 +21,7 @@ from reverie.cli.main import main
 from reverie.evaluation import evaluate as module
 from reverie.evaluation import evaluate_images, time_estimate
 from reverie.evaluation.image_metrics import FEATURE_SCORES
+from reverie.evaluation.metric_selection import GROUPS, read_metrics
 from reverie.evaluation.reference_sets import QUICK, cached_features, open_reference_sets
 from reverie.metrics.score import Score, why_incomparable
 from reverie.runs.run_folder import Run
@@ -137,7 +138,7 @@ def test_the_command_line_and_python_give_the_same_scores(
     assert record["scores"] == found.to_json()["scores"]
     assert found["sharpness"].value == next(s["value"] for s in record["scores"] if s["name"] == "sharpness")
     assert len(found) == len(record["scores"])
-    assert found.command == f"reverie.evaluate({str(workspace / 'vae')!r}, '{DATA}', features=None, n=64, seed=0, k=2)"
+    assert found.command == f"reverie.evaluate({str(workspace / 'vae')!r}, '{DATA}', n=64, k=2)"
     with pytest.raises(KeyError, match="no score 'accuracy'"):
         found["accuracy"]
     for score, other in zip(found, reverie.evaluate(workspace / "vae", DATA, n=64, k=2, seed=1), strict=True):
@@ -307,6 +308,12 @@ def test_only_the_scores_that_are_asked_for(
     found = reverie.evaluate(run, DATA, metrics="copying", n=64)
     assert found["nn distance ratio"].n == 64
     assert not found.why_skipped("nn dice similarity")  # of a group the scores of this kind of data are meant
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_the_scores_of_a_group_can_be_named_with_commas_between_them(group: str) -> None:
+    """As in the command that compare records."""
+    assert read_metrics(",".join(GROUPS[group]).replace(" ", "-")) == read_metrics(group)
 
 
 def test_quick_and_full_scores_do_not_compare(workspace: Path, net: AveragePool) -> None:

@@ -41,6 +41,7 @@ Side = Annotated[int, MultipleOf(8, 16)]
     [
         (int, "1_000", 1000), (int, "-3", -3), (int, 4.0, 4), (float, "1e-3", 0.001), (float, 2, 2.0),
         (bool, "yes", True), (bool, "False", False), (str, "none", "none"), (str | None, "x", "x"),
+        (str | None, "none", None), (tuple[str, ...] | None, "None", None),
         (int | None, "none", None), (int | None, None, None), (Literal["a", 2], "2", 2), (Path, "a/b", Path("a/b")),
         (tuple[int, ...], "1,2, 3", (1, 2, 3)), (tuple[float, ...], [1, 2], (1.0, 2.0)), (list[str], "a,b", ["a", "b"]),
         (Positive, "2e-4", 2e-4), (NonNegative, 0, 0.0), (Share, 1, 1.0), (Decay, "0.999", 0.999), (Count, "1", 1),

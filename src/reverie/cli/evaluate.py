@@ -7,29 +7,12 @@ import shlex
 
 from reverie.cli.data_options import DATA_OPTIONS, stated_spec
 from reverie.cli.parser import Parser, first_positional
-from reverie.core.options import Option
+from reverie.core.options import options_of_dataclass
+from reverie.evaluation.eval_config import EvalConfig
+from reverie.evaluation.metric_selection import read_metrics
 from reverie.utils.errors import UserError
 
-OPTIONS = [
-    Option("metrics", str, None, "the scores to compute, names or groups with commas between them, such as fid,kid or "
-           "copying; none: all that take no training"),
-    Option("full", bool, False, "all scores, on as many items as papers take; takes minutes, and trains a classifier "
-           "for those of classes. By default a quick set, about a minute for images of 32 pixels"),
-    Option("features", str, None, "the network whose features images are compared by: imagenet (installed), inception "
-           "(downloaded), classifier (trained here on the data's labels), a weights file, or the run of a classifier; "
-           "none: imagenet"),
-    Option("n", int, None, "items to generate; none: 1,024 images, with --full 5,000, or as many as the reference set "
-           "if it has fewer"),
-    Option("seed", int, 0, "of the generated images"),
-    Option("split", str, None, "the split to compare with; none: test, or half of data that has no splits"),
-    Option("gan_train", bool, False, "of a class-conditional generator, also the accuracy of a classifier trained on "
-           "its images (GAN-train); takes minutes"),
-    Option("baselines", bool, True, "of a restoration run, also the scores of classical methods on the same "
-           "degraded images; takes a second or more an image"),
-    Option("lpips", str, None, "for paired data and restoration: the weights of LPIPS, FILE or FILE,FILE: "
-           "torchvision's AlexNet and the authors' linear layers"),
-]  # fmt: skip
-"""the fields of EvalConfig"""
+OPTIONS = options_of_dataclass(EvalConfig)
 
 
 def do_evaluate(words: list[str]) -> int:
@@ -44,9 +27,7 @@ def do_evaluate(words: list[str]) -> int:
     if run is None:
         parser.epilog = "`reverie evaluate RUN --help` also shows the options of the scores that only its method has."
         parser.parse(words)  # prints the help, or raises because RUN is missing
-    from reverie.evaluation.eval_config import EvalConfig
     from reverie.evaluation.evaluate import evaluate_source, method_score_options
-    from reverie.evaluation.metric_selection import read_metrics
     from reverie.evaluation.samples_source import open_source
 
     source = open_source(str(run))

@@ -130,4 +130,5 @@ def _metavar(kind: Any) -> str:
     choices = [str(choice) for member in alternatives(kind) for choice in get_args(member) if isinstance(choice, str)]
     if choices:
         return "{" + ",".join(choices) + "}"
-    return {int: "N", float: "X", str: "TEXT"}.get(alternatives(kind)[0], "VALUE")
+    first = next(member for member in alternatives(kind) if member is not type(None))
+    return {int: "N", float: "X", str: "TEXT", tuple[str, ...]: "TEXT"}.get(first, "VALUE")

@@ -10,19 +10,16 @@ from reverie.cli.data_options import DATA_OPTIONS
 from reverie.cli.parser import Parser, first_positional, positionals
 from reverie.core import registry
 from reverie.core.options import REQUIRED, Option, media_inputs, options_of_dataclass
+from reverie.core.resumable import RESUMABLE, fixed_options, why_fixed
+from reverie.core.train_config import TrainConfig
 from reverie.runs.config_file import check_entries, read_config
 from reverie.utils.errors import UserError, near_miss
 
 RESUME_OPTIONS = [
     Option("steps", int, None, "a new total number of training steps"),
     Option("data", str, None, "where the data is now, if it was moved"),
-    Option("device", str, None, "continue on another device (the result is then not bit-identical)"),
-    Option("on_failure", str, None, "warn, stop or rollback: what the monitor's alerts lead to from now on"),
-    Option("log_every", int, None, "steps between lines of the log from now on"),
-    Option("checkpoint_every", int, None, "steps between checkpoints from now on"),
-    Option("sample_every", int, None, "steps between images in samples/ from now on"),
-    Option("tensorboard", bool, None, "also write TensorBoard event files from now on"),
 ]
+"""beside the options of TrainConfig that are RESUMABLE"""
 
 
 def do_train(words: list[str]) -> int:
@@ -92,6 +89,9 @@ def do_resume(words: list[str]) -> int:
     parser = Parser("resume", "Continues a run as if it had never stopped.")
     parser.add_argument("run", metavar="RUN")
     parser.add_options(RESUME_OPTIONS, "options")
+    resumable = [option for option in options_of_dataclass(TrainConfig) if option.name in RESUMABLE]
+    title = "options of the run, from now on; by default as they were (another device rounds differently)"
+    parser.add_options([option._replace(default=None) for option in resumable], title)
     _refuse_fixed_options(words, parser)
     args = vars(parser.parse(words))
     from reverie.api import resume
@@ -109,7 +109,6 @@ def _refuse_fixed_options(words: list[str], parser: Parser) -> None:
     unknown = [flag for flag in flags if flag not in known]
     if not unknown or place is None:
         return
-    from reverie.core.resumable import fixed_options, why_fixed
     from reverie.runs.run_folder import Run
 
     name = Run.open(place).about["method"]
@@ -129,8 +128,6 @@ def _refuse_fixed_options(words: list[str], parser: Parser) -> None:
 
 def _method_argument(words: list[str], parser: Parser) -> str | None:
     """The word that names the method, wherever it stands; None where there is none."""
-    from reverie.core.train_config import TrainConfig
-
     known = registry.list_methods()
     switches = {f"--{option.name}" for option in options_of_dataclass(TrainConfig) if option.type is bool}
     named = first_positional(words, parser.switches | switches)
@@ -147,8 +144,6 @@ def _add_train_options(parser: Parser, named: str | None, words: list[str]) -> l
     Returns their names. Without a method, ends with the general help or the complaint that it is missing. Raises
     UserError for an unknown method or preset.
     """
-    from reverie.core.train_config import TrainConfig
-
     train_options = options_of_dataclass(TrainConfig)
     wants_help = bool({"-h", "--help"} & set(words))
     if named is None or (wants_help and named.partition(":")[0] not in registry.list_methods()):

@@ -9,7 +9,7 @@ what values it may have: `convert` turns text or a Python object into the type o
     Literal["a", "b"]           one of these
     tuple[int, ...], list[X]    from text: split at commas
     list[Image]                 files (cli/files.py)
-    X | None                    the first alternative that fits
+    X | None                    none, or the first alternative that fits
     Annotated[X, Range(0, 1)]   X within the range; of a tuple, every element
 
 Imports no torch.
@@ -121,7 +121,8 @@ def convert(value: Any, wanted: Any, name: str) -> Any:
 
     name: of the option, for the message
     """
-    for kind in alternatives(wanted):
+    # None goes first: where there may be none, "none" is no text.
+    for kind in sorted(alternatives(wanted), key=lambda kind: kind is not type(None)):
         try:
             converted = _as(value, kind)
         except (ValueError, TypeError, OverflowError):  # an infinite float has no int
@@ -236,15 +237,18 @@ def _quoted(value: Any) -> str:
     return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}... ({len(text)} characters)"
 
 
+def non_defaults(config: Any) -> dict[str, Any]:
+    """The fields of a config whose values are not the default ones."""
+    values = {field.name: (getattr(config, field.name), field.default) for field in dataclasses.fields(config)}
+    return {name: value for name, (value, default) in values.items() if value != default}
+
+
 def short_repr(config: Any) -> str:
     """A config as the Python that makes it: fields that are not as by default, long ones cut."""
     shown = []
-    for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
-        if value == field.default:
-            continue
+    for name, value in non_defaults(config).items():
         long = isinstance(value, tuple | list) and len(value) > 6
-        shown.append(f"{field.name}={f'({len(value)} values)' if long else _quoted(value)}")
+        shown.append(f"{name}={f'({len(value)} values)' if long else _quoted(value)}")
     return f"{type(config).__qualname__}({', '.join(shown)})"
 
 

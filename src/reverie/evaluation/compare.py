@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from reverie.core.method import Method
+from reverie.core.options import non_defaults
 from reverie.data.data_spec import DataSpec
 from reverie.data.python_data import place_of
 from reverie.evaluation.eval_config import EvalConfig
@@ -134,7 +135,10 @@ def compare(
         name = f"{page_path.stem or 'compare'}.html"
         raise UserError(f"cannot write {page_path}: the comparison is an HTML page; name it {name}.")
     names = None if metrics is None else read_metrics(metrics)
-    config = EvalConfig(features, names, full, n, seed, split, gan_train, baselines, lpips)
+    config = EvalConfig(
+        names, full, features=features, n=n, seed=seed, split=split, gan_train=gan_train, baselines=baselines,
+        lpips=lpips,
+    )  # fmt: skip
     sources = [open_source(run) for run in places]
     evaluators = _open_evaluators(places, sources, data, config)
     comparison = Comparison(_short_names([Path(run) for run in places]))
@@ -201,20 +205,14 @@ def _read_or_evaluate(
 
 def _evaluate_command(run_folder: Path, data: str | Path, config: EvalConfig) -> str:
     """The command line of this evaluation."""
-    options = {
-        "--data": data, **{f"--{name}": value for name, value in getattr(data, "stated", {}).items()},
-        "--features": config.features, "-n": config.n, "--seed": config.seed or None,
-        "--split": config.split, "--lpips": config.lpips,
-        "--metrics": None if config.metrics is None else ",".join(n.replace(" ", "-") for n in config.metrics),
-    }  # fmt: skip
-    flags = [str(word) for flag, value in options.items() if value is not None for word in (flag, value)]
-    if config.full:
-        flags.append("--full")
-    if config.gan_train:
-        flags.append("--gan-train")
-    if not config.baselines:
-        flags.append("--no-baselines")
-    return shlex.join(["reverie", "evaluate", str(run_folder), *flags])
+    words = ["reverie", "evaluate", str(run_folder), "--data", str(data)]
+    for name, value in {**getattr(data, "stated", {}), **non_defaults(config)}.items():
+        flag = name.replace("_", "-")
+        if isinstance(value, bool):
+            words.append(f"--{flag}" if value else f"--no-{flag}")
+        else:
+            words += [f"--{flag}", ",".join(value).replace(" ", "-") if isinstance(value, tuple) else str(value)]
+    return shlex.join(words)
 
 
 def _rows(evaluations: list[Evaluation]) -> dict[str, list[Cell]]:

@@ -1,14 +1,13 @@
-"""EvalConfig: the options of an evaluation."""
+"""EvalConfig: the options of an evaluation. Imports no torch, so that help answers at once."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from reverie._version import __version__
-from reverie.evaluation.feature_extractors import fingerprint_of
-from reverie.evaluation.lpips import fingerprints_of
+from reverie.core.constraints import Range
 from reverie.evaluation.metric_selection import SLOW
 
 
@@ -16,24 +15,30 @@ from reverie.evaluation.metric_selection import SLOW
 class EvalConfig:
     """The options of an evaluation, but for those of a method's own scores."""
 
-    features: str | Path | None = None
-    """network that images are compared by: "imagenet", "classifier", "inception", a weights file or a classifier's run;
-    None: "imagenet" """
     metrics: tuple[str, ...] | None = None
-    """names of the scores to compute; None: all, or without `full` those that need no training"""
+    """the scores to compute, names or groups with commas between them, such as fid,kid or copying; none: all that take
+    no training"""
     full: bool = False
-    """whether to score as many items, and as thoroughly, as papers do; else in about a minute"""
+    """all scores, on as many items as papers take; takes minutes, and trains a classifier for those of classes. By
+    default a quick set, about a minute for images of 32 pixels"""
+    features: str | Path | None = None
+    """the network whose features images are compared by: imagenet (installed), inception (downloaded), classifier
+    (trained here on the data's labels), a weights file, or the run of a classifier; none: imagenet"""
     n: int | None = None
-    """items to generate; None: the evaluator's default"""
-    seed: int = 0
+    """items to generate; none: 1,024 images, with --full 5,000, or as many as the reference set if it has fewer"""
+    seed: Annotated[int, Range(0, 2**63 - 1)] = 0
+    """of the generated images"""
     split: str | None = None
-    """split of the data to compare with; None: test, or val, or a half of data with one split"""
+    """the split to compare with; none: test, or half of data that has no splits"""
     gan_train: bool = False
-    """whether to train a classifier on generated images, for GAN-train accuracy"""
+    """of a class-conditional generator, also the accuracy of a classifier trained on its images (GAN-train); takes
+    minutes"""
     baselines: bool = True
-    """whether to score classical restoration tools on the same degraded images"""
+    """of a restoration run, also the scores of classical methods on the same degraded images; takes a second or more an
+    image"""
     lpips: str | Path | None = None
-    """the weights for LPIPS, FILE or FILE,FILE; None: no LPIPS"""
+    """for paired data and restoration: the weights of LPIPS, FILE or FILE,FILE: torchvision's AlexNet and the authors'
+    linear layers; none: no LPIPS"""
 
     def wants(self, *names: str) -> bool:
         """Whether one of these scores is to be computed."""
@@ -46,6 +51,9 @@ class EvalConfig:
 
         fingerprints: of the data that is compared with. Raises UserError if a weights file cannot be read.
         """
+        from reverie.evaluation.feature_extractors import fingerprint_of
+        from reverie.evaluation.lpips import fingerprints_of
+
         return {
             **fingerprints,
             "n": self.n or default_n,

@@ -14,7 +14,7 @@ from typing import Any
 from filelock import FileLock
 
 from reverie.core.method import Method
-from reverie.core.options import Option, check_names, convert, options_of_signature
+from reverie.core.options import Option, check_config, check_names, convert, non_defaults, options_of_signature
 from reverie.data.data_spec import DataSpec
 from reverie.data.python_data import place_of
 from reverie.evaluation.eval_config import EvalConfig
@@ -81,30 +81,19 @@ def evaluate(
     """
     names = None if metrics is None else read_metrics(metrics)
     run, data = run_place(run), DataSpec(place_of(data), splits, pairing, labels)
-    config = EvalConfig(features, names, full, n, seed, split, gan_train, baselines, lpips)
+    config = EvalConfig(
+        names, full, features=features, n=n, seed=seed, split=split, gan_train=gan_train, baselines=baselines,
+        lpips=lpips,
+    )  # fmt: skip
     command = _python_call(run, data, config, method_options)
     return evaluate_source(open_source(run), data, config, command, **method_options)
 
 
 def _python_call(run: str | Path, data: str | Path, config: EvalConfig, method_options: dict[str, Any]) -> str:
     """The call of reverie.evaluate that repeats this evaluation, without defaults."""
-    options: dict[str, Any] = {
-        **getattr(data, "stated", {}),
-        "features": None if config.features is None else str(config.features), "n": config.n, "seed": config.seed,
-    }  # fmt: skip
-    if config.split:
-        options["split"] = config.split
-    if config.metrics is not None:
-        options["metrics"] = list(config.metrics)
-    if config.full:
-        options["full"] = True
-    if config.gan_train:
-        options["gan_train"] = True
-    if not config.baselines:
-        options["baselines"] = False
-    if config.lpips:
-        options["lpips"] = str(config.lpips)
-    arguments = "".join(f", {name}={value!r}" for name, value in {**options, **method_options}.items())
+    options = {**getattr(data, "stated", {}), **non_defaults(config), **method_options}
+    texts = {name: str(value) if isinstance(value, Path) else value for name, value in options.items()}
+    arguments = "".join(f", {name}={value!r}" for name, value in texts.items())
     return f"reverie.evaluate({str(run)!r}, {str(data)!r}{arguments})"
 
 
@@ -142,8 +131,7 @@ def evaluate_source(
 
 def _check(source: SampleSource, config: EvalConfig) -> None:
     """Raises UserError for what cannot be evaluated, before anything is opened."""
-    if not 0 <= config.seed < 2**63:
-        raise UserError(f"seed is {config.seed}; give a whole number from 0 to 2^63 - 1.")
+    check_config(config)
     evaluator_for(source).check(source, config.n)
     if config.lpips is not None and not has_targets(source):
         raise UserError(f"{source.name} has no target images that lpips could compare with; leave --lpips away.")
