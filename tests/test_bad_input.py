@@ -421,6 +421,7 @@ VERBS = [
     ("generate", "RUN", "generate --help"),
     ("generate runs/nowhere --out new", "no run folder runs/nowhere", "reverie train"),
     ("generate data/empty --out new", "data/empty is not a run folder", "--out"),
+    ("export runs/nosave --out new.safetensors", "runs/nosave has no checkpoint yet", "reverie resume runs/nosave"),
     ("generate runs/nosave --out new", "runs/nosave has no checkpoint yet", "reverie resume runs/nosave"),
     ("generate runs/torn-weights --out new", "runs/torn-weights/weights.safetensors", "damaged", "restore"),
     ("generate runs/listsave --out new", "runs/listsave/save.json", "damaged", "restore"),

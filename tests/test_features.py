@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -331,17 +332,25 @@ def test_wrong_files_give_a_one_line_error(files: dict[str, Path], letters: Imag
         torch.save(what, tmp_path / name)
         return tmp_path / name
 
+    def zipped(path: Path) -> Path:
+        with zipfile.ZipFile(path) as stored:
+            parts = {name: stored.read(name) for name in stored.namelist()}
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+            for name, data in parts.items():
+                file.writestr(name, data)
+        return path
+
     one = "features.18.0.weight"
     inception = {"Mixed_7c.branch1x1.conv.weight": torch.zeros(320, 2048, 1, 1), "fc.weight": torch.zeros(10, 2048)}
     cases = {
         tmp_path / "nowhere.safetensors": "cannot be read",
-        written("notes.txt", b"no weights here"): "is not a weights file, or damaged",
-        written("empty.pth", b""): "is not a weights file, or damaged",
-        written("cut.safetensors", files["tensorflow"].read_bytes()[:-100]): "damaged",
-        written("cut.pth", files["mobilenet"].read_bytes()[:200_000]): "damaged",
-        pickled("whole.pth", nn.Linear(2, 2)): "holds more than weights: Python objects, which are not loaded",
-        pickled("nested.pth", {"state_dict": weights}): "state_dict",
-        pickled("list.pth", [torch.zeros(2)]): "state_dict",
+        written("notes.txt", b"no weights here"): "is not a file of torch.save or safetensors",
+        written("empty.pth", b""): "is not a file of torch.save or safetensors",
+        written("cut.safetensors", files["tensorflow"].read_bytes()[:-100]): "is not a complete safetensors file",
+        written("cut.pth", files["mobilenet"].read_bytes()[:200_000]): "is not a complete file of torch.save",
+        pickled("whole.pth", nn.Linear(2, 2)): "holds more than tensors (torch.nn.modules.linear.Linear)",
+        pickled("list.pth", [torch.zeros(2)]): "holds a list; give the state dict",
+        zipped(pickled("zip.pth", weights)): "is a compressed zip",
         saved("other.safetensors", {"conv1.weight": torch.zeros(2)}): "an unknown network (the first is conv1.weight)",
         saved(
             "lacks.safetensors", {k: v for k, v in weights.items() if k != "classifier.1.bias"}
@@ -359,6 +368,13 @@ def test_wrong_files_give_a_one_line_error(files: dict[str, Path], letters: Imag
         assert "\n" not in str(refused.value)
         if "unknown" in reason:
             assert all(word in str(refused.value) for word in ("mobilenet_v2", "inception_v3", "pytorch-fid"))
+
+
+def test_the_weights_of_a_checkpoint_are_found_in_it(files: dict[str, Path], letters: Images, tmp_path: Path) -> None:
+    torch.save({"state_dict": torch.load(files["mobilenet"]), "epoch": 3}, tmp_path / "checkpoint.pth")
+    images = letters.prepare(16, 1).array[:4]
+    alone, nested = (open_features(path, letters, "cpu") for path in (files["mobilenet"], tmp_path / "checkpoint.pth"))
+    assert torch.equal(alone.features(images), nested.features(images))
 
 
 def test_images_of_another_type_or_shape_are_refused(net: FeatureExtractor) -> None:

@@ -161,7 +161,7 @@ def test_wrong_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
         "no-fc": (without(resnet, "fc.weight"), "fc.weight is missing"),
         "no-bn": (without(resnet, "layer2.0.bn2.weight"), "layer2.0.bn2.weight is missing"),
         "no-stage": (without(resnet, "layer3.0.conv2.weight"), "layer3.0.conv2.weight' is missing"),
-        "wider": ({**resnet, "layer1.0.conv1.weight": torch.zeros(65, 64, 3, 3)}, "another shape"),
+        "wider": ({**resnet, "layer1.0.conv1.weight": torch.zeros(65, 64, 3, 3)}, "(65, 64, 3, 3), not (64, 64, 3, 3)"),
         "more": ({**resnet, "extra": torch.zeros(1)}, "extra is unexpected"),
         "features-alone": (without(vgg, "classifier.6.weight"), "the whole network"),
         "no-hidden": (without(vgg, "classifier.0.weight"), "classifier.0.weight' is missing"),

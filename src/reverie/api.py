@@ -21,8 +21,8 @@ from reverie.data.kinds import check_medium, reading_warnings
 from reverie.data.python_data import python_data
 from reverie.report.page import refresh_report, write_report
 from reverie.runs.data_place import relative_paths, spec_of_run, split_spec
-from reverie.runs.run_folder import WEIGHTS, Run, manifest
-from reverie.runs.run_place import keep_place, run_place
+from reverie.runs.run_folder import Run, manifest
+from reverie.runs.run_place import keep_place, run_place, weights_of
 from reverie.runs.weights_file import read_weights
 from reverie.training.callback import Callback, LogCallback
 from reverie.training.initial_weights import (
@@ -204,16 +204,9 @@ def load(path: str | Path | Method) -> Method:
     if isinstance(path, Method):
         return path
     path = run_place(path)
-    file = Path(path)
-    if str(path) in PRETRAINED and not file.exists():
+    if str(path) in PRETRAINED and not Path(path).exists():
         return _load_pretrained(str(path))
-    if not file.is_file():
-        run = Run.open(path)
-        if not any((run.path / place / WEIGHTS).exists() for place in (".", "next", "previous")):
-            raise UserError(
-                f"{path} has no checkpoint yet; wait for the first one, or go on with `reverie resume {path}`."
-            )
-        file = run.latest_valid((WEIGHTS,)) / WEIGHTS
+    file = weights_of(path)
     header, weights, digest = read_weights(file)
     try:
         cls = method_class(header["method"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from reverie.runs.run_folder import WEIGHTS, Run
+from reverie.runs.run_place import weights_of
 from reverie.runs.weights_file import read_weights
 from reverie.utils.atomic_files import disk_errors, replacing
 from reverie.utils.errors import UserError
@@ -20,7 +20,7 @@ def export(run: str, out: Path) -> Path:
         raise UserError(f"cannot write {out}; name it {out.stem or 'model'}.safetensors.")
     if out.exists():
         raise UserError(f"{out} is there already; give another --out.")
-    source = Path(run) if Path(run).is_file() else Run.open(run).latest_valid((WEIGHTS,)) / WEIGHTS
+    source = weights_of(run)
     read_weights(source)
     with disk_errors(out):
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import pickle
 import re
-import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import safetensors
 import torch
 from torch import Tensor
 
@@ -18,6 +15,7 @@ from reverie._version import __version__
 from reverie.convert.basicsr_checkpoints import recognise_upscaler
 from reverie.convert.cyclegan_checkpoints import recognise
 from reverie.convert.state_dicts import without_containers
+from reverie.convert.tensor_files import read_tensors
 from reverie.core import registry
 from reverie.core.imported_network import Imported, ImportedNetwork, ImportedUpscaler
 from reverie.core.options import build
@@ -29,11 +27,6 @@ PIX2PIX_FILE = "latest_net_G.pth"
 """the name under which the pix2pix code saves its generator"""
 CYCLEGAN_FILES = ("latest_net_G_A.pth", "latest_net_G_B.pth")
 """the names under which the CycleGAN code saves its generators, a to b and b to a"""
-WRAPPERS = (
-    "params_ema", "params", "state_dict", "model_state_dict", "generator", "netG", "net_G", "net_g", "model_ema",
-    "model",
-)  # fmt: skip
-"""the keys under which trainers save the state dict; averaged weights come first"""
 GIVE = f"give a state dict of tensors, such as {PIX2PIX_FILE}"
 
 
@@ -75,7 +68,10 @@ def import_checkpoint(files: Sequence[str | Path], out: str | Path, *, dropout: 
 
 def _recognise(path: Path, dropout: bool | None) -> Imported:
     """The network in a file; dropout: as in import_checkpoint. Raises UserError if it is none that can be used."""
-    weights = without_containers(read_tensors(path), path.name)
+    tensors, metadata = read_tensors(path, GIVE)
+    if "reverie" in metadata:
+        raise UserError(f"{path} is a weights file of reverie already: use it as it is, wherever a run is.")
+    weights = without_containers(tensors, path.name)
     network: Imported = recognise_upscaler(weights, path.name) or recognise(weights, path.name)
     for word, channels in (("takes", network.in_channels), ("makes", network.out_channels)):
         if channels not in (1, 3):
@@ -87,85 +83,6 @@ def _recognise(path: Path, dropout: bool | None) -> Imported:
     if dropout:
         raise UserError(f"{network.name} has no dropout, as its keys say; leave --dropout out.")
     return network
-
-
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """The state dict in a file of torch.save or safetensors, without running code in it. Raises UserError."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(9)
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}); give the path of a weights file.") from None
-    if head[8:] == b"{":
-        return _safetensors(path)
-    if not head.startswith((b"PK", b"\x80")):
-        raise UserError(f"{path} is not a file of torch.save or safetensors; {GIVE}.")
-    if head.startswith(b"PK"):
-        _check_stored(path)
-    return _state_dict(_unpickled(path), path)
-
-
-def _check_stored(path: Path) -> None:
-    """Raises UserError if a zip is compressed, which torch.save never does: it could unpack to any size."""
-    try:
-        with zipfile.ZipFile(path) as file:
-            sizes = [info.file_size for info in file.infolist()]
-    except (OSError, zipfile.BadZipFile, NotImplementedError, ValueError):
-        return  # torch says what is wrong with it
-    if sum(sizes) > path.stat().st_size:
-        raise UserError(f"{path} is a compressed zip, which torch.save does not write; {GIVE}.")
-
-
-def _safetensors(path: Path) -> dict[str, Tensor]:
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            if "reverie" in (file.metadata() or {}):
-                raise UserError(f"{path} is a weights file of reverie already: use it as it is, wherever a run is.")
-            return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - it is not a dict
-    except safetensors.SafetensorError:
-        raise UserError(f"{path} is not a complete safetensors file; download it again.") from None
-
-
-def _unpickled(path: Path) -> Any:
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        named = re.search(r"GLOBAL ([\w.]+)", str(error))
-        what = f"more than tensors ({named[1]})" if named else "objects, not tensors"
-        raise UserError(
-            f"{path} holds {what}; reading that could run code, so it was not read. Where it comes from, save the "
-            f"state dict alone: torch.save(net.state_dict(), '{PIX2PIX_FILE}')."
-        ) from None
-    except Exception as error:  # a malformed file can make the unpickler raise anything
-        if "TorchScript" in str(error):
-            raise UserError(f"{path} is a TorchScript program, not weights; {GIVE}.") from None
-        raise UserError(f"{path} is not a complete file of torch.save; download it again, or {GIVE}.") from None
-
-
-def _state_dict(found: Any, path: Path) -> dict[str, Tensor]:
-    """The state dict that a file holds, alone or under keys of WRAPPERS, one in another. Raises UserError."""
-    while isinstance(found, Mapping):
-        inner = next((found[key] for key in WRAPPERS if isinstance(found.get(key), Mapping)), None)
-        if inner is None:
-            break
-        found = inner
-    if not isinstance(found, Mapping):
-        raise UserError(f"{path} holds a {type(found).__name__}; {GIVE}.")
-    for key, value in found.items():
-        if not isinstance(value, Tensor):
-            kind = type(value).__name__
-            raise UserError(f"{path}: '{key}' is a {kind}, not a tensor; {GIVE}, alone or as 'state_dict'.")
-    for key, tensor in found.items():
-        if not _is_dense_real(tensor):
-            raise UserError(f"{path}: '{key}' is not a dense tensor of real numbers; save the weights unquantised.")
-    return {str(key): tensor for key, tensor in found.items()}
-
-
-def _is_dense_real(tensor: Tensor) -> bool:
-    """Whether a tensor has a number of its own for each place: one that is repeated could be of any size."""
-    if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_complex():
-        return False
-    return tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
 
 
 def _ordered(paths: list[Path]) -> list[Path]:

@@ -20,6 +20,7 @@ from reverie.data.images.conversion import LUMA
 from reverie.dreaming.network import DreamNetwork
 from reverie.evaluation.feature_extractors import INCEPTION_FILE, read_weights_file
 from reverie.metrics.networks import googlenet, inception, mobilenet, resnet, squeezenet, vgg
+from reverie.metrics.networks.fill import filled
 from reverie.nn import imagenet
 from reverie.nn.fused_inference import fuse_for_inference
 from reverie.nn.imagenet import EfficientNetLite, class_names, read_weights
@@ -156,7 +157,7 @@ def _from_efficientnet(
 def _from_mobilenet(path: Path, values: dict[str, Tensor], metadata: dict[str, str], fingerprint: str) -> DreamNetwork:
     prepare = mobilenet.Preprocessing.read(metadata, path)
     classes = len(values.get("classifier.1.weight", ()))
-    net = _filled(mobilenet.MobileNetV2(classes or 1000, prepare.same), values, path, "mobilenet_v2")
+    net = filled(mobilenet.MobileNetV2(classes or 1000, prepare.same), values, "mobilenet_v2", path)
     named, linear = {"stem": "features.0.1"}, {"logits"}
     for i in range(1, 18):
         expands = i > 1
@@ -177,7 +178,7 @@ def _from_mobilenet(path: Path, values: dict[str, Tensor], metadata: dict[str, s
 def _from_squeezenet(path: Path, values: dict[str, Tensor], metadata: dict[str, str], fingerprint: str) -> DreamNetwork:
     prepare = squeezenet.Preprocessing.read(metadata)
     classes = len(values.get("classifier.1.weight", ()))
-    net = _filled(squeezenet.SqueezeNet(classes), values, path, "squeezenet1_1")
+    net = filled(squeezenet.SqueezeNet(classes), values, "squeezenet1_1", path)
     named = {"conv1": "features.0"}
     named |= {f"fire{i + 2}": f"features.{place}.joined" for i, place in enumerate(squeezenet.FIRES)}
     named |= {"conv10": "classifier.1"} if classes else {}
@@ -195,7 +196,7 @@ def _from_inception(path: Path, values: dict[str, Tensor], fingerprint: str) -> 
     if classes not in inception.CLASSES:
         raise UserError(f"{path} is an Inception with {classes} outputs; known are pytorch-fid's and torchvision's.")
     kept = {name: value for name, value in values.items() if not name.startswith("AuxLogits.")}
-    net = _filled(inception.Inception(inception.CLASSES[classes]), kept, path, "inception_v3")
+    net = filled(inception.Inception(inception.CLASSES[classes]), kept, "inception_v3", path)
     named = net.named_layers()
     net = fuse_for_inference(net)
     names = _imagenet_classes(classes)
@@ -205,7 +206,7 @@ def _from_inception(path: Path, values: dict[str, Tensor], fingerprint: str) -> 
 def _from_googlenet(path: Path, values: dict[str, Tensor], fingerprint: str) -> DreamNetwork:
     kept = {name: value for name, value in values.items() if not name.startswith(("aux1.", "aux2."))}
     classes = _classes_of(path, values, "fc.weight", "googlenet")
-    net = _filled(googlenet.GoogLeNet(classes), kept, path, "googlenet")
+    net = filled(googlenet.GoogLeNet(classes), kept, "googlenet", path)
     named = net.named_layers()
     net = fuse_for_inference(net)
     names = _imagenet_classes(classes)
@@ -225,7 +226,7 @@ def _from_resnet(path: Path, values: dict[str, Tensor], fingerprint: str) -> Dre
     classes = _classes_of(path, values, "fc.weight", "resnet")
     with _complete(path, "resnet"):
         structure = resnet.Structure.of(values)
-    net = _filled(resnet.ResNet(structure), values, path, "resnet")
+    net = filled(resnet.ResNet(structure), values, "resnet", path)
     named, layers = net.named_layers(), sum(structure.depths) * (3 if structure.bottleneck else 2) + 2
     net = fuse_for_inference(net)
 
@@ -240,7 +241,7 @@ def _from_vgg(path: Path, values: dict[str, Tensor], fingerprint: str) -> DreamN
     classes = _classes_of(path, values, "classifier.6.weight", "vgg")
     with _complete(path, "vgg"):
         structure = vgg.Structure.of(values)
-    net = _filled(vgg.VGG(structure), values, path, "vgg")
+    net = filled(vgg.VGG(structure), values, "vgg", path)
     named = net.named_layers()
     net = fuse_for_inference(net)
 
@@ -298,19 +299,6 @@ def _from_module(module: nn.Module, size: int) -> DreamNetwork:
     if isinstance(output, Tensor) and output.ndim == 2:
         net.class_names = _imagenet_classes(output.shape[1])
     return net
-
-
-def _filled(net: nn.Module, values: dict[str, Tensor], path: Path, name: str) -> Any:
-    """The network with these weights, for evaluation. Raises UserError if they do not fit."""
-    own = net.state_dict()
-    given = {**{key: value for key, value in own.items() if key.endswith("num_batches_tracked")}, **values}
-    problems = [f"{key} is missing" for key in own if key not in given]
-    problems += [f"{key} is unexpected" for key in given if key not in own]
-    problems += [f"{key} has another shape" for key, v in own.items() if key in given and given[key].shape != v.shape]
-    if problems:
-        raise UserError(f"{path} looks like {name}, but {problems[0]} ({len(problems)} such); get the file again.")
-    net.load_state_dict(given)
-    return net.float().eval().requires_grad_(False)
 
 
 def _imagenet_classes(count: int) -> tuple[str, ...]:

@@ -6,34 +6,32 @@ N images, B batch, C channels, D features per image.
 
 from __future__ import annotations
 
-import hashlib
-import json
-import pickle
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors.torch
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from reverie.convert.tensor_files import read_tensors
 from reverie.data.download import PublicFile, fetch_file
 from reverie.data.images.conversion import LUMA
 from reverie.data.images.dataset import Images
 from reverie.data.images.in_memory import InMemoryImages
 from reverie.evaluation.feature_classifier import read_classifier, train_feature_classifier
 from reverie.metrics.networks import inception, mobilenet
+from reverie.metrics.networks.fill import filled
 from reverie.nn.fused_inference import fuse_for_inference
 from reverie.nn.imagenet import SHA256, EfficientNetLite, read_weights
 from reverie.nn.imagenet import SIZE as IMAGENET_SIZE
 from reverie.runs.run_folder import WEIGHTS
+from reverie.utils.atomic_files import sha256
 from reverie.utils.distributed import Ranks
 from reverie.utils.errors import UserError, near_miss
 
@@ -169,7 +167,7 @@ def _from_mobilenet(
 ) -> FeatureExtractor:
     with torch.device("meta"):  # its initial weights are not needed
         net = mobilenet.MobileNetV2(same=preprocessing.same)
-    net = fuse_for_inference(_load(net, weights, "mobilenet_v2", path)).to(device)
+    net = fuse_for_inference(filled(net, weights, "mobilenet_v2", path)).to(device)
 
     def embed(x: Tensor) -> Tensor:
         return net.pooled(resized(preprocessing.apply(_rgb(x)), mobilenet.SIZE))
@@ -192,7 +190,7 @@ def _from_inception(weights: dict[str, Tensor], fingerprint: str, device: torch.
     with torch.device("meta"):
         net = inception.Inception(fid)
     kept = {k: v for k, v in weights.items() if not k.startswith("AuxLogits.")}  # which only training uses
-    net = fuse_for_inference(_load(net, kept, "inception_v3", path)).to(device)
+    net = fuse_for_inference(filled(net, kept, "inception_v3", path)).to(device)
 
     def embed(x: Tensor) -> Tensor:
         # torchvision's transform_input undoes ImageNet's mean and deviation, so that both networks take [-1,1]
@@ -253,30 +251,8 @@ def read_weights_file(path: Path, known: str = KNOWN) -> tuple[dict[str, Tensor]
 
     known: what such a file may hold, for the error message.
     """
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise UserError(_no_file(path, error)) from None
-    try:
-        if raw[8:9] == b"{":  # a safetensors file begins with the length of its header
-            header = json.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")])
-            weights, metadata = safetensors.torch.load(raw), header.get("__metadata__", {})
-        else:
-            weights, metadata = torch.load(BytesIO(raw), map_location="cpu", weights_only=True), {}
-    except Exception as error:  # the readers raise many types on damaged files
-        if isinstance(error, pickle.UnpicklingError) and (raw[:2] == b"PK" or raw[:1] == b"\x80"):  # torch.save; pickle
-            raise UserError(
-                f"{path} holds more than weights: Python objects, which are not loaded, since they can run code; save "
-                "only the state_dict of the network."
-            ) from None
-        reason = (str(error) or type(error).__name__).splitlines()[0][:120]
-        reason = "" if isinstance(error, pickle.UnpicklingError) else f" ({reason})"
-        raise UserError(
-            f"{path} is not a weights file, or damaged{reason}; give a .safetensors or .pth file: {known}."
-        ) from None
-    if not isinstance(weights, dict) or not all(isinstance(v, Tensor) for v in weights.values()):
-        raise UserError(f"{path} holds more than weights; save only the state_dict of the network.")
-    return weights, metadata, hashlib.sha256(raw).hexdigest()[:16]
+    weights, metadata = read_tensors(path, f"give the state dict, as .safetensors or .pth, of {known}")
+    return weights, metadata, sha256(path)[:16]
 
 
 def fingerprint_of(spec: str | Path | None) -> str:
@@ -292,7 +268,7 @@ def fingerprint_of(spec: str | Path | None) -> str:
         return INCEPTION_FILE.sha256[:16]
     path = Path(spec).expanduser()
     try:
-        return hashlib.sha256((path / WEIGHTS if path.is_dir() else path).read_bytes()).hexdigest()[:16]
+        return sha256(path / WEIGHTS if path.is_dir() else path)[:16]
     except OSError as error:
         raise UserError(_no_file(path, error)) from None
 
@@ -302,22 +278,3 @@ def _no_file(path: Path, error: OSError) -> str:
         f"{path} cannot be read ({error.strerror}); give a weights file, a run folder, or one of "
         f"{', '.join(NAMED)}.{near_miss(str(path), [*NAMED])}"
     )
-
-
-def _load(net: nn.Module, weights: dict[str, Tensor], name: str, path: Path) -> Any:
-    """The network with these weights, in float32. Raises UserError, naming what is wrong, if they do not fit."""
-    wanted, given = net.state_dict(), dict(weights)
-    for key in wanted:
-        if key.endswith("num_batches_tracked"):  # missing in older files, and not used in evaluation
-            given.setdefault(key, torch.tensor(0))
-    problems = [f"{key} is missing" for key in wanted if key not in given]
-    problems += [f"{key} is unexpected" for key in given if key not in wanted]
-    problems += [
-        f"{key} is {tuple(given[key].shape)}, not {tuple(value.shape)}"
-        for key, value in wanted.items()
-        if key in given and given[key].shape != value.shape
-    ]
-    if problems:
-        raise UserError(f"{path} looks like {name}, but {problems[0]} ({len(problems)} such); get the file again.")
-    net.load_state_dict(given, assign=True)
-    return net.float().eval().requires_grad_(False)

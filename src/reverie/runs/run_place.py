@@ -24,11 +24,24 @@ def run_place(run: Any) -> str | Path:
     if not hasattr(run, "loaded_from"):
         raise UserError(f"this {type(run).__name__} was not loaded from a run; give the path of one.")
     place = Path(run.loaded_from)
-    if place.exists():
-        file = place if place.is_file() else Run.open(place).latest_valid((WEIGHTS,)) / WEIGHTS
-        if read_weights(file)[2][:16] != run.origin["run"]:
-            raise UserError(f"{place} holds other weights than this {type(run).__name__} by now; load it again.")
+    if place.exists() and read_weights(weights_of(place))[2][:16] != run.origin["run"]:
+        raise UserError(f"{place} holds other weights than this {type(run).__name__} by now; load it again.")
     return run.loaded_from
+
+
+def weights_of(place: str | Path) -> Path:
+    """The weights file of a run folder, its latest that is valid; of a weights file the file itself.
+
+    Raises UserError where there is no run, or it has no checkpoint yet.
+    """
+    if Path(place).is_file():
+        return Path(place)
+    run = Run.open(place)
+    if not any((run.path / folder / WEIGHTS).exists() for folder in (".", "next", "previous")):
+        raise UserError(
+            f"{place} has no checkpoint yet; wait for the first one, or go on with `reverie resume {place}`."
+        )
+    return run.latest_valid((WEIGHTS,)) / WEIGHTS
 
 
 def keep_place(method: Any, place: str | Path) -> None:

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from reverie.core.method import Method
 from reverie.core.options import options_of_dataclass
-from reverie.runs.run_folder import WEIGHTS, Run, is_under_way
+from reverie.runs.run_folder import Run, is_under_way
+from reverie.runs.run_place import weights_of
 from reverie.runs.weights_file import check_values, read_weights, write_weights
 from reverie.utils.atomic_files import disk_errors, replacing
 from reverie.utils.errors import UserError
@@ -43,10 +44,7 @@ class Initial(NamedTuple):
 
 def read_initial(place: str | Path, method: str) -> Initial:
     """The weights of a run folder or a weights file. Raises UserError where they are of another method."""
-    file = Path(place)
-    if not file.is_file():
-        file = Run.open(place).latest_valid((WEIGHTS,)) / WEIGHTS
-    header, weights, digest = read_weights(file)
+    header, weights, digest = read_weights(weights_of(place))
     if header["method"] != method:
         raise UserError(
             f"{place} holds a {header['method']}, and a {method} is to be trained; train {header['method']}."
