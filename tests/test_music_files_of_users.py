@@ -474,11 +474,11 @@ def test_a_bad_file_does_not_stop_a_folder(waltzes: Path, capsys: pytest.Capture
 def test_a_long_job_says_how_long_it_takes(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     clock = [0.0]
     monkeypatch.setattr(pace.time, "monotonic", lambda: clock[0])
-    job = pace.Pace(1000, "bars")
+    job = pace.Pace(20_000, "bars")
     for seconds in (0.2, 2.0, 4.0):
         clock[0] = seconds
         job.advance(2)
-    assert capsys.readouterr().err == "1,000 bars: about 8 min more\n"
+    assert capsys.readouterr().err == "20,000 bars: about 2 h 47 min more\n"
     quick = pace.Pace(20, "bars")
     clock[0] += 2
     quick.advance(10)

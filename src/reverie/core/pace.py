@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 import time
 
+from reverie.utils.formatting import clock
+
 LONG = 20.0
 """seconds of remaining work above which something is said"""
 MEASURED = 1.0
@@ -28,14 +30,4 @@ class Pace:
         self.said = True
         remaining = seconds / self.done * (self.total - self.done)
         if remaining > LONG:
-            print(f"{self.total:,.0f} {self.what}: about {_duration(remaining)} more", file=sys.stderr, flush=True)
-
-
-def _duration(seconds: float) -> str:
-    return (
-        f"{seconds:.0f} s"
-        if seconds < 90
-        else f"{seconds / 60:.0f} min"
-        if seconds < 5400
-        else f"{seconds / 3600:.1f} h"
-    )
+            print(f"{self.total:,.0f} {self.what}: about {clock(remaining)} more", file=sys.stderr, flush=True)
