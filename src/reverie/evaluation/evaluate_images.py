@@ -20,7 +20,7 @@ from reverie.evaluation.class_conditional import (
     takes_labels,
 )
 from reverie.evaluation.eval_config import EvalConfig
-from reverie.evaluation.evaluators_base import seen_in_training_notes
+from reverie.evaluation.evaluators_base import MEMORISED, seen_in_training_notes, transfer_notes
 from reverie.evaluation.feature_classifier import classifier_name
 from reverie.evaluation.feature_extractors import CLASSIFIER, open_features
 from reverie.evaluation.image_metrics import (
@@ -201,20 +201,14 @@ def method_options_of(method: Any) -> set[str]:
 
 
 def _notes(source: SampleSource, sets: ReferenceSets) -> list[str]:
-    notes = []
-    train, trained_on = sets.train, source.trained_on
-    if trained_on and trained_on.get("fingerprint") != train.fingerprint:
-        notes.append(
-            f"the run was trained on {trained_on.get('name')} (fingerprint {trained_on.get('fingerprint')}), not on "
-            f"the training images here ({train.name}, fingerprint {train.fingerprint}): the scores measure transfer."
-        )
+    notes = transfer_notes(source, sets.train, "images")
     if sets.leave_one_out:
         notes.append(
-            f"{train.spec} has one split only: the reference is half of the training data, so that memorised images "
-            "score well; see the nearest training images."
+            f"{sets.train.spec} has one split only: the reference is half of the training data, so that memorised "
+            "images score well; see the nearest training images."
         )
-    elif sets.data is train:
-        notes.append("the reference is the training data, so that memorised images score well.")
+    elif sets.data is sets.train:
+        notes.append(MEMORISED)
     return notes
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from reverie.data.music.dataset import MusicDataset
 from reverie.data.music.windows import transposition_invariant
 from reverie.evaluation.eval_config import EvalConfig
+from reverie.evaluation.evaluators_base import transfer_notes
 from reverie.evaluation.reference_sets import shuffled_indices
 from reverie.evaluation.result import Evaluation
 from reverie.evaluation.samples_source import SampleSource
@@ -166,13 +167,8 @@ class MusicEvaluator:
         return 8 if self.data.bars <= 4 else 2
 
     def _notes(self, source: SampleSource) -> list[str]:
-        notes, train = [], self.train
-        if source.trained_on and source.trained_on.get("fingerprint") != train.fingerprint:
-            notes.append(
-                f"the run was trained on {source.trained_on.get('name')}, not on the training pieces here "
-                f"({train.name}): the scores measure transfer."
-            )
-        if self.data is train:
+        notes = transfer_notes(source, self.train, "pieces")
+        if self.data is self.train:
             notes.append(
                 "the reference is half of the training pieces, so that memorised pieces score well; see the "
                 "exact-match rate."

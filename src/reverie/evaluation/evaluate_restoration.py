@@ -115,15 +115,6 @@ class RestorationEvaluator(SplitEvaluator):
             grid = grid_of_groups(cells, labels)
             result.figures[name] = (grid, f"{which}, centre crops: {', '.join(labels)}.")
 
-    def comparison_images(self, source: SampleSource, seed: int) -> dict[str, Image | str]:
-        """The sample grids of training, of the first images of the reference."""
-        method, size = source.method, source.data_args
-        assert method is not None
-        batch = self.data.prepare(**size).batch(np.arange(min(8, len(self.data))), method.device)
-        shown = {name or "samples": image for name, image in method.sample_grids(batch).items()}
-        method.eval()
-        return {**shown}
-
 
 def _centre_crop(pixels: np.ndarray, side: int, channels: int) -> Image:
     top, left = ((length - side) // 2 for length in pixels.shape[:2])

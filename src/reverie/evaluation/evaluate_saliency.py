@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from reverie.evaluation.eval_config import EvalConfig
 from reverie.evaluation.evaluators_base import SplitEvaluator, training_data_notes
 from reverie.evaluation.result import Evaluation
 from reverie.evaluation.samples_source import SampleSource
-from reverie.media import Image
 
 
 class SaliencyEvaluator(SplitEvaluator):
@@ -26,12 +23,3 @@ class SaliencyEvaluator(SplitEvaluator):
         assert method is not None
         result.notes += training_data_notes(source, self.data)
         result.scores += list(method.method_scores(self.data, n, config.seed, **method_options))
-
-    def comparison_images(self, source: SampleSource, seed: int) -> dict[str, Image | str]:
-        """The sample grids of training, of the first pictures of the reference."""
-        method = source.method
-        assert method is not None
-        batch = self.data.prepare(**source.data_args).batch(np.arange(min(8, len(self.data))), method.device)
-        shown: dict[str, Image | str] = {name or "samples": image for name, image in method.sample_grids(batch).items()}
-        method.eval()
-        return shown

@@ -16,6 +16,7 @@ from reverie.data.text.scripts import is_unspaced
 from reverie.data.text.tokenizer import END
 from reverie.data.text.tokenizer import split as split_tokens
 from reverie.evaluation.eval_config import EvalConfig
+from reverie.evaluation.evaluators_base import MEMORISED, transfer_notes
 from reverie.evaluation.reference_sets import shuffled_indices
 from reverie.evaluation.result import Evaluation
 from reverie.evaluation.samples_source import SampleSource
@@ -139,16 +140,11 @@ class TextEvaluator:
         return {"samples": text_sheet(_generate(source, SHOWN, seed))}
 
     def _notes(self, source: SampleSource) -> list[str]:
-        data, train, trained_on = self.data, self.train, source.trained_on
+        data, train = self.data, self.train
         notes = list(dict.fromkeys([*train.warnings, *data.warnings]))
-        if trained_on.get("fingerprint") and trained_on["fingerprint"] != train.fingerprint:
-            notes.append(
-                f"the run was trained on {trained_on.get('name')}, not on the training lines here ({train.name}): the "
-                "scores measure transfer."
-            )
-        elif train is data and data.oracle is None:
-            notes.append("the reference is the training data, so that memorised lines score well.")
-        return notes
+        if transfer := transfer_notes(source, train, "lines"):
+            return [*notes, *transfer]
+        return [*notes, MEMORISED] if train is data and data.oracle is None else notes
 
     def _score_against_real_lines(self, result: Evaluation, lines: list[str], seed: int) -> None:
         """BLEU, self-BLEU, distinct-n, copying."""

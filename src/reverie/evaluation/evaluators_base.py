@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
 
+import numpy as np
+
 from reverie.data.data_spec import STATED, DataSpec
 from reverie.evaluation.eval_config import EvalConfig
 from reverie.evaluation.result import Evaluation
@@ -14,6 +16,7 @@ from reverie.evaluation.samples_source import SampleSource
 from reverie.media import Image
 from reverie.utils.errors import UserError
 
+MEMORISED = "the reference is the training data, so that memorised items score well."
 OneSplit = TypeVar("OneSplit", bound="SplitEvaluator")
 
 
@@ -75,6 +78,15 @@ class SplitEvaluator:
         """All items of the split, but at most max_default_n, or max_quick_n where not full."""
         return min(self.max_default_n if full else self.max_quick_n, len(self.data))
 
+    def comparison_images(self, source: SampleSource, seed: int) -> Mapping[str, Image | str]:
+        """The sample grids of training, of the first items of the reference."""
+        method = source.method
+        assert method is not None
+        batch = self.data.prepare(**source.data_args).batch(np.arange(min(8, len(self.data))), method.device)
+        shown = {name or "samples": image for name, image in method.sample_grids(batch).items()}
+        method.eval()
+        return shown
+
 
 def open_split(source: SampleSource, data: str | Path, split: str | None) -> Any:
     """Data of the kind of the source's method: the named split, or test, or val, or all there is. Raises UserError."""
@@ -96,8 +108,19 @@ def read_as_trained(source: SampleSource, data: str | Path) -> str | Path:
 def training_data_notes(source: SampleSource, data: Any) -> list[str]:
     """A note where the reference is the training data of the run."""
     if source.trained_on.get("fingerprint") == data.fingerprint:
-        return ["the reference is the training data, so that memorised items score well."]
+        return [MEMORISED]
     return []
+
+
+def transfer_notes(source: SampleSource, train: Any, items: str) -> list[str]:
+    """A note where the run was trained on other data than `train`, whose items are called `items`."""
+    trained_on = source.trained_on
+    if not trained_on or trained_on.get("fingerprint") == train.fingerprint:
+        return []
+    return [
+        f"the run was trained on {trained_on.get('name')} (fingerprint {trained_on.get('fingerprint')}), not on the "
+        f"training {items} here ({train.name}, fingerprint {train.fingerprint}): the scores measure transfer."
+    ]
 
 
 def seen_in_training_notes(source: SampleSource, net: Any) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from reverie.report.reading import base_name
 from reverie.utils.errors import UserError, near_miss
 
 if TYPE_CHECKING:
@@ -40,8 +41,6 @@ SINGLE = ("sharpness", "gan-train accuracy")
 SLOW = ("gan-test accuracy", "gan-train accuracy")
 """scores that the quick default leaves out: a classifier is trained for them"""
 WHY_SLOW = "it trains a classifier, which takes minutes: ask for it with --full or --metrics"
-PREFIXES = ("teacher-forced ", "melody ", "bass ", "drums ")
-"""of the names of scores of music"""
 
 
 def read_metrics(text: str | Iterable[str]) -> tuple[str, ...]:
@@ -67,14 +66,6 @@ def read_metrics(text: str | Iterable[str]) -> tuple[str, ...]:
 
 def _plain(word: str) -> str:
     return word.strip().lower().replace(" ", "-").replace("_", "-")
-
-
-def base_name(name: str) -> str:
-    """The name without what follows a comma and without an instrument: that of "fid, a to b" is "fid"."""
-    name = name.partition(", ")[0]
-    for prefix in PREFIXES:
-        name = name.removeprefix(prefix)
-    return name
 
 
 def keep_wanted(result: Evaluation, metrics: tuple[str, ...] | None, source_name: str) -> None:

@@ -83,6 +83,14 @@ PREFIXES = ("teacher-forced ", "melody ", "bass ", "drums ")
 """of the names of scores that tell one instrument, or one way of measuring, from another"""
 
 
+def base_name(name: str) -> str:
+    """The name without what follows a comma and without an instrument: that of "fid, a to b" is "fid"."""
+    name = name.partition(", ")[0]
+    for prefix in PREFIXES:
+        name = name.removeprefix(prefix)
+    return name
+
+
 def score_title(name: str) -> str:
     """What a score is called on a page: "self-bleu-2" -> "Self-BLEU-2"; what follows a comma stays as it is."""
     head, comma, rest = name.partition(", ")
@@ -97,8 +105,6 @@ def meaning(name: str) -> list[str]:
 
     Those of "mse, METHOD" are those of "mse", of "bleu-3" those of "bleu", of "bass onset accuracy" those without bass.
     """
-    head = name.partition(", ")[0]
-    for prefix in PREFIXES:
-        head = head.removeprefix(prefix)
+    head = base_name(name)
     known = MEANING.get(head) or MEANING.get(re.sub(r"-\d+$", "", head))
     return [known] if known else []

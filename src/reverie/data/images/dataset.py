@@ -234,8 +234,7 @@ class Images:
 
     def full_shape(self, item: ImageRecord) -> tuple[int, int]:
         """Height and width of the pixels that `read_full` returns, from the header."""
-        header = item.header
-        return (header.width, header.height) if header.orientation > 4 else (header.height, header.width)
+        return item.header.shape
 
     @property
     def labels(self) -> np.ndarray:

@@ -85,6 +85,11 @@ class ImageHeader(NamedTuple):
     generated: bool = False
     """whether its metadata say that a trained model made it"""
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of the upright image: once the orientation is applied."""
+        return (self.width, self.height) if self.orientation > 4 else (self.height, self.width)
+
 
 def read_header(data: bytes) -> ImageHeader:
     """The header of an image file's bytes. It never raises for their content: see `ImageHeader.fault`.

@@ -140,7 +140,7 @@ def fault_of_map(header: decode.ImageHeader, data: bytes, size: tuple[int, int])
             return "its map is in colours; give a grey one, brighter where people looked more"
         if alpha is not None and alpha.getextrema() != (255, 255):
             return "its map is transparent in part; give an opaque one, brighter where people looked more"
-    if size[0] != size[1] and upright_size(header) == size[::-1]:
+    if size[0] != size[1] and header.shape == size[::-1]:
         return "its map is turned by a quarter; save it as the picture is shown"
     return ""
 
@@ -148,11 +148,6 @@ def fault_of_map(header: decode.ImageHeader, data: bytes, size: tuple[int, int])
 def has_shape_of(map_size: tuple[int, int], size: tuple[int, int]) -> bool:
     """Whether a map has the sides of its picture in proportion, up to a pixel of rounding."""
     return abs(map_size[0] * size[1] - map_size[1] * size[0]) <= sum(size)
-
-
-def upright_size(header: decode.ImageHeader) -> tuple[int, int]:
-    """Height and width of a picture as it is shown."""
-    return (header.height, header.width) if header.orientation <= 4 else (header.width, header.height)
 
 
 def match_files(names: Iterable[str], pictures: Iterable[str]) -> dict[str, str]:

@@ -27,7 +27,6 @@ from reverie.data.images.fixation_files import (
     read_json,
     read_mat,
     split_names,
-    upright_size,
 )
 from reverie.data.images.inspect import split_usage, usage_summary
 from reverie.data.images.records import nothing_usable
@@ -320,7 +319,7 @@ class FileSource(Source):
             if header.fault:
                 self.dropped.append(Dropped(file, header.fault))
             else:
-                sizes[file] = upright_size(header)
+                sizes[file] = header.shape
         return sizes
 
     def _faulty_maps(self, maps: dict[str, str], sizes: dict[str, tuple[int, int]]) -> dict[str, str]:
@@ -331,7 +330,7 @@ class FileSource(Source):
             header = decode.read_header(data)
             if fault := fault_of_map(header, data, sizes[file]):
                 faults[file] = fault
-            elif not has_shape_of(upright_size(header), sizes[file]):
+            elif not has_shape_of(header.shape, sizes[file]):
                 others.append(f"{maps[file]}, {header.width}x{header.height} of {sizes[file][1]}x{sizes[file][0]}")
         if others:
             self.warnings.append(

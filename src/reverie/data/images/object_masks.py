@@ -12,7 +12,6 @@ import numpy as np
 from reverie.data import cache
 from reverie.data.archives import Dropped, FolderTree, ZipTree, is_zip
 from reverie.data.images import decode
-from reverie.data.images.decode import ImageHeader
 from reverie.data.images.levels import find_levels
 from reverie.data.images.records import ImageRecord, nothing_usable
 from reverie.data.images.sources import read, scan
@@ -88,11 +87,11 @@ class ObjectMasks:
             name = by_path.get(str(path)) or by_stem.get(path.name)
             if name is None:
                 continue
-            own, size = _size(photo.header), _size(self.headers[name])
-            if own != size:
+            own, shape = photo.header.shape, self.headers[name].shape
+            if own != shape:
                 raise UserError(
-                    f"the mask {printable(name)} is {size[0]}x{size[1]} pixels and its photo {own[0]}x{own[1]}; a mask "
-                    "has the size of its photo."
+                    f"the mask {printable(name)} is {shape[1]}x{shape[0]} pixels and its photo {own[1]}x{own[0]}; a "
+                    "mask has the size of its photo."
                 )
             found[i] = name
         if not found:
@@ -102,8 +101,3 @@ class ObjectMasks:
                 f"{printable(first.stem)}.png.{near_miss(first.stem, sorted(often))}"
             )
         return found
-
-
-def _size(header: ImageHeader) -> tuple[int, int]:
-    """Width and height, upright."""
-    return (header.height, header.width) if header.orientation > 4 else (header.width, header.height)

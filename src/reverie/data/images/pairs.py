@@ -22,7 +22,6 @@ from reverie.data.file_types import InvalidFile, UnreadableFile
 from reverie.data.images import decode, inspect
 from reverie.data.images.conversion import DEFAULT, Levels, to_8bit
 from reverie.data.images.dataset import Images, levels_of
-from reverie.data.images.decode import ImageHeader
 from reverie.data.images.from_python import MemorySource
 from reverie.data.images.label_codes import LabelCodes
 from reverie.data.images.label_maps import complete_palette, find_palette, fit_labels
@@ -305,8 +304,8 @@ class Pairs:
 
 def near_pairs(images: Images) -> list[str]:
     """A warning where single images are nearly twice as wide as high, so that they may be pairs; else []."""
-    sizes = [_upright_size(item.header) for item in images.items]
-    near = [(w, h) for w, h in sizes if NEAR[0] <= w / h <= NEAR[1]]
+    sizes = [item.header.shape for item in images.items]
+    near = [(w, h) for h, w in sizes if NEAR[0] <= w / h <= NEAR[1]]
     if 2 * len(near) <= len(sizes):
         return []
     (w, h), count = Counter(near).most_common(1)[0]
@@ -325,17 +324,12 @@ def _pairable(files: PairedFiles, split: str) -> list[str]:
         dropped += [Dropped(of_domain[key].name, f"no partner in domain {missing}") for key in unpaired]
     keys = []
     for key in files.matched(split):
-        (w, h), (w2, h2) = _upright_size(a[key].header), _upright_size(b[key].header)
+        (h, w), (h2, w2) = a[key].header.shape, b[key].header.shape
         if abs(w * h2 / (h * w2) - 1) > ASPECT_TOLERANCE:
             dropped.append(Dropped(a[key].name, f"aspect ratios of the pair differ: {w}x{h} and {w2}x{h2}"))
         else:
             keys.append(key)
     return keys
-
-
-def _upright_size(header: ImageHeader) -> tuple[int, int]:
-    """Width and height once the orientation is applied."""
-    return (header.height, header.width) if header.orientation > 4 else (header.width, header.height)
 
 
 def _label_palette(files: PairedFiles, domain: int, keys: dict[str, list[str]]) -> LabelPalette | None:

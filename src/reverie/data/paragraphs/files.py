@@ -160,8 +160,7 @@ def _index(split_of: dict[str, str | None]) -> ImageIndex:
 
 def _described(name: str, header: ImageHeader, paragraphs: tuple[Paragraph, ...]) -> DescribedImage:
     """An image with its upright size."""
-    size = (header.width, header.height) if header.orientation > 4 else (header.height, header.width)
-    return DescribedImage(name, *size, paragraphs, None, header.sha)
+    return DescribedImage(name, *header.shape, paragraphs, None, header.sha)
 
 
 def _missing(name: str, found: ImageTexts, paragraphs: dict[str, tuple[Paragraph, ...]]) -> str:
