@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import sys
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from reverie.data.cache import load_or_build
 from reverie.evaluation.result import Evaluation
@@ -22,6 +20,7 @@ from reverie.metrics.full_reference import full_reference_scores
 from reverie.metrics.score import Reference
 from reverie.transforms.degradations import DEGRADATIONS, blur_kernel, downscale
 from reverie.utils.environment import versions
+from reverie.utils.progress_bar import bar
 from reverie.utils.seeding import seed_for
 
 TUNING_IMAGES, TUNING_SIZE = 4, 128
@@ -61,8 +60,7 @@ def add_baselines(
             result.skip([f"{name}, {tool.name}" for name in ("psnr", "ssim")], INSTALL[tool.library])
             continue
         setting = tool.best_setting(tuning)
-        bar = tqdm(cases, desc=tool.name, unit=" images", delay=1, disable=None, leave=False, file=sys.stderr)
-        restored = [restored_by(tool, case, setting) for case in bar]
+        restored = [restored_by(tool, case, setting) for case in bar(cases, None, tool.name)]
         description = f"{tool.library} {tool.version}, {tool.description}"
         if setting:
             description += "; " + ", ".join(f"{name} {value:g}" for name, value in setting.items())

@@ -6,7 +6,6 @@ N images, B batch, C channels, D features per image.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -17,7 +16,6 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from tqdm import tqdm
 
 from reverie.convert.tensor_files import read_tensors
 from reverie.data.download import PublicFile, fetch_file
@@ -34,6 +32,7 @@ from reverie.runs.run_folder import WEIGHTS
 from reverie.utils.atomic_files import sha256
 from reverie.utils.distributed import Ranks
 from reverie.utils.errors import UserError, near_miss
+from reverie.utils.progress_bar import bar
 
 KNOWN = (
     "torchvision's mobilenet_v2, torchvision's inception_v3, the Inception of pytorch-fid, EfficientNet-Lite, and "
@@ -81,14 +80,14 @@ class FeatureExtractor:
             raise ValueError(f"images are uint8 [N,H,W,C] with 1 or 3 channels, not {images.dtype} {images.shape}")
         features = torch.empty(len(images), self.width)
         padded = np.zeros((self.batch_size, *images.shape[1:]), np.uint8)
-        bar = tqdm(total=len(images), desc=label, unit=" images", delay=1, disable=None, leave=False, file=sys.stderr)
-        with bar, torch.inference_mode(), _exact(self.device):
+        shown = bar(None, len(images), label)
+        with shown, torch.inference_mode(), _exact(self.device):
             for start in range(0, len(images), self.batch_size):
                 part = images[start : start + self.batch_size]
                 padded[: len(part)] = part
                 x = torch.from_numpy(padded).to(self.device).permute(0, 3, 1, 2).float()  # [B,C,H,W], channels_last
                 features[start : start + len(part)] = self.embed(x)[: len(part)].cpu()
-                bar.update(len(part))
+                shown.update(len(part))
         return features
 
 

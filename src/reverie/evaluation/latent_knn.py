@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from reverie.core.method import Method
 from reverie.data.images.dataset import Images
@@ -18,6 +16,7 @@ from reverie.media import Image
 from reverie.metrics.distribution import nearest_neighbours
 from reverie.metrics.pixels import COMPARISON_SIZE, nearest_images
 from reverie.metrics.score import Score
+from reverie.utils.progress_bar import bar
 
 MAX_TRAINING, MAX_QUICK_TRAINING = 60_000, 2_048
 """training images whose codes are compared with, at most, in a full and in a quick evaluation"""
@@ -56,11 +55,11 @@ def encode_images(method: Method, data: Images, rows: Sequence[int] | np.ndarray
     A class that a method appends to z, such as the one it predicts, is left out: it would be compared with itself.
     """
     act, latents = method.verb("encode"), getattr(getattr(method, "config", None), "latent_dim", None)
-    bar = tqdm(total=len(rows), desc=label, unit=" images", delay=1, disable=None, leave=False, file=sys.stderr)
+    shown = bar(None, len(rows), label)
     codes = []
-    with bar:
+    with shown:
         for start in range(0, len(rows), 1024):
             images = [Image(pixels) for pixels in data.array[np.asarray(rows[start : start + 1024])]]
             codes += [code.values[:latents] for code in act.stream(method, images)]
-            bar.update(len(images))
+            shown.update(len(images))
     return torch.from_numpy(np.stack(codes))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from reverie.data.images.conversion import convert_channels
 from reverie.evaluation.feature_extractors import fingerprint_of, read_weights_file
@@ -19,6 +17,7 @@ from reverie.metrics.networks.lpips import LEAST, LPIPS
 from reverie.metrics.score import Reference, Score, standard_error
 from reverie.utils.distributed import Ranks
 from reverie.utils.errors import UserError
+from reverie.utils.progress_bar import bar
 
 WANTED = "torchvision's alexnet and the authors' linear weights (lin0.model.1.weight ...), in one file or two"
 
@@ -35,9 +34,10 @@ class PairedLPIPS:
     def distances(self, a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> Tensor:
         """LPIPS [N] of N pairs of images uint8 [H,W,C], both of a pair of one size."""
         pairs = list(zip(a, b, strict=True))
-        bar = tqdm(pairs, desc="lpips", unit=" images", delay=1, disable=None, leave=False, file=sys.stderr)
         with torch.inference_mode():
-            return torch.cat([self.net(self._to_tensor(x), self._to_tensor(y)).cpu() for x, y in bar])
+            return torch.cat(
+                [self.net(self._to_tensor(x), self._to_tensor(y)).cpu() for x, y in bar(pairs, None, "lpips")]
+            )
 
     def _to_tensor(self, pixels: np.ndarray) -> Tensor:
         """[H,W,C] in 0..255 -> [1,3,H,W] in [-1,1]."""

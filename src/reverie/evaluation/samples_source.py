@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from reverie.api import load
 from reverie.core.generation import at_size
@@ -21,6 +19,7 @@ from reverie.media import Image
 from reverie.runs.run_folder import Run
 from reverie.runs.weights_file import read_weights
 from reverie.utils.errors import UserError
+from reverie.utils.progress_bar import bar
 
 LARGEST_SCORED = 64
 """pixels a side up to which images are scored at the size of the data, if a method works at a smaller one"""
@@ -140,8 +139,7 @@ def collect(images: Iterable[Image], n: int, label: str) -> np.ndarray:
     Raises UserError if they do not fit into memory.
     """
     array: np.ndarray | None = None
-    bar = tqdm(images, total=n, desc=label, unit=" images", delay=1, disable=None, leave=False, file=sys.stderr)
-    for i, image in enumerate(bar):
+    for i, image in enumerate(bar(images, n, label)):
         if array is None:
             array = allocate(n, image.pixels.shape)
         array[i] = image.pixels

@@ -6,7 +6,6 @@ Images are [B,C,H,W] in [-1,1]; log-likelihoods are in nats.
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -15,7 +14,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from reverie.core.constraints import Count, CountOrNone, Decay, NonNegative, Positive, Range
 from reverie.core.diagnostics import active_units
@@ -34,6 +32,7 @@ from reverie.nn.dcgan_blocks import default_base_channels
 from reverie.nn.losses import kl_to_standard_normal, log_bernoulli, log_discretised_logistic, log_normal
 from reverie.transforms.augment import random_flip_and_shift
 from reverie.utils.errors import UserError
+from reverie.utils.progress_bar import bar
 from reverie.utils.seeding import noise
 
 LR_SCHEDULES = {"constant": constant, "cosine": cosine, "burda": burda}
@@ -207,15 +206,15 @@ class VAE(Method):
         rows, samples = max(1, at_once // k), min(k, at_once)
         counts = [samples] * (k // samples) + [k % samples] * (k % samples > 0)
         bounds = []
-        bar = tqdm(total=len(x), desc=f"L_{k}", unit=" images", delay=1, disable=None, leave=False, file=sys.stderr)
-        with bar:
+        shown = bar(None, len(x), f"L_{k}")
+        with shown:
             for part in x.split(rows):
                 mean, log_variance = self.posterior(part)
                 shapes = [(n, *mean.shape) for n in counts]
                 noises = (torch.randn(shape, generator=draws, device=x.device) for shape in shapes)
                 log_w = [self.log_weights_cached(part, mean, log_variance, noise) for noise in noises]
                 bounds.append(torch.cat(log_w).cpu().double().logsumexp(0) - math.log(k))
-                bar.update(len(part))
+                shown.update(len(part))
         return torch.cat(bounds)
 
     def log_weights_cached(self, x: Tensor, mean: Tensor, log_variance: Tensor, noise: Tensor) -> Tensor:

@@ -33,13 +33,14 @@ from reverie.data.music import synthetic
 from reverie.data.music.grid import NEAREST, OFF_GRID, SIXTEENTHS, Reading, make_grid
 from reverie.data.music.leaks import LEAK, count_shared, lost_pieces
 from reverie.data.music.midi import EVENTS, PARTS, SUFFIXES
-from reverie.data.music.sources import SPLITS, FileSource, Source, SyntheticSource, progress
+from reverie.data.music.sources import SPLITS, FileSource, Source, SyntheticSource
 from reverie.data.music.windows import TRIPLETS, VOICES, windows
 from reverie.data.python_data import PythonData
 from reverie.data.splits import standard_split
 from reverie.utils.errors import UserError, near_miss
 from reverie.utils.formatting import counted
 from reverie.utils.paths import exists
+from reverie.utils.progress_bar import bar
 
 MAX_BARS = 64
 """bars of a window at most"""
@@ -157,7 +158,7 @@ class MusicDataset:
         self.dropped, self.rejected, counts = list(self._dropped), Counter(), Counter[str]()
         known: set[bytes] = set()
         kept, piece_index = [], list[int]()
-        for k, entry in enumerate(progress(self.pieces, "cutting")):
+        for k, entry in enumerate(bar(self.pieces, None, "cutting", "pieces")):
             try:
                 piece = self._source.piece(entry.name, reading.drums)
                 rows, rejected = windows(piece, part, bars, reading, counts)

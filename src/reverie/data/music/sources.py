@@ -9,14 +9,11 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from reverie.data.archives import Dropped, FileTree, FolderTree, ZipTree, is_zip
 from reverie.data.file_types import InvalidFile
@@ -29,6 +26,7 @@ from reverie.data.python_data import MemoryTree, PythonData
 from reverie.data.splits import arrange
 from reverie.utils.errors import UserError
 from reverie.utils.formatting import counted
+from reverie.utils.progress_bar import bar
 
 SPLITS = ("train", "test", "val")
 HELD_OUT_FROM = 50
@@ -132,7 +130,7 @@ class FileSource(Source):
         self.warnings += arrangement.warnings
         readable: list[tuple[str, Entry]] = []
         in_part: dict[str, str] = {}
-        for name in progress(names, "reading"):
+        for name in bar(names, None, "reading", "pieces"):
             split, _ = arrangement.locate(name)
             try:
                 if not split:
@@ -198,7 +196,3 @@ def _entry(name: str, data: bytes) -> Entry:
 def _split_of(digest: str) -> str:
     """The split of a piece by its digest: a tenth each to test and val."""
     return {0: "test", 1: "val"}.get(int(digest[:8], 16) * 10 >> 32, "train")
-
-
-def progress(items: list[Any], what: str) -> Iterator[Any]:
-    yield from tqdm(items, desc=what, unit=" pieces", delay=1, disable=None, leave=False, file=sys.stderr)
