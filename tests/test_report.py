@@ -44,7 +44,7 @@ from reverie.report.embedded_image import LARGE
 from reverie.report.html import Section, render
 from reverie.report.metric_charts import label_of
 from reverie.report.page import write_report
-from reverie.report.run_record import read_record
+from reverie.report.run_record import read_run_record
 from reverie.report.scores import score_title
 from reverie.report.values import number
 from reverie.training.monitor import RULES
@@ -161,7 +161,8 @@ def test_what_is_compared_is_escaped(run: Path) -> None:
     log(run, [line(step, EVIL, **{EVIL: 1.0}) for step in (1, 2)])
     bad = dataclasses.replace(SCORES[0], name=EVIL, unit=EVIL, definition=EVIL, group=EVIL)
     grids: dict[str, Image | str] = {"samples": Image(np.zeros((4, 4, 1), np.uint8))}
-    columns = [Column(EVIL, read_record(run), grids, {EVIL: 3}), Column("b", read_record(run), {"samples": EVIL}, {})]
+    record = read_run_record(run)
+    columns = [Column(EVIL, record, grids, {EVIL: 3}), Column("b", record, {"samples": EVIL}, {})]
     text = compare.page(columns, [Line(EVIL, [bad, EVIL], 0, bad)], EVIL, EVIL)
     assert re.findall('<section id="(.*?)">', text) == ["samples", "scores", "cost", "metrics", "reproduce"]
     for anchor in ("scores", "samples", "cost", "metrics", "reproduce"):

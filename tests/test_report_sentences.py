@@ -28,7 +28,7 @@ from reverie.report.baselines import lost_to
 from reverie.report.compare import Column, Line
 from reverie.report.headline import ITEMS, main_score
 from reverie.report.reading import READING, meaning
-from reverie.report.run_record import read_record
+from reverie.report.run_record import read_run_record
 from reverie.training.monitor import RULES
 
 PSNR = Score("psnr", 27.5, "dB", "higher", "PSNR", TEST, 16, 0, baseline=24.0, baseline_name="the degraded images",
@@ -226,7 +226,8 @@ def test_compare_shows_images_first_and_says_an_excuse_once(run: Path) -> None:
     assert "16x16x3" in why
     assert "32x32x3" in why
     grids: dict[str, Image | str] = {"samples": Image(np.zeros((4, 4, 1), np.uint8))}
-    columns = [Column("a", read_record(run), grids, {}), Column("b", read_record(run), {"samples": "b cannot"}, {})]
+    record = read_run_record(run)
+    columns = [Column("a", record, grids, {}), Column("b", record, {"samples": "b cannot"}, {})]
     shared = Line("nll", [SCORES[2], SCORES[2]], None, SCORES[2])
     lines = [shared, *(Line(one.name, [one, why], None, one) for one in scores)]
     text = compare.page(columns, lines, "photos", "")

@@ -23,7 +23,7 @@ from reverie.evaluation.result import Evaluation
 from reverie.evaluation.samples_source import SampleSource, open_source
 from reverie.metrics.score import Score, why_incomparable
 from reverie.report.compare import Column, Line, page
-from reverie.report.run_record import read_record
+from reverie.report.run_record import read_run_record
 from reverie.runs.run_place import run_place
 from reverie.utils.atomic_files import disk_errors, replace_text
 from reverie.utils.errors import UserError
@@ -251,4 +251,4 @@ def _column(name: str, source: SampleSource, evaluator: Evaluator, seed: int) ->
     assert source.run_folder is not None
     parameters = {part: sum(p.numel() for p in net.parameters()) for part, net in source.method.named_children()}
     trained = {part: count for part, count in parameters.items() if count}
-    return Column(name, read_record(source.run_folder), dict(evaluator.comparison_images(source, seed)), trained)
+    return Column(name, read_run_record(source.run_folder), dict(evaluator.comparison_images(source, seed)), trained)

@@ -38,7 +38,7 @@ from reverie.evaluation.latent_knn import latent_knn_score
 from reverie.evaluation.metric_selection import GROUPS, SLOW, WHY_SLOW
 from reverie.evaluation.reference_sets import QUICK, ReferenceSets, check_fit, missing_features, open_reference_sets
 from reverie.evaluation.result import Evaluation
-from reverie.evaluation.samples_source import SampleSource, allocate, collect, resized
+from reverie.evaluation.samples_source import SampleSource, all_at_size, allocate, collect
 from reverie.evaluation.time_estimate import TimeEstimate
 from reverie.media import Image, comparison_grid, image_grid
 from reverie.utils.errors import UserError
@@ -180,7 +180,7 @@ class ImageEvaluator:
         shown["reconstruction"] = lacks.format("reconstruct")
         if source.can("reconstruct"):
             originals = [Image(pixels) for pixels in self.sets.data.array[self.sets.reference[:PAIRS]]]
-            made = list(resized(method.verb("reconstruct")(originals), self.sets.size))
+            made = list(all_at_size(method.verb("reconstruct")(originals), self.sets.size))
             shown["reconstruction"] = comparison_grid(originals, made)
         shown["interpolation"] = lacks.format("interpolate")
         if source.can("interpolate"):
@@ -336,7 +336,7 @@ def _score_reconstructions(
     originals = sets.data.array[sets.reference[:count]]
     images = [Image(pixels) for pixels in originals]
     act = source.method.verb("reconstruct")
-    made = resized(act.stream(source.method, images), sets.size)
+    made = all_at_size(act.stream(source.method, images), sets.size)
     reconstructions = collect(made, len(images), "reconstructing")
     result.scores += list(reconstruction_scores(originals, reconstructions, sets, seed))
     shown = [Image(pixels) for pixels in reconstructions]

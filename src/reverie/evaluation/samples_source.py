@@ -85,14 +85,14 @@ class SampleSource:
         size: pixels a side that they are resized to; None: as the method makes them
         """
         if self.images is not None:
-            shown = resized(map(Image, self.images[:n]), size)
+            shown = all_at_size(map(Image, self.images[:n]), size)
             return self.images[:n] if size in (None, self.images.shape[1]) else collect(shown, n, "resizing")
         assert self.method is not None
         act = self.method.verb("generate")
-        return collect(resized(act.stream(self.method, n=n, seed=seed), size), n, "generating")
+        return collect(all_at_size(act.stream(self.method, n=n, seed=seed), size), n, "generating")
 
 
-def resized(images: Iterable[Image], size: int | None) -> Iterator[Image]:
+def all_at_size(images: Iterable[Image], size: int | None) -> Iterator[Image]:
     """Square images in `size` pixels a side; None: as they are."""
     for image in images:
         yield image if size is None or image.pixels.shape[0] == size else at_size(image, size)

@@ -205,9 +205,9 @@ class Photo(Item):
                 image = with_palette(self.pixels, self.table)
             image.save(buffer, format="PNG", pnginfo=png_text_chunks(self.record), icc_profile=self.profile)
             return as_deep_grey_alpha(buffer.getvalue()) if two_deep else buffer.getvalue()
-        return self._png_byopencv(planes)  # Pillow writes 16 bits in one channel only
+        return self._png_by_opencv(planes)  # Pillow writes 16 bits in one channel only
 
-    def _png_byopencv(self, planes: np.ndarray) -> bytes:
+    def _png_by_opencv(self, planes: np.ndarray) -> bytes:
         """A PNG of uint16 [H,W,3 or 4], RGB with alpha or without."""
         bgr = np.ascontiguousarray(planes[:, :, [2, 1, 0, 3][: planes.shape[2]]])
         data = opencv(self.name or "the image").imencode(".png", bgr)[1].tobytes()

@@ -102,7 +102,7 @@ def _decode_deep(data: bytes, place: str | Path, header: decode.ImageHeader) -> 
     if planar:
         planes = np.dstack([np.asarray(channel).astype(np.uint16) for channel in tiff.planar_channels(data, tags)])
     else:
-        planes = _decode_byopencv(data, place, 1 if tags else header.orientation)  # OpenCV turns TIFFs upright itself
+        planes = _decode_by_opencv(data, place, 1 if tags else header.orientation)  # OpenCV turns TIFFs upright itself
     alpha = np.ascontiguousarray(planes[:, :, -1]) if planes.shape[2] in (2, 4) and header.alpha else None
     grey = planes.shape[2] < 3 or (data.startswith(PNG_SIGNATURE) and data[PNG_COLOUR_TYPE] == GREY_WITH_ALPHA)
     colour = np.ascontiguousarray(planes[:, :, : 1 if grey else 3])
@@ -114,7 +114,7 @@ def _decode_deep(data: bytes, place: str | Path, header: decode.ImageHeader) -> 
     return colour, alpha
 
 
-def _decode_byopencv(data: bytes, place: str | Path, orientation: int) -> np.ndarray:
+def _decode_by_opencv(data: bytes, place: str | Path, orientation: int) -> np.ndarray:
     """uint16 [H,W,1..4], grey or RGB and perhaps alpha, turned by an EXIF orientation. Raises InvalidFile."""
     cv2 = opencv(place)
     log = cv2.utils.logging  # it would say on stderr what is said in one line below

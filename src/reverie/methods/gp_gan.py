@@ -47,7 +47,7 @@ PSNR_IN_MASK = (
     "10 log10(1 / mean squared error of pixels in [0,1]) within the mask, over all channels, of photos in their own "
     "size into which a random shape of themselves in another exposure (gain, white balance, gamma, offset) is blended"
 )
-RIVALS = {
+BASELINES = {
     "": "this run: the Gaussian-Poisson equation with its colours",
     "copied": "copying alone",
     "poisson": "the Poisson equation",
@@ -198,7 +198,8 @@ class GPGAN(Method):
         for i, item in enumerate(data.items[: min(n, MOST_SCORED)]):
             photo = Photo(data.read_full(item), name=item.name)
             foreground, mask = composite_of(photo, seed_of(seed, i))
-            made = {"": self.verb("blend")([foreground], [photo], [mask])[0].pixels, **rivals(foreground, photo, mask)}
+            blended = self.verb("blend")([foreground], [photo], [mask])[0].pixels
+            made = {"": blended, **baselines(foreground, photo, mask)}
             chosen = mask.pixels[:, :, 0] > 0
             for name, pixels in made.items():
                 error = np.square(pixels[chosen].astype(np.float64) - photo.pixels[chosen]).mean()
@@ -207,19 +208,20 @@ class GPGAN(Method):
         reference = Reference(data.name, data.split, data.fingerprint, count, 0, channels)
         table = {name: torch.tensor(values) for name, values in rows.items()}
         for name, values in table.items():
-            label, what = f"psnr, {name}" if name else "psnr", f"{PSNR_IN_MASK}, by {RIVALS[name]}"
+            label, what = f"psnr, {name}" if name else "psnr", f"{PSNR_IN_MASK}, by {BASELINES[name]}"
             copied = float(table["copied"].mean())
             yield Score(
                 label, float(values.mean()), "dB", "higher", what, reference, count, seed, group="image similarity",
-                std_error=standard_error(values), baseline=copied, baseline_name=RIVALS["copied"],
+                std_error=standard_error(values), baseline=copied, baseline_name=BASELINES["copied"],
             )  # fmt: skip
         for name in ("poisson", "seamlessclone"):
             if name in table:
-                gain, what = table[""] - table[name], f"psnr of each photo less that by {RIVALS[name]}; {PSNR_IN_MASK}"
+                gain = table[""] - table[name]
+                what = f"psnr of each photo less that by {BASELINES[name]}; {PSNR_IN_MASK}"
                 yield Score(
                     f"psnr, gain over {name}", float(gain.mean()), "dB", "higher", what, reference, count, seed,
                     group="image similarity", std_error=standard_error(gain), baseline=0.0,
-                    baseline_name=RIVALS[name],
+                    baseline_name=BASELINES[name],
                 )  # fmt: skip
 
     def coarse_residual(self, x: Tensor, p: Tensor, mask: Tensor) -> Tensor:
@@ -292,8 +294,8 @@ def composite_of(photo: Photo, seed: int) -> tuple[Photo, Photo]:
     return foreground, Photo((mask[0, 0].numpy() * 255).astype(np.uint8)[:, :, None])
 
 
-def rivals(foreground: Photo, photo: Photo, mask: Photo) -> dict[str, np.ndarray]:
-    """What needs no training, of a composite: uint8 [H,W,C] by name of RIVALS; seamlessClone where OpenCV is there."""
+def baselines(foreground: Photo, photo: Photo, mask: Photo) -> dict[str, np.ndarray]:
+    """What needs no training, uint8 [H,W,C] of a composite by name of BASELINES; seamlessClone needs OpenCV."""
     made = {"copied": np.where(mask.pixels > 0, foreground.pixels, photo.pixels)}
     made["poisson"] = blend(foreground, photo, mask, Placement()).photo.pixels
     own = blend(foreground, photo, mask, Placement(beta=0.01), lambda x, p, m: x - p).photo

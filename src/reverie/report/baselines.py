@@ -68,14 +68,14 @@ def lost_to(scores: Sequence[Score]) -> str:
     own = {score.name: score for score in scores if score.name in names}
     for name, score in own.items():
         unit = f" {score.unit}" if score.unit else ""
-        rivals = {tool: row[name] for tool, row in values.items() if name in row}
+        baselines = {tool: row[name] for tool, row in values.items() if name in row}
         if score.baseline is not None:
-            rivals[score.baseline_name] = score.baseline
-        winner = _best(score, [*rivals.values(), score.value])
+            baselines[score.baseline_name] = score.baseline
+        winner = _best(score, [*baselines.values(), score.value])
         if winner != score.value:
-            rival = next(rival for rival, value in rivals.items() if value == winner)
+            better = next(name for name, value in baselines.items() if value == winner)
             return (
-                f"This run loses to {rival}: {score_title(name)} {number(score.value)}{unit}, beside "
+                f"This run loses to {better}: {score_title(name)} {number(score.value)}{unit}, beside "
                 f"{number(winner)}{unit}. Train it longer or on more images, or use that instead."
             )
     return ""

@@ -16,7 +16,7 @@ from reverie.report.figures import figures
 from reverie.report.headline import count_of, headline
 from reverie.report.html import Section, render_page
 from reverie.report.monitor import alert_names, monitor
-from reverie.report.run_record import Record, is_number, read_record
+from reverie.report.run_record import Record, is_number, read_run_record
 from reverie.report.scores import scores
 from reverie.report.sections import data, files, metrics, provenance, reproduce, samples, speed
 from reverie.report.values import number, plain
@@ -44,7 +44,7 @@ def write_report(run: Path) -> Path:
     run.json or cannot be written.
     """
     run = Path(run)
-    record = read_record(run)
+    record = read_run_record(run)
     sections = [section for part in PARTS for section in part(record)]
     target = run / "report.html"
     with disk_errors(target):

@@ -53,7 +53,7 @@ class Record:
         return kind if kind in ("music", "text") else "images"
 
 
-def read_record(run: Path) -> Record:
+def read_run_record(run: Path) -> Record:
     """The record of a run folder. Raises UserError if it holds no readable run.json; all else may be missing."""
     if not (run / "run.json").is_file():
         raise UserError(f"{run} is not a run folder (it has no run.json); give the folder that --out named.")
