@@ -160,7 +160,7 @@ def test_lpips_of_pairs_and_why_tiny_ones_are_skipped(workspace: Path, files: di
         ("restore", "{lacks}", "features.8.bias is missing"),
         ("restore", "{alexnet}", "lin0.model.1.weight is missing (5 such)"),
         ("grey", "{vgg}", "lin3.model.1.weight is (1, 512, 1, 1), not (1, 256, 1, 1)"),
-        ("grey", "{text}", "is not a weights file"),
+        ("grey", "{text}", "is not a file of torch.save or safetensors"),
         ("grey", "nowhere.pth", "cannot be read"),
         ("restore", "{lin},{lin},{lin}", "one file or two"),
         ("dcgan", "{both}", "leave --lpips away"),
