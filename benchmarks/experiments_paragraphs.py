@@ -1,4 +1,4 @@
-"""Experiments of the ledger: paragraphs about pictures."""
+"""Experiments of the ledger: paragraphs about images."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         save(folder / "masks" / f"{i}.png", hole)
     gazes = reverie.open_data("gazes:12")
     for item in gazes.items:
-        save(folder / "looked" / f"{item.name.partition('/')[2]}.png", gazes.picture(item))
+        save(folder / "looked" / f"{item.name.partition('/')[2]}.png", gazes.image(item))
     looked = {f"{item.name.partition('/')[2]}.png": item.points.tolist() for item in gazes.items}
     (folder / "looked" / "fixations.json").write_text(json.dumps(looked))
     for first, split in ((0, "train"), (12, "test")):

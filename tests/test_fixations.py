@@ -1,4 +1,4 @@
-"""Pictures and where people looked at them: files of every layout, axes that are checked, splits, wrong input."""
+"""Images and where people looked at them: files of every layout, axes that are checked, splits, wrong input."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from reverie.data.images.fixations import Fixations
 from reverie.utils.errors import UserError
 
 POINTS = {"a": [[10, 5, 0], [30.5, 20, 1]], "b": [[39, 29, 0]], "c": [[0, 0, 2], [20, 15, 2]]}
-"""x, y, viewer in pictures of 40 x 30"""
+"""x, y, viewer in images of 40 x 30"""
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Three pictures without fixations."""
+    """Three images without fixations."""
     for i, name in enumerate(POINTS):
         pixels = np.random.default_rng(i).integers(0, 255, (30, 40, 3), np.uint8)
         (tmp_path / "set" / "images").mkdir(parents=True, exist_ok=True)
@@ -89,7 +89,7 @@ def test_tables_of_other_programs(folder: Path, separator: str, point: str) -> N
         ("image,x,y\n", "has no rows"),
         ("", "has no rows"),
         ("image,x,y\na.png,0.2,0.9\nb.png,1,0.5", "are shares of the width"),
-        ("image,x,y\nz.png,20,9", r"none of the 1 names in fixations.csv, such as z.png, is of a picture"),
+        ("image,x,y\nz.png,20,9", r"none of the 1 names in fixations.csv, such as z.png, is of an image"),
     ],
 )
 def test_wrong_tables_get_one_line(folder: Path, table: str, message: str) -> None:
@@ -120,7 +120,7 @@ def test_matlab_files_of_several_viewers(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("value", "message"),
-    [(np.ones((30, 40)), "is a density"), (np.eye(20, 40), "its matrix is 40x20 and the picture 40x30")],
+    [(np.ones((30, 40)), "is a density"), (np.eye(20, 40), "its matrix is 40x20 and the image 40x30")],
 )
 def test_wrong_matlab_files_get_one_line(folder: Path, value: np.ndarray, message: str) -> None:
     scipy.io.savemat(folder / "images" / "a.mat", {"m": value})
@@ -145,7 +145,7 @@ def test_pictures_of_the_same_name_in_several_folders(tmp_path: Path) -> None:
     write_json(tmp_path, {**points, "001.png": [[0, 0, 0]]})
     data = Fixations.open(tmp_path)
     assert [len(item.points) for item in data.items] == [1, 2]
-    assert "1 names of fixations.json are of no picture, such as 001.png" in data.notes
+    assert "1 names of fixations.json are of no image, such as 001.png" in data.notes
 
 
 def test_maps_as_pictures(folder: Path) -> None:
@@ -179,7 +179,7 @@ def test_maps_in_colours_are_refused_and_other_shapes_warned_of(folder: Path) ->
     PIL.Image.fromarray(level[:, :20]).save(folder / "maps" / "b.png")
     PIL.Image.fromarray(level.T).save(folder / "maps" / "c.png")
     data = Fixations.open(folder)
-    assert "1 maps have another shape than their pictures" in data.warnings[0]
+    assert "1 maps have another shape than their images" in data.warnings[0]
     assert "maps/b.png, 20x30 of 40x30" in data.warnings[0]
     assert [drop.reason[:32] for drop in data.dropped] == ["its map is turned by a quarter; "]
     data = Fixations.open(write_json(folder, as_files(POINTS)))  # points are taken where a map cannot be
@@ -271,7 +271,7 @@ def test_other_wrong_input(folder: Path) -> None:
         Fixations.open(folder)
     with pytest.raises(UserError, match="no such path"):
         Fixations.open("nowhere")
-    with pytest.raises(UserError, match="is not a number of pictures"):
+    with pytest.raises(UserError, match="is not a number of images"):
         Fixations.open("gazes:x")
     with pytest.raises(UserError, match="no split"):
         Fixations.open("gazes:4", "val")
@@ -283,7 +283,7 @@ def test_inspect_tells_of_fixations(folder: Path, capsys: pytest.CaptureFixture[
     printed = capsys.readouterr().out
     assert "5 fixations" in printed
     assert "by one viewer each" in printed
-    assert "of 3 pictures with one viewer only" in printed
+    assert "of 3 images with one viewer only" in printed
     assert "salgan" in printed
 
 

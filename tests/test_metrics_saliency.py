@@ -97,7 +97,7 @@ def test_the_empirical_density_is_a_gaussian_cut_off_at_the_frame() -> None:
     assert corner.sum() == pytest.approx(1)
 
 
-def pictures(count: int = 5) -> list[Observed]:
+def images(count: int = 5) -> list[Observed]:
     made = []
     for i in range(count):
         rng = np.random.default_rng(i)
@@ -110,7 +110,7 @@ def pictures(count: int = 5) -> list[Observed]:
 
 
 def test_a_perfect_prediction_has_the_best_scores() -> None:
-    scores = {s.name: s for s in saliency_scores(pictures(), Reference("p", "test", "0" * 16, 5, 0, 3), 0)}
+    scores = {s.name: s for s in saliency_scores(images(), Reference("p", "test", "0" * 16, 5, 0, 3), 0)}
     assert len(scores) == 2 * len(METRICS)
     assert scores["cc"].value == pytest.approx(1, abs=1e-4)
     assert scores["sim"].value == pytest.approx(1, abs=2e-3)
@@ -126,14 +126,14 @@ def test_a_perfect_prediction_has_the_best_scores() -> None:
 
 
 def test_centre_bias_has_a_shuffled_auc_of_a_half() -> None:
-    """All pictures looked at in the same places: what predicts these has .5."""
-    same = [pictures(1)[0]] * 4
+    """All images looked at in the same places: what predicts these has .5."""
+    same = [images(1)[0]] * 4
     scores = {s.name: s.value for s in saliency_scores(same, Reference("p", "test", "0" * 16, 4, 0, 3), 0)}
     assert scores["shuffled auc"] == pytest.approx(0.5, abs=1e-9)
     assert scores["auc-judd"] > 0.9
 
 
 def test_one_viewer_has_no_halves() -> None:
-    one = [p._replace(points=np.column_stack([p.points[:, :2], np.zeros(24)])) for p in pictures(3)]
+    one = [p._replace(points=np.column_stack([p.points[:, :2], np.zeros(24)])) for p in images(3)]
     names = [s.name for s in saliency_scores(one, Reference("p", "test", "0" * 16, 3, 0, 3), 0)]
     assert names == [metric.name for metric in METRICS]

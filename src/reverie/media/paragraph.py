@@ -1,6 +1,6 @@
-"""A paragraph about a picture, and where each of its sentences looked.
+"""A paragraph about an image, and where each of its sentences looked.
 
-S sentences; attention is float32 [S,g,g]: the share that each of g x g cells of the picture has in a sentence.
+S sentences; attention is float32 [S,g,g]: the share that each of g x g cells of the image has in a sentence.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from reverie.media.saliency_map import draw_saliency
 from reverie.media.text import Text, save_texts
 from reverie.media.text_image import draw_line, drawable
 
-PICTURE, THUMBNAIL, GAP, LINE, LETTERS = 224, 72, 6, 19, 15
-"""pixels: sides of a picture and of the small ones that show attention, gaps, from line to line, of letters"""
+LARGE, THUMBNAIL, GAP, LINE, LETTERS = 224, 72, 6, 19, 15
+"""pixels: sides of an image and of the small ones that show attention, gaps, from line to line, of letters"""
 COLUMNS = 76
 """letters of a line of a sheet; of scripts without spaces, half as many"""
 
@@ -37,17 +37,17 @@ class Paragraph(Text):
 
     sentences: tuple[str, ...] = ()
     attention: np.ndarray = field(default_factory=lambda: np.zeros((0, 1, 1), np.float32))
-    """float32 [S,g,g], each of which sums to 1 over the picture"""
-    picture: Photo | None = None
-    """what it is about, where `save` is to write a picture of the attention beside it"""
+    """float32 [S,g,g], each of which sums to 1 over the image"""
+    photo: Photo | None = None
+    """what it is about, where `save` is to write an image of the attention beside it"""
 
     @classmethod
     def of(
-        cls, sentences: Sequence[str], attention: np.ndarray, language: str = "en", picture: Photo | None = None
+        cls, sentences: Sequence[str], attention: np.ndarray, language: str = "en", photo: Photo | None = None
     ) -> Paragraph:
         """A paragraph of sentences, with spaces between them but in Chinese."""
         line = ("" if language == "zh" else " ").join(sentences)
-        return cls(line, sentences=tuple(sentences), attention=attention.astype(np.float32), picture=picture)
+        return cls(line, sentences=tuple(sentences), attention=attention.astype(np.float32), photo=photo)
 
     @property
     def details(self) -> dict[str, Any]:
@@ -56,29 +56,29 @@ class Paragraph(Text):
         return {"of": self.source_file, "sentences": list(self.sentences), "attention": shares}
 
     def save(self, path: str | Path) -> Path:
-        """As Text.save; with a picture also NAME.attention.png."""
+        """As Text.save; with an image also NAME.attention.png."""
         return save_paragraphs([self], path)
 
 
 def save_paragraphs(paragraphs: Sequence[Paragraph], path: str | Path) -> Path:
-    """As save_texts; of those that have pictures also NAME.attention.png, never over a picture NAME.png of the user."""
+    """As save_texts; of those that have images also NAME.attention.png, never over an image NAME.png of the user."""
     path = save_texts(paragraphs, path)
-    shown = [(paragraph.picture, paragraph) for paragraph in paragraphs if paragraph.picture is not None]
+    shown = [(paragraph.photo, paragraph) for paragraph in paragraphs if paragraph.photo is not None]
     if shown:
         sheet = paragraph_sheet(*zip(*shown, strict=True))
         Image(sheet.pixels, record=paragraphs[0].record).save(path.with_suffix(".attention.png"))
     return path
 
 
-def paragraph_sheet(pictures: Sequence[Photo], paragraphs: Iterable[Paragraph], beside: Sequence[str] = ()) -> Image:
-    """Pictures, and right of each its sentences, each with a small picture of where it looked.
+def paragraph_sheet(photos: Sequence[Photo], paragraphs: Iterable[Paragraph], beside: Sequence[str] = ()) -> Image:
+    """Images, and right of each its sentences, each with a small image of where it looked.
 
     beside: what else to say under each paragraph, such as what a human wrote. All of it is also the sheet's companion:
         text that is written beside it.
     """
     given = list(paragraphs)
     notes = [*beside, *[""] * (len(given) - len(beside))]
-    blocks = [_block(*block) for block in zip(pictures, given, notes, strict=True)]
+    blocks = [_block(*block) for block in zip(photos, given, notes, strict=True)]
     width = max(block.shape[1] for block in blocks)
     padded = [
         np.pad(block, ((0, 2 * GAP), (0, width - block.shape[1]), (0, 0)), constant_values=255) for block in blocks
@@ -87,10 +87,10 @@ def paragraph_sheet(pictures: Sequence[Photo], paragraphs: Iterable[Paragraph], 
     return Image(np.concatenate(padded), companions={".txt": "".join(lines).encode()})
 
 
-def _block(picture: Photo, paragraph: Paragraph, note: str) -> np.ndarray:
-    """One picture with its sentences: uint8 [h,w,3]."""
-    rgb = picture.image().pil.convert("RGB")
-    large = _fitted(rgb, PICTURE)
+def _block(photo: Photo, paragraph: Paragraph, note: str) -> np.ndarray:
+    """One image with its sentences: uint8 [h,w,3]."""
+    rgb = photo.image().pil.convert("RGB")
+    large = _fitted(rgb, LARGE)
     small = Photo(np.asarray(_fitted(rgb, THUMBNAIL)))
     rows: list[tuple[PIL.Image.Image | None, list[str]]] = []
     for sentence, cells in zip(paragraph.sentences, paragraph.attention, strict=True):
@@ -100,9 +100,9 @@ def _block(picture: Photo, paragraph: Paragraph, note: str) -> np.ndarray:
     if note:
         rows.append((None, wrapped(note)))
     heights = [max(THUMBNAIL if drawn else 0, LINE * len(lines)) + GAP for drawn, lines in rows]
-    left = PICTURE + 2 * GAP
+    left = LARGE + 2 * GAP
     sheet = PIL.Image.new(
-        "RGB", (left + THUMBNAIL + GAP + COLUMNS * LETTERS // 2 + 80, max(PICTURE, sum(heights))), "white"
+        "RGB", (left + THUMBNAIL + GAP + COLUMNS * LETTERS // 2 + 80, max(LARGE, sum(heights))), "white"
     )
     sheet.paste(large, (0, 0))
     pen, y = ImageDraw.Draw(sheet), 0
@@ -122,7 +122,7 @@ def wrapped(sentence: str) -> list[str]:
     return textwrap.wrap(sentence, COLUMNS // 2 if wide else COLUMNS) or [""]
 
 
-def _fitted(picture: PIL.Image.Image, side: int) -> PIL.Image.Image:
-    """A picture with its longer side `side` pixels."""
-    share = side / max(picture.size)
-    return picture.resize((max(1, round(picture.width * share)), max(1, round(picture.height * share))))
+def _fitted(image: PIL.Image.Image, side: int) -> PIL.Image.Image:
+    """An image with its longer side `side` pixels."""
+    share = side / max(image.size)
+    return image.resize((max(1, round(image.width * share)), max(1, round(image.height * share))))

@@ -1,4 +1,4 @@
-"""A saliency map: where people look in a photo, as a picture, and as the density itself."""
+"""A saliency map: where people look in a photo, as an image, and as the density itself."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ OPACITY = 0.75
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SaliencyMap(Photo):
-    """A picture of a density, and the density."""
+    """An image of a density, and the density."""
 
     density: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.float32))
     """float32 [H,W], which sums to 1 over the photo's pixels"""
     writes_density: bool = False
-    """whether `save` writes the density beside the picture, as NAME.npy"""
+    """whether `save` writes the density beside the image, as NAME.npy"""
 
     def save(self, path: str | Path) -> Path:
         """As Photo.save; with `writes_density` also NAME.npy, float32."""
@@ -41,7 +41,7 @@ class SaliencyMap(Photo):
 
 
 def draw_saliency(photo: Photo, density: np.ndarray, form: Form, writes_density: bool = False) -> SaliencyMap:
-    """A density [H,W] of a photo as a picture of that size. An overlay has the photo's alpha, and the profile of its
+    """A density [H,W] of a photo as an image of that size. An overlay has the photo's alpha, and the profile of its
     colours; the other forms show the density alone."""
     alpha, profile = None, None
     share = density / density.max()

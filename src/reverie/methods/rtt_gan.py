@@ -1,4 +1,4 @@
-"""RTT-GAN.   B pictures, M regions, S sentences, T words of a sentence, H hidden dimensions; images [B,3,size,size] in
+"""RTT-GAN.   B images, M regions, S sentences, T words of a sentence, H hidden dimensions; images [B,3,size,size] in
 [-1,1], words int64 [B,S,T]: 0 padding, 2 the end of a sentence."""
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ from reverie.utils.seeding import seed_for, uniforms
 STRIDES = (8, 16, 32)
 """of the frozen network's maps that are read"""
 MOST_CACHED = 8_000
-"""pictures whose features are kept in memory, 60 kB each with 8 x 8 cells"""
+"""images whose features are kept in memory, 60 kB each with 8 x 8 cells"""
 MOST_SENTENCES = 40
 """that can be asked for"""
 SHOWN = 4
-"""pictures of a sample grid"""
+"""images of a sample grid"""
 LAPTOP: dict[str, Any] = dict(batch_size=16, adv_share=0.0, log_every=50, checkpoint_every=500, sample_every=500)
 """without discriminators, which at this length cost half of the time and improve no score (docs/describe.md)"""
 FULL: dict[str, Any] = dict(LAPTOP, adv_share=0.25)
 
 
 class RTTGAN(Method):
-    """Paragraphs about pictures, sentence by sentence; by some presets against discriminators of sentences and order.
+    """Paragraphs about images, sentence by sentence; by some presets against discriminators of sentences and order.
 
     Liang, Hu, Zhang, Gan, Xing 2017, arXiv:1703.07022; docs/describe.md lists what is not as in the paper
     """
@@ -58,12 +58,12 @@ class RTTGAN(Method):
     @dataclass(frozen=True)
     class Config:
         size: Annotated[int, MultipleOf(32, 64)] = 256
-        """pixels a side that pictures are resized to, whole"""
+        """pixels a side that images are resized to, whole"""
         encoder: Literal["frozen", "scratch", "none"] = "frozen"
         """what regions are described by: EfficientNet-Lite0 as ImageNet has trained it, with features computed once;
-        convolutions learnt with the model; or nothing, which leaves a language model that sees no picture"""
+        convolutions learnt with the model; or nothing, which leaves a language model that sees no image"""
         grid: Annotated[int, MultipleOf(2, 2)] = 8
-        """cells a side that a picture is cut into; regions are these, and the cells of a grid half as fine"""
+        """cells a side that an image is cut into; regions are these, and the cells of a grid half as fine"""
         base_channels: Count = 32
         """channels of the first convolution of an encoder from scratch"""
         hierarchical: bool = True
@@ -81,7 +81,7 @@ class RTTGAN(Method):
         min_count: Count = 3
         """how often a word occurs in the training set, at least, to be in the vocabulary"""
         held_out: Annotated[float, Range(0, 0.5)] = HELD_OUT
-        """share of the pictures that is kept for evaluation, where nothing says which are"""
+        """share of the images that is kept for evaluation, where nothing says which are"""
         vocabulary: tuple[str, ...] | None = None
         """the words; none: as the data"""
         most_sentences: Count | None = None
@@ -196,7 +196,7 @@ class RTTGAN(Method):
     # -- the stages ----------------------------------------------------------------------------------------------------
 
     def likelihood_step(self, batch: Batch, update: Update) -> Metrics:
-        """Maximum likelihood of real paragraphs, one of each picture's drawn at random."""
+        """Maximum likelihood of real paragraphs, one of each image's drawn at random."""
         loss, metrics = self.likelihood(batch, self.regions_of(batch["image"], batch["row"]))[:2]
         update("generator", loss, clip=self.config.clip)
         return metrics
@@ -238,7 +238,7 @@ class RTTGAN(Method):
         return metrics | self.update_discriminators(real, topics.detach(), fake, spoken.topics.detach(), update)
 
     def likelihood(self, batch: Batch, regions: Tensor) -> tuple[Tensor, Metrics, Tensor, Tensor]:
-        """(loss, metrics, real words [B,S,T], topics [B,S,H]) of one paragraph of each picture."""
+        """(loss, metrics, real words [B,S,T], topics [B,S,H]) of one paragraph of each image."""
         number = (torch.rand(len(regions), device=regions.device) * batch["references"]).long()
         real = trimmed(batch["words"][torch.arange(len(number)), number])
         spoken = self.generator(real, regions)
@@ -282,7 +282,7 @@ class RTTGAN(Method):
     ) -> Metrics:
         """One update of all discriminators with real and generated words [B,S,T] and topics [B,S,H].
 
-        real: with texts that no picture is known of appended, from which the topics' discriminator learns nothing
+        real: with texts that no image is known of appended, from which the topics' discriminator learns nothing
         """
         dropout = 0.25
         D = self.sentence_discriminator
@@ -307,7 +307,7 @@ class RTTGAN(Method):
     # -- what the generator sees ---------------------------------------------------------------------------------------
 
     def regions_of(self, image: Tensor, rows: Tensor | None = None) -> Tensor:
-        """Regions [B,M,H] of pictures.
+        """Regions [B,M,H] of images.
 
         rows: [B], the number of each in the training set, under which features of a frozen encoder are kept
         """
@@ -322,7 +322,7 @@ class RTTGAN(Method):
 
     @torch.no_grad()
     def _frozen_maps(self, image: Tensor, row: int) -> Tensor:
-        """Maps [1,C,g,g] of one picture, by itself, so that they do not depend on what else is in a batch."""
+        """Maps [1,C,g,g] of one image, by itself, so that they do not depend on what else is in a batch."""
         if row in self._maps:
             return self._maps[row]
         if not self._frozen:
@@ -346,13 +346,13 @@ class RTTGAN(Method):
         temperature: NonNegative = 0.0, seed: int = 0, first: str = "",
         trigram_penalty: Annotated[float, Range(0)] | None = None, attention: bool = False,
     ) -> Iterator[Paragraph]:  # fmt: skip
-        """A paragraph about each picture.
+        """A paragraph about each image.
 
-        photos: pictures of any size
+        photos: images of any size
         sentences: how many; none: as many as the generator thinks fit
         beam: beams of a sentence, of which the likeliest is taken; 1: the likeliest word each time
         temperature: above 0, words are drawn: 1 as likely as they are, below 1 likely words become likelier
-        seed: of what is drawn: the paragraph of a picture depends on (seed, picture) alone
+        seed: of what is drawn: the paragraph of an image depends on (seed, image) alone
         first: what every paragraph begins with: words, or whole sentences
         trigram_penalty: lowers words that would repeat three words of the paragraph; none: as in training
         attention: also write NAME.attention.png, which shows where each sentence looked
@@ -401,13 +401,13 @@ class RTTGAN(Method):
         return tuple(found)
 
     def read(self, photo: Photo) -> Tensor:
-        """A photo as pictures are in training: [1,3,size,size] in [-1,1]."""
+        """A photo as images are in training: [1,3,size,size] in [-1,1]."""
         levels = ((photo.to_tensor(3)[0].permute(1, 2, 0) + 1) * 127.5).round().byte().numpy()
         square = torch.from_numpy(resized(levels, self.config.size).copy()).permute(2, 0, 1)[None]
         return (square.float() / 127.5 - 1).to(self.device)
 
     def paragraph(self, written: Written, i: int, photo: Photo, draws: bool) -> Paragraph:
-        """The paragraph of picture i."""
+        """The paragraph of image i."""
         c = self.config
         own = [ids for ids in written.words[i].tolist() if ids[0] != PAD]
         sentences = tuple(text_of(decode(ids, c.vocabulary or ())) for ids in own)
@@ -416,7 +416,7 @@ class RTTGAN(Method):
         return made.made_from(photo)
 
     def sample_grids(self, batch: Batch) -> dict[str, Image]:
-        """Pictures, their paragraphs, and where each sentence looked."""
+        """Images, their paragraphs, and where each sentence looked."""
         photos = [Photo(image.pixels) for image in Image.from_tensor(batch["image"][:SHOWN])]
         return {"": paragraph_sheet(photos, self.verb("describe")(photos=photos))}
 
@@ -434,7 +434,7 @@ def trimmed(words: Tensor) -> Tensor:
 
 
 def with_unpaired(words: Tensor, batch: Batch) -> Tensor:
-    """Paragraphs [B,S,T], followed by texts of the batch that no picture is known of."""
+    """Paragraphs [B,S,T], followed by texts of the batch that no image is known of."""
     if "unpaired" not in batch:
         return words
     S, T = batch["unpaired"].shape[1:]

@@ -42,7 +42,7 @@ CALIBRATION_LR = 2e-2
 POWERS = ((1, 0), (0, 1), (2, 0), (1, 1), (0, 2), (4, 0), (2, 2), (0, 4))
 """of x and y from -1 to 1, whose sum is what a calibration adds to the log centre bias"""
 MOST_CACHED = 4_000
-"""pictures whose features are kept in memory, about 230 kB each"""
+"""images whose features are kept in memory, about 230 kB each"""
 
 
 class SalGAN(Method):
@@ -233,12 +233,12 @@ class SalGAN(Method):
 
         photos: photos of any size
         form: overlay (over the photo), heat (colours), map (16 bits of grey, density / its largest), bias (of it alone)
-        bias_map: a grey picture of a density, the centre bias in place of the run's, such as --form bias writes
+        bias_map: a grey image of a density, the centre bias in place of the run's, such as --form bias writes
         density: also write NAME.npy, float32 [H,W]: the share of fixations that each pixel gets, which sum to 1
         """
         maps = list(bias_map or ())
         if len(maps) not in (0, 1, len(photos)):
-            raise UserError(f"bias-map is {len(maps)} pictures, for {len(photos)} photos; give one, or one for each.")
+            raise UserError(f"bias-map is {len(maps)} images, for {len(photos)} photos; give one, or one for each.")
         biases: list[Tensor | None] = [self._read_bias(one) for one in maps] or [None]
         for i, photo in enumerate(photos):
             log_bias = biases[i % len(biases)]
@@ -262,13 +262,13 @@ class SalGAN(Method):
         values = F.interpolate(log_p.double(), shape, mode="bicubic", align_corners=False)
         return values.flatten().softmax(0).view(shape).cpu().numpy()
 
-    def _read_bias(self, picture: Photo) -> Tensor:
-        """The log centre bias [1,1,h,w] of a grey picture. Raises UserError if it is of one grey, or in colours."""
-        if has_chroma(picture.pixels):
-            raise UserError(f"bias-map {picture.name} is in colours; give a grey one, brighter where people look more.")
-        levels = torch.from_numpy(picture.pixels.astype(np.float32)).mean(2)[None, None]
+    def _read_bias(self, image: Photo) -> Tensor:
+        """The log centre bias [1,1,h,w] of a grey image. Raises UserError if it is of one grey, or in colours."""
+        if has_chroma(image.pixels):
+            raise UserError(f"bias-map {image.name} is in colours; give a grey one, brighter where people look more.")
+        levels = torch.from_numpy(image.pixels.astype(np.float32)).mean(2)[None, None]
         if float(levels.amax() - levels.amin()) == 0:
-            raise UserError(f"bias-map {picture.name} is of one grey; give a density, such as --form bias writes.")
+            raise UserError(f"bias-map {image.name} is of one grey; give a density, such as --form bias writes.")
         cells = self.log_bias.shape[2:]
         bias = F.interpolate(levels, cells, mode="bilinear", align_corners=False, antialias=True).clamp_min(0)
         bias = bias / bias.sum() + 1e-6  # as the smoothed fixations of a training set have
@@ -287,10 +287,10 @@ class SalGAN(Method):
         return (bias / bias.sum())[0, 0].numpy()
 
     def method_scores(self, data: Fixations, n: int, seed: int) -> Iterator[Score]:
-        """The scores of the MIT/Tuebingen benchmark on the first n pictures, beside centre bias and other viewers."""
+        """The scores of the MIT/Tuebingen benchmark on the first n images, beside centre bias and other viewers."""
         observed: list[Observed] = []
         for item in data.items[:n]:
-            photo = Photo(data.picture(item), name=item.name)
+            photo = Photo(data.image(item), name=item.name)
             if len(item.points):
                 bias = self.centre_density(item.height, item.width)
                 observed.append(Observed(item.points, self.density_of(photo), bias))

@@ -2,7 +2,7 @@
 
 Bylinskii, Judd, Oliva, Torralba, Durand 2016, arXiv:1604.03605; as pysaliency computes them. A prediction is a density
 p float64 [H,W] that sums to 1, or any saliency map s [H,W] where only order or shape matters; fixations are rows and
-columns, integers [N] within the picture.
+columns, integers [N] within the image.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ EPS = 2.2204e-16
 
 
 class Fixated(NamedTuple):
-    """Where a picture was looked at."""
+    """Where an image was looked at."""
 
     rows: np.ndarray
     columns: np.ndarray
@@ -39,12 +39,12 @@ def auc(positives: np.ndarray, negatives: np.ndarray) -> float:
 
 
 def auc_judd(s: np.ndarray, fixated: Fixated) -> float:
-    """Fixated pixels against all pixels of the picture (Judd 2009; pysaliency's AUC with uniform non-fixations)."""
+    """Fixated pixels against all pixels of the image (Judd 2009; pysaliency's AUC with uniform non-fixations)."""
     return auc(fixated.at(s), s)
 
 
 def shuffled_auc(s: np.ndarray, fixated: Fixated, elsewhere: Fixated) -> float:
-    """Fixated pixels against those that are fixated in other pictures (Zhang 2008), so that centre bias gets .5."""
+    """Fixated pixels against those that are fixated in other images (Zhang 2008), so that centre bias gets .5."""
     return auc(fixated.at(s), elsewhere.at(s))
 
 

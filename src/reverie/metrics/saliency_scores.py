@@ -1,4 +1,4 @@
-"""Saliency scores of a set of pictures, beside the centre bias, and beside one half of the viewers for the other."""
+"""Saliency scores of a set of images, beside the centre bias, and beside one half of the viewers for the other."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from reverie.metrics.saliency import (
 from reverie.metrics.score import Better, Reference, Score, standard_error
 
 SIGMA = 0.035
-"""of the Gaussian that turns fixations into a density, in shorter sides of the picture"""
+"""of the Gaussian that turns fixations into a density, in shorter sides of the image"""
 SMOOTHED = f"fixations smoothed by a Gaussian of {SIGMA} shorter sides"
 CENTRE = "centre bias: the smoothed fixations of the training set"
 
 
 class Observed(NamedTuple):
-    """A picture's fixations and what is predicted of it."""
+    """An image's fixations and what is predicted of it."""
 
     points: np.ndarray
-    """float64 [N,3]: x, y in pixels, inside the picture, and viewer"""
+    """float64 [N,3]: x, y in pixels, inside the image, and viewer"""
     density: np.ndarray
     """float64 [H,W], which sums to 1"""
     centre_bias: np.ndarray
@@ -49,7 +49,7 @@ class Observed(NamedTuple):
 
 
 class Metric(NamedTuple):
-    """One score of a prediction p of a picture: f(p, picture, fixations elsewhere)."""
+    """One score of a prediction p of an image: f(p, image, fixations elsewhere)."""
 
     name: str
     unit: str
@@ -58,9 +58,9 @@ class Metric(NamedTuple):
     of: Callable[[np.ndarray, Observed, Fixated], float]
 
 
-def _empirical(picture: Observed) -> np.ndarray:
-    height, width = picture.density.shape
-    return empirical_density(height, width, picture.fixated, picture.sigma)
+def _empirical(image: Observed) -> np.ndarray:
+    height, width = image.density.shape
+    return empirical_density(height, width, image.fixated, image.sigma)
 
 
 METRICS = (
@@ -81,16 +81,16 @@ METRICS = (
 )  # fmt: skip
 
 
-def saliency_scores(pictures: Sequence[Observed], reference: Reference, seed: int) -> Iterator[Score]:
-    """Each metric's mean over pictures; then each where one half of the viewers predicts the other, no ceiling."""
-    everywhere = [_elsewhere(pictures, i) for i in range(len(pictures))]
+def saliency_scores(images: Sequence[Observed], reference: Reference, seed: int) -> Iterator[Score]:
+    """Each metric's mean over images; then each where one half of the viewers predicts the other, no ceiling."""
+    everywhere = [_elsewhere(images, i) for i in range(len(images))]
     for metric in METRICS:
         values, bias = (
-            torch.tensor([metric.of(getattr(o, kind), o, e) for o, e in zip(pictures, everywhere, strict=True)])
+            torch.tensor([metric.of(getattr(o, kind), o, e) for o, e in zip(images, everywhere, strict=True)])
             for kind in ("density", "centre_bias")
         )
         yield _score(metric, metric.name, metric.definition, values, float(bias.mean()), reference, seed)
-    halves = [(half, e) for o, e in zip(pictures, everywhere, strict=True) for half in _halves(o)]
+    halves = [(half, e) for o, e in zip(images, everywhere, strict=True) for half in _halves(o)]
     for metric in METRICS if halves else ():
         values = torch.tensor([metric.of(o.density, o, e) for o, e in halves])
         bias = torch.tensor([metric.of(o.centre_bias, o, e) for o, e in halves])
@@ -107,11 +107,11 @@ def _score(
     )  # fmt: skip
 
 
-def _elsewhere(pictures: Sequence[Observed], i: int) -> Fixated:
-    """The fixations of all other pictures, at the same shares of this picture's sides."""
-    height, width = pictures[i].density.shape
+def _elsewhere(images: Sequence[Observed], i: int) -> Fixated:
+    """The fixations of all other images, at the same shares of this image's sides."""
+    height, width = images[i].density.shape
     rows, columns = [np.zeros(0)], [np.zeros(0)]
-    for k, other in enumerate(pictures):
+    for k, other in enumerate(images):
         if k != i:
             rows.append(other.points[:, 1] / other.density.shape[0] * height)
             columns.append(other.points[:, 0] / other.density.shape[1] * width)
@@ -119,14 +119,14 @@ def _elsewhere(pictures: Sequence[Observed], i: int) -> Fixated:
     return found if found.size else Fixated(*(axis.ravel() for axis in np.indices((height, width))))
 
 
-def _halves(picture: Observed) -> Iterator[Observed]:
-    """Each half of a picture's viewers, with the smoothed fixations of the other as its prediction; none for one."""
-    viewers = np.unique(picture.points[:, 2])
+def _halves(image: Observed) -> Iterator[Observed]:
+    """Each half of an image's viewers, with the smoothed fixations of the other as its prediction; none for one."""
+    viewers = np.unique(image.points[:, 2])
     if len(viewers) < 2:
         return
-    first = np.isin(picture.points[:, 2], viewers[::2])
+    first = np.isin(image.points[:, 2], viewers[::2])
     for seen, given in ((first, ~first), (~first, first)):
-        other = picture._replace(points=picture.points[given])
+        other = image._replace(points=image.points[given])
         even = 1e-3 / other.density.size  # of a uniform density, so that no likelihood is 0
         density = (1 - 1e-3) * _empirical(other) + even
-        yield Observed(picture.points[seen], density, picture.centre_bias)
+        yield Observed(image.points[seen], density, image.centre_bias)

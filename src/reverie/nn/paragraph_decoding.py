@@ -1,7 +1,7 @@
 """Paragraphs from a generator, word by word: the most likely words, beams, or words drawn by given random numbers.
 
-B pictures, M regions, S sentences, T words of a sentence, k beams, R = B k rows, L words so far, V vocabulary size.
-What is written of a picture does not depend on the others of a batch.
+B images, M regions, S sentences, T words of a sentence, k beams, R = B k rows, L words so far, V vocabulary size.
+What is written of an image does not depend on the others of a batch.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Written(NamedTuple):
 
 
 class Past(NamedTuple):
-    """What has been said of each picture."""
+    """What has been said of each image."""
 
     memory: Tensor
     """[B,L,2H]"""
@@ -60,7 +60,7 @@ class Past(NamedTuple):
 
 @torch.no_grad()
 def write(generator: ParagraphGenerator, regions: Tensor, how: Decoding, u: Tensor | None = None) -> Written:
-    """Paragraphs about pictures.
+    """Paragraphs about images.
 
     regions: [B,M,H]
     u: uniform numbers [B,N] in [0,1), for words that are drawn, with N from `numbers_needed`

@@ -1,6 +1,6 @@
-"""The networks of RTT-GAN's generator: regions of a picture, the paragraph's RNN, and the RNNs of a sentence.
+"""The networks of RTT-GAN's generator: regions of an image, the paragraph's RNN, and the RNNs of a sentence.
 
-B pictures, M regions of each, C channels of their features, H hidden dimensions, E dimensions of an embedding, S
+B images, M regions of each, C channels of their features, H hidden dimensions, E dimensions of an embedding, S
 sentences of a paragraph, T words of a sentence, L words so far, V vocabulary size. Words are int64: 0 padding, 1 start,
 2 end of a sentence. Regions are [B,M,H], words [B,S,T], topics [B,S,H].
 """
@@ -108,7 +108,7 @@ class ParagraphState(NamedTuple):
 
 
 class ParagraphRNN(nn.Module):
-    """Passes topics from sentence to sentence: it looks at the picture once a sentence, and says when to stop."""
+    """Passes topics from sentence to sentence: it looks at the image once a sentence, and says when to stop."""
 
     def __init__(self, embed_dim: int, hidden_dim: int) -> None:
         super().__init__()
@@ -270,7 +270,7 @@ class Spoken(NamedTuple):
 
 
 class ParagraphGenerator(nn.Module):
-    """Regions of pictures -> paragraphs; hierarchical, or flat: one sentence's RNN over the whole paragraph."""
+    """Regions of images -> paragraphs; hierarchical, or flat: one sentence's RNN over the whole paragraph."""
 
     def __init__(
         self, vocab_size: int, embed_dim: int, hidden_dim: int, dropout: float, hierarchical: bool, word_attention: bool
@@ -291,7 +291,7 @@ class ParagraphGenerator(nn.Module):
         return self.overall(regions.mean(1)).tanh()
 
     def forward(self, words: Tensor, regions: Tensor) -> Spoken:
-        """Paragraphs [B,S,T] about pictures with regions [B,M,H], each word given those before it."""
+        """Paragraphs [B,S,T] about images with regions [B,M,H], each word given those before it."""
         if self.paragraph is None:
             topic = self.flat_topic(regions)[:, None]
             nll, attention = self._nll(flattened(words)[:, None], topic, regions)
@@ -324,7 +324,7 @@ def flattened(words: Tensor) -> Tensor:
 
 
 class SceneEncoder(nn.Module):
-    """Pictures [B,3,H,W] in [-1,1] -> maps [B,C,H/8,W/8], learnt with the model from random weights."""
+    """Images [B,3,H,W] in [-1,1] -> maps [B,C,H/8,W/8], learnt with the model from random weights."""
 
     def __init__(self, base_channels: int) -> None:
         super().__init__()

@@ -16,7 +16,7 @@ from reverie.utils.formatting import clock
 
 ITEMS = {
     "images": "images", "photos": "patches", "pairs": "pairs of images", "unpaired": "images", "text": "lines",
-    "music": "windows of music", "fixations": "pictures with fixations", "paragraphs": "images with paragraphs",
+    "music": "windows of music", "fixations": "images with fixations", "paragraphs": "images with paragraphs",
 }  # fmt: skip
 """what one item of a kind of data is called, in the plural"""
 MAIN_SCORES = (

@@ -23,7 +23,7 @@ HUGE_PIXELS = 16_000_000
 ZERO_IS_WHITE = "reverie: zero is white"
 """key in `image.info` of a deep TIFF that says so, which Pillow heeds in 8 bits only"""
 CHROMA_NOISE = 32
-"""levels of 255 by which the channels of a grey picture that is stored in colour may differ: JPEG makes some"""
+"""levels of 255 by which the channels of a grey image that is stored in colour may differ: JPEG makes some"""
 GREY_MODES = frozenset(("1", "L", "LA", "La", "I", "F"))
 COLOUR_MODES = frozenset(("P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr"))
 
@@ -152,7 +152,7 @@ def convert_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
 
 
 def has_chroma(pixels: np.ndarray) -> bool:
-    """Whether a picture uint8 or uint16 [H,W,C] is in colours, and not grey stored as such."""
+    """Whether an image uint8 or uint16 [H,W,C] is in colours, and not grey stored as such."""
     noise = CHROMA_NOISE * (np.iinfo(pixels.dtype).max // 255)
     return bool(pixels.shape[2] == 3 and (pixels.max(2) - pixels.min(2) > noise).any())
 

@@ -1,4 +1,4 @@
-"""Where people looked, as files say it: points in JSON, CSV and MATLAB files, or maps as pictures.
+"""Where people looked, as files say it: points in JSON, CSV and MATLAB files, or maps as images.
 
 Points are x to the right and y down, in pixels from the top left corner, each with the number of its viewer or -1.
 """
@@ -23,7 +23,7 @@ from reverie.utils.errors import UserError, printable
 IMAGE_COLUMNS, VIEWER_COLUMNS = ("image", "name", "file", "filename", "stimulus"), ("viewer", "subject", "observer")
 """of a CSV file, one of each; the others are x and y"""
 OUTSIDE, SWAPPED = 0.1, 0.005
-"""share of points outside their pictures from which a set is refused; from which swapping x and y is tried"""
+"""share of points outside their images from which a set is refused; from which swapping x and y is tried"""
 
 DENSE = 0.1
 """share of a matrix that is not 0 from which it is no map of fixations"""
@@ -39,9 +39,9 @@ def read_json(data: bytes, place: str) -> dict[str, Points]:
     try:
         content = json.loads(data)
     except (ValueError, RecursionError):
-        raise UserError(f"{place} is no JSON; it is to hold {{picture: [[x, y, viewer], ...]}}.") from None
+        raise UserError(f"{place} is no JSON; it is to hold {{image: [[x, y, viewer], ...]}}.") from None
     if not isinstance(content, dict):
-        raise UserError(f"{place} holds no object; it is to hold {{picture: [[x, y, viewer], ...]}}.")
+        raise UserError(f"{place} holds no object; it is to hold {{image: [[x, y, viewer], ...]}}.")
     return {str(name): _points(value, f"{place}, {name}") for name, value in content.items()}
 
 
@@ -78,7 +78,7 @@ def read_csv(data: bytes, place: str) -> dict[str, Points]:
 
 
 def read_mat(data: bytes, place: str, size: tuple[int, int]) -> Points:
-    """The points of one picture of `size`, height and width: a matrix of its size that is not 0 where it was looked at;
+    """The points of one image of `size`, height and width: a matrix of its size that is not 0 where it was looked at;
     [N,2] of x and y; or, as in SALICON, a struct for each viewer whose field "fixations" is [N,2], counted from 1.
 
     Raises UserError, also where SciPy is not installed.
@@ -104,13 +104,13 @@ def read_mat(data: bytes, place: str, size: tuple[int, int]) -> Points:
         return _points(matrix.tolist(), place)
     if matrix.shape != size:
         raise UserError(
-            f"{place}: its matrix is {matrix.shape[1]}x{matrix.shape[0]} and the picture {size[1]}x{size[0]}; a map of "
-            "fixations has the size of its picture."
+            f"{place}: its matrix is {matrix.shape[1]}x{matrix.shape[0]} and the image {size[1]}x{size[0]}; a map of "
+            "fixations has the size of its image."
         )
     if (share := np.count_nonzero(matrix) / matrix.size) > DENSE:
         raise UserError(
             f"{place} is a density and not a map of fixations, as {share:.0%} of it is not 0; save it as a grey "
-            "picture in a folder maps/."
+            "image in a folder maps/."
         )
     rows, columns = np.nonzero(matrix)
     return np.stack([columns + 0.5, rows + 0.5, np.full(len(rows), -1.0)], 1)
@@ -126,7 +126,7 @@ def _points_of_viewers(viewers: np.ndarray, place: str) -> Points:
 
 
 def fault_of_map(header: decode.ImageHeader, data: bytes, size: tuple[int, int]) -> str:
-    """Why a picture cannot be the map of where people looked in one of `size`, height and width; "" if it can."""
+    """Why an image cannot be the map of where people looked in one of `size`, height and width; "" if it can."""
     if header.fault:
         return f"its map cannot be read: {header.fault}"
     if header.alpha or not header.grey:
@@ -141,23 +141,23 @@ def fault_of_map(header: decode.ImageHeader, data: bytes, size: tuple[int, int])
         if alpha is not None and alpha.getextrema() != (255, 255):
             return "its map is transparent in part; give an opaque one, brighter where people looked more"
     if size[0] != size[1] and header.shape == size[::-1]:
-        return "its map is turned by a quarter; save it as the picture is shown"
+        return "its map is turned by a quarter; save it as the image is shown"
     return ""
 
 
 def has_shape_of(map_size: tuple[int, int], size: tuple[int, int]) -> bool:
-    """Whether a map has the sides of its picture in proportion, up to a pixel of rounding."""
+    """Whether a map has the sides of its image in proportion, up to a pixel of rounding."""
     return abs(map_size[0] * size[1] - map_size[1] * size[0]) <= sum(size)
 
 
-def match_files(names: Iterable[str], pictures: Iterable[str]) -> dict[str, str]:
-    """File -> the picture that it is of: of the same name without suffix; of several that in a folder of the same name.
+def match_files(names: Iterable[str], images: Iterable[str]) -> dict[str, str]:
+    """File -> the image that it is of: of the same name without suffix; of several that in a folder of the same name.
 
-    Files of no picture, or of which that is not clear, are left out.
+    Files of no image, or of which that is not clear, are left out.
     """
     by_stem: dict[str, list[str]] = {}
-    for picture in pictures:
-        by_stem.setdefault(PurePosixPath(picture).stem, []).append(picture)
+    for image in images:
+        by_stem.setdefault(PurePosixPath(image).stem, []).append(image)
     found = {}
     for name in names:
         path = PurePosixPath(name)
@@ -198,7 +198,7 @@ def _is_finite(value: Any) -> bool:
 
 
 def check_axes(points: Mapping[str, Points], sizes: Mapping[str, tuple[int, int]], place: str) -> str:
-    """A note on points outside their pictures; "" for none. sizes: height and width of each picture.
+    """A note on points outside their images; "" for none. sizes: height and width of each image.
 
     Raises UserError if many lie outside, and says so if swapping x and y would put more of them inside.
     """
@@ -219,19 +219,19 @@ def check_axes(points: Mapping[str, Points], sizes: Mapping[str, tuple[int, int]
     share = share_outside(0, 1)
     if share > SWAPPED and share_outside(1, 0) < share / 2:
         raise UserError(
-            f"{place}: {share:.0%} of the points lie outside their pictures, and {share_outside(1, 0):.0%} if x and y "
+            f"{place}: {share:.0%} of the points lie outside their images, and {share_outside(1, 0):.0%} if x and y "
             "change places; x goes to the right and y down, in pixels: swap them."
         )
     if share > OUTSIDE:
         raise UserError(
-            f"{place}: {share:.0%} of the points lie outside their pictures; x goes to the right and y down, in pixels "
-            "of the pictures as they are in their files."
+            f"{place}: {share:.0%} of the points lie outside their images; x goes to the right and y down, in pixels "
+            "of the images as they are in their files."
         )
-    return f"{share:.1%} of the points lie outside their pictures and are left out" if share else ""
+    return f"{share:.1%} of the points lie outside their images and are left out" if share else ""
 
 
 def inside(points: Points, height: int, width: int) -> Points:
-    """Those that lie in the picture."""
+    """Those that lie in the image."""
     x, y = points[:, 0], points[:, 1]
     return points[(x >= 0) & (x < width) & (y >= 0) & (y < height)]
 
@@ -244,5 +244,5 @@ def split_names(lists: Mapping[str, bytes], names: Iterable[str], place: str) ->
         lines = [line.strip() for line in data.decode("utf-8-sig", "replace").splitlines()]
         found[split] = [known[line] for line in lines if line in known]
         if lines and not found[split]:
-            raise UserError(f"{place}: {split}.txt names no picture that there is, such as '{lines[0]}'.")
+            raise UserError(f"{place}: {split}.txt names no image that there is, such as '{lines[0]}'.")
     return found

@@ -1,4 +1,4 @@
-"""Pictures and where people looked at them: what saliency is learnt from."""
+"""Images and where people looked at them: what saliency is learnt from."""
 
 from __future__ import annotations
 
@@ -39,29 +39,29 @@ CELL = 8
 BIAS_CELLS, BIAS_SIGMA = 32, 0.03
 """cells a side of the centre bias, and its smoothing in sides"""
 BUILT_IN, TRAIN, TEST = "gazes", 400, 100
-"""a set that is drawn: shapes, and viewers who look at them; pictures of each split"""
+"""a set that is drawn: shapes, and viewers who look at them; images of each split"""
 MAP_FOLDERS = ("maps", "fixation_maps", "fixationmaps", "fixations", "density")
-PICTURE_FOLDERS = ("images", "stimuli", "pictures", "photos")
+IMAGE_FOLDERS = ("images", "stimuli", "pictures", "photos")
 """beside which a folder maps or density holds maps of where people looked"""
 
 
-class Picture(NamedTuple):
-    """One picture and its fixations."""
+class FixatedImage(NamedTuple):
+    """One image and its fixations."""
 
     name: str
     height: int
     width: int
     points: np.ndarray
-    """float64 [N,3]: x, y, viewer (-1: unknown), inside the picture; [0,3] where there is a map"""
+    """float64 [N,3]: x, y, viewer (-1: unknown), inside the image; [0,3] where there is a map"""
     map: str
     """file of a map of densities; "" for none"""
 
 
 class Fixations:
-    """Pictures with fixations, decoded whole to squares. Attributes as of Images; `items` are Pictures.
+    """Images with fixations, decoded whole to squares. Attributes as of Images; `items` are FixatedImages.
 
-    A folder or zip holds pictures and one of: fixations.json, fixations.csv, a .mat of the name of each picture, or a
-    folder maps/ with a grey picture for each. train.txt, test.txt and val.txt name the pictures of the splits.
+    A folder or zip holds images and one of: fixations.json, fixations.csv, a .mat of the name of each image, or a
+    folder maps/ with a grey image for each. train.txt, test.txt and val.txt name the images of the splits.
     """
 
     kind = "fixations"
@@ -125,13 +125,13 @@ class Fixations:
 
     @classmethod
     def inspect(cls, spec: str | Path) -> dict[str, Any]:
-        """The report on the pictures and fixations at a place, a dict that json can write. Raises UserError."""
+        """The report on the images and fixations at a place, a dict that json can write. Raises UserError."""
         first = cls.open(spec)
         parts = {split: cls.open(spec, split) for split in first.splits}
         points = [item.points for item in first.items]
         viewers = [len(np.unique(p[:, 2])) for p in points if len(p) and p[0, 2] >= 0]
         few = sum(len(np.unique(p[:, 2])) == 1 for p in points if len(p) and p[0, 2] >= 0)
-        alone = f"{few} of {len(points)} pictures with one viewer only: nothing tells what others would look at"
+        alone = f"{few} of {len(points)} images with one viewer only: nothing tells what others would look at"
         warnings = [*first.warnings, *([alone] if few else [])]
         if any(item.map for item in first.items):
             warnings.append("these are maps, without points: scores need points, and there is no centre bias of them")
@@ -148,11 +148,11 @@ class Fixations:
         """The report of `inspect` as text for the terminal."""
         about = "one viewer" if report["viewers"] == 1 else f"about {report['viewers']} viewers"
         viewers = f", by {about} each" if report["viewers"] else ""
-        heading = f"pictures with {report['fixations']} fixations to train on{viewers}"
-        return usage_summary(report, heading, "picture")
+        heading = f"images with {report['fixations']} fixations to train on{viewers}"
+        return usage_summary(report, heading, "image")
 
     def prepare(self, size: int, channels: int | None = None) -> Fixations:
-        """Decode to squares of `size` pixels, the whole picture in each, and return self. Raises UserError."""
+        """Decode to squares of `size` pixels, the whole image in each, and return self. Raises UserError."""
         if size % CELL or size < 4 * CELL:
             raise UserError(f"the image size must be a multiple of {CELL} from {4 * CELL}, not {size}")
         items = self.items
@@ -167,13 +167,13 @@ class Fixations:
             raise UserError(nothing_usable(self.spec, self.dropped))
         return self
 
-    def _square(self, item: Picture, size: int) -> np.ndarray:
-        image = PIL.Image.fromarray(self.picture(item))
+    def _square(self, item: FixatedImage, size: int) -> np.ndarray:
+        image = PIL.Image.fromarray(self.image(item))
         return np.asarray(image.resize((size, size), PIL.Image.Resampling.LANCZOS))
 
-    def picture(self, item: Picture) -> np.ndarray:
-        """A picture in its own size: uint8 [H,W,3]. Raises InvalidFile."""
-        return self._source.picture(item)
+    def image(self, item: FixatedImage) -> np.ndarray:
+        """An image in its own size: uint8 [H,W,3]. Raises InvalidFile."""
+        return self._source.image(item)
 
     def __len__(self) -> int:
         return len(self.items)
@@ -187,11 +187,11 @@ class Fixations:
         return {"image": torch.sub(image, 127.5).div_(127.5), "counts": counts, "row": torch.from_numpy(rows)}
 
     def pixels(self, i: int) -> np.ndarray:
-        """Picture i as uint8 [size,size,3], a copy."""
+        """Image i as uint8 [size,size,3], a copy."""
         return np.array(self._ready().pixels[i])
 
-    def density_map(self, item: Picture) -> np.ndarray:
-        """The map of a picture that has one, float64 [h,w] in 0..1. Raises InvalidFile."""
+    def density_map(self, item: FixatedImage) -> np.ndarray:
+        """The map of an image that has one, float64 [h,w] in 0..1. Raises InvalidFile."""
         return self._source.map(item)
 
     def _share(self, i: int) -> np.ndarray:
@@ -207,28 +207,28 @@ class Fixations:
 
     def _ready(self) -> cache.CachedArray:
         if self._rows is None:
-            raise RuntimeError("call prepare(size) before asking for pictures")
+            raise RuntimeError("call prepare(size) before asking for images")
         return self._rows
 
 
 def _name_fixations(names: Sequence[str]) -> bool:
-    """Whether a set of these files tells where people looked: a table, a .mat of a picture's name, or maps."""
+    """Whether a set of these files tells where people looked: a table, a .mat of an image's name, or maps."""
     paths = [PurePosixPath(name) for name in names]
     if any(path.name in ("fixations.json", "fixations.csv") for path in paths):
         return True
     folders = {folder.lower() for path in paths for folder in path.parts[:-1]}
-    if folders & set(MAP_FOLDERS) and folders & set(PICTURE_FOLDERS):
+    if folders & set(MAP_FOLDERS) and folders & set(IMAGE_FOLDERS):
         return True
-    pictures = {path.stem for path in paths if path.suffix.lower() in SUFFIXES}
-    return any(path.suffix.lower() == ".mat" and path.stem in pictures for path in paths)
+    images = {path.stem for path in paths if path.suffix.lower() in SUFFIXES}
+    return any(path.suffix.lower() == ".mat" and path.stem in images for path in paths)
 
 
 def _no(text: str) -> FileTree:
-    raise UserError(f"{text} is neither a folder nor a zip; give a folder with pictures and fixations.json.")
+    raise UserError(f"{text} is neither a folder nor a zip; give a folder with images and fixations.json.")
 
 
-def count_in_cells(items: Sequence[Picture], cells: int) -> np.ndarray:
-    """How many fixations lie in each of cells x cells equal parts of the pictures: float64 [cells,cells]."""
+def count_in_cells(items: Sequence[FixatedImage], cells: int) -> np.ndarray:
+    """How many fixations lie in each of cells x cells equal parts of the images: float64 [cells,cells]."""
     counts = np.zeros((cells, cells))
     for item in items:
         rows, columns = (
@@ -239,8 +239,8 @@ def count_in_cells(items: Sequence[Picture], cells: int) -> np.ndarray:
     return counts
 
 
-def centre_bias(items: Sequence[Picture]) -> tuple[float, ...] | None:
-    """Where the viewers of all pictures looked, BIAS_CELLS x BIAS_CELLS shares smoothed, row by row; None without
+def centre_bias(items: Sequence[FixatedImage]) -> tuple[float, ...] | None:
+    """Where the viewers of all images looked, BIAS_CELLS x BIAS_CELLS shares smoothed, row by row; None without
     points."""
     counts = count_in_cells(items, 2 * BIAS_CELLS)
     if not counts.sum():
@@ -253,22 +253,22 @@ def centre_bias(items: Sequence[Picture]) -> tuple[float, ...] | None:
 
 
 class Source:
-    """Where pictures come from."""
+    """Where images come from."""
 
-    parts: dict[str, list[Picture]]
+    parts: dict[str, list[FixatedImage]]
     dropped: list[Dropped]
     notes: list[str]
     warnings: list[str]
 
-    def stamp(self, item: Picture) -> str:
-        """What changes with the picture."""
+    def stamp(self, item: FixatedImage) -> str:
+        """What changes with the image."""
         raise NotImplementedError
 
-    def picture(self, item: Picture) -> np.ndarray:
+    def image(self, item: FixatedImage) -> np.ndarray:
         """uint8 [H,W,3]"""
         raise NotImplementedError
 
-    def map(self, item: Picture) -> np.ndarray:
+    def map(self, item: FixatedImage) -> np.ndarray:
         """float64 [h,w] in 0..1"""
         raise NotImplementedError
 
@@ -283,16 +283,16 @@ class FileSource(Source):
         points = self._points(sizes, maps, place)
         if points and (note := check_axes(points, sizes, place)):
             self.notes.append(note)
-        kept, faults = dict[str, Picture](), self._faulty_maps(maps, sizes)
+        kept, faults = dict[str, FixatedImage](), self._faulty_maps(maps, sizes)
         for file, (height, width) in sizes.items():
             places = inside(points.get(file, np.zeros((0, 3))), height, width)
             usable = file in maps and file not in faults
             if len(places) or usable:
-                kept[file] = Picture(file, height, width, places, maps[file] if usable else "")
+                kept[file] = FixatedImage(file, height, width, places, maps[file] if usable else "")
             else:
                 self.dropped.append(Dropped(file, faults.get(file, "no fixations")))
         if without := sorted(faults.keys() & kept.keys()):
-            self.warnings.append(f"{len(without)} pictures have points and no map, since {faults[without[0]]}")
+            self.warnings.append(f"{len(without)} images have points and no map, since {faults[without[0]]}")
         if not kept and self.dropped:
             raise UserError(nothing_usable(place, self.dropped))
         lists = {s: f for f in tree.stamps for s in ("train", "test", "val") if PurePosixPath(f).name == f"{s}.txt"}
@@ -303,16 +303,16 @@ class FileSource(Source):
         }
 
     def _images(self) -> tuple[list[str], dict[str, str]]:
-        """(pictures, picture -> its map)."""
+        """(images, image -> its map)."""
         images = [file for file in sorted(self.tree.stamps) if PurePosixPath(file).suffix.lower() in SUFFIXES]
         maps = [f for f in images if {p.lower() for p in PurePosixPath(f).parts[:-1]} & set(MAP_FOLDERS)]
         if len(maps) == len(images):  # the set itself lies in a folder of such a name
             maps = [f for f in images if PurePosixPath(f).parent.name.lower() in MAP_FOLDERS]
-        pictures = sorted(set(images) - set(maps), key=lambda file: (PurePosixPath(file).stem, file))
-        return pictures, {owner: file for file, owner in match_files(maps, pictures).items()}
+        looked_at = sorted(set(images) - set(maps), key=lambda file: (PurePosixPath(file).stem, file))
+        return looked_at, {owner: file for file, owner in match_files(maps, looked_at).items()}
 
     def _sizes(self, files: Sequence[str]) -> dict[str, tuple[int, int]]:
-        """Height and width of each picture that can be read, upright."""
+        """Height and width of each image that can be read, upright."""
         sizes = {}
         for file in files:
             header = decode.read_header(self.tree.read(file))
@@ -323,7 +323,7 @@ class FileSource(Source):
         return sizes
 
     def _faulty_maps(self, maps: dict[str, str], sizes: dict[str, tuple[int, int]]) -> dict[str, str]:
-        """Picture -> why its map cannot be used; warns of maps of another shape than their pictures."""
+        """Image -> why its map cannot be used; warns of maps of another shape than their images."""
         faults, others = {}, []
         for file in maps.keys() & sizes.keys():
             data = self.tree.read(maps[file])
@@ -334,13 +334,13 @@ class FileSource(Source):
                 others.append(f"{maps[file]}, {header.width}x{header.height} of {sizes[file][1]}x{sizes[file][0]}")
         if others:
             self.warnings.append(
-                f"{len(others)} maps have another shape than their pictures and are stretched to it, such as "
-                f"{min(others)}; where they show a part only, cut the pictures to it"
+                f"{len(others)} maps have another shape than their images and are stretched to it, such as "
+                f"{min(others)}; where they show a part only, cut the images to it"
             )
         return faults
 
     def _points(self, sizes: dict[str, tuple[int, int]], maps: dict[str, str], place: str) -> dict[str, np.ndarray]:
-        """Picture -> points, of the one kind of file that there is. Raises UserError."""
+        """Image -> points, of the one kind of file that there is. Raises UserError."""
         tables = [f for f in self.tree.stamps if PurePosixPath(f).suffix.lower() in (".json", ".csv")]
         tables = [f for f in tables if "fix" in f.lower()] or tables
         if len(tables) > 1:
@@ -353,28 +353,28 @@ class FileSource(Source):
             if sizes and not owners:
                 such = f", such as {min(found)}," if found else ""
                 raise UserError(
-                    f"none of the {len(found)} names in {file}{such} is of a picture, such as {min(sizes)}; give these."
+                    f"none of the {len(found)} names in {file}{such} is of an image, such as {min(sizes)}; give these."
                 )
             if lost := sorted(found.keys() - owners.keys()):
-                self.notes.append(f"{len(lost)} names of {file} are of no picture, such as {lost[0]}")
+                self.notes.append(f"{len(lost)} names of {file} are of no image, such as {lost[0]}")
             return {owner: found[name] for name, owner in owners.items()}
         owners = match_files(sorted(f for f in self.tree.stamps if f.lower().endswith(".mat")), sizes)
         if owners:
             return {owner: read_mat(self.tree.read(f), f, sizes[owner]) for f, owner in owners.items()}
         if not maps:
             raise UserError(
-                f"{place} says nowhere where people looked; add fixations.json, {{picture: [[x, y, viewer], ...]}}, "
-                "fixations.csv, or a folder maps/ with a grey picture for each."
+                f"{place} says nowhere where people looked; add fixations.json, {{image: [[x, y, viewer], ...]}}, "
+                "fixations.csv, or a folder maps/ with a grey image for each."
             )
         return {}
 
-    def stamp(self, item: Picture) -> str:
+    def stamp(self, item: FixatedImage) -> str:
         return hashlib.sha256(self.tree.read(item.name)).hexdigest()
 
-    def picture(self, item: Picture) -> np.ndarray:
+    def image(self, item: FixatedImage) -> np.ndarray:
         return conversion.convert_channels(decode.read_full(self.tree.read(item.name)), 3)
 
-    def map(self, item: Picture) -> np.ndarray:
+    def map(self, item: FixatedImage) -> np.ndarray:
         levels = conversion.convert_channels(decode.read_full(self.tree.read(item.map)), 1)
         return levels[:, :, 0].astype(np.float64) / 255
 
@@ -385,12 +385,12 @@ class DrawnSource(Source):
     def __init__(self, spec: str) -> None:
         _, _, number = spec.partition(":")
         if number and not (number.isascii() and number.isdecimal() and int(number) > 0):
-            raise UserError(f"'{number}' in {spec} is not a number of pictures; use, for example, {BUILT_IN}:100")
+            raise UserError(f"'{number}' in {spec} is not a number of images; use, for example, {BUILT_IN}:100")
         counts = {"train": int(number or TRAIN), "test": TEST}
         self.dropped, self.notes, self.warnings = [], [], []
         self.parts = {split: [self._drawn(split, i) for i in range(count)] for split, count in counts.items()}
 
-    def _drawn(self, split: str, i: int) -> Picture:
+    def _drawn(self, split: str, i: int) -> FixatedImage:
         pixels = self._pixels(split, i).astype(np.float64)
         side = len(pixels)
         border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
@@ -399,17 +399,17 @@ class DrawnSource(Source):
         chosen = stream.choice(weight.size, 20, p=(weight / weight.sum()).ravel())
         places = np.stack([chosen % side, chosen // side], 1) + 0.5 + stream.normal(0, 1, (20, 2))
         points = np.concatenate([places.clip(0, side - 1e-3), np.arange(20)[:, None] % 5.0], 1)
-        return Picture(f"{split}/{i}", side, side, points, "")
+        return FixatedImage(f"{split}/{i}", side, side, points, "")
 
     def _pixels(self, split: str, i: int) -> np.ndarray:
         return np.asarray(synthetic.shape(split, i, synthetic.NATIVE).convert("RGB"))
 
-    def stamp(self, item: Picture) -> str:
+    def stamp(self, item: FixatedImage) -> str:
         return f"{synthetic.VERSION}"
 
-    def picture(self, item: Picture) -> np.ndarray:
+    def image(self, item: FixatedImage) -> np.ndarray:
         split, _, i = item.name.partition("/")
         return self._pixels(split, int(i))
 
-    def map(self, item: Picture) -> np.ndarray:
+    def map(self, item: FixatedImage) -> np.ndarray:
         raise InvalidFile("no map")
