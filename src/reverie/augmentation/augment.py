@@ -18,7 +18,6 @@ from typing import Any
 from uuid import uuid4
 
 import numpy as np
-from tqdm import tqdm
 
 from reverie.api import load, resume, train
 from reverie.augmentation.dataset_card import write_card
@@ -37,6 +36,7 @@ from reverie.runs.run_place import run_place
 from reverie.utils.atomic_files import disk_errors, replace_text, replacing
 from reverie.utils.errors import UserError
 from reverie.utils.paths import folder_fault
+from reverie.utils.progress_bar import bar
 
 
 def augment(
@@ -200,7 +200,7 @@ def _create_plan(text: str, out: Path) -> None:
 
 def _write_pngs(plan: Plan, model: Method, out: Path, shard: Shard | None) -> None:
     """One PNG per item, in a folder for each class."""
-    act, bar = model.verb("generate"), _progress_bar(plan)
+    act, progress = model.verb("generate"), bar(None, sum(plan.counts.values()), "generating")
     blocks = [(name, start) for name, count in plan.counts.items() for start in range(0, count, BLOCK)]
     part, of = (shard.part, shard.of) if shard else (1, 1)
     mine = blocks[len(blocks) * (part - 1) // of : len(blocks) * part // of]  # a block is generated in one batch
@@ -208,33 +208,35 @@ def _write_pngs(plan: Plan, model: Method, out: Path, shard: Shard | None) -> No
         starts = [start for other, start in mine if other == name]
         items = [j for start in starts for j in range(start, min(start + BLOCK, count))]
         missing = [j for j in items if not _png_path(plan, out, name, j).is_file()]
-        bar.update(len(items) - len(missing))
+        progress.update(len(items) - len(missing))
         if not missing:
             continue
         images = act.stream(model, n=count, label=name, seed=plan.seed, items=missing)
         for j, image in zip(missing, images, strict=True):
             image.save(_png_path(plan, out, name, j))
-            bar.update()
-    bar.close()
+            progress.update()
+    progress.close()
 
 
 def _write_tars(plan: Plan, model: Method, out: Path, shard: Shard | None) -> None:
     """WebDataset tars of NNNNNNNN.png, .cls (the index of the class) and .json (its name, and the image's record)."""
-    items, bar = list(enumerate(plan.items)), _progress_bar(plan)
+    items, progress = list(enumerate(plan.items)), bar(None, len(plan.items), "generating")
     for number, path in enumerate(_files(plan, out)):
         if shard is not None and number % shard.of != shard.part - 1:
             continue
         members = items[number * plan.tar : (number + 1) * plan.tar]
         if path.is_file():
-            bar.update(len(members))
+            progress.update(len(members))
             continue
-        images = _generate_items(plan, model, [item for _, item in members], bar)
+        images = _generate_items(plan, model, [item for _, item in members], progress)
         with replacing(path) as fresh:
             _write_tar(fresh, plan, members, images)
-    bar.close()
+    progress.close()
 
 
-def _generate_items(plan: Plan, model: Method, items: list[tuple[str, int]], bar: Any) -> dict[tuple[str, int], Image]:
+def _generate_items(
+    plan: Plan, model: Method, items: list[tuple[str, int]], progress: Any
+) -> dict[tuple[str, int], Image]:
     """The images of items (class, index), each class in one call."""
     act, generated = model.verb("generate"), dict[tuple[str, int], Image]()
     for name, count in plan.counts.items():
@@ -244,7 +246,7 @@ def _generate_items(plan: Plan, model: Method, items: list[tuple[str, int]], bar
         images = act.stream(model, n=count, label=name, seed=plan.seed, items=wanted)
         for j, image in zip(wanted, images, strict=True):
             generated[name, j] = image
-            bar.update()
+            progress.update()
     return generated
 
 
@@ -272,11 +274,6 @@ def _member_files(image: Image, name: str, label: int) -> dict[str, bytes]:
         "cls": str(label).encode(),
         "json": json.dumps(record, sort_keys=True, ensure_ascii=False).encode(),
     }
-
-
-def _progress_bar(plan: Plan) -> Any:
-    total = sum(plan.counts.values())
-    return tqdm(total=total, desc="generating", unit=" images", delay=1, disable=None, leave=False, file=sys.stderr)
 
 
 def _png_path(plan: Plan, out: Path, name: str, j: int) -> Path:

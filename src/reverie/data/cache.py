@@ -9,7 +9,6 @@ import contextlib
 import hashlib
 import json
 import os
-import sys
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,11 +19,11 @@ from typing import Any, NamedTuple, NoReturn, TypeVar
 import numpy as np
 import platformdirs
 from filelock import FileLock
-from tqdm import tqdm
 
 from reverie.data.file_types import InvalidFile, UnreadableFile, quiet_pillow
 from reverie.utils.atomic_files import read_checked, write_checked
 from reverie.utils.errors import UserError
+from reverie.utils.progress_bar import bar
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -65,15 +64,15 @@ def map_in_order(function: Callable[[T], R], items: Sequence[T], what: str) -> G
         return [function(item) for item in part]
 
     parts = (items[i : i + _CHUNK] for i in range(0, len(items), _CHUNK))
-    bar = tqdm(total=len(items), desc=what, unit=" images", delay=1, disable=None, leave=False, file=sys.stderr)
-    with quiet_pillow(), bar, ThreadPoolExecutor(workers()) as pool:
+    progress = bar(None, len(items), what)
+    with quiet_pillow(), progress, ThreadPoolExecutor(workers()) as pool:
         in_flight: deque[Future[list[R]]] = deque(pool.submit(task, part) for part in islice(parts, 4 * workers()))
         try:
             while in_flight:
                 done = in_flight.popleft().result()
                 in_flight.extend(pool.submit(task, part) for part in islice(parts, 1))
                 yield from done
-                bar.update(len(done))
+                progress.update(len(done))
         finally:  # reached early if the reader stops or on Ctrl-C: do not wait for tasks that have not begun
             for future in in_flight:
                 future.cancel()
