@@ -205,7 +205,8 @@ def test_weights_that_are_none(tmp_path: Path, capsys: pytest.CaptureFixture[str
     torch.save({"a": Malicious()}, tmp_path / "code2.pth")
     for name, said in [
         ("other.pth", "unknown network (the first is layer.weight)"), ("lacking.pth", "is missing"),
-        ("code.pth", "holds more than tensors"), ("code2.pth", "holds more than tensors"), ("nothing", "there is no"),
+        ("code.pth", "holds objects, not tensors"), ("code2.pth", "holds more than tensors (print)"),
+        ("nothing", "there is no"),
     ]:  # fmt: skip
         assert command("dream", photo, "--weights", tmp_path / name, "--out", tmp_path / "x.png") == 2
         printed = capsys.readouterr()
