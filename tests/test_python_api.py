@@ -35,6 +35,13 @@ LABELS = [i % 2 for i in range(N)]
 SHORT = dict(steps=2, log_every=1, checkpoint_every=2, sample_every=2, batch_size=8)
 
 
+def with_nan(i: int) -> np.ndarray:
+    """The images from 0 to 1, one of which holds a NaN."""
+    images = PIXELS.astype(np.float32) / 255
+    images[i, 0, 0] = np.nan
+    return images
+
+
 class Labelled(Dataset[Any]):
     """A data set of torch with names of classes, which does not end by itself."""
 
@@ -197,6 +204,7 @@ def test_grey_masks_alpha_and_deep_values() -> None:
         (np.zeros((4, 8, 8, 7)), "shape [4, 8, 8, 7]"), ({"a": [1]}, "columns a"), (PIXELS.astype("U"), "<U"),
         (np.zeros((0, 8, 8, 3), np.uint8), "no items"), ((PIXELS, [0.5] * N), "of the type float"),
         ([PIXELS[0], "nowhere.png"], "nowhere.png"), (object(), "object"),
+        (with_nan(5), "image 5 of 24 images in memory holds NaN"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_learnt_from_gets_one_line(data: Any, words: str, tmp_path: Path) -> None:
@@ -320,6 +328,8 @@ def test_what_verbs_cannot_take_gets_one_line_without_values(given: Any, run: Pa
     with pytest.raises(UserError) as error:
         reverie.load(run).generate(n=PIXELS)
     assert "an array of shape [24, 16, 16, 3]" in str(error.value)
+    with pytest.raises(UserError, match="image 5 of images holds NaN"):
+        reverie.load(run).reconstruct(with_nan(5))
 
 
 def test_lists_of_items_show_convert_and_save(run: Path, tmp_path: Path) -> None:

@@ -187,9 +187,10 @@ def scale_of(items: Sequence[Any], title: str) -> tuple[float, float]:
         if pixels.dtype in (np.uint8, np.bool_):
             continue
         real = real or pixels.dtype.kind == "f"
-        low, high = min(low, float(pixels.min())), max(high, float(pixels.max()))
-        if not (np.isfinite(low) and np.isfinite(high)):
+        least, most = float(pixels.min()), float(pixels.max())
+        if not (np.isfinite(least) and np.isfinite(most)):
             raise UserError(f"image {i} of {title} holds NaN or infinity; give finite values.")
+        low, high = min(low, least), max(high, most)
     if high == -np.inf:
         return 0, 255
     if not real and low >= 0 and high <= WHITES[-1]:
