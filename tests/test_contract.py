@@ -232,8 +232,10 @@ def test_the_seed_decides_everything(name: str, folder: Path, tmp_path: Path) ->
 
 def test_every_verb_runs_and_records_how(name: str, folder: Path) -> None:
     method, data = reverie.load(folder), ready(name)[1]
+    random_state = torch.get_rng_state()
     for verb in registry.find(name).verbs:
         made = method.verb(verb)(**arguments(method, verb, data))
+        assert torch.equal(torch.get_rng_state(), random_state), f"{verb} takes random numbers of the user's"
         assert made, verb
         for image in made:
             assert values_of(image).dtype == DTYPES.get(type(image), np.uint8)

@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -435,6 +436,50 @@ def test_training_from_a_run_begins_with_its_weights(run: Path, tmp_path: Path, 
     with pytest.raises(UserError, match="holds a vae, and a dcgan is to be trained"):
         reverie.train("dcgan:smoke", data=fewer, out=tmp_path / "x", init_from=run)
     assert not (tmp_path / "x").exists()
+
+
+def test_the_state_of_the_process_stays_the_users(run: Path, tmp_path: Path) -> None:
+    """Random numbers, threads and the deterministic flag of torch are not ours."""
+    threads = torch.get_num_threads()
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    torch.manual_seed(7)
+    model = reverie.train("vae:smoke", data=PIXELS, out=tmp_path / "a", threads=threads + 1, **SHORT)
+    reverie.plan("vae:smoke", data=PIXELS, timed=True, **SHORT)
+    reverie.resume(model, data=PIXELS, steps=3)
+    reverie.evaluate(tmp_path / "a", PIXELS, metrics="copying")
+    reverie.compare([tmp_path / "a", run], PIXELS, metrics="copying", out=None)
+    with pytest.raises(UserError):
+        reverie.train("vae:smoke", data=tmp_path / "none", out=tmp_path / "b", threads=threads + 1)
+    reverie.visualize("3", steps=1, size=32)
+    assert torch.equal(torch.rand(3), expected)
+    assert torch.get_num_threads() == threads
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_one_thread_trains_at_a_time(tmp_path: Path) -> None:
+    refused: list[str] = []
+
+    def train(name: str) -> None:
+        try:
+            reverie.train("vae:smoke", data=PIXELS, out=tmp_path / name, **SHORT)
+        except UserError as error:
+            refused.append(str(error))
+
+    def train_more(step: int, metrics: dict[str, float], run: Any) -> None:
+        if step == 1:
+            train("nested")
+            second = Thread(target=train, args=("second",))
+            second.start()
+            second.join()
+
+    outer = reverie.train("vae:smoke", data=PIXELS, out=tmp_path / "outer", callback=train_more, **SHORT)
+    assert len(refused) == 1
+    assert "another process" in refused[0]
+    assert not (tmp_path / "second").exists()
+    assert outer.origin["run"] == reverie.load(tmp_path / "nested").origin["run"]  # the very same weights
+    train("later")
+    assert (tmp_path / "later").exists()
 
 
 def test_a_loaded_method_stands_for_its_run(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,8 +51,10 @@ from reverie.transforms.working_size import NOTED
 from reverie.utils.distributed import Ranks
 from reverie.utils.environment import commit, machine, now, versions
 from reverie.utils.errors import TrainingFailed, UserError, printable
+from reverie.utils.global_state import kept_global_state, one_training
 
 
+@one_training()
 def train(
     method: str, *, data: Any, out: str | Path, command: str = "", splits: str | None = None,
     pairing: str | None = None, labels: str | None = None, init_from: str | Path | Method | None = None,
@@ -113,6 +115,7 @@ def train(
         run.release()  # a notebook keeps the exception, and with it the run
 
 
+@one_training()
 def plan(
     method: str, *, data: Any, out: str | Path = "runs/new", splits: str | None = None, pairing: str | None = None,
     labels: str | None = None, init_from: str | Path | Method | None = None, timed: bool = True, **options: Any,
@@ -126,6 +129,7 @@ def plan(
     return make_plan(model, prepared.data, prepared.settings, ranks, Path(out), timed)
 
 
+@one_training()
 def resume(
     run: str | Path | Method,
     *,
@@ -195,6 +199,7 @@ def resume(
         folder.release()
 
 
+@kept_global_state()
 def load(path: str | Path | Method) -> Method:
     """A trained method, ready for its verbs, from a run folder or a weights file. Raises UserError if it is none.
 

@@ -25,6 +25,7 @@ from reverie.nn import imagenet
 from reverie.nn.fused_inference import fuse_for_inference
 from reverie.nn.imagenet import EfficientNetLite, class_names, read_weights
 from reverie.utils.errors import UserError, near_miss
+from reverie.utils.global_state import kept_global_state
 
 IMAGENET, IMAGENET_LARGER, INCEPTION = "imagenet", "efficientnet_lite2", "inception"
 INSTALLED = {IMAGENET: ("EfficientNet-Lite0", imagenet.LITE0), IMAGENET_LARGER: ("EfficientNet-Lite2", imagenet.LITE2)}
@@ -73,6 +74,7 @@ MOST_PREVIEWED = 256
 """pixels a side at most at which a network of a run is tried"""
 
 
+@kept_global_state()
 def open_network(weights: str | Path | nn.Module | None = None, size: int = 224) -> DreamNetwork:
     """The network of a name, of a weights file, of a run, or a module.
 

@@ -27,6 +27,7 @@ from reverie.report.run_record import read_run_record
 from reverie.runs.run_place import run_place
 from reverie.utils.atomic_files import disk_errors, replace_text
 from reverie.utils.errors import UserError
+from reverie.utils.global_state import kept_global_state
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,7 @@ def _cell_text(cell: Cell, best: bool) -> str:
     return f"{cell.score.value:.4g}{'*' if best else ''}"
 
 
+@kept_global_state()
 def compare(
     runs: Sequence[str | Path | Method],
     data: Any,

@@ -30,11 +30,13 @@ from reverie.runs.run_place import run_place
 from reverie.utils.atomic_files import disk_errors, flush, replace_text
 from reverie.utils.environment import versions
 from reverie.utils.errors import UserError
+from reverie.utils.global_state import kept_global_state
 
 FIGURE_SUFFIXES = (".png", ".txt", ".wav")
 """of the files in figures/"""
 
 
+@kept_global_state()
 def evaluate(
     run: str | Path | Method,
     data: Any,
