@@ -40,9 +40,20 @@ def is_one_image(array: Any) -> bool:
     return array.shape[-1] in (1, 2, 3, 4) or (hasattr(array, "detach") and array.shape[0] in (1, 3, 4))
 
 
-def hwc(array: Any, batch: bool = False) -> np.ndarray:
+def images_of_batch(value: Any) -> Any:
+    """The images of (images, labels), such as a batch of a DataLoader; None where the value is nothing of the kind."""
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        return None
+    images, labels = value
+    many = len(images.shape) == 4 if is_array(images) else isinstance(images, tuple | list) and not _is_row(images)
+    labelled = many and labels_of(labels) is not None and len(labels) == len(images)
+    return images if labelled else None
+
+
+def hwc(array: Any, batch: bool = False, taken: str = WHAT_IS_TAKEN) -> np.ndarray:
     """An image as an array [H,W] or [H,W,C]; with batch, many as [N,H,W] or [N,H,W,C]. Raises UserError.
 
+    taken: what may be given, for messages
     A tensor of torch has its channels first where either may be; a NumPy array has them last.
     """
     tensor = hasattr(array, "detach")
@@ -51,17 +62,17 @@ def hwc(array: Any, batch: bool = False) -> np.ndarray:
         array = array.float() if str(array.dtype) == "torch.bfloat16" else array
     pixels = np.asarray(array)
     if pixels.dtype.kind not in "buif":
-        raise UserError(f"an array of {pixels.dtype} holds no images; {WHAT_IS_TAKEN}.")
+        raise UserError(f"an array of {pixels.dtype} holds no images; {taken}.")
     shape = pixels.shape[1:] if batch else pixels.shape
     if len(shape) == 2:
         return pixels
     if len(shape) != 3:
-        raise UserError(f"an array of shape {list(pixels.shape)} holds no images; {WHAT_IS_TAKEN}.")
+        raise UserError(f"an array of shape {list(pixels.shape)} holds no images; {taken}.")
     first, last = shape[0] in (1, 3, 4), shape[2] in (1, 2, 3, 4)
     if first and (tensor or not last):
         return np.moveaxis(pixels, -3, -1)
     if not last:
-        raise UserError(f"an array of shape {list(pixels.shape)} has neither 1, 3 nor 4 channels; {WHAT_IS_TAKEN}.")
+        raise UserError(f"an array of shape {list(pixels.shape)} has neither 1, 3 nor 4 channels; {taken}.")
     return pixels
 
 

@@ -10,6 +10,9 @@ from typing import Any, ClassVar, Protocol, TypeVar
 import numpy as np
 
 from reverie.data.data_spec import STATED, DataSpec
+from reverie.data.images.dataset import Images
+from reverie.data.kinds import check_medium
+from reverie.data.python_data import PythonData
 from reverie.evaluation.eval_config import EvalConfig
 from reverie.evaluation.result import Evaluation
 from reverie.evaluation.samples_source import SampleSource
@@ -100,7 +103,12 @@ def open_split(source: SampleSource, data: str | Path, split: str | None) -> Any
 
 
 def read_as_trained(source: SampleSource, data: str | Path) -> str | Path:
-    """The place of data, to be read as the source's training data was, where nothing else is stated with it."""
+    """The place of data, to be read as the source's training data was, where nothing else is stated with it.
+
+    Raises UserError for data in memory of another medium.
+    """
+    if isinstance(data, PythonData):
+        check_medium(Images if source.method is None else source.method.data_type, data)
     stated, trained = getattr(data, "stated", {}), source.trained_on
     return DataSpec(data, *(stated.get(name) or trained.get(name) for name in STATED))
 

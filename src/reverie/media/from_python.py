@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from PIL import ImageOps
 
 from reverie.data.images.conversion import is_grey, to_array
 from reverie.data.images.from_python import scale_of, to_pillow
-from reverie.data.python_values import is_array, is_image, is_one_image
+from reverie.data.python_values import images_of_batch, is_array, is_image, is_one_image
 from reverie.media.image import Image
 from reverie.media.input_files import files_in, folder_below
 from reverie.media.lazy_files import LazyFiles, in_folder, tell_failed
@@ -28,7 +29,7 @@ def items_of(value: Any, medium: Any, name: str) -> Any:
     """What a verb's parameter `list[medium]` was given, as items of the medium: a list, LazyFiles, or None for None.
 
     value: one item or many: items, Pillow images, arrays [H,W,C], [N,H,W] or [N,H,W,C], tensors [C,H,W] or [N,C,H,W],
-        paths of files or folders, the bytes of a file; for Text lines. Values are read as
+        paths of files or folders, the bytes of a file; of (images, labels) the images; for Text lines. Values are read as
         reverie.data.images.from_python says.
     name: of the parameter, for messages, which never show values
 
@@ -41,9 +42,12 @@ def items_of(value: Any, medium: Any, name: str) -> Any:
     if isinstance(value, str | Path) and medium.LAZY:
         paths, folders = _files_at(value, medium)
         return LazyFiles(paths, medium, folders=folders, aloud=True)
+    if medium in (Image, Photo) and (images := images_of_batch(value)) is not None:
+        print(f"note: {name} are images with labels, and the labels are of no use here.", file=sys.stderr)
+        value = images
     many = _listed(value, medium)
     arrays = [item for item in many if is_array(item)]
-    scale = scale_of(arrays, name) if arrays else (0, 255)
+    scale = scale_of(arrays, name, _taken(medium)) if arrays else (0, 255)
     items: list[Any] = []
     failed: list[str] = []
     for i, item in enumerate(many):

@@ -108,6 +108,8 @@ class ItemList(list[T]):
 
     def numpy(self) -> np.ndarray:
         """One array of all items: images uint8 [N,H,W,C], codes float32 [N,Z]. Raises UserError for several sizes."""
+        if not self:
+            raise UserError("there are no items to make an array of.")
         try:
             return np.stack([np.asarray(item) for item in self])
         except ValueError:

@@ -33,7 +33,7 @@ from reverie.data.images.decode import ImageHeader
 from reverie.data.images.label_maps import fit_labels
 from reverie.data.images.records import ImageRecord, LabelWarning, SplitRecords, natural_key
 from reverie.data.python_data import PythonData, Rows
-from reverie.data.python_values import hwc, is_array
+from reverie.data.python_values import WHAT_IS_TAKEN, hwc, is_array
 from reverie.utils.errors import UserError
 
 WHITES = (1, 255, 1023, 4095, 16383, 65535)
@@ -175,13 +175,16 @@ def _classes_said(rows: Mapping[str, Rows], split: str) -> list[str | None]:
     return [None] * len(part.items) if part.labels is None else [said(label) for label in part.labels]
 
 
-def scale_of(items: Sequence[Any], title: str) -> tuple[float, float]:
-    """(black, white) of the arrays among images that are not uint8; (0, 255) if there are none. Raises UserError."""
+def scale_of(items: Sequence[Any], title: str, taken: str = WHAT_IS_TAKEN) -> tuple[float, float]:
+    """(black, white) of the arrays among images that are not uint8; (0, 255) if there are none. Raises UserError.
+
+    taken: what may be given, for messages
+    """
     low, high, real = np.inf, -np.inf, False
     for i, item in enumerate(items):
         if not is_array(item):
             continue
-        pixels = hwc(item)
+        pixels = hwc(item, taken=taken)
         if pixels.size == 0:
             raise UserError(f"image {i} of {title} is empty: its shape is {list(pixels.shape)}.")
         if pixels.dtype in (np.uint8, np.bool_):
