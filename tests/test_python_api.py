@@ -25,6 +25,7 @@ from reverie.data.python_data import python_data
 from reverie.data.tables import CAPTION_COLUMNS, LINE_COLUMNS
 from reverie.media import Code, Image, ItemList, Photo, Text
 from reverie.media.from_python import items_of
+from reverie.runs.run_folder import Run
 from reverie.training import initial_weights
 from reverie.training.initial_weights import INITIAL
 from reverie.utils.errors import UserError
@@ -333,6 +334,60 @@ def test_what_verbs_cannot_take_gets_one_line_without_values(given: Any, run: Pa
         reverie.load(run).reconstruct(with_nan(5))
 
 
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda run, out: reverie.train(["vae"], data=PIXELS, out=out), "method is"),
+        (lambda run, out: reverie.train(None, data=PIXELS, out=out), "method is None; it must be text"),
+        (lambda run, out: reverie.train(reverie.load(run), data=PIXELS, out=out), "method is"),
+        (lambda run, out: reverie.train("vae:smoke", data=PIXELS, out=None), "out is None; it must be text or a path"),
+        (lambda run, out: reverie.train("vae:smoke", data=PIXELS, out=out, callback=3), "must be a function or none"),
+        (lambda run, out: reverie.train("vae:smoke", data=PIXELS, out=out, init_from=[run]), "init_from is"),
+        (lambda run, out: reverie.train("vae:smoke", data=PIXELS, out=out, device=3), "device '3'"),
+        (lambda run, out: reverie.train("vae:smoke", data=PIXELS, out=out, splits=3), "splits is 3"),
+        (lambda run, out: reverie.plan("vae:smoke", data=PIXELS, out=None), "out is None"),
+        (lambda run, out: reverie.resume(None), "a run is of the type NoneType"),
+        (lambda run, out: reverie.resume(run, steps="many"), "steps is 'many'"),
+        (lambda run, out: reverie.load([run]), "a run is of the type list"),
+        (lambda run, out: reverie.open_data(PIXELS, 3), "split"),
+        (lambda run, out: reverie.evaluate(run, PIXELS, metrics=5), "metrics is 5"),
+        (lambda run, out: reverie.evaluate(run, PIXELS, n="many"), "n is 'many'"),
+        (lambda run, out: reverie.evaluate(run, PIXELS, seed=None), "seed is None"),
+        (lambda run, out: reverie.evaluate(run, ["a line to learn"] * 9), "such as 'a line to learn') are text, and no images"),
+        (lambda run, out: reverie.compare(f"{run},{run}", PIXELS), "runs is no list"),
+        (lambda run, out: reverie.compare(reverie.load(run), PIXELS), "runs is no list"),
+        (lambda run, out: reverie.compare(None, PIXELS), "runs is no list"),
+        (lambda run, out: reverie.augment(PIXELS, out, run=run, tar="x"), "tar is 'x'"),
+        (lambda run, out: reverie.visualize(None), "there is no target"),
+        (lambda run, out: reverie.dream(PIXELS[0], weights=3), "3"),
+        (lambda run, out: reverie.atlas(None), "out is None"),
+        (lambda run, out: reverie.import_checkpoint(3, out / "x.safetensors"), "files is 3"),
+        (lambda run, out: reverie.import_checkpoint("none.pth", out / "x.safetensors"), "none.pth"),
+        (lambda run, out: reverie.load(run).generate(n=6, items=3), "items is 3"),
+        (lambda run, out: reverie.load(run).generate(n=6, items="0,x"), "items is '0,x'"),
+        (lambda run, out: reverie.load(run).reconstruct(None), "images is None; it must be one or more images"),
+        (lambda run, out: reverie.load(run).reconstruct([PIXELS[:2]]), "give images: reverie's, Pillow's"),
+        (lambda run, out: reverie.load(run).reconstruct([]).numpy(), "there are no items"),
+    ],
+)  # fmt: skip
+def test_a_wrong_type_gets_one_line(call: Callable[..., Any], words: str, run: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError) as error:
+        call(run, tmp_path / "x")
+    assert words in str(error.value)
+    assert len(str(error.value)) < 400
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_verb_takes_the_images_of_a_batch_with_labels(run: Path, capsys: Any) -> None:
+    method = reverie.load(run)
+    expected = method.reconstruct(PIXELS[:4]).numpy()
+    for batch in ((PIXELS[:4], LABELS[:4]), next(iter(DataLoader(TensorDataset(CHW, torch.tensor(LABELS)), 4)))):
+        assert (method.reconstruct(batch).numpy() == expected).all()
+        assert "labels are of no use here" in capsys.readouterr().err
+    assert (method.reconstruct((PIXELS[0], PIXELS[1])).numpy() == expected[:2]).all()
+    assert [image.index for image in method.generate(n=6, items="0,5")] == [0, 5]
+
+
 def test_lists_of_items_show_convert_and_save(run: Path, tmp_path: Path) -> None:
     images = reverie.load(run).generate(n=5)
     assert type(images[1:3]) is ItemList
@@ -361,7 +416,7 @@ def test_lists_of_items_show_convert_and_save(run: Path, tmp_path: Path) -> None
     assert "16 x 16" in repr(method)
     assert len(repr(method)) < 300
     assert repr(method.config).startswith("VAE.Config(")
-    assert "vae at step 2" in repr(reverie.train.__globals__["Run"](run))
+    assert "vae at step 2" in repr(Run(run))
 
 
 def test_decode_is_the_inverse_beside_encode(run: Path) -> None:

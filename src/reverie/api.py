@@ -12,7 +12,7 @@ from reverie.convert.import_checkpoint import method_for
 from reverie.convert.realesrgan import PRETRAINED, read_pretrained
 from reverie.core.construct import construct
 from reverie.core.method import KEPT_FACTS, Method
-from reverie.core.options import build
+from reverie.core.options import build, checks_arguments
 from reverie.core.registry import method_class
 from reverie.core.resumable import check_resumable
 from reverie.core.train_config import TrainConfig
@@ -54,6 +54,7 @@ from reverie.utils.errors import TrainingFailed, UserError, printable
 from reverie.utils.global_state import kept_global_state, one_training
 
 
+@checks_arguments()
 @one_training()
 def train(
     method: str, *, data: Any, out: str | Path, command: str = "", splits: str | None = None,
@@ -115,6 +116,7 @@ def train(
         run.release()  # a notebook keeps the exception, and with it the run
 
 
+@checks_arguments()
 @one_training()
 def plan(
     method: str, *, data: Any, out: str | Path = "runs/new", splits: str | None = None, pairing: str | None = None,
@@ -129,6 +131,7 @@ def plan(
     return make_plan(model, prepared.data, prepared.settings, ranks, Path(out), timed)
 
 
+@checks_arguments("run")
 @one_training()
 def resume(
     run: str | Path | Method,

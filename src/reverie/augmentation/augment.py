@@ -25,6 +25,7 @@ from reverie.augmentation.plan import PLAN_FILE, Plan
 from reverie.core import registry
 from reverie.core.generation import BLOCK, Shard
 from reverie.core.method import Method
+from reverie.core.options import checks_arguments
 from reverie.data.images.dataset import Images
 from reverie.data.images.from_python import why_unlabelled
 from reverie.data.python_data import place_of
@@ -39,6 +40,7 @@ from reverie.utils.paths import folder_fault
 from reverie.utils.progress_bar import bar
 
 
+@checks_arguments("run")
 def augment(
     data: Any,
     out: str | Path,

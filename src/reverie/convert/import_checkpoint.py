@@ -18,7 +18,7 @@ from reverie.convert.state_dicts import without_containers
 from reverie.convert.tensor_files import read_tensors
 from reverie.core import registry
 from reverie.core.imported_network import Imported, ImportedNetwork, ImportedUpscaler
-from reverie.core.options import build
+from reverie.core.options import build, checks_arguments, convert
 from reverie.runs.weights_file import write_weights
 from reverie.utils.atomic_files import disk_errors, replacing, sha256
 from reverie.utils.errors import UserError
@@ -30,7 +30,10 @@ CYCLEGAN_FILES = ("latest_net_G_A.pth", "latest_net_G_B.pth")
 GIVE = f"give a state dict of tensors, such as {PIX2PIX_FILE}"
 
 
-def import_checkpoint(files: Sequence[str | Path], out: str | Path, *, dropout: bool | None = None) -> dict[str, Any]:
+@checks_arguments("files")
+def import_checkpoint(
+    files: str | Path | Sequence[str | Path], out: str | Path, *, dropout: bool | None = None
+) -> dict[str, Any]:
     """Converts generators of other programs to one weights file, for `load` and all verbs.
 
     files: one generator of the pix2pix and CycleGAN code, or two (a to b, b to a), or the folder they are in; or one
@@ -46,7 +49,8 @@ def import_checkpoint(files: Sequence[str | Path], out: str | Path, *, dropout: 
         raise UserError(f"cannot write {place}; name it {place.stem or 'model'}.safetensors.")
     if place.exists():
         raise UserError(f"{place} is there already; give another --out.")
-    paths = _ordered([Path(file) for file in files])
+    listed = [files] if isinstance(files, str | Path) else files
+    paths = _ordered(list(convert(listed, tuple[Path, ...], "files")))
     networks = [_recognise(path, dropout) for path in paths]
     method, values, weights = method_for(networks)
     config = build(registry.method_class(method).Config, values)

@@ -18,6 +18,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
+from reverie.core.options import convert
 from reverie.data.images.decode import fit
 from reverie.media import Code, Image
 from reverie.utils.errors import UserError
@@ -70,10 +71,11 @@ def select_items(items: Items, n: int, frames: int = 1) -> Sequence[int]:
         num_blocks = -(-total // BLOCK)
         first, end = (num_blocks * part // items.of * BLOCK for part in (items.part - 1, items.part))
         return range(min(first, total), min(end, total))
-    for i in items:
+    chosen: tuple[int, ...] = convert(items, tuple[int, ...], "items")
+    for i in chosen:
         if not 0 <= i < total:
             raise UserError(f"there is no item {i} among {total}; they are counted from 0.")
-    return items
+    return chosen
 
 
 def blocks(items: Sequence[int]) -> Iterator[tuple[list[int], list[int]]]:

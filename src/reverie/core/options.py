@@ -27,9 +27,11 @@ import textwrap
 import types
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from reverie.utils.errors import UserError, near_miss
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Option(NamedTuple):
@@ -132,6 +134,28 @@ def convert(value: Any, wanted: Any, name: str) -> Any:
     raise UserError(f"{name} is {_quoted(value)}; it must be {describe(wanted)}.")
 
 
+def checks_arguments(*as_they_are: str) -> Callable[[F], F]:
+    """Decorator: the arguments of a function are converted to the types of its parameters, or refused, as options are.
+
+    as_they_are: names of parameters that the function checks itself
+    """
+
+    def decorate(function: F) -> F:
+        signature = inspect.signature(function)
+
+        @functools.wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            given = signature.bind(*args, **kwargs)
+            for option in options_of_signature(function):
+                if option.name in given.arguments and option.name not in as_they_are:
+                    given.arguments[option.name] = convert(given.arguments[option.name], option.type, option.name)
+            return function(*given.args, **given.kwargs)
+
+        return call  # type: ignore[return-value]  # of the same signature
+
+    return decorate
+
+
 def check_value(value: Any, wanted: Any, name: str) -> None:
     """Raises UserError if a value of the right type breaks a constraint of its annotation."""
     if value is None:
@@ -175,12 +199,16 @@ def _as(value: Any, kind: Any) -> Any:
         for choice in get_args(kind):
             if value == choice or (text and value == str(choice)):
                 return choice
-    elif get_origin(kind) in (tuple, list) or kind in (tuple, list):
+    elif get_origin(kind) is Callable:
+        if callable(value):
+            return value
+    elif _is_list(kind):
         inner = (get_args(kind) or (str,))[0]
         if getattr(value, "lazy", False):  # a list of files, loaded one by one
             return value
         parts = [p for p in value.split(",") if p.strip()] if text else list(value)
-        return (get_origin(kind) or kind)(_element(p, inner) for p in parts)
+        made = get_origin(kind) or kind
+        return (tuple if made is Sequence else made)(_element(p, inner) for p in parts)
     elif kind is bool:
         if isinstance(value, bool):
             return value
@@ -204,6 +232,10 @@ def _as(value: Any, kind: Any) -> Any:
     raise ValueError
 
 
+def _is_list(kind: Any) -> bool:
+    return (get_origin(kind) or kind) in (tuple, list, Sequence)
+
+
 def _element(value: Any, wanted: Any) -> Any:
     """An element of a list as its annotated type. Raises ValueError if it is none."""
     converted = _as(value.strip() if isinstance(value, str) else value, _bare(wanted))
@@ -220,9 +252,12 @@ def describe(wanted: Any) -> str:
         kind = _bare(member)
         if get_origin(kind) is Literal:
             said = "one of " + ", ".join(f"'{choice}'" for choice in get_args(kind))
-        elif get_origin(kind) in (tuple, list):
+        elif _is_list(kind):
             inner = (get_args(kind) or (str,))[0]
-            said = f"a comma-separated list, each {describe(inner)}"
+            noun = getattr(inner, "NOUN", "")
+            said = f"one or more {noun}s" if noun else f"a comma-separated list, each {describe(inner)}"
+        elif get_origin(kind) is Callable:
+            said = "a function"
         else:
             said = "none" if kind is type(None) else words.get(kind, getattr(kind, "__name__", str(kind)))
         described.append(", ".join([said, *map(str, constraints(member))]))

@@ -302,6 +302,9 @@ def open_data(
 
     Raises UserError if there is nothing of that name, nothing that can be used, no such split, or no such option.
     """
+    for name, value in (("split", split), ("splits", splits), ("pairing", pairing), ("labels", labels)):
+        if not isinstance(value, str | None):
+            raise UserError(f"{name} is of the type {type(value).__name__}; it must be text.")
     spec = python_data(spec)
     if not isinstance(spec, str | Path):
         return spec  # it is open

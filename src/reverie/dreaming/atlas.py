@@ -16,6 +16,7 @@ from torch import Tensor
 
 from reverie._version import __version__
 from reverie.core.constraints import Count, Range
+from reverie.core.options import convert
 from reverie.dreaming.arguments import as_network, checked_arguments, progress_bar, record_of
 from reverie.dreaming.dream import dream
 from reverie.dreaming.network import DreamNetwork, Layer
@@ -64,11 +65,11 @@ def atlas(
     How long it will take is said on stderr beforehand. Raises UserError where one of these is wrong.
     """
     given = checked_arguments(atlas, dict(locals()), MEDIA)
+    folder = convert(out, Path, "out")
     network = as_network(weights)
     chosen = _layers(network, given)
     photos = [] if image is None else items_of(image, Photo, "image")
     record = record_of("atlas", [network], given, MEDIA)
-    folder = Path(out)
     if folder.is_file() or folder.suffix:
         raise UserError(f"the atlas is a folder, and --out is {out}; give the name of a folder.")
     sections = []

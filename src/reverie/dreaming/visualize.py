@@ -7,7 +7,7 @@ B batch, K classes, H = W pixels; images [B,3,H,W] in [-1,1].
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
@@ -175,7 +175,8 @@ def _begin(given: dict[str, Any], noises: Tensor, first: Tensor | None) -> Param
 
 def _listed(targets: Any) -> list[Any]:
     """The targets, one or many. Raises UserError if there is none."""
-    listed = [targets] if isinstance(targets, str | int) else list(targets)
+    many = isinstance(targets, Iterable) and not isinstance(targets, str)
+    listed = list(targets) if many else [] if targets is None else [targets]
     if not listed:
         raise UserError("there is no target; give a class by name or index, or a channel as LAYER:CHANNEL.")
     return listed

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from reverie.core.method import Method
-from reverie.core.options import non_defaults
+from reverie.core.options import checks_arguments, non_defaults
 from reverie.data.data_spec import DataSpec
 from reverie.data.python_data import place_of
 from reverie.evaluation.eval_config import EvalConfig
@@ -104,6 +104,7 @@ def _cell_text(cell: Cell, best: bool) -> str:
     return f"{cell.score.value:.4g}{'*' if best else ''}"
 
 
+@checks_arguments("runs")
 @kept_global_state()
 def compare(
     runs: Sequence[str | Path | Method],
@@ -129,6 +130,8 @@ def compare(
     runs: run folders, or what reverie.load returned of them, two or more; out: the page, None for none; the others: as
     in evaluate, which may TRAIN a classifier. Raises UserError.
     """
+    if isinstance(runs, str | Path | Method) or not isinstance(runs, Iterable):
+        raise UserError("runs is no list; give two runs or more as [first, second]: folders, or what load returns.")
     data, places = DataSpec(place_of(data), splits, pairing, labels), [run_place(run) for run in runs]
     if len(places) < 2:
         raise UserError("compare takes two runs or more: reverie compare runs/a runs/b --data FOLDER.")

@@ -14,7 +14,15 @@ from typing import Any
 from filelock import FileLock
 
 from reverie.core.method import Method
-from reverie.core.options import Option, check_config, check_names, convert, non_defaults, options_of_signature
+from reverie.core.options import (
+    Option,
+    check_config,
+    check_names,
+    checks_arguments,
+    convert,
+    non_defaults,
+    options_of_signature,
+)
 from reverie.data.data_spec import DataSpec
 from reverie.data.python_data import place_of
 from reverie.evaluation.eval_config import EvalConfig
@@ -36,6 +44,7 @@ FIGURE_SUFFIXES = (".png", ".txt", ".wav")
 """of the files in figures/"""
 
 
+@checks_arguments("run")
 @kept_global_state()
 def evaluate(
     run: str | Path | Method,

@@ -29,8 +29,8 @@ def items_of(value: Any, medium: Any, name: str) -> Any:
     """What a verb's parameter `list[medium]` was given, as items of the medium: a list, LazyFiles, or None for None.
 
     value: one item or many: items, Pillow images, arrays [H,W,C], [N,H,W] or [N,H,W,C], tensors [C,H,W] or [N,C,H,W],
-        paths of files or folders, the bytes of a file; of (images, labels) the images; for Text lines. Values are read as
-        reverie.data.images.from_python says.
+        paths of files or folders, the bytes of a file; of (images, labels) the images; for Text lines. Values are read
+        as reverie.data.images.from_python says.
     name: of the parameter, for messages, which never show values
 
     Of several files, one that cannot be used is passed over, with a warning. Raises UserError.
