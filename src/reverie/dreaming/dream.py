@@ -89,6 +89,8 @@ def stream_dreams(given: dict[str, Any]) -> Iterator[Photo]:
     network = as_network(given["weights"])
     style, terms = _terms(network, given["style"], given["layers"])
     how = _ascent(style, given)
+    if given["images"] is None:
+        raise UserError("images is None; give one or more photographs.")
     photos = items_of(given["images"], Photo, "images")
     guide = None if given["guide"] is None else _guide(items_of(given["guide"], Photo, "guide"))
     objective = LayerObjective(network, terms, guide)
