@@ -57,7 +57,10 @@ def test_images_go_into_codes_and_back(method: str, runs: Path, tmp_path: Path) 
     of_arrays = np.stack([code.values for code in read_codes(codes)])
     np.save(tmp_path / "codes.npy", of_arrays)
     save_file({"z": of_arrays}, tmp_path / "codes.safetensors")
-    for suffix in ("npy", "safetensors"):
+    header = [f"z{k}" for k in range(of_arrays.shape[1], 0, -1)]  # columns are known by their names
+    rows = [",".join(map(repr, row[::-1].tolist())) for row in of_arrays]
+    (tmp_path / "codes.csv").write_text("\n".join([",".join(header), *rows]))
+    for suffix in ("npy", "safetensors", "csv"):
         assert command(f"decode {run} {tmp_path / 'codes'}.{suffix} --out {tmp_path / suffix}") == 0
         for i, name in enumerate(("a.png", "b.png", "c.png")):
             made = Image.load(tmp_path / suffix / f"{i:06d}.png")
@@ -91,9 +94,11 @@ def test_what_is_no_codes_is_refused(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     width = len(read_any(runs, tmp_path))
+    all_z = ",".join(f"z{k}" for k in range(1, width + 1)) + "\n"
     files = {
         "table.csv": "file,label\na,b\n", "words.csv": "z1,z2\n1,two\n", "short.csv": "z1,z2\n1\n",
-        "none.csv": "z1,z2\n", "empty.csv": "", "codes.txt": "1 2", "nan.csv": "z1\nnan\n",
+        "none.csv": "z1,z2\n", "empty.csv": "", "codes.txt": "1 2", "nan.csv": all_z + ",".join(["nan"] * width),
+        "gap.csv": "z1,z2,z9,z4\n1,2,3,4\n", "twice.csv": "z1,z2,Z2\n1,2,3\n", "less.csv": "z1\n1\n",
     }  # fmt: skip
     for name, text in files.items():
         Path(name).write_text(text)
@@ -108,7 +113,9 @@ def test_what_is_no_codes_is_refused(
     for name, message in {
         "table.csv": "no columns z1, z2", "words.csv": "row 2 of words.csv has no number", "short.csv": "row 2",
         "none.csv": "holds no codes", "empty.csv": "no columns z1", "codes.txt": "no file of codes", "nan.csv": "codes",
-        "narrow.npy": f"they are [N,{width}]", "words.npy": "codes are numbers", "cube.npy": "of shape [2, 2, 2]",
+        "narrow.npy": f"in narrow.npy have {width + 1} values each; those of this run have {width}",
+        "gap.csv": "gap.csv has a column z9 but no z3", "twice.csv": "twice.csv has the column z2 more than once",
+        "less.csv": "less.csv have 1 values", "words.npy": "codes are numbers", "cube.npy": "of shape [2, 2, 2]",
         "pickled.npy": "cannot be read as codes", "object.npy": "cannot be read as codes",
         "two.safetensors": "holds 2 arrays", "cut.safetensors": "cannot be read as codes",
         "gone.csv": "no file gone.csv",
@@ -121,8 +128,10 @@ def test_what_is_no_codes_is_refused(
     assert command(f"decode {runs / 'vae'} none.csv") == 2
     assert "decode needs --out" in capsys.readouterr().err
     reverie.train("pix2pix:smoke", data="shapes:8", out="pix", steps=1, degradation="grey", threads=1)
+    capsys.readouterr()
     assert command("decode pix codes.csv --out made") == 2
-    assert "pix2pix has no latent codes" in capsys.readouterr().err
+    error = capsys.readouterr().err.splitlines()
+    assert (len(error), "pix2pix has no latent codes" in error[0]) == (1, True), error
 
 
 def read_any(runs: Path, place: Path) -> np.ndarray:

@@ -25,10 +25,11 @@ def do_decode(words: list[str]) -> int:
         raise UserError(f"decode needs --out: reverie decode {args.run} {args.codes} --out FOLDER.")
     from reverie.api import load
     from reverie.cli.files import write
+    from reverie.core.codes import code_width
     from reverie.media.codes_file import read_codes
 
     began, method = time.monotonic(), load(args.run)
-    codes = read_codes(Path(args.codes))
+    codes = read_codes(Path(args.codes), code_width(method))
     runs = {(code.record or {}).get("run", "") for code in codes}
     if others := sorted(runs - {"", method.origin["run"]}):
         message = f"{args.codes} holds codes of another run, {printable(others[0])}: here they stand for something else"

@@ -16,16 +16,22 @@ from reverie.media.from_python import array_of_codes
 from reverie.utils.errors import UserError
 
 
-@torch.no_grad()
-def decode_codes(method: Any, codes: Any) -> ItemList[Any]:
-    """The items of codes, as `Method.decode` describes; each names the input that its code was made from."""
+def code_width(method: Any) -> int:
+    """Z of a method's latent codes. Raises UserError if it has none."""
     latents = getattr(method, "latents", None)
     if latents is None:
         raise UserError(f"{method.origin['method']} has no latent codes to decode.")
-    was_training = method.training
+    width: int = latents(0)([0]).shape[1]
+    return width
+
+
+@torch.no_grad()
+def decode_codes(method: Any, codes: Any) -> ItemList[Any]:
+    """The items of codes, as `Method.decode` describes; each names the input that its code was made from."""
+    width, was_training = code_width(method), method.training
     method.eval()
     try:
-        z = torch.from_numpy(array_of_codes(codes, latents(0)([0]).shape[1])).to(method.device)
+        z = torch.from_numpy(array_of_codes(codes, width)).to(method.device)
         found = method.from_codes(lambda items: z[[min(i, len(z) - 1) for i in items]], range(len(z)))
         made = [method.at_output_size(item)[0] for item in found]
     finally:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +15,11 @@ from reverie.utils.errors import UserError, printable
 SUFFIXES = (".csv", ".npy", ".safetensors")
 
 
-def read_codes(path: Path) -> list[Code]:
+def read_codes(path: Path, width: int | None = None) -> list[Code]:
     """The codes in a file: a CSV as `save_codes` writes it, or one array [N,Z] or [Z] as .npy or .safetensors.
 
-    Raises UserError for what is none of these, and for values that are no finite numbers.
+    width: Z; None: whatever the file has. Raises UserError for what is none of these, for codes of another width, and
+    for columns that are missing or repeated.
     """
     if path.suffix.lower() not in SUFFIXES:
         raise UserError(f"{path} is no file of codes; give {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}.")
@@ -31,15 +34,31 @@ def read_codes(path: Path) -> list[Code]:
         raise UserError(f"{path} cannot be read as codes ({why}); write it again.") from None
     if not codes:
         raise UserError(f"{path} holds no codes.")
+    if width is not None and (given := len(codes[0].values)) != width:
+        raise UserError(f"the codes in {path} have {given} values each; those of this run have {width}: [N,{width}].")
     return codes
+
+
+def _dimensions(path: Path, header: Sequence[str]) -> list[int]:
+    """The columns z1, z2, ... of a table, by their numbers. Raises UserError if one is missing or repeated."""
+    names = [name.strip().lower() for name in header]
+    there = [name for name in names if re.fullmatch(r"z\d{1,6}", name)]
+    wanted = [f"z{k}" for k in range(1, len(there) + 1)]
+    repeated = sorted({name for name in there if there.count(name) > 1})
+    others, missing = ([name for name in a if name not in b] for a, b in ((there, wanted), (wanted, there)))
+    if repeated:
+        raise UserError(f"{path} has the column {repeated[0]} more than once; give each of z1, z2, ... once.")
+    if missing:
+        raise UserError(f"{path} has a column {others[0]} but no {missing[0]}; give all from z1 on, as encode writes.")
+    if not there:
+        raise UserError(f"{path} has no columns z1, z2, ...; give what encode writes.")
+    return [names.index(name) for name in wanted]
 
 
 def _of_table(path: Path) -> list[Code]:
     with path.open(newline="", encoding="utf-8-sig", errors="backslashreplace") as file:
         header, *rows = [row for row in csv.reader(file) if row] or [[]]
-    at = [i for i, name in enumerate(header) if name.strip().lower() in {f"z{k}" for k in range(1, len(header) + 1)}]
-    if not at:
-        raise UserError(f"{path} has no columns z1, z2, ...; give what encode writes.")
+    at = _dimensions(path, header)
     place = {name: header.index(name) for name in ("file", "digest", "run") if name in header}
     codes = []
     for number, row in enumerate(rows, 2):
