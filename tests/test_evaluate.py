@@ -310,6 +310,28 @@ def test_only_the_scores_that_are_asked_for(
     assert not found.why_skipped("nn dice similarity")  # of a group the scores of this kind of data are meant
 
 
+def test_earlier_scores_of_the_same_settings_are_kept(
+    workspace: Path, net: AveragePool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = Path(shutil.copytree(workspace / "dcgan", tmp_path / "run"))
+    (run / "scores.json").unlink(missing_ok=True)
+    first = reverie.evaluate(run, DATA, n=64, metrics="distribution,copying")
+    figures = sorted(path.name for path in (run / "figures").iterdir())
+    before = json.loads((run / "scores.json").read_text())
+    assert [score.name for score in reverie.evaluate(run, DATA, n=64, metrics="fid")] == ["fid"]
+    record = json.loads((run / "scores.json").read_text())
+    assert [score["name"] for score in record["scores"]] == [score.name for score in first]
+    assert record["kept"] == [score.name for score in first if score.name != "fid"]
+    assert (record["figures"], record["notes"]) == (before["figures"], before["notes"])
+    assert sorted(path.name for path in (run / "figures").iterdir()) == figures
+    assert "metrics=('fid',)" in record["command"]
+    assert "replaces" not in capsys.readouterr().err
+    reverie.evaluate(run, DATA, n=65, metrics="fid")
+    assert f"replaces {len(first)} scores of other settings (n 64) in " in capsys.readouterr().err
+    record = json.loads((run / "scores.json").read_text())
+    assert ([score["name"] for score in record["scores"]], record["kept"]) == (["fid"], [])
+
+
 @pytest.mark.parametrize("group", GROUPS)
 def test_the_scores_of_a_group_can_be_named_with_commas_between_them(group: str) -> None:
     """As in the command that compare records."""

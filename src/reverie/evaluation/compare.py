@@ -200,11 +200,11 @@ def _read_or_evaluate(
 ) -> Evaluation:
     """The evaluation in the run folder if it is of the same run and config, else a new one."""
     assert source.run_folder is not None
-    stored = Evaluation.read(source.run_folder)
+    stored = Evaluation.read(source.run_folder, last=True)
     record = config.record(evaluator.fingerprints, evaluator.default_n(source, config.full))
     if stored is not None and stored.run == source.description and stored.config == record:
         return stored
-    print(f"evaluating {name}", file=sys.stderr)
+    print(f"evaluating {name}: its scores go into {source.run_folder / 'scores.json'}", file=sys.stderr)
     return evaluate_source(source, data, config, _evaluate_command(source.run_folder, data, config))
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import shutil
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,10 +39,13 @@ from reverie.runs.run_place import run_place
 from reverie.utils.atomic_files import disk_errors, flush, replace_text
 from reverie.utils.environment import versions
 from reverie.utils.errors import UserError
+from reverie.utils.formatting import counted
 from reverie.utils.global_state import kept_global_state
 
 FIGURE_SUFFIXES = (".png", ".txt", ".wav")
 """of the files in figures/"""
+CHOICES = ("metrics", "gan_train", "baselines", "lpips")
+"""of EvalConfig.record: what chooses scores, and leaves the value or the definition of the others as they are"""
 
 
 @checks_arguments("run")
@@ -168,16 +172,16 @@ def _convert_method_options(source: SampleSource, given: dict[str, Any]) -> dict
 
 
 def _write(run_folder: Path, result: Evaluation) -> None:
-    """scores.json, figures/ and report.html of a run folder.
+    """scores.json, figures/ and report.html of a run folder; what is there of the same settings is kept beside.
 
     Each file is either the old or the new one; scores.json is written after the figures.
     """
     temporary, figures = run_folder / f".figures-{os.getpid()}", run_folder / "figures"
-    text = json.dumps(result.to_json(), indent=2, ensure_ascii=False) + "\n"
     with (
         disk_errors(run_folder),
         FileLock(run_folder / ".scores.lock"),
     ):  # held while writing, against other evaluations
+        record = _with_kept(run_folder, result)
         try:
             figures.mkdir(exist_ok=True)
             for name, (image, _) in result.figures.items():
@@ -186,11 +190,12 @@ def _write(run_folder: Path, result: Evaluation) -> None:
             for file in written:
                 flush(file)
             for old in figures.iterdir():
-                if old.suffix in FIGURE_SUFFIXES and old.name not in {file.name for file in written}:
+                replaced = old.stem in result.figures or old.stem not in record["figures"]
+                if old.suffix in FIGURE_SUFFIXES and replaced and old.name not in {file.name for file in written}:
                     old.unlink()
             for file in written:
                 file.replace(figures / file.name)
-            replace_text(run_folder / "scores.json", text)
+            replace_text(run_folder / "scores.json", json.dumps(record, indent=2, ensure_ascii=False) + "\n")
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     run = Run(run_folder)
@@ -202,3 +207,37 @@ def _write(run_folder: Path, result: Evaluation) -> None:
         write_report(run_folder)
     finally:
         run.release()
+
+
+def _with_kept(run_folder: Path, result: Evaluation) -> dict[str, Any]:
+    """scores.json of a result and of the earlier scores, skipped ones, notes and figures beside it.
+
+    Only those of the same weights and settings are kept; others are replaced, which is said on stderr.
+    """
+    record, old = result.to_json(), Evaluation.read(run_folder)
+    if old is None:
+        return record
+    if why := _why_replaced(old, result):
+        print(f"replaces {counted(len(old), 'score')} {why} in {run_folder / 'scores.json'}", file=sys.stderr)
+        return record
+    old_scores, new_scores = ({score.name: score.to_json() for score in one} for one in (old, result))
+    old_skipped, new_skipped = ({line["score"]: line for line in one.skipped} for one in (old, result))
+    scores = {**old_scores, **new_scores}
+    skipped = [line for name, line in {**old_skipped, **new_skipped}.items() if name not in scores]
+    captions = json.loads((run_folder / "scores.json").read_text(encoding="utf-8")).get("figures")
+    return record | {
+        "scores": list(scores.values()),
+        "skipped": skipped,
+        "notes": list(dict.fromkeys([*old.notes, *result.notes])),
+        "figures": {**(captions if isinstance(captions, dict) else {}), **record["figures"]},
+        "kept": [name for name in old_scores if name not in new_scores],
+    }
+
+
+def _why_replaced(old: Evaluation, new: Evaluation) -> str:
+    """In what an earlier evaluation differs, so that its scores cannot stand beside new ones; "" if in nothing."""
+    if old.run != new.run:
+        return f"of other weights (step {old.run.get('step')})"
+    names = [name for name in {**old.config, **new.config} if name not in CHOICES]
+    different = [f"{name} {old.config.get(name)}" for name in names if old.config.get(name) != new.config.get(name)]
+    return f"of other settings ({', '.join(different)})" if different else ""

@@ -34,8 +34,11 @@ class Evaluation:
     """EvalConfig.record of the evaluation"""
 
     @classmethod
-    def read(cls, run_folder: Path) -> Evaluation | None:
-        """The evaluation in a run folder, without its figures; None if there is none, or its file is damaged."""
+    def read(cls, run_folder: Path, last: bool = False) -> Evaluation | None:
+        """The evaluation in a run folder, without its figures; None if there is none, or its file is damaged.
+
+        last: without the scores that the last evaluation has kept of those before it
+        """
         try:
             record = json.loads((run_folder / "scores.json").read_text(encoding="utf-8"))
             run, skipped, notes, config = (record[name] for name in ("run", "skipped", "notes", "config"))
@@ -44,6 +47,8 @@ class Evaluation:
             whole = len(scores) == len(record["scores"]) and not faults and all(isinstance(text, str) for text in texts)
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
+        if last:
+            scores = [score for score in scores if score.name not in record.get("kept", [])]
         return cls(run, scores, skipped, notes, config=config) if whole else None
 
     def __iter__(self) -> Iterator[Score]:
@@ -76,6 +81,7 @@ class Evaluation:
             "notes": self.notes,
             "figures": {name: caption for name, (_, caption) in self.figures.items()},
             "config": self.config,
+            "kept": [],
             "command": self.command,
             "created": now(),
             "machine": machine(),
