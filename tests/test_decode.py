@@ -54,6 +54,14 @@ def test_images_go_into_codes_and_back(method: str, runs: Path, tmp_path: Path) 
         "b.png",
         reverie.load(run).origin["run"],
     )
+    assert command(f"provenance {tmp_path / 'a/b.png'} --verify {run} --inputs {codes}") == 0
+    assert command(f"provenance {tmp_path / 'a/b.png'} --verify {run}") == 2
+    table = codes.read_text().splitlines()
+    edited = tmp_path / "edited.csv"  # under the name of the image, but of another code
+    edited.write_text("\n".join([table[0], *(row.rsplit(",", 1)[0] + ",0.5" for row in table[1:])]))
+    assert command(f"decode {run} {edited} --out {tmp_path / 'e'}") == 0
+    assert command(f"provenance {tmp_path / 'e/b.png'} --verify {run} --inputs {codes}") == 2
+    assert command(f"provenance {tmp_path / 'e/b.png'} --verify {run} --inputs {edited}") == 0
     of_arrays = np.stack([code.values for code in read_codes(codes)])
     np.save(tmp_path / "codes.npy", of_arrays)
     save_file({"z": of_arrays}, tmp_path / "codes.safetensors")
@@ -82,6 +90,7 @@ def test_tunes_go_into_codes_and_back(runs: Path, tmp_path: Path) -> None:
         assert (lines[:, : known.shape[1]] == known).mean() > 0.98  # a note is struck again where windows meet
     assert command(f"decode {run} {codes} --out {tmp_path / 'a'}") == 0
     assert sorted(file.name for file in (tmp_path / "a").glob("*.mid"))[:2] == ["a-000001.mid", "a.mid"]
+    assert command(f"provenance {tmp_path / 'a/a-000001.mid'} --verify {run} --inputs {codes}") == 0
 
 
 class Harmful:

@@ -53,6 +53,8 @@ def describe(record: dict[str, Any]) -> str:
     lines.append(_position(record))
     for source in record.get("inputs", []):
         lines.append(f"made from  {source.get('name')}  {source.get('digest')}")
+    if record.get("verb") == "decode" and "grid" not in record:
+        lines.append(f"code       {record.get('code', '-')}")
     return "\n".join(map(printable, lines))
 
 

@@ -14,8 +14,10 @@ import numpy as np
 
 from reverie.api import load
 from reverie.cli.files import gather
+from reverie.core.codes import code_digest
 from reverie.core.options import media_inputs, media_output
-from reverie.media import Image, Music, Photo, Text, image_grid, medley, read_record, rolls
+from reverie.media import Code, Image, Music, Photo, Text, image_grid, medley, read_record, rolls
+from reverie.media.codes_file import read_codes
 from reverie.media.photo import photo_grid
 from reverie.utils.errors import UserError, printable
 
@@ -41,7 +43,7 @@ def verify(file: Path, run: Path, inputs: list[Any]) -> Verdict:
             return _cannot_compare(printable(why))
     if "lines" in record:
         return verify_lines(file, method, record, inputs)
-    item = _regenerate(method, record, inputs)
+    item = _decode(method, record, inputs) if _is_decoded(record) else _regenerate(method, record, inputs)
     if isinstance(item, Music):
         if file.suffix.lower() != ".png":
             return compare_music(item, file)
@@ -53,6 +55,8 @@ def load_inputs(places: list[str], record: dict[str, Any], run: str) -> list[Any
     """The files at these places, as the medium that the record's verb takes. Raises UserError."""
     if not places:
         return []
+    if _is_decoded(record):
+        return [code for place in places for code in read_codes(Path(place))]
     method, verb = load(run), str(record.get("verb"))
     if verb not in method.verbs():
         return list(gather(places))
@@ -157,6 +161,20 @@ def _regenerate(method: Any, record: dict[str, Any], inputs: list[Any]) -> Any:
     if takes_items:
         arguments["items"] = [record["index"]]
     return function(**arguments)[0]
+
+
+def _is_decoded(record: dict[str, Any]) -> bool:
+    return record.get("verb") == "decode"
+
+
+def _decode(method: Any, record: dict[str, Any], codes: list[Code]) -> Any:
+    """The item of the code whose digest a record of `decode` names. Raises UserError if it was not given."""
+    if "code" not in record or "grid" in record or "tunes" in record:
+        raise UserError("what decode wrote into one file cannot be verified; decode the codes into a folder.")
+    for code in codes:
+        if code_digest(code.values) == record["code"]:
+            return method.decode(code)[0]
+    raise UserError(f"the file was made from the code {record['code']}; give the file that holds it with --inputs.")
 
 
 def _matching(source: dict[str, str], inputs: list[Any]) -> Any:

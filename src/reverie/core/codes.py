@@ -6,8 +6,10 @@ B batch, N codes, Z latent dimensions.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from typing import Any
 
+import numpy as np
 import torch
 
 from reverie._version import __version__
@@ -25,6 +27,11 @@ def code_width(method: Any) -> int:
     return width
 
 
+def code_digest(values: np.ndarray) -> str:
+    """16 hex digits of SHA-256 over the values of a code, float32 [Z]."""
+    return hashlib.sha256(values.astype("<f4").tobytes()).hexdigest()[:16]
+
+
 @torch.no_grad()
 def decode_codes(method: Any, codes: Any) -> ItemList[Any]:
     """The items of codes, as `Method.decode` describes; each names the input that its code was made from."""
@@ -39,8 +46,8 @@ def decode_codes(method: Any, codes: Any) -> ItemList[Any]:
     record = {**method.origin, "verb": "decode", "arguments": {}, "reverie": __version__, "synthetic": True}
     given = codes if isinstance(codes, list) else [None] * len(made)
     return ItemList(
-        _of_code(item, code, i).with_provenance({**record, "index": i})
-        for i, (item, code) in enumerate(zip(made, given, strict=True))
+        _of_code(item, code, i).with_provenance({**record, "index": i, "code": code_digest(values)})
+        for i, (item, code, values) in enumerate(zip(made, given, z.cpu().numpy(), strict=True))
     )
 
 
