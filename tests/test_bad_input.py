@@ -534,7 +534,7 @@ EVALUATE = [
     ("evaluate runs/nosave --data letters:64", "runs/nosave has no checkpoint yet", "reverie resume runs/nosave"),
     ("evaluate runs/torn-weights --data letters:64", "weights.safetensors", "damaged", "restore"),
     ("evaluate runs/pickledweights --data letters:64", "not a weights file", "restore"),
-    ("evaluate data/empty --data letters:64", "data/empty is not a run folder", "--out"),
+    ("evaluate data/empty --data letters:64", "data/empty holds no images, and is not a run folder", "give one"),
     ("evaluate text.txt --data letters:64", "text.txt is not a weights file", "give a run folder"),
     ("evaluate data/photos --data letters:64", "4 images are too few to score", "64 or more"),
     ("evaluate data/lies --data letters:64", "a.png", "not a usable image"),

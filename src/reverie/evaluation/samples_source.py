@@ -14,8 +14,8 @@ from reverie.api import load
 from reverie.core.generation import at_size
 from reverie.core.method import Method
 from reverie.core.options import Option, options_of_dataclass
-from reverie.data.file_types import SUFFIXES
 from reverie.media import Image
+from reverie.media.input_files import files_in
 from reverie.runs.run_folder import Run
 from reverie.runs.weights_file import read_weights
 from reverie.utils.errors import UserError
@@ -99,13 +99,13 @@ def all_at_size(images: Iterable[Image], size: int | None) -> Iterator[Image]:
 
 
 def open_source(place: str | Path) -> SampleSource:
-    """The method or the images at a path: a run folder, a weights file, or a folder of images; or a network by name, as
-    `load` takes it. Raises UserError."""
+    """The method or the images at a path: a run folder, a weights file, or a folder of images, those in subfolders too;
+    or a network by name, as `load` takes it. Raises UserError."""
     path = Path(place)
     if path.is_dir() and not (path / "run.json").is_file():
-        files = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
-        if files:
+        if files := files_in(path, Image):
             return _read_images(path, files)
+        raise UserError(f"{path} holds no images, and is not a run folder (it has no run.json); give one of the two.")
     method = load(place)
     description = {"method": method.origin["method"], "step": method.origin["step"], "weights": method.origin["run"]}
     if not path.is_dir():
@@ -120,7 +120,8 @@ def _read_images(path: Path, files: list[Path]) -> SampleSource:
     for image, file in zip(loaded, files, strict=True):
         if image.pixels.shape != first:
             raise UserError(
-                f"{file.name} in {path} is {shape_in_words(image.pixels.shape)}, {files[0].name} is "
+                f"{file.relative_to(path)} in {path} is {shape_in_words(image.pixels.shape)}, "
+                f"{files[0].relative_to(path)} is "
                 f"{shape_in_words(first)}; scores need images of one size, all grey or all in colour."
             )
     if first[0] != first[1]:
