@@ -179,6 +179,10 @@ def test_for_weights_files_and_folders_of_images_nothing_is_written(
     assert {s.name: s.value for s in samples} == {s.name: s.value for s in found if s.name in SAMPLES}
     assert samples.run["images"] == 64
     assert len(list(Path(folder).iterdir())) == 64
+    shutil.copytree(folder, tmp_path / "classes/one")  # of images in subfolders all are read
+    again = reverie.evaluate(tmp_path / "classes", DATA, seed=3, metrics="sharpness")
+    assert again["sharpness"].value == samples["sharpness"].value
+    assert again.run == samples.run
 
 
 def test_features_of_the_data_are_cached(workspace: Path, net: AveragePool, own_cache: Path) -> None:
@@ -288,7 +292,7 @@ def test_too_few_training_images_train_no_feature_network(workspace: Path) -> No
 
 
 def test_only_the_scores_that_are_asked_for(
-    workspace: Path, net: AveragePool, capsys: pytest.CaptureFixture[str]
+    workspace: Path, net: AveragePool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = workspace / "vae"
     assert main(["evaluate", str(run), "--data", DATA, "--metrics", "FID,reconstruction,GAN_train-accuracy"]) == 0
@@ -302,6 +306,10 @@ def test_only_the_scores_that_are_asked_for(
     assert main(["evaluate", str(run), "--data", DATA, "--metrics", "zzz"]) == 2
     assert "There are the groups distribution, copying, " in capsys.readouterr().err
     assert main(["evaluate", str(run), "--data", DATA, "--metrics", ","]) == 2
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluate_images.TimeEstimate, "add", lambda *_: pytest.fail("it is refused before any work"))
+        with pytest.raises(UserError, match="vae has none of these scores on this data; it has distribution, copying"):
+            reverie.evaluate(run, DATA, metrics="classes")
     found = reverie.evaluate(run, DATA, metrics=["bleu", "sharpness"], n=64)
     assert [score.name for score in found] == ["sharpness"]
     assert "no such score" in found.why_skipped("bleu-2")

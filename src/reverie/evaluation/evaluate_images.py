@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from reverie.core.method import Method
 from reverie.core.options import options_of_signature
 from reverie.data.images.dataset import Images
 from reverie.evaluation import figures
@@ -41,7 +42,7 @@ from reverie.evaluation.result import Evaluation
 from reverie.evaluation.samples_source import SampleSource, all_at_size, allocate, collect
 from reverie.evaluation.time_estimate import TimeEstimate
 from reverie.media import Image, comparison_grid, image_grid
-from reverie.utils.errors import UserError
+from reverie.utils.errors import NoScores, UserError
 
 MAX_DEFAULT_N, MAX_QUICK_N = 5_000, QUICK
 """generated images by default, at most, of a full and of a quick evaluation"""
@@ -107,6 +108,7 @@ class ImageEvaluator:
         """
         sets, method, seed = self.sets if config.full else self.sets.quick(), source.method, config.seed
         n = config.n or self.default_n(source, config.full)
+        self._check_metrics(source, config)
         result.notes += _notes(source, sets)
         generates = (source.images is not None or source.can("generate")) and config.wants(*_OF_GENERATED)
         # Errors are found before anything takes long: a named network is opened first, then the method's scores.
@@ -128,6 +130,23 @@ class ImageEvaluator:
         if method is not None and self._has_codes(source) and config.wants("1-nn accuracy"):
             result.scores.append(latent_knn_score(method, sets, seed, config.full))
         result.scores += method_scores
+
+    def _check_metrics(self, source: SampleSource, config: EvalConfig) -> None:
+        """Raises NoScores, with the groups that there are, if the source can have none of the scores asked for."""
+        generates, labelled = source.images is not None or source.can("generate"), takes_labels(source.method)
+        own = source.method is not None and type(source.method).method_scores is not Method.method_scores
+        classifies = source.method is not None and source.method.is_classifier
+        able = {
+            "distribution": generates, "copying": generates, "classes": labelled,
+            "reconstruction": source.can("reconstruct"), "codes": self._has_codes(source),
+            "likelihood": own and not classifies, "accuracy": classifies,
+        }  # fmt: skip
+        groups = [group for group, there in able.items() if there]
+        singles = [*["sharpness"] * generates, *["gan-train accuracy"] * labelled]
+        if config.metrics is not None and not config.wants(
+            *singles, *(name for group in groups for name in GROUPS[group])
+        ):
+            raise NoScores(f"{source.name} has none of these scores on this data; it has {', '.join(groups)}.")
 
     def _has_codes(self, source: SampleSource) -> bool:
         return source.can("encode") and len(self.sets.train.classes) > 1

@@ -20,6 +20,10 @@ class TrainingFailed(UserError):
     """The monitor stopped a run; the message says what it found, what is kept, and what to try. Exit status 1."""
 
 
+class NoScores(UserError):
+    """What is evaluated has none of the scores that were asked for."""
+
+
 def shortage(error: BaseException) -> str:
     """A message if the error says that disk or memory is full, with what to do about it; otherwise ""."""
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
