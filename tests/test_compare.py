@@ -79,6 +79,15 @@ def test_a_run_scored_with_the_same_config_is_not_scored_again(
     assert scored == ["vae", "dcgan", "vae"]
 
 
+def test_a_run_without_the_scores_has_an_empty_column(workspace: Path) -> None:
+    found = run(workspace, "vae", "classifier", metrics="reconstruction")
+    of_vae, of_classifier = found["psnr"]
+    assert of_vae.score is not None
+    assert (of_classifier.score, of_classifier.why) == (None, "classifier has no such score")
+    with pytest.raises(UserError, match="none of these runs has a score"):
+        run(workspace, "vae", "dcgan", metrics="accuracy")
+
+
 def test_scores_of_different_references_are_not_compared(workspace: Path) -> None:
     found = run(workspace, "vae", "small/vae")
     assert found.names == ["vae", "vae"] or found.names == [f"{workspace.name}/vae", "small/vae"]

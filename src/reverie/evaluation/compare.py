@@ -26,7 +26,7 @@ from reverie.report.compare import Column, Line, page
 from reverie.report.run_record import read_run_record
 from reverie.runs.run_place import run_place
 from reverie.utils.atomic_files import disk_errors, replace_text
-from reverie.utils.errors import UserError
+from reverie.utils.errors import NoScores, UserError
 from reverie.utils.global_state import kept_global_state
 
 
@@ -150,6 +150,8 @@ def compare(
     for name, source, evaluator in zip(comparison.names, sources, evaluators, strict=True):
         comparison.evaluations.append(_read_or_evaluate(name, source, evaluator, data, config))
     comparison.rows = _rows(comparison.evaluations)
+    if not comparison.rows:
+        raise UserError("none of these runs has a score of those that were asked for; leave --metrics away.")
     if page_path is not None:
         columns = [_column(*one, seed) for one in zip(comparison.names, sources, evaluators, strict=True)]
         with disk_errors(page_path):
@@ -198,14 +200,18 @@ def _short_names(runs: list[Path]) -> list[str]:
 def _read_or_evaluate(
     name: str, source: SampleSource, evaluator: Evaluator, data: str | Path, config: EvalConfig
 ) -> Evaluation:
-    """The evaluation in the run folder if it is of the same run and config, else a new one."""
+    """The evaluation in the run folder if it is of the same run and config, else a new one; an empty one of a run that
+    has none of the scores."""
     assert source.run_folder is not None
     stored = Evaluation.read(source.run_folder, last=True)
     record = config.record(evaluator.fingerprints, evaluator.default_n(source, config.full))
     if stored is not None and stored.run == source.description and stored.config == record:
         return stored
     print(f"evaluating {name}: its scores go into {source.run_folder / 'scores.json'}", file=sys.stderr)
-    return evaluate_source(source, data, config, _evaluate_command(source.run_folder, data, config))
+    try:
+        return evaluate_source(source, data, config, _evaluate_command(source.run_folder, data, config))
+    except NoScores:
+        return Evaluation(source.description, config=record)
 
 
 def _evaluate_command(run_folder: Path, data: str | Path, config: EvalConfig) -> str:

@@ -38,7 +38,7 @@ from reverie.runs.run_folder import Run
 from reverie.runs.run_place import run_place
 from reverie.utils.atomic_files import disk_errors, flush, replace_text
 from reverie.utils.environment import versions
-from reverie.utils.errors import UserError
+from reverie.utils.errors import NoScores, UserError
 from reverie.utils.formatting import counted
 from reverie.utils.global_state import kept_global_state
 
@@ -136,7 +136,7 @@ def evaluate_source(
     result.scores = [score for score in result if not why_meaningless(score)]
     if not result.scores:
         why = result.skipped[0]["why"] if result.skipped else "it generates no images and has no scores of its own"
-        raise UserError(f"{source.name} cannot be scored: {why}.")
+        raise NoScores(f"{source.name} cannot be scored: {why}.")
     result.scores = [one if one.versions else dataclasses.replace(one, versions=versions()) for one in result]
     result.seconds = time.monotonic() - began
     if source.run_folder is not None:
