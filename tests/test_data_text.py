@@ -513,7 +513,7 @@ def test_inspect_reports_what_a_folder_holds(tmp_path: Path) -> None:
     assert findings["splits"]["test"]["also_in_train"] == 1
     description = Texts.describe(findings)
     assert "62 lines used of 63 found" in description
-    assert "test: 1 line used of 1 found" in description
+    assert "test: 2 lines used of 2 found" in description
     assert "also in train: 1 of 2" in description
     assert "few" in description
 

@@ -250,8 +250,11 @@ def read_weights_file(path: Path, known: str = KNOWN) -> tuple[dict[str, Tensor]
 
     known: what such a file may hold, for the error message.
     """
-    weights, metadata = read_tensors(path, f"give the state dict, as .safetensors or .pth, of {known}")
-    return weights, metadata, sha256(path)[:16]
+    try:
+        digest = sha256(path)[:16]
+    except OSError as error:
+        raise UserError(_no_file(path, error)) from None
+    return *read_tensors(path, f"give the state dict, as .safetensors or .pth, of {known}"), digest
 
 
 def fingerprint_of(spec: str | Path | None) -> str:
